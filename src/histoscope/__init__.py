@@ -1,0 +1,49 @@
+"""Deep learning for H&E histopathology images: which remedy helps, by how much, and is that real?
+
+Submodules load when they are first touched, so ``import histoscope`` costs nothing.
+
+>>> import histoscope as hs
+>>> sorted(hs.stain.NORMALIZERS)
+['macenko', 'reinhard', 'ruifrok', 'vahadane']
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from histoscope import augment, data, errors, metrics, models, stain, studies, synth, train, types
+    from histoscope.files import read_image, read_labels, write_image, write_labels
+
+_SUBMODULES = ("augment", "data", "errors", "metrics", "models", "stain", "studies", "synth", "train", "types")
+_FUNCTIONS = {name: "histoscope.files" for name in ("read_image", "read_labels", "write_image", "write_labels")}
+
+__all__ = [
+    "augment",
+    "data",
+    "errors",
+    "metrics",
+    "models",
+    "read_image",
+    "read_labels",
+    "stain",
+    "studies",
+    "synth",
+    "train",
+    "types",
+    "write_image",
+    "write_labels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f"histoscope.{name}")
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
+    raise AttributeError(f"module 'histoscope' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

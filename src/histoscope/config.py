@@ -1,0 +1,104 @@
+"""The frozen base of configuration files: YAML in, typed objects out, unknown keys refused."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from histoscope.errors import ConfigError, UnknownNameError
+
+
+class Config(BaseModel):
+    """Base of every configuration object: frozen, typed, and deaf to no unknown key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
+    """Read a YAML file as `kind`.
+
+    Parameters
+    ----------
+    kind : type
+        The configuration class.
+    path : str or Path
+        The YAML file.
+    overrides : sequence of str
+        ``a.b=value`` lines that win over the file; values are read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not YAML, or has an unknown key or a wrong value; the message names the key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no configuration file at {path}; check the path")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
+    for line in overrides:
+        _override(values, line)
+    return parse(kind, values, where=str(path))
+
+
+def parse(kind: type[C], values: dict[str, Any], *, where: str = "configuration") -> C:
+    """Turn plain values into `kind`, with errors that a person can act on."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_explain(kind, item) for item in error.errors())) from error
+
+
+def dump(config: Config) -> str:
+    """Write a configuration as YAML, in the order of its fields."""
+    return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+def _explain(kind: type[Config], item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        name, known = str(item["loc"][-1]), _fields(kind, item["loc"][:-1])
+        return f"{place}: {UnknownNameError('key', name, known)}" if known else f"{place}: unknown key"
+    if item["type"] == "missing":
+        return f"{place}: missing, please set it"
+    return f"{place}: {item['msg']} (got {item['input']!r})"
+
+
+def _fields(kind: Any, loc: Sequence[Any]) -> list[str]:
+    for part in loc:
+        field = getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", {})).get(part)
+        if field is None:
+            return []
+        kind = getattr(field, "annotation", None) or getattr(field, "type", None)
+    return list(getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", {})))
+
+
+def _override(values: dict[str, Any], line: str) -> None:
+    key, sign, text = line.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {line!r}: expected key=value, such as train.lr=1e-3")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {line!r}: {parent} is a value, not a section")
+    values[last] = _scalar(text)
+
+
+def _scalar(text: str) -> Any:
+    value = yaml.safe_load(text)
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
