@@ -1,0 +1,82 @@
+"""Fixtures that all tests share: no network, few threads, and small synthetic samples made once."""
+
+import os
+
+# Before NumPy, Numba or torch start their thread pools: tests are small, and machines for tests have few cores.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_name, "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histoscope.types import Sample
+
+ROOT = Path(__file__).resolve().parents[1]
+SRC = ROOT / "src"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection but those inside this machine: a test that needs the internet is not a test."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else None
+        if host is not None and host not in {"127.0.0.1", "::1", "localhost"}:
+            raise RuntimeError(f"a test tried to reach {address}; tests work offline")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Give a fresh generator with a fixed seed."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def disks() -> Sample:
+    """Draw six purple disks of known place on pink, 96 x 96: truth that needs no generator."""
+    image = np.full((96, 96, 3), (236, 190, 214), np.uint8)
+    labels = np.zeros((96, 96), np.int32)
+    rows, columns = np.mgrid[:96, :96]
+    centres = [(20, 20), (20, 60), (48, 40), (70, 18), (70, 50), (60, 80)]
+    for number, (row, column) in enumerate(centres, start=1):
+        disk = (rows - row) ** 2 + (columns - column) ** 2 <= 8**2
+        labels[disk], image[disk] = number, (92, 54, 138)
+    noise = np.random.default_rng(0).normal(0, 4, image.shape)
+    image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    classes = np.array([0, 1, 2, 1, 2, 1, 2], np.uint8)
+    for array in (image, labels, classes):
+        array.setflags(write=False)
+    return Sample(image, 0.25, labels, classes, name="disks", source="disks", patient="p0")
+
+
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def python() -> Python:
+    """Run ``python ARGS`` in a fresh process that sees this checkout and nothing else of ours."""
+
+    def run(*args: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "PYTHONPATH": str(SRC), "NO_COLOR": "1", **(env or {})}
+        return subprocess.run(
+            [sys.executable, *args], capture_output=True, text=True, timeout=60, check=False, env=environment
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Give the folder of the checkout."""
+    return ROOT
