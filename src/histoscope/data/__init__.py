@@ -1,0 +1,67 @@
+"""Data sets as their publishers distribute them, splits without leaks, and the audit that proves it.
+
+>>> sorted(DATASETS)
+['folder']
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from histoscope.data.base import Dataset, Datasheet, Problem
+from histoscope.data.folder import Folder
+from histoscope.data.split import Split, split_by, split_published
+from histoscope.data.views import InMemory, compact, in_memory, mapped, resample, subset
+from histoscope.errors import UnknownNameError
+
+DATASETS: dict[str, Any] = {
+    "folder": Folder,
+}
+
+
+def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001, ANN401  # reads as data.open
+    """Open a data set; nothing is downloaded and no pixel is read.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`.
+    root : str or Path
+        Its folder.
+    **options
+        Of the reader, such as ``mpp=0.25``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no reader or option has that name.
+    DatasetNotFoundError
+        If the folder is not there; the message says what was expected and where to get it.
+    """
+    reader = DATASETS.get(name)
+    if reader is None:
+        raise UnknownNameError("data set", name, DATASETS)
+    known = [key for key in inspect.signature(reader).parameters if key != "root"]
+    for option in options:
+        if option not in known:
+            raise UnknownNameError(f"option of data set {name!r}", option, known)
+    dataset: Dataset = reader(root, **options)
+    return dataset
+
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Datasheet",
+    "InMemory",
+    "Problem",
+    "Split",
+    "compact",
+    "in_memory",
+    "mapped",
+    "open",
+    "resample",
+    "split_by",
+    "split_published",
+    "subset",
+]

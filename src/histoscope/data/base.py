@@ -1,0 +1,193 @@
+"""What a data set is: a datasheet, records, samples, and a check of its files."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import DataError, HistoscopeError
+from histoscope.types import Labels, Record, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Datasheet:
+    """What must be known of a data set before its numbers are believed or its weights given away.
+
+    Parameters
+    ----------
+    name, title : str
+        Short and full name.
+    url, licence, citation : str
+        Where it comes from, on what terms, and the paper to cite.
+    classes : mapping of int to str
+        Name of each class: of nuclei (ids from 1; 0 is background or unknown) or of whole patches (from 0).
+    mpp : float
+        Micrometres per pixel; 0 in the datasheet of a reader that has no default.
+    counts : mapping of str to int
+        ``images``, ``patients``, ``sources``, ``nuclei``, and images in each published part, where known.
+    """
+
+    name: str
+    title: str = ""
+    url: str = ""
+    licence: str = ""
+    citation: str = ""
+    classes: Mapping[int, str] = field(default_factory=dict)
+    mpp: float = 0.0
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that `Dataset.verify` found wrong with the sample (or file) called `name`."""
+
+    name: str
+    severity: Literal["error", "warning"]
+    message: str
+
+
+class Dataset(Protocol):
+    """Images with their truth.
+
+    A reader gives `info`, `records` and ``__getitem__``; the rest follows from them. Subclassing is not
+    needed: anything with these members is a data set.
+    """
+
+    @property
+    def info(self) -> Datasheet:
+        """The datasheet."""
+        ...
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """What is known of each sample without decoding pixels."""
+        ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def image_path(self, index: int) -> Path | None:
+        """Find the file whose pixels are the image of sample `index`, if there is one."""
+        return None
+
+    def verify(self) -> list[Problem]:
+        """Read everything and list what is wrong; never raises for a bad file."""
+        return check_samples(self)
+
+
+def count_records(records: Sequence[Record]) -> dict[str, int]:
+    """Images, patients, sources, nuclei and published parts, as far as the records tell."""
+    counts = {"images": len(records)}
+    for key in ("patient", "source"):
+        values = {record.group(key) for record in records} - {""}
+        if values:
+            counts[f"{key}s"] = len(values)
+    nuclei = [record.tags.get("n_nuclei", "") for record in records]
+    if nuclei and all(text.isdecimal() for text in nuclei):
+        counts["nuclei"] = sum(map(int, nuclei))
+    parts = Counter(record.split for record in records if record.split)
+    return counts | {part: parts[part] for part in sorted(parts)}
+
+
+def require_mpp(mpp: float | None, name: str) -> float:
+    """Return `mpp`, or say how to give it.
+
+    Raises
+    ------
+    DataError
+        If it is missing or not above 0.
+    """
+    if mpp is None:
+        raise DataError(
+            f"the pixel size of data set {name!r} is unknown; give it in micrometres per pixel as "
+            "mpp=0.25 (command line: --mpp 0.25), or as a line 'mpp: 0.25' in dataset.yaml"
+        )
+    if not 0 < float(mpp) < np.inf:
+        raise DataError(
+            f"mpp of data set {name!r} is {mpp}, expected micrometres per pixel above 0, such as 0.25"
+        )
+    return float(mpp)
+
+
+def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Class of each instance: the commonest in its pixels (the smaller class id wins a draw).
+
+    Parameters
+    ----------
+    instances : (H, W) int32
+        Instance map.
+    class_map : (H, W) integers
+        Class of each pixel; 0 is background or unknown and counts only where an instance has nothing else.
+
+    Returns
+    -------
+    (n_ids + 1,) uint8
+
+    Examples
+    --------
+    >>> classes_of(np.array([[1, 1, 1, 0, 3]], np.int32), np.array([[2, 2, 1, 0, 4]])).tolist()
+    [0, 2, 0, 4]
+    """
+    n_ids, n_classes = int(instances.max(initial=0)) + 1, int(class_map.max(initial=0)) + 1
+    votes = np.bincount(
+        (instances.astype(np.int64) * n_classes + class_map).ravel(), minlength=n_ids * n_classes
+    ).reshape(n_ids, n_classes)
+    votes[:, 0] = 0
+    votes[0] = 0
+    classes: NDArray[np.uint8] = votes.argmax(axis=1).astype(np.uint8)
+    return classes
+
+
+def check_samples(dataset: Dataset) -> list[Problem]:
+    """Problems of names and of every sample of `dataset`, in its order."""
+    names = Counter(record.name for record in dataset.records)
+    problems = [
+        Problem(name, "error", f"the name stands {times} times in the index; names must be unique")
+        for name, times in names.items()
+        if times > 1
+    ]
+    for index, record in enumerate(dataset.records):
+        try:
+            sample = dataset[index]
+        except (HistoscopeError, OSError, ValueError) as error:
+            problems.append(Problem(record.name, "error", str(error)))
+            continue
+        problems += check_sample(sample)
+    return problems
+
+
+def check_sample(sample: Sample) -> list[Problem]:
+    """Problems of one sample that could be read."""
+    problems = []
+    if sample.image.min() == sample.image.max():
+        problems.append(
+            Problem(sample.name, "warning", f"every pixel of the image is {sample.image.flat[0]}")
+        )
+    if sample.instances is None:
+        return problems
+    if sample.instances.min(initial=0) < 0:
+        return [
+            *problems,
+            Problem(sample.name, "error", f"label map holds the negative id {sample.instances.min()}"),
+        ]
+    areas = np.bincount(sample.instances.ravel(), minlength=1)[1:]
+    missing = np.flatnonzero(areas == 0) + 1
+    if not areas.any():
+        problems.append(Problem(sample.name, "warning", "the label map has no nuclei"))
+    elif missing.size:
+        message = f"{missing.size} ids up to {areas.size} do not occur (first: {missing[0]}); ids have gaps"
+        problems.append(Problem(sample.name, "warning", message))
+    if sample.classes is not None:
+        unknown = int((sample.classes[1:][areas[: len(sample.classes) - 1] > 0] == 0).sum())
+        if unknown:
+            problems.append(Problem(sample.name, "warning", f"{unknown} nuclei have no class"))
+    return problems

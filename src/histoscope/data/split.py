@@ -1,0 +1,226 @@
+"""Splits that keep a patient's (or source's, or hospital's) images together."""
+
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.data.base import Dataset
+from histoscope.data.views import subset
+from histoscope.errors import ConfigError, DataError, LeakError
+from histoscope.types import Record
+
+_PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+_MAX_TRIES = 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Three data sets that share no group; a part that was not asked for is empty."""
+
+    train: Dataset
+    val: Dataset
+    test: Dataset
+
+    def parts(self) -> dict[str, Dataset]:
+        """Give the parts that hold something, by name, as `audit` takes them."""
+        return {name: part for name, part in self if len(part)}
+
+    def __iter__(self) -> Iterator[tuple[str, Dataset]]:
+        return iter((("train", self.train), ("val", self.val), ("test", self.test)))
+
+
+def split_by(
+    dataset: Dataset,
+    by: str = "patient",
+    *,
+    train: float = 0.7,
+    val: float = 0.15,
+    test: float = 0.15,
+    stratify: str | None = None,
+    seed: int = 0,
+) -> Split:
+    """Cut a data set in parts so that no group is in two of them.
+
+    Groups are dealt in random order to the part that lacks most; of several dealings the one nearest the
+    wanted shares is kept. The result depends on the records and the seed, not on the order of the files.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to cut.
+    by : str
+        What must stay together: ``patient``, ``source``, ``name``, or a tag such as ``tcga_site``.
+    train, val, test : float
+        Wanted shares of the images; scaled to sum to 1. A share of 0 gives an empty part.
+    stratify : str, optional
+        A tag, or ``label``, whose values should be spread over the parts in the same proportions.
+    seed : int
+        Another seed, another split.
+
+    Raises
+    ------
+    ConfigError
+        If the shares are not numbers of 0 or more with a sum above 0.
+    DataError
+        If records lack the group, or there are fewer groups than parts.
+    """
+    shares = {"train": float(train), "val": float(val), "test": float(test)}
+    if any(not 0 <= share < np.inf for share in shares.values()) or not sum(shares.values()):
+        raise ConfigError(
+            f"shares {shares}: expected numbers of 0 or more, at least one above 0, such as 0.7 0.15 0.15"
+        )
+    wanted = {name: share for name, share in shares.items() if share}
+    members = _groups(dataset.records, by, dataset.info.name)
+    if len(members) < len(wanted):
+        raise DataError(
+            f"{dataset.info.name!r} has {len(members)} group(s) by {by!r}, too few for {len(wanted)} parts; "
+            "ask for fewer parts or split by something finer"
+        )
+    strata = _strata(dataset.records, stratify, dataset.info.name)
+    counts = np.zeros((len(members), max(strata) + 1), np.float64)
+    for row, indices in enumerate(members.values()):
+        np.add.at(counts[row], [strata[index] for index in indices], 1)
+    owner = _deal(counts, np.array(list(wanted.values())), np.random.default_rng(seed))
+    chosen: dict[str, list[int]] = {name: [] for name in shares}
+    names = list(wanted)
+    for part, indices in zip(owner, members.values(), strict=True):
+        chosen[names[part]] += indices
+    return Split(**{name: subset(dataset, sorted(indices)) for name, indices in chosen.items()})
+
+
+def split_published(
+    dataset: Dataset,
+    *,
+    val: float = 0.0,
+    by: str = "patient",
+    stratify: str | None = None,
+    seed: int = 0,
+    on_leak: Literal["raise", "warn"] = "raise",
+) -> Split:
+    """Take the parts as their publisher put them; optionally cut a validation part out of the training part.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its records must say their ``split``: train, val or test.
+    val : float
+        Share of the training images to move into validation, in [0, 1). Only where none is published.
+    by, stratify, seed
+        How to cut it, see `split_by`.
+    on_leak : {"raise", "warn"}
+        What to do if published parts share a patient or a source.
+
+    Raises
+    ------
+    DataError
+        If a record has no or an unknown split, or validation is asked for and already published.
+    LeakError
+        If published parts share a patient or a source.
+    """
+    if not 0 <= val < 1:
+        raise ConfigError(
+            f"val is {val}, expected a share of the training images from 0 to below 1, such as 0.15"
+        )
+    if on_leak not in {"raise", "warn"}:
+        raise ConfigError(f"on_leak is {on_leak!r}, expected 'raise' or 'warn'")
+    chosen: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for index, record in enumerate(dataset.records):
+        part = _PART_NAMES.get(record.split.lower())
+        if part is None:
+            raise DataError(
+                f"record {record.name!r} of {dataset.info.name!r} has the published part {record.split!r}, "
+                "expected train, val or test; use split_by (command line: data split --by patient) instead"
+            )
+        chosen[part].append(index)
+    parts = {name: subset(dataset, indices) for name, indices in chosen.items()}
+    leak = shared_groups(parts)
+    if leak and on_leak == "raise":
+        raise LeakError(f"published parts of {dataset.info.name!r} leak: {leak[0]}; on_leak='warn' goes on")
+    if leak:
+        warnings.warn(
+            f"published parts of {dataset.info.name!r} leak: {'; '.join(leak)}", UserWarning, stacklevel=2
+        )
+    if val and chosen["val"]:
+        raise DataError(f"{dataset.info.name!r} has a published validation part; leave val at 0")
+    if val:
+        cut = split_by(parts["train"], by, train=1 - val, val=val, test=0, stratify=stratify, seed=seed)
+        parts |= {"train": cut.train, "val": cut.val}
+    return Split(**parts)
+
+
+def shared_groups(parts: Mapping[str, Dataset], keys: Sequence[str] = ("patient", "source")) -> list[str]:
+    """One line for each patient or source that stands in more than one part."""
+    lines = []
+    for key in keys:
+        where: dict[str, list[str]] = defaultdict(list)
+        for name, part in parts.items():
+            for group in sorted({record.group(key) for record in part.records} - {""}):
+                where[group].append(name)
+        lines += [
+            f"{key} {group!r} is in {' and '.join(names)}" for group, names in where.items() if len(names) > 1
+        ]
+    return lines
+
+
+def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int]]:
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        members[record.group(by)].append(index)
+    lacking = members.pop("", [])
+    if lacking:
+        known = sorted({key for record in records for key in record.tags})
+        raise DataError(
+            f"{len(lacking)} of {len(records)} records of {name!r} have no {by!r} "
+            f"(first: {records[lacking[0]].name!r}); split by patient, source, name{''.join(', ' + key for key in known)}, where it is filled in"
+        )
+    return dict(sorted(members.items()))
+
+
+def _strata(records: Sequence[Record], stratify: str | None, name: str) -> list[int]:
+    if stratify is None:
+        return [0] * len(records)
+    values = [
+        ("" if record.label is None else str(record.label)) if stratify == "label" else record.group(stratify)
+        for record in records
+    ]
+    if not any(values):
+        raise DataError(
+            f"no record of {name!r} has {stratify!r} to stratify by; leave stratify out or name another tag"
+        )
+    numbers = {value: number for number, value in enumerate(sorted(Counter(values)))}
+    return [numbers[value] for value in values]
+
+
+def _deal(
+    counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Part of each group: counts is (groups, strata), shares (parts,)."""
+    totals = counts.sum(axis=0)
+    targets = (shares / shares.sum())[:, None] * totals
+    best, best_miss = np.zeros(len(counts), np.intp), np.inf
+    for _ in range(int(np.clip(20_000 // len(counts), 1, _MAX_TRIES))):
+        owner, lack = np.zeros(len(counts), np.intp), targets.copy()
+        empty = np.ones(len(shares), bool)
+        for done, group in enumerate(rng.permutation(len(counts))):
+            gain = lack @ (counts[group] / totals)
+            if empty.any() and len(counts) - done <= empty.sum():  # every part gets at least one group
+                gain[~empty] = -np.inf
+            part = int(gain.argmax())
+            owner[group], empty[part] = part, False
+            lack[part] -= counts[group]
+        miss = float(np.abs(lack / totals).max())
+        if miss < best_miss - 1e-12:
+            best, best_miss = owner, miss
+    return best

@@ -1,0 +1,198 @@
+"""Data sets made of data sets: a part, a change, a copy in memory; and one physical scale for all."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.data.base import Dataset, Datasheet, count_records
+from histoscope.errors import DataError
+from histoscope.types import Labels, Record, Sample
+
+
+class _Subset(Dataset):
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self._dataset, self._indices = dataset, tuple(indices)
+
+    @property
+    def info(self) -> Datasheet:
+        return replace(self._dataset.info, counts=count_records(self.records))
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        records = self._dataset.records
+        return tuple(records[index] for index in self._indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._dataset[self._indices[index]]
+
+    def image_path(self, index: int) -> Path | None:
+        return self._dataset.image_path(self._indices[index])
+
+
+class _Mapped(Dataset):
+    def __init__(self, dataset: Dataset, function: Callable[[Sample], Sample]) -> None:
+        self._dataset, self._function = dataset, function
+
+    @property
+    def info(self) -> Datasheet:
+        return self._dataset.info
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return self._dataset.records
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._function(self._dataset[index])
+
+
+class InMemory(Dataset):
+    """Samples that are already read; also a way to make a data set of one's own arrays.
+
+    Examples
+    --------
+    >>> sample = Sample(image=np.zeros((8, 8, 3), np.uint8), mpp=0.5, name="a")
+    >>> dataset = InMemory.of([sample], Datasheet("mine", mpp=0.5))
+    >>> len(dataset), dataset[0].name, dataset.info.counts
+    (1, 'a', {'images': 1})
+    """
+
+    def __init__(self, info: Datasheet, records: Sequence[Record], samples: Sequence[Sample]) -> None:
+        self._info, self._records, self.samples = info, tuple(records), tuple(samples)
+
+    @property
+    def info(self) -> Datasheet:
+        """The datasheet."""
+        return self._info
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """One for each sample."""
+        return self._records
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample], info: Datasheet) -> "InMemory":
+        """Make a data set of samples; records come from their names, patients, sources and labels."""
+        samples = tuple(samples)
+        records = tuple(Record(s.name, patient=s.patient, source=s.source, label=s.label) for s in samples)
+        return cls(replace(info, counts=count_records(records)), records, samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.samples[index]
+
+
+def subset(dataset: Dataset, indices: Iterable[int]) -> Dataset:
+    """Take the samples at `indices`, in that order; nothing is read.
+
+    Raises
+    ------
+    DataError
+        If an index is outside the data set.
+    """
+    chosen = [int(index) for index in indices]
+    n = len(dataset)
+    wrong = [index for index in chosen if not 0 <= index < n]
+    if wrong:
+        raise DataError(f"index {wrong[0]} is outside {dataset.info.name!r}, which has samples 0 to {n - 1}")
+    return _Subset(dataset, chosen)
+
+
+def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
+    """Give the same data set with `function` applied to each sample when it is read."""
+    return _Mapped(dataset, function)
+
+
+def in_memory(dataset: Dataset, *, progress: Callable[[int, int], None] | None = None) -> InMemory:
+    """Read everything once.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to read.
+    progress : callable, optional
+        Called with (samples read, all samples) after each.
+    """
+    samples = []
+    for index in range(len(dataset)):
+        samples.append(dataset[index])
+        if progress is not None:
+            progress(index + 1, len(dataset))
+    return InMemory(dataset.info, tuple(dataset.records), tuple(samples))
+
+
+def resample(sample: Sample, mpp: float) -> Sample:
+    """Bring a sample to another pixel size.
+
+    The image is averaged over areas when it shrinks and interpolated linearly when it grows; label maps take
+    the nearest pixel. Nuclei that vanish are dropped and the others numbered without gaps.
+
+    Parameters
+    ----------
+    sample : Sample
+        What to bring.
+    mpp : float
+        Micrometres per pixel wanted.
+
+    Returns
+    -------
+    Sample
+        Of shape (round(H * sample.mpp / mpp), round(W * sample.mpp / mpp)), at least 1 x 1; the same object
+        if the pixel size differs by less than one in a thousand.
+
+    Raises
+    ------
+    DataError
+        If `mpp` is not above 0.
+
+    Examples
+    --------
+    >>> sample = Sample(image=np.zeros((100, 80, 3), np.uint8), mpp=0.25)
+    >>> resample(sample, 0.5).image.shape
+    (50, 40, 3)
+    """
+    if not 0 < mpp < np.inf:
+        raise DataError(f"cannot resample to mpp {mpp}; expected micrometres per pixel above 0, such as 0.5")
+    if abs(sample.mpp / mpp - 1) < 1e-3:
+        return sample
+    import cv2
+
+    height, width = (max(1, round(side * sample.mpp / mpp)) for side in sample.image.shape[:2])
+    shrinks = mpp > sample.mpp
+    image = cv2.resize(
+        sample.image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    instances, classes = sample.instances, sample.classes
+    if instances is not None:
+        instances, classes = compact(_nearest(instances, height, width), classes)
+    return replace(sample, image=np.asarray(image, np.uint8), mpp=mpp, instances=instances, classes=classes)
+
+
+def compact(
+    instances: Labels, classes: NDArray[np.uint8] | None = None
+) -> tuple[Labels, NDArray[np.uint8] | None]:
+    """Renumber instances 1..N without gaps, in the order of their ids, and their classes with them.
+
+    Examples
+    --------
+    >>> compact(np.array([[0, 2, 5]], np.int32), np.array([0, 9, 1, 9, 9, 3], np.uint8))
+    (array([[0, 1, 2]], dtype=int32), array([0, 1, 3], dtype=uint8))
+    """
+    present = np.zeros(int(instances.max(initial=0)) + 1, bool)
+    present[instances] = True
+    present[0] = True
+    lookup = (np.cumsum(present) - 1).astype(np.int32)
+    renumbered: Labels = lookup[instances]
+    return renumbered, None if classes is None else classes[: present.size][present]
+
+
+def _nearest(labels: Labels, height: int, width: int) -> Labels:
+    # The source pixel under the centre of each new pixel.
+    rows = ((np.arange(height) + 0.5) * (labels.shape[0] / height)).astype(np.intp)
+    columns = ((np.arange(width) + 0.5) * (labels.shape[1] / width)).astype(np.intp)
+    near: Labels = labels[
+        np.minimum(rows, labels.shape[0] - 1)[:, None], np.minimum(columns, labels.shape[1] - 1)
+    ]
+    return near
