@@ -2,7 +2,7 @@
 
 import os
 
-# Before NumPy, Numba or torch start their thread pools: tests are small, and machines for tests have few cores.
+# Before NumPy, Numba or torch start their thread pools: tests are small, and their machines have few cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "2")
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -25,7 +25,19 @@ REGISTRIES = {
     "models": "MODELS",
     "studies": "STUDIES",
 }
-HEAVY = ("torch", "torchvision", "timm", "lightning", "numba", "pydantic", "pandas", "matplotlib", "scipy", "skimage", "cv2")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "numba",
+    "pydantic",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "skimage",
+    "cv2",
+)
 FILE_LINES, FUNCTION_LINES, ARGUMENTS = 400, 60, 8
 
 
@@ -46,14 +58,18 @@ def _code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_files_and_functions_stay_readable(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= FILE_LINES, f"{lines} lines; split the file by idea"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= FILE_LINES, f"{len(lines)} lines; split the file by idea"
     for node in _functions(path):
         assert _code_lines(node) <= FUNCTION_LINES, f"{node.name} has {_code_lines(node)} lines"
-        given = node.args
-        count = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
-        is_verb = path.parent.name == "cli"  # there an argument is a flag, with its own help text
-        assert is_verb or count <= ARGUMENTS + 1, f"{node.name} takes {count} arguments"
+        given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        count = len([argument for argument in given if argument.arg not in {"self", "cls"}])
+        # Verbs (an argument is a flag with its own help), kernels (arrays and scalars only) and functions that own
+        # up to it in their first line may take more.
+        is_free = (
+            path.parent.name == "cli" or path.name == "_kernels.py" or "PLR0913" in lines[node.lineno - 1]
+        )
+        assert is_free or count <= ARGUMENTS, f"{node.name} takes {count} arguments"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
@@ -67,17 +83,22 @@ def test_names_and_habits(path: Path) -> None:
             assert node.level == 0, f"relative import at line {node.lineno}"
             assert node.module != "__future__", "types are real here: no postponed annotations"
         if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
             assert "pickle" not in names, f"pickle at line {node.lineno}"
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
             is_global_random = ast.unparse(node.value) in {"np.random", "numpy.random"}
-            assert not (is_global_random and node.attr in {"seed", "rand", "randn", "randint", "random", "choice"}), (
-                f"global random state at line {node.lineno}; take rng: numpy.random.Generator"
-            )
+            assert not (
+                is_global_random and node.attr in {"seed", "rand", "randn", "randint", "random", "choice"}
+            ), f"global random state at line {node.lineno}; take rng: numpy.random.Generator"
 
 
 def test_the_public_surface_is_pinned() -> None:
-    surface = "augment data errors metrics models read_image read_labels stain studies synth train types write_image write_labels"
+    surface = (
+        "augment data errors metrics models read_image read_labels stain studies synth train types "
+        "write_image write_labels"
+    )
     assert sorted(histoscope.__all__) == surface.split()
     for name in histoscope.__all__:
         assert getattr(histoscope, name) is not None
@@ -90,8 +111,8 @@ def test_every_registry_entry_is_documented(package: str, registry: str) -> None
     assert entries
     for key, entry in entries.items():
         assert key == key.lower(), f"{registry}: {key!r} is not lower case"
-        documented = inspect.getdoc(entry if callable(entry) else type(entry))
-        assert documented and len(documented) > 20, f"{registry}[{key!r}] has no docstring"
+        documented = inspect.getdoc(entry if callable(entry) else type(entry)) or ""
+        assert len(documented) > 20, f"{registry}[{key!r}] has no docstring"
 
 
 def test_configs_are_there() -> None:
@@ -115,11 +136,16 @@ def test_import_is_free(python) -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_loads_nothing_heavy(python, arguments: list[str]) -> None:
-    code = (
-        "import sys\nsys.argv = ['histoscope', *%r]\nfrom histoscope.cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit as leave:\n    assert not leave.code\n"
-        "print('HEAVY', [m for m in %r if m in sys.modules])"
-    ) % (arguments, HEAVY)
+    code = f"""
+import sys
+sys.argv = ["histoscope", *{arguments!r}]
+from histoscope.cli.main import main
+try:
+    main()
+except SystemExit as leave:
+    assert not leave.code
+print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
+"""
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "HEAVY []" in done.stdout
@@ -137,7 +163,9 @@ def test_the_array_core_runs_without_torch_and_pydantic(python, package: str) ->
 def test_one_version_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["tool"]["hatch"]["version"]["path"] == "src/histoscope/__init__.py"
-    newest = re.search(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    newest = re.search(
+        r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert newest is not None
     assert newest[1] == histoscope.__version__
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

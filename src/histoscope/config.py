@@ -1,8 +1,9 @@
 """The frozen base of configuration files: YAML in, typed objects out, unknown keys refused."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -34,7 +35,8 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     Raises
     ------
     ConfigError
-        If the file is missing, is not YAML, or has an unknown key or a wrong value; the message names the key.
+        If the file is missing, is not YAML, or has an unknown key or a wrong value; the message
+        names the key.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,7 +57,9 @@ def parse(kind: type[C], values: dict[str, Any], *, where: str = "configuration"
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: " + "; ".join(_explain(kind, item) for item in error.errors())) from error
+        raise ConfigError(
+            f"{where}: " + "; ".join(_explain(kind, item) for item in error.errors())
+        ) from error
 
 
 def dump(config: Config) -> str:
@@ -65,7 +69,7 @@ def dump(config: Config) -> str:
 
 def _explain(kind: type[Config], item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
+    if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:  # of a model, of a dataclass
         name, known = str(item["loc"][-1]), _fields(kind, item["loc"][:-1])
         return f"{place}: {UnknownNameError('key', name, known)}" if known else f"{place}: unknown key"
     if item["type"] == "missing":
@@ -74,31 +78,49 @@ def _explain(kind: type[Config], item: Any) -> str:
 
 
 def _fields(kind: Any, loc: Sequence[Any]) -> list[str]:
+    """Names of the keys that may stand at `loc`."""
+    kinds = [kind]
     for part in loc:
-        field = getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", {})).get(part)
-        if field is None:
-            return []
-        kind = getattr(field, "annotation", None) or getattr(field, "type", None)
-    return list(getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", {})))
+        found = [field for each in kinds for name, field in _fields_of(each).items() if name == part]
+        if found:  # else it is an index of a list or the chosen name of a union, and its types are in `kinds`
+            kinds = [inner for annotation in found for inner in _sections(annotation)]
+    return list(dict.fromkeys(name for each in kinds for name in _fields_of(each)))
+
+
+def _fields_of(kind: Any) -> dict[str, Any]:
+    if hasattr(kind, "model_fields"):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {name: field.type for name, field in getattr(kind, "__dataclass_fields__", {}).items()}
+
+
+def _sections(annotation: Any) -> list[Any]:
+    """Classes with keys of their own inside ``Jitter | None``, ``list[Jitter]`` or ``Annotated[...]``."""
+    if isinstance(annotation, type) and _fields_of(annotation):
+        return [annotation]
+    return [inner for argument in get_args(annotation) for inner in _sections(argument)]
 
 
 def _override(values: dict[str, Any], line: str) -> None:
     key, sign, text = line.partition("=")
-    if not sign or not key.strip():
+    parts = [part.strip() for part in key.split(".")]
+    if not sign or not all(parts):
         raise ConfigError(f"--set {line!r}: expected key=value, such as train.lr=1e-3")
-    *parents, last = key.strip().split(".")
+    *parents, last = parts
     for parent in parents:
-        values = values.setdefault(parent, {})
+        if values.get(parent) is None:  # absent, or a section left empty
+            values[parent] = {}
+        values = values[parent]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {line!r}: {parent} is a value, not a section")
-    values[last] = _scalar(text)
+    try:
+        values[last] = _scalar(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {line!r}: {text!r} is not readable YAML: {error}") from error
 
 
 def _scalar(text: str) -> Any:
     value = yaml.safe_load(text)
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
+    if isinstance(value, str) and any(character.isdigit() for character in value):
+        with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
             return float(value)
-        except ValueError:
-            return value
     return value

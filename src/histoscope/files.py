@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +77,13 @@ def read_image(path: str | Path) -> Image:
     if not path.is_file():
         raise DatasetNotFoundError(f"no image at {path}; check the path")
     try:
-        pixels = _decode(path)
+        pixels = _decode(path, colour=True)
     except MemoryError:
         raise
     except Exception as error:  # decoders raise dozens of types on broken files
-        raise CorruptDataError(f"{path} cannot be decoded as an image ({error}); replace or remove it") from error
+        raise CorruptDataError(
+            f"{path} cannot be decoded as an image ({error}); replace or remove it"
+        ) from error
     return _to_rgb(pixels, path)
 
 
@@ -96,19 +99,24 @@ def read_labels(path: str | Path) -> Labels:
     DatasetNotFoundError, CorruptDataError
         As `read_image`.
     ShapeError
-        If the file holds more than one channel.
+        If the file holds more than one channel, or numbers that are no ids.
     """
     path = Path(path)
     if not path.is_file():
         raise DatasetNotFoundError(f"no label map at {path}; check the path")
     try:
-        pixels = _decode(path)
+        pixels = _decode(path, colour=False)
     except MemoryError:
         raise
     except Exception as error:
-        raise CorruptDataError(f"{path} cannot be decoded as a label map ({error}); replace or remove it") from error
+        raise CorruptDataError(
+            f"{path} cannot be decoded as a label map ({error}); replace or remove it"
+        ) from error
     if pixels.ndim != 2:
         raise ShapeError(f"{path}: label map has shape {pixels.shape}, expected one channel of integers")
+    if pixels.dtype.kind not in "bui":
+        raise ShapeError(f"{path}: label map holds {pixels.dtype}, expected whole numbers")
+    _check_ids(pixels, 2**31 - 1, f"{path}: expected ids from 0 to 2147483647")
     return pixels.astype(np.int32)
 
 
@@ -117,7 +125,9 @@ def write_image(path: str | Path, image: Image) -> None:
     from PIL import Image as Pillow
 
     with whole(path) as temporary:
-        options = {"quality": 95, "subsampling": 0} if temporary.suffix.lower() in {".jpg", ".jpeg"} else {}
+        options: dict[str, Any] = (
+            {"quality": 95, "subsampling": 0} if temporary.suffix.lower() in {".jpg", ".jpeg"} else {}
+        )
         Pillow.fromarray(np.ascontiguousarray(image)).save(temporary, **options)
 
 
@@ -127,26 +137,24 @@ def write_labels(path: str | Path, labels: Labels) -> None:
     Raises
     ------
     ShapeError
-        If an id does not fit in 16 bits and the suffix is PNG.
+        If an id is negative, or does not fit in 16 bits and the suffix is PNG.
     """
     path = Path(path)
+    _check_ids(labels, 2**31 - 1, f"cannot write {path}: expected ids of 0 and above")
     if path.suffix.lower() in {".tif", ".tiff"}:
         import tifffile
 
         with whole(path) as temporary:
             tifffile.imwrite(temporary, labels.astype(np.int32), compression="zlib")
         return
-    if labels.max(initial=0) > 65535 or labels.min(initial=0) < 0:
-        raise ShapeError(
-            f"label ids from {labels.min()} to {labels.max()} do not fit in a 16-bit PNG; write {path.stem}.tif instead"
-        )
+    _check_ids(labels, 65535, f"they do not fit in a 16-bit PNG; write {path.stem}.tif instead")
     from PIL import Image as Pillow
 
     with whole(path) as temporary:
         Pillow.fromarray(labels.astype(np.uint16)).save(temporary)
 
 
-def _decode(path: Path) -> NDArray[np.generic]:
+def _decode(path: Path, *, colour: bool) -> NDArray[Any]:
     if path.suffix.lower() in {".tif", ".tiff"}:
         import tifffile
 
@@ -155,18 +163,32 @@ def _decode(path: Path) -> NDArray[np.generic]:
 
     with Pillow.open(io.BytesIO(path.read_bytes())) as picture:
         picture.load()
-        if picture.mode in {"P", "CMYK", "YCbCr", "LAB", "HSV", "PA", "LA"}:
-            return np.asarray(picture.convert("RGBA" if picture.mode in {"PA", "LA"} else "RGB"))
-        return np.asarray(picture)
+        if colour and picture.mode in {"P", "L", "LA", "PA", "RGB"} and picture.has_transparency_data:
+            return np.asarray(picture.convert("RGBA"))
+        if colour and picture.mode in {"P", "CMYK", "YCbCr", "LAB", "HSV"}:
+            return np.asarray(picture.convert("RGB"))
+        return np.asarray(picture)  # of a palette these are the indices: the ids, in a label map
 
 
-def _to_rgb(pixels: NDArray[np.generic], path: Path) -> Image:
+def _corrupt(path: Path, kind: str, error: Exception) -> CorruptDataError:
+    return CorruptDataError(f"{path} cannot be decoded as {kind} ({error}); replace or remove it")
+
+
+def _check_ids(labels: NDArray[Any], top: int, advice: str) -> None:
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0 or high > top:
+        raise ShapeError(f"label ids run from {low} to {high}; {advice}")
+
+
+def _to_rgb(pixels: NDArray[Any], path: Path) -> Image:
     if pixels.ndim == 3 and pixels.shape[0] in {3, 4} and pixels.shape[2] not in {3, 4}:
         pixels = np.moveaxis(pixels, 0, 2)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     if pixels.ndim != 3 or pixels.shape[2] not in {3, 4} or 0 in pixels.shape:
-        raise CorruptDataError(f"{path} holds an array of shape {pixels.shape}, expected (H, W), (H, W, 3) or (H, W, 4)")
+        raise CorruptDataError(
+            f"{path} holds an array of shape {pixels.shape}, expected (H, W), (H, W, 3) or (H, W, 4)"
+        )
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     elif pixels.dtype == np.bool_:

@@ -49,7 +49,7 @@ class Record:
     tags: Mapping[str, str] = field(default_factory=lambda: _NO_TAGS)
 
     def group(self, key: str) -> str:
-        """Value of ``patient``, ``source``, ``name``, ``split``, or of the tag called `key` ("" if absent)."""
+        """Value of ``patient``, ``source``, ``name``, ``split``, or of the tag `key` ("" if absent)."""
         if key in {"name", "patient", "source", "split"}:
             return str(getattr(self, key))
         return self.tags.get(key, "")
@@ -92,14 +92,17 @@ class Sample:
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ShapeError(
-                f"sample {self.name!r}: image is {self.image.shape} {self.image.dtype}, expected (H, W, 3) uint8 RGB"
+                f"sample {self.name!r}: image is {self.image.shape} {self.image.dtype}, "
+                "expected (H, W, 3) uint8 RGB"
             )
         if not self.mpp > 0:
-            raise ShapeError(f"sample {self.name!r}: mpp is {self.mpp}, expected micrometres per pixel above 0")
+            raise ShapeError(
+                f"sample {self.name!r}: mpp is {self.mpp}, expected micrometres per pixel above 0"
+            )
         if self.instances is not None and self.instances.shape != self.image.shape[:2]:
             raise ShapeError(
-                f"sample {self.name!r}: label map is {self.instances.shape}, its image {self.image.shape[:2]}; "
-                "they must have the same height and width"
+                f"sample {self.name!r}: label map is {self.instances.shape}, "
+                f"its image {self.image.shape[:2]}; they must have the same height and width"
             )
         if self.instances is not None and self.classes is not None:
             top = int(self.instances.max(initial=0))

@@ -1,6 +1,6 @@
 """The ``histoscope`` command: gathers the verbs, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 done; 1 done in part (some inputs failed, the summary says which); 2 wrong input; 130 interrupted.
+Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 130 interrupted.
 """
 
 import errno
@@ -29,7 +29,7 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
@@ -43,10 +43,17 @@ def main() -> None:
     except HistoscopeError as error:
         sys.exit(_say(f"error: {error}", code=2))
     except KeyboardInterrupt:
-        sys.exit(_say("interrupted; what was finished is kept, run the same command again to go on", code=130))
+        sys.exit(
+            _say("interrupted; what was finished is kept, run the same command again to go on", code=130)
+        )
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            sys.exit(_say(f"error: the disk is full ({error.filename or 'no file name'}); free space and run again", 2))
+            sys.exit(
+                _say(
+                    f"error: the disk is full ({error.filename or 'no file name'}); free space and run again",
+                    2,
+                )
+            )
         raise
 
 
