@@ -1,0 +1,144 @@
+"""Scores of nuclei and pixels, all from one overlap table, and the statistics to trust them.
+
+>>> import numpy as np
+>>> true = np.array([[1, 1, 0], [0, 2, 2]])
+>>> METRICS["pq"].function(true, true)
+1.0
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from histoscope.errors import UnknownNameError
+from histoscope.metrics.contingency import Overlap, overlap
+from histoscope.metrics.instance import (
+    AP_THRESHOLDS,
+    Matches,
+    aji,
+    aji_plus,
+    average_precision,
+    match,
+    pq_image_mean,
+)
+from histoscope.metrics.intervals import Interval, independent_unit, interval
+from histoscope.metrics.paired import (
+    Comparison,
+    EffectSize,
+    compare,
+    effect_size,
+    holm,
+    paired_permutation,
+    wilcoxon,
+)
+from histoscope.metrics.scores import per_image, pooled
+from histoscope.metrics.semantic import (
+    Pixels,
+    dice,
+    iou,
+    mcc,
+    pixel_accuracy,
+    pixels,
+    precision,
+    recall,
+)
+
+__all__ = [
+    "AP_THRESHOLDS",
+    "METRICS",
+    "Comparison",
+    "EffectSize",
+    "Interval",
+    "Matches",
+    "Metric",
+    "Overlap",
+    "Pixels",
+    "aji",
+    "aji_plus",
+    "average_precision",
+    "compare",
+    "dice",
+    "effect_size",
+    "get",
+    "holm",
+    "independent_unit",
+    "interval",
+    "iou",
+    "match",
+    "mcc",
+    "overlap",
+    "paired_permutation",
+    "per_image",
+    "pixel_accuracy",
+    "pixels",
+    "pooled",
+    "pq_image_mean",
+    "precision",
+    "recall",
+    "wilcoxon",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a report must know of a metric.
+
+    Parameters
+    ----------
+    label : str
+        Its name for people.
+    function : callable
+        Takes the true and the predicted label map, or their `Overlap`; returns the score, NaN if undefined.
+    doi : str
+        The paper that defined it, "" where it is older than papers.
+    range : (float, float)
+        Lowest and highest value.
+    higher_is_better : bool
+        Direction.
+    """
+
+    label: str
+    function: Callable[..., float]
+    doi: str = ""
+    range: tuple[float, float] = (0.0, 1.0)
+    higher_is_better: bool = True
+
+
+_PANOPTIC = "10.1109/CVPR.2019.00963"
+_BOWL = "10.1038/s41592-019-0612-7"
+
+METRICS: MappingProxyType[str, Metric] = MappingProxyType(
+    {
+        "pixel_accuracy": Metric("Pixel accuracy", pixel_accuracy),
+        "precision": Metric("Pixel precision", precision),
+        "recall": Metric("Pixel recall", recall),
+        "dice": Metric("Dice", dice, "10.2307/1932409"),
+        "iou": Metric("IoU", iou),
+        "mcc": Metric("Matthews correlation", mcc, "10.1016/0005-2795(75)90109-9", range=(-1.0, 1.0)),
+        "aji": Metric("AJI", aji, "10.1109/TMI.2017.2677499"),
+        "aji_plus": Metric("AJI+", aji_plus, "10.1016/j.media.2019.101563"),
+        "pq": Metric("PQ", lambda true, pred=None: match(true, pred).pq, _PANOPTIC),
+        "dq": Metric("DQ", lambda true, pred=None: match(true, pred).dq, _PANOPTIC),
+        "sq": Metric("SQ", lambda true, pred=None: match(true, pred).sq, _PANOPTIC),
+        "f1_50": Metric("F1 at IoU 0.5", lambda true, pred=None: match(true, pred).f1, _BOWL),
+        "ap_50": Metric("AP at IoU 0.5", lambda true, pred=None: match(true, pred).ap, _BOWL),
+        "ap_75": Metric(
+            "AP at IoU 0.75", lambda true, pred=None: match(true, pred, iou_threshold=0.75).ap, _BOWL
+        ),
+        "ap_50_95": Metric("AP, mean of IoU 0.5 to 0.95", average_precision, _BOWL),
+    }
+)
+"""Every score of `per_image` by name."""
+
+
+def get(name: str) -> Metric:
+    """Look a metric up by name.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name; the message offers the nearest.
+    """
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    return METRICS[name]

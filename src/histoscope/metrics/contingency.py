@@ -1,0 +1,180 @@
+"""The overlap table of two label maps: the one thing that every metric is computed from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import ShapeError
+from histoscope.metrics._kernels import count_pairs
+from histoscope.types import Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlap:
+    """Which true nucleus shares how many pixels with which predicted one.
+
+    Ids and pairs stand in the order of their first pixel (row by row), so no score depends on how the
+    nuclei are numbered, not even through ties.
+
+    Parameters
+    ----------
+    true_ids, pred_ids : (T,), (P,) int32
+        The ids that occur, background left out.
+    true_areas, pred_areas : (T,), (P,) int64
+        Pixels of each nucleus.
+    true_index, pred_index : (K,) int64
+        Positions in `true_ids` and `pred_ids` of each pair of nuclei that shares a pixel.
+    pixels : (K,) int64
+        Pixels that each pair shares.
+    n_pixels : int
+        Pixels of the map.
+
+    Examples
+    --------
+    >>> table = overlap(np.array([[7, 7, 7, 0]]), np.array([[0, 3, 3, 9]]))
+    >>> table.true_areas, table.pred_areas, table.pixels, table.iou
+    (array([3]), array([2, 1]), array([2]), array([0.66666667]))
+    >>> table.true_on_background, table.pred_on_background, table.background
+    (array([1]), array([0, 1]), 0)
+    """
+
+    true_ids: NDArray[np.int32]
+    pred_ids: NDArray[np.int32]
+    true_areas: NDArray[np.int64]
+    pred_areas: NDArray[np.int64]
+    true_index: NDArray[np.int64]
+    pred_index: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    n_pixels: int
+
+    @property
+    def unions(self) -> NDArray[np.int64]:
+        """(K,) pixels of either nucleus of each pair."""
+        return self.true_areas[self.true_index] + self.pred_areas[self.pred_index] - self.pixels
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """(K,) intersection over union of each pair, in (0, 1]."""
+        ratio: NDArray[np.float64] = self.pixels / self.unions
+        return ratio
+
+    @property
+    def true_on_background(self) -> NDArray[np.int64]:
+        """(T,) pixels of each true nucleus that were predicted as background."""
+        return self.true_areas - _sums(self.true_index, self.pixels, len(self.true_ids))
+
+    @property
+    def pred_on_background(self) -> NDArray[np.int64]:
+        """(P,) pixels of each predicted nucleus that lie on true background."""
+        return self.pred_areas - _sums(self.pred_index, self.pixels, len(self.pred_ids))
+
+    @property
+    def background(self) -> int:
+        """Pixels that are background in both maps."""
+        return self.n_pixels - int(self.true_areas.sum() + self.pred_areas.sum() - self.pixels.sum())
+
+
+def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
+    """Count the overlaps of two label maps in one pass.
+
+    Cost grows with the pixels and with the borders between nuclei, not with the ids: they may be large,
+    with gaps, in any order.
+
+    Parameters
+    ----------
+    true, pred : (H, W) integers
+        Instance maps; 0 is background, each positive integer up to 2**31 - 1 one nucleus. A boolean mask
+        counts as one nucleus. int32 is read as it is, other types are converted first.
+
+    Returns
+    -------
+    Overlap
+
+    Raises
+    ------
+    ShapeError
+        If the maps differ in shape, are not two-dimensional, are not integers, or hold negative ids.
+    """
+    true, pred = _check(true, "true"), _check(pred, "pred")
+    if true.shape != pred.shape:
+        raise ShapeError(
+            f"true labels are {true.shape}, predicted ones {pred.shape}; expected the same height and width"
+        )
+    keys, pixels, fine = count_pairs(true.ravel(), pred.ravel())
+    if not fine:
+        lowest = {"true": int(true.min()), "pred": int(pred.min())}
+        name = min(lowest, key=lambda which: lowest[which])
+        raise ShapeError(
+            f"{name} labels hold the id {lowest[name]}; expected 0 for background and ids above 0"
+        )
+    true_of, pred_of = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
+    true_ids, true_index, true_areas = _number(true_of, pixels)
+    pred_ids, pred_index, pred_areas = _number(pred_of, pixels)
+    both = (true_of > 0) & (pred_of > 0)
+    return Overlap(
+        true_ids=true_ids,
+        pred_ids=pred_ids,
+        true_areas=true_areas,
+        pred_areas=pred_areas,
+        true_index=true_index[both],
+        pred_index=pred_index[both],
+        pixels=pixels[both],
+        n_pixels=true.size,
+    )
+
+
+def as_overlap(true: Overlap | ArrayLike | Labels, pred: ArrayLike | Labels | None) -> Overlap:
+    """Let a metric take either two label maps or their table.
+
+    Raises
+    ------
+    ShapeError
+        If one of the two is missing, or as in `overlap`.
+    """
+    if isinstance(true, Overlap):
+        if pred is not None:
+            raise ShapeError(
+                "an Overlap came together with a label map; give the Overlap alone, or two label maps"
+            )
+        return true
+    if pred is None:
+        raise ShapeError("one label map came; expected the true and the predicted one, or their Overlap")
+    return overlap(true, pred)
+
+
+def _check(labels: ArrayLike | Labels, name: str) -> Labels:
+    array = np.asarray(labels)
+    if array.ndim != 2:
+        raise ShapeError(f"{name} labels have shape {array.shape}, expected (height, width)")
+    if array.dtype.kind not in "iub":
+        raise ShapeError(
+            f"{name} labels are {array.dtype}, expected integers; label them, or round and convert them"
+        )
+    if array.dtype.itemsize >= 4 and array.dtype != np.int32 and array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high > np.iinfo(np.int32).max:
+            raise ShapeError(
+                f"{name} labels run from {low} to {high}, expected ids from 0 to 2**31 - 1; relabel them"
+            )
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def _number(
+    ids: NDArray[np.int32], pixels: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct ids above 0 by first appearance; position of each entry among them (-1 for 0); their areas."""
+    known, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    first[known == 0] = -1  # background goes before all others, to position -1
+    order = np.argsort(first, kind="stable")
+    background = int(known.size > 0 and known[0] == 0)
+    rank = np.empty(known.size, np.int64)
+    rank[order] = np.arange(known.size) - background
+    index = rank[inverse]
+    areas = _sums(index[ids > 0], pixels[ids > 0], known.size - background)
+    return known[order][background:], index, areas
+
+
+def _sums(index: NDArray[np.int64], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    # Sums of pixel counts are exact in float64 up to 2**53.
+    return np.bincount(index, weights=values, minlength=n).astype(np.int64)
