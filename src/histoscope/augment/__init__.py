@@ -1,0 +1,78 @@
+"""Augmentation of labelled images: one draw of parameters for the image, its instances and its classes.
+
+>>> import numpy as np
+>>> from histoscope.augment import augment, get
+>>> from histoscope.types import Sample
+>>> sample = Sample(np.full((96, 96, 3), 200, np.uint8), mpp=0.5, instances=np.zeros((96, 96), np.int32))
+>>> augment(sample, get("default"), np.random.default_rng(0), size_px=64).image.shape
+(64, 64, 3)
+"""
+
+from histoscope.augment.compose import apply, augment
+from histoscope.augment.params import AugmentConfig, AugmentParams, margin_px, sample_params
+from histoscope.errors import UnknownNameError
+
+AUGMENTATIONS: dict[str, AugmentConfig] = {
+    "none": AugmentConfig(),
+    "basic": AugmentConfig(dihedral_chance=1.0),
+    "default": AugmentConfig(
+        dihedral_chance=1.0,
+        affine_chance=0.75,
+        rotation_deg=45.0,  # with the eight dihedral positions this reaches every angle
+        scale=0.2,
+        elastic_chance=0.3,
+        elastic_um=3.0,
+        color_chance=0.75,
+        brightness=0.1,
+        contrast=0.1,
+        saturation=0.15,
+        hue_deg=5.0,
+        blur_chance=0.2,
+        blur_um=0.3,
+        noise_chance=0.2,
+        noise_levels=5.0,
+    ),
+    "strong": AugmentConfig(
+        dihedral_chance=1.0,
+        affine_chance=0.9,
+        rotation_deg=45.0,
+        scale=0.4,
+        elastic_chance=0.6,
+        elastic_um=6.0,
+        color_chance=0.9,
+        brightness=0.25,
+        contrast=0.25,
+        saturation=0.4,
+        hue_deg=20.0,
+        blur_chance=0.4,
+        blur_um=0.6,
+        noise_chance=0.4,
+        noise_levels=12.0,
+    ),
+}
+"""The settings that ship, by name."""
+
+
+def get(name: str) -> AugmentConfig:
+    """Look up a preset of `AUGMENTATIONS`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name; the message offers the nearest.
+    """
+    if name not in AUGMENTATIONS:
+        raise UnknownNameError("augmentation", name, AUGMENTATIONS)
+    return AUGMENTATIONS[name]
+
+
+__all__ = [
+    "AUGMENTATIONS",
+    "AugmentConfig",
+    "AugmentParams",
+    "apply",
+    "augment",
+    "get",
+    "margin_px",
+    "sample_params",
+]

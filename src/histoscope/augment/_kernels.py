@@ -1,0 +1,85 @@
+"""Compiled loops over label maps."""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+
+@nb.njit(cache=True, nogil=True)
+def _root(parent: NDArray[np.int32], k: int) -> int:
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@nb.njit(cache=True, nogil=True)
+def _join(parent: NDArray[np.int32], a: int, b: int) -> int:
+    """Make one tree of two (0 is none); its root is the smaller, hence the earlier, number."""
+    if a in {0, b}:
+        return b
+    low, high = min(a, b), max(a, b)
+    parent[high] = low
+    return low
+
+
+@nb.njit(cache=True, nogil=True)
+def _scan(labels: NDArray[np.int32], out: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Write a provisional number to each pixel of `out`; give the tree that says which numbers are one."""
+    height, width = labels.shape
+    parent = np.zeros(width + 1, np.int32)
+    n = 0
+    for r in range(height):
+        if n + width >= len(parent):
+            parent = np.concatenate((parent, np.zeros(len(parent) + width, np.int32)))
+        for c in range(width):
+            value = labels[r, c]
+            if value == 0:
+                continue
+            own = 0
+            if c > 0 and labels[r, c - 1] == value:
+                own = _root(parent, out[r, c - 1])
+            if r > 0:
+                for k in range(max(c - 1, 0), min(c + 2, width)):
+                    if labels[r - 1, k] == value:
+                        own = _join(parent, own, _root(parent, out[r - 1, k]))
+            if own == 0:
+                n += 1
+                parent[n] = n
+                own = n
+            out[r, c] = own
+    return parent[: n + 1]
+
+
+@nb.njit(cache=True, nogil=True)
+def pieces(labels: NDArray[np.int32], min_px: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Give each connected piece of a label map (same id, eight neighbours) its own number.
+
+    Returns
+    -------
+    out : (H, W) int32
+        Pieces from 1, in the order of their first pixels, row by row; those below `min_px` pixels are 0.
+    origin : (n + 1,) int32
+        The id in `labels` of each piece; 0 for background.
+    """
+    out = np.zeros(labels.shape, np.int32)
+    parent = _scan(labels, out)
+    flat, source = out.ravel(), labels.ravel()
+    area = np.zeros(len(parent), np.int64)
+    origin = np.zeros(len(parent), np.int32)
+    for i in range(len(flat)):
+        k = _root(parent, flat[i])
+        flat[i] = k
+        area[k] += 1
+        origin[k] = source[i]
+    number = np.zeros(len(parent), np.int32)
+    kept = 0
+    for k in range(1, len(parent)):
+        if area[k] >= max(min_px, 1):
+            kept += 1
+            number[k] = kept
+            origin[kept] = origin[k]  # kept <= k, so nothing unread is overwritten
+    for i in range(len(flat)):
+        flat[i] = number[flat[i]]
+    origin[0] = 0
+    return out, origin[: kept + 1]

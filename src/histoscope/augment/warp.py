@@ -1,0 +1,121 @@
+"""Moving pixels: turns, flips, rotation, zoom and elastic deformation, as one map for image and labels."""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.augment._kernels import pieces
+from histoscope.augment.params import AugmentConfig, AugmentParams
+from histoscope.types import Image, Labels
+
+
+def turn(pixels: NDArray[Any], params: AugmentParams) -> NDArray[Any]:
+    """Turn by quarters against the clock, then flip left to right; a view, no pixel changes."""
+    turned = np.rot90(pixels, params.turns)
+    return turned[:, ::-1] if params.flip else turned
+
+
+def source_map(
+    shape: tuple[int, int],
+    out_shape: tuple[int, int],
+    config: AugmentConfig,
+    params: AugmentParams,
+    mpp: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """For each pixel that comes out, where in the source it comes from.
+
+    Parameters
+    ----------
+    shape, out_shape : (int, int)
+        Height and width of the source and of what comes out; their centres lie on each other.
+    config : AugmentConfig
+        Gives the amount and spacing of the elastic deformation.
+    params : AugmentParams
+        The draw.
+    mpp : float
+        Micrometres per pixel.
+
+    Returns
+    -------
+    x, y : (out_height, out_width) float32
+        Columns and rows of the source.
+    """
+    (a, b), (c, d) = _matrix(params)
+    columns = np.arange(out_shape[1], dtype=np.float32) - (out_shape[1] - 1) / 2
+    rows = np.arange(out_shape[0], dtype=np.float32)[:, None] - (out_shape[0] - 1) / 2
+    x = (a * columns + (shape[1] - 1) / 2).astype(np.float32) + (b * rows).astype(np.float32)
+    y = (c * columns + (shape[0] - 1) / 2).astype(np.float32) + (d * rows).astype(np.float32)
+    if params.elastic_seed is not None:
+        shift = _elastic(out_shape, config.elastic_spacing_um / mpp, params.elastic_seed)
+        x += shift[0] * np.float32(config.elastic_um / mpp)
+        y += shift[1] * np.float32(config.elastic_um / mpp)
+    return x, y
+
+
+def warp_image(image: Image, x: NDArray[np.float32], y: NDArray[np.float32]) -> Image:
+    """Sample an image between its pixels; beyond its border it is mirrored."""
+    warped: Image = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return warped
+
+
+def warp_labels(labels: Labels, x: NDArray[np.float32], y: NDArray[np.float32]) -> Labels:
+    """Take the nearest label; beyond the border labels are mirrored as the image is."""
+    source = np.ascontiguousarray(labels, np.int32)
+    warped: Labels = cv2.remap(source, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REFLECT_101)
+    return warped
+
+
+def renumber(
+    labels: Labels, classes: NDArray[np.uint8] | None, min_px: int
+) -> tuple[Labels, NDArray[np.uint8] | None]:
+    """Give nuclei numbers from 1 without gaps after a cut or a warp.
+
+    A nucleus in several pieces becomes several nuclei of its class; pieces below `min_px` become background.
+
+    Examples
+    --------
+    >>> labels = np.array([[7, 0, 7], [7, 0, 7], [0, 0, 0], [0, 2, 0]], np.int32)
+    >>> classes = np.array([0, 0, 5, 0, 0, 0, 0, 3], np.uint8)
+    >>> renumber(labels, classes, 2)
+    (array([[1, 0, 2], [1, 0, 2], [0, 0, 0], [0, 0, 0]], dtype=int32), array([0, 3, 3], dtype=uint8))
+    """
+    numbered, origin = pieces(np.ascontiguousarray(labels, np.int32), min_px)
+    return numbered, None if classes is None else classes[origin]
+
+
+def _matrix(params: AugmentParams) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Offsets in the source from offsets in what comes out: unzoom, unrotate, unflip, unturn."""
+    angle = math.radians(params.angle_deg)
+    cos, sin = math.cos(angle) / params.zoom, math.sin(angle) / params.zoom
+    quarter = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), params.turns)
+    mirror = np.array([[-1 if params.flip else 1, 0], [0, 1]])
+    (a, b), (c, d) = (quarter @ mirror @ np.array([[cos, -sin], [sin, cos]])).tolist()
+    return (a, b), (c, d)
+
+
+def _elastic(shape: tuple[int, int], spacing_px: float, seed: int) -> NDArray[np.float32]:
+    """Smooth shifts in [-1, 1] along x and y, (2, H, W): a cubic B-spline over uniform control points."""
+    down, across = _basis(shape[0], spacing_px), _basis(shape[1], spacing_px)
+    rng = np.random.default_rng(seed)
+    control = rng.uniform(-1.0, 1.0, (2, down.shape[1], across.shape[1])).astype(np.float32)
+    shift: NDArray[np.float32] = down @ (control @ across.T)
+    return shift
+
+
+@lru_cache(maxsize=16)
+def _basis(size: int, spacing_px: float) -> NDArray[np.float32]:
+    """Weights of the control points in each pixel of a row, (size, n)."""
+    place = np.arange(size) / spacing_px
+    first = np.floor(place).astype(np.intp)
+    t = place - first
+    weights = (
+        np.stack(((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * t**2 + 3 * t - 3 * t**3 + 1, t**3), axis=1) / 6
+    )
+    basis = np.zeros((size, int(first[-1]) + 4), np.float32)
+    np.put_along_axis(basis, first[:, None] + np.arange(4), weights.astype(np.float32), axis=1)
+    basis.flags.writeable = False
+    return basis
