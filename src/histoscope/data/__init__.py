@@ -1,7 +1,7 @@
 """Data sets as their publishers distribute them, splits without leaks, and the audit that proves it.
 
 >>> sorted(DATASETS)
-['folder']
+['class_folder', 'dsb2018', 'folder', 'monuseg']
 """
 
 import inspect
@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from histoscope.data.base import Dataset, Datasheet, Problem
+from histoscope.data.class_folder import ClassFolder
+from histoscope.data.dsb2018 import DSB2018
 from histoscope.data.folder import Folder
+from histoscope.data.monuseg import MoNuSeg
 from histoscope.data.split import Split, split_by, split_published
 from histoscope.data.views import InMemory, compact, in_memory, mapped, resample, subset
 from histoscope.errors import UnknownNameError
 
 DATASETS: dict[str, Any] = {
+    "class_folder": ClassFolder,
+    "dsb2018": DSB2018,
     "folder": Folder,
+    "monuseg": MoNuSeg,
 }
 
 
-def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001, ANN401  # reads as data.open
+def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001  # reads as data.open
     """Open a data set; nothing is downloaded and no pixel is read.
 
     Parameters

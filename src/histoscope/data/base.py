@@ -1,16 +1,19 @@
 """What a data set is: a datasheet, records, samples, and a check of its files."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.types import Labels, Record, Sample
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with (samples done, all samples)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,9 @@ class Dataset(Protocol):
         """Find the file whose pixels are the image of sample `index`, if there is one."""
         return None
 
-    def verify(self) -> list[Problem]:
+    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        return check_samples(self)
+        return check_samples(self, progress)
 
 
 def count_records(records: Sequence[Record]) -> dict[str, int]:
@@ -147,7 +150,7 @@ def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.
     return classes
 
 
-def check_samples(dataset: Dataset) -> list[Problem]:
+def check_samples(dataset: Dataset, progress: Progress | None = None) -> list[Problem]:
     """Problems of names and of every sample of `dataset`, in its order."""
     names = Counter(record.name for record in dataset.records)
     problems = [
@@ -156,6 +159,8 @@ def check_samples(dataset: Dataset) -> list[Problem]:
         if times > 1
     ]
     for index, record in enumerate(dataset.records):
+        if progress is not None:
+            progress(index, len(dataset))
         try:
             sample = dataset[index]
         except (HistoscopeError, OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from histoscope.data.base import (
     Dataset,
     Datasheet,
     Problem,
+    Progress,
     check_samples,
     classes_of,
     count_records,
@@ -45,11 +46,14 @@ _SHEET_KEYS = {"format", "name", "title", "url", "licence", "citation", "mpp", "
 class Folder(Dataset):
     """A folder of images with label maps in our own format.
 
-    ``images/NAME.*``; ``labels/NAME.png`` (16 bits: 0 background, one id a nucleus) if there are labels;
-    ``classes/NAME.png`` (8 bits) if nuclei have classes; ``index.csv`` with a column ``image_id`` (or
-    ``name``, ``file``) and, where known, ``split``, ``patient``, ``source`` (or ``group``), ``label``,
-    ``mpp``; every further column becomes a tag. ``dataset.yaml`` holds the datasheet; ``classes.json`` may hold the
-    class names.
+    - ``images/NAME.*``;
+    - ``labels/NAME.png`` (16 bits: 0 background, one id a nucleus), if there are labels;
+    - ``classes/NAME.png`` (8 bits), if nuclei have classes, with their names in ``dataset.yaml`` or
+      ``classes.json``;
+    - ``index.csv`` with a column ``image_id`` (or ``name``, ``file``) and, where known, ``split``,
+      ``patient``, ``source`` (or ``group``), ``label``, ``mpp``; every further column becomes a tag;
+    - ``dataset.yaml``, the datasheet.
+
     Without an index, every image in ``images/`` is a sample.
 
     Parameters
@@ -126,9 +130,9 @@ class Folder(Dataset):
         paths = self._images.get(self._records[index].name, [])
         return paths[0] if len(paths) == 1 else None
 
-    def verify(self) -> list[Problem]:
+    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self)
+        problems = check_samples(self, progress)
         names = {record.name for record in self._records}
         for stem in sorted(set(self._images) - names):
             problems.append(Problem(stem, "warning", "the image is not in index.csv and is left out"))

@@ -183,7 +183,8 @@ def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int
         known = sorted({key for record in records for key in record.tags})
         raise DataError(
             f"{len(lacking)} of {len(records)} records of {name!r} have no {by!r} "
-            f"(first: {records[lacking[0]].name!r}); split by patient, source, name{''.join(', ' + key for key in known)}, where it is filled in"
+            f"(first: {records[lacking[0]].name!r}); "
+            f"split by patient, source, name{''.join(', ' + key for key in known)}, where it is filled in"
         )
     return dict(sorted(members.items()))
 

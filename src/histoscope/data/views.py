@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.data.base import Dataset, Datasheet, count_records
+from histoscope.data.base import Dataset, Datasheet, Progress, count_records
 from histoscope.errors import DataError
 from histoscope.types import Labels, Record, Sample
 
@@ -105,7 +105,7 @@ def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
     return _Mapped(dataset, function)
 
 
-def in_memory(dataset: Dataset, *, progress: Callable[[int, int], None] | None = None) -> InMemory:
+def in_memory(dataset: Dataset, *, progress: Progress | None = None) -> InMemory:
     """Read everything once.
 
     Parameters
