@@ -1,0 +1,119 @@
+"""Nuclear outlines, their exact instance map, and the chromatin inside."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise
+from histoscope.synth.layout import Layout
+from histoscope.synth.spec import CLASSES
+from histoscope.types import Labels
+
+SLIVER_UM2 = 3.0
+"""A nucleus of which less than this shows is not drawn."""
+HIDDEN = 0.4
+"""Nor one of which a smaller share shows in front of the others."""
+
+# Spread of the outline's waves 2 to 6, as a share of the radius.
+_ROUGHNESS = {
+    "epithelial": (0.05, 0.035, 0.025, 0.015, 0.01),
+    "lymphocyte": (0.03, 0.025, 0.015, 0.01, 0.01),
+    "spindle": (0.05, 0.07, 0.03, 0.03, 0.02),
+    "plasma": (0.03, 0.03, 0.02, 0.01, 0.01),
+}
+# Chromatin: haematoxylin inside, clumps (share), clump size (um), rim, rim width (um), eosin.
+_CHROMATIN = {
+    "epithelial": (0.62, 0.28, 1.5, 0.42, 0.50, 0.22),
+    "lymphocyte": (1.30, 0.20, 1.3, 0.22, 0.50, 0.16),
+    "spindle": (0.95, 0.20, 1.4, 0.22, 0.40, 0.22),
+    "plasma": (0.92, 0.12, 1.2, 0.35, 0.45, 0.18),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """Nuclei as they stand in the image: row k carries label k + 1.
+
+    Parameters
+    ----------
+    instances : (H, W) int32
+        Instance map, ids 1 to N without gaps, each one 4-connected piece.
+    x_px, y_px : (N,) float32
+        Centres.
+    radii_px : (N, 64) float32
+        Outline: radius at 64 equal angles, from +x towards +y.
+    look : (N, 10) float32
+        Chromatin, see `paint_nuclei`.
+    kind : (N,) uint8
+        Classes.
+    """
+
+    instances: Labels
+    x_px: NDArray[np.float32]
+    y_px: NDArray[np.float32]
+    radii_px: NDArray[np.float32]
+    look: NDArray[np.float32]
+    kind: NDArray[np.uint8]
+
+
+def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, rng: Generator) -> Drawn:
+    """Draw the nuclei of `layout` in random order, later ones in front, and leave out what hardly shows."""
+    order = rng.permutation(len(layout.x))
+    kind = layout.kind[order]
+    x, y = layout.x[order] / np.float32(mpp), layout.y[order] / np.float32(mpp)
+    radii = outlines(layout, rng)[order] / np.float32(mpp)
+    look = chromatin(kind, rng)
+    instances = np.zeros(shape_px, dtype=np.int32)
+    keep = np.ones(len(x), dtype=np.bool_)
+    while True:  # each round drops at least one nucleus or ends
+        full = rasterise(instances, x, y, radii, keep)
+        shown = keep_largest_piece(instances, len(x), int(full.max(initial=0)))
+        shows = shown >= np.maximum(HIDDEN * full, max(SLIVER_UM2 / mpp**2, 2.0))
+        if (shows == keep).all():
+            break
+        keep &= shows
+    new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
+    return Drawn(new[instances], x[keep], y[keep], radii[keep], look[keep], kind[keep])
+
+
+def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
+    """Radius in micrometres at 64 equal angles: an ellipse with a few random waves, (N, 64)."""
+    n = len(layout.x)
+    theta = np.arange(N_RAYS) * (2 * np.pi / N_RAYS)
+    phi = theta[None, :] - layout.angle[:, None]
+    long, short = layout.long[:, None], layout.short[:, None]
+    ellipse = long * short / np.hypot(short * np.cos(phi), long * np.sin(phi))
+    spread = np.zeros((max(CLASSES.values()) + 1, 5))
+    for name, row in _ROUGHNESS.items():
+        spread[CLASSES[name]] = row
+    height = rng.normal(0, 1, (n, 5)) * spread[layout.kind]
+    phase = rng.uniform(0, 2 * np.pi, (n, 5))
+    waves = np.zeros((n, N_RAYS))
+    for k in range(5):
+        waves += height[:, k, None] * np.cos((k + 2) * phi + phase[:, k, None])
+    return (ellipse * np.clip(1 + waves, 0.6, 1.5)).astype(np.float32)
+
+
+def chromatin(kind: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
+    """Draw the look of each nucleus, (N, 10): see `paint_nuclei` for the columns."""
+    n = len(kind)
+    table = np.zeros((max(CLASSES.values()) + 1, 6))
+    for name, row in _CHROMATIN.items():
+        table[CLASSES[name]] = row
+    base, clump, clump_um, rim, rim_um, eosin = table[kind].T
+    dark = rng.lognormal(0, 0.16, n)
+    epithelial = kind == CLASSES["epithelial"]
+    vesicular = np.where(epithelial, rng.beta(2, 2, n), 0.0)  # open, pale chromatin with a sharp rim
+    look = np.empty((n, 10), dtype=np.float32)
+    look[:, 0] = base * dark * (1.25 - 0.6 * vesicular)
+    look[:, 1] = clump * rng.uniform(0.7, 1.4, n)
+    look[:, 2] = clump_um * rng.uniform(0.8, 1.3, n)
+    look[:, 3] = rim * dark * (1 + 0.4 * vesicular)
+    look[:, 4] = rim_um
+    look[:, 5] = np.where(epithelial, rng.binomial(3, 0.3 + 0.25 * vesicular), 0)
+    look[:, 6] = np.where(kind == CLASSES["plasma"], 0.5, 0.0)
+    look[:, 7] = eosin * rng.uniform(0.8, 1.2, n)
+    look[:, 8:] = rng.uniform(0, 512, (n, 2))
+    return look

@@ -1,0 +1,153 @@
+"""Several patients, each with a tissue, a stain and a camera of their own."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.random import Generator
+
+from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.synth.picture import generate
+from histoscope.synth.spec import STAINS, OpticsSpec, StainSpec, TissueSpec
+from histoscope.types import Sample
+
+Stains = str | StainSpec | Sequence[str | StainSpec]
+
+
+def cohort(
+    n_patients: int,
+    images_per_patient: int,
+    *,
+    shape_px: tuple[int, int] = (256, 256),
+    mpp: float = 0.25,
+    stains: Stains = "default",
+    seed: int = 0,
+) -> list[Sample]:
+    """Draw images of several patients, who differ in density, tissue mix, stain and focus.
+
+    Parameters
+    ----------
+    n_patients, images_per_patient : int
+        At least 1 each.
+    shape_px, mpp
+        As in `generate`.
+    stains : str, StainSpec, or a sequence of them
+        Laboratories; patient k goes to number k modulo their count, and varies a little around it.
+    seed : int
+        The same seed gives the same bytes; image k of patient p does not depend on how many others there are.
+
+    Returns
+    -------
+    list of Sample
+        Patient by patient, named ``p000_0``, with `patient` ``p000`` and `source` ``p000_slide``.
+
+    Raises
+    ------
+    ConfigError
+        If a count is below 1.
+    UnknownNameError
+        If a stain has no such name.
+
+    Examples
+    --------
+    >>> [s.name for s in cohort(2, 2, shape_px=(32, 32), stains=["default", "purple"])]
+    ['p000_0', 'p000_1', 'p001_0', 'p001_1']
+    """
+    return list(
+        cohort_stream(n_patients, images_per_patient, shape_px=shape_px, mpp=mpp, stains=stains, seed=seed)
+    )
+
+
+def cohort_stream(
+    n_patients: int,
+    images_per_patient: int,
+    *,
+    shape_px: tuple[int, int] = (256, 256),
+    mpp: float = 0.25,
+    stains: Stains = "default",
+    seed: int = 0,
+) -> Iterator[Sample]:
+    """Draw the images of `cohort` one by one, holding none."""
+    for name, count in (("n_patients", n_patients), ("images_per_patient", images_per_patient)):
+        if count < 1:
+            raise ConfigError(f"{name} is {count}, expected at least 1")
+    laboratories = [_stain(item) for item in ([stains] if isinstance(stains, str | StainSpec) else stains)]
+    if not laboratories:
+        raise ConfigError("stains is empty, expected at least one stain; known names: " + ", ".join(STAINS))
+    return _draw(n_patients, images_per_patient, shape_px, mpp, laboratories, seed)
+
+
+def _draw(
+    n_patients: int,
+    images: int,
+    shape_px: tuple[int, int],
+    mpp: float,
+    stains: Sequence[StainSpec],
+    seed: int,
+) -> Iterator[Sample]:
+    digits = max(1, len(str(images - 1)))
+    for p in range(n_patients):
+        rng = np.random.default_rng([seed, p])
+        stain = vary_stain(stains[p % len(stains)], rng)
+        tissue, optics = vary_tissue(TissueSpec(), rng), vary_optics(OpticsSpec(), rng)
+        patient = f"p{p:03d}"
+        for k in range(images):
+            sample = generate(
+                shape_px,
+                mpp=mpp,
+                stain=stain,
+                tissue=tissue,
+                optics=optics,
+                rng=np.random.default_rng([seed, p, k]),
+                name=f"{patient}_{k:0{digits}d}",
+            )
+            yield replace(sample, patient=patient, source=f"{patient}_slide")
+
+
+def _stain(item: str | StainSpec) -> StainSpec:
+    if isinstance(item, StainSpec):
+        return item
+    if item not in STAINS:
+        raise UnknownNameError("stain", item, STAINS)
+    return STAINS[item]
+
+
+def vary_stain(stain: StainSpec, rng: Generator) -> StainSpec:
+    """Give the stain of one section: vectors and amounts a little off the laboratory's usual ones."""
+
+    def turn(vector: tuple[float, float, float]) -> tuple[float, float, float]:
+        r, g, b = (max(0.0, value + rng.normal(0, 0.025)) for value in vector)
+        return (r, g, b)
+
+    return replace(
+        stain,
+        hematoxylin=turn(stain.hematoxylin),
+        eosin=turn(stain.eosin),
+        h_amount=stain.h_amount * float(rng.lognormal(0, 0.12)),
+        e_amount=stain.e_amount * float(rng.lognormal(0, 0.12)),
+    )
+
+
+def vary_tissue(tissue: TissueSpec, rng: Generator) -> TissueSpec:
+    """Give the tissue of one patient: another mix of glands, stroma and infiltrate."""
+    values: Mapping[str, float] = {
+        "density": tissue.density * rng.lognormal(0, 0.2),
+        "gland_fraction": np.clip(tissue.gland_fraction + rng.normal(0, 0.2), 0.1, 0.95),
+        "lumen_fraction": np.clip(tissue.lumen_fraction + rng.normal(0, 0.3), 0.0, 1.0),
+        "cluster_fraction": np.clip(tissue.cluster_fraction * rng.lognormal(0, 0.7), 0.0, 0.7),
+        "gland_radius_um": np.clip(tissue.gland_radius_um * rng.lognormal(0, 0.25), 14, 90),
+        "epithelium_um": np.clip(tissue.epithelium_um * rng.lognormal(0, 0.15), 9, 40),
+        "nucleus_scale": np.clip(tissue.nucleus_scale * rng.lognormal(0, 0.09), 0.6, 1.6),
+        "pleomorphism": np.clip(tissue.pleomorphism * rng.lognormal(0, 0.3), 0.05, 0.4),
+        "cleft_fraction": np.clip(tissue.cleft_fraction * rng.lognormal(0, 0.6), 0.0, 0.4),
+    }
+    return replace(tissue, **{name: float(value) for name, value in values.items()})
+
+
+def vary_optics(optics: OpticsSpec, rng: Generator) -> OpticsSpec:
+    """Give the focus and noise of one scan."""
+    return replace(
+        optics,
+        blur_um=float(np.clip(optics.blur_um * rng.lognormal(0, 0.25), 0.0, 0.8)),
+        noise=float(np.clip(optics.noise * rng.lognormal(0, 0.3), 0.0, 0.05)),
+    )

@@ -1,0 +1,102 @@
+"""From layout and nuclei to dyes, from dyes to light, from light to pixels."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from histoscope.synth._kernels import develop, expose, paint_nuclei, paint_tissue
+from histoscope.synth.layout import CELL_UM, MARGIN_UM, Layout
+from histoscope.synth.nuclei import Drawn
+from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec, CLASSES
+from histoscope.synth.texture import noise_tiles
+from histoscope.types import Image
+
+_BUCKET_UM = 10.0
+_BAND = 128
+
+
+def stain_amounts(
+    layout: Layout, drawn: Drawn, mpp: float, tissue: TissueSpec, rng: Generator
+) -> NDArray[np.float32]:
+    """Haematoxylin and eosin at each pixel, (H, W, 2): 1 is what a usual dense nucleus holds."""
+    dye = np.empty((*drawn.instances.shape, 2), dtype=np.float32)
+    cells, buckets = _cells(layout, rng)
+    cleft = 5.0 if tissue.cleft_fraction <= 0 else 2.1 - 1.3 * (tissue.cleft_fraction / 0.5) ** 0.5
+    knobs = np.array(
+        [mpp, MARGIN_UM, CELL_UM, cleft, tissue.unevenness, *rng.uniform(0, 512, 10)], dtype=np.float32
+    )
+    tiles = noise_tiles()
+    _in_bands(dye.shape[0], lambda rows: paint_tissue(dye, layout.fields, cells, buckets, tiles, knobs, rows))
+    geometry = (drawn.x_px, drawn.y_px, drawn.radii_px)
+    _in_bands(
+        len(drawn.kind),
+        lambda part: paint_nuclei(dye, drawn.instances, geometry, drawn.look, tiles, mpp, part[0], part[1]),
+    )
+    return dye
+
+
+def photograph(
+    dye: NDArray[np.float32], stain: StainSpec, optics: OpticsSpec, mpp: float, rng: Generator
+) -> Image:
+    """Light through the section (Beer-Lambert), blurred by the lens, with the sensor's noise, as 8-bit RGB.
+
+    Notes
+    -----
+    The light that passes is ``I = I0 * exp(-(h * H + e * E))`` in each colour, with amounts h, e and vectors
+    H, E of optical density; see Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23(4), 2001.
+    """
+    import cv2
+
+    light = np.empty((*dye.shape[:2], 3), dtype=np.float32)
+    vectors = stain.vectors()
+    _in_bands(len(dye), lambda rows: expose(light, dye, vectors, rows))
+    if optics.blur_um > 0:
+        light = cv2.GaussianBlur(light, (0, 0), optics.blur_um / mpp, borderType=cv2.BORDER_REFLECT_101)
+    image = np.empty(light.shape, dtype=np.uint8)
+    glass = np.asarray(stain.glass_rgb, dtype=np.float32)
+    seed = rng.integers(0, 2**63, dtype=np.uint64)
+    _in_bands(len(dye), lambda rows: develop(image, light, glass, optics.noise, seed, rows))
+    if optics.jpeg_quality > 0:
+        options = [cv2.IMWRITE_JPEG_QUALITY, int(optics.jpeg_quality)]
+        code = cv2.imencode(".jpg", image[..., ::-1], options)[1]
+        image = np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
+    return image
+
+
+def _cells(
+    layout: Layout, rng: Generator
+) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.int64], int, float]]:
+    """One row a cell (x, y, mean radius, tone, class), and a grid of buckets that lists the cells in each."""
+    rows, columns = (int(ceil(size * CELL_UM / _BUCKET_UM)) + 1 for size in layout.fields.shape[:2])
+    cells = np.stack(
+        [
+            layout.x + MARGIN_UM,
+            layout.y + MARGIN_UM,
+            0.5 * (layout.long + layout.short),
+            rng.random(len(layout.x)),
+            layout.kind,
+        ],
+        axis=1,
+    ).astype(np.float32)
+    row = np.clip((cells[:, 1] / _BUCKET_UM).astype(np.int64), 0, rows - 1)
+    column = np.clip((cells[:, 0] / _BUCKET_UM).astype(np.int64), 0, columns - 1)
+    bucket = row * columns + column
+    start = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=rows * columns))]).astype(np.int64)
+    return cells, (start, np.argsort(bucket, kind="stable"), columns, _BUCKET_UM)
+
+
+def _in_bands(n: int, paint: Callable[[tuple[int, int]], None]) -> None:
+    """Run `paint` over bands of 0..n, in threads if there are several: kernels release the GIL."""
+    bands = [(k, min(k + _BAND, n)) for k in range(0, n, _BAND)]
+    workers = min(len(bands), os.cpu_count() or 1)
+    if workers <= 1:
+        for band in bands:
+            paint(band)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(paint, bands))

@@ -1,0 +1,174 @@
+"""What to draw: the stain, the tissue and the camera, as plain numbers with units."""
+
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import ConfigError
+
+CLASSES = MappingProxyType({"epithelial": 1, "lymphocyte": 2, "spindle": 3, "plasma": 4})
+"""Class name to class id; 0 is background."""
+
+
+def _check(where: str, name: str, value: float, low: float, high: float) -> None:
+    if not (isinstance(value, int | float | np.number) and low <= value <= high):
+        raise ConfigError(f"{where}: {name} is {value!r}, expected a number from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class StainSpec:
+    """Colours and amounts of the two dyes, and the light that passes clear glass.
+
+    Parameters
+    ----------
+    hematoxylin, eosin : (r, g, b)
+        Optical density of the dye in red, green and blue; only the direction counts.
+    h_amount, e_amount : float
+        Multiply the dye that the tissue holds; 1 is a usual section, 0.5 a faint one.
+    glass_rgb : (r, g, b)
+        Colour of clear glass, 0 to 255.
+
+    Raises
+    ------
+    ConfigError
+        If a vector is not three numbers at or above 0, or an amount is below 0.
+
+    Examples
+    --------
+    >>> StainSpec(h_amount=0.5).h_amount
+    0.5
+    """
+
+    hematoxylin: tuple[float, float, float] = (0.61, 0.72, 0.33)
+    eosin: tuple[float, float, float] = (0.13, 0.86, 0.49)
+    h_amount: float = 1.0
+    e_amount: float = 1.0
+    glass_rgb: tuple[float, float, float] = (244.0, 242.0, 244.0)
+
+    def __post_init__(self) -> None:
+        for name in ("hematoxylin", "eosin"):
+            vector = np.asarray(getattr(self, name), dtype=float)
+            if vector.shape != (3,) or not np.isfinite(vector).all() or vector.min() < 0 or vector.max() <= 0:
+                raise ConfigError(
+                    f"stain: {name} is {getattr(self, name)}, expected three optical densities at or above 0, not all 0"
+                )
+        for name in ("h_amount", "e_amount"):
+            _check("stain", name, getattr(self, name), 0.0, 10.0)
+        if len(self.glass_rgb) != 3 or not all(0 < value <= 255 for value in self.glass_rgb):
+            raise ConfigError(
+                f"stain: glass_rgb is {self.glass_rgb}, expected three numbers above 0 and up to 255"
+            )
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Optical density of one unit of each dye, (2, 3): rows haematoxylin and eosin of length 1 times amount."""
+        rows = np.array([self.hematoxylin, self.eosin], dtype=np.float64)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        rows *= np.array([[self.h_amount], [self.e_amount]])
+        return rows.astype(np.float32)
+
+
+STAINS = MappingProxyType(
+    {
+        "default": StainSpec(),
+        "purple": StainSpec((0.53, 0.79, 0.30), (0.22, 0.93, 0.28), 1.05, 0.95),
+        "pink": StainSpec((0.58, 0.73, 0.37), (0.05, 0.86, 0.52), 0.8, 1.4),
+        "faint": StainSpec((0.62, 0.71, 0.34), (0.16, 0.86, 0.48), 0.5, 0.45),
+        "blue": StainSpec((0.76, 0.60, 0.24), (0.28, 0.86, 0.42), 1.15, 0.55),
+        "dark": StainSpec((0.60, 0.72, 0.36), (0.20, 0.85, 0.49), 1.6, 1.5),
+    }
+)
+"""Stains of imaginary laboratories, clearly different from each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class TissueSpec:
+    """What the tissue is made of.
+
+    Parameters
+    ----------
+    density : float
+        Multiplies all nuclear densities below; what does not fit is left out.
+    gland_fraction, lumen_fraction, cluster_fraction : float in [0, 1]
+        Share of the area that glands and tumour nests may take; share of glands with an open lumen; share of
+        the stroma under lymphocyte clusters.
+    gland_radius_um, epithelium_um : float
+        Mean radius of a gland; height of its epithelium.
+    epithelial_per_mm2, spindle_per_mm2, lymphocyte_per_mm2, plasma_per_mm2 : float
+        Nuclei per mm² of their own compartment (epithelium, stroma, cluster, stroma).
+    nucleus_scale, pleomorphism : float
+        Multiplies every nuclear diameter; spread of nuclear size (sigma of its logarithm).
+    cleft_fraction : float in [0, 0.5]
+        Share of the stroma torn open to white.
+    unevenness : float in [0, 0.5]
+        Depth of slow changes of stain over the field.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range; the message names it.
+    """
+
+    density: float = 1.0
+    gland_fraction: float = 0.5
+    lumen_fraction: float = 0.6
+    cluster_fraction: float = 0.15
+    gland_radius_um: float = 34.0
+    epithelium_um: float = 17.0
+    epithelial_per_mm2: float = 8500.0
+    spindle_per_mm2: float = 2200.0
+    lymphocyte_per_mm2: float = 14000.0
+    plasma_per_mm2: float = 500.0
+    nucleus_scale: float = 1.0
+    pleomorphism: float = 0.14
+    cleft_fraction: float = 0.08
+    unevenness: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            low, high = _TISSUE_RANGE.get(field.name, (0.0, 1e6))
+            _check("tissue", field.name, getattr(self, field.name), low, high)
+
+
+_TISSUE_RANGE = {
+    "density": (0.0, 20.0),
+    "gland_fraction": (0.0, 1.0),
+    "lumen_fraction": (0.0, 1.0),
+    "cluster_fraction": (0.0, 1.0),
+    "gland_radius_um": (8.0, 500.0),
+    "epithelium_um": (6.0, 200.0),
+    "nucleus_scale": (0.3, 3.0),
+    "pleomorphism": (0.0, 0.6),
+    "cleft_fraction": (0.0, 0.5),
+    "unevenness": (0.0, 0.5),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpticsSpec:
+    """Microscope, camera and file.
+
+    Parameters
+    ----------
+    blur_um : float
+        Sigma of the optical blur.
+    noise : float
+        Standard deviation of the sensor noise in clear glass, as a share of full scale.
+    jpeg_quality : int
+        1 to 100; 0 leaves the pixels uncompressed.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+    """
+
+    blur_um: float = 0.27
+    noise: float = 0.012
+    jpeg_quality: int = 88
+
+    def __post_init__(self) -> None:
+        _check("optics", "blur_um", self.blur_um, 0.0, 20.0)
+        _check("optics", "noise", self.noise, 0.0, 0.5)
+        _check("optics", "jpeg_quality", self.jpeg_quality, 0, 100)
