@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 import histoscope
+from histoscope.cli import doctor
 from histoscope.errors import HistoscopeError
+
+WRONG, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="histoscope",
@@ -36,30 +39,26 @@ def _root(
     pass
 
 
+app.command("doctor")(doctor.doctor)
+
+
 def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     try:
         app()
+    except SystemExit as leave:
+        if leave.code != INTERRUPTED:  # what Typer makes of Ctrl-C
+            raise
+        message, code = "interrupted; what is finished is kept, run it again to go on", INTERRUPTED
     except HistoscopeError as error:
-        sys.exit(_say(f"error: {error}", code=2))
-    except KeyboardInterrupt:
-        sys.exit(
-            _say("interrupted; what was finished is kept, run the same command again to go on", code=130)
-        )
+        message, code = f"error: {error}", WRONG
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            sys.exit(
-                _say(
-                    f"error: the disk is full ({error.filename or 'no file name'}); free space and run again",
-                    2,
-                )
-            )
-        raise
-
-
-def _say(message: str, code: int) -> int:
+        if error.errno != errno.ENOSPC:
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        message, code = f"error: the disk is full{place}; free space and run again", WRONG
     sys.stderr.write(message + "\n")
-    return code
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,269 @@
+"""``histoscope doctor``: does this machine have what Histoscope needs, and if not, what to do."""
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+CPU_WHEELS = (
+    "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+)
+DEFAULT_WHEELS = "pip install --force-reinstall torch torchvision"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the answer: what was looked at, how it stands, what was found, what to do."""
+
+    name: str
+    status: Literal["PASS", "WARN", "FAIL"]
+    found: str
+    advice: str = ""
+
+
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
+    ] = False,
+) -> None:
+    """Check Python, PyTorch, GPU, memory, caches and disk; say what to do about what is wrong.
+
+    Leaves with 0 when everything needed is there (warnings included), with 1 when something is not.
+    """
+    checks = examine()
+    healthy = all(check.status != "FAIL" for check in checks)
+    if as_json:
+        typer.echo(json.dumps({"healthy": healthy, "checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        _show(checks)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def examine(folder: Path | None = None) -> list[Check]:
+    """Run every check; none of them raises.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where results would be written; the working folder if not given.
+
+    Returns
+    -------
+    list of Check
+    """
+    probes: list[Callable[[], list[Check]]] = [
+        lambda: [python(sys.version_info)],
+        libraries,
+        torch_pair,
+        encoders,
+        gpu,
+        lambda: [cores_and_memory()],
+        lambda: [numba_cache()],
+        lambda: [disk(folder or Path.cwd())],
+    ]
+    return [check for probe in probes for check in probe()]
+
+
+def python(version: tuple[Any, ...]) -> Check:
+    """Python 3.11 to 3.13 are tested; older ones cannot read the source."""
+    found = ".".join(map(str, version[:3]))
+    if version[:2] < (3, 11):
+        return Check("Python", "FAIL", found, "Histoscope needs 3.11 or newer: make an environment with one")
+    if version[:2] > (3, 13):
+        return Check("Python", "WARN", found, "tested on 3.11 to 3.13 only")
+    return Check("Python", "PASS", f"{found} ({platform.system()}, {platform.machine()})")
+
+
+def libraries() -> list[Check]:
+    """Installed version of every hard dependency, against the lower bound that Histoscope declares."""
+    from importlib import metadata
+
+    from packaging.requirements import Requirement
+
+    try:
+        wanted = [Requirement(line) for line in metadata.requires("histoscope") or ()]
+    except metadata.PackageNotFoundError:
+        return [
+            Check("libraries", "WARN", "Histoscope runs from its source folder", "pip install . checks them")
+        ]
+    found, problems = [f"histoscope {metadata.version('histoscope')}"], []
+    for need in wanted:
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(need.name)
+        except metadata.PackageNotFoundError:
+            problems.append(f"{need.name} is missing")
+            continue
+        found.append(f"{need.name} {version}")
+        if not need.specifier.contains(version, prereleases=True):
+            problems.append(f"{need.name} {version} is not {need.specifier}")
+    if problems:
+        return [
+            Check("libraries", "FAIL", "; ".join(problems), "run pip install . again in the source folder")
+        ]
+    return [Check("libraries", "PASS", ", ".join(found))]
+
+
+def torch_pair() -> list[Check]:
+    """Load torch and torchvision: unless they match, nothing that uses them can be imported."""
+    try:
+        torch = _import("torch")
+    except Exception as error:  # noqa: BLE001  (a broken binary raises anything)
+        return [Check("torch", "FAIL", _first_line(error), DEFAULT_WHEELS)]
+    checks = [Check("torch", "PASS", f"{torch.__version__}, {torch.get_num_threads()} threads")]
+    try:
+        vision = _import("torchvision")
+        vision.ops.nms(torch.zeros((1, 4)), torch.ones(1), 0.5)
+    except Exception as error:  # noqa: BLE001
+        return [
+            *checks,
+            Check("torchvision", "FAIL", _first_line(error), _pair_advice(torch.__version__, error)),
+        ]
+    ours, theirs = _build(torch.__version__), _build(vision.__version__)
+    if ours != theirs:
+        found = f"{vision.__version__} beside torch {torch.__version__}"
+        return [*checks, Check("torchvision", "WARN", found, "different builds: take both from one index")]
+    return [*checks, Check("torchvision", "PASS", vision.__version__)]
+
+
+def encoders() -> list[Check]:
+    """Load the libraries that bring the encoders and decoders."""
+    checks = []
+    for name in ("timm", "segmentation_models_pytorch"):
+        try:
+            checks.append(Check(name, "PASS", _import(name).__version__))
+        except Exception as error:  # noqa: BLE001
+            is_pair = "torchvision" in str(error)
+            advice = "torchvision is to blame: see its line" if is_pair else f"pip install {name}"
+            checks.append(Check(name, "FAIL", _first_line(error), advice))
+    return checks
+
+
+def gpu() -> list[Check]:
+    """Accelerator that torch can use; none is fine, an idle one is worth a word."""
+    try:
+        torch = _import("torch")
+        if torch.cuda.is_available():
+            device = torch.cuda.get_device_properties(0)
+            count = torch.cuda.device_count()
+            return [Check("GPU", "PASS", f"{count} x {device.name}, {device.total_memory / 2**30:.0f} GiB")]
+        if torch.backends.mps.is_available():
+            return [Check("GPU", "PASS", "Apple Metal")]
+    except Exception as error:  # noqa: BLE001
+        return [Check("GPU", "WARN", _first_line(error), "see the torch line")]
+    if shutil.which("nvidia-smi"):
+        advice = f"if there is a GPU, this torch does not reach it; for the CUDA build: {DEFAULT_WHEELS}"
+        return [Check("GPU", "WARN", "the NVIDIA driver is there, but torch sees no GPU", advice)]
+    return [Check("GPU", "PASS", "none; networks run on the processor")]
+
+
+def cores_and_memory() -> Check:
+    """Processor cores and memory that this process may use, limits of a container included."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    memory = _memory_bytes()
+    if memory is None:
+        return Check("cores, memory", "PASS", f"{cores} cores, memory unknown")
+    found = f"{cores} cores, {memory / 2**30:.1f} GiB"
+    if memory < 4 * 2**30:
+        return Check("cores, memory", "WARN", found, "under 4 GiB: take small patches and batches")
+    return Check("cores, memory", "PASS", found)
+
+
+def numba_cache() -> Check:
+    """Folder where compiled kernels are kept; without one each start compiles again, for some seconds."""
+    import histoscope
+
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    beside = Path(histoscope.__file__).parent / "stain" / "__pycache__"
+    folder = Path(chosen) if chosen else beside
+    if _writable(folder):
+        return Check("kernel cache", "PASS", str(folder))
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "numba"
+    if not chosen and _writable(home):  # where Numba goes by itself
+        return Check("kernel cache", "PASS", str(home))
+    return Check(
+        "kernel cache", "WARN", f"{folder} is read-only", "export NUMBA_CACHE_DIR=/a/folder/you/can/write"
+    )
+
+
+def disk(folder: Path) -> Check:
+    """Free space where results go, and leave to write there."""
+    if not _writable(folder):
+        return Check("disk", "FAIL", f"{folder} cannot be written", "change to a folder of your own")
+    free = shutil.disk_usage(folder).free / 2**30
+    found = f"{free:.1f} GiB free in {folder}"
+    if free < 0.2:
+        return Check("disk", "FAIL", found, "free some space: results and models need it")
+    if free < 5:
+        return Check("disk", "WARN", found, "a study with many runs may fill it")
+    return Check("disk", "PASS", found)
+
+
+def _import(name: str) -> Any:
+    import importlib
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a library has to say while loading is not news here
+        return importlib.import_module(name)
+
+
+def _pair_advice(torch_version: str, error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"pip install torchvision (the one that matches torch {torch_version})"
+    cure = CPU_WHEELS if _build(torch_version) == "cpu" else DEFAULT_WHEELS
+    return (
+        f"torch {torch_version} and torchvision do not match (a CPU wheel of one beside a CUDA wheel of the "
+        f"other?); take both anew from one index: {cure}"
+    )
+
+
+def _build(version: str) -> str:
+    return version.partition("+")[2]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
+
+
+def _memory_bytes() -> int | None:
+    known = []
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    limit = Path("/sys/fs/cgroup/memory.max")
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        known.append(int(text))
+    return min(known, default=None)
+
+
+def _writable(folder: Path) -> bool:
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), None)
+    return existing is not None and existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def _show(checks: list[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in checks:
+        text = check.found + (f"\n→ {check.advice}" if check.advice else "")
+        table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, text.replace("[", r"\["))
+    console = Console()
+    console.print(table)
+    bad = [check.name for check in checks if check.status == "FAIL"]
+    console.print(f"\n[bold red]not ready: {', '.join(bad)}[/]" if bad else "\n[green]ready[/]")
