@@ -1,0 +1,174 @@
+"""Stain vectors and amounts: colour deconvolution.
+
+References
+----------
+.. [1] Ruifrok and Johnston, Analytical and Quantitative Cytology and Histology 23(4), 2001.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import ShapeError
+from histoscope.stain.density import check, optical_density
+from histoscope.types import Image
+
+RUIFROK: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+"""Published vectors of haematoxylin, eosin and DAB (rows; columns R, G, B), not quite of unit length [1]_."""
+RUIFROK.setflags(write=False)
+
+LEAST_AMOUNT = 0.05
+"""Amounts below this count as no stain: nothing can be scaled from them."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StainEstimate:
+    """The stains of an image or slide.
+
+    Parameters
+    ----------
+    stains : (2, 3) float64
+        Optical density of one unit of haematoxylin (first row) and eosin in R, G, B; unit rows, none
+        negative.
+    amounts : (2,) float64
+        99th percentile of each stain's amount over the tissue.
+    """
+
+    stains: NDArray[np.float64]
+    amounts: NDArray[np.float64]
+
+
+def unit_rows(stains: ArrayLike) -> NDArray[np.float64]:
+    """Scale each row to length 1.
+
+    Examples
+    --------
+    >>> unit_rows([[3.0, 0.0, 4.0]]).tolist()
+    [[0.6, 0.0, 0.8]]
+    """
+    rows = np.asarray(stains, np.float64)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def check_stains(stains: ArrayLike) -> NDArray[np.float64]:
+    """Give stain vectors as unit rows, or say what is wrong with them.
+
+    Parameters
+    ----------
+    stains : (2, 3) or (3, 3) array
+        Rows haematoxylin, eosin and perhaps a third.
+
+    Raises
+    ------
+    ShapeError
+        If they are of another shape, not finite, negative or not independent.
+    """
+    rows = np.asarray(stains, np.float64)
+    if rows.shape not in {(2, 3), (3, 3)}:
+        raise ShapeError(
+            f"stains have shape {rows.shape}, expected (2, 3): one row of R, G, B density a stain"
+        )
+    if not np.isfinite(rows).all() or (rows[:2] < 0).any():
+        raise ShapeError(f"stains are {rows.tolist()}; densities must be finite and not negative")
+    if np.linalg.matrix_rank(rows, tol=1e-3) < len(rows):
+        raise ShapeError(
+            f"stains {rows.tolist()} point the same way, so they cannot be told apart; give distinct ones"
+        )
+    return unit_rows(rows)
+
+
+def with_residual(stains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add a third row, at right angles to two stains: what they cannot explain."""
+    if len(stains) == 3:
+        return stains
+    return np.vstack([stains, unit_rows(np.cross(stains[0], stains[1])[None])])
+
+
+def amounts_of(density: NDArray[np.floating], stains: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Least-squares amounts of each stain: (..., 3) density -> (..., n_stains)."""
+    return density @ np.linalg.pinv(stains).astype(density.dtype)
+
+
+def separate(image: Image, stains: ArrayLike = RUIFROK) -> NDArray[np.float32]:
+    """Amount of each stain at each pixel.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    stains : (2, 3) or (3, 3) array
+        Rows of R, G, B density; scaled to unit length. Two stains are fitted by least squares.
+
+    Returns
+    -------
+    (H, W, n_stains) float32
+        In units of optical density; noise may make it slightly negative.
+
+    Raises
+    ------
+    ShapeError
+        For a wrong image or wrong stains.
+
+    Examples
+    --------
+    >>> purple = np.full((1, 1, 3), (120, 80, 170), np.uint8)
+    >>> [round(float(amount), 2) for amount in separate(purple)[0, 0]]
+    [1.09, 0.36, 0.06]
+    """
+    return np.asarray(amounts_of(optical_density(check(image)), check_stains(stains)), np.float32)
+
+
+def combine(amounts: NDArray[np.floating], stains: ArrayLike = RUIFROK) -> Image:
+    """Image of given amounts; the inverse of `separate` for three stains.
+
+    Parameters
+    ----------
+    amounts : (..., n_stains) array
+    stains : (n_stains, 3) array
+
+    Returns
+    -------
+    (..., 3) uint8
+
+    Examples
+    --------
+    >>> image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    >>> bool((combine(separate(image)) == image).all())
+    True
+    """
+    from histoscope.stain.density import from_density
+
+    return from_density(amounts @ check_stains(stains))
+
+
+def high_amounts(density: NDArray[np.float32], stains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """99th percentile of the amount of each stain, the robust maximum of Macenko et al.
+
+    Parameters
+    ----------
+    density : (N, 3) float32
+        Tissue pixels.
+    stains : (2, 3) float64
+    """
+    amounts = amounts_of(density, stains)
+    rank = round(0.99 * (len(amounts) - 1))
+    return np.array(
+        [np.partition(column, rank)[rank] for column in np.ascontiguousarray(amounts.T)], np.float64
+    )
+
+
+def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Two directions as stains: none negative, unit rows, haematoxylin (more of its density in red) first.
+
+    Gives None if they are less than two degrees apart: then the image shows one colour only.
+    """
+    rows: Sequence[NDArray[np.float64]] = [row * np.sign(row.sum()) for row in (first, second)]
+    stains = np.maximum(np.vstack(rows), 0.0)
+    lengths = np.linalg.norm(stains, axis=1)
+    if not np.isfinite(lengths).all() or lengths.min() < 1e-6:
+        return None
+    stains /= lengths[:, None]
+    if stains[0] @ stains[1] > np.cos(np.deg2rad(2.0)):
+        return None
+    return stains if stains[0, 0] >= stains[1, 0] else np.ascontiguousarray(stains[::-1])

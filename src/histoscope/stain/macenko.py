@@ -1,0 +1,54 @@
+"""Macenko's method: the stains are the extreme directions in the plane that the densities spread over."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.stain.deconvolution import in_order
+from histoscope.stain.normalizer import StainNormalizer
+
+
+class Macenko(StainNormalizer):
+    """Stain vectors from the plane of the two largest principal components of optical density.
+
+    Each tissue pixel has an angle in that plane; the 1st and 99th percentiles of the angles are the two
+    stains. The one with more density in red is haematoxylin.
+
+    Notes
+    -----
+    A pixel counts as tissue by the mean of its three densities. Several implementations ask every channel to
+    reach the threshold, which drops pixels of pure eosin (they let red light through) and pulls eosin towards
+    purple. Angles and amounts come from an even sample of the pixels
+    (`histoscope.stain.density.SAMPLE_PIXELS`); stains then differ by less than 0.01 and amounts by less than
+    2 % from those of all pixels.
+
+    References
+    ----------
+    .. [1] Macenko et al., ISBI 2009, doi:10.1109/ISBI.2009.5193250
+
+    Examples
+    --------
+    >>> from histoscope.stain import combine
+    >>> amounts = np.random.default_rng(0).gamma(2.0, 0.25, (64, 64, 2))
+    >>> image = combine(amounts, [[0.6, 0.7, 0.39], [0.2, 0.9, 0.39]])
+    >>> normalize = Macenko.default()
+    >>> normalize(image).shape
+    (64, 64, 3)
+    """
+
+    name: ClassVar[str] = "macenko"
+
+    @classmethod
+    def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        spread, axes = np.linalg.eigh(np.cov(density.T.astype(np.float64)))
+        if spread[1] < 1e-6:  # one colour only
+            return None
+        plane = axes[:, [2, 1]]
+        plane[:, 0] *= np.sign(plane[:, 0].sum()) or 1.0
+        along, across = plane.T.astype(np.float32) @ density.T
+        angles = np.arctan2(across, along)
+        low, high = round(0.01 * (len(angles) - 1)), round(0.99 * (len(angles) - 1))
+        angles.partition((low, high))
+        ends = np.array([[np.cos(angles[k]), np.sin(angles[k])] for k in (low, high)], np.float64) @ plane.T
+        return in_order(ends[0], ends[1])

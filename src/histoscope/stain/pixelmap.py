@@ -1,0 +1,95 @@
+"""A linear map of the three channels between two curves, folded into tables of integers.
+
+Any ``out = curve_out(matrix @ curve_in(pixel) + offset)`` on 8-bit pixels is three table entries added up and
+three more looked up: no logarithm, exponential or multiplication is left in the loop over pixels. The three
+sums travel in one 64-bit integer of three 21-bit fields.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.stain import _kernels
+from histoscope.stain.bands import over_pixels
+from histoscope.stain.density import DENSITY, check
+from histoscope.types import Image
+
+_PER_DENSITY = 2048.0  # steps a unit of density: each sum is off by at most 1.5 / 2048, a fifth of a level
+_PER_LEVEL = 64.0  # steps a level, for maps of plain RGB
+_FIELD = (1 << 21) - 1
+
+_STEPS = np.arange(int(6.5 * _PER_DENSITY))
+_LEVEL_OF_DENSITY = np.rint(255.0 * np.exp(-_STEPS / _PER_DENSITY)).astype(np.uint8)
+_LEVEL_OF_LEVEL = np.rint(np.arange(255 * int(_PER_LEVEL) + 1) / _PER_LEVEL).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PixelMap:
+    """Tables that map 8-bit pixels; made by `of_density` or `of_levels`.
+
+    Parameters
+    ----------
+    sums : (3, 256) uint64
+        For each input channel and level, its packed share of the three sums.
+    tables : (3, N) uint8
+        For each output channel, the level of each sum.
+    """
+
+    sums: NDArray[np.uint64]
+    tables: NDArray[np.uint8]
+
+    def __call__(self, image: Image) -> Image:
+        """Map a (H, W, 3) uint8 image."""
+        image = check(image)
+        out = np.empty_like(image)
+        pixels = image.reshape(-1, 3)
+        over_pixels(_kernels.map_pixels, len(pixels), pixels, self.sums, self.tables, out.reshape(-1, 3))
+        return out
+
+
+def of_density(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None = None) -> PixelMap:
+    """Map of optical density: ``density_out = matrix @ density_in + offset``.
+
+    Examples
+    --------
+    >>> image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    >>> bool((of_density(np.eye(3))(image) == image).all())
+    True
+    """
+    return _build(matrix, offset, DENSITY.astype(np.float64), _LEVEL_OF_DENSITY, _PER_DENSITY)
+
+
+def of_levels(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None = None) -> PixelMap:
+    """Map of the levels themselves: ``rgb_out = matrix @ rgb_in + offset``, clipped to 0..255.
+
+    Examples
+    --------
+    >>> image = np.full((2, 2, 3), 250, np.uint8)
+    >>> of_levels(np.eye(3), np.array([-10.0, 0.0, 10.0]))(image)[0, 0].tolist()
+    [240, 250, 255]
+    """
+    return _build(matrix, offset, np.arange(256.0), _LEVEL_OF_LEVEL, _PER_LEVEL)
+
+
+def _build(
+    matrix: NDArray[np.floating],
+    offset: NDArray[np.floating] | None,
+    curve_in: NDArray[np.float64],
+    curve_out: NDArray[np.uint8],
+    per_unit: float,
+) -> PixelMap:
+    # A factor beyond 10 between densities is no stain; and the sums must fit in their fields.
+    matrix = np.clip(np.asarray(matrix, np.float64), -10.0, 10.0)
+    shares = np.rint(per_unit * matrix[:, :, None] * curve_in).astype(np.int64)
+    lowest = shares.min(axis=2)
+    shares -= lowest[:, :, None]
+    base = lowest.sum(axis=1)
+    if offset is not None:
+        base = base + np.rint(per_unit * np.asarray(offset, np.float64)).astype(np.int64)
+    size = int(shares.max(axis=2).sum(axis=1).max()) + 1
+    if size > _FIELD:  # cannot happen with a clipped matrix
+        raise OverflowError(f"sums up to {size} do not fit in 21 bits")
+    places = np.clip(np.arange(size) + base[:, None], 0, len(curve_out) - 1)
+    sums = (shares[0] + (shares[1] << 21) + (shares[2] << 42)).astype(np.uint64)
+    return PixelMap(sums, curve_out[places])

@@ -1,0 +1,63 @@
+"""A stain shift made to order: the same tissue as another laboratory might have stained it."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from histoscope.errors import ShapeError
+from histoscope.stain import pixelmap
+from histoscope.stain.deconvolution import StainEstimate, check_stains, with_residual
+from histoscope.stain.density import check
+from histoscope.stain.macenko import Macenko
+from histoscope.types import Image
+
+
+def restain(
+    image: Image,
+    stains: ArrayLike | None = None,
+    amounts: ArrayLike = (1.0, 1.0),
+    *,
+    source: StainEstimate | None = None,
+) -> Image:
+    """Exchange the stains of an image, and take more or less of each.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    stains : (2, 3) or (3, 3) array, optional
+        New density vectors of haematoxylin, eosin (and what is left over); rows R, G, B. Without it the image
+        keeps its own.
+    amounts : (2,) array
+        Factors on the amounts of haematoxylin and eosin.
+    source : StainEstimate, optional
+        The image's own stains; without it they are estimated by Macenko's method.
+
+    Returns
+    -------
+    (H, W, 3) uint8
+        A copy of `image` if there is too little tissue to estimate its stains.
+
+    Raises
+    ------
+    ShapeError
+        For a wrong image, stains or amounts.
+
+    Examples
+    --------
+    >>> from histoscope.stain import combine, optical_density
+    >>> own = [[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]]
+    >>> image = combine(np.random.default_rng(0).gamma(1.0, 0.3, (64, 64, 2)), own)
+    >>> faint = restain(image, amounts=(0.5, 0.5))
+    >>> bool(optical_density(faint).mean() < 0.6 * optical_density(image).mean())
+    True
+    """
+    image = check(image)
+    factors = np.asarray(amounts, np.float64)
+    if factors.shape != (2,) or not np.isfinite(factors).all() or (factors < 0).any():
+        raise ShapeError(f"amounts are {amounts!r}, expected two factors from 0 on: haematoxylin and eosin")
+    wanted = None if stains is None else check_stains(stains)
+    source = Macenko._estimate(image) if source is None else source
+    if source is None:
+        return image.copy()
+    target = with_residual(source.stains if wanted is None else wanted)
+    gain = np.diag([*factors, 1.0])
+    return pixelmap.of_density(target.T @ gain @ np.linalg.inv(with_residual(source.stains).T))(image)
