@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
 import cv2
@@ -34,7 +35,7 @@ class Batch(NamedTuple):
     Parameters
     ----------
     image : (B, 3, H, W) uint8 tensor
-        RGB.
+        RGB; in memory the channels of a pixel lie together (`torch.channels_last`), as convolutions like it.
     target : dict of tensors (B, ...)
         What the model made of each patch's truth.
     """
@@ -127,7 +128,7 @@ class PatchLoader:
         return collate([self.patches[k] for k in range(first, first + self.batch_size)])
 
     def _in_thread(self) -> Iterator[Batch]:
-        pool = ThreadPoolExecutor(1, thread_name_prefix="patches", initializer=_one_thread_here)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
         waiting: deque[Future[Batch]] = deque()
         try:
             for step in self.steps:
@@ -148,7 +149,7 @@ class PatchLoader:
             num_workers=self.workers,
             collate_fn=collate,
             worker_init_fn=_quiet_worker,
-            multiprocessing_context=self.start_method or _start_method(),
+            multiprocessing_context=_context(self.start_method),
             prefetch_factor=_AHEAD,
         )
 
@@ -170,8 +171,8 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
 ) -> PatchLoader:
     """Give the batches of a training run.
 
-    Patch number k is drawn with ``default_rng([seed, k])``. So batches do not depend on the number of workers,
-    and those from `start_step` on are the same as in an unbroken run.
+    Patch number k is drawn with ``default_rng([seed, k])``. So batches do not depend on the number of
+    workers, and those from `start_step` on are the same as in an unbroken run.
 
     Parameters
     ----------
@@ -224,15 +225,10 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
 
 
 def collate(patches: Sequence[Patch]) -> Batch:
-    """Stack patches to a batch; images become channels first."""
-    images = np.stack([image.transpose(2, 0, 1) for image, _ in patches])
+    """Stack patches to a batch; images become channels first in shape, and stay channels last in memory."""
+    images = torch.from_numpy(np.stack([image for image, _ in patches])).permute(0, 3, 1, 2)
     targets = {name: np.stack([target[name] for _, target in patches]) for name in patches[0][1]}
-    return Batch(torch.from_numpy(images), {name: torch.from_numpy(value) for name, value in targets.items()})
-
-
-def _one_thread_here() -> None:
-    """Let compiled loops in this thread use one core, so that they do not take the network's."""
-    numba.set_num_threads(1)
+    return Batch(images, {name: torch.from_numpy(value) for name, value in targets.items()})
 
 
 def _quiet_worker(_: int) -> None:
@@ -243,14 +239,18 @@ def _quiet_worker(_: int) -> None:
     numba.set_num_threads(1)
 
 
-def _start_method() -> str:
-    """Fork where that is safe: it is fastest and shares the samples' memory.
+def _context(method: str | None) -> BaseContext:
+    """Fork where that is safe, for it is fastest and shares the samples' memory; else start clean workers.
 
     It is unsafe on macOS, and after Numba's OpenMP threads have run in this process: a forked child aborts.
     """
-    if sys.platform.startswith("linux") and not _numba_threads_ran():
-        return "fork"
-    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    if method is None:
+        clean = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        method = "fork" if sys.platform.startswith("linux") and not _numba_threads_ran() else clean
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])  # imports once, not once a worker
+    return context
 
 
 def _numba_threads_ran() -> bool:

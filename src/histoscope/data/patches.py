@@ -59,8 +59,8 @@ class PatchSampler:
     size_px : int
         Side of a patch.
     on_nuclei : float in [0, 1]
-        Share of patches that lie around a nucleus drawn from all samples; the others are drawn uniformly, first
-        the sample and then the place in it. Without any nucleus all are drawn uniformly.
+        Share of patches that lie around a nucleus drawn from all samples; the others are drawn uniformly,
+        first the sample and then the place in it. Without any nucleus all are drawn uniformly.
     class_weights : sequence of float, optional
         Weight of a nucleus of class 0, 1, ...; without, all nuclei weigh the same.
 
@@ -145,7 +145,7 @@ class PatchSampler:
 
 
 def _mirrored(start: int, size: int, length: int) -> NDArray[np.intp]:
-    """Indices start..start + size, mirrored at the outermost pixels of 0..length as OpenCV's REFLECT_101."""
+    """Give indices start..start + size, mirrored at the ends of 0..length as OpenCV's REFLECT_101."""
     if length == 1:
         return np.zeros(size, np.intp)
     period = 2 * (length - 1)
