@@ -1,0 +1,82 @@
+"""Networks behind one contract: heads out, losses and nuclei from heads.
+
+>>> import histoscope as hs
+>>> model = hs.models.create("unet", width=4, depth=2)
+>>> model.spec.divisible_by
+2
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from histoscope.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from histoscope.models.base import InputSpec, Segmenter
+    from histoscope.models.checkpoint import load, save
+    from histoscope.models.inference import predict
+
+# Name -> (module, class). Modules load torch, so they are imported when a model is made.
+MODELS: dict[str, tuple[str, str]] = {
+    "unet": ("histoscope.models.unet", "UNet"),
+    "resunet": ("histoscope.models.resunet", "ResUNet"),
+    "smp": ("histoscope.models.smp", "Smp"),
+}
+
+_LAZY = {
+    "InputSpec": "histoscope.models.base",
+    "Segmenter": "histoscope.models.base",
+    "load": "histoscope.models.checkpoint",
+    "save": "histoscope.models.checkpoint",
+    "predict": "histoscope.models.inference",
+}
+
+__all__ = ["MODELS", "InputSpec", "Segmenter", "create", "get", "load", "predict", "save"]
+
+
+def get(name: str) -> "type[Segmenter]":
+    """Class of a model.
+
+    Raises
+    ------
+    UnknownNameError
+        If no model has that name; the message offers the nearest.
+    """
+    if name not in MODELS:
+        raise UnknownNameError("model", name, MODELS)
+    module, attribute = MODELS[name]
+    found: type[Segmenter] = getattr(import_module(module), attribute)
+    return found
+
+
+def create(name: str, **arguments: Any) -> "Segmenter":
+    """Make a model with fresh weights.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`.
+    **arguments
+        Arguments of the model, such as ``width``, ``depth`` or ``mpp``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no model has that name.
+    ConfigError
+        If an argument is not one of the model's, or has an impossible value.
+    """
+    from inspect import signature
+
+    kind = get(name)
+    known = list(signature(kind).parameters)
+    for key in arguments:
+        if key not in known:
+            raise ConfigError(str(UnknownNameError(f"argument of model {name!r}", key, known)))
+    return kind(**arguments)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'histoscope.models' has no attribute {name!r}")

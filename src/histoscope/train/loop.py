@@ -1,0 +1,181 @@
+"""The training loop. It knows nothing of nuclei: targets, losses and scores are the model's."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from histoscope import models
+from histoscope.augment import AugmentConfig
+from histoscope.data.loader import make_loader
+from histoscope.errors import TrainingError
+from histoscope.models.base import Segmenter
+from histoscope.train import checkpoint
+from histoscope.train.config import TrainConfig
+from histoscope.train.evaluate import evaluate
+from histoscope.train.log import RunLog
+from histoscope.train.schedule import warmup_cosine
+from histoscope.types import Image, Sample
+
+OnStep = Callable[[int, dict[str, float]], None]
+Color = Callable[[Image, np.random.Generator], Image]
+LOG_EVERY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a training run leaves.
+
+    Parameters
+    ----------
+    model : Segmenter
+        With the best weights, ready to predict.
+    best_step : int
+        Step that they come from.
+    best_score : float
+        Their monitored score on the validation part; NaN without one.
+    seconds : float
+        Training time, validation counted in, over all attempts.
+    """
+
+    model: Segmenter
+    best_step: int
+    best_score: float
+    seconds: float
+
+
+def fit(
+    model: Segmenter,
+    train: Sequence[Sample],
+    val: Sequence[Sample],
+    config: TrainConfig,
+    *,
+    out: str | Path,
+    augment: AugmentConfig | None = None,
+    color: Color | None = None,
+    on_step: OnStep | None = None,
+) -> Fitted:
+    """Train a model and keep the weights with the best score on the validation part.
+
+    Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly where an
+    unbroken run would have.
+
+    Parameters
+    ----------
+    model : Segmenter
+        Made with ``torch.manual_seed(config.seed)`` if runs are to be repeated.
+    train, val : sequences of Sample
+        In memory and at the model's resolution (`train`). An empty `val` keeps the last weights.
+    config : TrainConfig
+    out : str or Path
+        Run folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model/`` with the best weights.
+    augment : AugmentConfig, optional
+        Augmentation of the patches; none if left out.
+    color : callable, optional
+        Further colour augmentation of a patch, such as a stain jitter: ``color(image, rng) -> image``.
+    on_step : callable, optional
+        Called with step and losses after each step, for progress bars.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number; the best weights so far stay in ``model/``.
+    """
+    out = Path(out)
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    torch.manual_seed(config.seed)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    net, optimizer = fabric.setup(model, optimizer)
+    saved = out / "checkpoint.safetensors"
+    state = checkpoint.load(saved, model, optimizer) if saved.is_file() else {"step": 0, "best": None, "seconds": 0.0}
+    keeper = _Keeper(model, out, config, state["best"])
+    batches = make_loader(
+        train,
+        model.targets,
+        patch_px=config.patch_px,
+        batch_size=config.batch_size,
+        steps=config.steps,
+        start_step=state["step"],
+        augment=augment,
+        color=color,
+        on_nuclei=config.on_nuclei,
+        seed=config.seed,
+        workers=config.workers,
+    )
+    with RunLog(out, step=state["step"], tensorboard=config.tensorboard, seconds=state["seconds"]) as log:
+        model.train()
+        for step, batch in enumerate(batches, start=state["step"] + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
+            heads = net(batch.image.to(fabric.device))
+            losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
+            fabric.backward(losses["total"])
+            fabric.clip_gradients(net, optimizer, max_norm=config.clip, error_if_nonfinite=False)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            values = _checked(losses, step, out)
+            if on_step is not None:
+                on_step(step, values)
+            if step % LOG_EVERY == 0 or step == config.steps:
+                log.write(step, {**values, "lr": optimizer.param_groups[0]["lr"]})
+            if step % config.evaluate_every == 0 or step == config.steps:
+                log.write(step, keeper.look(step, val), part="val")
+            stop = keeper.tired
+            if step % config.checkpoint_every == 0 and step < config.steps and not stop:
+                checkpoint.save(saved, model, optimizer, {"step": step, "best": keeper.best, "seconds": log.seconds})
+            if stop:
+                break
+        seconds = log.seconds
+    saved.unlink(missing_ok=True)
+    best = keeper.best or {"step": config.steps, "score": math.nan}
+    return Fitted(models.load(out / "model"), best["step"], best["score"], seconds)
+
+
+class _Keeper:
+    """Looks at the validation part, keeps the best weights, and says when to give up."""
+
+    def __init__(self, model: Segmenter, out: Path, config: TrainConfig, best: dict[str, Any] | None) -> None:
+        self.model, self.out, self.config, self.best = model, out, config, best
+
+    def look(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
+        """Mean validation scores; the weights are written if they are the best yet."""
+        scores: dict[str, float] = {}
+        if len(val):
+            table = evaluate(self.model, val)
+            scores = {name: float(table[name].mean()) for name in ("dice", "aji", "pq", "f1_50", self.config.monitor)}
+        score = scores.get(self.config.monitor, math.nan)
+        # A score that is undefined (no validation part) never beats one that is not, but the newest weights win among such.
+        last = self.best or {"step": 0, "score": math.nan}
+        better = math.isnan(last["score"]) or score > last["score"]
+        self._since = 0 if better else step - int(last["step"])
+        if better:
+            self.best = {"step": step, "score": score}
+            about = {"step": step, "train": asdict(self.config), "validation": scores}
+            models.save(self.model, self.out / "model", about)
+        return scores
+
+    _since = 0
+
+    @property
+    def tired(self) -> bool:
+        """Whether patience is over."""
+        patience = self.config.patience
+        return patience is not None and self._since >= patience * self.config.evaluate_every
+
+
+def _checked(losses: dict[str, torch.Tensor], step: int, out: Path) -> dict[str, float]:
+    values = {("loss" if name == "total" else name): float(loss.detach()) for name, loss in losses.items()}
+    if not math.isfinite(values["loss"]):
+        raise TrainingError(
+            f"the loss is {values['loss']} at step {step}: training diverged. Lower train.lr or use precision 32-true; "
+            f"the best weights so far, if any, are in {out / 'model'}"
+        )
+    return values
+
