@@ -8,6 +8,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
 from histoscope.data.class_folder import ClassFolder
 from histoscope.data.dsb2018 import DSB2018
@@ -15,6 +16,7 @@ from histoscope.data.folder import Folder
 from histoscope.data.monuseg import MoNuSeg
 from histoscope.data.split import Split, split_by, split_published
 from histoscope.data.views import InMemory, compact, in_memory, mapped, resample, subset
+from histoscope.data.write import write_folder
 from histoscope.errors import UnknownNameError
 
 DATASETS: dict[str, Any] = {
@@ -57,11 +59,13 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
 
 __all__ = [
     "DATASETS",
+    "AuditReport",
     "Dataset",
     "Datasheet",
     "InMemory",
     "Problem",
     "Split",
+    "audit",
     "compact",
     "in_memory",
     "mapped",
@@ -70,4 +74,5 @@ __all__ = [
     "split_by",
     "split_published",
     "subset",
+    "write_folder",
 ]

@@ -1,7 +1,7 @@
 """Our own folder format: ``images/``, ``labels/``, ``classes/``, ``index.csv``, ``dataset.yaml``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +38,8 @@ from histoscope.files import read_image, read_labels
 from histoscope.types import Record, Sample
 
 FORMAT = 1
+UNFINISHED = "UNFINISHED"
+"""A file that stands in a folder until its writing has ended."""
 _NAME_COLUMNS = ("image_id", "name", "file", "path")
 _KNOWN_COLUMNS = {*_NAME_COLUMNS, "patient", "source", "split", "label", "mpp"}
 _SHEET_KEYS = {"format", "name", "title", "url", "licence", "citation", "mpp", "classes", "counts"}
@@ -76,6 +78,8 @@ class Folder(Dataset):
 
     def __init__(self, root: str | Path, *, mpp: float | None = None) -> None:
         self.root = require_folder(root, name="folder", layout=self.layout, url="")
+        if (self.root / UNFINISHED).exists():
+            raise DataError(f"{self.root} was never written to its end; delete it and write it again")
         self._images = files_by_stem(self.root / "images")
         if not self._images:
             raise DatasetNotFoundError(
@@ -152,7 +156,7 @@ class Folder(Dataset):
         if not rows:
             raise DataError(f"{path} lists no images; expected a header and one row an image")
         column = first_column(rows, _NAME_COLUMNS, path)
-        return rows, tuple(_record(row, _stem(row[column]), path) for row in rows)
+        return rows, tuple(_record(row, _stem(row[column], self._images), path) for row in rows)
 
 
 def read_sheet(root: Path) -> Datasheet:
@@ -219,13 +223,11 @@ def _read_json(path: Path) -> Mapping[str, str]:
     return values
 
 
-def _stem(text: str) -> str:
-    """Return the name without an image suffix (names may hold dots) and without folders."""
+def _stem(text: str, images: Container[str]) -> str:
+    """Return the name of an image from a cell that may hold folders and a suffix; names may hold dots."""
     name = text.replace("\\", "/").rsplit("/", 1)[-1]
-    stem, dot, suffix = name.rpartition(".")
-    return (
-        stem if dot and f".{suffix.lower()}" in {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"} else name
-    )
+    stem = name.rpartition(".")[0]
+    return stem if name not in images and stem in images else name
 
 
 def _record(row: Row, name: str, path: Path) -> Record:

@@ -1,0 +1,142 @@
+"""Writing our own folder format, one sample at a time."""
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histoscope.data.base import Datasheet, count_records
+from histoscope.data.folder import FORMAT, UNFINISHED
+from histoscope.errors import DataError
+from histoscope.files import write_image, write_labels, write_text
+from histoscope.types import Record, Sample
+
+_COLUMNS = ("image_id", "split", "patient", "source", "label", "mpp", "n_nuclei")
+_MAX_PNG_ID = 65535
+
+
+def write_folder(
+    out: str | Path, samples: Iterable[Sample], info: Datasheet, *, records: Iterable[Record] = ()
+) -> Path:
+    """Write samples as ``images/``, ``labels/``, ``classes/``, ``index.csv`` and ``dataset.yaml``.
+
+    Samples are taken one at a time, so a generator of any length does. A file called ``UNFINISHED`` stands in
+    the folder until the last file is whole: what a killed or failed write leaves behind is refused by the
+    reader. Images are PNG, so reading gives the same pixels, ids and classes back.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder that does not exist yet, or is empty.
+    samples : Dataset or iterable of Sample
+        With unique names; either all with label maps or none, and the same for classes.
+    info : Datasheet
+        What is known of them.
+    records : iterable of Record, optional
+        Where the published part and the tags come from, found by name; a data set brings its own.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    DataError
+        If `out` holds files, a name is empty, doubled or no file name, samples differ in what they carry, or
+        there are none.
+    """
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; name another one, or delete it first")
+    known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
+    write_text(out / UNFINISHED, "This folder is being written, or its writing was cut off: do not use it.\n")
+    rows: list[dict[str, Any]] = []
+    written: dict[str, Record] = {}
+    carries: tuple[bool, bool] | None = None
+    for sample in samples:
+        _check_name(sample.name, written)
+        carried = (sample.instances is not None, sample.classes is not None)
+        if carries is not None and carried != carries:
+            raise DataError(
+                f"sample {sample.name!r} has (label map, classes) = {carried}, the ones before {carries}; "
+                "write them into two folders"
+            )
+        carries = carried
+        _write_sample(out, sample)
+        record = known.get(sample.name, Record(sample.name))
+        rows.append(_row(sample, record))
+        written[sample.name] = record
+    if not rows:
+        (out / UNFINISHED).unlink()
+        raise DataError(f"no samples to write to {out}")
+    _write_index(out / "index.csv", rows)
+    _write_sheet(out / "dataset.yaml", info, float(rows[0]["mpp"]), list(written.values()))
+    (out / UNFINISHED).unlink()
+    return out
+
+
+def _check_name(name: str, written: Iterable[str]) -> None:
+    if not name or name != name.strip() or name.startswith(".") or any(sign in name for sign in "/\\\0\n\r"):
+        raise DataError(f"{name!r} cannot be the name of a file; rename the sample")
+    if name in written:
+        raise DataError(f"two samples are called {name!r}; names must be unique")
+
+
+def _write_sample(out: Path, sample: Sample) -> None:
+    write_image(out / "images" / f"{sample.name}.png", sample.image)
+    if sample.instances is None:
+        return
+    fits = sample.instances.max(initial=0) <= _MAX_PNG_ID
+    write_labels(out / "labels" / f"{sample.name}.{'png' if fits else 'tif'}", sample.instances)
+    if sample.classes is not None:
+        from PIL import Image as Pillow
+
+        from histoscope.files import whole
+
+        class_map = sample.classes[sample.instances].astype(np.uint8)
+        with whole(out / "classes" / f"{sample.name}.png") as temporary:
+            Pillow.fromarray(class_map).save(temporary)
+
+
+def _row(sample: Sample, record: Record) -> dict[str, Any]:
+    nuclei = {}
+    if sample.instances is not None:
+        nuclei = {"n_nuclei": int(np.count_nonzero(np.bincount(sample.instances.ravel())[1:]))}
+    return {
+        **record.tags,
+        "image_id": sample.name,
+        "split": record.split,
+        "patient": sample.patient or record.patient,
+        "source": sample.source or record.source,
+        "label": "" if sample.label is None else sample.label,
+        "mpp": repr(float(sample.mpp)),
+        **nuclei,
+    }
+
+
+def _write_index(path: Path, rows: list[dict[str, Any]]) -> None:
+    used = {key for row in rows for key, value in row.items() if value != ""}
+    columns = [key for key in _COLUMNS if key in used]
+    columns += [key for key in dict.fromkeys(key for row in rows for key in row) if key not in _COLUMNS]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _write_sheet(path: Path, info: Datasheet, mpp: float, records: list[Record]) -> None:
+    import yaml
+
+    values = {
+        "format": FORMAT,
+        **{key: getattr(info, key) for key in ("name", "title", "url", "licence", "citation")},
+        "mpp": info.mpp or mpp,
+        "classes": {int(key): str(name) for key, name in info.classes.items()},
+        "counts": count_records(records),
+    }
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
