@@ -6,18 +6,15 @@ from typing import TYPE_CHECKING, Any
 from histoscope.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from histoscope.train.evaluate import evaluate
+    from histoscope.train.evaluation import evaluate
     from histoscope.train.loop import fit
 
-_LAZY = {"fit": "histoscope.train.loop", "evaluate": "histoscope.train.evaluate"}
+_LAZY = {"fit": "histoscope.train.loop", "evaluate": "histoscope.train.evaluation"}
 
 __all__ = ["TrainConfig", "evaluate", "fit"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        # `evaluate` is a function and the module that holds it: keep the function.
-        function = getattr(import_module(_LAZY[name]), name)
-        globals()[name] = function
-        return function
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'histoscope.train' has no attribute {name!r}")

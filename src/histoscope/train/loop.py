@@ -17,7 +17,7 @@ from histoscope.errors import TrainingError
 from histoscope.models.base import Segmenter
 from histoscope.train import checkpoint
 from histoscope.train.config import TrainConfig
-from histoscope.train.evaluate import evaluate
+from histoscope.train.evaluation import evaluate
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
 from histoscope.types import Image, Sample
