@@ -157,7 +157,9 @@ def _check(labels: ArrayLike | Labels, name: str) -> Labels:
             raise ShapeError(
                 f"{name} labels run from {low} to {high}, expected ids from 0 to 2**31 - 1; relabel them"
             )
-    return np.ascontiguousarray(array, dtype=np.int32)
+    read_only = np.ascontiguousarray(array, dtype=np.int32).view()
+    read_only.flags.writeable = False  # Numba compiles anew for each mix of writable and read-only arrays
+    return read_only
 
 
 def _number(

@@ -168,7 +168,7 @@ def cluster_sums(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Sum of `values` and number of them in each cluster that occurs."""
     _, index = np.unique(clusters, return_inverse=True)
-    return np.bincount(index, weights=values), np.bincount(index).astype(np.int64)
+    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.int64)
 
 
 def column(table: "pd.DataFrame", metric: str) -> NDArray[np.float64]:
@@ -184,7 +184,7 @@ def column(table: "pd.DataFrame", metric: str) -> NDArray[np.float64]:
 def cluster_codes(table: "pd.DataFrame", cluster: str) -> NDArray[np.intp]:
     """Turn cluster names into numbers; an empty one is an error, as any guess would narrow the interval."""
     if cluster not in table.columns:
-        raise UnknownNameError("cluster column", cluster, table.columns.astype(str))
+        raise UnknownNameError("column", cluster, table.columns.astype(str))
     unknown = int(_unknown(table[cluster]).sum())
     if unknown:
         raise DataError(
