@@ -1,0 +1,189 @@
+"""The numbers of a report: every level against the baseline, for each model, condition and metric."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from histoscope.metrics import METRICS, compare, holm, independent_unit, interval
+from histoscope.studies.results import StudyResults
+from histoscope.studies.summary import Difference, Verdict, judge
+
+NAN = float("nan")
+SHOWN = ("dice", "aji", "pq", "f1_50")
+RNG_SEED = 0
+UNITS = {"patient": "patient", "source": "source image", "name": "image"}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One level under one condition by one metric, and how it differs from the baseline.
+
+    Means are over images and seeds; intervals and tests resample patients, all seeds of an image together.
+    Differences use only seeds and images that both the level and the baseline have.
+
+    Parameters
+    ----------
+    model, condition, level, metric : str
+    n_images, n_units, n_seeds : int
+        Behind `mean`; units are patients, or what stands for them (see `unit_of`).
+    mean, low, high : float
+        Mean by patient-resampled interval of 95 %.
+    seed_sd : float
+        Standard deviation of the mean from seed to seed; nan with one seed.
+    difference, diff_low, diff_high : float
+        Level minus baseline, with its interval; nan for the baseline itself and where it cannot be computed.
+    p, p_holm, p_wilcoxon, d_z : float
+        Paired permutation test, the same after Holm's correction, Wilcoxon test, effect size.
+    n_pairs, paired_seeds, comparisons : int
+        Units and seeds behind the difference; comparisons in its family.
+    verdict : Verdict or None
+        None for the baseline.
+    unit : {"patient", "source", "name"}
+        Column that was resampled.
+    """
+
+    model: str
+    condition: str
+    level: str
+    metric: str
+    n_images: int = 0
+    n_units: int = 0
+    n_seeds: int = 0
+    mean: float = NAN
+    low: float = NAN
+    high: float = NAN
+    seed_sd: float = NAN
+    difference: float = NAN
+    diff_low: float = NAN
+    diff_high: float = NAN
+    p: float = NAN
+    p_holm: float = NAN
+    p_wilcoxon: float = NAN
+    d_z: float = NAN
+    n_pairs: int = 0
+    paired_seeds: int = 0
+    comparisons: int = 0
+    verdict: Verdict | None = None
+    unit: str = "patient"
+
+    @property
+    def against(self) -> Difference:
+        """What the words of the report need of the difference."""
+        return Difference(
+            self.difference,
+            self.diff_low,
+            self.diff_high,
+            self.p_holm,
+            patients=self.n_pairs,
+            seeds=self.paired_seeds,
+            comparisons=max(self.comparisons, 1),
+            unit=UNITS[self.unit],
+        )
+
+
+def effects(study: StudyResults) -> list[Effect]:
+    """Every level x model x condition x metric, primary metric first.
+
+    A family, for Holm's correction, is the comparisons with the baseline by one metric, of one model, under
+    one condition.
+    """
+    rows: list[Effect] = []
+    unit = unit_of(study)
+    for metric in metrics_of(study):
+        for model in study.models:
+            for condition in study.conditions:
+                rows += _family(study, model, condition, metric, unit)
+    return rows
+
+
+def metrics_of(study: StudyResults) -> list[str]:
+    """Primary metric, then the others of the tables, as far as any run measured them."""
+    names = list(dict.fromkeys([study.metric, *SHOWN]))
+    columns = {column for run in study.finished() if run.table is not None for column in run.table}
+    return [name for name in names if name in columns or name == study.metric]
+
+
+def stacked(study: StudyResults, model: str, condition: str, level: str, metric: str) -> pd.DataFrame:
+    """Stack the scores of all finished seeds: columns seed, name, patient, source and the metric."""
+    tables = []
+    for run in study.finished(model, level):
+        if run.table is None or metric not in run.table:
+            continue
+        part = run.table.loc[run.table["condition"] == condition, ["name", "patient", "source", metric]]
+        tables.append(part.assign(seed=run.seed, **{metric: pd.to_numeric(part[metric], errors="coerce")}))
+    if not tables:
+        return pd.DataFrame(columns=["name", "patient", "source", metric, "seed"])
+    return pd.concat(tables, ignore_index=True)
+
+
+def unit_of(study: StudyResults) -> str:
+    """Tell what is resampled: "patient", else "source" or "name" where patients are not recorded."""
+    tables = [run.table[["name", "patient", "source"]] for run in study.finished() if run.table is not None]
+    return independent_unit(pd.concat(tables)) if tables else "patient"
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of `metric` is better; True for metrics without a datasheet."""
+    sheet = METRICS.get(metric)
+    return True if sheet is None else bool(sheet.higher_is_better)
+
+
+def _family(study: StudyResults, model: str, condition: str, metric: str, unit: str) -> Iterator[Effect]:
+    """Rows of one table, with Holm's correction over its comparisons."""
+    tables = {level: stacked(study, model, condition, level, metric) for level in study.levels}
+    rows = [
+        _level(Effect(model, condition, level, metric, unit=unit), tables[level]) for level in study.levels
+    ]
+    base = tables[study.baseline]
+    rows = [row if row.level == study.baseline else _against(row, tables[row.level], base) for row in rows]
+    tested = [row for row in rows if np.isfinite(row.p)]
+    corrected = dict(zip((row.level for row in tested), holm([row.p for row in tested]), strict=True))
+    for row in rows:
+        if row.level == study.baseline:
+            yield row
+        else:
+            full = replace(row, p_holm=float(corrected.get(row.level, NAN)), comparisons=len(tested))
+            yield replace(full, verdict=_verdict(full))
+
+
+def _level(row: Effect, table: pd.DataFrame) -> Effect:
+    defined = table.dropna(subset=row.metric)
+    if defined.empty:
+        return row
+    found = interval(defined, row.metric, cluster=row.unit, rng=np.random.default_rng(RNG_SEED))
+    means = defined.groupby("seed")[row.metric].mean()
+    return replace(
+        row,
+        n_images=defined["name"].nunique(),
+        n_units=found.n_clusters,
+        n_seeds=len(means),
+        mean=found.estimate,
+        low=found.low,
+        high=found.high,
+        seed_sd=float(means.std()) if len(means) > 1 else NAN,
+    )
+
+
+def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame) -> Effect:
+    seeds = set(table["seed"]) & set(base["seed"])
+    if not seeds:
+        return row
+    level, baseline = (part[part["seed"].isin(seeds)] for part in (table, base))
+    found = compare(level, baseline, row.metric, cluster=row.unit, rng=np.random.default_rng(RNG_SEED))
+    return replace(
+        row,
+        difference=found.difference,
+        diff_low=found.low,
+        diff_high=found.high,
+        p=found.p_permutation,
+        p_wilcoxon=found.p_wilcoxon,
+        d_z=found.d_z,
+        n_pairs=found.n,
+        paired_seeds=len(seeds),
+    )
+
+
+def _verdict(row: Effect) -> Verdict:
+    return judge(row.against, higher_is_better=higher_is_better(row.metric))

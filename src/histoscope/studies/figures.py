@@ -1,0 +1,356 @@
+"""Figures of a report, as SVG text: the forest of differences and the learning curves.
+
+Every figure comes in a wide form for pages and a narrow one for telephones.
+"""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from histoscope.studies import summary
+from histoscope.studies.effects import Effect, higher_is_better
+from histoscope.studies.results import RunResult, StudyResults
+from histoscope.studies.summary import Verdict
+
+INK, QUIET, RULE = "#1f2328", "#5b636e", "#d5d9de"
+# Okabe and Ito's palette tells apart for every kind of colour vision; the baseline is ink.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
+VERDICT_COLOURS = {Verdict.HELPS: "#0072b2", Verdict.HARMS: "#c24e00"}
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+WIDE_IN, NARROW_IN = 9.4, 4.1
+_STYLE: Any = {
+    "svg.fonttype": "none",  # letters stay letters: selectable, and set in the page's font
+    "svg.hashsalt": "histoscope",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": QUIET,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One quantity against the step, for each seed of a level.
+
+    Parameters
+    ----------
+    level : str
+    seeds : tuple of (steps, values)
+    """
+
+    level: str
+    seeds: tuple[tuple[NDArray[np.float64], NDArray[np.float64]], ...]
+
+    def mean(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean over seeds at the steps of the first, as far as all seeds have come."""
+        end = min(steps[-1] for steps, _ in self.seeds)
+        start = max(steps[0] for steps, _ in self.seeds)
+        first = self.seeds[0][0]
+        grid = first[(first >= start) & (first <= end)]
+        return grid, np.mean([np.interp(grid, steps, values) for steps, values in self.seeds], axis=0)
+
+
+def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False) -> str:
+    """Differences from the baseline with their intervals, grouped by model and condition.
+
+    Parameters
+    ----------
+    study : StudyResults
+    rows : sequence of Effect
+        Of one metric, in the order to draw; the baseline's own rows are left out.
+    narrow : bool
+        For a telephone: labels above the lines.
+
+    Returns
+    -------
+    str
+        SVG.
+    """
+    lines = _forest_lines(study, rows, narrow=narrow)
+    step = 0.44 if narrow else 0.30
+    height = step * sum(size for *_, size in lines) + 0.95
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height))
+        sides = (0.04, 0.96) if narrow else (0.235, 0.695)
+        axes = figure.add_axes((sides[0], 0.62 / height, sides[1] - sides[0], 1 - 0.72 / height))
+        y = 0.0
+        for kind, content, size in lines:
+            y += size
+            if kind == "head":
+                _text(axes, 0 if narrow else -0.5, y - 0.35, content, weight="bold", size=10)
+            else:
+                _forest_row(axes, content, y - 0.5, study, narrow=narrow)
+        _forest_axis(axes, rows, y, study.metric, narrow=narrow)
+        return _svg(figure)
+
+
+def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
+    """Training loss and validation score against the step; a row of panels for each model.
+
+    Returns
+    -------
+    str
+        SVG; empty if no run has logged anything.
+    """
+    panels = [
+        (f"{summary.model_label(model)}: {title}", curves)
+        for model in study.models
+        for title, curves in (_loss(study, model), _validation(study, model))
+        if curves
+    ]
+    if not panels:
+        return ""
+    columns = 1 if narrow else 2
+    rows = math.ceil(len(panels) / columns)
+    width = NARROW_IN if narrow else WIDE_IN
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, 2.75 * rows), layout="constrained")
+        figure.get_layout_engine().set(wspace=0.06, hspace=0.06)  # type: ignore[union-attr, call-arg]
+        grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
+        for axes, (title, curves) in zip(grid, panels, strict=False):
+            _panel(axes, title, curves, study)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        return _svg(figure)
+
+
+def level_colour(study: StudyResults, level: str) -> str:
+    """Colour of a level in every figure; the baseline is ink."""
+    if level == study.baseline:
+        return INK
+    others = [name for name in study.levels if name != study.baseline]
+    return PALETTE[others.index(level) % len(PALETTE)]
+
+
+def _forest_lines(
+    study: StudyResults, rows: Sequence[Effect], *, narrow: bool
+) -> list[tuple[str, Any, float]]:
+    lines: list[tuple[str, Any, float]] = []
+    group = ("", "")
+    for row in rows:
+        if row.level == study.baseline:
+            continue
+        if (row.model, row.condition) != group:
+            group = (row.model, row.condition)
+            head = f"{summary.model_label(row.model)}, {_small(summary.condition_label(row.condition))}"
+            lines.append(("head", head, 1.0 if narrow or not lines else 1.35))
+        lines.append(("row", row, 1.0))
+    return lines
+
+
+def _forest_row(axes: Axes, row: Effect, y: float, study: StudyResults, *, narrow: bool) -> None:
+    colour = VERDICT_COLOURS.get(row.verdict or Verdict.NOT_MEASURED, QUIET)
+    decided = row.verdict in VERDICT_COLOURS
+    if math.isfinite(row.difference):
+        line = y + 0.22 if narrow else y
+        if math.isfinite(row.diff_low):
+            axes.plot(
+                [row.diff_low, row.diff_high],
+                [line, line],
+                color=colour,
+                linewidth=1.8,
+                solid_capstyle="round",
+            )
+        marker = "s" if row.verdict is Verdict.HARMS else "o"
+        face = colour if decided else "white"
+        axes.plot(
+            row.difference,
+            line,
+            marker,
+            color=colour,
+            markerfacecolor=face,
+            markersize=6.5,
+            markeredgewidth=1.6,
+        )
+        text = summary.signed(row.difference)
+        if math.isfinite(row.diff_low) and not narrow:
+            text += f"  ({summary.span(row.diff_low, row.diff_high)})"
+    else:
+        text = ""
+    label = summary.level_label(row.level, study.factor)
+    verdict = str(row.verdict or "")
+    if narrow:
+        _text(axes, 0, y - 0.17, label, size=9.5)
+        _text(axes, 1, y - 0.17, f"{text}  {verdict}".strip(), size=9.5, ha="right", color=colour)
+        return
+    _text(axes, -0.5, y, label)
+    _text(axes, 1.02, y, text, color=colour if decided else INK)
+    _text(axes, 1.66, y, verdict, ha="right", color=colour, weight="bold" if decided else "normal")
+
+
+def _forest_axis(axes: Axes, rows: Sequence[Effect], bottom: float, metric: str, *, narrow: bool) -> None:
+    ends = [
+        value
+        for row in rows
+        for value in (row.diff_low, row.diff_high, row.difference)
+        if math.isfinite(value)
+    ]
+    reach = max((abs(value) for value in ends), default=0.01) or 0.01
+    low, high = min([*ends, -0.15 * reach]), max([*ends, 0.15 * reach])
+    pad = 0.06 * (high - low)
+    axes.set_xlim(low - pad, high + pad)
+    axes.set_ylim(bottom + 0.15, 0)
+    axes.axvline(0, color=INK, linewidth=1, zorder=0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="x", length=3, labelsize=9)
+    axes.locator_params(axis="x", nbins=5 if narrow else 7)
+    axes.xaxis.set_major_formatter(lambda value, _: summary.signed(value, 2 if reach >= 0.02 else 3))
+    left, right = ("worse", "better") if higher_is_better(metric) else ("better", "worse")
+    label = summary.metric_label(metric)
+    axes.set_xlabel(
+        f"← {left}      difference in {label} from the baseline      {right} →"
+        if not narrow
+        else f"← {left}   {label} minus baseline   {right} →",
+        fontsize=9,
+    )
+
+
+def _loss(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
+    """Training loss, smoothed over a fortieth of the log, for it jumps from batch to batch."""
+    return "training loss", _curves(study, model, lambda run: _series(run, "loss"))
+
+
+def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
+    logged = [
+        set(line["val"])
+        for run in study.runs
+        if run.model == model
+        for line in run.log
+        if _is_validation(line)
+    ]
+    names = set.intersection(*logged) if logged else set()
+    chosen = next(
+        (name for name in (study.metric, "pq", "aji", "dice", *sorted(names)) if name in names), None
+    )
+    if chosen is None:
+        return "validation", []
+    title = f"validation {summary.metric_label(chosen)}"
+    return title, _curves(study, model, lambda run: _series(run, chosen, part="val"))
+
+
+def _is_validation(line: dict[str, Any]) -> bool:
+    return isinstance(line.get("val"), dict)
+
+
+def _curves(study: StudyResults, model: str, series: Any) -> list[Curve]:
+    curves = []
+    for level in study.levels:
+        runs = [run for run in study.runs if run.model == model and run.level == level]
+        seeds = tuple(found for run in runs if len((found := series(run))[0]))
+        if seeds:
+            curves.append(Curve(level, seeds))
+    return curves
+
+
+def _series(run: RunResult, name: str, part: str = "") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read steps and finite values of one logged quantity."""
+    points = []
+    for line in run.log:
+        values = line.get(part) if part else line
+        value = values.get(name) if isinstance(values, dict) else None
+        step = line.get("step")
+        if isinstance(value, int | float) and isinstance(step, int | float) and math.isfinite(value):
+            points.append((float(step), float(value)))
+    table = np.array(sorted(dict(points).items()), dtype=np.float64).reshape(-1, 2)
+    return table[:, 0], table[:, 1] if part else _smoothed(table[:, 1])
+
+
+def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centred running mean whose window shrinks at the ends."""
+    half = len(values) // 80
+    if half == 0:
+        return values
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    means: NDArray[np.float64] = (sums[high] - sums[low]) / (high - low)
+    return means
+
+
+def _panel(axes: Axes, title: str, curves: Sequence[Curve], study: StudyResults) -> None:
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+    ends = []
+    for curve in curves:
+        colour = level_colour(study, curve.level)
+        if len(curve.seeds) > 1:
+            for steps, values in curve.seeds:
+                axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.35)
+        steps, values = curve.mean()
+        if len(steps):
+            axes.plot(
+                steps, values, color=colour, linewidth=2.0, marker="o" if len(steps) < 3 else "", markersize=4
+            )
+            ends.append((float(values[-1]), summary.level_label(curve.level, study.factor), colour))
+    axes.set_xlabel("step", fontsize=9)
+    axes.tick_params(length=3, labelsize=9)
+    axes.locator_params(axis="x", nbins=5)
+    axes.margins(x=0.01)
+    low, high = axes.get_ylim()
+    spaced = spread([end[0] for end in ends], gap=0.085 * (high - low), low=low, high=high)
+    for y, (_, label, colour) in zip(spaced, ends, strict=True):
+        axes.annotate(
+            label,
+            (1.02, y),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=colour,
+            fontsize=9,
+            annotation_clip=False,
+        )
+
+
+def spread(values: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+    """Place labels near their values, in their order, at least `gap` apart, in the range if there is room.
+
+    Examples
+    --------
+    >>> [round(place, 2) for place in spread([0.5, 0.51, 0.9], gap=0.1, low=0, high=1)]
+    [0.46, 0.56, 0.9]
+    """
+    order = np.argsort(values, kind="stable")
+    places = np.array(values, dtype=np.float64)[order]
+    for _ in range(100):
+        short = gap - np.diff(places)
+        if not (short > 1e-9).any():
+            break
+        push = np.maximum(short, 0) / 2
+        places[:-1] -= push
+        places[1:] += push
+        places += max(low - places[0], 0.0) if len(places) else 0.0
+        places -= max(places[-1] - high, 0.0) if len(places) else 0.0
+    result = np.empty(len(places))
+    result[order] = places
+    return [float(place) for place in result]
+
+
+def _text(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Text at `x` in widths of the axes and `y` in data."""
+    options = {"va": "center", "ha": "left", "fontsize": style.pop("size", 10), **style}
+    axes.text(x, y, text, transform=axes.get_yaxis_transform(), clip_on=False, **options)
+
+
+def _small(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = re.sub(r"(font: [^\"';]*?)'DejaVu Sans'[^\"';]*", lambda found: found[1] + FONT, text)
+    return text[text.index("<svg") :]

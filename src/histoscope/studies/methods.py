@@ -1,0 +1,226 @@
+"""How a study was done, gathered from what its runs recorded: data, training, machine, time, versions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from histoscope.studies import summary
+from histoscope.studies.effects import UNITS, Effect, unit_of
+from histoscope.studies.results import RunResult, StudyResults
+
+NOT_RECORDED = "not recorded"
+STATUS_WORDS = {
+    "failed": "failed",
+    "unfinished": "started, not finished",
+    "missing": "not started",
+    "finished": "finished",
+}
+Facts = list[tuple[str, str]]
+
+
+def sections(study: StudyResults) -> list[tuple[str, Facts]]:
+    """Everything that is known of how the study was done, as titled lists of terms and values."""
+    found = [
+        ("Data", _data(study)),
+        ("What was tested", _conditions(study)),
+        ("Training", _training(study)),
+        ("Machine, time and versions", _machine(study)),
+        ("Once more", _command(study)),
+    ]
+    return [(title, facts) for title, facts in found if facts]
+
+
+def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
+    """Say what the numbers do not cover, in sentences."""
+    rows = [row for row in rows if row.metric == study.metric]
+    units = max((row.n_units for row in rows), default=0)
+    seeds = max((row.n_seeds for row in rows), default=0)
+    noun = UNITS[unit_of(study)]
+    texts = [
+        f"The test part has {summary.count(units, noun)}. Intervals answer one question: how far would the mean move "
+        f"with other {noun}s of the same kind? They resample {noun}s, all images of one together, and say nothing of "
+        "other hospitals, scanners or organs than these.",
+        f"Each number averages {summary.count(seeds, 'seed')} of training before anything is tested. The spread from "
+        "seed to seed is given beside the means, but is not inside the intervals.",
+        "“No difference shown” is not “no difference”: the interval says how large a difference may still hide in it.",
+        "p values of a table are corrected (Holm) for the comparisons of that table, not across tables; the other "
+        "metrics are there to explain the primary one, not to replace it.",
+    ]
+    if noun != "patient":
+        texts.insert(1, f"Patients are not recorded for every image, so each {noun} counts as one. If some come from "
+                        "the same patient, the intervals are too narrow.")
+    return texts
+
+
+def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
+    """(run, what became of it, why) of every run without results."""
+    return [(run.name, STATUS_WORDS[run.status], run.problem) for run in study.unfinished()]
+
+
+def _data(study: StudyResults) -> Facts:
+    declared = {**_mapping(_mapping(study.settings.get("config")).get("data")), **_mapping(study.settings.get("data"))}
+    sheet = {**_card(study), **{key: value for key, value in declared.items() if value not in (None, "")}}
+    facts = [
+        (label, str(sheet[key]))
+        for key, label in (
+            ("name", "Data set"),
+            ("licence", "Licence"),
+            ("citation", "Citation"),
+            ("url", "Address"),
+            ("mpp", "Micrometres per pixel"),
+        )
+        if sheet.get(key) not in (None, "")
+    ]
+    if "licence" not in sheet:
+        facts.append(("Licence", NOT_RECORDED))
+    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Split", _split(study, declared))]
+    return [(term, value) for term, value in facts if value]
+
+
+def _card(study: StudyResults) -> dict[str, Any]:
+    """Datasheet of the training data, from the model card of the first run that has one."""
+    for run in study.runs:
+        path = run.folder / "model" / "card.json" if run.folder is not None else None
+        if path is not None and path.is_file():
+            try:
+                return _mapping(json.loads(path.read_text(encoding="utf-8")).get("training data"))
+            except (ValueError, AttributeError):
+                continue
+    return {}
+
+
+def _parts(study: StudyResults) -> str:
+    parts = _mapping(_first(study, "images"))
+    words = {"train": "training", "val": "validation", "test": "test"}
+    counts = [(words.get(name, name), len(names)) for name, names in parts.items() if isinstance(names, list)]
+    return ", ".join(f"{size:,} for {name}" for name, size in counts)
+
+
+def _tested(study: StudyResults) -> str:
+    tables = [run.table for run in study.finished() if run.table is not None]
+    if not tables:
+        return ""
+    shown = tables[0][tables[0]["condition"] == study.primary_condition]
+    images = summary.count(shown["name"].nunique(), "image")
+    known = shown.loc[shown["patient"] != "", "patient"].nunique()
+    patients = f" of {summary.count(known, 'patient')}" if known else ""
+    nuclei = f" with {int(shown['n_true'].sum()):,} nuclei" if "n_true" in shown else ""
+    return f"{images}{patients}{nuclei}"
+
+
+def _split(study: StudyResults, declared: Mapping[str, Any]) -> str:
+    stated = study.settings.get("split")
+    if isinstance(stated, str) and stated:
+        return stated
+    share = declared.get("val")
+    if isinstance(share, int | float):
+        return (
+            f"The published test part; {share:.0%} of the training patients validate (or the published validation "
+            "part). The same for every run."
+        )
+    return NOT_RECORDED
+
+
+def _conditions(study: StudyResults) -> Facts:
+    return [
+        (summary.condition_label(name), condition_about(study, name) or "–") for name in study.conditions
+    ]
+
+
+def condition_about(study: StudyResults, name: str) -> str:
+    """One sentence on a condition; empty where the study says nothing."""
+    for condition in study.settings.get("conditions") or []:
+        if isinstance(condition, Mapping) and condition.get("name") == name:
+            return str(condition.get("about", ""))
+    return ""
+
+
+def _training(study: StudyResults) -> Facts:
+    config = _mapping(study.settings.get("config"))
+    settings = _mapping(_first(study, "train")) or _mapping(config.get("train"))
+    facts = [("Seeds", ", ".join(map(str, sorted({run.seed for run in study.runs if run.seed >= 0}))))]
+    for key, label in (("reference", "Stain reference"), ("reference_rule", "Chosen as")):
+        value = next((run.config[key] for run in study.runs if run.config.get(key)), None)
+        facts += [(label, str(value))] if value else []
+    if study.factor != "augment" and config.get("augment"):
+        facts.append(("Augmentation", str(config["augment"])))
+    for model in study.models:
+        arguments = next((run.config.get("model_arguments") for run in study.runs if run.model == model), None)
+        facts.append(("Network", f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
+    facts += [(summary.readable(key), _value(value)) for key, value in settings.items() if key != "seed"]
+    return facts
+
+
+def _machine(study: StudyResults) -> Facts:
+    kept = [run.environment for run in study.runs if run.environment]
+    if not kept:
+        return [("Environment", NOT_RECORDED)]
+    machines = _distinct(_machine_words(environment) for environment in kept)
+    versions = _mapping(kept[0].get("versions") or kept[0].get("libraries"))
+    codes = _distinct(str(environment.get("git") or environment.get("git_hash") or "")[:10] for environment in kept)
+    facts = [
+        ("Machine", "; ".join(machines)),
+        ("Started", str(min(str(e["started"]) for e in kept if e.get("started"))) if any(e.get("started") for e in kept) else ""),
+        ("Training", _time(kept, "train")),
+        ("Testing", _time(kept, "evaluate")),
+        ("Histoscope", ", ".join(_distinct(str(e.get("histoscope", "")) for e in kept))),
+        ("Commit", ", ".join(codes)),
+        ("Python", ", ".join(_distinct(str(e.get("python", "")) for e in kept))),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+    ]
+    return [(term, value) for term, value in facts if value]
+
+
+def _machine_words(environment: Mapping[str, Any]) -> str:
+    cores = environment.get("cpu_count")
+    parts = [
+        str(environment.get("gpu") or "no GPU"),
+        summary.count(int(cores), "core") if isinstance(cores, int) else "",
+        str(environment.get("platform") or ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
+    values = [_mapping(e.get("seconds")).get(stage) for e in environments]
+    seconds = [float(value) for value in values if isinstance(value, int | float)]
+    if not seconds:
+        return ""
+    mean = summary.duration(sum(seconds) / len(seconds))
+    return f"{summary.duration(sum(seconds))} in all, {mean} a run"
+
+
+def _command(study: StudyResults) -> Facts:
+    command = study.settings.get("command")
+    if isinstance(command, list):
+        command = " ".join(map(str, command))
+    facts = [("Run", str(command or f"histoscope study run CONFIG --set out={study.folder.name}"))]
+    return [*facts, ("Report", f"histoscope study report {study.folder.name}")]
+
+
+def run_seconds(run: RunResult) -> str:
+    """Training time of a run; a dash where it is not recorded."""
+    seconds = _mapping(run.environment.get("seconds")).get("train")
+    return summary.duration(float(seconds)) if isinstance(seconds, int | float) else "–"
+
+
+def _first(study: StudyResults, key: str) -> Any:
+    return next((run.config[key] for run in study.runs if run.config.get(key)), None)
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{key} {_value(value)}' for key, value in values.items())})" if values else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]

@@ -1,0 +1,290 @@
+"""The report of a study: one page that answers the question first, and shows everything the answer rests on."""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import histoscope
+from histoscope.files import whole, write_image, write_text
+from histoscope.studies import figures, gallery, methods, summary
+from histoscope.studies.effects import Effect, effects, metrics_of
+from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
+from histoscope.studies.results import StudyResults, read_study
+from histoscope.studies.summary import Verdict
+
+FIGURES = "report_files"
+MARKS = {
+    Verdict.HELPS: "▲",
+    Verdict.HARMS: "▼",
+    Verdict.NO_DIFFERENCE: "=",
+    Verdict.TOO_FEW: "?",
+    Verdict.NOT_MEASURED: "–",
+}
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html``, ``report.md``, ``report_files/`` and ``results.csv`` into a study's folder.
+
+    Reads nothing but that folder, and works on a study that is not finished: what is missing is named.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``study.yaml`` and the folders of the runs.
+
+    Returns
+    -------
+    Path
+        The page, one file that needs no network.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no study in the folder.
+    FormatVersionError
+        If another version wrote it.
+    ConfigError
+        If its ``study.yaml`` is not readable.
+    """
+    study = read_study(folder)
+    rows = effects(study)
+    shelves = gallery.shelves(study)
+    drawn = _figures(study, rows)
+    view = _view(study, rows, shelves) | {"figures": drawn}
+    with whole(study.folder / "results.csv") as path:
+        long_table(rows).to_csv(path, index=False)
+    view["strips"] = _write_figures(study, drawn, shelves)
+    write_text(study.folder / "report.md", _environment(html=False).get_template("report.md.j2").render(view))
+    page = study.folder / "report.html"
+    write_text(page, _environment(html=True).get_template("report.html.j2").render(view))
+    return page
+
+
+def long_table(rows: Sequence[Effect]) -> pd.DataFrame:
+    """One row a model, condition, level and metric, with every number of the report."""
+    return pd.DataFrame([asdict(row) for row in rows])
+
+
+def _environment(*, html: bool) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("histoscope.studies", "templates"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": summary.number,
+        "signed": summary.signed,
+        "p": summary.p_cell,
+        "md": _markdown,
+        "data_uri": _data_uri,
+    }
+    return environment
+
+
+def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery.Shelf]) -> dict[str, Any]:
+    """Everything the templates show, as plain values."""
+    done = len(study.finished())
+    return {
+        "study": study,
+        "version": histoscope.__version__,
+        "title": f"{summary.readable(summary.factor_label(study.factor))} study",
+        "metric": summary.metric_label(study.metric),
+        "factor": summary.factor_label(study.factor),
+        "done": done,
+        "planned": len(study.runs),
+        "missing": methods.missing_runs(study),
+        "runs": [(run, methods.STATUS_WORDS[run.status], methods.run_seconds(run)) for run in study.runs],
+        "answers": [_answer(study, rows, condition) for condition in _ordered(study)],
+        "matrix": _matrix(study, rows),
+        "tables": [_table(study, rows, model, condition) for model in study.models for condition in _ordered(study)],
+        "shelves": shelves,
+        "colours": {"true": TRUE_COLOUR, "pred": PRED_COLOUR},
+        "paper": _paper(study, rows),
+        "reference": str(study.settings.get("reference") or ""),
+        "sections": methods.sections(study),
+        "limits": methods.limits(study, rows),
+        "lead": _lead(study, rows),
+        "Verdict": Verdict,
+        "marks": MARKS,
+        "label": {
+            "level": lambda name: summary.level_label(name, study.factor),
+            "model": summary.model_label,
+            "condition": summary.condition_label,
+            "metric": summary.metric_label,
+        },
+    }
+
+
+def _ordered(study: StudyResults) -> list[str]:
+    """Conditions, the one that answers the question first."""
+    first = study.primary_condition
+    return [name for name in study.conditions if name == first] + [name for name in study.conditions if name != first]
+
+
+def _against(study: StudyResults, rows: Sequence[Effect], **wanted: str) -> list[Effect]:
+    """Rows of the primary metric that are compared with the baseline, with the `wanted` values."""
+    return [
+        row
+        for row in rows
+        if row.metric == study.metric
+        and row.level != study.baseline
+        and all(getattr(row, key) == value for key, value in wanted.items())
+    ]
+
+
+def _lead(study: StudyResults, rows: Sequence[Effect]) -> str:
+    """Data behind the answer, in one line."""
+    mine = [row for row in rows if row.metric == study.metric and row.condition == study.primary_condition]
+    best = max(mine, key=lambda row: row.n_images, default=None)
+    if best is None or not best.n_images:
+        return ""
+    parts = [
+        summary.count(best.n_images, "test image"),
+        summary.count(best.n_units, best.against.unit),
+        summary.count(max(row.n_seeds for row in mine), "seed"),
+        summary.count(len(study.models), "network"),
+    ]
+    return ", ".join(parts if best.unit != "name" else parts[:1] + parts[2:])
+
+
+def _answer(study: StudyResults, rows: Sequence[Effect], condition: str) -> dict[str, Any]:
+    found = _against(study, rows, condition=condition)
+    metric, noun = summary.metric_label(study.metric), summary.factor_noun(study.factor)
+    spoken = [
+        (
+            summary.level_label(row.level, study.factor),
+            summary.model_label(row.model),
+            row.difference,
+            row.verdict or Verdict.NOT_MEASURED,
+        )
+        for row in found
+    ]
+    groups = [
+        (summary.model_label(model), [_sentence(study, row) for row in found if row.model == model])
+        for model in study.models
+    ]
+    return {
+        "name": condition,
+        "about": methods.condition_about(study, condition),
+        "overall": summary.overall(spoken, metric, noun),
+        "groups": groups,
+    }
+
+
+def _sentence(study: StudyResults, row: Effect) -> tuple[Verdict, str]:
+    label = summary.level_label(row.level, study.factor)
+    subject = label if row.level in {"none", "off"} else f"{label} {summary.factor_noun(study.factor)}"
+    verdict = row.verdict or Verdict.NOT_MEASURED
+    return verdict, summary.sentence(subject, summary.metric_label(row.metric), row.against, verdict)
+
+
+def _matrix(study: StudyResults, rows: Sequence[Effect]) -> list[tuple[str, str, list[Effect]]]:
+    """(model, condition, effects by level): the verdicts at a glance."""
+    return [
+        (model, condition, _against(study, rows, model=model, condition=condition))
+        for model in study.models
+        for condition in _ordered(study)
+    ]
+
+
+def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: str) -> dict[str, Any]:
+    """One table: a row a level, the primary comparison and all metrics."""
+    mine = {(row.level, row.metric): row for row in rows if row.model == model and row.condition == condition}
+    names = metrics_of(study)
+    return {
+        "model": model,
+        "condition": condition,
+        "metrics": names,
+        "rows": [(mine[level, study.metric], [mine[level, name] for name in names]) for level in study.levels],
+    }
+
+
+def _paper(study: StudyResults, rows: Sequence[Effect]) -> dict[str, Any] | None:
+    """Published numbers beside ours: ``paper`` of study.yaml, with ``values`` by level or by model and level."""
+    paper = study.settings.get("paper")
+    if not isinstance(paper, Mapping):
+        return {"citation": str(paper), "rows": [], "columns": []} if paper else None
+    values = paper.get("values") or paper.get("results") or {}
+    columns = {"": values} if not any(isinstance(value, Mapping) for value in values.values()) else values
+    metric = str(paper.get("metric", study.metric)).lower()
+    ours = {
+        (row.model, row.level): row
+        for row in rows
+        if row.metric == (metric if metric in metrics_of(study) else study.metric)
+        and row.condition == study.primary_condition
+    }
+    named = list(dict.fromkeys([*study.levels, *(level for column in columns.values() for level in column)]))
+    return {
+        "citation": str(paper.get("citation") or paper.get("name") or ""),
+        "doi": str(paper.get("doi") or ""),
+        "finding": str(paper.get("finding") or ""),
+        "data": str(paper.get("data") or ""),
+        "metric": summary.metric_label(metric),
+        "our_metric": summary.metric_label(next(iter(ours.values())).metric if ours else study.metric),
+        "columns": list(columns),
+        "rows": [
+            (
+                level,
+                [_published(column.get(level)) for column in columns.values()],
+                [ours.get((model, level)) for model in study.models],
+            )
+            for level in named
+        ],
+    }
+
+
+def _published(value: Any) -> str:
+    return summary.number(float(value)) if isinstance(value, int | float) else str(value) if value else "–"
+
+
+def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str, str]]:
+    """SVG of each figure, wide and narrow; figures with nothing to show are left out."""
+    shown = [row for model in study.models for c in _ordered(study) for row in _against(study, rows, model=model, condition=c)]
+    drawn = {}
+    if any(row.difference == row.difference for row in shown):  # noqa: PLR0124 - not nan
+        drawn["forest"] = {
+            "wide": figures.forest(study, shown),
+            "narrow": figures.forest(study, shown, narrow=True),
+        }
+    curves = figures.learning_curves(study)
+    if curves:
+        drawn["curves"] = {"wide": curves, "narrow": figures.learning_curves(study, narrow=True)}
+    return drawn
+
+
+def _write_figures(
+    study: StudyResults, drawn: Mapping[str, Mapping[str, str]], shelves: Sequence[gallery.Shelf]
+) -> list[tuple[gallery.Shelf, str]]:
+    """Files that ``report.md`` shows; gives each shelf the name of its strip."""
+    folder = study.folder / FIGURES
+    for name, forms in drawn.items():
+        write_text(folder / f"{name}.svg", forms["wide"])
+    strips = []
+    for shelf in shelves:
+        if shelf.pictures:
+            name = f"gallery_{_slug(shelf.model)}_{_slug(shelf.level)}.jpg"
+            write_image(folder / name, gallery.strip(shelf))
+            strips.append((shelf, f"{FIGURES}/{name}"))
+    return strips
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "x"
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
+
+
+def _markdown(text: Any) -> str:
+    """Plain text for Markdown: nothing in it may become a tag, a table border or emphasis."""
+    escaped = str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", escaped).replace("\n", " ")

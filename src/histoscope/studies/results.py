@@ -1,0 +1,325 @@
+"""A study folder, read back from disk: what was asked, which runs ended, failed or never started."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
+from histoscope.studies.study import Run
+
+FORMAT = 1
+TEXT_COLUMNS = ("condition", "name", "patient", "source")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One level of the factor, trained once with one model and one seed.
+
+    Parameters
+    ----------
+    name : str
+        Name of its folder, or what it would train where it never started.
+    model, level : str
+    seed : int
+    status : str
+        ``"finished"``, ``"failed"``, ``"unfinished"`` (started, no results) or ``"missing"`` (never started).
+    folder : Path or None
+    config, environment : mapping
+        What ``config.yaml`` and ``environment.json`` hold; empty where they are missing.
+    problem : str
+        Why it failed, in the words it left behind.
+    table : DataFrame or None
+        One row per image and condition, of a finished run.
+    """
+
+    name: str
+    model: str
+    level: str
+    seed: int
+    status: str
+    folder: Path | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+    table: pd.DataFrame | None = None
+
+    @cached_property
+    def log(self) -> list[dict[str, Any]]:
+        """Lines of ``log.jsonl``; a line cut short by a kill is left out."""
+        return [] if self.folder is None else _read_lines(self.folder / "log.jsonl")
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A study as its folder tells it.
+
+    Parameters
+    ----------
+    folder : Path
+    settings : mapping
+        What ``study.yaml`` holds.
+    runs : tuple of RunResult
+        Planned runs in the order of models, levels and seeds, then any others that were found.
+    """
+
+    folder: Path
+    settings: Mapping[str, Any]
+    runs: tuple[RunResult, ...]
+
+    @property
+    def name(self) -> str:
+        """Short name of the study."""
+        return str(self.settings.get("study") or self.settings.get("name") or self.folder.name)
+
+    @property
+    def factor(self) -> str:
+        """Name of the thing that changes from level to level."""
+        return str(self.settings["factor"])
+
+    @property
+    def baseline(self) -> str:
+        """Level that all others are compared with; the first one where none is named."""
+        return str(self.settings.get("baseline", self.levels[0]))
+
+    @property
+    def metric(self) -> str:
+        """Primary metric, named before any result was seen."""
+        return str(self.settings.get("metric", "aji"))
+
+    @property
+    def question(self) -> str:
+        """What the study asks, in one sentence."""
+        return str(self.settings.get("question", ""))
+
+    @property
+    def levels(self) -> list[str]:
+        """Levels of the factor, in the order of the study."""
+        return _names(self.settings["levels"])
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Models of the study, in its order."""
+        return _names(self.settings.get("models")) or _unique(run.model for run in self.runs)
+
+    @cached_property
+    def conditions(self) -> list[str]:
+        """Conditions that were tested; those with results where the study names none."""
+        found = _unique(name for run in self.finished() for name in _table(run)["condition"].unique())
+        planned = _names(self.settings.get("conditions"))
+        return planned + [name for name in found if name not in planned]
+
+    @property
+    def primary_condition(self) -> str:
+        """Condition that answers the question; the first one where none is named."""
+        return str(self.settings.get("primary_condition") or next(iter(self.conditions), "test"))
+
+    def finished(self, model: str | None = None, level: str | None = None) -> list[RunResult]:
+        """Finished runs, of one model and one level if given."""
+        return [
+            run
+            for run in self.runs
+            if run.table is not None and model in {None, run.model} and level in {None, run.level}
+        ]
+
+    def unfinished(self) -> list[RunResult]:
+        """Every run without results."""
+        return [run for run in self.runs if run.table is None]
+
+
+def read_study(folder: str | Path) -> StudyResults:
+    """Read a study folder; runs that failed or are missing are kept and named, never skipped in silence.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds ``study.yaml`` and one folder a run.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder or no ``study.yaml`` in it.
+    FormatVersionError
+        If a file was written by another version.
+    ConfigError
+        If ``study.yaml`` is not readable or lacks the factor or its levels.
+    """
+    folder = Path(folder)
+    settings = _read_settings(folder)
+    factor = str(settings["factor"])
+    found = {path.name: _read_run(path, factor) for path in sorted(_run_folders(folder))}
+    models = _names(settings.get("models")) or _unique(run.model for run in found.values())
+    seeds = _seeds(settings.get("seeds")) or sorted({run.seed for run in found.values()})
+    plan = [
+        Run(level, model, seed) for model, level, seed in product(models, _names(settings["levels"]), seeds)
+    ]
+    results = [_result(run, found) for run in plan]
+    named = {run.name for run in results}
+    return StudyResults(
+        folder, settings, tuple(results + [run for run in found.values() if run.name not in named])
+    )
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "study.yaml"
+    if not path.is_file():
+        raise DatasetNotFoundError(
+            f"no study.yaml in {folder}; give the folder of a study, such as runs/<study>, "
+            "or make one with `histoscope study run`"
+        )
+    settings = _read_yaml(path)
+    for key in ("factor", "levels"):
+        if not settings.get(key):
+            raise ConfigError(f"{path} names no {key}; expected the keys factor and levels at the top")
+    return settings
+
+
+def _run_folders(folder: Path) -> Iterable[Path]:
+    """Folders of runs; one that died early may hold nothing but its ``error.txt``."""
+    for path in folder.iterdir():
+        if (path / "config.yaml").is_file() or (path / "error.txt").is_file():
+            yield path
+
+
+def _read_run(folder: Path, factor: str) -> RunResult:
+    config = _read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
+    environment = _read_environment(folder / "environment.json")
+    values = config.get("values") if isinstance(config.get("values"), dict) else {}
+    chosen = {**config, **(values or {})}
+    table, problem = _read_table(folder / "per_image.csv")
+    status = "finished"
+    if table is None:
+        problem = problem or _last_words(folder / "error.txt")
+        status = "failed" if problem else "unfinished"
+    return RunResult(
+        name=folder.name,
+        model=_name(chosen.get("model", "?")),
+        level=_name(chosen.get(factor, chosen.get("level", "?"))),
+        seed=int(chosen.get("seed", -1)),
+        status=status,
+        folder=folder,
+        config=config,
+        environment=environment,
+        problem=problem,
+        table=table,
+    )
+
+
+def _result(planned: Run, found: Mapping[str, RunResult]) -> RunResult:
+    """Tell what became of a planned run; the plan knows what a folder that died early does not say."""
+    run = found.get(planned.name)
+    if run is None:
+        return RunResult(planned.name, planned.model, planned.level, planned.seed, "missing")
+    return replace(run, model=planned.model, level=planned.level, seed=planned.seed)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
+    _check_format(values, path)
+    return values
+
+
+def _read_environment(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}  # cut short: the report says "not recorded"
+    if not isinstance(values, dict):
+        return {}
+    _check_format(values, path)
+    return values
+
+
+def _check_format(values: Mapping[str, Any], path: Path) -> None:
+    if values.get("format") != FORMAT:
+        raise FormatVersionError(
+            f"{path} has format {values.get('format')!r}, this version reads format {FORMAT}; "
+            "use the version of Histoscope that wrote it"
+        )
+
+
+def _read_table(path: Path) -> tuple[pd.DataFrame | None, str]:
+    """Read a run's table, or say why it cannot be used."""
+    if not path.is_file():
+        return None, ""
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=True)
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        return None, f"per_image.csv is not readable ({error})"
+    lacking = [name for name in ("condition", "name") if name not in table]
+    if lacking or table.empty:
+        return None, f"per_image.csv has no {' and no '.join(lacking) or 'rows'}"
+    for column in TEXT_COLUMNS:
+        table[column] = table[column].fillna("") if column in table else ""
+    return table, ""
+
+
+def _table(run: RunResult) -> pd.DataFrame:
+    if run.table is None:
+        raise CorruptDataError(f"run {run.name} has no results; only finished runs have a table")
+    return run.table
+
+
+def _last_words(path: Path) -> str:
+    """Last line of a failed run's message, which holds the error itself."""
+    if not path.is_file():
+        return ""
+    lines = [
+        line.strip()
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if line.strip()
+    ]
+    return lines[-1] if lines else "it left no message"
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            lines.append(line)
+    return lines
+
+
+def _names(values: Any) -> list[str]:
+    """Names from a list of names, a list of mappings with a name, or a mapping by name."""
+    if values is None:
+        return []
+    if isinstance(values, str):
+        return [values]
+    return [_name(value) for value in values]
+
+
+def _name(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = value.get("name", next(iter(value.values()), "?"))
+    return "none" if value is None else str(value)
+
+
+def _seeds(values: Any) -> list[int]:
+    """Seeds from a list, or from how many there are."""
+    if values is None:
+        return []
+    return list(range(values)) if isinstance(values, int) else [int(value) for value in values]
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,313 @@
+"""The words of a report: what a comparison shows, said so that it claims no more than the numbers do."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+ALPHA = 0.05
+MINUS = "\N{MINUS SIGN}"
+
+METRIC_LABELS = {"dice": "Dice", "aji": "AJI", "aji_plus": "AJI+", "pq": "PQ", "f1_50": "F1", "loss": "Loss"}
+MODEL_LABELS = {
+    "unet": "U-Net",
+    "resunet": "Residual U-Net",
+    "smp": "Pretrained encoder",
+    "stardist": "StarDist",
+}
+FACTOR_LABELS = {"normalizer": "stain normalisation", "augment": "augmentation"}
+FACTOR_NOUNS = {"normalizer": "normalisation", "augment": "augmentation"}
+CONDITION_LABELS = {"test": "Test images as they are"}
+
+
+class Verdict(StrEnum):
+    """What a comparison with the baseline shows."""
+
+    HELPS = "helps"
+    HARMS = "harms"
+    NO_DIFFERENCE = "no difference shown"
+    TOO_FEW = "too few patients to say"
+    NOT_MEASURED = "not measured"
+
+
+Row: TypeAlias = tuple[str, str, float, Verdict]
+"""Level, model, difference and verdict of one comparison, as people read them."""
+
+
+def fewest_patients(comparisons: int, *, alpha: float = ALPHA) -> int:
+    """Patients below which a paired test cannot reach `alpha`, however large the effect.
+
+    With n patients a sign-flipping test has 2^n arrangements: its smallest two-sided p is 2^(1 - n).
+    Holm's correction multiplies the smallest of `comparisons` p values by their number.
+
+    Examples
+    --------
+    >>> fewest_patients(1), fewest_patients(3)
+    (6, 7)
+    """
+    return math.floor(1 + math.log2(comparisons / alpha)) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A level minus the baseline, and what it rests on.
+
+    Parameters
+    ----------
+    value, low, high : float
+        Mean difference and its 95 % interval; nan where it was not measured.
+    p_holm : float
+        p of the paired permutation test after Holm's correction.
+    patients, seeds : int
+        That both the level and the baseline have.
+    comparisons : int
+        In the family that p was corrected for.
+    unit : str
+        What was resampled: "patient", or what stands for one where patients are not recorded.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_holm: float
+    patients: int
+    seeds: int = 1
+    comparisons: int = 1
+    unit: str = "patient"
+
+
+def judge(found: Difference, *, higher_is_better: bool = True) -> Verdict:
+    """Judge what a difference shows.
+
+    A level helps or harms only if the interval leaves out zero and the corrected p is below 0.05: either
+    alone can be luck. Fewer patients than `fewest_patients` could not show anything.
+
+    Examples
+    --------
+    >>> str(judge(Difference(0.03, 0.01, 0.05, 0.004, patients=14)))
+    'helps'
+    >>> str(judge(Difference(0.012, -0.004, 0.029, 0.18, patients=14)))
+    'no difference shown'
+    >>> str(judge(Difference(0.3, 0.2, 0.4, 0.25, patients=3)))
+    'too few patients to say'
+    """
+    if not math.isfinite(found.value):
+        return Verdict.NOT_MEASURED
+    if found.patients < fewest_patients(found.comparisons):
+        return Verdict.TOO_FEW
+    clear = math.isfinite(found.p_holm) and found.p_holm < ALPHA and (found.low > 0 or found.high < 0)
+    if not clear:
+        return Verdict.NO_DIFFERENCE
+    return Verdict.HELPS if (found.value > 0) == higher_is_better else Verdict.HARMS
+
+
+def sentence(subject: str, metric: str, found: Difference, verdict: Verdict) -> str:
+    """Say one comparison in plain words.
+
+    Examples
+    --------
+    >>> found = Difference(0.012, -0.004, 0.029, 0.18, patients=14, seeds=3)
+    >>> print(sentence("Macenko normalisation", "AJI", found, judge(found)))
+    Macenko normalisation changed AJI by +0.012 (95 % interval −0.004 to +0.029, 14 patients, 3 seeds,
+    p = 0.18): no difference is shown.
+    """
+    if verdict is Verdict.NOT_MEASURED:
+        return f"{subject}: not measured, because runs are missing or {metric} is undefined on every image."
+    who = f"{count(found.patients, found.unit)}, {count(found.seeds, 'seed')}"
+    change = f"{subject} changed {metric} by {signed(found.value)}"
+    if verdict is Verdict.TOO_FEW:
+        return (
+            f"{change} ({who}): too few {found.unit}s to say; "
+            f"at least {fewest_patients(found.comparisons)} are needed before any difference could be shown."
+        )
+    numbers = f"95 % interval {span(found.low, found.high)}, {who}, {p_text(found.p_holm)}"
+    return f"{change} ({numbers}): {_ending(verdict, found)}."
+
+
+def _ending(verdict: Verdict, found: Difference) -> str:
+    if verdict is Verdict.HELPS:
+        return "it helps"
+    if verdict is Verdict.HARMS:
+        return "it harms"
+    if found.low > 0 or found.high < 0:
+        corrected = (
+            f", corrected for {count(found.comparisons, 'comparison')}," if found.comparisons > 1 else ""
+        )
+        return f"no difference is shown, for the test{corrected} does not confirm what the interval suggests"
+    return "no difference is shown"
+
+
+def overall(found: Sequence[Row], metric: str, noun: str) -> str:
+    """All comparisons of one condition in a sentence or two.
+
+    Parameters
+    ----------
+    found : sequence of Row
+        Of one condition.
+    metric, noun : str
+        Label of the metric, and what the levels are ("normalisation").
+
+    Examples
+    --------
+    >>> helps = ("Macenko", "U-Net", 0.03, Verdict.HELPS)
+    >>> nothing = ("Reinhard", "U-Net", 0.0, Verdict.NO_DIFFERENCE)
+    >>> print(overall([helps, nothing], "AJI", "normalisation"))
+    Macenko helps (AJI +0.030). No other difference is shown.
+    >>> print(overall([("Macenko", "U-Net", 0.01, Verdict.NO_DIFFERENCE)], "AJI", "normalisation"))
+    Macenko normalisation is not shown to change AJI.
+    """
+    verdicts = [verdict for *_, verdict in found]
+    if not found or set(verdicts) == {Verdict.NOT_MEASURED}:
+        return "Not measured yet."
+    models = len({model for _, model, *_ in found})
+    decided = {
+        verdict: [row for row in found if row[3] is verdict] for verdict in (Verdict.HELPS, Verdict.HARMS)
+    }
+    parts = [text for verdict, rows in decided.items() for text in _who(rows, verdict, metric, models)]
+    rest = [verdict for verdict in verdicts if verdict not in {Verdict.HELPS, Verdict.HARMS}]
+    endings = {
+        Verdict.NO_DIFFERENCE: "No other difference is shown." if parts else _nothing(found, metric, noun),
+        Verdict.TOO_FEW: f"Too few patients to say whether {noun} changes {metric}.",
+        Verdict.NOT_MEASURED: "Some comparisons are not measured yet.",
+    }
+    sentences = [f"{part}." for part in parts] + [
+        text for verdict, text in endings.items() if verdict in rest
+    ]
+    return " ".join(sentences)
+
+
+def _who(rows: Sequence[Row], verb: str, metric: str, models: int) -> list[str]:
+    """Each level once, with its models and differences."""
+    texts = []
+    for level in _unique(row[0] for row in rows):
+        mine = [(model, difference) for name, model, difference, _ in rows if name == level]
+        if models == 1:
+            texts.append(f"{level} {verb} ({metric} {signed(mine[0][1])})")
+        else:
+            where = f" {listed([model for model, _ in mine])}" if len(mine) < models else ""
+            texts.append(f"{level} {verb}{where} ({metric} {listed([signed(value) for _, value in mine])})")
+    return texts
+
+
+def _nothing(found: Sequence[Row], metric: str, noun: str) -> str:
+    levels = _unique(level for level, _, _, verdict in found if verdict is Verdict.NO_DIFFERENCE)
+    if len(levels) == 1:
+        return f"{levels[0]} {noun} is not shown to change {metric}."
+    return f"None of {listed(levels, last='and')} is shown to change {metric}."
+
+
+def metric_label(name: str) -> str:
+    """Metric as people write it."""
+    return METRIC_LABELS.get(name, readable(name))
+
+
+def model_label(name: str) -> str:
+    """Model as people write it."""
+    return MODEL_LABELS.get(name, name)
+
+
+def condition_label(name: str) -> str:
+    """Condition as people write it: ``shift_purple`` is "Stain shift: purple"."""
+    if name.startswith("shift_"):
+        return f"Stain shift: {name.removeprefix('shift_').replace('_', ' ')}"
+    return CONDITION_LABELS.get(name, readable(name))
+
+
+def level_label(name: str, factor: str) -> str:
+    """Level as people write it; "none" says what there is none of."""
+    if name in {"none", "off"}:
+        return f"No {factor_noun(factor)}"
+    return readable(name)
+
+
+def factor_label(name: str) -> str:
+    """Factor as people write it."""
+    return FACTOR_LABELS.get(name, name.replace("_", " "))
+
+
+def factor_noun(name: str) -> str:
+    """Short noun to put after the name of a level: "Macenko normalisation"."""
+    return FACTOR_NOUNS.get(name, name.replace("_", " "))
+
+
+def readable(name: str) -> str:
+    """Turn an identifier into words, first letter large; other letters stay as they are."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with a true minus sign; a dash for nan."""
+    return f"{value:.{digits}f}".replace("-", MINUS) if math.isfinite(value) else "–"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """Write a number that always shows its sign, but for zero.
+
+    Examples
+    --------
+    >>> signed(0.0124), signed(-0.0301), signed(-0.0001)
+    ('+0.012', '−0.030', '0.000')
+    """
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text[1:] if not text.strip("+-0.") else text.replace("-", MINUS)
+
+
+def span(low: float, high: float, digits: int = 3) -> str:
+    """Write an interval of a difference, its ends with their signs."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "not defined"
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def p_text(value: float) -> str:
+    """Write a p value as papers print it.
+
+    Examples
+    --------
+    >>> p_text(0.18), p_text(0.0421), p_text(0.00002), p_text(float("nan"))
+    ('p = 0.18', 'p = 0.042', 'p < 0.001', 'p not defined')
+    """
+    if not math.isfinite(value):
+        return "p not defined"
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.3f}" if value < 0.1 else f"p = {value:.2f}"
+
+
+def p_cell(value: float) -> str:
+    """Write a p value for a table: without the letter."""
+    return "–" if not math.isfinite(value) else p_text(value).removeprefix("p ").removeprefix("= ")
+
+
+def count(n: int, noun: str) -> str:
+    """``1 patient``, ``14 patients``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """Words with commas, and `last` before the last one."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Examples
+    --------
+    >>> duration(42), duration(1500), duration(9000)
+    ('42 s', '25 min', '2 h 30 min')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
