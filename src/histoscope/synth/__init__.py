@@ -1,4 +1,4 @@
-"""H&E-like tissue with exact labels, drawn from nothing: the demo's data, the tests' fixture, a training source.
+"""H&E-like tissue with exact labels, drawn from nothing: for demos, tests and training.
 
 Tissue is laid out in micrometres, stained through Beer-Lambert optical density, and photographed with blur,
 noise and JPEG. Every nucleus is known to the pixel.

@@ -34,8 +34,8 @@ class Layout:
     Parameters
     ----------
     fields : (gh, gw, 6) float32
-        Depth inside a gland (negative in stroma), depth inside its lumen (negative outside), fibre coordinates
-        across and along, lymphocyte cluster (0 to 1), and a random tone of each gland.
+        Depth inside a gland (negative in stroma), depth inside its lumen (negative outside), coordinates across
+        and along the fibres, lymphocyte cluster (0 to 1), and a random tone of each gland.
     x, y, long, short, angle : (N,) float32
         Centre, semi-axes and direction of each nucleus.
     kind : (N,) uint8
@@ -97,8 +97,8 @@ def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generato
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along = x[None, :] * cos + y[:, None] * sin
     across = y[:, None] * cos - x[None, :] * sin
-    bend = rng.uniform(5.0, 14.0) * _noise(shape, 90.0, rng) + 3.0 * _noise(shape, 26.0, rng)
-    wrap = 22.0 * np.exp(np.minimum(depth, 0.0) / 9.0)  # fibres run round a gland
+    bend = rng.uniform(4.0, 11.0) * _noise(shape, 90.0, rng) + 1.5 * _noise(shape, 26.0, rng)
+    wrap = 14.0 * np.exp(np.minimum(depth, 0.0) / 10.0)  # fibres run round a gland
     fields[..., ACROSS] = across + bend + wrap
     fields[..., ALONG] = along + 6.0 * _noise(shape, 60.0, rng)
     fields[..., CLUSTER] = _clusters(shape, fields[..., DEPTH], tissue, rng)
@@ -106,7 +106,7 @@ def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generato
 
 
 def _glands(shape: tuple[int, ...], tissue: TissueSpec, rng: Generator) -> NDArray[np.float32]:
-    """One row a gland: x, y, radius, stretch, direction, epithelium height, tone, then five wave heights and phases."""
+    """One row a gland: x, y, radius, stretch, direction, epithelium height, tone, five wave heights and phases."""
     spacing = 2.05 * tissue.gland_radius_um
     reach = 2 * tissue.gland_radius_um
     rows, columns = (int(np.ceil((size * CELL_UM + 2 * reach) / spacing)) + 1 for size in shape)
@@ -151,7 +151,7 @@ def _epithelial(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator)
     solid = lumen < -0.5 * SOLID_UM
     inside = (depth > 1.5) & (lumen < -1.5)
     # A single layer sits in the basal half; some nuclei ride higher, as in a pseudostratified epithelium.
-    weight = np.where(solid, 1.0, np.exp(-(((depth - 6.0) / 3.0) ** 2)) + 0.12) * inside
+    weight = np.where(solid, 1.0, np.exp(-(((depth - 6.0) / 3.5) ** 2)) + 0.2) * inside
     x, y, column, row, wanted = _draw(weight, inside.sum(), tissue.epithelial_per_mm2 * tissue.density, rng)
     n = len(x)
     slope_y, slope_x = _slope(depth, row, column)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise
 from histoscope.synth.layout import Layout
-from histoscope.synth.spec import CLASSES
+from histoscope.synth.spec import CLASSES, TissueSpec
 from histoscope.types import Labels
 
 SLIVER_UM2 = 3.0
@@ -18,17 +18,17 @@ HIDDEN = 0.4
 
 # Spread of the outline's waves 2 to 6, as a share of the radius.
 _ROUGHNESS = {
-    "epithelial": (0.05, 0.035, 0.025, 0.015, 0.01),
+    "epithelial": (0.06, 0.045, 0.035, 0.02, 0.015),
     "lymphocyte": (0.03, 0.025, 0.015, 0.01, 0.01),
     "spindle": (0.05, 0.07, 0.03, 0.03, 0.02),
     "plasma": (0.03, 0.03, 0.02, 0.01, 0.01),
 }
 # Chromatin: haematoxylin inside, clumps (share), clump size (um), rim, rim width (um), eosin.
 _CHROMATIN = {
-    "epithelial": (0.62, 0.28, 1.5, 0.42, 0.50, 0.22),
-    "lymphocyte": (1.30, 0.20, 1.3, 0.22, 0.50, 0.16),
-    "spindle": (0.95, 0.20, 1.4, 0.22, 0.40, 0.22),
-    "plasma": (0.92, 0.12, 1.2, 0.35, 0.45, 0.18),
+    "epithelial": (0.80, 0.38, 0.95, 0.75, 0.40, 0.24),
+    "lymphocyte": (1.45, 0.30, 1.0, 0.35, 0.45, 0.20),
+    "spindle": (1.10, 0.30, 1.1, 0.40, 0.36, 0.26),
+    "plasma": (1.05, 0.18, 1.0, 0.55, 0.42, 0.22),
 }
 
 
@@ -58,13 +58,13 @@ class Drawn:
     kind: NDArray[np.uint8]
 
 
-def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, rng: Generator) -> Drawn:
+def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSpec, rng: Generator) -> Drawn:
     """Draw the nuclei of `layout` in random order, later ones in front, and leave out what hardly shows."""
     order = rng.permutation(len(layout.x))
     kind = layout.kind[order]
     x, y = layout.x[order] / np.float32(mpp), layout.y[order] / np.float32(mpp)
     radii = outlines(layout, rng)[order] / np.float32(mpp)
-    look = chromatin(kind, rng)
+    look = chromatin(kind, tissue.vesicular, rng)
     instances = np.zeros(shape_px, dtype=np.int32)
     keep = np.ones(len(x), dtype=np.bool_)
     while True:  # each round drops at least one nucleus or ends
@@ -93,11 +93,14 @@ def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
     waves = np.zeros((n, N_RAYS))
     for k in range(5):
         waves += height[:, k, None] * np.cos((k + 2) * phi + phase[:, k, None])
-    return (ellipse * np.clip(1 + waves, 0.6, 1.5)).astype(np.float32)
+    return (ellipse * np.clip(1 + waves + rng.normal(0, 0.012, (n, N_RAYS)), 0.6, 1.5)).astype(np.float32)
 
 
-def chromatin(kind: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
-    """Draw the look of each nucleus, (N, 10): see `paint_nuclei` for the columns."""
+def chromatin(kind: NDArray[np.uint8], vesicular: float, rng: Generator) -> NDArray[np.float32]:
+    """Draw the look of each nucleus, (N, 10): see `paint_nuclei` for the columns.
+
+    `vesicular` is the mean openness of epithelial chromatin.
+    """
     n = len(kind)
     table = np.zeros((max(CLASSES.values()) + 1, 6))
     for name, row in _CHROMATIN.items():
@@ -105,14 +108,15 @@ def chromatin(kind: NDArray[np.uint8], rng: Generator) -> NDArray[np.float32]:
     base, clump, clump_um, rim, rim_um, eosin = table[kind].T
     dark = rng.lognormal(0, 0.16, n)
     epithelial = kind == CLASSES["epithelial"]
-    vesicular = np.where(epithelial, rng.beta(2, 2, n), 0.0)  # open, pale chromatin with a sharp rim
+    spread = 5.0  # of the beta distribution; larger is narrower
+    pale = np.where(epithelial, rng.beta(spread * vesicular + 0.3, spread * (1 - vesicular) + 0.3, n), 0.0)
     look = np.empty((n, 10), dtype=np.float32)
-    look[:, 0] = base * dark * (1.25 - 0.6 * vesicular)
+    look[:, 0] = base * dark * (1.25 - 0.65 * pale)
     look[:, 1] = clump * rng.uniform(0.7, 1.4, n)
     look[:, 2] = clump_um * rng.uniform(0.8, 1.3, n)
-    look[:, 3] = rim * dark * (1 + 0.4 * vesicular)
+    look[:, 3] = rim * dark * (1 + 0.4 * pale)
     look[:, 4] = rim_um
-    look[:, 5] = np.where(epithelial, rng.binomial(3, 0.3 + 0.25 * vesicular), 0)
+    look[:, 5] = np.where(epithelial, rng.binomial(3, 0.3 + 0.25 * pale), 0)
     look[:, 6] = np.where(kind == CLASSES["plasma"], 0.5, 0.0)
     look[:, 7] = eosin * rng.uniform(0.8, 1.2, n)
     look[:, 8:] = rng.uniform(0, 512, (n, 2))

@@ -139,6 +139,7 @@ def vary_tissue(tissue: TissueSpec, rng: Generator) -> TissueSpec:
         "epithelium_um": np.clip(tissue.epithelium_um * rng.lognormal(0, 0.15), 9, 40),
         "nucleus_scale": np.clip(tissue.nucleus_scale * rng.lognormal(0, 0.09), 0.6, 1.6),
         "pleomorphism": np.clip(tissue.pleomorphism * rng.lognormal(0, 0.3), 0.05, 0.4),
+        "vesicular": np.clip(tissue.vesicular + rng.normal(0, 0.22), 0.05, 0.95),
         "cleft_fraction": np.clip(tissue.cleft_fraction * rng.lognormal(0, 0.6), 0.0, 0.4),
     }
     return replace(tissue, **{name: float(value) for name, value in values.items()})

@@ -67,7 +67,7 @@ def generate(
     stain, tissue, optics = stain or StainSpec(), tissue or TissueSpec(), optics or OpticsSpec()
     rows, columns = int(shape_px[0]), int(shape_px[1])
     layout = plan(rows * mpp, columns * mpp, tissue, rng)
-    drawn = draw(layout, (rows, columns), mpp, rng)
+    drawn = draw(layout, (rows, columns), mpp, tissue, rng)
     dye = stain_amounts(layout, drawn, mpp, tissue, rng)
     image = photograph(dye, stain, optics, mpp, rng)
     classes = np.concatenate([[0], drawn.kind]).astype(np.uint8)

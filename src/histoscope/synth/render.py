@@ -9,10 +9,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from histoscope.synth._kernels import develop, expose, paint_nuclei, paint_tissue
+from histoscope.synth._paint import develop, expose, paint_bodies, paint_nuclei, paint_tissue
+from histoscope.synth.bodies import bodies
 from histoscope.synth.layout import CELL_UM, MARGIN_UM, Layout
 from histoscope.synth.nuclei import Drawn
-from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec, CLASSES
+from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec
 from histoscope.synth.texture import noise_tiles
 from histoscope.types import Image
 
@@ -32,10 +33,11 @@ def stain_amounts(
     )
     tiles = noise_tiles()
     _in_bands(dye.shape[0], lambda rows: paint_tissue(dye, layout.fields, cells, buckets, tiles, knobs, rows))
+    paint_bodies(dye, bodies(layout, tissue, rng), tiles, mpp)
     geometry = (drawn.x_px, drawn.y_px, drawn.radii_px)
     _in_bands(
         len(drawn.kind),
-        lambda part: paint_nuclei(dye, drawn.instances, geometry, drawn.look, tiles, mpp, part[0], part[1]),
+        lambda part: paint_nuclei(dye, drawn.instances, geometry, drawn.look, tiles, mpp, part),
     )
     return dye
 
@@ -72,7 +74,7 @@ def _cells(
     layout: Layout, rng: Generator
 ) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.int64], int, float]]:
     """One row a cell (x, y, mean radius, tone, class), and a grid of buckets that lists the cells in each."""
-    rows, columns = (int(ceil(size * CELL_UM / _BUCKET_UM)) + 1 for size in layout.fields.shape[:2])
+    rows, columns = (ceil(size * CELL_UM / _BUCKET_UM) + 1 for size in layout.fields.shape[:2])
     cells = np.stack(
         [
             layout.x + MARGIN_UM,

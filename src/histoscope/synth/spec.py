@@ -52,7 +52,7 @@ class StainSpec:
             vector = np.asarray(getattr(self, name), dtype=float)
             if vector.shape != (3,) or not np.isfinite(vector).all() or vector.min() < 0 or vector.max() <= 0:
                 raise ConfigError(
-                    f"stain: {name} is {getattr(self, name)}, expected three optical densities at or above 0, not all 0"
+                    f"stain: {name} is {getattr(self, name)}, expected three numbers at or above 0, not all 0"
                 )
         for name in ("h_amount", "e_amount"):
             _check("stain", name, getattr(self, name), 0.0, 10.0)
@@ -62,7 +62,7 @@ class StainSpec:
             )
 
     def vectors(self) -> NDArray[np.float32]:
-        """Optical density of one unit of each dye, (2, 3): rows haematoxylin and eosin of length 1 times amount."""
+        """Optical density of the dyes, (2, 3) float32: rows haematoxylin and eosin, of length 1 times amount."""
         rows = np.array([self.hematoxylin, self.eosin], dtype=np.float64)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         rows *= np.array([[self.h_amount], [self.e_amount]])
@@ -99,8 +99,12 @@ class TissueSpec:
         Nuclei per mm² of their own compartment (epithelium, stroma, cluster, stroma).
     nucleus_scale, pleomorphism : float
         Multiplies every nuclear diameter; spread of nuclear size (sigma of its logarithm).
+    red_heaps_per_mm2 : float
+        Small heaps of red blood cells.
     cleft_fraction : float in [0, 0.5]
         Share of the stroma torn open to white.
+    vesicular : float in [0, 1]
+        How open the chromatin of epithelial nuclei is: pale with a sharp rim (1) or dense (0).
     unevenness : float in [0, 0.5]
         Depth of slow changes of stain over the field.
 
@@ -113,16 +117,18 @@ class TissueSpec:
     density: float = 1.0
     gland_fraction: float = 0.5
     lumen_fraction: float = 0.6
-    cluster_fraction: float = 0.15
+    cluster_fraction: float = 0.18
     gland_radius_um: float = 34.0
     epithelium_um: float = 17.0
-    epithelial_per_mm2: float = 8500.0
-    spindle_per_mm2: float = 2200.0
-    lymphocyte_per_mm2: float = 14000.0
-    plasma_per_mm2: float = 500.0
+    epithelial_per_mm2: float = 11500.0
+    spindle_per_mm2: float = 2600.0
+    lymphocyte_per_mm2: float = 17000.0
+    plasma_per_mm2: float = 600.0
+    red_heaps_per_mm2: float = 60.0
     nucleus_scale: float = 1.0
     pleomorphism: float = 0.14
     cleft_fraction: float = 0.08
+    vesicular: float = 0.5
     unevenness: float = 0.1
 
     def __post_init__(self) -> None:
@@ -142,6 +148,7 @@ _TISSUE_RANGE = {
     "pleomorphism": (0.0, 0.6),
     "cleft_fraction": (0.0, 0.5),
     "unevenness": (0.0, 0.5),
+    "vesicular": (0.0, 1.0),
 }
 
 
@@ -164,9 +171,9 @@ class OpticsSpec:
         If a value is out of range.
     """
 
-    blur_um: float = 0.27
-    noise: float = 0.012
-    jpeg_quality: int = 88
+    blur_um: float = 0.2
+    noise: float = 0.014
+    jpeg_quality: int = 90
 
     def __post_init__(self) -> None:
         _check("optics", "blur_um", self.blur_um, 0.0, 20.0)
