@@ -1,0 +1,43 @@
+"""Studies: one thing changed at a time, several seeds, paired comparisons, a report.
+
+``STUDIES`` names what is declared; a `StudyConfig` says which data, networks and training it is run with;
+`run_study` trains what is missing; a report reads only what the runs left in their folders.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from histoscope.errors import UnknownNameError
+from histoscope.studies.study import DEMO, STAIN, Condition, Run, Study
+
+if TYPE_CHECKING:
+    from histoscope.studies.config import StudyConfig, read_config
+    from histoscope.studies.runner import run_study
+
+STUDIES: dict[str, Study] = {
+    "stain": STAIN,
+    "demo": DEMO,
+}
+
+__all__ = ["STUDIES", "Condition", "Run", "Study", "StudyConfig", "get", "read_config", "run_study"]
+
+_LAZY = {"StudyConfig": "config", "read_config": "config", "run_study": "runner"}
+
+
+def get(name: str) -> Study:
+    """Look up a study.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none; the message offers the nearest.
+    """
+    if name not in STUDIES:
+        raise UnknownNameError("study", name, STUDIES)
+    return STUDIES[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"histoscope.studies.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'histoscope.studies' has no attribute {name!r}")

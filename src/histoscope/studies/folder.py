@@ -1,0 +1,235 @@
+"""What a study leaves on disk: the study's own files, and which runs are finished."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import histoscope
+from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
+from histoscope.files import write_text
+from histoscope.studies.config import StudyConfig
+from histoscope.studies.study import Run
+from histoscope.types import Record
+
+FORMAT = 1
+STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
+    "study.yaml",
+    "config.yaml",
+    "environment.json",
+    "log.jsonl",
+    "per_image.csv",
+    "error.txt",
+)
+LIBRARIES = ("numpy", "scipy", "scikit-image", "numba", "opencv-python-headless", "torch", "timm", "pandas")
+
+
+def finished(folder: Path, run: Run) -> bool:
+    """Whether a run has its results; they are written last."""
+    return (folder / run.name / RESULT).is_file()
+
+
+def begun(folder: Path, run: Run) -> bool:
+    """Whether a run has trained but not finished."""
+    return (folder / run.name / LOG).is_file() and not finished(folder, run)
+
+
+def open_study(config: StudyConfig, records: list[Record]) -> Path:
+    """Make the study's folder, or check that the one that is there holds the same study.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    records : list of Record
+        All that the study trains or tests on; a fingerprint of them is kept.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FormatVersionError
+        If another version wrote the folder.
+    ConfigError
+        If it holds something else, or the same study with another configuration; the message names the key.
+    """
+    folder = config.folder
+    described = describe(config, records)
+    if (folder / STUDY).is_file():
+        described = _merged(read_study(folder), described, folder)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} is not empty and holds no {STUDY}, so no study was run there; choose another 'out'"
+        )
+    write_text(folder / STUDY, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=100))
+    return folder
+
+
+def describe(config: StudyConfig, records: list[Record]) -> dict[str, Any]:
+    """Write down what ``study.yaml`` holds: declaration, configuration, fingerprint of the data."""
+    study = config.declared
+    values = config.model_dump(mode="json", exclude={"out"})
+    values |= {
+        "levels": list(study.levels),
+        "seeds": list(study.seeds),
+        "conditions": [condition.name for condition in study.conditions],
+        "models": {name: config.models.get(name, {}) for name in study.models},
+    }
+    return {
+        "format": FORMAT,
+        "histoscope": histoscope.__version__,
+        "study": study.name,
+        **_plain({key: value for key, value in dataclasses.asdict(study).items() if key != "name"}),
+        "runs": [run.name for run in config.runs()],
+        "data_fingerprint": fingerprint(records),
+        "config": _plain(values),
+    }
+
+
+def read_study(folder: Path) -> dict[str, Any]:
+    """Read ``study.yaml``.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    CorruptDataError
+        If it is not readable.
+    FormatVersionError
+        If another version wrote it.
+    """
+    path = folder / STUDY
+    if not path.is_file():
+        raise ConfigError(
+            f"no study at {folder}: expected {STUDY} in it; run one with 'histoscope study run'"
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CorruptDataError(
+            f"{path} is not readable YAML ({error}); restore it or choose another folder"
+        ) from error
+    version = values.get("format") if isinstance(values, dict) else None
+    if version != FORMAT:
+        raise FormatVersionError(
+            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
+            "install the version that wrote it, or choose another 'out'"
+        )
+    found: dict[str, Any] = values
+    return found
+
+
+def fingerprint(records: list[Record]) -> str:
+    """Digest names, patients and parts, so that moved data is known and other data refused."""
+    lines = sorted(f"{r.name}\t{r.patient}\t{r.source}\t{r.split}" for r in records)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def environment(**more: Any) -> dict[str, Any]:
+    """Describe machine, versions and code that a run is made with."""
+    import torch
+
+    return {
+        "format": FORMAT,
+        "histoscope": histoscope.__version__,
+        "git": _git_hash(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": {name: _version(name) for name in LIBRARIES},
+        **more,
+    }
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write `values` as readable JSON, whole or not at all."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def now() -> str:
+    """Tell the time, for people."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Check that `new` is the same study as `old`, or grows it; keep the runs of both."""
+    if old["study"] != new["study"]:
+        raise ConfigError(
+            f"{folder} holds study {old['study']!r}, not {new['study']!r}; choose another 'out'"
+        )
+    if old["data_fingerprint"] != new["data_fingerprint"]:
+        raise ConfigError(
+            f"{folder} was run on other images (names, patients or parts differ); choose another 'out'"
+        )
+    before, after = _flat(old["config"]), _flat(new["config"])
+    for key in sorted(before.keys() | after.keys()):
+        top = key.split(".")[0]
+        model_added = (
+            top == "models" and key not in before and key.split(".")[1] not in old["config"]["models"]
+        )
+        if key == "data.root" or top in {"seeds", "levels"} or model_added:
+            continue
+        if top == "models" and key not in after and key.split(".")[1] not in new["config"]["models"]:
+            continue
+        if before.get(key) != after.get(key):
+            raise ConfigError(
+                f"{folder} was run with {key} = {before.get(key)!r}, now it is {after.get(key)!r}; "
+                "choose another 'out', or set it back"
+            )
+    for key in ("levels", "seeds", "models"):
+        new[key] = [*old[key], *(value for value in new[key] if value not in old[key])]
+    new["runs"] = [*old["runs"], *(name for name in new["runs"] if name not in old["runs"])]
+    new["config"]["models"] = old["config"]["models"] | new["config"]["models"]
+    new["config"] |= {key: list(new[key]) for key in ("levels", "seeds")}
+    return new
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{before}{key}.")
+        else:
+            flat[f"{before}{key}"] = value
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, each its own: YAML would point from one to the other."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_hash() -> str | None:
+    """Commit of the code, where it runs from a checkout."""
+    here = Path(histoscope.__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,158 @@
+"""The images of a study: parted by patient, re-stained as a condition says, normalised as a level says."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from histoscope import data, stain
+from histoscope.data import Dataset, Split
+from histoscope.errors import DataError, StainError
+from histoscope.studies.config import DataConfig
+from histoscope.studies.study import TYPICAL, Condition
+from histoscope.types import Image, Record, Sample
+
+Recolor: TypeAlias = Callable[[Image], Image]
+# Fewer pixels of tissue say nothing of an image's colour.
+MIN_TISSUE = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """The training image whose stain the others are brought to.
+
+    Parameters
+    ----------
+    name : str
+    image : (H, W, 3) uint8
+    """
+
+    name: str
+    image: Image
+
+
+def open_parts(config: DataConfig) -> Split:
+    """Open training, validation and test part of a study's data set; no pixel is read.
+
+    The test part is the published one. Validation is the published one, or is cut from the training part by
+    patient, always in the same way: the seeds of a study change networks, not data.
+
+    Raises
+    ------
+    DataError
+        If the data set has no test part, or a part is empty.
+    LeakError
+        If the published parts share a patient.
+    """
+    options = {} if config.mpp is None else {"mpp": config.mpp}
+    dataset = data.open(config.name, config.root, **options)
+    published = {record.split.lower() for record in dataset.records}
+    has_val = bool(published & {"val", "valid", "validation"})
+    parts = data.split_published(dataset, val=0.0 if has_val else config.val)
+    for name, part in parts:
+        if not len(part):
+            raise DataError(
+                f"data set {config.name!r} in {config.root} has no {name} part, which a study needs; "
+                "give its index a column 'split' with train and test"
+            )
+    return parts
+
+
+def records(parts: Split) -> list[Record]:
+    """List every record of the parts."""
+    return [record for _, part in parts for record in part.records]
+
+
+def choose_reference(train: Sequence[Sample]) -> Reference:
+    """Choose the training image whose mean tissue colour is nearest to the median of the training part.
+
+    A rule instead of a taste: it needs no eye, can be repeated, and takes no odd image.
+
+    Raises
+    ------
+    StainError
+        If no image shows tissue.
+    """
+    colors, names = [], []
+    for index, sample in enumerate(train):
+        tissue = stain.tissue_mask(sample.image)
+        if tissue.mean() >= MIN_TISSUE:
+            colors.append(sample.image[tissue].mean(axis=0, dtype=np.float64))
+            names.append(index)
+    if not colors:
+        raise StainError(
+            f"none of the {len(train)} training images shows tissue on {MIN_TISSUE:.0%} of its area; "
+            "check that they are H&E images in RGB"
+        )
+    distance = np.linalg.norm(np.array(colors) - np.median(colors, axis=0), axis=1)
+    chosen = train[names[int(distance.argmin())]]
+    return Reference(chosen.name, chosen.image)
+
+
+def normaliser(level: str, reference: Reference) -> Recolor:
+    """Make what a normaliser does to an image; it estimates each image's own stains."""
+    if level == "none":
+        return unchanged
+    fitted: Recolor = stain.get(level).fit(reference.image)
+    return fitted
+
+
+def unchanged(image: Image) -> Image:
+    """Give the image back."""
+    return image
+
+
+def restainer(condition: Condition) -> Recolor:
+    """Make what a condition does to an image before a laboratory sees it.
+
+    The shift is one map of optical density for all images, as another reagent or scanner is one for all
+    slides. It uses no estimate of an image's own stains: one made by Macenko's method would be easiest for
+    Macenko to undo.
+    """
+    if not condition.shifted:
+        return unchanged
+    typical = stain.StainEstimate(np.array(TYPICAL), np.ones(2))
+    wanted = np.array(condition.stains or TYPICAL)
+
+    def restain(image: Image) -> Image:
+        return stain.restain(image, wanted, condition.amounts or (1.0, 1.0), source=typical)
+
+    return restain
+
+
+def recolored(dataset: Dataset, *steps: Recolor) -> Dataset:
+    """Do `steps` in order to each image of a data set when it is read."""
+
+    def change(sample: Sample) -> Sample:
+        image = sample.image
+        for step in steps:
+            image = step(image)
+        return replace(sample, image=image)
+
+    return data.mapped(dataset, change)
+
+
+def at(dataset: Dataset, mpp: float) -> list[Sample]:
+    """Read all samples into memory, at a model's resolution."""
+    return [data.resample(sample, mpp) for sample in dataset]
+
+
+def tested_on(test: Dataset, condition: Condition) -> Dataset:
+    """Choose the test images of a condition, before any change of colour.
+
+    Raises
+    ------
+    DataError
+        If the condition asks for images that are not there.
+    """
+    if condition.only is None:
+        return test
+    key, value = condition.only
+    chosen = [index for index, record in enumerate(test.records) if record.group(key) == value]
+    if not chosen:
+        raise DataError(
+            f"condition {condition.name!r} needs test images with {key} = {value}, and there are none; "
+            f"give the index a column {key!r}, or leave the condition out"
+        )
+    return data.subset(test, chosen)

@@ -1,0 +1,202 @@
+"""One run: train one network under one level with one seed, test it, and leave a folder that says all."""
+
+import json
+import time
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from histoscope import augment, models
+from histoscope.data import Split
+from histoscope.files import whole, write_labels, write_text
+from histoscope.models.base import Segmenter
+from histoscope.models.checkpoint import read_card
+from histoscope.studies import folder as study_folder
+from histoscope.studies import prepare
+from histoscope.studies.config import StudyConfig
+from histoscope.studies.events import Event, Tell
+from histoscope.studies.prepare import Recolor, Reference
+from histoscope.studies.study import Condition, Run
+from histoscope.train.evaluation import evaluate
+from histoscope.train.loop import fit
+from histoscope.types import Nuclei, Sample
+
+
+class Images:
+    """The images of a study; what runs share is made once.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    """
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self._ready: tuple[tuple[str, float], tuple[list[Sample], list[Sample]]] | None = None
+
+    @cached_property
+    def parts(self) -> Split:
+        """Training, validation and test part."""
+        return prepare.open_parts(self.config.data)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The training image that normalisers are fitted on."""
+        return prepare.choose_reference(self.parts.train)  # type: ignore[arg-type]
+
+    def normaliser(self, level: str) -> Recolor:
+        """Make what a normaliser does to an image."""
+        return prepare.normaliser(level, self.reference) if level != "none" else prepare.unchanged
+
+    def training(self, level: str, mpp: float) -> tuple[list[Sample], list[Sample]]:
+        """Normalise training and validation samples, at a model's resolution; the last ones are kept."""
+        if self._ready is None or self._ready[0] != (level, mpp):
+            self._ready = None
+            normalise = self.normaliser(level)
+            both = [
+                prepare.at(prepare.recolored(part, normalise), mpp)
+                for part in (self.parts.train, self.parts.val)
+            ]
+            self._ready = (level, mpp), (both[0], both[1])
+        return self._ready[1]
+
+
+def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
+    """Train, test, and write the run's folder; ``per_image.csv`` comes last and means finished.
+
+    Parameters
+    ----------
+    images : Images
+    run : Run
+    folder : Path
+        The run's folder. Training that was cut short there goes on from its checkpoint; training that was
+        finished is not repeated.
+    tell : callable
+        Given an `Event` at each step.
+    """
+    config, started = images.config, study_folder.now()
+    (folder / study_folder.ERROR).unlink(missing_ok=True)
+    settings = config.settings(run)
+    tell(Event(run.name, "prepare"))
+    write_text(
+        folder / study_folder.CONFIG, yaml.safe_dump(_about(images, run), sort_keys=False, allow_unicode=True)
+    )
+    seconds = _trained_seconds(folder)
+    if not seconds:
+        seconds = _train(images, run, folder, tell)
+        study_folder.write_json(
+            folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
+        )
+    model = models.load(folder / "model").to(_device(config))
+    began = time.perf_counter()
+    table = _test(images, model, settings["normalizer"], run, folder, tell)
+    seconds["evaluate"] = round(time.perf_counter() - began, 2)
+    study_folder.write_json(
+        folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
+    )
+    with whole(folder / study_folder.RESULT) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, float]:
+    """Train until the end; give the seconds spent in preparing and in training."""
+    config, settings = images.config, images.config.settings(run)
+    began = time.perf_counter()
+    torch.manual_seed(run.seed)
+    model = models.create(run.model, **config.models.get(run.model, {}))
+    samples, val = images.training(settings["normalizer"], model.spec.mpp)
+    prepared = time.perf_counter() - began
+    fitted = fit(
+        model,
+        samples,
+        val,
+        replace(config.train, seed=run.seed),
+        augment=augment.get(settings["augment"]),
+        out=folder,
+        on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
+    )
+    sheet = images.parts.train.info
+    about = {
+        "study": config.study,
+        "run": run.name,
+        "stain normaliser": settings["normalizer"],
+        "training data": {
+            "name": sheet.name,
+            "licence": sheet.licence,
+            "citation": sheet.citation,
+            "url": sheet.url,
+        },
+        "weights licence": f"as the training data: {sheet.licence}"
+        if sheet.licence
+        else "as the training data",
+    }
+    models.save(fitted.model, folder / "model", read_card(folder / "model") | about)
+    return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
+
+
+def _test(images: Images, model: Segmenter, level: str, run: Run, folder: Path, tell: Tell) -> pd.DataFrame:
+    """Score under every condition, and keep predictions as label maps."""
+    study = images.config.declared
+    normalise = images.normaliser(level)
+    tested = {condition: prepare.tested_on(images.parts.test, condition) for condition in study.conditions}
+    total, done = sum(map(len, tested.values())), 0
+    tables = []
+    for condition, dataset in tested.items():
+        # First the other laboratory, then what this one does about it.
+        shown = prepare.recolored(dataset, prepare.restainer(condition), normalise)
+
+        def keep(sample: Sample, nuclei: Nuclei, condition: Condition = condition) -> None:
+            nonlocal done
+            write_labels(folder / "predictions" / condition.name / f"{sample.name}.png", nuclei.instances)
+            done += 1
+            tell(Event(run.name, "test", done, total))
+
+        table = evaluate(model, shown, on_image=keep)
+        table.insert(0, "condition", condition.name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _about(images: Images, run: Run) -> dict[str, Any]:
+    """Write down what ``config.yaml`` of a run holds."""
+    config, study = images.config, images.config.declared
+    settings = config.settings(run)
+    about: dict[str, Any] = {
+        "format": study_folder.FORMAT,
+        "study": study.name,
+        "run": run.name,
+        "factor": study.factor,
+        "level": run.level,
+        **settings,
+        "model": run.model,
+        "seed": run.seed,
+        "model_arguments": config.models.get(run.model, {}),
+        "train": asdict(replace(config.train, seed=run.seed)),
+        "data": config.data.model_dump(mode="json"),
+        "images": {name: [record.name for record in part.records] for name, part in images.parts},
+        "conditions": [condition.name for condition in study.conditions],
+    }
+    if settings["normalizer"] != "none":
+        about["reference"] = images.reference.name
+        about["reference_rule"] = (
+            "the training image whose mean tissue colour is nearest to the training part's median"
+        )
+    return about
+
+
+def _trained_seconds(folder: Path) -> dict[str, float]:
+    """Read the seconds that training took, if it is over; else nothing."""
+    path = folder / study_folder.ENVIRONMENT
+    if not path.is_file() or not (folder / "model" / "card.json").is_file():
+        return {}
+    seconds: dict[str, float] = json.loads(path.read_text(encoding="utf-8")).get("seconds", {})
+    return seconds if "train" in seconds else {}
+
+
+def _device(config: StudyConfig) -> str:
+    return "cuda" if config.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"

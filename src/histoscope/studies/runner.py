@@ -1,0 +1,154 @@
+"""Running a study: what is missing, and nothing else."""
+
+import math
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from histoscope import models
+from histoscope.data import Dataset, Split
+from histoscope.errors import ConfigError, DataError
+from histoscope.files import write_image, write_labels
+from histoscope.studies import prepare, workers
+from histoscope.studies.config import StudyConfig, check
+from histoscope.studies.events import Event, Tell, silent
+from histoscope.studies.folder import finished, open_study
+from histoscope.studies.study import Condition, Run
+from histoscope.types import Record
+
+# Bytes a pixel of a label map as PNG, on the safe side: crowded tiles take 0.1.
+PREDICTION_BYTES = 0.3
+# What a study leaves beside weights and predictions: logs, tables, TensorBoard events.
+RUN_BYTES = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a study ended.
+
+    Parameters
+    ----------
+    folder : Path
+    done : tuple of str
+        Runs that were finished now.
+    kept : tuple of str
+        Runs that were finished before.
+    failed : dict
+        Name of a run -> what went wrong, in one line.
+    """
+
+    folder: Path
+    done: tuple[str, ...]
+    kept: tuple[str, ...]
+    failed: dict[str, str]
+
+
+def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent) -> Summary:
+    """Train and test every run of a study that is not finished yet.
+
+    Run again after a stop, it goes on where it was: finished runs are kept, a half-trained one continues from
+    its checkpoint. A run that fails leaves ``error.txt`` and does not stop the others.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    jobs : int
+        Runs at a time, each in a process of its own if there are several; they share the cores evenly.
+    tell : callable, optional
+        Given an `Event` whenever something happens.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong, its folder holds something else, or the disk has no room for the study.
+    DataError
+        If the data set is not fit for a study.
+    OSError
+        If the disk fills up; finished runs are kept.
+    """
+    check(config)
+    if jobs < 1:
+        raise ConfigError(f"--jobs is {jobs}, expected at least 1")
+    parts = prepare.open_parts(config.data)
+    unique_names(prepare.records(parts))
+    tested = {condition: prepare.tested_on(parts.test, condition) for condition in config.declared.conditions}
+    folder = open_study(config, prepare.records(parts))
+    todo = [run for run in config.runs() if not finished(folder, run)]
+    kept = tuple(run.name for run in config.runs() if finished(folder, run))
+    ended: list[Event] = []
+
+    def listen(event: Event) -> None:
+        if event.stage in {"done", "failed"}:
+            ended.append(event)
+        tell(event)
+
+    if todo:
+        require_space(config, todo, parts, folder)
+        write_truth(tested, folder)
+        jobs = min(jobs, len(todo))
+        if jobs == 1:
+            workers.here(config, todo, folder, listen)
+        else:
+            workers.in_processes(config, todo, folder, jobs, listen)
+    done = tuple(event.run for event in ended if event.stage == "done")
+    return Summary(folder, done, kept, {event.run: event.note for event in ended if event.stage == "failed"})
+
+
+def unique_names(records: list[Record]) -> None:
+    """Refuse two images of one name: their predictions would be one file."""
+    twice = [name for name, times in Counter(record.name for record in records).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} name(s) stand for several images (first: {twice[0]!r}); names must be unique"
+        )
+
+
+def write_truth(tested: dict[Condition, Dataset], folder: Path) -> None:
+    """Write the test images and their label maps once, so that a report needs no data set."""
+    for dataset in tested.values():
+        for index, record in enumerate(dataset.records):
+            image, labels = (
+                folder / "truth" / "images" / f"{record.name}.jpg",
+                folder / "truth" / "labels" / f"{record.name}.png",
+            )
+            if image.is_file() and labels.is_file():
+                continue
+            sample = dataset[index]
+            if sample.instances is None:
+                raise DataError(f"test image {record.name!r} has no label map to compare with")
+            write_image(image, sample.image)
+            write_labels(labels, sample.instances)
+
+
+def require_space(config: StudyConfig, todo: list[Run], parts: Split, folder: Path) -> None:
+    """Refuse to begin what the disk cannot hold.
+
+    Raises
+    ------
+    ConfigError
+        With the bytes that are needed and those that are free.
+    """
+    needed, free = space_needed(config, todo, parts), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ConfigError(
+            f"the study needs about {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; "
+            "free space, choose another 'out', or run fewer seeds"
+        )
+
+
+def space_needed(config: StudyConfig, todo: list[Run], parts: Split) -> int:
+    """Estimate the bytes that the runs will take."""
+    names = {run.model for run in todo}
+    weights = {
+        name: 4 * sum(p.numel() for p in models.create(name, **config.models.get(name, {})).parameters())
+        for name in names
+    }
+    test_px = math.prod(parts.test[0].image.shape[:2]) * len(parts.test) * len(config.declared.conditions)
+    # Each run keeps one copy of the weights; while it trains, a checkpoint and its successor hold three each.
+    lasting = sum(weights[run.model] + PREDICTION_BYTES * test_px + RUN_BYTES for run in todo)
+    return int(lasting + 6 * max(weights.values(), default=0))

@@ -1,0 +1,186 @@
+"""What a study is: a question, the one thing that is changed, and what the answers are measured on.
+
+A study trains the same networks on the same images under each level of one factor, with several seeds,
+and tests every trained network on the same images. Each level x model x seed is a run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Vectors: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+# Median over MoNuSeg of the stains that Macenko's method finds.
+TYPICAL: Vectors = ((0.58, 0.72, 0.37), (0.17, 0.85, 0.46))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Images that every trained network is tested on.
+
+    Parameters
+    ----------
+    name : str
+        Stands in the ``condition`` column of the results.
+    about : str
+        One sentence for people.
+    only : (str, str), optional
+        A column of the index and its value, such as ``("lab", "B")``: test images without it are left out.
+    stains : pair of 3-vectors, optional
+        What the density of a typical haematoxylin and eosin (`TYPICAL`) becomes; None leaves the hues.
+    amounts : (float, float), optional
+        How many times as much haematoxylin and eosin; None, with no `stains`, leaves the images as they are.
+    """
+
+    name: str
+    about: str
+    only: tuple[str, str] | None = None
+    stains: Vectors | None = None
+    amounts: tuple[float, float] | None = None
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the images are re-stained."""
+        return self.stains is not None or self.amounts is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """The declaration of a study.
+
+    Parameters
+    ----------
+    name, question : str
+        What it is called, and what it asks, in one sentence.
+    factor : {"normalizer", "augment"}
+        The one thing that changes between compared runs.
+    levels : tuple of str
+        Its values; each is a name in the registry of the factor.
+    baseline : str
+        The level that the others are compared with.
+    models : tuple of str
+        The second factor: networks that the comparison is repeated with.
+    seeds : tuple of int
+        Each level is trained once with each.
+    metric : str
+        The primary metric, chosen before looking: a key of ``metrics.per_image``.
+    conditions : tuple of Condition
+        What the trained networks are tested on.
+    primary_condition : str
+        The condition that answers the question.
+    reference : str
+        The published study that it repeats or extends, with DOI.
+
+    Examples
+    --------
+    >>> from histoscope.studies import STUDIES
+    >>> STUDIES["stain"].levels
+    ('none', 'reinhard', 'macenko', 'vahadane')
+    """
+
+    name: str
+    question: str
+    factor: str
+    levels: tuple[str, ...]
+    baseline: str
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    metric: str
+    conditions: tuple[Condition, ...]
+    primary_condition: str = "test"
+    reference: str = ""
+
+    def condition(self, name: str) -> Condition:
+        """Look up a condition."""
+        return next(condition for condition in self.conditions if condition.name == name)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Run:
+    """One cell of a study.
+
+    Examples
+    --------
+    >>> Run("macenko", "unet", 0).name
+    'macenko-unet-seed0'
+    """
+
+    level: str
+    model: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the run and of its folder; never changes."""
+        return f"{self.level}-{self.model}-seed{self.seed}"
+
+
+def runs(levels: Sequence[str], models: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:
+    """Every cell; seeds turn slowest, so a study that is cut short has whole comparisons.
+
+    Examples
+    --------
+    >>> [run.name for run in runs(["none", "macenko"], ["unet"], [0, 1])]
+    ['none-unet-seed0', 'macenko-unet-seed0', 'none-unet-seed1', 'macenko-unet-seed1']
+    """
+    for seed in seeds:
+        for level in levels:
+            for model in models:
+                yield Run(level, model, seed)
+
+
+TEST = Condition("test", "the test images as they are")
+
+STAIN = Study(
+    name="stain",
+    question="Does stain normalisation help a network segment nuclei, and guard it against another stain?",
+    factor="normalizer",
+    levels=("none", "reinhard", "macenko", "vahadane"),
+    baseline="none",
+    models=("unet", "resunet"),
+    seeds=(0, 1, 2),
+    metric="aji",
+    conditions=(
+        TEST,
+        Condition(
+            "shift_purple",
+            "both stains turned towards blue-purple, as by another haematoxylin",
+            stains=((0.72, 0.64, 0.26), (0.42, 0.84, 0.34)),
+            amounts=(1.1, 1.0),
+        ),
+        Condition(
+            "shift_faint", "half of both stains, as after a short bath or in a thin cut", amounts=(0.5, 0.5)
+        ),
+        Condition(
+            "shift_pink",
+            "less haematoxylin and more, redder eosin",
+            stains=((0.54, 0.76, 0.36), (0.14, 0.84, 0.52)),
+            amounts=(0.85, 1.3),
+        ),
+    ),
+    reference=(
+        "Tellez et al., Quantifying the effects of data augmentation and stain color normalization in "
+        "convolutional neural networks for computational pathology, Medical Image Analysis 58, 2019, "
+        "doi:10.1016/j.media.2019.101544"
+    ),
+)
+
+DEMO = Study(
+    name="demo",
+    question="Trained on one laboratory's stain, does a network find nuclei in another's? Does Macenko help?",
+    factor="normalizer",
+    levels=("none", "macenko"),
+    baseline="none",
+    models=("unet",),
+    seeds=(0, 1),
+    metric="aji",
+    conditions=(
+        Condition(
+            "test", "new patients of laboratory A, which the training images come from", only=("lab", "A")
+        ),
+        Condition("lab_b", "patients of laboratory B, whose stain no network has seen", only=("lab", "B")),
+    ),
+    primary_condition="lab_b",
+    reference="synthetic images, made to show how a study works; they prove nothing about tissue",
+)
