@@ -84,81 +84,80 @@ def sample_tissue(
     return found
 
 
-@nb.njit(cache=True, nogil=True)
-def sparse_codes(
-    density: NDArray[np.float32],
-    stains: NDArray[np.float64],
-    penalty: float,
-    codes: NDArray[np.float32],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Improve the non-negative lasso codes in place by coordinate descent.
+@nb.njit(cache=True, nogil=True, fastmath=True)
+def sparse_moments(
+    density: NDArray[np.float32], stains: NDArray[np.float64], penalty: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Code (3, N) density with two unit stains, sparsely and with nothing negative, and sum the codes up.
 
-    Gives codes' codes (2, 2) and codes' density (2, 3), all that the dictionary step needs.
+    Gives codes' codes (2, 2), codes' density (2, 3) and the sum of the codes: all that the dictionary needs.
+    With two stains, coordinate descent on the non-negative lasso ends in one of four cases, taken here at
+    once.
     """
     h0, h1, h2 = np.float32(stains[0, 0]), np.float32(stains[0, 1]), np.float32(stains[0, 2])
     e0, e1, e2 = np.float32(stains[1, 0]), np.float32(stains[1, 1]), np.float32(stains[1, 2])
     overlap = h0 * e0 + h1 * e1 + h2 * e2
+    scale = np.float32(1.0) / (np.float32(1.0) - overlap * overlap)
     zero, lam = np.float32(0.0), np.float32(penalty)
-    moments = np.zeros((2, 2))
-    cross = np.zeros((2, 3))
-    for i in range(len(density)):
-        x0, x1, x2 = density[i, 0], density[i, 1], density[i, 2]
+    hh = he = ee = h_x0 = h_x1 = h_x2 = e_x0 = e_x1 = e_x2 = total = np.float64(0.0)
+    for i in range(density.shape[1]):
+        x0, x1, x2 = density[0, i], density[1, i], density[2, i]
         on_h = h0 * x0 + h1 * x1 + h2 * x2 - lam
         on_e = e0 * x0 + e1 * x1 + e2 * x2 - lam
-        e = codes[i, 1]
-        h = codes[i, 0]
-        for _ in range(3):
-            h = max(zero, on_h - overlap * e)
-            e = max(zero, on_e - overlap * h)
-        codes[i, 0], codes[i, 1] = h, e
-        moments[0, 0] += h * h
-        moments[0, 1] += h * e
-        moments[1, 1] += e * e
-        cross[0, 0] += h * x0
-        cross[0, 1] += h * x1
-        cross[0, 2] += h * x2
-        cross[1, 0] += e * x0
-        cross[1, 1] += e * x1
-        cross[1, 2] += e * x2
-    moments[1, 0] = moments[0, 1]
-    return moments, cross
+        h = (on_h - overlap * on_e) * scale
+        e = (on_e - overlap * on_h) * scale
+        only_h, only_e = max(on_h, zero), max(on_e, zero)
+        h, e = (zero if h < zero else (only_h if e < zero else h)), (only_e if h < zero else max(e, zero))
+        hh += h * h
+        he += h * e
+        ee += e * e
+        h_x0 += h * x0
+        h_x1 += h * x1
+        h_x2 += h * x2
+        e_x0 += e * x0
+        e_x1 += e * x1
+        e_x2 += e * x2
+        total += h + e
+    return np.array([[hh, he], [he, ee]]), np.array([[h_x0, h_x1, h_x2], [e_x0, e_x1, e_x2]]), total
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, fastmath=True)
 def map_lab(
     start: int,
     stop: int,
     pixels: NDArray[np.uint8],
     sums: NDArray[np.uint64],
     root: NDArray[np.float32],
-    fade: NDArray[np.float32],
-    forward: NDArray[np.float32],
+    fade: NDArray[np.int32],
+    gain: NDArray[np.float32],
     offset: NDArray[np.float32],
     back: NDArray[np.float32],
     gamma: NDArray[np.uint8],
     out: NDArray[np.uint8],
 ) -> None:
-    """Affine map of the three roots of XYZ, which is an affine map of Lab; see `reinhard`.
+    """Scale and shift Lab; see `reinhard`.
 
-    sRGB -> XYZ by packed tables -> `root` table -> `forward`, `offset` -> cube -> `back` -> `gamma` table,
-    then faded into the original where it is as bright as glass.
+    sRGB -> XYZ by packed tables -> `root` table -> `gain`, `offset` -> cube -> `back` -> `gamma` table, then
+    faded into the original, by `fade` in 0..256, where it is as bright as glass. Lab enters only as
+    differences of roots: L is the root of Y, a and b are what the roots of X and Z differ from it by.
     """
     third, slope, foot = np.float32(6.0 / 29.0), np.float32(3.0 * (6.0 / 29.0) ** 2), np.float32(4.0 / 29.0)
-    top = np.float32(len(gamma) - 1)
+    last = np.float32(len(gamma) - 1)
     half, zero = np.float32(0.5), np.float32(0.0)
     for i in range(start, stop):
         packed = sums[0, pixels[i, 0]] + sums[1, pixels[i, 1]] + sums[2, pixels[i, 2]]
         bright = (packed >> _BITS) & _FIELD
         fx, fy, fz = root[packed & _FIELD], root[bright], root[packed >> (_BITS + _BITS)]
-        gx = forward[0, 0] * fx + forward[0, 1] * fy + forward[0, 2] * fz + offset[0]
-        gy = forward[1, 0] * fx + forward[1, 1] * fy + forward[1, 2] * fz + offset[1]
-        gz = forward[2, 0] * fx + forward[2, 1] * fy + forward[2, 2] * fz + offset[2]
+        gy = gain[0] * fy + offset[0]
+        gx = gy + gain[1] * (fx - fy) + offset[1]
+        gz = gy + gain[2] * (fz - fy) + offset[2]
         x = gx * gx * gx if gx > third else slope * (gx - foot)
         y = gy * gy * gy if gy > third else slope * (gy - foot)
         z = gz * gz * gz if gz > third else slope * (gz - foot)
         weight = fade[bright]
         for c in range(3):
-            linear = (back[c, 0] * x + back[c, 1] * y + back[c, 2] * z) * top + half
-            value = np.float32(gamma[np.uint64(min(max(linear, zero), top))])
-            old = np.float32(pixels[i, c])
-            out[i, c] = np.uint8(old + weight * (value - old) + half)
+            linear = (back[c, 0] * x + back[c, 1] * y + back[c, 2] * z) * last + half
+            linear = linear if linear > zero else zero
+            linear = linear if linear < last else last
+            new = np.int32(gamma[np.uint32(np.int32(linear))])
+            out[i, c] = np.uint8((np.int32(pixels[i, c]) * (256 - weight) + new * weight + 128) >> 8)

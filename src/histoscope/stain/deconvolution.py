@@ -147,15 +147,14 @@ def high_amounts(density: NDArray[np.float32], stains: NDArray[np.float64]) -> N
 
     Parameters
     ----------
-    density : (N, 3) float32
+    density : (3, N) float32
         Tissue pixels.
     stains : (2, 3) float64
     """
-    amounts = amounts_of(density, stains)
-    rank = round(0.99 * (len(amounts) - 1))
-    return np.array(
-        [np.partition(column, rank)[rank] for column in np.ascontiguousarray(amounts.T)], np.float64
-    )
+    amounts = np.linalg.pinv(stains).T.astype(np.float32) @ density
+    rank = round(0.99 * (density.shape[1] - 1))
+    amounts.partition(rank, axis=1)
+    return amounts[:, rank].astype(np.float64)
 
 
 def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64] | None:

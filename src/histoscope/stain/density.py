@@ -20,7 +20,7 @@ from histoscope.types import Image, Mask
 
 LEAST_DENSITY = 0.15
 """Mean optical density over R, G and B from which a pixel counts as tissue (the beta of Macenko et al.)."""
-SAMPLE_PIXELS = 1 << 15
+SAMPLE_PIXELS = 1 << 16
 """Pixels that an estimate looks at in each image."""
 
 # Level 0 counts as 0.4 of a level, so that every one of the 256 levels comes back from its density.

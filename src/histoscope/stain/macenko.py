@@ -41,12 +41,13 @@ class Macenko(StainNormalizer):
 
     @classmethod
     def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        spread, axes = np.linalg.eigh(np.cov(density.T.astype(np.float64)))
+        centred = density - density.mean(axis=1, keepdims=True)
+        spread, axes = np.linalg.eigh((centred @ centred.T).astype(np.float64) / density.shape[1])
         if spread[1] < 1e-6:  # one colour only
             return None
         plane = axes[:, [2, 1]]
         plane[:, 0] *= np.sign(plane[:, 0].sum()) or 1.0
-        along, across = plane.T.astype(np.float32) @ density.T
+        along, across = plane.T.astype(np.float32) @ density
         angles = np.arctan2(across, along)
         low, high = round(0.01 * (len(angles) - 1)), round(0.99 * (len(angles) - 1))
         angles.partition((low, high))

@@ -21,6 +21,8 @@ from histoscope.stain.deconvolution import (
 from histoscope.stain.density import check, optical_density, sample_tissue
 from histoscope.types import Image
 
+LEAST_SPREAD = 0.02
+"""Standard deviation of density below which an image shows one colour only."""
 TOO_LITTLE = (
     "too little tissue to estimate stains from: less than 1 % of the pixels are stained, or they show one "
     "colour only; give an image with clearly stained tissue"
@@ -124,8 +126,8 @@ class StainNormalizer(ABC):
         pixels = sample_tissue(images)
         if pixels is None:
             return None
-        density = optical_density(pixels)
-        stains = cls._stains(density)
+        density = optical_density(np.ascontiguousarray(pixels.T))
+        stains = cls._stains(density) if density.std(axis=1).max() > LEAST_SPREAD else None
         if stains is None:
             return None
         amounts = high_amounts(density, stains)
@@ -134,7 +136,7 @@ class StainNormalizer(ABC):
     @classmethod
     @abstractmethod
     def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
-        """Find the (2, 3) stains in the (N, 3) density of tissue pixels, or None."""
+        """Find the (2, 3) stains in the (3, N) density of tissue pixels, or None."""
 
     def _values(self) -> dict[str, Any]:
         return {

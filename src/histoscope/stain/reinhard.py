@@ -47,7 +47,7 @@ def _gamma() -> NDArray[np.uint8]:
 _SUMS, _GAMMA = _shares(), _gamma()
 _ROOT = _root(np.arange(_STEPS) / (_STEPS - 4)).astype(np.float32)
 # Full change up to the lightness of the palest tissue, none at the white of glass.
-_FADE = np.clip((100.0 - (116.0 * _ROOT - 16.0)) / 7.0, 0.0, 1.0).astype(np.float32)
+_FADE = np.rint(256.0 * np.clip((116.0 - 116.0 * _ROOT) / 7.0, 0.0, 1.0)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -172,10 +172,10 @@ class Reinhard:
         source = self._estimate(image) if source is None else source
         if source is None:
             return image.copy()
-        forward, offset = self._affine(source)
+        gain, offset = self._affine(source)
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
-        tables = (_SUMS, _ROOT, _FADE, forward, offset, _BACK, _GAMMA)
+        tables = (_SUMS, _ROOT, _FADE, gain, offset, _BACK, _GAMMA)
         over_pixels(_kernels.map_lab, len(pixels), pixels, *tables, flat)
         return out
 
@@ -184,20 +184,18 @@ class Reinhard:
         reference.write(path, self.name, self._values())
 
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        # Lab is linear in the three roots, so scaling Lab is one affine map of the roots.
-        gain = np.diag(self.target.std / source.std)
-        to_roots = np.linalg.inv(_LAB)
-        forward = to_roots @ gain @ _LAB
-        offset = to_roots @ (gain @ (_LAB_OFFSET - source.mean) + self.target.mean - _LAB_OFFSET)
-        return forward.astype(np.float32), offset.astype(np.float32)
+        # In roots: L = 116 fy - 16, a = 500 (fx - fy), b = 200 (fy - fz).
+        gain = self.target.std / source.std
+        shift = self.target.mean - gain * source.mean + (gain - 1.0) * _LAB_OFFSET
+        return gain.astype(np.float32), (shift / [116.0, 500.0, -200.0]).astype(np.float32)
 
     @classmethod
     def _estimate(cls, images: Image | Sequence[Image]) -> ColourEstimate | None:
         pixels = sample_tissue(images)
         if pixels is None:
             return None
-        colours = lab(pixels)
-        mean, std = colours.mean(axis=0), colours.std(axis=0)
+        colours = np.ascontiguousarray(lab(pixels).T)
+        mean, std = colours.mean(axis=1), colours.std(axis=1)
         return None if std.min() < 0.2 else ColourEstimate(mean, std)
 
     def _values(self) -> dict[str, Any]:
