@@ -254,7 +254,8 @@ def _shrink(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _unit(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = images.reshape(len(images), -1) - images.mean(axis=(1, 2))[:, None]
+    flat = images.reshape(len(images), images.shape[1] * images.shape[2])
+    flat = flat - flat.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     # Below half a grey level of spread there is no picture, only noise.
     blank = norm < 0.5 * np.sqrt(flat.shape[1])

@@ -160,7 +160,7 @@ def check_samples(dataset: Dataset, progress: Progress | None = None) -> list[Pr
     ]
     for index, record in enumerate(dataset.records):
         if progress is not None:
-            progress(index, len(dataset))
+            progress(index + 1, len(dataset))
         try:
             sample = dataset[index]
         except (HistoscopeError, OSError, ValueError) as error:

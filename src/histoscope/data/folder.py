@@ -63,7 +63,8 @@ class Folder(Dataset):
     root : str or Path
         The folder.
     mpp : float, optional
-        Micrometres per pixel; wins over ``dataset.yaml``. A column ``mpp`` in the index wins over both.
+        Micrometres per pixel of every image; wins over a column ``mpp`` of the index, which wins over
+        ``dataset.yaml``.
 
     Raises
     ------
@@ -86,13 +87,16 @@ class Folder(Dataset):
                 f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}"
             )
         sheet = read_sheet(self.root)
-        self._rows, self._records = self._read_records()
-        self._mpps = [float(row.get("mpp") or 0) for row in self._rows]
-        if mpp is None and sheet.mpp == 0 and all(self._mpps):
-            mpp = float(np.median(self._mpps))
+        rows, self._records = self._read_records()
+        own = [float(row.get("mpp") or 0) for row in rows]
+        if mpp is None and all(own):
+            mpp = float(np.median(own))
+        elif mpp is not None:
+            own = [0.0] * len(own)
         self._labels = files_by_stem(self.root / "labels") if (self.root / "labels").is_dir() else None
         self._classes = files_by_stem(self.root / "classes") if (self.root / "classes").is_dir() else None
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
+        self._mpps = [value or mpp for value in own]
         self._info = replace(sheet, mpp=mpp, counts=count_records(self._records))
 
     @property
@@ -120,7 +124,7 @@ class Folder(Dataset):
             classes = classes_of(instances, class_map)
         return Sample(
             image=read_image(self._image(record.name)),
-            mpp=self._mpps[index] or self._info.mpp,
+            mpp=self._mpps[index],
             instances=instances,
             classes=classes,
             label=record.label,

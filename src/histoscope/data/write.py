@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,8 @@ def write_folder(
         (out / UNFINISHED).unlink()
         raise DataError(f"no samples to write to {out}")
     _write_index(out / "index.csv", rows)
-    _write_sheet(out / "dataset.yaml", info, float(rows[0]["mpp"]), list(written.values()))
+    mpp = float(np.median([float(row["mpp"]) for row in rows]))
+    _write_sheet(out / "dataset.yaml", replace(info, mpp=mpp, counts=count_records(list(written.values()))))
     (out / UNFINISHED).unlink()
     return out
 
@@ -129,14 +131,14 @@ def _write_index(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def _write_sheet(path: Path, info: Datasheet, mpp: float, records: list[Record]) -> None:
+def _write_sheet(path: Path, info: Datasheet) -> None:
     import yaml
 
     values = {
         "format": FORMAT,
         **{key: getattr(info, key) for key in ("name", "title", "url", "licence", "citation")},
-        "mpp": info.mpp or mpp,
+        "mpp": info.mpp,
         "classes": {int(key): str(name) for key, name in info.classes.items()},
-        "counts": count_records(records),
+        "counts": dict(info.counts),
     }
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))

@@ -1,0 +1,275 @@
+"""``histoscope data``: list, info, verify, convert, split, audit."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from histoscope.data import Dataset, Split
+    from histoscope.types import Sample
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at data sets, check their files, cut them in parts, and prove that the parts share nothing. "
+    "Nothing is downloaded.",
+)
+
+Name = Annotated[
+    str, typer.Argument(help="The reader: folder, monuseg, dsb2018, class_folder (see data list).")
+]
+Root = Annotated[Path, typer.Argument(help="The folder of the data set.")]
+Mpp = Annotated[
+    float | None,
+    typer.Option(help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+By = Annotated[
+    str | None,
+    typer.Option(
+        help="What stays together: patient, source, name, or a column of the index such as tcga_site."
+    ),
+]
+Stratify = Annotated[str | None, typer.Option(help="A column, or label, to be spread evenly over the parts.")]
+Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
+Share = Annotated[float, typer.Option(help="Share of the images; shares are scaled to sum to 1.", min=0)]
+
+
+@app.command("list")
+def list_datasets(as_json: Json = False) -> None:
+    """Say which data sets can be read, from which files, on what terms."""
+    import json
+
+    from histoscope.data import DATASETS
+
+    rows = [
+        {
+            "name": name,
+            "title": reader.sheet.title,
+            "layout": reader.layout,
+            "licence": reader.sheet.licence,
+            "url": reader.sheet.url,
+        }
+        for name, reader in sorted(DATASETS.items())
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        typer.secho(row["name"], bold=True)
+        typer.echo(f"  {row['title']}{row['licence'] and ', ' + row['licence']}")
+        typer.echo(f"  reads  {row['layout']}")
+        if row["url"]:
+            typer.echo(f"  from   {row['url']}")
+
+
+@app.command("info")
+def info(name: Name, root: Root, mpp: Mpp = None, as_json: Json = False) -> None:
+    """Print the datasheet: licence, classes, pixel size, counts. No pixel is read."""
+    import dataclasses
+    import json
+
+    sheet = dataclasses.asdict(open_dataset(name, root, mpp).info)
+    if as_json:
+        typer.echo(json.dumps(sheet, indent=2))
+        return
+    for inner in ("classes", "counts"):
+        sheet[inner] = ", ".join(f"{key}: {value}" for key, value in sheet[inner].items())
+    show([{"": key, " ": value} for key, value in sheet.items()])
+
+
+@app.command("verify")
+def verify(
+    name: Name,
+    root: Root,
+    mpp: Mpp = None,
+    strict: Annotated[bool, typer.Option(help="Let warnings count as problems.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read every file and list what is wrong. Ends with 1 on errors (or, with --strict, on warnings)."""
+    import dataclasses
+    import json
+
+    dataset = open_dataset(name, root, mpp)
+    with progress("verifying") as advance:
+        problems = dataset.verify(progress=advance)
+    errors = sum(problem.severity == "error" for problem in problems)
+    if as_json:
+        rows = [dataclasses.asdict(problem) for problem in problems]
+        typer.echo(json.dumps({"images": len(dataset), "errors": errors, "problems": rows}, indent=2))
+    else:
+        if problems:
+            show([dataclasses.asdict(problem) for problem in problems])
+        typer.echo(f"{len(dataset)} images: {errors} errors, {len(problems) - errors} warnings")
+    if errors or (strict and problems):
+        raise typer.Exit(1)
+
+
+@app.command("convert")
+def convert(
+    name: Name,
+    root: Root,
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    mpp: Mpp = None,
+    to_mpp: Annotated[float | None, typer.Option(help="Also bring everything to this pixel size.")] = None,
+) -> None:
+    """Write a data set as a folder in our own format. Ends with 1 if some samples could not be read."""
+    from histoscope.data import resample, write_folder
+    from histoscope.errors import HistoscopeError
+
+    dataset = open_dataset(name, root, mpp)
+    skipped: list[str] = []
+    with progress("converting") as advance:
+
+        def readable() -> "Iterator[Sample]":
+            for index, record in enumerate(dataset.records):
+                try:
+                    sample = dataset[index]
+                except HistoscopeError as error:
+                    skipped.append(f"{record.name}: {error}")
+                else:
+                    yield sample if to_mpp is None else resample(sample, to_mpp)
+                advance(index + 1, len(dataset))
+
+        write_folder(out, readable(), dataset.info, records=dataset.records)
+    for line in skipped:
+        typer.echo(f"left out {line}", err=True)
+    typer.echo(f"{len(dataset) - len(skipped)} samples written to {out}, {len(skipped)} left out")
+    typer.echo(f"next: histoscope data verify folder {out}")
+    if skipped:
+        raise typer.Exit(1)
+
+
+@app.command("split")
+def split(
+    name: Name,
+    root: Root,
+    mpp: Mpp = None,
+    by: By = "patient",
+    train: Share = 0.7,
+    val: Share = 0.15,
+    test: Share = 0.15,
+    stratify: Stratify = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="Write name,split,group to this CSV file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Cut a data set in parts that share no patient (or source, or hospital)."""
+    import csv
+    import io
+    import json
+
+    from histoscope.data import split_by
+    from histoscope.files import write_text
+
+    by = by or "patient"
+    parts = split_by(
+        open_dataset(name, root, mpp), by, train=train, val=val, test=test, stratify=stratify, seed=seed
+    )
+    rows = [(record.name, part, record.group(by)) for part, members in parts for record in members.records]
+    if out is not None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([("name", "split", by), *rows])
+        write_text(out, text.getvalue())
+    if as_json:
+        typer.echo(json.dumps({part: [r.name for r in members.records] for part, members in parts}, indent=2))
+        return
+    groups = {part: {group for _, place, group in rows if place == part} for part, _ in parts}
+    total = len(rows)
+    show(
+        [
+            {
+                "part": part,
+                "images": len(members),
+                "share": f"{len(members) / total:.3f}",
+                by: len(groups[part]),
+            }
+            for part, members in parts
+        ]
+    )
+
+
+@app.command("audit")
+def audit(
+    name: Name,
+    roots: Annotated[
+        list[Path],
+        typer.Argument(
+            help="One folder: its published parts (or parts made with --by). Several: each is a part."
+        ),
+    ],
+    mpp: Mpp = None,
+    by: By = None,
+    stratify: Stratify = None,
+    seed: Seed = 0,
+    min_similarity: Annotated[
+        float, typer.Option(help="Correlation of thumbnails from which two pictures are one.", min=0.5, max=1)
+    ] = 0.9,
+    as_json: Json = False,
+) -> None:
+    """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found."""
+    import json
+
+    from histoscope.data import audit as compare
+    from histoscope.data import split_by
+
+    if len(roots) > 1:
+        parts = {str(root): open_dataset(name, root, mpp) for root in roots}
+    else:
+        dataset = open_dataset(name, roots[0], mpp)
+        cut = published(dataset) if by is None else split_by(dataset, by, stratify=stratify, seed=seed)
+        parts = cut.parts()
+    with progress("reading thumbnails") as advance:
+        report = compare(parts, min_similarity=min_similarity, progress=advance)
+    if as_json:
+        answer = {"clean": report.clean, "parts": dict(report.sizes), "counts": report.counts()}
+        typer.echo(json.dumps(answer | {"leaks": report.rows(), "unreadable": report.unreadable}, indent=2))
+    else:
+        typer.echo(str(report))
+    if not report.clean or report.unreadable:
+        raise typer.Exit(1)
+
+
+def open_dataset(name: str, root: Path, mpp: float | None) -> "Dataset":
+    """Open a data set with the options that were given."""
+    from histoscope import data
+
+    return data.open(name, root, **({} if mpp is None else {"mpp": mpp}))
+
+
+def published(dataset: "Dataset") -> "Split":
+    """Take the published parts; what they share is for the audit to say."""
+    import warnings
+
+    from histoscope.data import split_published
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return split_published(dataset, on_leak="warn")
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print rows as a table; the keys of the first are the header."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=any(key.strip() for key in rows[0]))
+    for key in rows[0]:
+        table.add_column(key, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    Console().print(table)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr; gives what to call with (done, all)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

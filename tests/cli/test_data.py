@@ -1,0 +1,126 @@
+"""``histoscope data``: what people and machines read, and how it ends."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from histoscope.cli.data import app
+from histoscope.errors import DatasetNotFoundError
+from histoscope.files import write_image, write_labels
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Eight tiles of four patients; two are published as test."""
+    folder = tmp_path / "own"
+    rng = np.random.default_rng(0)
+    lines = ["image_id,split,patient"]
+    labels = np.zeros((32, 32), np.int32)
+    labels[4:9, 4:9], labels[20:25, 20:25] = 1, 2
+    for k in range(8):
+        write_image(folder / "images" / f"t{k}.png", rng.integers(0, 255, (32, 32, 3)).astype(np.uint8))
+        write_labels(folder / "labels" / f"t{k}.png", labels)
+        lines.append(f"t{k},{'test' if k > 5 else 'train'},p{k // 2}")
+    (folder / "index.csv").write_text("\n".join(lines))
+    (folder / "dataset.yaml").write_text("mpp: 0.5\nlicence: CC0 [public]\n")
+    return folder
+
+
+def test_list() -> None:
+    text = _run("list")
+    assert text.exit_code == 0
+    assert "stage1_train/ID/masks" in text.stdout
+    rows = json.loads(_run("list", "--json").stdout)
+    assert [row["name"] for row in rows] == ["class_folder", "dsb2018", "folder", "monuseg"]
+    assert rows[3]["licence"] == "CC BY-NC-SA 4.0"
+
+
+def test_info(root: Path) -> None:
+    assert "CC0 [public]" in _run("info", "folder", root).stdout
+    sheet = json.loads(_run("info", "folder", root, "--mpp", 0.25, "--json").stdout)
+    assert (sheet["mpp"], sheet["counts"]) == (0.25, {"images": 8, "patients": 4, "test": 2, "train": 6})
+
+
+def test_missing_folder_is_an_error_for_main(tmp_path: Path) -> None:
+    done = _run("info", "monuseg", tmp_path / "gone")
+    assert isinstance(done.exception, DatasetNotFoundError)
+
+
+def test_verify_ends_well_on_good_files(root: Path) -> None:
+    done = _run("verify", "folder", root)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "8 images: 0 errors, 0 warnings")
+
+
+def test_verify_ends_with_one_on_errors(root: Path) -> None:
+    write_labels(root / "labels" / "t1.png", np.ones((5, 5), np.int32))
+    done = _run("verify", "folder", root, "--json")
+    answer = json.loads(done.stdout)
+    assert (done.exit_code, answer["errors"], answer["problems"][0]["name"]) == (1, 1, "t1")
+    assert "1 errors" in _run("verify", "folder", root).stdout
+
+
+def test_verify_minds_warnings_only_when_strict(root: Path) -> None:
+    write_labels(root / "labels" / "t1.png", np.zeros((32, 32), np.int32))
+    assert _run("verify", "folder", root).exit_code == 0
+    assert _run("verify", "folder", root, "--strict").exit_code == 1
+
+
+def test_convert_and_resample(root: Path, tmp_path: Path) -> None:
+    done = _run("convert", "folder", root, tmp_path / "out", "--to-mpp", 1)
+    assert (done.exit_code, "8 samples written" in done.stdout) == (0, True)
+    sheet = json.loads(_run("info", "folder", tmp_path / "out", "--json").stdout)
+    assert (sheet["mpp"], sheet["counts"]["nuclei"], sheet["counts"]["test"]) == (1.0, 16, 2)
+
+
+def test_convert_leaves_out_broken_samples_and_says_so(root: Path, tmp_path: Path) -> None:
+    (root / "images" / "t3.png").write_bytes(b"broken")
+    done = _run("convert", "folder", root, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "left out t3: " in done.stderr
+    assert not (tmp_path / "out" / "images" / "t3.png").exists()
+    assert _run("verify", "folder", tmp_path / "out").exit_code == 0
+
+
+def test_split_prints_and_writes(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "split.csv"
+    done = _run("split", "folder", root, "--train", 2, "--val", 1, "--test", 1, "--out", out)
+    assert done.exit_code == 0
+    with out.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sorted(row["name"] for row in rows) == [f"t{k}" for k in range(8)]
+    assert {row["split"]: row["patient"] for row in rows}.keys() == {"train", "val", "test"}
+    parts = json.loads(_run("split", "folder", root, "--by", "name", "--json").stdout)
+    assert sum(map(len, parts.values())) == 8
+
+
+def test_audit_of_published_parts_is_clean(root: Path) -> None:
+    done = _run("audit", "folder", root)
+    assert (done.exit_code, done.stdout.strip()) == (0, "audit of train 6, test 2: clean")
+
+
+def test_audit_screams_on_a_split_by_name(root: Path) -> None:
+    done = _run("audit", "folder", root, "--by", "name", "--json")
+    answer = json.loads(done.stdout)
+    assert (done.exit_code, answer["clean"], answer["counts"]["patient"] > 0) == (1, False, True)
+
+
+def test_audit_of_leaking_published_parts_reports_instead_of_refusing(root: Path) -> None:
+    index = root / "index.csv"
+    index.write_text(index.read_text().replace("t5,train", "t5,test"))
+    done = _run("audit", "folder", root)
+    assert (done.exit_code, "p2" in done.stdout) == (1, True)
+
+
+def test_audit_of_two_folders(root: Path, tmp_path: Path) -> None:
+    _run("convert", "folder", root, tmp_path / "copy")
+    done = _run("audit", "folder", root, tmp_path / "copy", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["counts"] == {"patient": 4, "name": 8, "image": 8}

@@ -1,0 +1,153 @@
+"""Splits: no group in two parts, nothing lost, nothing that depends on the order of files."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histoscope import data
+from histoscope.errors import ConfigError, DataError, LeakError
+from histoscope.types import Record
+
+
+def _dataset(records: list[Record]) -> data.Dataset:
+    return data.InMemory(data.Datasheet("made", mpp=1), records, [])
+
+
+def _names(part: data.Dataset) -> set[str]:
+    return {record.name for record in part.records}
+
+
+def _parts(split: data.Split) -> dict[str, set[str]]:
+    return {name: _names(part) for name, part in split}
+
+
+records = st.lists(st.integers(0, 12), min_size=3, max_size=60).map(
+    lambda patients: [
+        Record(f"image{k}", patient=f"p{p}", label=p % 2, tags={"site": f"s{p % 4}"})
+        for k, p in enumerate(patients)
+    ]
+)
+
+
+@settings(deadline=None)
+@given(records, st.integers(0, 5), st.sampled_from(["patient", "name", "site"]))
+def test_parts_are_disjoint_by_group_and_lose_nothing(records: list[Record], seed: int, by: str) -> None:
+    groups = {record.group(by) for record in records}
+    if len(groups) < 3:
+        with pytest.raises(DataError, match="too few"):
+            data.split_by(_dataset(records), by, seed=seed)
+        return
+    split = data.split_by(_dataset(records), by, seed=seed)
+    inside = [{record.group(by) for record in part.records} for _, part in split]
+    assert sum(map(len, inside)) == len(set().union(*inside)) == len(groups)
+    assert Counter(record.name for _, part in split for record in part.records) == Counter(
+        r.name for r in records
+    )
+    assert all(inside)
+
+
+@settings(deadline=None)
+@given(records, st.integers(0, 5), st.randoms(use_true_random=False))
+def test_order_of_files_does_not_matter(records: list[Record], seed: int, random: object) -> None:
+    shuffled = list(records)
+    random.shuffle(shuffled)
+    if len({record.patient for record in records}) < 3:
+        return
+    first = data.split_by(_dataset(records), seed=seed, stratify="label")
+    assert _parts(first) == _parts(data.split_by(_dataset(shuffled), seed=seed, stratify="label"))
+    assert _parts(first) == _parts(data.split_by(_dataset(records), seed=seed, stratify="label"))
+
+
+def test_seeds_differ() -> None:
+    dataset = _dataset([Record(f"i{k}", patient=f"p{k // 2}") for k in range(60)])
+    assert len({frozenset(_names(data.split_by(dataset, seed=seed).test)) for seed in range(8)}) > 5
+
+
+def test_shares_are_met_and_strata_are_spread() -> None:
+    rng = np.random.default_rng(0)
+    patients = rng.integers(0, 60, 600)
+    dataset = _dataset(
+        [
+            Record(f"i{k}", patient=f"p{p}", tags={"organ": "lung" if p < 15 else "colon"})
+            for k, p in enumerate(patients)
+        ]
+    )
+    split = data.split_by(dataset, train=0.6, val=0.2, test=0.2, stratify="organ", seed=1)
+    lungs = (patients < 15).mean()
+    for (_, part), share in zip(split, (0.6, 0.2, 0.2), strict=True):
+        assert len(part) / 600 == pytest.approx(share, abs=0.03)
+        organs = Counter(record.group("organ") for record in part.records)
+        assert organs["lung"] / len(part) == pytest.approx(lungs, abs=0.05)
+
+
+def test_every_part_gets_a_group_even_when_one_patient_has_nearly_all() -> None:
+    dataset = _dataset([Record(f"i{k}", patient="big" if k < 50 else f"p{k}") for k in range(52)])
+    split = data.split_by(dataset)
+    assert all(len(part) for _, part in split)
+
+
+def test_shares_are_scaled_and_zero_means_empty() -> None:
+    dataset = _dataset([Record(f"i{k}", patient=f"p{k}") for k in range(40)])
+    split = data.split_by(dataset, train=3, val=0, test=1)
+    assert [len(part) for _, part in split] == [30, 0, 10]
+    assert list(split.parts()) == ["train", "test"]
+
+
+def test_records_without_the_group_are_named() -> None:
+    dataset = _dataset([Record("a", patient="p"), Record("b", tags={"site": "x"}), Record("c")])
+    with pytest.raises(DataError, match=r"2 of 3 records .* have no 'patient' \(first: 'b'\).*site"):
+        data.split_by(dataset)
+    with pytest.raises(DataError, match="to stratify by"):
+        data.split_by(dataset, "name", stratify="organ")
+
+
+@pytest.mark.parametrize("shares", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), (float("inf"), 1, 1)])
+def test_impossible_shares(shares: tuple[float, float, float]) -> None:
+    dataset = _dataset([Record(f"i{k}") for k in range(9)])
+    with pytest.raises(ConfigError, match="0 or more"):
+        data.split_by(dataset, "name", train=shares[0], val=shares[1], test=shares[2])
+
+
+def _published(n: int = 20) -> list[Record]:
+    return [Record(f"i{k}", patient=f"p{k // 2}", split="train" if k < n - 4 else "test") for k in range(n)]
+
+
+def test_published_parts_with_validation_cut_by_patient() -> None:
+    split = data.split_published(_dataset(_published()), val=0.25, seed=3)
+    assert _names(split.test) == {"i16", "i17", "i18", "i19"}
+    assert (len(split.train), len(split.val)) == (12, 4)
+    assert not {r.patient for r in split.train.records} & {r.patient for r in split.val.records}
+    again = data.split_published(_dataset(_published()[::-1]), val=0.25, seed=3)
+    assert _parts(again) == _parts(split)
+
+
+def test_published_parts_alone() -> None:
+    split = data.split_published(_dataset(_published()))
+    assert [len(part) for _, part in split] == [16, 0, 4]
+
+
+@pytest.mark.parametrize("key", ["patient", "source"])
+def test_a_patient_on_both_sides_is_a_leak(key: str) -> None:
+    records = [Record("a", split="Train", **{key: "x"}), Record("b", split="TEST", **{key: "x"})]
+    with pytest.raises(LeakError, match=f"{key} 'x' is in train and test"):
+        data.split_published(_dataset(records))
+    with pytest.warns(UserWarning, match="leak"):
+        split = data.split_published(_dataset(records), on_leak="warn")
+    assert _names(split.test) == {"b"}
+
+
+def test_published_split_missing_unknown_or_complete() -> None:
+    with pytest.raises(DataError, match=r"published part ''.*split_by"):
+        data.split_published(_dataset([Record("a")]))
+    with pytest.raises(DataError, match="fold1"):
+        data.split_published(_dataset([Record("a", split="fold1")]))
+    whole = _dataset([Record("a", split="train"), Record("b", split="validation"), Record("c", split="test")])
+    with pytest.raises(DataError, match="published validation"):
+        data.split_published(whole, val=0.2)
+    with pytest.raises(ConfigError, match="val is 1"):
+        data.split_published(whole, val=1.0)
+    with pytest.raises(ConfigError, match="on_leak"):
+        data.split_published(whole, on_leak="ignore")
