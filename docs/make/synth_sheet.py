@@ -29,7 +29,9 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--root", type=Path, default=None, help="folder that holds monuseg/ and consep/")
     parser.add_argument("--out", type=Path, default=Path("docs/img"))
     args = parser.parse_args()
@@ -73,8 +75,11 @@ def measure(pairs: Iterator[Pair]) -> dict[str, NDArray[np.float64]]:
         if inside.sum() < 200:
             continue
         grey = image.mean(axis=2)
-        local = grey[1:-1, 1:-1] - 0.25 * (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:])
-        within = np.std(h[inside] - (np.bincount(labels.ravel(), h.ravel()) / np.maximum(np.bincount(labels.ravel()), 1))[labels[inside]])
+        local = grey[1:-1, 1:-1] - 0.25 * (
+            grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
+        )
+        means = np.bincount(labels.ravel(), h.ravel()) / np.maximum(np.bincount(labels.ravel()), 1)
+        within = np.std(h[inside] - means[labels[inside]])
         areas.append(np.bincount(labels.ravel())[1:] * 0.0625)
         rows.append(
             {
@@ -101,7 +106,9 @@ def measure(pairs: Iterator[Pair]) -> dict[str, NDArray[np.float64]]:
 def markdown(table: dict[str, dict[str, NDArray[np.float64]]]) -> str:
     lines = ["| median (quartiles) | " + " | ".join(table) + " |", "|---" * (len(table) + 1) + "|"]
     for key in next(iter(table.values())):
-        cells = [f"{_number(q[key][1])} ({_number(q[key][0])} to {_number(q[key][2])})" for q in table.values()]
+        cells = [
+            f"{_number(q[key][1])} ({_number(q[key][0])} to {_number(q[key][2])})" for q in table.values()
+        ]
         lines.append(f"| {key} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -115,7 +122,12 @@ def real_sheet(root: Path) -> NDArray[np.uint8]:
     monuseg = [pair[0] for pair in real(root / "monuseg", step=8)][:5]
     consep = [pair[0] for pair in real(root / "consep", step=9)][:5]
     crop = slice(340, 340 + _TILE)
-    fake = [s.image for s in synth.cohort(10, 1, shape_px=(_TILE, _TILE), stains=["default", "purple", "pink", "default", "dark"], seed=5)]
+    fake = [
+        s.image
+        for s in synth.cohort(
+            10, 1, shape_px=(_TILE, _TILE), stains=["default", "purple", "pink", "default", "dark"], seed=5
+        )
+    ]
     return stack(
         [
             bar("Real: MoNuSeg (Kumar et al. 2017, 2020; CC BY-NC-SA 4.0)", 5),
@@ -140,7 +152,9 @@ def stains_sheet() -> NDArray[np.uint8]:
 
 def labels_sheet() -> NDArray[np.uint8]:
     """Tissue at three resolutions, with outlines in the colour of the class below."""
-    samples = [synth.generate((_TILE, _TILE), mpp=mpp, rng=np.random.default_rng(6)) for mpp in (0.25, 0.5, 1.0)]
+    samples = [
+        synth.generate((_TILE, _TILE), mpp=mpp, rng=np.random.default_rng(6)) for mpp in (0.25, 0.5, 1.0)
+    ]
     plain = [caption(s.image, f"{s.mpp:g} um per pixel") for s in samples]
     return stack([row(plain), row([outlined(s) for s in samples]), legend(3)])
 

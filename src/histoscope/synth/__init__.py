@@ -5,7 +5,7 @@ noise and JPEG. Every nucleus is known to the pixel.
 
 >>> from histoscope import synth
 >>> sample = synth.generate((64, 64), mpp=0.5)
->>> sample.image.shape, sample.instances.max() + 1 == len(sample.classes)
+>>> sample.image.shape, int(sample.instances.max()) + 1 == len(sample.classes)
 ((64, 64, 3), True)
 """
 

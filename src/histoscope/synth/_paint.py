@@ -81,7 +81,7 @@ def _stroma(tiles: F32, across: float, along: float, cleft: float, shift: F32) -
 def _epithelium(
     tiles: F32, x: float, y: float, place: tuple[float, float, float], cell: tuple[float, float, float]
 ) -> tuple[float, float]:
-    """Haematoxylin and eosin of epithelial cytoplasm: granules, foam, cell borders, apical and basal edges."""
+    """Haematoxylin and eosin of epithelial cytoplasm: granules, foam, borders, apical and basal edges."""
     depth, lumen, tone = place
     near, next_, cell_tone = cell
     grain = sample(tiles[1], 31 + x * 8.0, 77 + y * 8.0)
@@ -177,7 +177,7 @@ def paint_tissue(
 def paint_bodies(dye: F32, bodies: F32, tiles: F32, mpp: float) -> None:
     """Lay cell bodies over the tissue, one after the other.
 
-    A row of `bodies` is x, y, long, short (um), angle, haematoxylin, eosin, cover (0 to 1), pallor of the middle.
+    A row of `bodies` is x, y, long, short (um), angle, haematoxylin, eosin, cover (0 to 1), pallor inside.
     """
     height, width = dye.shape[:2]
     for n in range(len(bodies)):

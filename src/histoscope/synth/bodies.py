@@ -84,7 +84,7 @@ def _red_cells(layout: Layout, tissue: TissueSpec, rng: Generator) -> NDArray[np
     rows[:, 5], rows[:, 6] = 0.02, rng.uniform(0.48, 0.66, n)
     rows[:, 7], rows[:, 8] = 0.92, 0.35
     row, column = _cell(layout, rows[:, 0], rows[:, 1])
-    return rows[layout.fields[row, column, DEPTH] < -2.0]
+    return np.asarray(rows[layout.fields[row, column, DEPTH] < -2.0])
 
 
 def _cell(

@@ -34,8 +34,8 @@ class Layout:
     Parameters
     ----------
     fields : (gh, gw, 6) float32
-        Depth inside a gland (negative in stroma), depth inside its lumen (negative outside), coordinates across
-        and along the fibres, lymphocyte cluster (0 to 1), and a random tone of each gland.
+        Depth inside a gland (negative in stroma), depth inside its lumen (negative outside), coordinates
+        across and along the fibres, lymphocyte cluster (0 to 1), and a random tone of each gland.
     x, y, long, short, angle : (N,) float32
         Centre, semi-axes and direction of each nucleus.
     kind : (N,) uint8
@@ -52,13 +52,9 @@ class Layout:
 
 
 class Candidates(NamedTuple):
-    """Places where a nucleus may go, best first; `wanted` of them if they fit."""
+    """Places and shapes (x, y, long, short, angle) that a nucleus may take; `wanted` of them if they fit."""
 
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
-    long: NDArray[np.float32]
-    short: NDArray[np.float32]
-    angle: NDArray[np.float32]
+    shape: NDArray[np.float32]
     kind: int
     wanted: int
 
@@ -70,18 +66,16 @@ def plan(height_um: float, width_um: float, tissue: TissueSpec, rng: Generator) 
     """
     fields = _fields(height_um, width_um, tissue, rng)
     groups = [draw(fields, tissue, rng) for draw in (_epithelial, _plasma, _lymphocytes, _spindle)]
-    x, y, long, short, angle = (
-        np.concatenate([getattr(group, name) for group in groups])
-        for name in ("x", "y", "long", "short", "angle")
-    )
-    kind = np.concatenate([np.full(len(group.x), group.kind, np.uint8) for group in groups])
+    shape = np.concatenate([group.shape for group in groups], axis=1)
+    kind = np.concatenate([np.full(group.shape.shape[1], group.kind, np.uint8) for group in groups])
     wanted = np.array([group.wanted for group in groups])
-    start = np.cumsum([0, *(len(group.x) for group in groups)])
+    start = np.cumsum([0, *(group.shape.shape[1] for group in groups)])
+    shape[:2] += MARGIN_UM
     extent = (np.array(fields.shape[:2]) * CELL_UM / BUCKET_UM).astype(int) + 2
-    kept = place(
-        np.stack([x + MARGIN_UM, y + MARGIN_UM, long, short, angle]), start, wanted, extent, BUCKET_UM
-    )
-    return Layout(fields, x[kept], y[kept], long[kept], short[kept], angle[kept], kind[kept])
+    kept = place(shape, start, wanted, extent, BUCKET_UM)
+    shape[:2] -= MARGIN_UM
+    x, y, long, short, angle = shape[:, kept]
+    return Layout(fields, x, y, long, short, angle, kind[kept])
 
 
 def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generator) -> NDArray[np.float32]:
@@ -106,7 +100,7 @@ def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generato
 
 
 def _glands(shape: tuple[int, ...], tissue: TissueSpec, rng: Generator) -> NDArray[np.float32]:
-    """One row a gland: x, y, radius, stretch, direction, epithelium height, tone, five wave heights and phases."""
+    """One row a gland: x, y, radius, stretch, direction, epithelium, tone, five wave heights, five phases."""
     spacing = 2.05 * tissue.gland_radius_um
     reach = 2 * tissue.gland_radius_um
     rows, columns = (int(np.ceil((size * CELL_UM + 2 * reach) / spacing)) + 1 for size in shape)
@@ -125,7 +119,8 @@ def _glands(shape: tuple[int, ...], tissue: TissueSpec, rng: Generator) -> NDArr
     glands[:, 7:12] = rng.normal(0, 1, (n, 5)) * np.array([0.09, 0.07, 0.05, 0.03, 0.02])
     glands[:, 12:17] = rng.uniform(0, 2 * np.pi, (n, 5))
     # The share is of area: a disc per site would cover about 0.75 of a full lattice.
-    return glands[rng.random(n) < min(1.0, tissue.gland_fraction / 0.8)]
+    taken: NDArray[np.bool_] = rng.random(n) < min(1.0, tissue.gland_fraction / 0.8)
+    return np.asarray(glands[taken], dtype=np.float32)
 
 
 def _clusters(
@@ -137,7 +132,7 @@ def _clusters(
     # The noise is near normal with this spread; a fixed threshold keeps small and large images alike.
     threshold = 1.06 * _normal_quantile(1 - tissue.cluster_fraction)
     inside = np.clip((hills - threshold) / 0.35 + 0.5, 0, 1)
-    return (inside * np.clip(-depth / 4.0, 0, 1)).astype(np.float32)
+    return np.asarray(inside * np.clip(-depth / 4.0, 0, 1), dtype=np.float32)
 
 
 def _normal_quantile(share: float) -> float:
@@ -225,8 +220,8 @@ def _candidates(
 ) -> Candidates:
     root = np.sqrt(np.maximum(stretch, 1.0))
     long = np.minimum(radius * root, 0.5 * BUCKET_UM)
-    columns = [np.asarray(v, dtype=np.float32) for v in (x, y, long, radius / root, angle)]
-    return Candidates(*columns, CLASSES[kind], wanted)
+    columns = np.stack([x, y, long, radius / root, angle]).astype(np.float32)
+    return Candidates(columns, CLASSES[kind], wanted)
 
 
 def _slope(
@@ -240,5 +235,8 @@ def _slope(
 
 def _noise(shape: tuple[int, ...], grain_um: float, rng: Generator) -> NDArray[np.float32]:
     """Smooth noise of spread 1 on the coarse grid, with grains about `grain_um` wide."""
-    start = rng.uniform(0, 512, 2)
-    return box_noise(noise_tiles()[0], shape[0], shape[1], start[0], start[1], 4.0 * CELL_UM / grain_um)  # type: ignore[no-any-return]
+    x0, y0 = rng.uniform(0, 512, 2)
+    field: NDArray[np.float32] = box_noise(
+        noise_tiles()[0], shape[0], shape[1], x0, y0, 4.0 * CELL_UM / grain_um
+    )
+    return field

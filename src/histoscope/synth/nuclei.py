@@ -93,7 +93,8 @@ def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
     waves = np.zeros((n, N_RAYS))
     for k in range(5):
         waves += height[:, k, None] * np.cos((k + 2) * phi + phase[:, k, None])
-    return (ellipse * np.clip(1 + waves + rng.normal(0, 0.012, (n, N_RAYS)), 0.6, 1.5)).astype(np.float32)
+    waves += rng.normal(0, 0.012, (n, N_RAYS))
+    return np.asarray(ellipse * np.clip(1 + waves, 0.6, 1.5), dtype=np.float32)
 
 
 def chromatin(kind: NDArray[np.uint8], vesicular: float, rng: Generator) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.random import Generator
 
 from histoscope.errors import ConfigError, UnknownNameError
-from histoscope.synth.picture import generate
+from histoscope.synth.picture import check_size, generate
 from histoscope.synth.spec import STAINS, OpticsSpec, StainSpec, TissueSpec
 from histoscope.types import Sample
 
@@ -16,7 +16,7 @@ Stains = str | StainSpec | Sequence[str | StainSpec]
 
 def cohort(
     n_patients: int,
-    images_per_patient: int,
+    images_per_patient: int | Sequence[int],
     *,
     shape_px: tuple[int, int] = (256, 256),
     mpp: float = 0.25,
@@ -27,8 +27,10 @@ def cohort(
 
     Parameters
     ----------
-    n_patients, images_per_patient : int
-        At least 1 each.
+    n_patients : int
+        At least 1.
+    images_per_patient : int or sequence of int
+        At least 1; one number for all, or one for each patient.
     shape_px, mpp
         As in `generate`.
     stains : str, StainSpec, or a sequence of them
@@ -39,19 +41,19 @@ def cohort(
     Returns
     -------
     list of Sample
-        Patient by patient, named ``p000_0``, with `patient` ``p000`` and `source` ``p000_slide``.
+        Patient by patient, named ``p000_000``, with `patient` ``p000`` and `source` ``p000_slide``.
 
     Raises
     ------
     ConfigError
-        If a count is below 1.
+        If a count is below 1, or there are not as many counts as patients.
     UnknownNameError
         If a stain has no such name.
 
     Examples
     --------
     >>> [s.name for s in cohort(2, 2, shape_px=(32, 32), stains=["default", "purple"])]
-    ['p000_0', 'p000_1', 'p001_0', 'p001_1']
+    ['p000_000', 'p000_001', 'p001_000', 'p001_001']
     """
     return list(
         cohort_stream(n_patients, images_per_patient, shape_px=shape_px, mpp=mpp, stains=stains, seed=seed)
@@ -60,7 +62,7 @@ def cohort(
 
 def cohort_stream(
     n_patients: int,
-    images_per_patient: int,
+    images_per_patient: int | Sequence[int],
     *,
     shape_px: tuple[int, int] = (256, 256),
     mpp: float = 0.25,
@@ -68,30 +70,33 @@ def cohort_stream(
     seed: int = 0,
 ) -> Iterator[Sample]:
     """Draw the images of `cohort` one by one, holding none."""
-    for name, count in (("n_patients", n_patients), ("images_per_patient", images_per_patient)):
-        if count < 1:
-            raise ConfigError(f"{name} is {count}, expected at least 1")
+    if n_patients < 1:
+        raise ConfigError(f"n_patients is {n_patients}, expected at least 1")
+    if isinstance(images_per_patient, int):
+        counts = [images_per_patient] * n_patients
+    else:
+        counts = list(images_per_patient)
+    if len(counts) != n_patients or min(counts) < 1:
+        raise ConfigError(
+            f"images_per_patient is {images_per_patient}, expected a number at or above 1, "
+            f"or {n_patients} of them"
+        )
+    check_size(shape_px, mpp)
     laboratories = [_stain(item) for item in ([stains] if isinstance(stains, str | StainSpec) else stains)]
     if not laboratories:
         raise ConfigError("stains is empty, expected at least one stain; known names: " + ", ".join(STAINS))
-    return _draw(n_patients, images_per_patient, shape_px, mpp, laboratories, seed)
+    return _draw(counts, shape_px, mpp, laboratories, seed)
 
 
 def _draw(
-    n_patients: int,
-    images: int,
-    shape_px: tuple[int, int],
-    mpp: float,
-    stains: Sequence[StainSpec],
-    seed: int,
+    counts: Sequence[int], shape_px: tuple[int, int], mpp: float, stains: Sequence[StainSpec], seed: int
 ) -> Iterator[Sample]:
-    digits = max(1, len(str(images - 1)))
-    for p in range(n_patients):
+    for p, count in enumerate(counts):
         rng = np.random.default_rng([seed, p])
         stain = vary_stain(stains[p % len(stains)], rng)
         tissue, optics = vary_tissue(TissueSpec(), rng), vary_optics(OpticsSpec(), rng)
         patient = f"p{p:03d}"
-        for k in range(images):
+        for k in range(count):
             sample = generate(
                 shape_px,
                 mpp=mpp,
@@ -99,7 +104,7 @@ def _draw(
                 tissue=tissue,
                 optics=optics,
                 rng=np.random.default_rng([seed, p, k]),
-                name=f"{patient}_{k:0{digits}d}",
+                name=f"{patient}_{k:03d}",
             )
             yield replace(sample, patient=patient, source=f"{patient}_slide")
 

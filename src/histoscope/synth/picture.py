@@ -1,5 +1,7 @@
 """One image with exact labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.random import Generator
 
@@ -11,6 +13,7 @@ from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec
 from histoscope.types import Sample
 
 _MPP_RANGE = (0.05, 4.0)
+_MOST_PX = 65_000  # as far as JPEG goes
 
 
 def generate(
@@ -28,7 +31,7 @@ def generate(
     Parameters
     ----------
     shape_px : (rows, columns)
-        Size in pixels, each at least 1.
+        Size in pixels, each from 1 to 65,000.
     mpp : float
         Micrometres per pixel, from 0.05 to 4; everything is drawn in micrometres.
     stain, tissue, optics : StainSpec, TissueSpec, OpticsSpec, optional
@@ -55,14 +58,7 @@ def generate(
     >>> sorted(set(faint.classes.tolist()) - {0}) != []
     True
     """
-    if len(shape_px) != 2 or not all(isinstance(size, int | np.integer) and size >= 1 for size in shape_px):
-        raise ConfigError(
-            f"shape_px is {shape_px!r}, expected (rows, columns) in whole pixels, each at least 1"
-        )
-    if not _MPP_RANGE[0] <= mpp <= _MPP_RANGE[1]:
-        raise ConfigError(
-            f"mpp is {mpp!r}, expected micrometres per pixel from {_MPP_RANGE[0]} to {_MPP_RANGE[1]}"
-        )
+    check_size(shape_px, mpp)
     rng = np.random.default_rng(0) if rng is None else rng
     stain, tissue, optics = stain or StainSpec(), tissue or TissueSpec(), optics or OpticsSpec()
     rows, columns = int(shape_px[0]), int(shape_px[1])
@@ -72,3 +68,22 @@ def generate(
     image = photograph(dye, stain, optics, mpp, rng)
     classes = np.concatenate([[0], drawn.kind]).astype(np.uint8)
     return Sample(image=image, mpp=mpp, instances=drawn.instances, classes=classes, name=name)
+
+
+def check_size(shape_px: tuple[int, int], mpp: float) -> None:
+    """Refuse a size in pixels or a pixel size that cannot be drawn.
+
+    Raises
+    ------
+    ConfigError
+        With what came and what was expected.
+    """
+    sizes = tuple(shape_px) if isinstance(shape_px, Sequence) else ()
+    whole = all(isinstance(size, int | np.integer) and 1 <= size <= _MOST_PX for size in sizes)
+    if len(sizes) != 2 or not whole:
+        raise ConfigError(
+            f"shape_px is {shape_px!r}, expected (rows, columns) in whole pixels, each from 1 to {_MOST_PX}"
+        )
+    low, high = _MPP_RANGE
+    if not low <= mpp <= high:
+        raise ConfigError(f"mpp is {mpp!r}, expected micrometres per pixel from {low} to {high}")

@@ -65,8 +65,8 @@ def photograph(
     _in_bands(len(dye), lambda rows: develop(image, light, glass, optics.noise, seed, rows))
     if optics.jpeg_quality > 0:
         options = [cv2.IMWRITE_JPEG_QUALITY, int(optics.jpeg_quality)]
-        code = cv2.imencode(".jpg", image[..., ::-1], options)[1]
-        image = np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
+        code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
+        image = cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
     return image
 
 

@@ -62,7 +62,7 @@ class StainSpec:
             )
 
     def vectors(self) -> NDArray[np.float32]:
-        """Optical density of the dyes, (2, 3) float32: rows haematoxylin and eosin, of length 1 times amount."""
+        """Optical density of the dyes, (2, 3) float32: rows haematoxylin, eosin, of length 1 times amount."""
         rows = np.array([self.hematoxylin, self.eosin], dtype=np.float64)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         rows *= np.array([[self.h_amount], [self.e_amount]])
