@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from histoscope.studies.events import Event
+    from histoscope.studies.plan import Plan
     from histoscope.studies.runner import Summary
 
 app = typer.Typer(
@@ -46,6 +47,30 @@ def list_studies(as_json: Json = False) -> None:
         typer.echo(f"  after     {study.reference}")
 
 
+@app.command("plan")
+def plan(
+    config: Config,
+    jobs: Jobs = 1,
+    timed: Annotated[bool, typer.Option("--time/--no-time", help="Measure real training steps.")] = True,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say what would run, what is finished, and how long the rest takes on this machine; runs nothing."""
+    import json
+
+    from histoscope.studies import read_config
+    from histoscope.studies.plan import plan_study
+
+    chosen = read_config(config, overrides or ())
+    if timed:
+        typer.echo("measuring a few training steps of each network ...", err=True)
+    planned = plan_study(chosen, jobs=jobs, timed=timed)
+    if as_json:
+        typer.echo(json.dumps(planned.to_dict(), indent=2))
+    else:
+        show_plan(planned)
+
+
 @app.command("run")
 def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = False) -> None:
     """Train and test every run that is not finished; the same command again goes on after a stop.
@@ -76,6 +101,50 @@ def report(
     from histoscope.studies.report import write_report
 
     typer.echo(f"report: {write_report(folder)}")
+
+
+def show_plan(planned: "Plan") -> None:
+    """Print a plan as a table, and its sum in a sentence."""
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("run", "state", title=f"Runs in {planned.folder}", title_justify="left")
+    for name, state in planned.states.items():
+        table.add_row(name, state)
+    console = Console()
+    console.print(table)
+    count = Counter(planned.states.values())
+    images = ", ".join(f"{n} {part}" for part, n in planned.images.items())
+    typer.echo(f"images: {images}; tested under {planned.conditions} conditions")
+    for name, pace in planned.pace.items():
+        typer.echo(
+            f"{name}: {pace.parameters / 1e6:.2f} million weights, {pace.step_seconds:.2f} s a step, "
+            f"{pace.image_seconds:.2f} s a test image"
+        )
+    left = len(planned.states) - count["finished"]
+    time = (
+        "" if planned.seconds is None else f"about {duration(planned.seconds)} with --jobs {planned.jobs}, "
+    )
+    typer.echo(
+        f"{left} of {len(planned.states)} runs to do: {time}{planned.bytes_needed / 1e6:.0f} MB on disk"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people.
+
+    Examples
+    --------
+    >>> duration(75), duration(4000), duration(12)
+    ('1 min 15 s', '1 h 7 min', '12 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def say(summary: "Summary") -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 import yaml
 
-from histoscope import augment, models
+from histoscope import augment, models, train
 from histoscope.data import Split
 from histoscope.files import whole, write_labels, write_text
 from histoscope.models.base import Segmenter
@@ -22,8 +22,6 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
-from histoscope.train.evaluation import evaluate
-from histoscope.train.loop import fit
 from histoscope.types import Nuclei, Sample
 
 
@@ -111,7 +109,7 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     model = models.create(run.model, **config.models.get(run.model, {}))
     samples, val = images.training(settings["normalizer"], model.spec.mpp)
     prepared = time.perf_counter() - began
-    fitted = fit(
+    fitted = train.fit(
         model,
         samples,
         val,
@@ -156,7 +154,7 @@ def _test(images: Images, model: Segmenter, level: str, run: Run, folder: Path, 
             done += 1
             tell(Event(run.name, "test", done, total))
 
-        table = evaluate(model, shown, on_image=keep)
+        table = train.evaluate(model, shown, on_image=keep)
         table.insert(0, "condition", condition.name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
