@@ -1,0 +1,68 @@
+"""Write docs/cli.md from the command line itself: python docs/make/cli.py. A test compares the two."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from histoscope.cli.main import app
+
+OUT = Path(__file__).resolve().parents[1] / "cli.md"
+HEAD = """\
+# Command line
+
+Every verb answers to `--help`. Results go to the screen, progress goes to stderr, and where a machine would
+read along there is `--json`.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | done in part: some inputs failed, and the summary names them; or, from the doctor, not ready |
+| 2 | wrong input: one line says what came, what was expected, and what to do |
+| 130 | interrupted with Ctrl-C; what is finished is kept, and the same command goes on |
+
+`histoscope --version` prints the version.
+"""
+
+
+def page() -> str:
+    """Text of docs/cli.md."""
+    group = typer.main.get_command(app)
+    sections = [part for name, verb in sorted(group.commands.items()) for part in describe(name, verb)]
+    return "\n\n".join([HEAD.rstrip(), *sections]) + "\n"
+
+
+def describe(name: str, verb: Any, depth: int = 2) -> Iterator[str]:
+    """Heading, text and table of a verb; of a group, those of its verbs too."""
+    yield f"{'#' * depth} `histoscope {name}`"
+    yield inspect.cleandoc(verb.help or "").replace("\f", "")
+    if hasattr(verb, "commands"):
+        for inner, command in sorted(verb.commands.items()):
+            yield from describe(f"{name} {inner}", command, depth + 1)
+        return
+    options = [option for option in verb.params if option.name != "help"]
+    if options:
+        rows = [f"| {spelt(option)} | {about(option)} |" for option in options]
+        yield "\n".join(["| | |", "|---|---|", *rows])
+
+
+def spelt(option: Any) -> str:
+    """How an argument or option is typed."""
+    if option.param_type_name == "argument":
+        return f"`{(option.metavar or option.name).upper()}`"
+    return ", ".join(f"`{form}`" for form in [*option.opts, *option.secondary_opts])
+
+
+def about(option: Any) -> str:
+    """Help text of an argument or option, its default at the end."""
+    text = (option.help or "").replace("|", "\\|")
+    default = option.default
+    is_plain = isinstance(default, str | int | float | Path) and not isinstance(default, bool)
+    shown = f" Default: `{default}`." if is_plain and str(default) else ""
+    return f"{text}{shown}"
+
+
+if __name__ == "__main__":
+    OUT.write_text(page(), encoding="utf-8")

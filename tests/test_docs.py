@@ -1,0 +1,84 @@
+"""What the pages say runs: Python examples are executed, configurations are read."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from histoscope.files import write_image
+from histoscope.types import Sample
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def _blocks(path: Path, language: str) -> list[str]:
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def _pages_with(language: str) -> list[Path]:
+    return [path for path in PAGES if _blocks(path, language)]
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "docs" / "quickstart.md"], ids=lambda path: path.name
+)
+def test_python_examples_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disks: Sample
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("reference.png", "patch.png"):
+        write_image(name, disks.image)
+    # What a reader has before the first line: a truth and a prediction.
+    names = {"true": disks.instances, "pred": np.roll(disks.instances, 1, axis=0)}
+    blocks = _blocks(path, "python")
+    assert blocks
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"{path.name}, Python example {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("path", _pages_with("yaml"), ids=lambda path: path.name)
+def test_configurations_are_right(path: Path, tmp_path: Path) -> None:
+    from histoscope.config import load
+    from histoscope.studies import read_config
+    from histoscope.train.experiment import Experiment
+
+    for block in _blocks(path, "yaml"):
+        values = yaml.safe_load(block)
+        (tmp_path / "page.yaml").write_text(block, encoding="utf-8")
+        if "study" in values:
+            assert read_config(tmp_path / "page.yaml").runs()
+        elif "model" in values:
+            assert load(Experiment, tmp_path / "page.yaml").train.steps > 0
+
+
+def test_the_study_of_the_readme_is_ten_lines() -> None:
+    (block,) = _blocks(ROOT / "README.md", "yaml")
+    assert len(block.splitlines()) <= 10
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_name_verbs_and_options_that_exist(path: Path) -> None:
+    import typer
+
+    from histoscope.cli.main import app
+
+    group = typer.main.get_command(app)
+    for block in _blocks(path, "bash"):
+        for line in re.sub(r"\\\n", " ", block).splitlines():
+            for call in re.findall(r"(?:^|&& )histoscope ([^#&|]+)", line):
+                words = call.split()
+                if words[0].startswith("-"):
+                    continue
+                assert words[0] in group.commands, f"{path.name}: {line}"
+                verb = group.commands[words[0]]
+                if hasattr(verb, "commands"):
+                    assert words[1] in verb.commands, f"{path.name}: {line}"
+                    verb = verb.commands[words[1]]
+                known = {form for option in verb.params for form in [*option.opts, *option.secondary_opts]}
+                given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+                assert given <= known | {"--help"}, f"{path.name}: {line}"
