@@ -68,6 +68,8 @@ def test_commands_name_verbs_and_options_that_exist(path: Path) -> None:
     from histoscope.cli.main import app
 
     group = typer.main.get_command(app)
+    for verb in re.findall(r"`histoscope ([a-z]+)", path.read_text(encoding="utf-8")):
+        assert verb in group.commands, f"{path.name}: histoscope {verb}"
     for block in _blocks(path, "bash"):
         for line in re.sub(r"\\\n", " ", block).splitlines():
             for call in re.findall(r"(?:^|&& )histoscope ([^#&|]+)", line):

@@ -90,8 +90,8 @@ def comparison(axes: Axes, folder: Path) -> None:
     axes.set(ylim=(len(rows) - 0.4, -0.6), yticks=[])
     axes.set_title("on a stain never trained on", fontsize=16, color=INK, pad=16)
     interval = f"{best.difference:+.2f} ({best.diff_low:+.2f} to {best.diff_high:+.2f})"
-    words = f"{METRICS[study.metric].label}, 95 % interval by patient\ndifference {interval}, {best.n_seeds} seeds"
-    axes.set_xlabel(words, fontsize=12, color=QUIET)
+    label = f"{METRICS[study.metric].label}, 95 % interval by patient"
+    axes.set_xlabel(f"{label}\ndifference {interval}, {best.n_seeds} seeds", fontsize=12, color=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
