@@ -86,7 +86,7 @@ class AugmentConfig:
         if self.elastic_um > _NO_FOLD * self.elastic_spacing_um:
             raise ConfigError(
                 f"augment: elastic_um is {self.elastic_um}, which could fold the image; expected at most "
-                f" {_NO_FOLD} of elastic_spacing_um ({_NO_FOLD * self.elastic_spacing_um:g})"
+                f"{_NO_FOLD} of elastic_spacing_um ({_NO_FOLD * self.elastic_spacing_um:g})"
             )
 
 

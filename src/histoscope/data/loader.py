@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.context import BaseContext
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import cv2
@@ -234,9 +235,16 @@ def collate(patches: Sequence[Patch]) -> Batch:
 def _quiet_worker(_: int) -> None:
     """One thread a worker, and Ctrl-C left to the main process, which then ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _but_hang_ups
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     numba.set_num_threads(1)
+
+
+def _but_hang_ups(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Keep quiet about tensors that the main process no longer fetches; errors of patches go another way."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _context(method: str | None) -> BaseContext:
