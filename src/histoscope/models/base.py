@@ -66,13 +66,15 @@ class Segmenter(nn.Module):
     """
 
     name: str = ""
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, spec: InputSpec, arguments: Mapping[str, Any]) -> None:
         super().__init__()
         self.spec = spec
         self.arguments = dict(arguments)
-        self.register_buffer("_mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("_std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
 
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W); a subclass gives this."""
@@ -94,12 +96,12 @@ class Segmenter(nn.Module):
         divisor = self.spec.divisible_by
         if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % divisor or image.shape[3] % divisor:
             raise ShapeError(
-                f"image batch is {tuple(image.shape)}, expected (B, 3, H, W) with H and W multiples of {divisor}; "
-                "models.predict pads for you"
+                f"image batch is {tuple(image.shape)}, expected (B, 3, H, W) with H and W multiples of "
+                f"{divisor}; models.predict pads for you"
             )
         if image.dtype == torch.uint8:
             image = image.float() / 255.0
-        x = (image - self._mean) / self._std
+        x = (image - self.mean) / self.std
         return {"regions": self.features(x.contiguous(memory_format=torch.channels_last))}
 
     @staticmethod

@@ -78,9 +78,13 @@ def load(folder: str | Path) -> Segmenter:
         model = create(about["architecture"], **about["arguments"])
         missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS), strict=False)
     except FileNotFoundError as error:
-        raise DatasetNotFoundError(f"{folder} has a card but no {WEIGHTS}; copy the whole model folder") from error
+        raise DatasetNotFoundError(
+            f"{folder} has a card but no {WEIGHTS}; copy the whole model folder"
+        ) from error
     except (SafetensorError, RuntimeError, OSError, KeyError, TypeError, ConfigError) as error:
-        raise CorruptDataError(f"the model in {folder} cannot be read: {error}; train or copy it again") from error
+        raise CorruptDataError(
+            f"the model in {folder} cannot be read: {error}; train or copy it again"
+        ) from error
     if missing or unexpected:
         raise CorruptDataError(
             f"the weights in {folder} do not fit architecture {about['architecture']!r}: "
@@ -101,6 +105,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         version = about.get("format") if isinstance(about, dict) else None
         raise FormatVersionError(
-            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; install the version that wrote it"
+            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
+            "install the version that wrote it"
         )
     return about

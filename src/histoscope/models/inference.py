@@ -20,8 +20,8 @@ HALO_PX = 128
 def predict(model: Segmenter, image: Image, mpp: float) -> Nuclei:
     """Find the nuclei of an image.
 
-    The image is resampled to the model's resolution, padded by reflection, passed through the network (in tiles
-    if it is large), and the heads are brought back to the image's own grid before they are decoded.
+    The image is resampled to the model's resolution, padded by reflection, passed through the network (in
+    tiles if it is large), and the heads are brought back to the image's own grid before they are decoded.
 
     Parameters
     ----------
@@ -37,7 +37,9 @@ def predict(model: Segmenter, image: Image, mpp: float) -> Nuclei:
         ``instances`` has the image's height and width.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ShapeError(f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with at least one pixel")
+        raise ShapeError(
+            f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with at least one pixel"
+        )
     if not mpp > 0:
         raise ShapeError(f"mpp is {mpp}, expected micrometres per pixel above 0; set it with mpp= or --mpp")
     height, width = image.shape[:2]
@@ -68,7 +70,9 @@ def heads_of(model: Segmenter, image: Image) -> Heads:
         model.train(training)
 
 
-def _fill_tile(model: Segmenter, pixels: Tensor, top: int, left: int, out: Heads, device: torch.device) -> None:
+def _fill_tile(
+    model: Segmenter, pixels: Tensor, top: int, left: int, out: Heads, device: torch.device
+) -> None:
     """Run one tile with its halo and write its core into `out`."""
     height, width = pixels.shape[2:]
     divisor = model.spec.divisible_by

@@ -75,7 +75,11 @@ def to_labels(probability: NDArray[np.float32], mpp: float) -> Labels:
     foreground = _drop_small(probability[BACKGROUND] < 0.5, min_area_px)
     foreground = ndimage.binary_fill_holes(foreground)
     # Where the rim is fainter than the inside, a nucleus has its core.
-    cores = foreground & (probability[INSIDE] > probability[BOUNDARY]) & (probability[INSIDE] > probability[BACKGROUND])
+    cores = (
+        foreground
+        & (probability[INSIDE] > probability[BOUNDARY])
+        & (probability[INSIDE] > probability[BACKGROUND])
+    )
     markers, n = ndimage.label(_drop_small(cores, min_area_px / 4))
     # A nucleus too thin to have a core seeds itself.
     blobs, n_blobs = ndimage.label(foreground)
@@ -102,7 +106,10 @@ def to_nuclei(probability: NDArray[np.float32], mpp: float) -> Nuclei:
     area = np.bincount(flat, minlength=n + 1)[1:].astype(np.float64)
     rows, columns = np.indices(instances.shape, dtype=np.float32)
     foreground = 1.0 - probability[BACKGROUND]
-    sums = [np.bincount(flat, weights=values.ravel(), minlength=n + 1)[1:] for values in (columns, rows, foreground)]
+    sums = [
+        np.bincount(flat, weights=values.ravel(), minlength=n + 1)[1:]
+        for values in (columns, rows, foreground)
+    ]
     x, y, mean = (total / np.maximum(area, 1) for total in sums)
     return Nuclei(
         centroid_px=np.stack([x, y], axis=1).astype(np.float32),

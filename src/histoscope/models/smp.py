@@ -16,7 +16,7 @@ class Smp(Segmenter):
     Parameters
     ----------
     decoder : str
-        Architecture name of segmentation-models-pytorch: ``unet``, ``fpn``, ``deeplabv3plus``, ``segformer``...
+        Architecture name of segmentation-models-pytorch: ``unet``, ``fpn``, ``deeplabv3plus``...
     encoder : str
         timm name of the encoder: ``resnet18``, ``convnext_tiny``...
     pretrained : bool
@@ -55,7 +55,13 @@ class Smp(Segmenter):
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=_MOST_DIVISIBLE),
             # Saved weights replace the pretrained ones, so a loaded model never asks the hub.
-            {"decoder": decoder, "encoder": encoder, "pretrained": False, "mpp": mpp, "options": options or {}},
+            {
+                "decoder": decoder,
+                "encoder": encoder,
+                "pretrained": False,
+                "mpp": mpp,
+                "options": options or {},
+            },
         )
         self.network = network
 
@@ -72,8 +78,10 @@ def _build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: b
     decoders = [kind.__name__.lower() for kind in smp.MODEL_ARCHITECTURES]
     if decoder.lower() not in decoders:
         raise UnknownNameError("decoder", decoder, decoders)
-    if not timm.is_model(encoder.split(".")[0]):
-        raise UnknownNameError("timm encoder", encoder, timm.list_models("*" + encoder[:6] + "*") or ["resnet18"])
+    if not timm.is_model(encoder.split(".", maxsplit=1)[0]):
+        raise UnknownNameError(
+            "timm encoder", encoder, timm.list_models("*" + encoder[:6] + "*") or ["resnet18"]
+        )
     try:
         return smp.create_model(
             decoder,
@@ -85,4 +93,6 @@ def _build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: b
         )
     except (ValueError, TypeError, RuntimeError, OSError, KeyError) as error:
         hint = "; without a network, set pretrained: false" if pretrained else ""
-        raise ConfigError(f"decoder {decoder!r} on encoder {encoder!r} cannot be made: {error}{hint}") from error
+        raise ConfigError(
+            f"decoder {decoder!r} on encoder {encoder!r} cannot be made: {error}{hint}"
+        ) from error

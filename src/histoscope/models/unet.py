@@ -54,7 +54,9 @@ class UNet(Segmenter):
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
         skips = []
         for level, block in enumerate(self.down):
-            x = block(x if level == 0 else functional.max_pool2d(x, 2))  # (B, width * 2**level, H / 2**level, ...)
+            x = block(
+                x if level == 0 else functional.max_pool2d(x, 2)
+            )  # (B, width * 2**level, H / 2**level, ...)
             skips.append(x)
         x = self.dropout(skips.pop())
         for up, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(skips), strict=True):
@@ -66,7 +68,9 @@ class UNet(Segmenter):
 def check_size(width: int, depth: int) -> None:
     """Refuse a width or depth that no network can have."""
     if width < 1 or not 1 <= depth <= 8:
-        raise ConfigError(f"width {width} and depth {depth}: expected a width of at least 1 and a depth of 1 to 8")
+        raise ConfigError(
+            f"width {width} and depth {depth}: expected a width of at least 1 and a depth of 1 to 8"
+        )
 
 
 def double_conv(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -42,13 +42,21 @@ def load(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
             state: dict[str, Any] = json.loads((file.metadata() or {}).get("state", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CorruptDataError(f"checkpoint {path} cannot be read ({error}); delete it to start this run again") from error
+        raise CorruptDataError(
+            f"checkpoint {path} cannot be read ({error}); delete it to start this run again"
+        ) from error
     if state.get("format") != FORMAT:
-        raise FormatVersionError(f"checkpoint {path} has format {state.get('format')!r}, expected {FORMAT}; delete it")
+        raise FormatVersionError(
+            f"checkpoint {path} has format {state.get('format')!r}, expected {FORMAT}; delete it"
+        )
     try:
-        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
+        model.load_state_dict(
+            {name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")}
+        )
     except RuntimeError as error:
-        raise CorruptDataError(f"checkpoint {path} is of another network ({error}); use another folder") from error
+        raise CorruptDataError(
+            f"checkpoint {path} is of another network ({error}); use another folder"
+        ) from error
     moments: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer/"):
@@ -56,4 +64,5 @@ def load(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
             moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(tensors["random"])
+    del state["format"]
     return state

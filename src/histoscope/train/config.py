@@ -9,7 +9,7 @@ MONITORS = ("aji", "aji_plus", "dice", "f1_50", "iou", "pq")
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How a model is trained. Lengths are in steps (batches), so they do not change with the size of the data.
+    """How a model is trained; lengths are in steps (batches), whatever the size of the data.
 
     Parameters
     ----------
@@ -27,8 +27,6 @@ class TrainConfig:
         Share of the steps over which the learning rate rises.
     weight_decay : float
         Of AdamW.
-    clip : float
-        Largest norm of the gradient.
     precision : str
         As Lightning Fabric names it: ``32-true``, ``bf16-mixed``, ``16-mixed``.
     accelerator : str
@@ -63,7 +61,6 @@ class TrainConfig:
     lr: float = 1e-3
     warmup: float = 0.05
     weight_decay: float = 1e-2
-    clip: float = 1.0
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int = 1
@@ -88,6 +85,8 @@ class TrainConfig:
                 f"on_nuclei {self.on_nuclei} in [0, 1], workers {self.workers} at least 0"
             )
         if self.patience is not None and self.patience < 1:
-            raise ConfigError(f"train.patience is {self.patience}, expected at least 1, or null to train to the end")
+            raise ConfigError(
+                f"train.patience is {self.patience}, expected at least 1, or null to train to the end"
+            )
         if self.monitor not in MONITORS:
             raise ConfigError(f"train.monitor is {self.monitor!r}, expected one of {', '.join(MONITORS)}")

@@ -11,12 +11,14 @@ from histoscope.models.base import Segmenter
 from histoscope.models.inference import predict
 from histoscope.types import Nuclei, Sample
 
+OnImage = Callable[[Sample, Nuclei], None]
+
 
 def evaluate(
     model: Segmenter,
     samples: Iterable[Sample],
     *,
-    on_image: Callable[[Sample, Nuclei], None] | None = None,
+    on_image: OnImage | None = None,
 ) -> pd.DataFrame:
     """Predict every image and compare with its truth.
 
@@ -41,7 +43,9 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     for sample in _indexed(samples):
         if sample.instances is None:
-            raise DataError(f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images")
+            raise DataError(
+                f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images"
+            )
         nuclei = predict(model, sample.image, sample.mpp)
         about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
         rows.append(about | metrics.per_image(sample.instances, nuclei.instances))

@@ -22,7 +22,9 @@ class RunLog:
         Training time spent by earlier attempts.
     """
 
-    def __init__(self, folder: Path, *, step: int = 0, tensorboard: bool = True, seconds: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, *, step: int = 0, tensorboard: bool = True, seconds: float = 0.0
+    ) -> None:
         self._path = folder / "log.jsonl"
         kept = [line for line in read(folder) if step and line.get("step", 0) <= step]
         self._path.parent.mkdir(parents=True, exist_ok=True)

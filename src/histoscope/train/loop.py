@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 
 from histoscope import models
 from histoscope.augment import AugmentConfig
-from histoscope.data.loader import make_loader
+from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import TrainingError
 from histoscope.models.base import Segmenter
 from histoscope.train import checkpoint
@@ -25,6 +25,8 @@ from histoscope.types import Image, Sample
 OnStep = Callable[[int, dict[str, float]], None]
 Color = Callable[[Image, np.random.Generator], Image]
 LOG_EVERY = 20
+GRADIENT_NORM = 1.0
+"""Longer gradients are cut to this norm: one odd batch must not throw a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def fit(
 ) -> Fitted:
     """Train a model and keep the weights with the best score on the validation part.
 
-    Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly where an
-    unbroken run would have.
+    Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly
+    where an unbroken run would have.
 
     Parameters
     ----------
@@ -87,55 +89,82 @@ def fit(
         If the loss stops being a number; the best weights so far stay in ``model/``.
     """
     out = Path(out)
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)  # type: ignore[arg-type]
+    precision: Any = config.precision  # Fabric refuses what it does not know
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
     fabric.launch()
     torch.manual_seed(config.seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     net, optimizer = fabric.setup(model, optimizer)
     saved = out / "checkpoint.safetensors"
-    state = checkpoint.load(saved, model, optimizer) if saved.is_file() else {"step": 0, "best": None, "seconds": 0.0}
-    keeper = _Keeper(model, out, config, state["best"])
+    start = _Start(**checkpoint.load(saved, model, optimizer)) if saved.is_file() else _Start()
+    keeper = _Keeper(model, out, config, start.best)
     batches = make_loader(
         train,
         model.targets,
         patch_px=config.patch_px,
         batch_size=config.batch_size,
         steps=config.steps,
-        start_step=state["step"],
+        start_step=start.step,
         augment=augment,
         color=color,
         on_nuclei=config.on_nuclei,
         seed=config.seed,
         workers=config.workers,
     )
-    with RunLog(out, step=state["step"], tensorboard=config.tensorboard, seconds=state["seconds"]) as log:
+    with RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds) as log:
         model.train()
-        for step, batch in enumerate(batches, start=state["step"] + 1):
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
-            heads = net(batch.image.to(fabric.device))
-            losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
-            fabric.backward(losses["total"])
-            fabric.clip_gradients(net, optimizer, max_norm=config.clip, error_if_nonfinite=False)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            values = _checked(losses, step, out)
+        for step, batch in enumerate(batches, start=start.step + 1):
+            rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
+            values = _learn(fabric, model, net, optimizer, batch, rate)
+            if not math.isfinite(values["loss"]):
+                raise TrainingError(_diverged(values["loss"], step, out))
             if on_step is not None:
                 on_step(step, values)
             if step % LOG_EVERY == 0 or step == config.steps:
-                log.write(step, {**values, "lr": optimizer.param_groups[0]["lr"]})
+                log.write(step, {**values, "lr": rate})
             if step % config.evaluate_every == 0 or step == config.steps:
                 log.write(step, keeper.look(step, val), part="val")
-            stop = keeper.tired
-            if step % config.checkpoint_every == 0 and step < config.steps and not stop:
-                checkpoint.save(saved, model, optimizer, {"step": step, "best": keeper.best, "seconds": log.seconds})
-            if stop:
+            if keeper.tired:
                 break
+            if step % config.checkpoint_every == 0 and step < config.steps:
+                here = _Start(step, keeper.best, log.seconds)
+                checkpoint.save(saved, model, optimizer, asdict(here))
         seconds = log.seconds
     saved.unlink(missing_ok=True)
     best = keeper.best or {"step": config.steps, "score": math.nan}
     return Fitted(models.load(out / "model"), best["step"], best["score"], seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a run stands: what a checkpoint knows beside weights and moments."""
+
+    step: int = 0
+    best: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+
+def _learn(
+    fabric: Fabric, model: Segmenter, net: Any, optimizer: Any, batch: Batch, rate: float
+) -> dict[str, float]:
+    """One step; the losses as numbers."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    heads = net(batch.image.to(fabric.device))
+    losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
+    fabric.backward(losses["total"])
+    fabric.clip_gradients(net, optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return {("loss" if name == "total" else name): float(loss.detach()) for name, loss in losses.items()}
+
+
+def _diverged(loss: float, step: int, out: Path) -> str:
+    return (
+        f"the loss is {loss} at step {step}: training diverged. Lower train.lr or use precision 32-true; "
+        f"the best weights so far, if any, are in {out / 'model'}"
+    )
 
 
 class _Keeper:
@@ -149,9 +178,12 @@ class _Keeper:
         scores: dict[str, float] = {}
         if len(val):
             table = evaluate(self.model, val)
-            scores = {name: float(table[name].mean()) for name in ("dice", "aji", "pq", "f1_50", self.config.monitor)}
+            scores = {
+                name: float(table[name].mean())
+                for name in ("dice", "aji", "pq", "f1_50", self.config.monitor)
+            }
         score = scores.get(self.config.monitor, math.nan)
-        # A score that is undefined (no validation part) never beats one that is not, but the newest weights win among such.
+        # Undefined scores (no validation part) never beat defined ones; among them the newest weights win.
         last = self.best or {"step": 0, "score": math.nan}
         better = math.isnan(last["score"]) or score > last["score"]
         self._since = 0 if better else step - int(last["step"])
@@ -168,14 +200,3 @@ class _Keeper:
         """Whether patience is over."""
         patience = self.config.patience
         return patience is not None and self._since >= patience * self.config.evaluate_every
-
-
-def _checked(losses: dict[str, torch.Tensor], step: int, out: Path) -> dict[str, float]:
-    values = {("loss" if name == "total" else name): float(loss.detach()) for name, loss in losses.items()}
-    if not math.isfinite(values["loss"]):
-        raise TrainingError(
-            f"the loss is {values['loss']} at step {step}: training diverged. Lower train.lr or use precision 32-true; "
-            f"the best weights so far, if any, are in {out / 'model'}"
-        )
-    return values
-
