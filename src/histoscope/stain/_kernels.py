@@ -121,6 +121,25 @@ def sparse_moments(
     return np.array([[hh, he], [he, ee]]), np.array([[h_x0, h_x1, h_x2], [e_x0, e_x1, e_x2]]), total
 
 
+@nb.njit(cache=True, nogil=True)
+def root_moments(
+    pixels: NDArray[np.uint8], sums: NDArray[np.uint64], root: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Sums and sums of squares, (2, 3), of fy, fx - fy and fy - fz, of which L, a and b are multiples."""
+    moments = np.zeros((2, 3))
+    for i in range(len(pixels)):
+        packed = sums[0, pixels[i, 0]] + sums[1, pixels[i, 1]] + sums[2, pixels[i, 2]]
+        fx, fy = np.float64(root[packed & _FIELD]), np.float64(root[(packed >> _BITS) & _FIELD])
+        a, b = fx - fy, fy - np.float64(root[packed >> (_BITS + _BITS)])
+        moments[0, 0] += fy
+        moments[0, 1] += a
+        moments[0, 2] += b
+        moments[1, 0] += fy * fy
+        moments[1, 1] += a * a
+        moments[1, 2] += b * b
+    return moments
+
+
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def map_lab(
     start: int,

@@ -21,8 +21,8 @@ _XYZ = np.array(
 )
 _XYZ /= _XYZ.sum(axis=1, keepdims=True)
 _BACK = np.linalg.inv(_XYZ).astype(np.float32)
-_LAB = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])  # of the three roots
-_LAB_OFFSET = np.array([-16.0, 0.0, 0.0])
+# With fx, fy, fz the roots of X, Y, Z: L = 116 fy - 16, a = 500 (fx - fy), b = 200 (fy - fz).
+_SCALE, _OFFSET = np.array([116.0, 500.0, 200.0]), np.array([-16.0, 0.0, 0.0])
 
 _LEVELS = np.arange(256) / 255.0
 _LINEAR = np.where(_LEVELS > 0.04045, ((_LEVELS + 0.055) / 1.055) ** 2.4, _LEVELS / 12.92)
@@ -81,7 +81,8 @@ def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     >>> lab(np.array([255, 255, 255], np.uint8)).round(3).tolist()
     [100.0, 0.0, 0.0]
     """
-    return np.asarray(_root(_LINEAR[pixels] @ _XYZ.T) @ _LAB.T + _LAB_OFFSET)
+    fx, fy, fz = np.moveaxis(_root(_LINEAR[pixels] @ _XYZ.T), -1, 0)
+    return np.asarray(np.stack([fy, fx - fy, fy - fz], axis=-1) * _SCALE + _OFFSET)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,18 +185,19 @@ class Reinhard:
         reference.write(path, self.name, self._values())
 
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        # In roots: L = 116 fy - 16, a = 500 (fx - fy), b = 200 (fy - fz).
         gain = self.target.std / source.std
-        shift = self.target.mean - gain * source.mean + (gain - 1.0) * _LAB_OFFSET
-        return gain.astype(np.float32), (shift / [116.0, 500.0, -200.0]).astype(np.float32)
+        shift = (self.target.mean - gain * source.mean + (gain - 1.0) * _OFFSET) / _SCALE
+        return gain.astype(np.float32), (shift * [1.0, 1.0, -1.0]).astype(
+            np.float32
+        )  # the kernel has fz - fy
 
     @classmethod
     def _estimate(cls, images: Image | Sequence[Image]) -> ColourEstimate | None:
         pixels = sample_tissue(images)
         if pixels is None:
             return None
-        colours = np.ascontiguousarray(lab(pixels).T)
-        mean, std = colours.mean(axis=1), colours.std(axis=1)
+        first, second = _kernels.root_moments(pixels, _SUMS, _ROOT) / len(pixels)
+        mean, std = _SCALE * first + _OFFSET, _SCALE * np.sqrt(np.maximum(second - first**2, 0.0))
         return None if std.min() < 0.2 else ColourEstimate(mean, std)
 
     def _values(self) -> dict[str, Any]:
