@@ -1,4 +1,4 @@
-"""Make docs/img/readme.png from what the demo left: python docs/make/readme_picture.py histoscope-demo.
+"""Make docs/img/readme.png from what the demo left: python docs/make/readme_picture.py histoscope_demo.
 
 One field of synthetic tissue in three states (as another laboratory stains it, normalised, with the nuclei
 that the demo's network finds in it), and beside it what the demo's study says. Nothing is drawn by hand.
@@ -12,11 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from histoscope import models, stain, synth
+from histoscope import models, synth
 from histoscope.metrics import METRICS, per_image
+from histoscope.studies.demo import FULL, LAB_STAINS, configure
 from histoscope.studies.effects import effects
 from histoscope.studies.outlines import draw
 from histoscope.studies.results import read_study
+from histoscope.studies.run import Images
 from histoscope.types import Image
 
 OUT = Path(__file__).resolve().parents[1] / "img" / "readme.png"
@@ -29,14 +31,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", type=Path, help="folder that histoscope demo or a study wrote")
+    parser.add_argument("demo", type=Path, help="folder that histoscope demo wrote")
     parser.add_argument("--seed", type=int, default=4, help="of the field of tissue")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     figure = Figure(figsize=(16, 5.0), dpi=100)
     axes = figure.add_axes((0.01, 0.12, 0.685, 0.73))
-    score = strip(axes, given.study, given.seed)
-    comparison(figure.add_axes((0.775, 0.24, 0.215, 0.49)), given.study)
+    score = strip(axes, given.demo, given.seed)
+    comparison(figure.add_axes((0.775, 0.24, 0.215, 0.49)), given.demo)
     words = (
         f"Synthetic tissue, Dice of what was found {score:.2f}. Everything here is output of histoscope demo."
     )
@@ -44,12 +46,12 @@ def main() -> None:
     figure.savefig(given.out, facecolor="white")
 
 
-def strip(axes: Axes, study: Path, seed: int) -> float:
+def strip(axes: Axes, demo: Path, seed: int) -> float:
     """Three states of one field with slanting borders between; gives the Dice of what was found."""
-    spec = synth.STAINS["purple"]
+    spec = synth.STAINS[LAB_STAINS["B"]]
     field = synth.generate((HEIGHT, WIDTH), mpp=0.25, stain=spec, rng=np.random.default_rng(seed))
-    normalised = stain.Macenko.default()(field.image)
-    model = models.load(next(iter(sorted(study.glob("macenko-*")))))
+    normalised = Images(configure(demo, 0, FULL)).normaliser("macenko")(field.image)
+    model = models.load(demo / "study" / "macenko-unet-seed0")
     found = models.predict(model, normalised, field.mpp)
     outlined = draw(normalised, [(found.instances, FOUND, 2)])
     axes.imshow(wipe([field.image, normalised, outlined]))
@@ -73,9 +75,9 @@ def wipe(states: list[Image]) -> Image:
     return picture
 
 
-def comparison(axes: Axes, folder: Path) -> None:
+def comparison(axes: Axes, demo: Path) -> None:
     """Mean score of each level under the condition that answers the question, with its interval."""
-    study = read_study(folder)
+    study = read_study(demo / "study")
     wanted = (study.metric, study.primary_condition)
     rows = [row for row in effects(study) if (row.metric, row.condition) == wanted]
     for y, row in enumerate(rows):
