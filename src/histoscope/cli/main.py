@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import histoscope
-from histoscope.cli import data, doctor, evaluate, normalize, study, synth, train
+from histoscope.cli import data, demo, doctor, evaluate, normalize, study, synth, train
 from histoscope.errors import HistoscopeError
 
 WRONG, INTERRUPTED = 2, 130
@@ -39,6 +39,7 @@ def _root(
     pass
 
 
+app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)

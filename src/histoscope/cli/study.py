@@ -1,13 +1,13 @@
 """``histoscope study``: list, plan, run, report."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from histoscope.studies.events import Event
     from histoscope.studies.plan import Plan
     from histoscope.studies.runner import Summary
@@ -83,8 +83,8 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
     from histoscope.studies import read_config, run_study
 
     chosen = read_config(config, overrides or ())
-    with progress(len(chosen.runs())) as tell:
-        summary = run_study(chosen, jobs=jobs, tell=tell)
+    with Screen(len(chosen.runs())) as screen:
+        summary = run_study(chosen, jobs=jobs, tell=screen.tell)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
     else:
@@ -110,6 +110,8 @@ def show_plan(planned: "Plan") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from histoscope.studies.summary import duration
+
     table = Table("run", "state", title=f"Runs in {planned.folder}", title_justify="left")
     for name, state in planned.states.items():
         table.add_row(name, state)
@@ -132,21 +134,6 @@ def show_plan(planned: "Plan") -> None:
     )
 
 
-def duration(seconds: float) -> str:
-    """Write a time for people.
-
-    Examples
-    --------
-    >>> duration(75), duration(4000), duration(12)
-    ('1 min 15 s', '1 h 7 min', '12 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def say(summary: "Summary") -> None:
     """Print how a study ended."""
     text = (
@@ -159,35 +146,53 @@ def say(summary: "Summary") -> None:
         typer.echo(f"next: histoscope study report {summary.folder}")
 
 
-@contextmanager
-def progress(runs: int) -> "Iterator[Callable[[Event], None]]":
-    """Show a bar over the runs and one for each that is under way; give what to tell events to."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+class Screen:
+    """Shows on stderr where a study stands: a bar over its runs, one for each that is under way.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[stage]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        over = bars.add_task("runs", total=runs, stage="")
-        under_way: dict[str, TaskID] = {}
+    Parameters
+    ----------
+    runs : int
+        How many the study has.
+    """
 
-        def tell(event: "Event") -> None:
-            if event.run not in under_way:
-                under_way[event.run] = bars.add_task(event.run, total=None, stage=event.stage)
-            if event.stage in {"done", "failed"}:
-                bars.remove_task(under_way.pop(event.run))
-                bars.advance(over)
-                bars.console.print(
-                    f"{event.run}: {event.stage} {event.note}".rstrip(), markup=False, highlight=False
-                )
-                return
-            bars.update(
-                under_way[event.run], completed=event.done, total=event.total or None, stage=event.stage
-            )
+    def __init__(self, runs: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        yield tell
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[stage]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._runs = runs
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._bars.console.print(line, markup=False, highlight=False)
+
+    def tell(self, event: "Event") -> None:
+        """Show an event of a run."""
+        over = self._task("runs", self._runs)
+        task = self._task(event.run, None)
+        if event.stage in {"done", "failed"}:
+            self._bars.remove_task(self._tasks.pop(event.run))
+            self._bars.advance(over)
+            self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
+        else:
+            self._bars.update(task, completed=event.done, total=event.total or None, stage=event.stage)
+
+    def _task(self, name: str, total: int | None) -> "TaskID":
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, stage="")
+        return self._tasks[name]

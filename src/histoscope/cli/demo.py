@@ -1,0 +1,48 @@
+"""``histoscope demo``: the whole story in about two minutes, with no data and no network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("histoscope_demo"),
+    seed: Annotated[int, typer.Option(help="Of images and networks.", min=0)] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="In small: seconds, but too little to conclude.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Train small networks on one laboratory's stain; see if normalisation helps on another's.
+
+    Needs no data, no network and no GPU; takes about two minutes on two cores. Run it again after a stop
+    and it goes on. It shows how a study works: the tissue is synthetic and proves nothing about real slides.
+    """
+    import dataclasses
+    import json
+
+    from histoscope.cli.study import Screen
+    from histoscope.studies.summary import duration
+
+    typer.echo("loading ...", err=True)
+    from histoscope.studies.demo import FULL, QUICK, run_demo
+
+    size = QUICK if quick else FULL
+    with Screen(2 * size.seeds) as screen:
+        told = run_demo(out, seed=seed, size=size, tell=screen.tell, say=screen.say)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(told), indent=2, default=str))
+    else:
+        typer.echo("\n" + "\n".join(told.sentences) + "\n")
+        typer.echo(f"Report, to open in a browser:   {told.report.resolve()}")
+        typer.echo(f"Laboratory B before and after:  {told.picture.resolve()}")
+        times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in told.seconds.items())
+        typer.echo(f"Time: {times}; {duration(sum(told.seconds.values()))} in all.")
+        typer.echo(
+            "The tissue is synthetic: this shows how a study works, and proves nothing about real slides."
+        )
+    if told.summary.failed:
+        for name, note in told.summary.failed.items():
+            typer.secho(f"{name} failed: {note}", err=True)
+        raise typer.Exit(1)
