@@ -206,7 +206,7 @@ def audit(
     seed: Seed = 0,
     min_similarity: Annotated[
         float, typer.Option(help="Correlation of thumbnails from which two pictures are one.", min=0.5, max=1)
-    ] = 0.9,
+    ] = 0.8,
     as_json: Json = False,
 ) -> None:
     """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found."""

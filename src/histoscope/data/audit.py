@@ -6,33 +6,16 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.base import Dataset, Progress
+from histoscope.data.copies import THUMBNAIL_PX, Thumbnails, find_copies, shrink, thumbnail
 from histoscope.errors import ConfigError, HistoscopeError
-from histoscope.files import read_image
 
-THUMBNAIL_PX = 32
-_COARSE_PX = 8
-_COARSE_SLACK = 0.15
-"""A copy may correlate this much less on 8 x 8 pixels than on 32 x 32 and still be looked at."""
-_BLOCK = 2048
 _SHOWN = 12
-
-MOVES = (
-    "same",
-    "rotated 90",
-    "rotated 180",
-    "rotated 270",
-    "flipped",
-    "flipped, rotated 90",
-    "flipped, rotated 180",
-    "flipped, rotated 270",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +91,21 @@ class AuditReport:
 
 
 def audit(
-    parts: Mapping[str, Dataset], *, min_similarity: float = 0.9, progress: Progress | None = None
+    parts: Mapping[str, Dataset], *, min_similarity: float = 0.8, progress: Progress | None = None
 ) -> AuditReport:
     """Compare every part with every other.
 
-    Patients, sources and names are compared as they are written. Pictures are compared as grey thumbnails
-    with brightness and contrast taken out, turned and flipped in all eight ways: first all pairs on 8 x 8
-    pixels, then what is left on 32 x 32. That finds copies that were rotated by quarter turns, flipped, saved
-    again, rescaled, made brighter or paler. It does not find crops, overlapping tiles or copies rotated by
-    other angles, against which only knowing the source helps.
+    Patients, sources and names are compared as they are written. Pictures are compared by
+    `histoscope.data.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed by
+    up to a third, saved again, rescaled, made brighter or paler. It looks at the central square only, and does
+    not find tiles that merely overlap: against those only knowing the source helps.
 
     Parameters
     ----------
     parts : mapping of str to Dataset
         Such as ``split.parts()``, or the data sets of a training and a test cohort.
     min_similarity : float
-        Correlation of two 32 x 32 thumbnails from which they count as one picture, in (0, 1].
+        Correlation of two aligned thumbnails from which they count as one picture, in (0, 1].
     progress : callable, optional
         Called with (images read, all images).
 
@@ -142,8 +124,21 @@ def audit(
         )
     if not 0 < min_similarity <= 1:
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
+    thumbnails, unreadable = _read(parts, progress)
+    leaks = _shared_groups(parts)
+    for left, right in combinations(parts, 2):
+        for copy in find_copies(thumbnails[left], thumbnails[right], min_similarity):
+            names = parts[left].records[copy.left].name, parts[right].records[copy.right].name
+            turn, similarity = str(copy.turn), round(copy.similarity, 4)
+            leaks.append(Leak("image", left, right, *names, turn, similarity=similarity))
+    return AuditReport(tuple(leaks), {name: len(part) for name, part in parts.items()}, unreadable)
+
+
+def _read(
+    parts: Mapping[str, Dataset], progress: Progress | None
+) -> tuple[dict[str, Thumbnails], tuple[str, ...]]:
     total, done = sum(map(len, parts.values())), 0
-    thumbnails: dict[str, NDArray[np.float32]] = {}
+    thumbnails: dict[str, Thumbnails] = {}
     unreadable: list[str] = []
     for name, part in parts.items():
         images = np.zeros((len(part), THUMBNAIL_PX, THUMBNAIL_PX), np.float32)  # blank: matches nothing
@@ -156,75 +151,7 @@ def audit(
             if progress is not None:
                 progress(done, total)
         thumbnails[name] = images
-    leaks = _shared_groups(parts)
-    for left, right in combinations(parts, 2):
-        for i, j, move, similarity in near_duplicates(thumbnails[left], thumbnails[right], min_similarity):
-            names = parts[left].records[i].name, parts[right].records[j].name
-            leaks.append(Leak("image", left, right, *names, MOVES[move], similarity=round(similarity, 4)))
-    return AuditReport(tuple(leaks), {name: len(part) for name, part in parts.items()}, tuple(unreadable))
-
-
-def near_duplicates(
-    left: NDArray[np.float32], right: NDArray[np.float32], min_similarity: float
-) -> list[tuple[int, int, int, float]]:
-    """Pairs of thumbnails that correlate under one of eight moves.
-
-    Parameters
-    ----------
-    left, right : (N, 32, 32), (M, 32, 32) float32
-        Grey thumbnails; blank ones match nothing.
-    min_similarity : float
-        Least correlation.
-
-    Returns
-    -------
-    list of (index in left, index in right, index in `MOVES`, correlation)
-        One for each pair, with its best move, in the order of the indices.
-    """
-    found: dict[tuple[int, int], tuple[int, float]] = {}
-    fine_left, coarse_left = _unit(left), _unit(_shrink(left))
-    for move in range(len(MOVES)):
-        turned = _moved(right, move)
-        fine_right, coarse_right = _unit(turned), _unit(_shrink(turned))
-        for start in range(0, len(left), _BLOCK):
-            coarse = coarse_left[start : start + _BLOCK] @ coarse_right.T
-            rows, columns = np.nonzero(coarse >= min_similarity - _COARSE_SLACK)
-            rows += start
-            for block in range(0, len(rows), _BLOCK):
-                i, j = rows[block : block + _BLOCK], columns[block : block + _BLOCK]
-                fine = np.einsum("nk,nk->n", fine_left[i], fine_right[j])
-                for row, column, value in zip(i, j, fine, strict=True):
-                    pair = (int(row), int(column))
-                    if value >= min_similarity and value > found.get(pair, (0, 0.0))[1]:
-                        found[pair] = (move, float(value))
-    return [(i, j, *found[i, j]) for i, j in sorted(found)]
-
-
-def thumbnail(path: str | Path) -> NDArray[np.float32]:
-    """Read an image file as 32 x 32 grey; JPEG files are decoded small.
-
-    Raises
-    ------
-    CorruptDataError
-        If it cannot be decoded.
-    """
-    from PIL import Image as Pillow
-
-    try:
-        with Pillow.open(path) as picture:
-            picture.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-            if picture.mode in {"RGB", "L"}:
-                return _small(picture)
-    except OSError:
-        pass  # a TIFF that Pillow does not know, or a broken file: the full reader decides
-    return _small(Pillow.fromarray(read_image(path)))
-
-
-def _small(picture: Any) -> NDArray[np.float32]:
-    from PIL import Image as Pillow
-
-    grey = picture.convert("L").resize((THUMBNAIL_PX, THUMBNAIL_PX), Pillow.Resampling.BOX)
-    return np.asarray(grey, np.float32)
+    return thumbnails, tuple(unreadable)
 
 
 def _thumbnails(dataset: Dataset) -> Iterator[NDArray[np.float32] | None]:
@@ -233,34 +160,12 @@ def _thumbnails(dataset: Dataset) -> Iterator[NDArray[np.float32] | None]:
     def read(index: int) -> NDArray[np.float32] | None:
         try:
             path = dataset.image_path(index)
-            return thumbnail(path) if path is not None else _small(Pillow.fromarray(dataset[index].image))
+            return thumbnail(path) if path is not None else shrink(Pillow.fromarray(dataset[index].image))
         except (HistoscopeError, OSError):
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter
         yield from pool.map(read, range(len(dataset)))
-
-
-def _moved(images: NDArray[np.float32], move: int) -> NDArray[np.float32]:
-    if move >= 4:
-        images = images[:, :, ::-1]
-    return np.rot90(images, move % 4, axes=(1, 2))
-
-
-def _shrink(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    step = THUMBNAIL_PX // _COARSE_PX
-    small: NDArray[np.float32] = images.reshape(-1, _COARSE_PX, step, _COARSE_PX, step).mean(axis=(2, 4))
-    return small
-
-
-def _unit(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    flat = images.reshape(len(images), images.shape[1] * images.shape[2])
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    norm = np.linalg.norm(flat, axis=1, keepdims=True)
-    # Below half a grey level of spread there is no picture, only noise.
-    blank = norm < 0.5 * np.sqrt(flat.shape[1])
-    unit: NDArray[np.float32] = np.where(blank, 0, flat / np.where(blank, 1, norm)).astype(np.float32)
-    return unit
 
 
 def _shared_groups(parts: Mapping[str, Dataset]) -> list[Leak]:
