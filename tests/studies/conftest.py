@@ -45,7 +45,7 @@ GAINS = {
 
 @pytest.fixture
 def fabricate(tmp_path: Path) -> Fabricate:
-    """Give a function that writes a whole study folder: `gains` are added to the score of (level, condition)."""
+    """Give a function that writes a study folder; `gains` are added to the score of (level, condition)."""
 
     def write(
         patients: int = 8,

@@ -5,7 +5,6 @@ Every figure comes in a wide form for pages and a narrow one for telephones.
 
 import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,8 +24,14 @@ INK, QUIET, RULE = "#1f2328", "#5b636e", "#d5d9de"
 # Okabe and Ito's palette tells apart for every kind of colour vision; the baseline is ink.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 VERDICT_COLOURS = {Verdict.HELPS: "#0072b2", Verdict.HARMS: "#c24e00"}
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+FONT = (
+    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', "
+    "'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
+)
 WIDE_IN, NARROW_IN = 9.4, 4.1
+# Edges of a wide figure, in widths of the axes that lie from 0.22 to 0.60 of it.
+LEFT, RIGHT = -0.22 / 0.38, 0.40 / 0.38 + 1
+CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # lets a heading interrupt the zero line
 _STYLE: Any = {
     "svg.fonttype": "none",  # letters stay letters: selectable, and set in the page's font
     "svg.hashsalt": "histoscope",
@@ -85,13 +90,13 @@ def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False)
     height = step * sum(size for *_, size in lines) + 0.95
     with rc_context(_STYLE):
         figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height))
-        sides = (0.04, 0.96) if narrow else (0.235, 0.695)
+        sides = (0.04, 0.96) if narrow else (0.22, 0.60)
         axes = figure.add_axes((sides[0], 0.62 / height, sides[1] - sides[0], 1 - 0.72 / height))
         y = 0.0
         for kind, content, size in lines:
             y += size
             if kind == "head":
-                _text(axes, 0 if narrow else -0.5, y - 0.35, content, weight="bold", size=10)
+                _text(axes, 0 if narrow else LEFT, y - 0.35, content, weight="bold", bbox=CLEAR)
             else:
                 _forest_row(axes, content, y - 0.5, study, narrow=narrow)
         _forest_axis(axes, rows, y, study.metric, narrow=narrow)
@@ -187,9 +192,9 @@ def _forest_row(axes: Axes, row: Effect, y: float, study: StudyResults, *, narro
         _text(axes, 0, y - 0.17, label, size=9.5)
         _text(axes, 1, y - 0.17, f"{text}  {verdict}".strip(), size=9.5, ha="right", color=colour)
         return
-    _text(axes, -0.5, y, label)
-    _text(axes, 1.02, y, text, color=colour if decided else INK)
-    _text(axes, 1.66, y, verdict, ha="right", color=colour, weight="bold" if decided else "normal")
+    _text(axes, LEFT, y, label)
+    _text(axes, 1.04, y, text, color=colour if decided else INK)
+    _text(axes, RIGHT, y, verdict, ha="right", color=colour, weight="bold" if decided else "normal")
 
 
 def _forest_axis(axes: Axes, rows: Sequence[Effect], bottom: float, metric: str, *, narrow: bool) -> None:
@@ -211,13 +216,10 @@ def _forest_axis(axes: Axes, rows: Sequence[Effect], bottom: float, metric: str,
     axes.locator_params(axis="x", nbins=5 if narrow else 7)
     axes.xaxis.set_major_formatter(lambda value, _: summary.signed(value, 2 if reach >= 0.02 else 3))
     left, right = ("worse", "better") if higher_is_better(metric) else ("better", "worse")
-    label = summary.metric_label(metric)
-    axes.set_xlabel(
-        f"← {left}      difference in {label} from the baseline      {right} →"
-        if not narrow
-        else f"← {left}   {label} minus baseline   {right} →",
-        fontsize=9,
-    )
+    middle = f"{summary.metric_label(metric)} minus baseline"
+    for x, side, text in ((0, "left", f"← {left}"), (0.5, "center", middle), (1, "right", f"{right} →")):
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+        axes.annotate(text, (x, 0), (0, -28), ha=side, va="center", fontsize=9, color=QUIET, **place)
 
 
 def _loss(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
@@ -352,5 +354,4 @@ def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = re.sub(r"(font: [^\"';]*?)'DejaVu Sans'[^\"';]*", lambda found: found[1] + FONT, text)
-    return text[text.index("<svg") :]
+    return text[text.index("<svg") :].replace("'DejaVu Sans'", FONT)

@@ -19,6 +19,7 @@ from histoscope.studies.results import RunResult, StudyResults
 from histoscope.types import Image, Labels, Mask
 
 CROP_PX = 256
+MARGIN_PX = 48
 RANKS = ("best", "median", "worst")
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".tif", ".tiff")
 Ranked: TypeAlias = tuple[str, str, str, float]
@@ -38,7 +39,10 @@ class Picture:
     n_true, n_pred : int
         Nuclei in the region.
     image : (h, w, 3) uint8
+        The region and a margin around it, so that outlines of nuclei at its edge are not closed along it.
     true, pred : (h, w) int32
+    frame : (top, left, height, width)
+        The region inside `image`.
     """
 
     rank: str
@@ -50,6 +54,7 @@ class Picture:
     image: Image
     true: Labels
     pred: Labels
+    frame: tuple[int, int, int, int]
 
     @property
     def jpeg(self) -> str:
@@ -57,7 +62,7 @@ class Picture:
         from PIL import Image as Pillow
 
         buffer = io.BytesIO()
-        Pillow.fromarray(self.image).save(buffer, "JPEG", quality=88)
+        Pillow.fromarray(_cut(self.image, self.frame)).save(buffer, "JPEG", quality=88)
         return base64.b64encode(buffer.getvalue()).decode("ascii")
 
     @property
@@ -72,7 +77,9 @@ class Picture:
 
     def drawn(self, zoom: int = 2) -> Image:
         """Enlarge the region, with both outlines in its pixels."""
-        return draw(self.image, [(self.true, TRUE_COLOUR, 3), (self.pred, PRED_COLOUR, 2)], zoom=zoom)
+        drawn = draw(self.image, [(self.true, TRUE_COLOUR, 3), (self.pred, PRED_COLOUR, 2)], zoom=zoom)
+        top, left, height, width = self.frame
+        return _cut(drawn, (zoom * top, zoom * left, zoom * height, zoom * width))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,10 +203,19 @@ def _picture(
         raise ShapeError(
             f"{name}: image {image.shape[:2]}, truth {true.shape}, prediction {pred.shape}; expected one size"
         )
-    region = choose_region(true, pred)
-    true, pred = true[region], pred[region]
-    n_true, n_pred = (len(np.setdiff1d(labels, [0])) for labels in (true, pred))
-    return Picture(rank, name, patient, score, n_true, n_pred, image[region], true, pred)
+    rows, columns = choose_region(true, pred)
+    counts = [len(np.setdiff1d(labels[rows, columns], [0])) for labels in (true, pred)]
+    wide = tuple(slice(max(part.start - MARGIN_PX, 0), part.stop + MARGIN_PX) for part in (rows, columns))
+    top, left = rows.start - wide[0].start, columns.start - wide[1].start
+    frame = (top, left, rows.stop - rows.start, columns.stop - columns.start)
+    return Picture(
+        rank, name, patient, score, counts[0], counts[1], image[wide], true[wide], pred[wide], frame
+    )
+
+
+def _cut(image: Image, frame: tuple[int, int, int, int]) -> Image:
+    top, left, height, width = frame
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
 def _inside(folder: Path, name: str, suffixes: tuple[str, ...]) -> Path:

@@ -15,6 +15,26 @@ STATUS_WORDS = {
     "missing": "not started",
     "finished": "finished",
 }
+LIMIT_UNITS = (
+    "The test part has {units}. Intervals answer one question: how far would the mean move with other "
+    "{noun}s of the same kind? They resample {noun}s, all images of one together, and say nothing of other "
+    "hospitals, scanners or organs than these."
+)
+LIMIT_SEEDS = (
+    "Each number averages {seeds} of training before anything is tested. The spread from seed to seed is "
+    "given beside the means, but is not inside the intervals."
+)
+LIMIT_NO_DIFFERENCE = (
+    "“No difference shown” is not “no difference”: the interval says how large a difference may still hide."
+)
+LIMIT_TABLES = (
+    "p values of a table are corrected (Holm) for the comparisons of that table, not across tables. The "
+    "other metrics are there to explain the primary one, not to replace it."
+)
+LIMIT_NO_PATIENTS = (
+    "Patients are not recorded for every image, so each {noun} counts as one. If some come from the same "
+    "patient, the intervals are too narrow."
+)
 Facts = list[tuple[str, str]]
 
 
@@ -36,20 +56,11 @@ def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     units = max((row.n_units for row in rows), default=0)
     seeds = max((row.n_seeds for row in rows), default=0)
     noun = UNITS[unit_of(study)]
-    texts = [
-        f"The test part has {summary.count(units, noun)}. Intervals answer one question: how far would the mean move "
-        f"with other {noun}s of the same kind? They resample {noun}s, all images of one together, and say nothing of "
-        "other hospitals, scanners or organs than these.",
-        f"Each number averages {summary.count(seeds, 'seed')} of training before anything is tested. The spread from "
-        "seed to seed is given beside the means, but is not inside the intervals.",
-        "“No difference shown” is not “no difference”: the interval says how large a difference may still hide in it.",
-        "p values of a table are corrected (Holm) for the comparisons of that table, not across tables; the other "
-        "metrics are there to explain the primary one, not to replace it.",
-    ]
+    texts = [LIMIT_UNITS, LIMIT_SEEDS, LIMIT_NO_DIFFERENCE, LIMIT_TABLES]
     if noun != "patient":
-        texts.insert(1, f"Patients are not recorded for every image, so each {noun} counts as one. If some come from "
-                        "the same patient, the intervals are too narrow.")
-    return texts
+        texts.insert(1, LIMIT_NO_PATIENTS)
+    numbers = {"units": summary.count(units, noun), "seeds": summary.count(seeds, "seed"), "noun": noun}
+    return [text.format(**numbers) for text in texts]
 
 
 def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
@@ -58,8 +69,10 @@ def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
 
 
 def _data(study: StudyResults) -> Facts:
-    declared = {**_mapping(_mapping(study.settings.get("config")).get("data")), **_mapping(study.settings.get("data"))}
-    sheet = {**_card(study), **{key: value for key, value in declared.items() if value not in (None, "")}}
+    declared = _mapping(_mapping(study.settings.get("config")).get("data"))
+    sheet: dict[str, Any] = {}
+    for source in (declared, _card(study), _mapping(study.settings.get("data"))):  # the last one knows best
+        sheet |= {key: value for key, value in source.items() if value not in (None, "")}
     facts = [
         (label, str(sheet[key]))
         for key, label in (
@@ -73,7 +86,7 @@ def _data(study: StudyResults) -> Facts:
     ]
     if "licence" not in sheet:
         facts.append(("Licence", NOT_RECORDED))
-    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Split", _split(study, declared))]
+    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Split", _split(study, sheet))]
     return [(term, value) for term, value in facts if value]
 
 
@@ -91,8 +104,8 @@ def _card(study: StudyResults) -> dict[str, Any]:
 
 def _parts(study: StudyResults) -> str:
     parts = _mapping(_first(study, "images"))
-    words = {"train": "training", "val": "validation", "test": "test"}
-    counts = [(words.get(name, name), len(names)) for name, names in parts.items() if isinstance(names, list)]
+    words = {"train": "training", "val": "validation", "test": "testing"}
+    counts = [(word, len(parts[name])) for name, word in words.items() if isinstance(parts.get(name), list)]
     return ", ".join(f"{size:,} for {name}" for name, size in counts)
 
 
@@ -108,23 +121,21 @@ def _tested(study: StudyResults) -> str:
     return f"{images}{patients}{nuclei}"
 
 
-def _split(study: StudyResults, declared: Mapping[str, Any]) -> str:
+def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
     stated = study.settings.get("split")
     if isinstance(stated, str) and stated:
         return stated
-    share = declared.get("val")
+    share = sheet.get("val")
     if isinstance(share, int | float):
         return (
-            f"The published test part; {share:.0%} of the training patients validate (or the published validation "
-            "part). The same for every run."
+            f"The published test part. Of the training patients {share * 100:g} % validate, unless a "
+            "validation part is published. The same for every run."
         )
     return NOT_RECORDED
 
 
 def _conditions(study: StudyResults) -> Facts:
-    return [
-        (summary.condition_label(name), condition_about(study, name) or "–") for name in study.conditions
-    ]
+    return [(summary.condition_label(name), condition_about(study, name) or "–") for name in study.conditions]
 
 
 def condition_about(study: StudyResults, name: str) -> str:
@@ -145,7 +156,9 @@ def _training(study: StudyResults) -> Facts:
     if study.factor != "augment" and config.get("augment"):
         facts.append(("Augmentation", str(config["augment"])))
     for model in study.models:
-        arguments = next((run.config.get("model_arguments") for run in study.runs if run.model == model), None)
+        arguments = next(
+            (run.config.get("model_arguments") for run in study.runs if run.model == model), None
+        )
         facts.append(("Network", f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
     facts += [(summary.readable(key), _value(value)) for key, value in settings.items() if key != "seed"]
     return facts
@@ -157,10 +170,12 @@ def _machine(study: StudyResults) -> Facts:
         return [("Environment", NOT_RECORDED)]
     machines = _distinct(_machine_words(environment) for environment in kept)
     versions = _mapping(kept[0].get("versions") or kept[0].get("libraries"))
-    codes = _distinct(str(environment.get("git") or environment.get("git_hash") or "")[:10] for environment in kept)
+    codes = _distinct(
+        str(environment.get("git") or environment.get("git_hash") or "")[:10] for environment in kept
+    )
     facts = [
         ("Machine", "; ".join(machines)),
-        ("Started", str(min(str(e["started"]) for e in kept if e.get("started"))) if any(e.get("started") for e in kept) else ""),
+        ("Started", min((str(e["started"]) for e in kept if e.get("started")), default="")),
         ("Training", _time(kept, "train")),
         ("Testing", _time(kept, "evaluate")),
         ("Histoscope", ", ".join(_distinct(str(e.get("histoscope", "")) for e in kept))),

@@ -1,9 +1,11 @@
-"""The report of a study: one page that answers the question first, and shows everything the answer rests on."""
+"""The report of a study: one page that answers the question first, then shows what the answer rests on."""
 
 import base64
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,7 @@ def long_table(rows: Sequence[Effect]) -> pd.DataFrame:
     return pd.DataFrame([asdict(row) for row in rows])
 
 
+@cache
 def _environment(*, html: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("histoscope.studies", "templates"),
@@ -104,7 +107,9 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
         "runs": [(run, methods.STATUS_WORDS[run.status], methods.run_seconds(run)) for run in study.runs],
         "answers": [_answer(study, rows, condition) for condition in _ordered(study)],
         "matrix": _matrix(study, rows),
-        "tables": [_table(study, rows, model, condition) for model in study.models for condition in _ordered(study)],
+        "tables": [
+            _table(study, rows, model, condition) for model in study.models for condition in _ordered(study)
+        ],
         "shelves": shelves,
         "colours": {"true": TRUE_COLOUR, "pred": PRED_COLOUR},
         "paper": _paper(study, rows),
@@ -126,7 +131,9 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
 def _ordered(study: StudyResults) -> list[str]:
     """Conditions, the one that answers the question first."""
     first = study.primary_condition
-    return [name for name in study.conditions if name == first] + [name for name in study.conditions if name != first]
+    return [name for name in study.conditions if name == first] + [
+        name for name in study.conditions if name != first
+    ]
 
 
 def _against(study: StudyResults, rows: Sequence[Effect], **wanted: str) -> list[Effect]:
@@ -203,15 +210,19 @@ def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: s
         "model": model,
         "condition": condition,
         "metrics": names,
-        "rows": [(mine[level, study.metric], [mine[level, name] for name in names]) for level in study.levels],
+        "rows": [
+            (mine[level, study.metric], [mine[level, name] for name in names]) for level in study.levels
+        ],
     }
 
 
 def _paper(study: StudyResults, rows: Sequence[Effect]) -> dict[str, Any] | None:
-    """Published numbers beside ours: ``paper`` of study.yaml, with ``values`` by level or by model and level."""
+    """Published numbers beside ours: ``paper`` of study.yaml, its ``values`` by level or model and level."""
     paper = study.settings.get("paper")
+    if not paper:
+        return None
     if not isinstance(paper, Mapping):
-        return {"citation": str(paper), "rows": [], "columns": []} if paper else None
+        paper = {"citation": paper}
     values = paper.get("values") or paper.get("results") or {}
     columns = {"": values} if not any(isinstance(value, Mapping) for value in values.values()) else values
     metric = str(paper.get("metric", study.metric)).lower()
@@ -247,9 +258,14 @@ def _published(value: Any) -> str:
 
 def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str, str]]:
     """SVG of each figure, wide and narrow; figures with nothing to show are left out."""
-    shown = [row for model in study.models for c in _ordered(study) for row in _against(study, rows, model=model, condition=c)]
+    shown = [
+        row
+        for model in study.models
+        for c in _ordered(study)
+        for row in _against(study, rows, model=model, condition=c)
+    ]
     drawn = {}
-    if any(row.difference == row.difference for row in shown):  # noqa: PLR0124 - not nan
+    if any(math.isfinite(row.difference) for row in shown):
         drawn["forest"] = {
             "wide": figures.forest(study, shown),
             "narrow": figures.forest(study, shown, narrow=True),

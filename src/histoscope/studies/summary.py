@@ -185,8 +185,11 @@ def _who(rows: Sequence[Row], verb: str, metric: str, models: int) -> list[str]:
         if models == 1:
             texts.append(f"{level} {verb} ({metric} {signed(mine[0][1])})")
         else:
-            where = f" {listed([model for model, _ in mine])}" if len(mine) < models else ""
-            texts.append(f"{level} {verb}{where} ({metric} {listed([signed(value) for _, value in mine])})")
+            every = "both networks" if models == 2 else f"all {models} networks"
+            where = every if len(mine) == models else listed([model for model, _ in mine])
+            texts.append(
+                f"{level} {verb} with {where} ({metric} {listed([signed(value) for _, value in mine])})"
+            )
     return texts
 
 
