@@ -70,3 +70,14 @@ def test_noise_tiles_wrap_and_are_normal() -> None:
         assert _kernels.sample(tiles[0], x + 512, y - 1024) == pytest.approx(here, abs=1e-4)
     assert _kernels.sample(tiles[1], 7.0, 9.0) == tiles[1, 9, 7]
     assert not tiles.flags.writeable
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_shares_of_area_are_as_asked(share: float) -> None:
+    def fields(**values: float) -> np.ndarray:
+        tissue = TissueSpec(density=0, **values)
+        return np.concatenate([plan(600, 600, tissue, np.random.default_rng(k)).fields for k in range(3)])
+
+    assert (fields(gland_fraction=share)[..., DEPTH] > 0).mean() == pytest.approx(share, abs=0.08)
+    clusters = fields(gland_fraction=0, cluster_fraction=share)[..., 4]
+    assert (clusters > 0.5).mean() == pytest.approx(share, abs=0.06)

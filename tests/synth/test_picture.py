@@ -183,6 +183,24 @@ def test_blur_noise_and_jpeg_do_what_they_say() -> None:
     assert 0.5 < np.abs(picture(jpeg_quality=60) - sharp).mean() < 10
 
 
+def test_clefts_take_the_share_of_stroma_asked_for() -> None:
+    def white(share: float) -> float:
+        tissue = synth.TissueSpec(gland_fraction=0, cluster_fraction=0, density=0, cleft_fraction=share)
+        optics = synth.OpticsSpec(blur_um=0, noise=0, jpeg_quality=0)
+        images = [
+            synth.generate(
+                (256, 256), mpp=1.0, tissue=tissue, optics=optics, rng=np.random.default_rng(k)
+            ).image
+            for k in range(3)
+        ]
+        return float(np.mean(np.array(images).min(axis=-1) > 228))
+
+    closed = white(0.0)
+    assert closed < 0.08
+    for share in (0.1, 0.3):
+        assert white(share) - closed == pytest.approx(share, abs=0.08)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

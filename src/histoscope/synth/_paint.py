@@ -89,8 +89,8 @@ def _epithelium(
     clump = sample(tiles[0], 51 + x * 1.5, 23 + y * 1.5)
     patch = sample(tiles[0], 91 + x * 0.35, 13 + y * 0.35)
     froth = 0.5 + 0.5 * math.tanh(1.0 * patch + 5.0 * (tone - 0.75))
-    e = 0.37 + 0.14 * (tone - 0.5) + 0.14 * (cell_tone - 0.5) + 0.085 * grain + 0.05 * clump + 0.03 * patch
-    h = 0.22 + 0.22 * (0.6 - tone) + 0.06 * grain + 0.03 * clump
+    e = 0.37 + 0.14 * (tone - 0.5) + 0.14 * (cell_tone - 0.5) + 0.10 * grain + 0.085 * clump + 0.03 * patch
+    h = 0.26 + 0.24 * (0.6 - tone) + 0.075 * grain + 0.06 * clump
     clear = 1.0 - (0.12 + 0.45 * froth) * _step(foam + 0.3 * grain - 0.9, 0.5)
     e, h = e * clear, h * clear
     border = _bump((next_ - near) / 0.75) * _step(near - 0.3, 0.5)

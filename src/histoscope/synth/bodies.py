@@ -27,7 +27,7 @@ def _plasma(layout: Layout, rng: Generator) -> NDArray[np.float64]:
     rows[:, 0] = layout.x[who] + 0.75 * radius * np.cos(side)
     rows[:, 1] = layout.y[who] + 0.75 * radius * np.sin(side)
     rows[:, 2], rows[:, 3], rows[:, 4] = radius * 1.85, radius * 1.55, side
-    rows[:, 5], rows[:, 6] = rng.uniform(0.36, 0.55, n), rng.uniform(0.26, 0.4, n)
+    rows[:, 5], rows[:, 6] = rng.uniform(0.36, 0.55, n), rng.uniform(0.36, 0.52, n)
     rows[:, 7], rows[:, 8] = 0.85, 0.3
     return rows
 

@@ -5,6 +5,7 @@ Fields live on a coarse grid (one cell is `CELL_UM`) that reaches `MARGIN_UM` be
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -130,14 +131,13 @@ def _clusters(
     if tissue.cluster_fraction <= 0:
         return np.zeros(shape, dtype=np.float32)
     # The noise is near normal with this spread; a fixed threshold keeps small and large images alike.
-    threshold = 1.06 * _normal_quantile(1 - tissue.cluster_fraction)
+    threshold = 1.06 * normal_quantile(1 - tissue.cluster_fraction)
     inside = np.clip((hills - threshold) / 0.35 + 0.5, 0, 1)
     return np.asarray(inside * np.clip(-depth / 4.0, 0, 1), dtype=np.float32)
 
 
-def _normal_quantile(share: float) -> float:
-    from statistics import NormalDist
-
+def normal_quantile(share: float) -> float:
+    """Give the value that a standard normal number stays below in `share` of cases."""
     return NormalDist().inv_cdf(min(max(share, 1e-4), 1 - 1e-4))
 
 

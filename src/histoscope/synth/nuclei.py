@@ -25,7 +25,7 @@ _ROUGHNESS = {
 }
 # Chromatin: haematoxylin inside, clumps (share), clump size (um), rim, rim width (um), eosin.
 _CHROMATIN = {
-    "epithelial": (0.80, 0.38, 0.95, 0.75, 0.40, 0.24),
+    "epithelial": (0.92, 0.40, 0.95, 0.80, 0.40, 0.26),
     "lymphocyte": (1.45, 0.30, 1.0, 0.35, 0.45, 0.20),
     "spindle": (1.10, 0.30, 1.1, 0.40, 0.36, 0.26),
     "plasma": (1.05, 0.18, 1.0, 0.55, 0.42, 0.22),
@@ -88,7 +88,7 @@ def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
     spread = np.zeros((max(CLASSES.values()) + 1, 5))
     for name, row in _ROUGHNESS.items():
         spread[CLASSES[name]] = row
-    height = rng.normal(0, 1, (n, 5)) * spread[layout.kind]
+    height = rng.normal(0, 1, (n, 5)) * spread[layout.kind] * rng.lognormal(0, 0.4, (n, 1))
     phase = rng.uniform(0, 2 * np.pi, (n, 5))
     waves = np.zeros((n, N_RAYS))
     for k in range(5):
@@ -107,7 +107,7 @@ def chromatin(kind: NDArray[np.uint8], vesicular: float, rng: Generator) -> NDAr
     for name, row in _CHROMATIN.items():
         table[CLASSES[name]] = row
     base, clump, clump_um, rim, rim_um, eosin = table[kind].T
-    dark = rng.lognormal(0, 0.16, n)
+    dark = rng.lognormal(0, 0.2, n)
     epithelial = kind == CLASSES["epithelial"]
     spread = 5.0  # of the beta distribution; larger is narrower
     pale = np.where(epithelial, rng.beta(spread * vesicular + 0.3, spread * (1 - vesicular) + 0.3, n), 0.0)

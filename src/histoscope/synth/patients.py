@@ -128,8 +128,8 @@ def vary_stain(stain: StainSpec, rng: Generator) -> StainSpec:
         stain,
         hematoxylin=turn(stain.hematoxylin),
         eosin=turn(stain.eosin),
-        h_amount=stain.h_amount * float(rng.lognormal(0, 0.12)),
-        e_amount=stain.e_amount * float(rng.lognormal(0, 0.12)),
+        h_amount=min(10.0, stain.h_amount * float(rng.lognormal(0, 0.17))),
+        e_amount=min(10.0, stain.e_amount * float(rng.lognormal(0, 0.17))),
     )
 
 

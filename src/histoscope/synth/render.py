@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from histoscope.synth._paint import develop, expose, paint_bodies, paint_nuclei, paint_tissue
 from histoscope.synth.bodies import bodies
-from histoscope.synth.layout import CELL_UM, MARGIN_UM, Layout
+from histoscope.synth.layout import CELL_UM, MARGIN_UM, Layout, normal_quantile
 from histoscope.synth.nuclei import Drawn
 from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec
 from histoscope.synth.texture import noise_tiles
@@ -27,7 +27,8 @@ def stain_amounts(
     """Haematoxylin and eosin at each pixel, (H, W, 2): 1 is what a usual dense nucleus holds."""
     dye = np.empty((*drawn.instances.shape, 2), dtype=np.float32)
     cells, buckets = _cells(layout, rng)
-    cleft = 5.0 if tissue.cleft_fraction <= 0 else 2.1 - 1.3 * (tissue.cleft_fraction / 0.5) ** 0.5
+    # The gaps open where noise of this spread exceeds its quantile.
+    cleft = 1.2 * normal_quantile(1 - tissue.cleft_fraction)
     knobs = np.array(
         [mpp, MARGIN_UM, CELL_UM, cleft, tissue.unevenness, *rng.uniform(0, 512, 10)], dtype=np.float32
     )

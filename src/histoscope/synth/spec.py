@@ -91,8 +91,8 @@ class TissueSpec:
     density : float
         Multiplies all nuclear densities below; what does not fit is left out.
     gland_fraction, lumen_fraction, cluster_fraction : float in [0, 1]
-        Share of the area that glands and tumour nests may take; share of glands with an open lumen; share of
-        the stroma under lymphocyte clusters.
+        Share of the area that glands and tumour nests take (0.73 is the most that fits); share of glands
+        with an open lumen; share of the stroma under lymphocyte clusters.
     gland_radius_um, epithelium_um : float
         Mean radius of a gland; height of its epithelium.
     epithelial_per_mm2, spindle_per_mm2, lymphocyte_per_mm2, plasma_per_mm2 : float
