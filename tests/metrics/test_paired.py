@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -57,6 +57,7 @@ def test_clusters_flip_together(rng):
     assert together * 2**6 == int(together * 2**6)
 
 
+@settings(max_examples=25)
 @given(SCORES)
 def test_tests_do_not_care_about_order_or_direction(pairs):
     a, b = np.array(pairs).T

@@ -1,10 +1,8 @@
-"""The one pass over two label maps that every metric rests on."""
+"""The one pass over two label maps that every metric rests on, and two passes over its short result."""
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
-
-_BLOCK = 16  # pixels compared at a time inside a long run
 
 
 @nb.njit(cache=True, nogil=True)
@@ -12,8 +10,6 @@ def count_pairs(
     true: NDArray[np.int32], pred: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
     """Count the pixels of each (true id, pred id) pair other than (0, 0) in two flat maps.
-
-    The maps are read as runs of one pair, so the hash table is touched once a run, not once a pixel.
 
     Returns
     -------
@@ -23,59 +19,112 @@ def count_pairs(
     fine : bool
         False if a negative id was met; the rest is then meaningless.
     """
-    slots = np.full(4096, -1, np.int64)  # where in `keys` the pair of this hash lies; at most half full
-    keys, pixels = np.empty(2048, np.int64), np.empty(2048, np.int64)
-    n_keys = 0
-    end = 0
+    size = 4096
+    keys, pixels, order = np.zeros(size, np.int64), np.zeros(size, np.int64), np.empty(size // 2, np.int64)
+    place, n_keys = _fill(true, pred, 0, keys, pixels, order, 0)
+    while 0 <= place < true.size:
+        size *= 2
+        old_keys, old_pixels, old_order = keys, pixels, order
+        keys, pixels, order = (
+            np.zeros(size, np.int64),
+            np.zeros(size, np.int64),
+            np.empty(size // 2, np.int64),
+        )
+        for k in range(n_keys):
+            key = old_keys[old_order[k]]
+            order[k] = _find(keys, key)
+            keys[order[k]] = key
+            pixels[order[k]] = old_pixels[old_order[k]]
+        place, n_keys = _fill(true, pred, place, keys, pixels, order, n_keys)
+    return keys[order[:n_keys]], pixels[order[:n_keys]], place >= 0
+
+
+@nb.njit(cache=True, nogil=True)
+def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """List the distinct ids above 0 by first appearance, and the position of each entry among them (-1 for 0)."""
+    size = 16
+    while size < 2 * ids.size:
+        size *= 2
+    keys, position = np.zeros(size, np.int64), np.empty(size, np.int64)
+    known, index = np.empty(ids.size, np.int32), np.full(ids.size, -1, np.int64)
+    n_known = 0
+    for k in range(ids.size):
+        if ids[k] == 0:
+            continue
+        slot = _find(keys, np.int64(ids[k]))
+        if keys[slot] == 0:
+            keys[slot], position[slot], known[n_known] = ids[k], n_known, ids[k]
+            n_known += 1
+        index[k] = position[slot]
+    return known[:n_known].copy(), index
+
+
+@nb.njit(cache=True, nogil=True)
+def best_two(
+    index: NDArray[np.int64], weights: NDArray[np.float64], n: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find the pair of largest weight of each of `n` nuclei, and its two largest weights.
+
+    The first of several wins; -1 stands for no pair, 0 for the weight of a missing one. Weights are above 0.
+    """
+    best, first, second = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
+    for k in range(index.size):
+        i = index[k]
+        if weights[k] > first[i]:
+            best[i], first[i], second[i] = k, weights[k], first[i]
+        elif weights[k] > second[i]:
+            second[i] = weights[k]
+    return best, first, second
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill(  # arrays that are not replaced stay in registers: half the time of one loop that also grows them
+    true: NDArray[np.int32],
+    pred: NDArray[np.int32],
+    place: int,
+    keys: NDArray[np.int64],
+    pixels: NDArray[np.int64],
+    order: NDArray[np.int64],
+    n_keys: int,
+) -> tuple[int, int]:
+    """Count from pixel `place` on until the end, or until the hash table is half full.
+
+    The maps are read as runs of one pair, so the table is touched once a run, not once a pixel.
+
+    Returns
+    -------
+    place : int
+        The first pixel not counted; -1 if an id is negative.
+    n_keys : int
+    """
+    end = place
     while end < true.size:
         start = end
         t, p = true[start], pred[start]
-        end = _run_end(true, pred, start)
+        end += 1
+        while end < true.size and true[end] == t and pred[end] == p:
+            end += 1
         if t == 0 and p == 0:
             continue
         if t < 0 or p < 0:
-            return keys[:0], pixels[:0], False
+            return -1, n_keys
         key = (np.int64(t) << 32) | np.int64(p)
-        slot = _find(slots, keys, key)
-        if slots[slot] >= 0:
-            pixels[slots[slot]] += end - start
-            continue
-        if n_keys == keys.size:
-            keys = np.concatenate((keys, np.empty_like(keys)))
-            pixels = np.concatenate((pixels, np.empty_like(pixels)))
-            slots = np.full(2 * slots.size, -1, np.int64)
-            for k in range(n_keys):
-                slots[_find(slots, keys, keys[k])] = k
-            slot = _find(slots, keys, key)
-        slots[slot] = n_keys
-        keys[n_keys] = key
-        pixels[n_keys] = end - start
-        n_keys += 1
-    return keys[:n_keys], pixels[:n_keys], True
+        slot = _find(keys, key)
+        if keys[slot] == 0:
+            if n_keys == order.size:
+                return start, n_keys
+            keys[slot] = key
+            order[n_keys] = slot
+            n_keys += 1
+        pixels[slot] += end - start
+    return end, n_keys
 
 
 @nb.njit(cache=True, nogil=True)
-def _run_end(true: NDArray[np.int32], pred: NDArray[np.int32], start: int) -> int:
-    """First pixel after `start` where either map changes; blocks at a time, which the compiler vectorises."""
-    t, p = true[start], pred[start]
-    end = start + 1
-    while end + _BLOCK <= true.size:
-        differs = np.int32(0)
-        for k in range(_BLOCK):
-            differs |= (true[end + k] ^ t) | (pred[end + k] ^ p)
-        if differs != 0:
-            break
-        end += _BLOCK
-    while end < true.size and true[end] == t and pred[end] == p:
-        end += 1
-    return end
-
-
-@nb.njit(cache=True, nogil=True)
-def _find(slots: NDArray[np.int64], keys: NDArray[np.int64], key: np.int64) -> np.int64:
-    """Slot that holds `key`, or the free one where it belongs (linear probing)."""
+def _find(keys: NDArray[np.int64], key: np.int64) -> np.int64:
+    """Slot that holds `key` (above 0), or the free one where it belongs (linear probing)."""
     mixed = (key ^ (key >> 29)) * np.int64(0x2545F4914F6CDD1D)
-    slot = (mixed ^ (mixed >> 32)) & (slots.size - 1)
-    while slots[slot] >= 0 and keys[slots[slot]] != key:
-        slot = (slot + 1) & (slots.size - 1)
+    slot = (mixed ^ (mixed >> 32)) & (keys.size - 1)
+    while keys[slot] != 0 and keys[slot] != key:
+        slot = (slot + 1) & (keys.size - 1)
     return slot

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
-from histoscope.metrics._kernels import count_pairs
+from histoscope.metrics._kernels import count_pairs, number_ids
 from histoscope.types import Labels
 
 
@@ -109,14 +109,15 @@ def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
             f"{name} labels hold the id {lowest[name]}; expected 0 for background and ids above 0"
         )
     true_of, pred_of = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
-    true_ids, true_index, true_areas = _number(true_of, pixels)
-    pred_ids, pred_index, pred_areas = _number(pred_of, pixels)
-    both = (true_of > 0) & (pred_of > 0)
+    true_ids, true_index = number_ids(true_of)
+    pred_ids, pred_index = number_ids(pred_of)
+    on_true, on_pred = true_of > 0, pred_of > 0
+    both = on_true & on_pred
     return Overlap(
         true_ids=true_ids,
         pred_ids=pred_ids,
-        true_areas=true_areas,
-        pred_areas=pred_areas,
+        true_areas=_sums(true_index[on_true], pixels[on_true], len(true_ids)),
+        pred_areas=_sums(pred_index[on_pred], pixels[on_pred], len(pred_ids)),
         true_index=true_index[both],
         pred_index=pred_index[both],
         pixels=pixels[both],
@@ -160,21 +161,6 @@ def _check(labels: ArrayLike | Labels, name: str) -> Labels:
     read_only = np.ascontiguousarray(array, dtype=np.int32).view()
     read_only.flags.writeable = False  # Numba compiles anew for each mix of writable and read-only arrays
     return read_only
-
-
-def _number(
-    ids: NDArray[np.int32], pixels: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct ids above 0 by first appearance; position of each entry among them (-1 for 0); their areas."""
-    known, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    first[known == 0] = -1  # background goes before all others, to position -1
-    order = np.argsort(first, kind="stable")
-    background = int(known.size > 0 and known[0] == 0)
-    rank = np.empty(known.size, np.int64)
-    rank[order] = np.arange(known.size) - background
-    index = rank[inverse]
-    areas = _sums(index[ids > 0], pixels[ids > 0], known.size - background)
-    return known[order][background:], index, areas
 
 
 def _sums(index: NDArray[np.int64], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:
