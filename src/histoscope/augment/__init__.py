@@ -15,6 +15,7 @@ from histoscope.errors import UnknownNameError
 AUGMENTATIONS: dict[str, AugmentConfig] = {
     "none": AugmentConfig(),
     "basic": AugmentConfig(dihedral_chance=1.0),
+    "light": AugmentConfig(dihedral_chance=1.0, color_chance=1.0, brightness=0.1, contrast=0.1),
     "default": AugmentConfig(
         dihedral_chance=1.0,
         affine_chance=0.75,

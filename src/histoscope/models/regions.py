@@ -80,7 +80,7 @@ def to_labels(probability: NDArray[np.float32], mpp: float) -> Labels:
         & (probability[INSIDE] > probability[BOUNDARY])
         & (probability[INSIDE] > probability[BACKGROUND])
     )
-    markers, n = ndimage.label(_drop_small(cores, min_area_px / 4))
+    markers, n = ndimage.label(_drop_small(cores, min_area_px / 2))
     # A nucleus too thin to have a core seeds itself.
     blobs, n_blobs = ndimage.label(foreground)
     seeded = np.zeros(n_blobs + 1, bool)

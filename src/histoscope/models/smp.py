@@ -75,7 +75,8 @@ def _build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: b
     import segmentation_models_pytorch as smp
     import timm
 
-    decoders = [kind.__name__.lower() for kind in smp.MODEL_ARCHITECTURES]
+    kinds = [kind for kind in vars(smp).values() if isinstance(kind, type)]
+    decoders = [kind.__name__.lower() for kind in kinds if issubclass(kind, smp.base.SegmentationModel)]
     if decoder.lower() not in decoders:
         raise UnknownNameError("decoder", decoder, decoders)
     if not timm.is_model(encoder.split(".", maxsplit=1)[0]):
