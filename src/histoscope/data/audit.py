@@ -97,7 +97,7 @@ def audit(
 
     Patients, sources and names are compared as they are written. Pictures are compared by
     `histoscope.data.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed by
-    up to a third, saved again, rescaled, made brighter or paler. It looks at the central square only, and does
+    up to a third, saved again, rescaled, made brighter or paler. It looks at the central square only and does
     not find tiles that merely overlap: against those only knowing the source helps.
 
     Parameters
