@@ -46,6 +46,7 @@ __all__ = [
     "Ruifrok",
     "StainEstimate",
     "StainJitter",
+    "StainNormalizer",
     "Vahadane",
     "combine",
     "from_density",
