@@ -1,0 +1,160 @@
+"""One contract for every segmentation model."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from histoscope import metrics, models, synth
+from histoscope.errors import (
+    ConfigError,
+    CorruptDataError,
+    DatasetNotFoundError,
+    FormatVersionError,
+    ShapeError,
+    UnknownNameError,
+)
+
+SMALL = {
+    "unet": {"width": 4, "depth": 3},
+    "resunet": {"width": 4, "depth": 3},
+    "smp": {"decoder": "unet", "encoder": "resnet18"},
+}
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return synth.generate((128, 128), mpp=0.5, rng=np.random.default_rng(3), name="s")
+
+
+@pytest.fixture(params=sorted(models.MODELS))
+def model(request):
+    torch.manual_seed(0)
+    return models.create(request.param, **SMALL[request.param]).eval()
+
+
+def perfect_heads(model, sample):
+    """Heads that leave no doubt about the targets of a sample."""
+    regions = torch.from_numpy(model.targets(sample)["regions"]).long()
+    return {"regions": 20.0 * torch.nn.functional.one_hot(regions, 3).permute(2, 0, 1)[None].float()}
+
+
+def test_every_model_is_tried_here():
+    assert set(SMALL) == set(models.MODELS)
+
+
+def test_perfect_heads_give_the_labels_back(model, sample):
+    found = model.decode(perfect_heads(model, sample), sample.mpp)
+    assert metrics.match(sample.instances, found.instances).pq > 0.95
+    assert len(found) == found.instances.max()
+
+
+def test_heads_have_the_size_of_the_image(model):
+    divisor = model.spec.divisible_by
+    image = torch.randint(0, 255, (2, 3, 2 * divisor, 3 * divisor), dtype=torch.uint8)
+    assert model(image)["regions"].shape == (2, 3, 2 * divisor, 3 * divisor)
+
+
+def test_bytes_and_floats_mean_the_same(model):
+    image = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image)["regions"], model(image.float() / 255)["regions"])
+
+
+def test_a_batch_is_its_images(model):
+    image = torch.randint(0, 255, (3, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        together = model(image)["regions"]
+        alone = torch.cat([model(one[None])["regions"] for one in image])
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+
+
+def test_a_gradient_reaches_every_weight(model, sample):
+    model.train()
+    image = torch.from_numpy(sample.image).permute(2, 0, 1)[None]
+    target = {"regions": torch.from_numpy(model.targets(sample)["regions"])[None]}
+    losses = model.loss(
+        model(image.expand(2, -1, -1, -1)), {k: v.expand(2, -1, -1) for k, v in target.items()}
+    )
+    losses["total"].backward()
+    assert losses["total"].item() == pytest.approx(sum(v.item() for k, v in losses.items() if k != "total"))
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not without
+
+
+def test_saved_and_loaded_it_says_the_same(model, tmp_path):
+    models.save(model, tmp_path / "m", {"licence": "CC0"})
+    again = models.load(tmp_path / "m")
+    image = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(image)["regions"], again(image)["regions"], rtol=0, atol=0)
+    assert json.loads((tmp_path / "m" / "card.json").read_text())["licence"] == "CC0"
+    assert again.spec == model.spec
+
+
+def test_sizes_that_do_not_divide_are_refused(model):
+    with pytest.raises(ShapeError, match="multiples of"):
+        model(torch.zeros(1, 3, 65, 64, dtype=torch.uint8))
+
+
+def test_a_sample_without_labels_teaches_nothing(model, sample):
+    from dataclasses import replace
+
+    with pytest.raises(ShapeError, match="no instance map"):
+        model.targets(replace(sample, instances=None, classes=None))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 50), (130, 65)])
+def test_predict_takes_images_of_any_size(height, width):
+    image = np.full((height, width, 3), 240, np.uint8)
+    found = models.predict(models.create("unet", width=2, depth=3, mpp=0.5), image, 0.25)
+    assert found.instances.shape == (height, width)
+
+
+def test_names_and_arguments_are_checked():
+    with pytest.raises(UnknownNameError, match="did you mean 'resunet'"):
+        models.create("resunett")
+    with pytest.raises(ConfigError, match="did you mean 'width'"):
+        models.create("unet", widht=4)
+    with pytest.raises(ConfigError, match="depth"):
+        models.create("unet", depth=0)
+    with pytest.raises(ConfigError, match="mpp"):
+        models.create("unet", mpp=-1.0)
+    with pytest.raises(UnknownNameError, match="decoder"):
+        models.create("smp", decoder="unett")
+    with pytest.raises(UnknownNameError, match="encoder"):
+        models.create("smp", encoder="resnett18")
+
+
+class TestFolder:
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(DatasetNotFoundError, match=r"card\.json"):
+            models.load(tmp_path)
+
+    def test_newer_format(self, tmp_path):
+        folder = models.save(models.create("unet", width=2, depth=1), tmp_path)
+        card = json.loads((folder / "card.json").read_text())
+        (folder / "card.json").write_text(json.dumps(card | {"format": 99}))
+        with pytest.raises(FormatVersionError, match="99"):
+            models.load(folder)
+
+    def test_torn_weights(self, tmp_path):
+        folder = models.save(models.create("unet", width=2, depth=1), tmp_path)
+        weights = folder / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:100])
+        with pytest.raises(CorruptDataError, match="cannot be read"):
+            models.load(folder)
+
+    def test_weights_of_another_network(self, tmp_path):
+        folder = models.save(models.create("unet", width=2, depth=1), tmp_path / "a")
+        other = models.save(models.create("unet", width=3, depth=2), tmp_path / "b")
+        (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+        with pytest.raises(CorruptDataError):
+            models.load(folder)
+
+    def test_missing_weights(self, tmp_path):
+        folder = models.save(models.create("unet", width=2, depth=1), tmp_path)
+        (folder / "model.safetensors").unlink()
+        with pytest.raises(DatasetNotFoundError, match="whole model folder"):
+            models.load(folder)
