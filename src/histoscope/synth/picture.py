@@ -61,7 +61,7 @@ def generate(
     check_size(shape_px, mpp)
     rng = np.random.default_rng(0) if rng is None else rng
     stain, tissue, optics = stain or StainSpec(), tissue or TissueSpec(), optics or OpticsSpec()
-    rows, columns = int(shape_px[0]), int(shape_px[1])
+    rows, columns, mpp = int(shape_px[0]), int(shape_px[1]), float(mpp)
     layout = plan(rows * mpp, columns * mpp, tissue, rng)
     drawn = draw(layout, (rows, columns), mpp, tissue, rng)
     dye = stain_amounts(layout, drawn, mpp, tissue, rng)

@@ -63,7 +63,7 @@ def photograph(
     image = np.empty(light.shape, dtype=np.uint8)
     glass = np.asarray(stain.glass_rgb, dtype=np.float32)
     seed = rng.integers(0, 2**63, dtype=np.uint64)
-    _in_bands(len(dye), lambda rows: develop(image, light, glass, optics.noise, seed, rows))
+    _in_bands(len(dye), lambda rows: develop(image, light, glass, float(optics.noise), seed, rows))
     if optics.jpeg_quality > 0:
         options = [cv2.IMWRITE_JPEG_QUALITY, int(optics.jpeg_quality)]
         code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
