@@ -81,7 +81,7 @@ def stain_module(normalizer: StainNormalizer, source: StainEstimate) -> StainMod
     """
     if not isinstance(normalizer, StainNormalizer):
         raise StainError(
-            f"{type(normalizer).__name__} works without stain vectors, so it is no matrix on optical density; "
+            f"{type(normalizer).__name__} works without stain vectors, so it is no matrix on density; "
             "fit macenko, vahadane or ruifrok instead"
         )
     return StainModule(torch.from_numpy(normalizer.matrix(source)))
