@@ -1,4 +1,4 @@
-"""Deep learning for H&E histopathology images: which remedy helps, by how much, and is that real?
+"""Deep learning for H&E histopathology images, and honest answers to which remedy helps and by how much.
 
 Submodules load when they are first touched, so ``import histoscope`` costs nothing.
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from histoscope import augment, data, errors, metrics, models, stain, studies, synth, train, types
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
-_SUBMODULES = ("augment", "data", "errors", "metrics", "models", "stain", "studies", "synth", "train", "types")
-_FUNCTIONS = {name: "histoscope.files" for name in ("read_image", "read_labels", "write_image", "write_labels")}
+_SUBMODULES = (
+    *("augment", "data", "errors", "metrics", "models"),
+    *("stain", "studies", "synth", "train", "types"),
+)
+_FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
 __all__ = [
     "augment",
