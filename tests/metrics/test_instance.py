@@ -130,6 +130,20 @@ def test_aji_plus_is_that_of_a_best_assignment(maps):
     assert any(got == pytest.approx(score, nan_ok=True) for score in scores)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_assignment_where_everything_touches_everything(seed):
+    """No pair is clear here, so all of them go to the solver; scipy's dense one is the judge."""
+    rng = np.random.default_rng(seed)
+    true, pred = rng.integers(0, 40, (2, 70, 70), dtype=np.int32)
+    ious = slow_ious(true, pred)
+    assert aji_plus(true, pred) == pytest.approx(slow_aji_plus(true, pred))
+    weights = np.where(ious > 0.012, 100 + ious, 0)
+    best = linear_sum_assignment(weights, maximize=True)
+    got = match(true, pred, iou_threshold=0.012)
+    assert 0 < got.tp == int((weights[best] > 0).sum())
+    assert got.sum_iou == pytest.approx(ious[best][weights[best] > 0].sum())
+
+
 @given(TINY)
 def test_bounds_order_and_exchange(maps):
     table, swapped = overlap(*maps), overlap(*maps[::-1])

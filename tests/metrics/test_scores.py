@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -70,3 +71,16 @@ def test_unknown_metrics_are_told_the_nearest():
     assert metrics.get("pq") is METRICS["pq"]
     with pytest.raises(UnknownNameError, match="did you mean 'aji_plus'"):
         metrics.get("aji_plu")
+
+
+def test_the_page_says_what_is_true(root):
+    """Run the examples of docs/metrics.md, check the values beside them, and that it names every score."""
+    page = (root / "docs" / "metrics.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "docs/metrics.md", "exec"), names)
+        for expression, value in re.findall(r"^(\S.*?) +# (0\.\d+)", block, re.MULTILINE):
+            assert eval(expression, names) == pytest.approx(float(value), abs=5e-4), expression
+    assert names["found"].n == 3
+    assert [name for name in METRICS if f"`{name}`" not in page] == []
+    assert [sheet.doi for sheet in METRICS.values() if sheet.doi not in page] == []

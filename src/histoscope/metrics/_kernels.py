@@ -41,7 +41,7 @@ def count_pairs(
 
 @nb.njit(cache=True, nogil=True)
 def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """List the distinct ids above 0 by first appearance, and the position of each entry among them (-1 for 0)."""
+    """List the distinct ids above 0 by first appearance, and where in it each entry stands (-1 for 0)."""
     size = 16
     while size < 2 * ids.size:
         size *= 2
