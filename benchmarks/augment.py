@@ -6,7 +6,8 @@ Same work means: turn and flip, rotation, zoom, elastic deformation, brightness,
 blur and noise, all on every patch, of image and instance map together, from a crop with the context that
 rotation needs to a square. The elastic deformations of other libraries run at their own default smoothness,
 which is faster for them than ours would be. All take turns in one process on one thread; the figures are
-medians of processor time. Libraries that are not installed are left out (``pip install albumentations==2.0.8 kornia``).
+medians of processor time. Libraries that are not installed are left out (``pip install
+albumentations==2.0.8 kornia``).
 """
 
 import argparse
