@@ -147,8 +147,7 @@ def _write_run(folder, settings, cell, names, gains, noise, pictures) -> None:
                     "source": name,
                     "aji": aji,
                     "dice": aji + 0.15,
-                    "pq": aji - 0.05,
-                    "f1_50": aji + 0.1,
+                    **({"pq": aji - 0.05, "f1_50": aji + 0.1} if settings.get("all_metrics") else {}),
                 }
             )
             if pictures and condition == conditions[0]:

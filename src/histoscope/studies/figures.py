@@ -151,7 +151,9 @@ def _forest_lines(
             continue
         if (row.model, row.condition) != group:
             group = (row.model, row.condition)
-            head = f"{summary.model_label(row.model)}, {_small(summary.condition_label(row.condition))}"
+            head = (
+                f"{summary.model_label(row.model)}, {summary.small(summary.condition_label(row.condition))}"
+            )
             lines.append(("head", head, 1.0 if narrow or not lines else 1.35))
         lines.append(("row", row, 1.0))
     return lines
@@ -327,14 +329,13 @@ def spread(values: Sequence[float], *, gap: float, low: float, high: float) -> l
     order = np.argsort(values, kind="stable")
     places = np.array(values, dtype=np.float64)[order]
     for _ in range(100):
-        short = gap - np.diff(places)
-        if not (short > 1e-9).any():
+        push = np.maximum(gap - np.diff(places), 0) / 2
+        if not push.any():
             break
-        push = np.maximum(short, 0) / 2
         places[:-1] -= push
         places[1:] += push
-        places += max(low - places[0], 0.0) if len(places) else 0.0
-        places -= max(places[-1] - high, 0.0) if len(places) else 0.0
+    steps = gap * np.arange(len(places))
+    places = np.minimum(np.maximum(places, low + steps), high - steps[::-1])
     result = np.empty(len(places))
     result[order] = places
     return [float(place) for place in result]
@@ -344,10 +345,6 @@ def _text(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     """Text at `x` in widths of the axes and `y` in data."""
     options = {"va": "center", "ha": "left", "fontsize": style.pop("size", 10), **style}
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), clip_on=False, **options)
-
-
-def _small(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _svg(figure: Figure) -> str:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import yaml
+
 from histoscope.studies import summary
 from histoscope.studies.effects import UNITS, Effect, unit_of
 from histoscope.studies.results import RunResult, StudyResults
@@ -45,7 +47,7 @@ def sections(study: StudyResults) -> list[tuple[str, Facts]]:
         ("What was tested", _conditions(study)),
         ("Training", _training(study)),
         ("Machine, time and versions", _machine(study)),
-        ("Once more", _command(study)),
+        ("To run it again", _command(study)),
     ]
     return [(title, facts) for title, facts in found if facts]
 
@@ -209,8 +211,14 @@ def _command(study: StudyResults) -> Facts:
     command = study.settings.get("command")
     if isinstance(command, list):
         command = " ".join(map(str, command))
-    facts = [("Run", str(command or f"histoscope study run CONFIG --set out={study.folder.name}"))]
+    facts = [("Run", str(command or "histoscope study run study_config.yaml"))]
     return [*facts, ("Report", f"histoscope study report {study.folder.name}")]
+
+
+def configuration(study: StudyResults) -> str:
+    """Give the configuration back as the YAML that runs the study again; empty where it was not kept."""
+    config = _mapping(study.settings.get("config"))
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
 
 
 def run_seconds(run: RunResult) -> str:

@@ -49,15 +49,15 @@ def contours(labels: Labels) -> list[NDArray[np.float64]]:
     return found
 
 
-def svg_path(labels: Labels, *, tolerance_px: float = 0.4) -> str:
-    """Outlines of all nuclei as the ``d`` of one SVG path, simplified to `tolerance_px`.
+def svg_path(labels: Labels, *, tolerance_px: float = 0.3) -> str:
+    """Write the outlines of all nuclei as the ``d`` of one SVG path, simplified to `tolerance_px`.
 
     Examples
     --------
     >>> square = np.zeros((5, 5), np.int32)
     >>> square[1:4, 1:4] = 7
     >>> svg_path(square)
-    'M1 1.5L1 3.5L1.5 4L3.5 4L4 3.5L4 1.5L3.5 1L1.5 1Z'
+    'M1.5 1L1 1.5L1 3.5L1.5 4L3.5 4L4 3.5L4 1.5L3.5 1Z'
     """
     parts = []
     for outline in contours(labels):

@@ -86,6 +86,7 @@ def _environment(*, html: bool) -> Environment:
         "number": summary.number,
         "signed": summary.signed,
         "p": summary.p_cell,
+        "small": summary.small,
         "md": _markdown,
         "data_uri": _data_uri,
     }
@@ -115,6 +116,7 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
         "paper": _paper(study, rows),
         "reference": str(study.settings.get("reference") or ""),
         "sections": methods.sections(study),
+        "configuration": methods.configuration(study),
         "limits": methods.limits(study, rows),
         "lead": _lead(study, rows),
         "Verdict": Verdict,

@@ -235,9 +235,22 @@ def factor_noun(name: str) -> str:
 
 
 def readable(name: str) -> str:
-    """Turn an identifier into words, first letter large; other letters stay as they are."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    """Turn an identifier into words, first letter large, lone letters too.
+
+    Examples
+    --------
+    >>> readable("lab_b"), readable("weight_decay")
+    ('Lab B', 'Weight decay')
+    """
+    first, *rest = name.replace("_", " ").split() or [""]
+    return " ".join(
+        [first[:1].upper() + first[1:], *(word.upper() if len(word) == 1 else word for word in rest)]
+    )
+
+
+def small(text: str) -> str:
+    """Make the first letter small, for the middle of a sentence."""
+    return text[:1].lower() + text[1:]
 
 
 def number(value: float, digits: int = 3) -> str:
