@@ -89,7 +89,7 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Sum of body and shortcut."""
-        # Striding by slicing is the same as a strided 1x1 convolution, whose gradient crashes torch 2.15 on CPUs
-        # (channels last, four channels).
+        # Striding by slicing is the same as a strided 1x1 convolution, whose gradient crashes torch 2.15 on
+        # CPUs (channels last, four channels).
         summed: Tensor = self.body(x) + self.shortcut(x[:, :, :: self.stride, :: self.stride])
         return summed
