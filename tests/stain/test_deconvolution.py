@@ -61,5 +61,8 @@ def test_order_and_signs():
         ordered = in_order(*pair)
         assert np.allclose(ordered, [h / np.linalg.norm(h), e / np.linalg.norm(e)])
     assert in_order(h, h + 0.001) is None
+    # Faint cuts with little eosin, as seen on real ones: eosin may have as much red, but it has more green.
+    faint = np.array([0.59, 0.65, 0.49]), np.array([0.60, 0.75, 0.28])
+    assert np.allclose(in_order(*faint[::-1])[0], faint[0] / np.linalg.norm(faint[0]))
     assert in_order(h, np.zeros(3)) is None
     assert in_order(h, np.array([-0.05, 0.9, 0.4]))[1, 0] == 0.0

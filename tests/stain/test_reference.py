@@ -37,6 +37,9 @@ def test_default_follows_from_its_origin():
     bundled = stain.Reinhard.default().target
     assert np.abs(stain.lab(pixels).mean(axis=0) - bundled.mean).max() < 0.1
     assert np.abs(stain.lab(pixels).std(axis=0) - bundled.std).max() < 0.1
+    sparse, factorised = stain.Vahadane.default().target, stain.Vahadane.estimate(image)
+    assert np.abs(factorised.stains - sparse.stains).max() < 0.005
+    assert np.allclose(factorised.amounts, sparse.amounts, rtol=0.02)
     on_ruifrok = stain.separate(pixels[None], stain.RUIFROK[:2])[0]
     assert np.allclose(
         np.percentile(on_ruifrok, 99, axis=0), stain.Ruifrok.default().target.amounts, rtol=0.02

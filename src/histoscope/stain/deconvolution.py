@@ -5,7 +5,6 @@ References
 .. [1] Ruifrok and Johnston, Analytical and Quantitative Cytology and Histology 23(4), 2001.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,16 +157,19 @@ def high_amounts(density: NDArray[np.float32], stains: NDArray[np.float64]) -> N
 
 
 def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Two directions as stains: none negative, unit rows, haematoxylin (more of its density in red) first.
+    """Two directions as stains: none negative, unit rows, haematoxylin first.
+
+    Haematoxylin has more density in red, less in green than eosin. Red alone, the usual rule,
+    turns them round in faint cuts with little eosin, where both have the same red: nuclei then come out pink.
 
     Gives None if they are less than two degrees apart: then the image shows one colour only.
     """
-    rows: Sequence[NDArray[np.float64]] = [row * np.sign(row.sum()) for row in (first, second)]
-    stains = np.maximum(np.vstack(rows), 0.0)
+    stains = np.maximum(np.vstack([row * np.sign(row.sum()) for row in (first, second)]), 0.0)
     lengths = np.linalg.norm(stains, axis=1)
     if not np.isfinite(lengths).all() or lengths.min() < 1e-6:
         return None
     stains /= lengths[:, None]
     if stains[0] @ stains[1] > np.cos(np.deg2rad(2.0)):
         return None
-    return stains if stains[0, 0] >= stains[1, 0] else np.ascontiguousarray(stains[::-1])
+    redness = stains[:, 0] - stains[:, 1]
+    return stains if redness[0] >= redness[1] else np.ascontiguousarray(stains[::-1])

@@ -13,7 +13,7 @@ class Macenko(StainNormalizer):
     """Stain vectors from the plane of the two largest principal components of optical density.
 
     Each tissue pixel has an angle in that plane; the 1st and 99th percentiles of the angles are the two
-    stains. The one with more density in red is haematoxylin.
+    stains. The one with more density in red, compared with green, is haematoxylin.
 
     Notes
     -----
