@@ -53,7 +53,7 @@ class Size:
     train_patients: int = 12
     test_patients: int = 10
     image_px: int = 256
-    steps: int = 150
+    steps: int = 250
     width: int = 8
     patch_px: int = 96
     seeds: int = 2
@@ -217,7 +217,7 @@ def configure(out: Path, seed: int, size: Size) -> StudyConfig:
     return StudyConfig(
         study="demo",
         data=DataConfig(name="folder", root=out / "data", val=0.15),
-        models={"unet": {"width": size.width, "depth": 3, "mpp": MPP}},
+        models={"unet": {"width": size.width, "depth": 4, "mpp": MPP}},
         train=train,
         augment="basic",
         seeds=tuple(range(seed, seed + size.seeds)),
@@ -247,13 +247,13 @@ def findings(folder: Path) -> Iterator[str]:
     rows = [row for row in effects(study) if row.metric == study.metric]
     means = {(row.condition, row.level): row for row in rows}
     label = metric_label(study.metric)
-    home, away = (_mean(means, condition, study.baseline) for condition in ("test", "lab_b"))
+    home, away = (_mean(means, condition, study.baseline) for condition in ("laboratory_A", "laboratory_B"))
     yield (
         f"Without normalisation, the networks reach {label} {home} on new patients of laboratory A, "
         f"which they learned from, and {away} on laboratory B."
     )
     subject = f"{level_label('macenko', study.factor)} normalisation"
-    for condition, where in (("lab_b", "On laboratory B"), ("test", "On laboratory A")):
+    for condition, where in (("laboratory_B", "On laboratory B"), ("laboratory_A", "On laboratory A")):
         row = means.get((condition, "macenko"))
         if row is not None and row.verdict is not None:
             yield f"{where}: {sentence(subject, label, row.against, row.verdict)}"

@@ -176,10 +176,14 @@ DEMO = Study(
     metric="aji",
     conditions=(
         Condition(
-            "test", "new patients of laboratory A, which the training images come from", only=("lab", "A")
+            "laboratory_A",
+            "new patients of the laboratory that the training images come from",
+            only=("lab", "A"),
         ),
-        Condition("lab_b", "patients of laboratory B, whose stain no network has seen", only=("lab", "B")),
+        Condition(
+            "laboratory_B", "patients of a laboratory whose stain no network has seen", only=("lab", "B")
+        ),
     ),
-    primary_condition="lab_b",
+    primary_condition="laboratory_B",
     reference="synthetic images, made to show how a study works; they prove nothing about tissue",
 )
