@@ -117,7 +117,7 @@ def test_simplified_path_keeps_its_area():
     x, y = points.T
     area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
     assert area == pytest.approx(disk.sum(), rel=0.05)
-    assert len(points) < 60
+    assert len(points) < 82  # half of the pixel edges around it
 
 
 def test_lines_are_drawn_around_nuclei_and_nowhere_else():
