@@ -40,17 +40,24 @@ DEGREES, ZOOM, SHIFT, SPACING = 45.0, (1 / 1.4, 1.4), 24.0, 64  # "strong" in pi
 
 
 def main() -> None:
-    parts = {"libraries": libraries, "parts": ours_by_part, "loader": loader, "waiting": waiting}
+    parts: dict[str, Callable[..., None]] = {
+        "libraries": libraries,
+        "parts": ours_by_part,
+        "loader": loader,
+        "waiting": waiting,
+    }
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=60, help="turns of each (default 60)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the network, while it trains")
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts))
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
     print(f"NumPy {np.__version__}, OpenCV {cv2.__version__}; medians of {options.rounds} turns.")
     for name in options.only:
-        parts[name](options.rounds)
+        extra = (options.threads,) if name == "waiting" else ()
+        parts[name](options.rounds, *extra)
 
 
 # --------------------------------------------------------------------------------------------- libraries
@@ -309,16 +316,16 @@ def loader(rounds: int) -> None:
                 del batches
 
 
-def waiting(rounds: int) -> None:
+def waiting(rounds: int, threads: int) -> None:
     """Print a table: share of its time that a small U-Net waits for its next batch."""
     import torch
 
     from histoscope import models
     from histoscope.data.loader import make_loader
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(threads)
     samples = training_samples()
-    print(f"\n## Training a U-Net, batch 8 x 128 px, on {torch.get_num_threads()} threads\n")
+    print(f"\n## Training a U-Net, batch 8 x 128 px, on {threads} threads\n")
     print("| width, depth | loader | step, ms | of it waiting | steps a minute |\n|---|---|--:|--:|--:|")
     for width, depth in ((8, 4), (16, 4)):
         model = models.create("unet", width=width, depth=depth, mpp=MPP)
