@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histoscope.studies.effects import effects
-from histoscope.studies.figures import Curve, forest, learning_curves, spread
+from histoscope.studies.figures import Curve, _curves, _series, forest, learning_curves, spread
 from histoscope.studies.results import read_study
 
 
@@ -86,3 +86,14 @@ def test_labels_keep_their_order_and_their_distance(values):
     assert all(b - a > 0.09 for a, b in pairwise(ordered))
     assert min(places) >= 0.0
     assert max(places) <= 1.0
+
+
+def test_a_run_under_way_does_not_cut_the_mean_short(fabricate):
+    folder = fabricate()
+    whole = texts(learning_curves(read_study(folder)))
+    run = folder / "macenko-unet-seed1"
+    (run / "per_image.csv").unlink()
+    (run / "log.jsonl").write_text("".join((run / "log.jsonl").read_text().splitlines(keepends=True)[:2]))
+    assert texts(learning_curves(read_study(folder))).count("Macenko") == whole.count("Macenko")
+    curves = _curves(read_study(folder), "unet", lambda run: _series(run, "loss"))
+    assert {curve.level: len(curve.seeds) for curve in curves} == {"none": 2, "reinhard": 2, "macenko": 1}

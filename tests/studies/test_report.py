@@ -79,6 +79,8 @@ plain = pytest.mark.usefixtures("_without_figures")
         (Difference(0.03, 0.01, 0.05, 0.06, 14), True, Verdict.NO_DIFFERENCE),  # interval alone
         (Difference(0.03, -0.01, 0.07, 0.01, 14), True, Verdict.NO_DIFFERENCE),  # test alone
         (Difference(0.0, 0.0, 0.0, 1.0, 14), True, Verdict.NO_DIFFERENCE),
+        (Difference(0.03, 0.01, 0.05, 0.004, 14, seeds=3, agreeing=2), True, Verdict.NO_DIFFERENCE),
+        (Difference(0.03, 0.01, 0.05, 0.004, 14, seeds=3, agreeing=3), True, Verdict.HELPS),
         (Difference(0.3, 0.2, 0.4, 0.01, 5), True, Verdict.TOO_FEW),
         (Difference(0.3, NAN, NAN, NAN, 1), True, Verdict.TOO_FEW),
         (Difference(0.3, NAN, NAN, NAN, 20), True, Verdict.NO_DIFFERENCE),
@@ -102,7 +104,11 @@ def test_sentences_say_what_is_shown():
         "p = 0.18): no difference is shown."
     )
     helps = Difference(0.03, 0.01, 0.05, 0.0004, 14)
-    assert sentence("X", "AJI", helps, judge(helps)).endswith("1 seed, p < 0.001): it helps.")
+    assert sentence("X", "AJI", helps, judge(helps)).endswith(
+        "1 seed, p < 0.001): it helps, in the one training that was compared."
+    )
+    split = Difference(0.03, 0.01, 0.05, 0.004, 14, seeds=3, agreeing=2)
+    assert sentence("X", "AJI", split, judge(split)).endswith("for only 2 of 3 seeds point that way.")
     doubt = Difference(0.03, 0.01, 0.05, 0.06, 14, comparisons=3)
     assert "corrected for 3 comparisons, does not confirm" in sentence("X", "AJI", doubt, judge(doubt))
     few = Difference(0.03, NAN, NAN, NAN, 1, comparisons=3)
@@ -184,6 +190,25 @@ def test_known_differences_are_found_and_said(fabricate):
     assert row.difference == pytest.approx(0.1, abs=0.01)
     assert f"+{row.difference:.3f}" in words
     assert f"{row['mean']:.3f}" in words
+
+
+@plain
+def test_seeds_that_contradict_each_other_show_nothing(fabricate):
+    folder = fabricate(seeds=[0, 1])
+    for seed, gain in ((0, 0.3), (1, -0.05)):
+        path = folder / f"reinhard-unet-seed{seed}" / "per_image.csv"
+        table = pd.read_csv(path)
+        table.loc[table["condition"] == "test", "aji"] += gain
+        table.to_csv(path, index=False)
+    words = text_of(write_report(folder))
+    table = pd.read_csv(folder / "results.csv").set_index(["metric", "condition", "level"])
+    row = table.loc["aji", "test", "reinhard"]
+    assert (row.agreeing_seeds, row.paired_seeds) == (1, 2)
+    assert row.diff_low > 0
+    assert row.p_holm < 0.05
+    assert row.verdict == "no difference shown"
+    assert "for only 1 of 2 seeds point that way" in words
+    assert table.loc["aji", "test", "macenko"].agreeing_seeds == 2
 
 
 @plain

@@ -36,8 +36,9 @@ class Effect:
         Level minus baseline, with its interval; nan for the baseline itself and where it cannot be computed.
     p, p_holm, p_wilcoxon, d_z : float
         Paired permutation test, the same after Holm's correction, Wilcoxon test, effect size.
-    n_pairs, paired_seeds, comparisons : int
-        Units and seeds behind the difference; comparisons in its family.
+    n_pairs, paired_seeds, agreeing_seeds, comparisons : int
+        Units and seeds behind the difference; seeds whose own difference has its sign; comparisons in its
+        family.
     verdict : Verdict or None
         None for the baseline.
     unit : {"patient", "source", "name"}
@@ -64,6 +65,7 @@ class Effect:
     d_z: float = NAN
     n_pairs: int = 0
     paired_seeds: int = 0
+    agreeing_seeds: int = 0
     comparisons: int = 0
     verdict: Verdict | None = None
     unit: str = "patient"
@@ -79,6 +81,7 @@ class Effect:
             patients=self.n_pairs,
             seeds=self.paired_seeds,
             comparisons=max(self.comparisons, 1),
+            agreeing=self.agreeing_seeds,
             unit=UNITS[self.unit],
         )
 
@@ -182,7 +185,15 @@ def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame) -> Effect:
         d_z=found.d_z,
         n_pairs=found.n,
         paired_seeds=len(seeds),
+        agreeing_seeds=_agreeing(level, baseline, row.metric, found.difference),
     )
+
+
+def _agreeing(level: pd.DataFrame, baseline: pd.DataFrame, metric: str, difference: float) -> int:
+    """Count the seeds whose mean difference has the sign of the overall one."""
+    pairs = level.merge(baseline, on=["name", "seed"], suffixes=("", "_baseline"))
+    by_seed = (pairs[metric] - pairs[f"{metric}_baseline"]).groupby(pairs["seed"]).mean()
+    return int((np.sign(by_seed) == np.sign(difference)).sum())
 
 
 def _verdict(row: Effect) -> Verdict:

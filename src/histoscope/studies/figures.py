@@ -254,7 +254,10 @@ def _is_validation(line: dict[str, Any]) -> bool:
 def _curves(study: StudyResults, model: str, series: Any) -> list[Curve]:
     curves = []
     for level in study.levels:
-        runs = [run for run in study.runs if run.model == model and run.level == level]
+        mine = [run for run in study.runs if run.model == model and run.level == level]
+        runs = [
+            run for run in mine if run.table is not None
+        ] or mine  # a run under way would cut the mean short
         seeds = tuple(found for run in runs if len((found := series(run))[0]))
         if seeds:
             curves.append(Curve(level, seeds))

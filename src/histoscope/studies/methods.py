@@ -24,7 +24,8 @@ LIMIT_UNITS = (
 )
 LIMIT_SEEDS = (
     "Each number averages {seeds} of training before anything is tested. The spread from seed to seed is "
-    "given beside the means, but is not inside the intervals."
+    "given beside the means, but is not inside the intervals; instead, a difference counts only if every "
+    "seed points the same way. With one seed that asks for nothing."
 )
 LIMIT_NO_DIFFERENCE = (
     "“No difference shown” is not “no difference”: the interval says how large a difference may still hide."

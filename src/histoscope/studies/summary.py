@@ -63,6 +63,8 @@ class Difference:
         That both the level and the baseline have.
     comparisons : int
         In the family that p was corrected for.
+    agreeing : int or None
+        Seeds whose own difference has the sign of the mean; None for all of them.
     unit : str
         What was resampled: "patient", or what stands for one where patients are not recorded.
     """
@@ -74,14 +76,21 @@ class Difference:
     patients: int
     seeds: int = 1
     comparisons: int = 1
+    agreeing: int | None = None
     unit: str = "patient"
+
+    @property
+    def disagree(self) -> bool:
+        """Whether some seed points the other way."""
+        return self.agreeing is not None and self.agreeing < self.seeds
 
 
 def judge(found: Difference, *, higher_is_better: bool = True) -> Verdict:
     """Judge what a difference shows.
 
-    A level helps or harms only if the interval leaves out zero and the corrected p is below 0.05: either
-    alone can be luck. Fewer patients than `fewest_patients` could not show anything.
+    A level helps or harms only if the interval leaves out zero, the corrected p is below 0.05, and every seed
+    points the same way: the first two ask whether other patients would say the same, the third whether
+    another training would. Fewer patients than `fewest_patients` could not show anything.
 
     Examples
     --------
@@ -97,7 +106,7 @@ def judge(found: Difference, *, higher_is_better: bool = True) -> Verdict:
     if found.patients < fewest_patients(found.comparisons):
         return Verdict.TOO_FEW
     clear = math.isfinite(found.p_holm) and found.p_holm < ALPHA and (found.low > 0 or found.high < 0)
-    if not clear:
+    if not clear or found.disagree:
         return Verdict.NO_DIFFERENCE
     return Verdict.HELPS if (found.value > 0) == higher_is_better else Verdict.HARMS
 
@@ -126,15 +135,16 @@ def sentence(subject: str, metric: str, found: Difference, verdict: Verdict) -> 
 
 
 def _ending(verdict: Verdict, found: Difference) -> str:
-    if verdict is Verdict.HELPS:
-        return "it helps"
-    if verdict is Verdict.HARMS:
-        return "it harms"
-    if found.low > 0 or found.high < 0:
+    if verdict in {Verdict.HELPS, Verdict.HARMS}:
+        return f"it {verdict}" + (", in the one training that was compared" if found.seeds == 1 else "")
+    excludes_zero = found.low > 0 or found.high < 0
+    if excludes_zero and not found.p_holm < ALPHA:
         corrected = (
             f", corrected for {count(found.comparisons, 'comparison')}," if found.comparisons > 1 else ""
         )
         return f"no difference is shown, for the test{corrected} does not confirm what the interval suggests"
+    if excludes_zero and found.disagree:
+        return f"no difference is shown, for only {found.agreeing} of {found.seeds} seeds point that way"
     return "no difference is shown"
 
 
