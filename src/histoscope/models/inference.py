@@ -59,7 +59,8 @@ def heads_of(model: Segmenter, image: Image) -> Heads:
     model.eval()
     try:
         device = next(model.parameters()).device
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+        # A copy, for torch takes no read-only arrays, which images from files are.
+        pixels = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)[None]
         height, width = image.shape[:2]
         out: Heads = {}
         for top in range(0, height, TILE_PX):
