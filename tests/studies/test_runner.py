@@ -383,7 +383,7 @@ class TestProcesses:
         config = config.model_copy(update={"train": replace(config.train, steps=10**6, evaluate_every=10**6)})
         path = config.folder.parent / "study.yaml"
         path.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_none=True)))
-        # A job in the background of a shell ignores Ctrl-C, and so do its children: take the handler back first.
+        # A background job ignores Ctrl-C, and so do its children: take the handler back first.
         heeding = (
             "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
             "from histoscope.cli.main import main; main()"
