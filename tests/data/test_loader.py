@@ -202,14 +202,13 @@ def test_ctrl_c_ends_it_without_noise(workers):
         except KeyboardInterrupt:
             print("stopped", flush=True)
     """)
-    child = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,  # not a session: some systems give a new one little time
-    )
-    assert child.stdout.readline() == "ready\n"
-    os.killpg(child.pid, signal.SIGINT)  # what a terminal does: all processes of the group get it
-    out, errors = child.communicate(timeout=60)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A group and not a session of its own: Linux schedules sessions against each other.
+    with subprocess.Popen([sys.executable, "-c", code], process_group=0, **pipes) as child:
+        try:
+            assert child.stdout.readline() == "ready\n", child.stderr.read()
+            os.killpg(child.pid, signal.SIGINT)  # what a terminal does: all processes of the group get it
+            out, errors = child.communicate(timeout=60)
+        finally:
+            child.kill()
     assert (out, errors, child.returncode) == ("stopped\n", "", 0)

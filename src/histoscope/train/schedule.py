@@ -26,7 +26,7 @@ def warmup_cosine(step: int, steps: int, *, warmup: float = 0.05, floor: float =
     Examples
     --------
     >>> [round(warmup_cosine(step, 100, warmup=0.1), 3) for step in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.505, 0.01]
+    [0.1, 1.0, 1.0, 0.496, 0.01]
     """
     rise = max(int(steps * warmup), 1)
     if step < rise:
