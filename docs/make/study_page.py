@@ -1,6 +1,6 @@
 """Turn the report of a finished study into a page of these docs.
 
-    python docs/make/study_page.py runs/stain docs/results/stain.md --notes docs/make/stain_notes.md \
+    python docs/make/study_page.py runs/stain docs/results/stain.md --notes docs/make/stain_notes.txt \
         --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
 
 Numbers, words and pictures are the report's own. What a person has to say about them stands in the notes,
