@@ -51,7 +51,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_image(path: str | Path) -> Image:
+def read_image(path: str | Path, *, ignore_alpha: bool = False) -> Image:
     """Read an image file as RGB.
 
     Greyscale, palette, CMYK and RGBA files become RGB (transparent parts become white, like glass);
@@ -61,6 +61,9 @@ def read_image(path: str | Path) -> Image:
     ----------
     path : str or Path
         PNG, JPEG, TIFF or BMP.
+    ignore_alpha : bool
+        Take the colours under transparent parts instead of white, for files whose fourth channel means
+        nothing.
 
     Returns
     -------
@@ -84,6 +87,8 @@ def read_image(path: str | Path) -> Image:
         raise CorruptDataError(
             f"{path} cannot be decoded as an image ({error}); replace or remove it"
         ) from error
+    if ignore_alpha and pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels = pixels[:, :, :3]
     return _to_rgb(pixels, path)
 
 

@@ -1,7 +1,8 @@
 """Data sets as their publishers distribute them, splits without leaks, and the audit that proves it.
 
 >>> sorted(DATASETS)
-['class_folder', 'dsb2018', 'folder', 'monuseg']
+['class_folder', 'conic', 'consep', 'dsb2018', 'folder', 'kumar', 'lizard', 'monuseg', 'nuinsseg',
+ 'pannuke', 'tnbc']
 """
 
 import inspect
@@ -11,19 +12,34 @@ from typing import Any
 from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
 from histoscope.data.class_folder import ClassFolder
+from histoscope.data.conic import CoNIC
+from histoscope.data.consep import CoNSeP
 from histoscope.data.dsb2018 import DSB2018
+from histoscope.data.export import EXPORTS
 from histoscope.data.folder import Folder
+from histoscope.data.kumar import Kumar
+from histoscope.data.lizard import Lizard
 from histoscope.data.monuseg import MoNuSeg
+from histoscope.data.nuinsseg import NuInsSeg
+from histoscope.data.pannuke import PanNuke
 from histoscope.data.split import Split, split_by, split_published
+from histoscope.data.tnbc import TNBC
 from histoscope.data.views import InMemory, compact, in_memory, mapped, resample, subset
 from histoscope.data.write import write_folder
 from histoscope.errors import UnknownNameError
 
 DATASETS: dict[str, Any] = {
     "class_folder": ClassFolder,
+    "conic": CoNIC,
+    "consep": CoNSeP,
     "dsb2018": DSB2018,
     "folder": Folder,
+    "kumar": Kumar,
+    "lizard": Lizard,
     "monuseg": MoNuSeg,
+    "nuinsseg": NuInsSeg,
+    "pannuke": PanNuke,
+    "tnbc": TNBC,
 }
 
 
@@ -59,6 +75,7 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
 
 __all__ = [
     "DATASETS",
+    "EXPORTS",
     "AuditReport",
     "Dataset",
     "Datasheet",

@@ -65,6 +65,8 @@ class Folder(Dataset):
     mpp : float, optional
         Micrometres per pixel of every image; wins over a column ``mpp`` of the index, which wins over
         ``dataset.yaml``.
+    licence, citation : str, optional
+        Terms of use and the paper to cite, for a copy without ``dataset.yaml``; they win over it.
 
     Raises
     ------
@@ -77,7 +79,9 @@ class Folder(Dataset):
     sheet: ClassVar[Datasheet] = Datasheet(name="folder", title="A folder in Histoscope's own format")
     layout: ClassVar[str] = "images/NAME.png, labels/NAME.png (16-bit ids), index.csv, dataset.yaml"
 
-    def __init__(self, root: str | Path, *, mpp: float | None = None) -> None:
+    def __init__(
+        self, root: str | Path, *, mpp: float | None = None, licence: str = "", citation: str = ""
+    ) -> None:
         self.root = require_folder(root, name="folder", layout=self.layout, url="")
         if (self.root / UNFINISHED).exists():
             raise DataError(f"{self.root} was never written to its end; delete it and write it again")
@@ -87,6 +91,7 @@ class Folder(Dataset):
                 f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}"
             )
         sheet = read_sheet(self.root)
+        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
         rows, self._records = self._read_records()
         own = [float(row.get("mpp") or 0) for row in rows]
         if mpp is None and all(own):

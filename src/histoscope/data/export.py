@@ -1,0 +1,240 @@
+"""Writing samples in the array layouts that other tools train on: CoNIC and PanNuke."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.data.base import Datasheet
+from histoscope.data.lizard import CLASSES as CONIC_CLASSES
+from histoscope.data.pannuke import CLASSES as PANNUKE_CLASSES
+from histoscope.data.views import compact
+from histoscope.errors import DataError
+from histoscope.files import whole, write_text
+from histoscope.types import Record, Sample
+
+SIDE_PX = 256
+_FOLD_OF_SPLIT = {"train": "fold1", "val": "fold2", "test": "fold3"}
+
+Append = Callable[[NDArray[Any]], None]
+
+
+def write_conic(
+    out: str | Path, samples: Iterable[Sample], info: Datasheet, *, records: Iterable[Record] = ()
+) -> Path:
+    """Write ``images.npy``, ``labels.npy``, ``patch_info.csv`` and ``counts.csv`` as CoNIC does.
+
+    Images are cut in patches of 256 px that cover them; where a side is no multiple of 256 the patches
+    overlap. A patch is named ``SOURCE-0000`` with any ``-`` of the source replaced by a dot, because what
+    stands before the ``-`` is how its readers know the source. ``counts.csv`` counts the nuclei of the
+    central 224 px, as the challenge does. The arrays are written as the samples come, so a generator of any
+    length does.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder that does not exist yet, or is empty.
+    samples : iterable of Sample
+        With label maps and classes.
+    info : Datasheet
+        Its class names must be CoNIC's (in any order, or some of them).
+    records : iterable of Record, optional
+        Not used; CoNIC's layout has no place for parts or tags.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    DataError
+        If `out` holds files, a class is none of CoNIC's, a sample is smaller than 256 px, has no classes or
+        more than 65,535 nuclei, or there are no samples.
+    """
+    out, class_map = _start(out, info, CONIC_CLASSES, "CoNIC")
+    names: list[str] = []
+    counts: list[list[int]] = []
+    numbers: dict[str, int] = defaultdict(int)
+    with ExitStack() as stack:
+        images = stack.enter_context(growing_npy(out / "images.npy", np.uint8, SIDE_PX, SIDE_PX, 3))
+        labels = stack.enter_context(growing_npy(out / "labels.npy", np.uint16, SIDE_PX, SIDE_PX, 2))
+        for sample in samples:
+            source = (sample.source or sample.name).replace("-", ".")
+            for image, ids, types in patches_of(sample, class_map):
+                names.append(f"{source}-{numbers[source]:04d}")
+                numbers[source] += 1
+                centre = np.unique(ids[16:-16, 16:-16])
+                counts.append(np.bincount(types[centre[centre > 0]], minlength=7)[1:].tolist())
+                images(image)
+                labels(np.stack([ids, types[ids]], axis=2))
+        if not names:
+            raise DataError(f"no samples to write to {out}")
+    _write_csv(out / "patch_info.csv", [["patch_info"], *([name] for name in names)])
+    _write_csv(out / "counts.csv", [list(CONIC_CLASSES.values()), *counts])
+    return out
+
+
+def write_pannuke(
+    out: str | Path, samples: Iterable[Sample], info: Datasheet, *, records: Iterable[Record] = ()
+) -> Path:
+    """Write ``fold1/images/fold1/{images,types}.npy`` and ``fold1/masks/fold1/masks.npy`` as PanNuke does.
+
+    Images are cut as in `write_conic`. The fold is the tag ``fold`` of a record where it is fold1 to fold3;
+    else the training part is fold 1, validation fold 2 and test fold 3, and what has no part is fold 1. The
+    tissue is the tag ``tissue`` or ``organ``. Pixels and ids are float64, as published: 4.7 MB a patch.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder that does not exist yet, or is empty.
+    samples : iterable of Sample
+        With label maps and classes.
+    info : Datasheet
+        Its class names must be PanNuke's (in any order, or some of them).
+    records : iterable of Record, optional
+        Where the parts and tags come from, found by name.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    DataError
+        As `write_conic`.
+    """
+    out, class_map = _start(out, info, PANNUKE_CLASSES, "PanNuke")
+    known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
+    files: dict[str, tuple[Append, Append]] = {}
+    tissues: dict[str, list[str]] = defaultdict(list)
+    with ExitStack() as stack:
+        for sample in samples:
+            record = known.get(sample.name, Record(sample.name))
+            fold = record.group("fold")
+            fold = fold if fold in _FOLD_OF_SPLIT.values() else _FOLD_OF_SPLIT.get(record.split, "fold1")
+            for image, ids, types in patches_of(sample, class_map):
+                if fold not in files:
+                    files[fold] = (
+                        stack.enter_context(_fold_npy(out, fold, "images", 3)),
+                        stack.enter_context(_fold_npy(out, fold, "masks", 6)),
+                    )
+                masks = [np.where(types[ids] == k, ids, 0) for k in PANNUKE_CLASSES]
+                files[fold][0](image)
+                files[fold][1](np.stack([*masks, ids == 0], axis=2))
+                tissues[fold].append(record.group("tissue") or record.group("organ") or "unknown")
+        if not files:
+            raise DataError(f"no samples to write to {out}")
+    for fold, names in tissues.items():
+        with whole(out / fold / "images" / fold / "types.npy") as temporary:
+            np.save(temporary, np.array(names))
+    return out
+
+
+EXPORTS: dict[str, tuple[Callable[..., Path], float]] = {
+    "conic": (write_conic, 0.5),
+    "pannuke": (write_pannuke, 0.25),
+}
+"""What else can be written than our own folder, and the pixel size that its readers take for granted."""
+
+
+def patches_of(
+    sample: Sample, class_map: Mapping[int, int]
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]]:
+    """Cut a sample in patches of 256 px that cover it: image, ids 1..N, and the class of each id.
+
+    Raises
+    ------
+    DataError
+        If the sample is too small, has no classes, or nuclei without a class.
+    """
+    height, width = sample.image.shape[:2]
+    if min(height, width) < SIDE_PX:
+        raise DataError(f"{sample.name}: {height} x {width} px, expected at least {SIDE_PX} px a side")
+    if sample.instances is None or sample.classes is None:
+        raise DataError(f"{sample.name}: no classes of nuclei; this layout needs them")
+    lookup = np.zeros(256, np.uint8)
+    lookup[list(class_map)] = list(class_map.values())
+    classes = lookup[sample.classes]
+    missing = np.setdiff1d(np.unique(sample.instances)[1:], np.flatnonzero(classes))
+    if missing.size:
+        raise DataError(
+            f"{sample.name}: {missing.size} nuclei have no class; this layout has no place for them"
+        )
+    for top in _starts(height):
+        for left in _starts(width):
+            place = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
+            ids = compact(sample.instances[place])[0]
+            yield sample.image[place], ids, classes[np.union1d([0], sample.instances[place])]
+
+
+def _starts(side: int) -> list[int]:
+    count = -(-side // SIDE_PX)
+    return [int(start) for start in np.rint(np.linspace(0, side - SIDE_PX, count))]
+
+
+def _start(
+    out: str | Path, info: Datasheet, wanted: Mapping[int, str], layout: str
+) -> tuple[Path, dict[int, int]]:
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out} exists and is not an empty folder; name another one, or delete it first")
+    ids = {name: number for number, name in wanted.items()}
+    strange = [name for name in info.classes.values() if name not in ids]
+    if strange or not info.classes:
+        have = f"the class {strange[0]!r}" if strange else "no classes"
+        raise DataError(f"{info.name!r} has {have}; the layout of {layout} knows only {', '.join(ids)}")
+    return out, {number: ids[name] for number, name in info.classes.items()}
+
+
+def _fold_npy(out: Path, fold: str, kind: str, channels: int) -> Any:
+    return growing_npy(out / fold / kind / fold / f"{kind}.npy", np.float64, SIDE_PX, SIDE_PX, channels)
+
+
+def _write_csv(path: Path, rows: Iterable[list[Any]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+@contextmanager
+def growing_npy(path: Path, dtype: type[np.generic], *shape: int) -> Iterator[Append]:
+    """Give a function that adds one entry of `shape` to a NumPy file whose length is not known yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.npy"
+    >>> with growing_npy(path, np.uint8, 2) as append:
+    ...     append(np.array([1, 2]))
+    ...     append(np.array([3, 4]))
+    >>> np.load(path).tolist()
+    [[1, 2], [3, 4]]
+    """
+    count = 0
+    with whole(path) as temporary, temporary.open("wb") as stream:
+        stream.write(_npy_header(dtype, (0, *shape)))
+
+        def append(entry: NDArray[Any]) -> None:
+            nonlocal count
+            if entry.shape != shape:
+                raise ValueError(f"entry is {entry.shape}, expected {shape}")
+            stream.write(np.ascontiguousarray(entry, dtype).tobytes())
+            count += 1
+
+        yield append
+        stream.seek(0)
+        stream.write(_npy_header(dtype, (count, *shape)))
+
+
+def _npy_header(dtype: type[np.generic], shape: tuple[int, ...]) -> bytes:
+    # NumPy format 1.0, always 128 bytes long, so that the final length can be written over the first.
+    text = repr({"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode("latin1") + b"\n"
