@@ -74,6 +74,33 @@ class Overlap:
         """Pixels that are background in both maps."""
         return self.n_pixels - int(self.true_areas.sum() + self.pred_areas.sum() - self.pixels.sum())
 
+    def only(self, true_kept: NDArray[np.bool_], pred_kept: NDArray[np.bool_]) -> "Overlap":
+        """Give the table of the same maps with some nuclei turned into background.
+
+        Parameters
+        ----------
+        true_kept, pred_kept : (T,), (P,) bool
+            Which of `true_ids` and `pred_ids` stay.
+
+        Examples
+        --------
+        >>> table = overlap(np.array([[7, 7, 5, 0]]), np.array([[0, 3, 3, 9]]))
+        >>> part = table.only(table.true_ids == 5, table.pred_ids > 0)
+        >>> part.true_ids, part.pred_ids, part.iou, part.background
+        (array([5], dtype=int32), array([3, 9], dtype=int32), array([0.5]), 1)
+        """
+        pairs = true_kept[self.true_index] & pred_kept[self.pred_index]
+        return Overlap(
+            true_ids=self.true_ids[true_kept],
+            pred_ids=self.pred_ids[pred_kept],
+            true_areas=self.true_areas[true_kept],
+            pred_areas=self.pred_areas[pred_kept],
+            true_index=(np.cumsum(true_kept) - 1)[self.true_index[pairs]],
+            pred_index=(np.cumsum(pred_kept) - 1)[self.pred_index[pairs]],
+            pixels=self.pixels[pairs],
+            n_pixels=self.n_pixels,
+        )
+
 
 def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
     """Count the overlaps of two label maps in one pass.
@@ -142,6 +169,31 @@ def as_overlap(true: Overlap | ArrayLike | Labels, pred: ArrayLike | Labels | No
     if pred is None:
         raise ShapeError("one label map came; expected the true and the predicted one, or their Overlap")
     return overlap(true, pred)
+
+
+def classes_of_ids(ids: NDArray[np.int32], classes: ArrayLike, n_classes: int, name: str) -> NDArray[np.intp]:
+    """Class of each id.
+
+    Raises
+    ------
+    ShapeError
+        If an id has no entry, or a class is not in 0 to `n_classes`.
+    """
+    array = np.asarray(classes)
+    top = int(ids.max(initial=0))
+    if array.ndim != 1 or len(array) <= top or array.dtype.kind not in "iu":
+        raise ShapeError(
+            f"{name} classes are {array.shape} {array.dtype} for ids up to {top}; expected one whole number "
+            "for each id and one, the first, for background"
+        )
+    found = array[ids].astype(np.intp)
+    if found.size and not 0 <= found.min() <= found.max() <= n_classes:
+        wrong = found.min() if found.min() < 0 else found.max()
+        raise ShapeError(
+            f"{name} classes hold {wrong} (nucleus {ids[found == wrong][0]}); expected 0 for no class, "
+            f"or 1 to {n_classes}"
+        )
+    return found
 
 
 def _check(labels: ArrayLike | Labels, name: str) -> Labels:

@@ -1,0 +1,176 @@
+"""Scores of each class of nuclei: the same matching, on the nuclei of one class at a time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import ConfigError, ShapeError
+from histoscope.metrics.contingency import Overlap, as_overlap, classes_of_ids
+from histoscope.metrics.detection import detections
+from histoscope.metrics.instance import Matches, match
+from histoscope.types import Labels
+
+
+def match_by_class(
+    true: Overlap | ArrayLike,
+    pred: ArrayLike | None,
+    true_classes: ArrayLike,
+    pred_classes: ArrayLike,
+    *,
+    n_classes: int,
+    iou_threshold: float = 0.5,
+) -> dict[int, Matches]:
+    """Match the true nuclei of each class with the predicted ones of that class.
+
+    As if both maps held only that class. So a nucleus of the right outline and the wrong class is missed in
+    its own class and false in the other one, and a prediction on a true nucleus of no class (0) is false.
+
+    Parameters
+    ----------
+    true, pred : (H, W) integers
+        Instance maps; or one `Overlap`, and None.
+    true_classes, pred_classes : (n_ids + 1,) integers
+        Class of each id, as `histoscope.types.Sample.classes`; 0 is no class.
+    n_classes : int
+        Classes are 1 to `n_classes`.
+    iou_threshold : float in [0, 1)
+        As in `match`.
+
+    Returns
+    -------
+    dict of int to Matches
+        Every class from 1 to `n_classes`, also those without nuclei.
+
+    Raises
+    ------
+    ShapeError
+        If an id has no class entry, or a class is not in 0 to `n_classes`.
+
+    References
+    ----------
+    .. [1] Graham et al., Medical Image Analysis 92, 2024, doi:10.1016/j.media.2023.103047
+
+    Examples
+    --------
+    >>> true, pred = [[1, 1, 0, 2, 2]], [[3, 3, 0, 0, 4]]
+    >>> match_by_class(true, pred, [0, 1, 2], [0, 0, 0, 1, 1], n_classes=2)
+    {1: Matches(tp=1, fp=1, fn=0, sum_iou=1.0), 2: Matches(tp=0, fp=0, fn=1, sum_iou=0.0)}
+    """
+    table = as_overlap(true, pred)
+    of_true = classes_of_ids(table.true_ids, true_classes, n_classes, "true")
+    of_pred = classes_of_ids(table.pred_ids, pred_classes, n_classes, "pred")
+    return {
+        k: match(table.only(of_true == k, of_pred == k), iou_threshold=iou_threshold)
+        for k in range(1, n_classes + 1)
+    }
+
+
+def count_by_class(
+    labels: ArrayLike | Labels, classes: ArrayLike, *, n_classes: int, crop_px: int | None = None
+) -> NDArray[np.int64]:
+    """Count the nuclei of each class.
+
+    Parameters
+    ----------
+    labels : (H, W) integers
+        Instance map.
+    classes : (n_ids + 1,) integers
+        Class of each id; 0 is no class and is not counted.
+    n_classes : int
+        Classes are 1 to `n_classes`.
+    crop_px : int, optional
+        Count only nuclei of which a pixel lies in the square of this side in the middle; CoNIC counts in
+        224 of 256 pixels, because its images overlap.
+
+    Returns
+    -------
+    (n_classes,) int64
+        The first entry is of class 1.
+
+    Examples
+    --------
+    >>> count_by_class([[1, 0, 0, 0], [0, 2, 2, 0], [0, 2, 3, 3], [0, 0, 0, 0]], [0, 1, 2, 2], n_classes=2)
+    array([1, 2])
+    >>> count_by_class([[1, 0, 0, 0], [0, 2, 2, 0], [0, 2, 3, 3], [0, 0, 0, 0]], [0, 1, 2, 2], n_classes=2,
+    ...                crop_px=2)
+    array([0, 2])
+    """
+    array = np.asarray(labels)
+    if crop_px is not None:
+        top, left = ((length - crop_px) // 2 for length in array.shape[:2])
+        if crop_px < 1 or min(top, left) < 0:
+            raise ShapeError(
+                f"a crop of {crop_px} px was asked of labels {array.shape}; expected a side that fits"
+            )
+        array = array[top : top + crop_px, left : left + crop_px]
+    table = as_overlap(array, array)
+    of_nuclei = classes_of_ids(table.true_ids, classes, n_classes, "given")
+    return np.bincount(of_nuclei, minlength=n_classes + 1)[1:].astype(np.int64)
+
+
+def class_scores(
+    true: ArrayLike | Labels,
+    pred: ArrayLike | Labels,
+    true_classes: ArrayLike,
+    pred_classes: ArrayLike,
+    names: Sequence[str],
+    *,
+    mpp: float | None = None,
+) -> dict[str, float]:
+    """Give every score and count of each class of one image, as columns of a table with one row an image.
+
+    Parameters
+    ----------
+    true, pred : (H, W) integers
+        Instance maps.
+    true_classes, pred_classes : (n_ids + 1,) integers
+        Class of each id; class k is called ``names[k - 1]``, 0 is no class.
+    names : sequence of str
+        Names of the classes.
+    mpp : float, optional
+        Micrometres per pixel. With it there are also the columns of detection by centroids
+        (`histoscope.metrics.detections`, 3 micrometres).
+
+    Returns
+    -------
+    dict of str to float
+        For a class called ``misc``: ``pq_misc, f1_misc`` (NaN if it has no nuclei on either side), and the
+        counts that add up over images, ``tp_misc, fp_misc, fn_misc, sum_iou_misc`` of the matching at
+        IoU > 0.5. With `mpp` also ``detection_f1_misc`` and its counts ``found_misc`` (paired, right class),
+        ``confused_misc`` (paired, wrong class on one side) and ``unpaired_misc``.
+
+    Raises
+    ------
+    ConfigError
+        If two classes have one name.
+    ShapeError
+        As in `match_by_class`.
+
+    Examples
+    --------
+    >>> row = class_scores([[1, 1, 0, 2]], [[3, 3, 0, 4]], [0, 1, 2], [0, 0, 0, 1, 1], ["round", "long"])
+    >>> round(row["pq_round"], 3), row["pq_long"], row["fp_round"], row["fn_long"]
+    (0.667, 0.0, 1, 1)
+    """
+    if len(set(names)) != len(names):
+        raise ConfigError(f"classes are called {', '.join(names)}; expected a different name for each")
+    matches = match_by_class(true, pred, true_classes, pred_classes, n_classes=len(names))
+    row: dict[str, float] = {}
+    for k, name in enumerate(names, start=1):
+        found = matches[k]
+        row |= {
+            f"pq_{name}": found.pq,
+            f"f1_{name}": found.f1,
+            f"tp_{name}": found.tp,
+            f"fp_{name}": found.fp,
+            f"fn_{name}": found.fn,
+            f"sum_iou_{name}": found.sum_iou,
+        }
+    if mpp is not None:
+        found_by_centroid = detections(true, pred, true_classes, pred_classes, n_classes=len(names), mpp=mpp)
+        for k, name in enumerate(names, start=1):
+            row[f"detection_f1_{name}"] = found_by_centroid.f1_of(k)
+            counts = zip(("found", "confused", "unpaired"), found_by_centroid.counts_of(k), strict=True)
+            row |= {f"{count}_{name}": value for count, value in counts}
+    return row

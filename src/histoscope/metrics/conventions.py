@@ -1,0 +1,240 @@
+"""Scores of a set of images with classes, each as one publication computes it, by its name."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import nan
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import DataError, ShapeError
+from histoscope.metrics.instance import Matches, pq_image_mean
+
+_EPSILON = 1e-6  # in the denominators of the published scripts
+
+
+def pool_classes(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, Matches]:
+    """Add the matches of each class over images.
+
+    Raises
+    ------
+    DataError
+        If the images do not have the same classes.
+    """
+    total: dict[int, Matches] = {}
+    for k, image in enumerate(per_image):
+        if k and image.keys() != total.keys():
+            raise DataError(
+                f"image {k} has the classes {sorted(image)}, those before it {sorted(total)}; expected the "
+                "same: call match_by_class with one n_classes"
+            )
+        total = {each: total.get(each, Matches()) + found for each, found in image.items()}
+    return total
+
+
+def pq_by_class(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, float]:
+    """Panoptic quality of each class, counts added over all images first; NaN for a class that never occurs.
+
+    Examples
+    --------
+    >>> images = [{1: Matches(tp=1, sum_iou=0.9), 2: Matches()}, {1: Matches(fp=2), 2: Matches()}]
+    >>> pq_by_class(images)
+    {1: 0.45, 2: nan}
+    """
+    return {k: found.pq for k, found in pool_classes(per_image).items()}
+
+
+def mpq_plus(per_image: Iterable[Mapping[int, Matches]]) -> float:
+    """Mean over classes of the panoptic quality of each, counts added over all images first.
+
+    Parameters
+    ----------
+    per_image : iterable of dict
+        `match_by_class` of each image.
+
+    Returns
+    -------
+    float in [0, 1]
+        Classes that occur nowhere, neither true nor predicted, are left out; NaN if none occurs.
+
+    References
+    ----------
+    .. [1] Graham et al., Medical Image Analysis 92, 2024, doi:10.1016/j.media.2023.103047
+
+    Examples
+    --------
+    >>> images = [{1: Matches(tp=1, sum_iou=0.9), 2: Matches(fn=1)}, {1: Matches(fp=2), 2: Matches()}]
+    >>> mpq_plus(images)
+    0.225
+    """
+    return _mean(list(pq_by_class(per_image).values()))
+
+
+def mpq_plus_conic(per_image: Iterable[Mapping[int, Matches]]) -> float:
+    """Compute mPQ+ as the script of the CoNIC challenge prints it.
+
+    It adds 1e-6 to the denominators of DQ and SQ, so a class that occurs nowhere scores 0 and counts;
+    otherwise it is `mpq_plus` to six digits.
+
+    Examples
+    --------
+    >>> images = [{1: Matches(tp=9, sum_iou=9.0), 2: Matches()}]
+    >>> mpq_plus(images), round(mpq_plus_conic(images), 6)
+    (1.0, 0.5)
+    """
+    scores = [_pq(found, _EPSILON) for found in pool_classes(per_image).values()]
+    return float(np.mean(scores)) if scores else nan
+
+
+def bpq(matches: Iterable[Matches]) -> float:
+    """Binary panoptic quality: classes ignored, each image scored, then averaged; `pq_image_mean` by name."""
+    return pq_image_mean(matches)
+
+
+def bpq_conic(matches: Iterable[Matches]) -> float:
+    """Compute binary PQ as the script of the CoNIC challenge prints it: an image without nuclei scores 0.
+
+    Examples
+    --------
+    >>> images = [Matches(tp=9, sum_iou=9.0), Matches()]
+    >>> bpq(images), round(bpq_conic(images), 6)
+    (1.0, 0.5)
+    """
+    scores = [_pq(found, _EPSILON) for found in matches]
+    return float(np.mean(scores)) if scores else nan
+
+
+def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[str] | None = None) -> float:
+    """Compute mPQ as the script of PanNuke prints it.
+
+    Each image scores the mean over the classes that **its truth holds**; images are averaged in each tissue,
+    then tissues. So false positives of a class cost nothing in an image without true nuclei of it, and an
+    image without any nuclei does not count.
+
+    Parameters
+    ----------
+    per_image : iterable of dict
+        `match_by_class` of each image. From PanNuke's own arrays, whose channels may overlap, it is
+        ``{k + 1: match(true[..., k], pred[..., k]) for k in range(5)}``.
+    tissues : sequence of str, optional
+        Tissue of each image; without, all are of one.
+
+    Returns
+    -------
+    float in [0, 1], NaN if there are no true nuclei
+
+    Notes
+    -----
+    The scores of classes that the script saves to ``class_stats.csv`` are the means over images of each class
+    (`pq_by_class_pannuke`), but the value of *connective* stands in the row of *inflammatory* there. What it
+    prints, and mPQ, are not affected.
+
+    References
+    ----------
+    .. [1] Gamper et al., 2020, arXiv:2003.10778
+
+    Examples
+    --------
+    >>> images = [{1: Matches(tp=1, sum_iou=0.9), 2: Matches(fp=5)}, {1: Matches(fn=1), 2: Matches(fn=1)}]
+    >>> round(mpq_pannuke(images), 3), round(mpq_plus(images), 3)
+    (0.45, 0.3)
+    """
+    return _by_tissue([_mean([_pq_pannuke(found) for found in each.values()]) for each in per_image], tissues)
+
+
+def bpq_pannuke(matches: Iterable[Matches], tissues: Sequence[str] | None = None) -> float:
+    """Compute binary PQ as the script of PanNuke prints it.
+
+    Images without true nuclei do not count, whatever was predicted; images are averaged in each tissue, then
+    tissues. In its arrays a pixel may be of two nuclei; the script gives it to the later class.
+
+    Parameters
+    ----------
+    matches : iterable of Matches
+        `match` of each image.
+    tissues : sequence of str, optional
+        Tissue of each image; without, all are of one.
+
+    Examples
+    --------
+    >>> images = [Matches(tp=1, sum_iou=0.9), Matches(fp=5)]
+    >>> round(bpq_pannuke(images), 3), bpq(images)
+    (0.9, 0.45)
+    """
+    return _by_tissue([_pq_pannuke(found) for found in matches], tissues)
+
+
+def pq_by_class_pannuke(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, float]:
+    """Mean over images of the PQ of each class, images whose truth lacks the class left out."""
+    images = list(per_image)
+    classes = pool_classes(images)
+    return {k: _mean([_pq_pannuke(image[k]) for image in images]) for k in classes}
+
+
+def r2_conic(true_counts: ArrayLike, pred_counts: ArrayLike) -> float:
+    """Coefficient of determination of the counts of nuclei, averaged over classes.
+
+    Parameters
+    ----------
+    true_counts, pred_counts : (N, C) numbers
+        Nuclei of each class in each image: ``count_by_class(..., crop_px=224)`` for CoNIC.
+
+    Returns
+    -------
+    float up to 1
+        0 is as good as the mean count; NaN for fewer than two images. A class whose true count is the same in
+        all images scores 1 if it is met exactly and 0 otherwise, as scikit-learn does for the challenge.
+
+    Raises
+    ------
+    ShapeError
+        If the counts are not two tables of one shape.
+
+    References
+    ----------
+    .. [1] Graham et al., Medical Image Analysis 92, 2024, doi:10.1016/j.media.2023.103047
+
+    Examples
+    --------
+    >>> r2_conic([[1, 0], [3, 0]], [[1, 0], [2, 0]])
+    0.75
+    """
+    true, pred = np.asarray(true_counts, np.float64), np.asarray(pred_counts, np.float64)
+    if true.ndim != 2 or true.shape != pred.shape:
+        raise ShapeError(f"counts are {true.shape} and {pred.shape}; expected (images, classes) for both")
+    if len(true) < 2 or true.shape[1] == 0:
+        return nan
+    rest = ((true - pred) ** 2).sum(axis=0)
+    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
+    constant = spread == 0
+    scores = 1.0 - rest / np.where(constant, 1.0, spread)
+    return float(np.where(constant, rest == 0, scores).mean())
+
+
+def _pq(found: Matches, epsilon: float) -> float:
+    dq = found.tp / (found.tp + found.fp / 2 + found.fn / 2 + epsilon)
+    return dq * found.sum_iou / (found.tp + epsilon)
+
+
+def _pq_pannuke(found: Matches) -> float:
+    """PQ of one image, NaN if the truth is empty; its script adds to the denominator of SQ alone."""
+    if found.tp + found.fn == 0:
+        return nan
+    return found.dq * found.sum_iou / (found.tp + _EPSILON)
+
+
+def _by_tissue(scores: list[float], tissues: Sequence[str] | None) -> float:
+    if tissues is None:
+        return _mean(scores)
+    if len(tissues) != len(scores):
+        raise ShapeError(f"{len(tissues)} tissues came for {len(scores)} images; expected one for each")
+    groups: dict[str, list[float]] = {}
+    for tissue, score in zip(tissues, scores, strict=True):
+        groups.setdefault(tissue, []).append(score)
+    return _mean([_mean(group) for group in groups.values()])
+
+
+def _mean(scores: Sequence[float]) -> float:
+    """Mean of the scores that are defined; NaN if none is."""
+    array: NDArray[np.float64] = np.asarray(scores, np.float64)
+    array = array[~np.isnan(array)]
+    return float(array.mean()) if array.size else nan
