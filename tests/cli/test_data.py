@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from histoscope.cli.data import app
-from histoscope.errors import DatasetNotFoundError
+from histoscope.data import DATASETS
+from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import write_image, write_labels
 
 
@@ -39,8 +40,8 @@ def test_list() -> None:
     assert text.exit_code == 0
     assert "stage1_train/ID/masks" in text.stdout
     rows = json.loads(_run("list", "--json").stdout)
-    assert [row["name"] for row in rows] == ["class_folder", "dsb2018", "folder", "monuseg"]
-    assert rows[3]["licence"] == "CC BY-NC-SA 4.0"
+    assert [row["name"] for row in rows] == sorted(DATASETS)
+    assert {row["name"]: row["licence"] for row in rows}["monuseg"] == "CC BY-NC-SA 4.0"
 
 
 def test_info(root: Path) -> None:
@@ -87,6 +88,77 @@ def test_convert_leaves_out_broken_samples_and_says_so(root: Path, tmp_path: Pat
     assert "left out t3: " in done.stderr
     assert not (tmp_path / "out" / "images" / "t3.png").exists()
     assert _run("verify", "folder", tmp_path / "out").exit_code == 0
+
+
+def test_convert_of_nothing_readable_names_every_sample(root: Path, tmp_path: Path) -> None:
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"broken")
+    done = _run("convert", "folder", root, tmp_path / "out")
+    assert isinstance(done.exception, DataError)
+    assert done.stderr.count("left out t") == 8
+
+
+def test_convert_never_overwrites(root: Path, tmp_path: Path) -> None:
+    assert _run("convert", "folder", root, tmp_path / "out").exit_code == 0
+    for layout in ("folder", "conic", "pannuke"):
+        done = _run("convert", "folder", root, tmp_path / "out", "--to", layout)
+        assert isinstance(done.exception, DataError)
+    assert isinstance(
+        _run("convert", "folder", root, tmp_path / "x", "--to", "coco").exception, UnknownNameError
+    )
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def conic(tmp_path: Path) -> Path:
+    """Four patches of four sources in the layout of CoNIC, two nuclei each; the last has an unknown class."""
+    folder = tmp_path / "conic"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    np.save(folder / "images.npy", rng.integers(0, 256, (4, 256, 256, 3), dtype=np.uint8))
+    labels = np.zeros((4, 256, 256, 2), np.uint16)
+    labels[:, 20:40, 30:40], labels[:, 80:90, 90:99] = (300, 2), (301, 6)
+    labels[3, 20:40, 30:40, 1] = 9
+    np.save(folder / "labels.npy", labels)
+    names = [f"{cohort}_{k}-0000" for cohort in ("crag", "glas") for k in range(2)]
+    (folder / "patch_info.csv").write_text("\n".join(["patch_info", *names]))
+    return folder
+
+
+def test_convert_keeps_classes_parts_and_tags_and_goes_back(conic: Path, tmp_path: Path) -> None:
+    done = _run("convert", "conic", conic, tmp_path / "own", "--option", "fold=2")
+    assert (done.exit_code, "left out glas_1-0000: " in done.stderr) == (1, True)
+    with (tmp_path / "own" / "index.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image_id"], row["cohort"], row["source"]) for row in rows][2] == (
+        "glas_0-0000",
+        "glas",
+        "glas_0",
+    )
+    assert {row["split"] for row in rows} <= {"train", "val"}
+    sheet = json.loads(_run("info", "folder", tmp_path / "own", "--json").stdout)
+    assert (sheet["licence"], sheet["classes"]["6"]) == ("CC BY-NC-SA 4.0", "connective")
+    assert _run("convert", "folder", tmp_path / "own", tmp_path / "back", "--to", "conic").exit_code == 0
+    for name in ("images.npy", "labels.npy"):
+        ours, theirs = np.load(tmp_path / "back" / name), np.load(conic / name)[:3]
+        assert ours.dtype == theirs.dtype
+        assert np.array_equal(ours[..., -1], theirs[..., -1])
+    assert _run("verify", "conic", tmp_path / "back").exit_code == 0
+
+
+def test_convert_leaves_out_what_the_arrays_cannot_hold(conic: Path, tmp_path: Path) -> None:
+    done = _run("convert", "conic", conic, tmp_path / "x", "--to", "conic", "--mpp", 0.25)
+    assert isinstance(done.exception, DataError)  # 256 px at 0.25 are 128 px at 0.5
+    assert done.stderr.count("expected at least 256 px") == 3
+
+
+def test_options_of_readers(conic: Path, tmp_path: Path) -> None:
+    assert isinstance(
+        _run("convert", "conic", conic, tmp_path / "x", "--option", "fold").exception, ConfigError
+    )
+    done = _run("convert", "conic", conic, tmp_path / "x", "--option", "fol=1")
+    assert isinstance(done.exception, UnknownNameError)
+    assert "did you mean 'fold'" in str(done.exception)
 
 
 def test_split_prints_and_writes(root: Path, tmp_path: Path) -> None:

@@ -153,3 +153,9 @@ def truncate() -> Callable[[Path], None]:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
     return cut
+
+
+@pytest.fixture
+def tile() -> Callable[..., Sample]:
+    """Draw a tile with discs, their ids and two classes (see `draw`)."""
+    return draw

@@ -232,3 +232,13 @@ def test_image_path_and_iteration(folder_tree: Path) -> None:
     with pytest.raises(IndexError):
         dataset[6]
     assert json.dumps(dict(dataset.info.counts))
+
+
+def test_licence_and_citation_of_a_copy_without_a_datasheet(folder_tree: Path) -> None:
+    assert data.open("folder", folder_tree, mpp=0.5).info.licence == ""
+    options = {"mpp": 0.5, "licence": "CC BY 4.0", "citation": "Someone, 2020"}
+    info = data.open("folder", folder_tree, **options).info
+    assert (info.licence, info.citation) == ("CC BY 4.0", "Someone, 2020")
+    (folder_tree / "dataset.yaml").write_text("licence: CC0\nmpp: 0.5\n")
+    assert data.open("folder", folder_tree).info.licence == "CC0"
+    assert data.open("folder", folder_tree, licence="MIT").info.licence == "MIT"

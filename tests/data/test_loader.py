@@ -212,3 +212,20 @@ def test_ctrl_c_ends_it_without_noise(workers):
         finally:
             child.kill()
     assert (out, errors, child.returncode) == ("stopped\n", "", 0)
+
+
+def test_patches_of_rare_classes_are_warped_more_and_the_others_stay_as_they_were():
+    plain = AugmentConfig(dihedral_chance=1.0)
+    sampler = PatchSampler(samples(), 16)
+    as_ever = PatchDataset(sampler, targets, plain, None, seed=3)
+    by_class = PatchDataset(sampler, targets, plain, None, seed=3, rarity=[0.0, 0.0, 1.0])
+    assert by_class.margin_px > as_ever.margin_px == 0
+    changed = {True: [], False: []}
+    for k in range(60):
+        before, after = as_ever.sample(k), by_class.sample(k)
+        assert after.image.shape == (16, 16, 3)
+        rare = 2 in before.classes[np.unique(before.instances)]
+        changed[rare].append(not np.array_equal(before.image, after.image))
+    assert not any(changed[False])
+    assert np.mean(changed[True]) > 0.9
+    assert min(len(each) for each in changed.values()) > 5

@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[
-    str, typer.Argument(help="The reader: folder, monuseg, dsb2018, class_folder (see data list).")
+    str, typer.Argument(help="The reader: folder, monuseg, consep, pannuke, ... (see data list).")
 ]
 Root = Annotated[Path, typer.Argument(help="The folder of the data set.")]
 Mpp = Annotated[
@@ -111,35 +111,77 @@ def verify(
 def convert(
     name: Name,
     root: Root,
-    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
     mpp: Mpp = None,
-    to_mpp: Annotated[float | None, typer.Option(help="Also bring everything to this pixel size.")] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            help="The layout to write: folder (our own), or 256 px patches in the arrays of conic "
+            "(0.5 um/px) or pannuke (0.25 um/px), whose class names the data must have."
+        ),
+    ] = "folder",
+    to_mpp: Annotated[
+        float | None,
+        typer.Option(help="Bring everything to this pixel size (default: as it is; that of the arrays)."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An option of the reader, such as merge=false (consep) or fold=3 (conic). Repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Write a data set as a folder in our own format. Ends with 1 if some samples could not be read."""
-    from histoscope.data import resample, write_folder
-    from histoscope.errors import HistoscopeError
+    """Write a data set in another layout, with classes, parts and tags. Ends with 1 if samples were left out.
 
-    dataset = open_dataset(name, root, mpp)
+    Nothing is overwritten. What an interrupted run leaves behind is refused by the readers: delete it and run
+    again.
+    """
+    from histoscope.data import EXPORTS, write_folder
+    from histoscope.errors import UnknownNameError
+
+    if to not in {"folder", *EXPORTS}:
+        raise UnknownNameError("layout", to, ["folder", *EXPORTS])
+    dataset = open_dataset(name, root, mpp, option)
+    write, assumed_mpp = EXPORTS.get(to, (write_folder, None))
     skipped: list[str] = []
-    with progress("converting") as advance:
-
-        def readable() -> "Iterator[Sample]":
-            for index, record in enumerate(dataset.records):
-                try:
-                    sample = dataset[index]
-                except HistoscopeError as error:
-                    skipped.append(f"{record.name}: {error}")
-                else:
-                    yield sample if to_mpp is None else resample(sample, to_mpp)
-                advance(index + 1, len(dataset))
-
-        write_folder(out, readable(), dataset.info, records=dataset.records)
-    for line in skipped:
-        typer.echo(f"left out {line}", err=True)
+    try:
+        with progress("converting") as advance:
+            samples = readable(dataset, to_mpp or assumed_mpp, skipped, advance, patches=to in EXPORTS)
+            write(out, samples, dataset.info, records=dataset.records)
+    finally:
+        for line in skipped:
+            typer.echo(f"left out {line}", err=True)
     typer.echo(f"{len(dataset) - len(skipped)} samples written to {out}, {len(skipped)} left out")
-    typer.echo(f"next: histoscope data verify folder {out}")
+    typer.echo(f"next: histoscope data verify {to} {out}")
     if skipped:
         raise typer.Exit(1)
+
+
+def readable(
+    dataset: "Dataset",
+    mpp: float | None,
+    skipped: list[str],
+    advance: Callable[[int, int], None],
+    *,
+    patches: bool,
+) -> "Iterator[Sample]":
+    """Give the samples that can be read (and cut in patches); the others are named in `skipped`."""
+    from histoscope.data import resample
+    from histoscope.data.export import require_patchable
+    from histoscope.errors import HistoscopeError
+
+    for index, record in enumerate(dataset.records):
+        try:
+            sample = dataset[index]
+            if mpp is not None:
+                sample = resample(sample, mpp)
+            if patches:
+                require_patchable(sample)
+        except (HistoscopeError, OSError) as error:
+            skipped.append(f"{record.name}: {error}")
+        else:
+            yield sample
+        advance(index + 1, len(dataset))
 
 
 @app.command("split")
@@ -232,11 +274,20 @@ def audit(
         raise typer.Exit(1)
 
 
-def open_dataset(name: str, root: Path, mpp: float | None) -> "Dataset":
+def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | None = None) -> "Dataset":
     """Open a data set with the options that were given."""
-    from histoscope import data
+    import yaml
 
-    return data.open(name, root, **({} if mpp is None else {"mpp": mpp}))
+    from histoscope import data
+    from histoscope.errors import ConfigError
+
+    given: dict[str, Any] = {} if mpp is None else {"mpp": mpp}
+    for text in options or ():
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise ConfigError(f"option {text!r}: expected KEY=VALUE, such as fold=3")
+        given[key.strip()] = yaml.safe_load(value)
+    return data.open(name, root, **given)
 
 
 def published(dataset: "Dataset") -> "Split":

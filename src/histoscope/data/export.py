@@ -17,7 +17,7 @@ from histoscope.data.pannuke import CLASSES as PANNUKE_CLASSES
 from histoscope.data.views import compact
 from histoscope.errors import DataError
 from histoscope.files import whole, write_text
-from histoscope.types import Record, Sample
+from histoscope.types import Labels, Record, Sample
 
 SIDE_PX = 256
 _FOLD_OF_SPLIT = {"train": "fold1", "val": "fold2", "test": "fold3"}
@@ -153,26 +153,43 @@ def patches_of(
     Raises
     ------
     DataError
-        If the sample is too small, has no classes, or nuclei without a class.
+        As `require_patchable`, or if it has a class that the datasheet does not name.
+    """
+    lookup = np.zeros(256, np.uint8)
+    lookup[list(class_map)] = list(class_map.values())
+    instances, given = require_patchable(sample)
+    classes = lookup[given]
+    unnamed = np.flatnonzero((given > 0) & (classes == 0))
+    if unnamed.size:
+        raise DataError(f"{sample.name}: class {given[unnamed[0]]} is none of {sorted(class_map)}")
+    height, width = instances.shape
+    for top in _starts(height):
+        for left in _starts(width):
+            place = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
+            ids = compact(instances[place])[0]
+            yield sample.image[place], ids, classes[np.union1d([0], instances[place])]
+
+
+def require_patchable(sample: Sample) -> tuple[Labels, NDArray[np.uint8]]:
+    """Return the ids and classes of a sample that an array layout can hold.
+
+    Raises
+    ------
+    DataError
+        If the sample is smaller than 256 px, or nuclei have no class.
     """
     height, width = sample.image.shape[:2]
     if min(height, width) < SIDE_PX:
         raise DataError(f"{sample.name}: {height} x {width} px, expected at least {SIDE_PX} px a side")
     if sample.instances is None or sample.classes is None:
-        raise DataError(f"{sample.name}: no classes of nuclei; this layout needs them")
-    lookup = np.zeros(256, np.uint8)
-    lookup[list(class_map)] = list(class_map.values())
-    classes = lookup[sample.classes]
-    missing = np.setdiff1d(np.unique(sample.instances)[1:], np.flatnonzero(classes))
-    if missing.size:
+        raise DataError(f"{sample.name}: no classes of nuclei; the array layouts need them")
+    ids = np.unique(sample.instances)
+    missing = int((sample.classes[ids[ids > 0]] == 0).sum())
+    if missing:
         raise DataError(
-            f"{sample.name}: {missing.size} nuclei have no class; this layout has no place for them"
+            f"{sample.name}: {missing} nuclei have no class; the array layouts have no place for them"
         )
-    for top in _starts(height):
-        for left in _starts(width):
-            place = np.s_[top : top + SIDE_PX, left : left + SIDE_PX]
-            ids = compact(sample.instances[place])[0]
-            yield sample.image[place], ids, classes[np.union1d([0], sample.instances[place])]
+    return sample.instances, sample.classes
 
 
 def _starts(side: int) -> list[int]:

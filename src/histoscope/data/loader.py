@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from histoscope.augment import AUGMENTATIONS, AugmentConfig, augment, margin_px
+from histoscope.augment import AUGMENTATIONS, AugmentConfig, augment, lifted, margin_px, rarest
 from histoscope.data.patches import PatchSampler
 from histoscope.errors import ConfigError
 from histoscope.types import Image, Sample
@@ -60,19 +60,32 @@ class PatchDataset(Dataset[Patch]):
         A further change of the image alone, ``(image, rng) -> image``, such as a stain jitter.
     seed : int
         Of the run.
+    rarity : sequence of float in [0, 1], optional
+        Of classes 0, 1, ...: patches are warped more, the rarer the classes in them.
     """
 
     def __init__(
-        self, sampler: PatchSampler, targets: Targets, config: AugmentConfig, color: Color | None, seed: int
+        self,
+        sampler: PatchSampler,
+        targets: Targets,
+        config: AugmentConfig,
+        color: Color | None,
+        seed: int,
+        rarity: Sequence[float] | None = None,
     ) -> None:
         self.sampler, self.targets, self.config, self.color, self.seed = sampler, targets, config, color, seed
-        self.margin_px = margin_px(config, sampler.size_px, sampler.mpp)
+        self.rarity = rarity
+        farthest = config if rarity is None else lifted(config, max(rarity, default=0.0))
+        self.margin_px = margin_px(farthest, sampler.size_px, sampler.mpp)
 
     def sample(self, k: int) -> Sample:
         """Cut and augment patch number `k`."""
         rng = np.random.default_rng([self.seed, k])
         cut = self.sampler.draw(rng, margin_px=self.margin_px)
-        patch = augment(cut, self.config, rng, size_px=self.sampler.size_px)
+        config = self.config
+        if self.rarity is not None:
+            config = lifted(config, rarest(cut, self.rarity, size_px=self.sampler.size_px))
+        patch = augment(cut, config, rng, size_px=self.sampler.size_px)
         return patch if self.color is None else replace(patch, image=self.color(patch.image, rng))
 
     def __getitem__(self, k: int) -> Patch:
@@ -167,6 +180,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     color: Color | None = None,
     on_nuclei: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    rarity: Sequence[float] | None = None,
     seed: int = 0,
     workers: int = 0,
 ) -> PatchLoader:
@@ -193,6 +207,9 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
         Share of patches around a random nucleus instead of a random place.
     class_weights : sequence of float, optional
         Weight of a nucleus of class 0, 1, ... when `on_nuclei` draws one.
+    rarity : sequence of float in [0, 1], optional
+        Of classes 0, 1, ..., such as ``Balance.rarity``: patches are warped more, the rarer the classes in
+        them.
     seed : int
         Of the run.
     workers : int
@@ -221,7 +238,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     """
     sampler = PatchSampler(samples, patch_px, on_nuclei=on_nuclei, class_weights=class_weights)
     config = AUGMENTATIONS["none"] if augment is None else augment
-    patches = PatchDataset(sampler, targets, config, color, seed)
+    patches = PatchDataset(sampler, targets, config, color, seed, rarity)
     return PatchLoader(patches, batch_size=batch_size, steps=steps, start_step=start_step, workers=workers)
 
 
