@@ -21,6 +21,7 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 REGISTRIES = {
     "stain": "NORMALIZERS",
     "augment": "AUGMENTATIONS",
+    "balance": "BALANCES",
     "metrics": "METRICS",
     "data": "DATASETS",
     "models": "MODELS",
@@ -157,7 +158,7 @@ print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
     assert "histoscope" in done.stdout.lower()
 
 
-@pytest.mark.parametrize("package", ["stain", "metrics", "synth", "augment", "files", "types", "errors"])
+@pytest.mark.parametrize("package", ["stain", "metrics", "synth", "augment", "balance", "files", "types", "errors"])
 def test_the_array_core_runs_without_torch_and_pydantic(python, package: str) -> None:
     code = f"import sys, histoscope.{package}; print([m for m in ('torch', 'pydantic') if m in sys.modules])"
     done = python("-c", code)

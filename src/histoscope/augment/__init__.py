@@ -8,6 +8,7 @@
 (64, 64, 3)
 """
 
+from histoscope.augment.byclass import RARE_WARP, lifted, rarest
 from histoscope.augment.compose import apply, augment
 from histoscope.augment.params import AugmentConfig, AugmentParams, margin_px, sample_params
 from histoscope.errors import UnknownNameError
@@ -69,11 +70,14 @@ def get(name: str) -> AugmentConfig:
 
 __all__ = [
     "AUGMENTATIONS",
+    "RARE_WARP",
     "AugmentConfig",
     "AugmentParams",
     "apply",
     "augment",
     "get",
+    "lifted",
     "margin_px",
+    "rarest",
     "sample_params",
 ]
