@@ -116,7 +116,7 @@ def test_bad_tables_are_named(root: Path) -> None:
     (root / "patch_info.csv").write_text("patch_info\nconsep_1-0000\n")
     with pytest.raises(DataError, match="names 1 patches"):
         data.open("conic", root)
-    (root / "patch_info.csv").write_text("name\nconsep_1-0000\n")
+    (root / "patch_info.csv").write_text("name,x\nconsep_1-0000,1\n")
     with pytest.raises(DataError, match="expected one of patch_info"):
         data.open("conic", root)
 

@@ -14,9 +14,9 @@ from histoscope.types import Sample
 
 @pytest.fixture
 def root(tmp_path: Path, tile: Callable[..., Sample]) -> Path:
-    """Two images of the first patient, one of the eleventh; RGBA with an empty fourth channel."""
+    """Two images of the first patient, one of a brain slide; RGBA with an empty fourth channel."""
     folder = tmp_path / "TNBC_NucleiSegmentation"
-    for k, (slide, name) in enumerate([("01", "01_1"), ("01", "01_2"), ("11", "11_1")]):
+    for k, (slide, name) in enumerate([("01", "01_1"), ("01", "01_2"), ("12", "12_1")]):
         for kind in ("Slide", "GT"):
             (folder / f"{kind}_{slide}").mkdir(parents=True, exist_ok=True)
         pixels = np.concatenate([tile(k).image, np.zeros((48, 64, 1), np.uint8)], axis=2)
@@ -33,8 +33,9 @@ def test_slides_are_patients(root: Path, tile: Callable[..., Sample]) -> None:
     assert [(r.name, r.patient, r.split) for r in dataset.records] == [
         ("01_1", "Slide_01", ""),
         ("01_2", "Slide_01", ""),
-        ("11_1", "Slide_11", ""),
+        ("12_1", "Slide_12", ""),
     ]
+    assert [r.group("organ") for r in dataset.records] == ["breast", "breast", "brain"]
     assert dataset.info.counts == {"images": 3, "patients": 2, "sources": 2}
     sample, drawn = dataset[2], tile(2)
     assert np.array_equal(sample.image, drawn.image)
@@ -49,7 +50,7 @@ def test_diagonal_neighbours_are_one_nucleus_and_cell_types_part_touching_ones(r
     mask = np.zeros((48, 64), np.uint8)
     mask[4:8, 4:8] = mask[8:12, 8:12] = 1
     mask[4:8, 8:12] = 3
-    Pillow.fromarray(mask).save(root / "TNBC_NucleiSegmentation" / "GT_11" / "11_1.png")
+    Pillow.fromarray(mask).save(root / "TNBC_NucleiSegmentation" / "GT_12" / "12_1.png")
     instances = data.open("tnbc", root)[2].instances
     assert instances.max() == 2
     assert instances[4, 4] == instances[11, 11] != instances[4, 11]
@@ -59,7 +60,7 @@ def test_bad_masks_are_named(root: Path, truncate: Callable[[Path], None]) -> No
     folder = root / "TNBC_NucleiSegmentation"
     truncate(folder / "GT_01" / "01_1.png")
     Pillow.fromarray(np.ones((5, 5), np.uint8)).save(folder / "GT_01" / "01_2.png")
-    (folder / "GT_11" / "11_1.png").unlink()
+    (folder / "GT_12" / "12_1.png").unlink()
     dataset = data.open("tnbc", root)
     for index, error in enumerate((CorruptDataError, ShapeError, DatasetNotFoundError)):
         with pytest.raises(error, match=dataset.records[index].name):

@@ -201,7 +201,8 @@ def _read_records(path: Path, n_patches: int, fold: int) -> tuple[Record, ...]:
     if not path.is_file():
         return tuple(Record(f"{number:05d}") for number in range(n_patches))
     rows = read_index(path)
-    column = first_column(rows, ("patch_info",), path)
+    only = tuple(rows[0]) if rows and len(rows[0]) == 1 else ()  # a table of one column, whatever its name
+    column = first_column(rows, ("patch_info", *only), path)
     if len(rows) != n_patches:
         raise DataError(f"{path} names {len(rows)} patches, images.npy holds {n_patches}; get both again")
     names = [row[column] for row in rows]

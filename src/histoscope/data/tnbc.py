@@ -11,6 +11,8 @@ from histoscope.data.tiles import Tile, Tiles, Truth, files_in, folders_below
 from histoscope.files import read_labels
 from histoscope.types import Record
 
+_BRAIN = frozenset({"12", "13", "14"})
+
 
 class TNBC(Tiles):
     """TNBC: 50 H&E images of triple-negative breast cancer of 11 patients, 512 x 512 pixels at 40x.
@@ -18,8 +20,9 @@ class TNBC(Tiles):
     Reads ``Slide_01/01_1.png`` with ``GT_01/01_1.png``; `root` is the folder of these or one above it. A
     slide is a patient. The masks say only where nuclei are, so a nucleus is a connected region of one value,
     diagonal neighbours included; in the later archive with a value for each cell type this also parts
-    touching nuclei of different types (the types themselves are not read). The fourth channel of the images
-    means nothing and is ignored. No split is published: split by patient.
+    touching nuclei of different types (the types themselves are not read), and slides 12 to 14 are brain (tag
+    ``organ``). The fourth channel of the images means nothing and is ignored. No split is published: split by
+    patient.
 
     Parameters
     ----------
@@ -59,7 +62,8 @@ class TNBC(Tiles):
             if number == folder.name:
                 continue
             for image in files_in(folder, ".png"):
-                record = Record(image.stem, patient=folder.name, source=folder.name)
+                tags = {"organ": "brain" if number in _BRAIN else "breast"}
+                record = Record(image.stem, patient=folder.name, source=folder.name, tags=tags)
                 yield Tile(image, folder.parent / f"GT_{number}" / image.name, record)
 
     def read_truth(self, tile: Tile) -> Truth:
