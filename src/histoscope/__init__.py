@@ -13,12 +13,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from histoscope import augment, data, errors, metrics, models, stain, studies, synth, train, types
+    from histoscope import (
+        augment,
+        data,
+        errors,
+        metrics,
+        models,
+        slides,
+        stain,
+        studies,
+        synth,
+        train,
+        types,
+        weights,
+    )
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
 _SUBMODULES = (
     *("augment", "data", "errors", "metrics", "models"),
-    *("stain", "studies", "synth", "train", "types"),
+    *("slides", "stain", "studies", "synth", "train", "types", "weights"),
 )
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
@@ -30,11 +43,13 @@ __all__ = [
     "models",
     "read_image",
     "read_labels",
+    "slides",
     "stain",
     "studies",
     "synth",
     "train",
     "types",
+    "weights",
     "write_image",
     "write_labels",
 ]

@@ -7,7 +7,9 @@ import typer
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model folder, or a run folder with one in it.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of a model that comes with Histoscope, or a model or run folder.")
+    ],
     root: Annotated[Path, typer.Argument(help="Folder of the labelled images.")],
     data: Annotated[str, typer.Option(help="Layout of that folder; see `histoscope data list`.")] = "folder",
     mpp: Annotated[
@@ -27,15 +29,18 @@ def evaluate(
     Example: `histoscope evaluate runs/unet data/monuseg --mpp 0.25 --split test`
     """
     from histoscope import data as datasets
-    from histoscope import models
+    from histoscope import models, weights
     from histoscope.cli import scores
     from histoscope.errors import DataError
     from histoscope.files import whole
     from histoscope.train import evaluate as evaluated
     from histoscope.train.experiment import normalised, normalizer_of
 
-    folder = model if (model / "card.json").is_file() else model / "model"
-    network = models.load(model)
+    folder = weights.find(model)
+    notice = weights.licence_notice(folder)
+    if notice:
+        typer.echo(notice, err=True)
+    network = models.load(folder)
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
         chosen = [index for index, record in enumerate(dataset.records) if record.split == split]

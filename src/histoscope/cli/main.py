@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import histoscope
-from histoscope.cli import data, demo, doctor, evaluate, normalize, study, synth, train
+from histoscope.cli import data, demo, doctor, evaluate, normalize, predict, study, synth, train
 from histoscope.errors import HistoscopeError
 
 WRONG, INTERRUPTED = 2, 130
@@ -44,6 +44,7 @@ app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("normalize")(normalize.normalize)
+app.command("predict")(predict.predict)
 app.command("synth")(synth.synth)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")

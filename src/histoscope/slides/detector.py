@@ -1,0 +1,162 @@
+"""A trained model with all that its images must go through, ready to find nuclei."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from histoscope import models, stain, weights
+from histoscope.errors import ConfigError
+from histoscope.files import read_image
+from histoscope.models import Segmenter
+from histoscope.models.checkpoint import WEIGHTS, read_card
+from histoscope.slides.resolution import mpp_of
+from histoscope.train.experiment import normalizer_of
+from histoscope.types import Image, Nuclei
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detector:
+    """A network and the stain normaliser that it was trained with.
+
+    Parameters
+    ----------
+    network : Segmenter
+    normalizer : Normalizer, optional
+        Images go through it first.
+    turned : bool
+        Look at each tile in all eight turns and flips: slower, and mostly better.
+    card : dict, optional
+        What the model folder says of it.
+    fingerprint : str
+        Tells one model's weights from another's.
+    """
+
+    network: Segmenter
+    normalizer: stain.Normalizer | None = None
+    turned: bool = False
+    card: dict[str, Any] | None = None
+    fingerprint: str = ""
+
+    @classmethod
+    def open(cls, model: str | Path, *, turned: bool = False) -> "Detector":
+        """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
+
+        Raises
+        ------
+        UnknownNameError
+            If it is neither a name nor a folder.
+        DatasetNotFoundError, FormatVersionError, CorruptDataError
+            If the folder holds no model, one of another version, or a broken one.
+        """
+        folder = weights.find(model)
+        network = models.load(folder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        fingerprint = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+        return cls(network.to(device), normalizer_of(folder), turned, read_card(folder), fingerprint)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of class 1, 2, ...; empty if the model tells none apart."""
+        return self.network.spec.classes
+
+    def __call__(self, image: Image, mpp: float) -> Nuclei:
+        """Nuclei of an image, numbered from 1 without gaps, each with at least one pixel.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB, at any resolution.
+        mpp : float
+            Its micrometres per pixel.
+        """
+        shown = image if self.normalizer is None else self.normalizer(image)
+        return visible(models.predict(self.network, shown, mpp, turned=self.turned))
+
+
+def predict(
+    image: Image | str | Path,
+    model: Detector | Segmenter | str | Path,
+    *,
+    mpp: float | None = None,
+    turned: bool = False,
+) -> Nuclei:
+    """Find the nuclei of an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8, or the path of an image file
+    model : Detector, Segmenter, str or Path
+        A model at hand, the name of one that comes with Histoscope, or a model folder. Open a `Detector` once
+        to use it for many images.
+    mpp : float, optional
+        Micrometres per pixel; needed for an array, and for files that do not say it.
+    turned : bool
+        Look at each tile in all eight turns and flips. A `Detector` knows by itself.
+
+    Raises
+    ------
+    ConfigError
+        If the resolution is not known.
+
+    Examples
+    --------
+    >>> import histoscope as hs
+    >>> tissue = hs.synth.generate((64, 64), mpp=0.5)
+    >>> model = hs.models.create("unet", width=4, depth=2, mpp=0.5)
+    >>> predict(tissue.image, model, mpp=0.5).instances.shape
+    (64, 64)
+    """
+    if isinstance(model, Segmenter):
+        model = Detector(model, turned=turned)
+    elif not isinstance(model, Detector):
+        notice = weights.licence_notice(weights.find(model))
+        if notice:
+            warnings.warn(notice, stacklevel=2)
+        model = Detector.open(model, turned=turned)
+    if isinstance(image, str | Path):
+        pixels = read_image(image)
+        return model(pixels, known_mpp(image, mpp))
+    if mpp is None:
+        raise ConfigError("an array does not say its resolution; give mpp=, its micrometres per pixel")
+    return model(image, mpp)
+
+
+def known_mpp(path: str | Path, mpp: float | None) -> float:
+    """`mpp` if given, else what the file says.
+
+    Raises
+    ------
+    ConfigError
+        If neither is known.
+    """
+    found = mpp_of(path) if mpp is None else mpp
+    if found is None:
+        raise ConfigError(
+            f"{path} does not say its resolution; give its micrometres per pixel with --mpp "
+            "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
+        )
+    return found
+
+
+def visible(nuclei: Nuclei) -> Nuclei:
+    """The nuclei that have pixels, numbered anew without gaps; others may have drawn over the rest."""
+    n = len(nuclei)
+    seen = np.bincount(nuclei.instances.ravel(), minlength=n + 1)[1:] > 0
+    if seen.all():
+        return nuclei
+    new_id = np.zeros(n + 1, np.int32)
+    new_id[1:][seen] = np.arange(1, np.count_nonzero(seen) + 1)
+    classes = nuclei.class_probability
+    return replace(
+        nuclei,
+        centroid_px=nuclei.centroid_px[seen],
+        class_id=nuclei.class_id[seen],
+        probability=nuclei.probability[seen],
+        instances=new_id[nuclei.instances],
+        class_probability=None if classes is None else classes[seen],
+    )

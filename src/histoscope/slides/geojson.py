@@ -1,0 +1,111 @@
+"""GeoJSON that QuPath reads as detections, with classes, colours and measurements."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import pandas as pd
+
+from histoscope.files import whole
+from histoscope.slides.features import class_names
+from histoscope.slides.outlines import Outlines, Ring, trace
+from histoscope.slides.overlay import colours
+from histoscope.types import Nuclei
+
+_SPACE = UUID("6c1f0b3e-5e0f-4b5c-9f43-0d9f6f1a7c11")
+_NO_MEASUREMENTS = {"id", "class", "x_um", "y_um"}
+
+
+def write_geojson(
+    path: str | Path,
+    nuclei: Nuclei,
+    *,
+    classes: Sequence[str] = (),
+    table: pd.DataFrame | None = None,
+    outlines: Outlines | None = None,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+    name: str = "",
+) -> None:
+    """Write nuclei as a GeoJSON FeatureCollection; in QuPath, drop the file on the open image.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written whole or not at all.
+    nuclei : Nuclei
+    classes : sequence of str
+        Names of class 1, 2, ...
+    table : DataFrame, optional
+        From `histoscope.slides.measure`; its numbers become QuPath's measurements.
+    outlines : Outlines, optional
+        Of ``nuclei.instances``, if they are at hand.
+    offset_px : (float, float)
+        x, y of the image's corner on the slide, in full-resolution pixels, for tiles.
+    name : str
+        Of the image. The ids of nuclei follow from it and from their place, so that the same nuclei get the
+        same ids in each run, and those of other images others.
+    """
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        before = "\n"
+        for feature in features(
+            nuclei, classes=classes, table=table, outlines=outlines, offset_px=offset_px, name=name
+        ):
+            file.write(before + json.dumps(feature, allow_nan=False))
+            before = ",\n"
+        file.write("\n]}\n")
+
+
+def features(
+    nuclei: Nuclei,
+    *,
+    classes: Sequence[str] = (),
+    table: pd.DataFrame | None = None,
+    outlines: Outlines | None = None,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+    name: str = "",
+) -> Iterator[dict[str, Any]]:
+    """Give each nucleus as a GeoJSON feature; the arguments are those of `write_geojson`.
+
+    A nucleus in several pieces is a MultiPolygon; one without a pixel has no feature.
+    """
+    found = trace(nuclei.instances) if outlines is None else outlines
+    palette, names = colours(classes), class_names(nuclei, classes)
+    numbers = _numbers(nuclei, table)
+    for label, pieces in found.polygons().items():
+        class_id = int(nuclei.class_id[label - 1])
+        shape = [[_closed(ring, offset_px) for ring in piece] for piece in pieces]
+        yield {
+            "type": "Feature",
+            "id": str(uuid5(_SPACE, f"{name}:{label}:{shape[0][0][0]}")),
+            "geometry": {"type": "Polygon", "coordinates": shape[0]}
+            if len(shape) == 1
+            else {"type": "MultiPolygon", "coordinates": shape},
+            "properties": {
+                "objectType": "detection",
+                "classification": {"name": names[label - 1], "color": palette[class_id % len(palette)]},
+                "measurements": _known(numbers[label - 1]),
+            },
+        }
+
+
+def _numbers(nuclei: Nuclei, table: pd.DataFrame | None) -> list[dict[str, float]]:
+    if table is None:
+        return [{"probability": value} for value in nuclei.probability.astype(float).tolist()]
+    columns = [column for column in table.columns if column not in _NO_MEASUREMENTS]
+    rows = table[columns].to_numpy(float).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _known(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Numbers that are known, to five digits: JSON has no NaN."""
+    return {key: float(f"{value:.5g}") for key, value in numbers.items() if math.isfinite(value)}
+
+
+def _closed(ring: Ring, offset_px: tuple[float, float]) -> list[list[float]]:
+    """Points of a ring, moved, with the first again at the end."""
+    points: list[list[float]] = (ring.astype(float) + offset_px).tolist()
+    return [*points, points[0]]

@@ -1,0 +1,107 @@
+"""What is written of one image, and what is said of it in the summary."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from histoscope import stain
+from histoscope.files import whole, write_image, write_labels
+from histoscope.slides.features import measure
+from histoscope.slides.geojson import write_geojson
+from histoscope.slides.outlines import trace
+from histoscope.slides.overlay import draw
+from histoscope.types import Image, Nuclei
+
+OUTPUTS = {
+    "overlay": ("_overlay.png",),
+    "labels": ("_labels.png", "_labels.tif"),  # the second for ids that do not fit in 16 bits
+    "geojson": (".geojson",),
+    "csv": (".csv",),
+}
+"""Kind of output -> how its file's name ends."""
+
+_TISSUE_UM = 4.0
+
+
+def write(
+    stem: Path, image: Image, nuclei: Nuclei, classes: Sequence[str], kinds: Collection[str] = tuple(OUTPUTS)
+) -> None:
+    """Write the files of one image, each whole or not at all.
+
+    Parameters
+    ----------
+    stem : Path
+        Folder and name that the files' names begin with.
+    image : (H, W, 3) uint8
+    nuclei : Nuclei
+    classes : sequence of str
+        Names of class 1, 2, ...
+    kinds : collection of str
+        Keys of `OUTPUTS`.
+    """
+    outlines = trace(nuclei.instances) if {"overlay", "geojson"} & set(kinds) else None
+    table = measure(nuclei, image, classes) if {"geojson", "csv"} & set(kinds) else None
+    if "overlay" in kinds:
+        write_image(ending(stem, "_overlay.png"), draw(image, nuclei, classes, outlines=outlines))
+    if "labels" in kinds:
+        chosen, other = OUTPUTS["labels"] if len(nuclei) <= 65_535 else OUTPUTS["labels"][::-1]
+        write_labels(ending(stem, chosen), nuclei.instances)
+        ending(stem, other).unlink(missing_ok=True)
+    if "geojson" in kinds:
+        write_geojson(
+            ending(stem, ".geojson"), nuclei, classes=classes, table=table, outlines=outlines, name=stem.name
+        )
+    if "csv" in kinds and table is not None:
+        with whole(ending(stem, ".csv")) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.5g")
+
+
+def is_written(stem: Path, kinds: Collection[str]) -> bool:
+    """Whether all files of these kinds are there."""
+    return all(any(ending(stem, end).is_file() for end in OUTPUTS[kind]) for kind in kinds)
+
+
+def ending(stem: Path, end: str) -> Path:
+    """Path of a file of one image."""
+    return stem.with_name(stem.name + end)
+
+
+def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str, Any]:
+    """Counts and densities of one image.
+
+    Returns
+    -------
+    dict
+        Width, height, mpp, mm² of tissue, and nuclei and nuclei per mm² of tissue, all and by class.
+    """
+    tissue_mm2 = tissue_area_mm2(image, nuclei.mpp)
+    height, width = image.shape[:2]
+    counts = np.bincount(nuclei.class_id, minlength=len(classes) + 1)[1 : len(classes) + 1].tolist()
+    values = [width, height, nuclei.mpp, round(tissue_mm2, 6)]
+    for count in [len(nuclei), *counts]:
+        values += [count, density(count, tissue_mm2)]
+    return dict(zip(columns(classes), values, strict=True))
+
+
+def columns(classes: Sequence[str]) -> list[str]:
+    """Columns of the summary behind the image's name."""
+    first = ["width_px", "height_px", "mpp", "tissue_mm2", "nuclei", "nuclei_per_mm2"]
+    return [*first, *(column for name in classes for column in (f"n_{name}", f"{name}_per_mm2"))]
+
+
+def density(count: int, tissue_mm2: float) -> float | None:
+    """Nuclei per mm² of tissue; None where there is no tissue."""
+    return round(count / tissue_mm2, 2) if tissue_mm2 > 0 else None
+
+
+def tissue_area_mm2(image: Image, mpp: float) -> float:
+    """Area of the tissue, seen at 4 µm a pixel, so that the gaps between fibres and cells belong to it."""
+    height, width = image.shape[:2]
+    scale = min(mpp / _TISSUE_UM, 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    share = np.count_nonzero(stain.tissue_mask(small)) / (size[0] * size[1])
+    return float(share * height * width * mpp**2 / 1e6)

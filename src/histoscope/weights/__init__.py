@@ -1,0 +1,59 @@
+"""Small trained models that come with Histoscope, found by their names.
+
+Each is a model folder in the package: weights, and a card that says what it was trained on, under which
+licence, how well it does on data it never saw, and where it fails.
+"""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from histoscope.errors import UnknownNameError
+
+WEIGHTS: dict[str, str] = {}
+"""Name -> what it is, in a line."""
+
+_FOLDER = Path(str(files("histoscope.weights")))
+_NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Folder of a model: one that comes with Histoscope, or one of yours.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A key of `WEIGHTS`, or the path of a model folder, or of a run folder with one in it called ``model``.
+        A name wins over a folder of that name; write ``./name`` for the folder.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither.
+    """
+    if isinstance(name_or_path, str) and name_or_path in WEIGHTS:
+        return _FOLDER / name_or_path
+    path = Path(name_or_path)
+    if not path.is_dir():
+        raise UnknownNameError("model", str(name_or_path), [*WEIGHTS, "or the path of a model folder"])
+    return path / "model" if not (path / "card.json").is_file() and (path / "model").is_dir() else path
+
+
+def licence_notice(folder: str | Path) -> str:
+    """What must be said before a model is used: its licence, if that forbids commercial use; else nothing.
+
+    Parameters
+    ----------
+    folder : str or Path
+        From `find`.
+    """
+    card = Path(folder) / "card.json"
+    try:
+        about = json.loads(card.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""  # told when the model is loaded
+    licence = str(about.get("weights licence") or "") if isinstance(about, dict) else ""
+    if not _NON_COMMERCIAL.search(licence):
+        return ""
+    return f"the weights in {Path(folder).name} are for non-commercial use only: {licence}"
