@@ -1,0 +1,179 @@
+# mypy: disallow-untyped-decorators=False
+"""Greedy suppression with a grid of cells: compiled loops over candidates, best first.
+
+Candidates are named by their rank. Each has a box of eight whole numbers: least and largest x, y, x + y and
+x - y of its corners, that is, the tightest octagon around it.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.geometry._overlap import corners, twice_area, twice_shared
+
+Shapes = tuple[
+    NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32],
+    NDArray[np.float32], NDArray[np.int32],
+]  # fmt: skip
+"""order, points, distances, rays (all by row); areas, boxes (by rank)."""
+Cells = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
+"""First node of each cell, next node of each node, rank of each node; and top, left, side, rows, columns."""
+Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+_NONE = np.int64(1 << 62)
+
+
+@nb.njit(cache=True, nogil=True)
+def measure(start: int, stop: int, shapes: Shapes) -> int:
+    """Fill in areas and boxes; give the row of a candidate with a distance that is none, or -1."""
+    order, points, distances, rays, areas, boxes = shapes
+    polygon = np.empty((len(rays), 2), np.int64)
+    for rank in range(start, stop):
+        i = order[rank]
+        for k in range(len(rays)):
+            if not (distances[i, k] >= 0 and distances[i, k] < 1e9):
+                return i
+        corners(points[i, 0], points[i, 1], distances[i], rays, np.float32(1), polygon)
+        areas[rank] = 0.5 * abs(twice_area(polygon))
+        x, y = polygon[0, 0], polygon[0, 1]
+        low_x, high_x, low_y, high_y, low_s, high_s, low_d, high_d = x, x, y, y, x + y, x + y, x - y, x - y
+        for k in range(1, len(rays)):
+            x, y = polygon[k, 0], polygon[k, 1]
+            low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
+            low_s, high_s = min(low_s, x + y), max(high_s, x + y)
+            low_d, high_d = min(low_d, x - y), max(high_d, x - y)
+        box = boxes[rank]
+        box[0], box[1], box[2], box[3] = low_x, high_x, low_y, high_y
+        box[4], box[5], box[6], box[7] = low_s, high_s, low_d, high_d
+    return -1
+
+
+@nb.njit(cache=True, nogil=True)
+def _bounds(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[float, float]:
+    """Area that the octagons of two candidates share at most, and that of the octagon around both."""
+    width = min(a[1], b[1]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[2], b[2])
+    along = min(a[5], b[5]) - max(a[4], b[4])
+    across = min(a[7], b[7]) - max(a[6], b[6])
+    if width <= 0 or height <= 0 or along <= 0 or across <= 0:
+        return 0.0, np.inf
+    shared = min(np.float64(width) * height, 0.5 * along * across)
+    low_x, high_x = np.float64(min(a[0], b[0])), np.float64(max(a[1], b[1]))
+    low_y, high_y = np.float64(min(a[2], b[2])), np.float64(max(a[3], b[3]))
+    cut = (high_x + high_y - max(a[5], b[5])) ** 2 + (min(a[4], b[4]) - low_x - low_y) ** 2
+    cut += (high_x - low_y - max(a[7], b[7])) ** 2 + (min(a[6], b[6]) - low_x + high_y) ** 2
+    return shared, (high_x - low_x) * (high_y - low_y) - 0.5 * cut
+
+
+@nb.njit(cache=True, nogil=True)
+def _decide(first: int, second: int, shapes: Shapes, threshold: float) -> int:
+    """1 if the first certainly suppresses the second, 0 if certainly not, -1 if only their outlines can tell.
+
+    Crossings are rounded, which moves them by up to 0.7 px; hence the margin.
+    """
+    areas, boxes = shapes[4], shapes[5]
+    smaller = min(areas[first], areas[second])
+    if smaller == 0:
+        return 0
+    a, b = boxes[first], boxes[second]
+    shared, around = _bounds(a, b)
+    if shared == 0:
+        return 0
+    margin = np.float64(min(a[1], b[1]) - max(a[0], b[0]) + min(a[3], b[3]) - max(a[2], b[2]))
+    if shared + margin < threshold * smaller:
+        return 0
+    if np.float64(areas[first]) + areas[second] - around - margin > threshold * smaller:
+        return 1
+    return -1
+
+
+@nb.njit(cache=True, nogil=True)
+def _suppresses(first: int, second: int, shapes: Shapes, threshold: float, scratch: Scratch) -> bool:
+    """Whether the outlines' overlap, over the smaller area, is above the threshold."""
+    order, points, distances, rays, areas, _ = shapes
+    a, b, events, place = scratch
+    i, j = order[first], order[second]
+    one = np.float32(1)
+    corners(points[i, 0], points[i, 1], distances[i], rays, one, a)
+    corners(points[j, 0], points[j, 1], distances[j], rays, one, b)
+    shared = 0.5 * twice_shared(a, b, events, place)
+    return np.float32(shared / (np.float64(min(areas[first], areas[second])) + 1e-10)) > np.float32(threshold)
+
+
+@nb.njit(cache=True, nogil=True)
+def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float, scratch: Scratch) -> int:
+    """The best kept candidate, of rank `since` or later, that suppresses this one; else its own rank."""
+    head, after, who, frame = cells
+    boxes = shapes[5]
+    top, left, side, columns = frame[0], frame[1], frame[2], frame[4]
+    box = boxes[rank]
+    best = np.int64(rank)
+    for sure in (True, False):  # first what boxes can tell: it spares most outlines
+        for r in range((box[2] - top) // side, (box[3] - top) // side + 1):
+            for c in range((box[0] - left) // side, (box[1] - left) // side + 1):
+                node = head[r * columns + c]
+                while node >= 0:
+                    other = np.int64(who[node])
+                    node = after[node]
+                    if other >= best or other < since:
+                        continue
+                    near = boxes[other]
+                    if (max(box[2], near[2]) - top) // side != r or (
+                        max(box[0], near[0]) - left
+                    ) // side != c:
+                        continue  # each pair is met in one cell only
+                    answer = _decide(other, rank, shapes, threshold)
+                    if answer == 1 and sure:
+                        best = other
+                    elif answer == -1 and not sure and _suppresses(other, rank, shapes, threshold, scratch):
+                        best = other
+    return best
+
+
+@nb.njit(cache=True, nogil=True)
+def _scratch(n_rays: int) -> Scratch:
+    return (
+        np.empty((n_rays, 2), np.int64),
+        np.empty((n_rays, 2), np.int64),
+        np.empty((n_rays * n_rays, 5), np.int64),
+        np.empty((n_rays * n_rays, 2), np.float64),
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def look_up(
+    start: int, stop: int, first: int, shapes: Shapes, cells: Cells, threshold: float,
+    winner: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Find what suppresses each candidate of rank ``first + start`` to ``first + stop`` among those kept."""
+    scratch = _scratch(len(shapes[3]))
+    for rank in range(first + start, first + stop):
+        winner[rank] = _first(rank, 0, shapes, cells, threshold, scratch)
+
+
+@nb.njit(cache=True, nogil=True)
+def settle(
+    first: int, last: int, shapes: Shapes, cells: Cells, used: int, threshold: float,
+    winner: NDArray[np.int64],
+) -> tuple[Cells, int]:  # fmt: skip
+    """Decide, in order, those candidates that nothing kept before suppresses; enter what is kept in the cells."""
+    head, after, who, frame = cells
+    boxes = shapes[5]
+    top, left, side, columns = frame[0], frame[1], frame[2], frame[4]
+    scratch = _scratch(len(shapes[3]))
+    for rank in range(first, last):
+        if winner[rank] != rank:
+            continue
+        winner[rank] = _first(rank, first, shapes, (head, after, who, frame), threshold, scratch)
+        if winner[rank] != rank:
+            continue
+        box = boxes[rank]
+        for r in range((box[2] - top) // side, (box[3] - top) // side + 1):
+            for c in range((box[0] - left) // side, (box[1] - left) // side + 1):
+                if used == len(after):
+                    after = np.concatenate((after, np.empty(used, np.int32)))
+                    who = np.concatenate((who, np.empty(used, np.int32)))
+                cell = r * columns + c
+                after[used], who[used] = head[cell], rank
+                head[cell] = used
+                used += 1
+    return (head, after, who, frame), used

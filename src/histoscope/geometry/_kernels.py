@@ -1,0 +1,296 @@
+"""Compiled loops over pixels. Arrays and scalars only; checks and documentation are in the callers.
+
+Kernels take a part ``start <= i < stop`` of the rows or columns, write only there, and release the GIL.
+"""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+
+@nb.njit(cache=True, nogil=True)
+def free_steps(labels: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
+    """Chessboard distance of each pixel to the nearest one of another id, at most 255.
+
+    `labels` has a border of one pixel, which counts as another id. Two passes over the eight neighbours are
+    exact for this distance (Rosenfeld and Pfaltz 1966, doi:10.1145/321356.321357).
+    """
+    height, width = labels.shape
+    for r in range(1, height - 1):
+        for c in range(1, width - 1):
+            value = labels[r, c]
+            if value == 0:
+                continue
+            least = 254
+            if labels[r, c - 1] != value:
+                least = 0
+            else:
+                least = min(least, np.int64(out[r, c - 1]))
+            for k in range(c - 1, c + 2):
+                least = 0 if labels[r - 1, k] != value else min(least, np.int64(out[r - 1, k]))
+            out[r, c] = least + 1
+    for r in range(height - 2, 0, -1):
+        for c in range(width - 2, 0, -1):
+            value = labels[r, c]
+            if value == 0:
+                continue
+            least = np.int64(out[r, c]) - 1
+            if labels[r, c + 1] != value:
+                least = 0
+            else:
+                least = min(least, np.int64(out[r, c + 1]))
+            for k in range(c - 1, c + 2):
+                least = 0 if labels[r + 1, k] != value else min(least, np.int64(out[r + 1, k]))
+            out[r, c] = least + 1
+
+
+@nb.njit(cache=True, nogil=True)
+def march(
+    start: int,
+    stop: int,
+    labels: NDArray[np.int32],
+    free: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    lengths: NDArray[np.float32],
+    grid: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Follow each ray of each pixel until the id changes.
+
+    From a pixel whose surroundings are free for d pixels, d steps can be taken at once: only then may the id
+    differ. `labels` and `free` are flat, with a border of one pixel; `offsets` are flat, too.
+    """
+    n_rays = len(offsets)
+    width = out.shape[1]
+    row_px = labels.shape[1]
+    flat, room = labels.ravel(), free.ravel()
+    for i in range(start, stop):
+        for j in range(width):
+            here = (i * grid + 1) * row_px + j * grid + 1
+            value = flat[here]
+            if value == 0:
+                continue
+            first = np.int64(room[here])
+            for k in range(n_rays):
+                step = first
+                there = here + offsets[k, step]
+                while flat[there] == value:
+                    step += np.int64(room[there])
+                    there = here + offsets[k, step]
+                out[i, j, k] = lengths[k, step]
+
+
+@nb.njit(cache=True, nogil=True)
+def row_distances(
+    start: int, stop: int, labels: NDArray[np.int32], closed: bool, out: NDArray[np.int32]
+) -> None:
+    """Distance to the nearest pixel of another id in the same row; `FAR` where there is none.
+
+    Outside of the image is another id only if `closed`.
+    """
+    width = labels.shape[1]
+    for r in range(start, stop):
+        begin = 0
+        while begin < width:
+            end = begin + 1
+            while end < width and labels[r, end] == labels[r, begin]:
+                end += 1
+            if labels[r, begin] != 0:
+                left = begin > 0 or closed
+                right = end < width or closed
+                for c in range(begin, end):
+                    near = FAR
+                    if left:
+                        near = c - begin + 1
+                    if right:
+                        near = min(near, end - c)
+                    out[r, c] = near
+            begin = end
+
+
+FAR = 1 << 30
+
+
+@nb.njit(cache=True, nogil=True)
+def column_distances(
+    start: int,
+    stop: int,
+    labels: NDArray[np.int32],
+    closed: bool,
+    in_row: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """Squared Euclidean distances from those within rows.
+
+    In each run of one id along a column, the answer is the lower envelope of the parabolas
+    ``(r - q)^2 + in_row[q]^2`` of its pixels and of the two zeros at its ends (Felzenszwalb and Huttenlocher
+    2012, doi:10.4086/toc.2012.v008a019).
+    """
+    height = labels.shape[0]
+    place, foot = np.empty(height + 2, np.int64), np.empty(height + 2, np.int64)
+    begins = np.empty(height + 3, np.float64)
+    for c in range(start, stop):
+        begin = 0
+        while begin < height:
+            end = begin + 1
+            while end < height and labels[end, c] == labels[begin, c]:
+                end += 1
+            if labels[begin, c] != 0:
+                n = 0
+                for q in range(begin - 1, end + 1):
+                    if begin <= q < end:
+                        if in_row[q, c] == FAR:
+                            continue
+                        height_q = np.int64(in_row[q, c]) ** 2
+                    elif (0 <= q < height) or closed:
+                        height_q = np.int64(0)
+                    else:
+                        continue
+                    cross = -np.inf
+                    while n > 0:
+                        p = place[n - 1]
+                        cross = ((height_q + q * q) - (foot[n - 1] + p * p)) / (2.0 * (q - p))
+                        if cross > begins[n - 1]:
+                            break
+                        n -= 1
+                        cross = -np.inf
+                    place[n], foot[n], begins[n] = q, height_q, cross
+                    n += 1
+                begins[n] = np.inf
+                k = 0
+                for r in range(begin, end):
+                    while begins[k + 1] < r:
+                        k += 1
+                    out[r, c] = np.sqrt(np.float64((r - place[k]) ** 2 + foot[k])) if n > 0 else np.inf
+            begin = end
+
+
+@nb.njit(cache=True, nogil=True)
+def largest(index: NDArray[np.int32], values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Largest of the flat `values` of each index."""
+    for i in range(index.size):
+        if index[i] != 0 and values[i] > out[index[i]]:
+            out[index[i]] = values[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def normalize(
+    start: int,
+    stop: int,
+    index: NDArray[np.int32],
+    distance: NDArray[np.float32],
+    top: NDArray[np.float32],
+    grid: int,
+    out: NDArray[np.float32],
+) -> None:
+    """Divide each grid pixel's distance by the largest of its nucleus."""
+    for i in range(start, stop):
+        for j in range(out.shape[1]):
+            k = index[i * grid, j * grid]
+            if k != 0:
+                out[i, j] = distance[i * grid, j * grid] / top[k]
+
+
+@nb.njit(cache=True, nogil=True)
+def paint(
+    start: int,
+    stop: int,
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+    number: int,
+    scratch: NDArray[np.uint8],
+    out: NDArray[np.int32],
+) -> NDArray[np.uint8]:
+    """Write `number` on the pixels of rows `start` to `stop` that are free and lie in a polygon or on its edge.
+
+    Pixel by pixel this is O'Rourke's rule ("Computational Geometry in C", 1998, 7.4): count the edges that
+    cross the pixel's row right of it, and those left of it; it lies inside if the first count is odd, on an
+    edge if only one of them is. The counts change only where an edge crosses, so changes are marked, then
+    summed along the row. Gives a scratch that is large enough for next time.
+    """
+    n = y.size
+    low_y, high_y, low_x, high_x = y[0], y[0], x[0], x[0]
+    for k in range(1, n):
+        low_y, high_y = min(low_y, y[k]), max(high_y, y[k])
+        low_x, high_x = min(low_x, x[k]), max(high_x, x[k])
+    top, bottom = max(start, np.int64(np.floor(low_y))), min(stop - 1, np.int64(np.ceil(high_y)))
+    left = max(0, np.int64(np.floor(low_x)))
+    right = min(out.shape[1] - 1, np.int64(np.ceil(high_x)))
+    if top > bottom or left > right:
+        return scratch
+    width = right - left + 2
+    if scratch.size < width * (bottom - top + 1):
+        scratch = np.zeros(2 * width * (bottom - top + 1), np.uint8)
+    for k in range(n):
+        y0, x0, y1, x1 = y[k], x[k], y[k - 1], x[k - 1]
+        first = max(top, np.int64(np.ceil(min(y0, y1))))
+        last = min(bottom, np.int64(np.floor(max(y0, y1))))
+        for r in range(first, last + 1):
+            a, b = y0 - r, y1 - r
+            row = (r - top) * width
+            if (a > 0) != (b > 0):
+                c = _cross_column(a, x0, b, x1, left, right, False)
+                scratch[row + c + 1 - left] ^= 1
+            if (a < 0) != (b < 0):
+                c = _cross_column(a, x0, b, x1, left, right, True)
+                scratch[row + c + 1 - left] ^= 2
+            if a == 0 and left <= x0 <= right and x0 == np.floor(x0) and out[r, np.int64(x0)] == 0:
+                out[r, np.int64(x0)] = number
+    for r in range(top, bottom + 1):
+        row = (r - top) * width
+        state = 0
+        for c in range(width - 1):
+            state ^= scratch[row + c]
+            scratch[row + c] = 0
+            if state != 0 and out[r, left + c] == 0:
+                out[r, left + c] = number
+        scratch[row + width - 1] = 0
+    return scratch
+
+
+@nb.njit(cache=True, nogil=True)
+def _cross_column(a: float, x0: float, b: float, x1: float, left: int, right: int, also: bool) -> int:
+    """Last column from ``left - 1`` to `right` left of an edge's crossing (or on it, if `also`).
+
+    The sign of one product decides, as the rule does it; the quotient only says where to look.
+    """
+    guess = x0 - a * (x1 - x0) / (b - a)
+    c = np.int64(max(left - 1.0, min(np.float64(right), np.floor(guess))))
+    while c < right and _is_left(a, x0, b, x1, c + 1, also):
+        c += 1
+    while c >= left and not _is_left(a, x0, b, x1, c, also):
+        c -= 1
+    return c
+
+
+@nb.njit(cache=True, nogil=True)
+def _is_left(a: float, x0: float, b: float, x1: float, c: int, also: bool) -> bool:
+    side = ((x0 - c) * b - (x1 - c) * a) / (b - a)
+    return side >= 0 if also else side > 0
+
+
+@nb.njit(cache=True, nogil=True)
+def paint_all(
+    start: int,
+    stop: int,
+    order: NDArray[np.int64],
+    points: NDArray[np.float32],
+    distances: NDArray[np.float32],
+    sines: NDArray[np.float64],
+    cosines: NDArray[np.float64],
+    out: NDArray[np.int32],
+) -> None:
+    """Paint polygons in the given order on rows `start` to `stop`; what is painted stays."""
+    n_rays = distances.shape[1]
+    y, x = np.empty(n_rays, np.float64), np.empty(n_rays, np.float64)
+    scratch = np.zeros(4096, np.uint8)
+    for i in order:
+        reach = np.float32(0)
+        for k in range(n_rays):
+            reach = max(reach, distances[i, k])
+        if points[i, 0] + reach < start - 1 or points[i, 0] - reach > stop:
+            continue
+        for k in range(n_rays):
+            y[k] = np.float32(distances[i, k] * sines[k]) + points[i, 0]
+            x[k] = np.float32(distances[i, k] * cosines[k]) + points[i, 1]
+        scratch = paint(start, stop, y, x, i + 1, scratch, out)
