@@ -5,6 +5,8 @@ import os
 # Before NumPy, Numba or torch start their thread pools: tests are small, and their machines have few cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "2")
+# Threads that spin while they wait make tests a hundred times slower on a machine with other work.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import socket

@@ -129,6 +129,8 @@ class Nuclei:
         The same nuclei as a map; row k of the table is id k + 1.
     mpp : float
         Micrometres per pixel of the image that was given.
+    class_probability : (N, C) float32 or None
+        Of class 1, 2, ...; rows sum to one. None where the model has no classes.
     """
 
     centroid_px: NDArray[np.float32]
@@ -136,6 +138,7 @@ class Nuclei:
     probability: NDArray[np.float32]
     instances: Labels
     mpp: float
+    class_probability: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.centroid_px)

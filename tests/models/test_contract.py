@@ -1,6 +1,7 @@
 """One contract for every segmentation model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ from histoscope.errors import (
     ShapeError,
     UnknownNameError,
 )
+from histoscope.models import turns
 
 SMALL = {
     "unet": {"width": 4, "depth": 3},
     "resunet": {"width": 4, "depth": 3},
     "smp": {"decoder": "unet", "encoder": "resnet18"},
+    "stardist": {"width": 4, "depth": 3, "n_rays": 32, "mpp": 0.5, "grid": 1, "classes": list(synth.CLASSES)},
 }
 
 
@@ -36,8 +39,14 @@ def model(request):
 
 def perfect_heads(model, sample):
     """Heads that leave no doubt about the targets of a sample."""
-    regions = torch.from_numpy(model.targets(sample)["regions"]).long()
-    return {"regions": 20.0 * torch.nn.functional.one_hot(regions, 3).permute(2, 0, 1)[None].float()}
+    target = {name: torch.from_numpy(value) for name, value in model.targets(sample).items()}
+    if "regions" in target:
+        regions = torch.nn.functional.one_hot(target["regions"].long(), 3)
+        return {"regions": 20.0 * regions.permute(2, 0, 1)[None].float()}
+    heads = {name: value[None].float() for name, value in target.items()}
+    heads["probability"] = torch.logit(heads["probability"], eps=1e-4)
+    classes = torch.nn.functional.one_hot(target["classes"].long().clamp(min=0), len(model.spec.classes) + 1)
+    return heads | {"classes": 20.0 * classes.permute(2, 0, 1)[None].float()}
 
 
 def test_every_model_is_tried_here():
@@ -45,7 +54,7 @@ def test_every_model_is_tried_here():
 
 
 def test_perfect_heads_give_the_labels_back(model, sample):
-    found = model.decode(perfect_heads(model, sample), sample.mpp)
+    found = model.decode(perfect_heads(model, sample), sample.instances.shape, sample.mpp)
     assert metrics.match(sample.instances, found.instances).pq > 0.95
     assert len(found) == found.instances.max()
 
@@ -53,30 +62,32 @@ def test_perfect_heads_give_the_labels_back(model, sample):
 def test_heads_have_the_size_of_the_image(model):
     divisor = model.spec.divisible_by
     image = torch.randint(0, 255, (2, 3, 2 * divisor, 3 * divisor), dtype=torch.uint8)
-    assert model(image)["regions"].shape == (2, 3, 2 * divisor, 3 * divisor)
+    grid = model.spec.grid
+    for head in model(image).values():
+        assert head.shape[0] == 2
+        assert head.shape[2:] == (2 * divisor // grid, 3 * divisor // grid)
 
 
 def test_bytes_and_floats_mean_the_same(model):
     image = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(model(image)["regions"], model(image.float() / 255)["regions"])
+        torch.testing.assert_close(model(image), model(image.float() / 255))
 
 
 def test_a_batch_is_its_images(model):
     image = torch.randint(0, 255, (3, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        together = model(image)["regions"]
-        alone = torch.cat([model(one[None])["regions"] for one in image])
+        together = model(image)
+        each = [model(one[None]) for one in image]
+    alone = {name: torch.cat([heads[name] for heads in each]) for name in together}
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
 
 
 def test_a_gradient_reaches_every_weight(model, sample):
     model.train()
     image = torch.from_numpy(sample.image).permute(2, 0, 1)[None]
-    target = {"regions": torch.from_numpy(model.targets(sample)["regions"])[None]}
-    losses = model.loss(
-        model(image.expand(2, -1, -1, -1)), {k: v.expand(2, -1, -1) for k, v in target.items()}
-    )
+    target = {name: torch.from_numpy(np.stack([value] * 2)) for name, value in model.targets(sample).items()}
+    losses = model.loss(model(image.expand(2, -1, -1, -1)), target)
     losses["total"].backward()
     assert losses["total"].item() == pytest.approx(sum(v.item() for k, v in losses.items() if k != "total"))
     without = [name for name, p in model.named_parameters() if p.grad is None]
@@ -88,9 +99,35 @@ def test_saved_and_loaded_it_says_the_same(model, tmp_path):
     again = models.load(tmp_path / "m")
     image = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
     with torch.no_grad():
-        torch.testing.assert_close(model(image)["regions"], again(image)["regions"], rtol=0, atol=0)
+        torch.testing.assert_close(model(image), again(image), rtol=0, atol=0)
     assert json.loads((tmp_path / "m" / "card.json").read_text())["licence"] == "CC0"
     assert again.spec == model.spec
+    assert again.thresholds == model.thresholds
+
+
+@pytest.mark.parametrize("k", range(turns.N_TURNS))
+def test_perfect_heads_of_a_turned_image_turn_back(model, sample, k):
+    def turned(array):
+        array = np.rot90(array, k % 4)
+        return np.ascontiguousarray(array[:, ::-1] if k >= 4 else array)
+
+    there = replace(sample, image=turned(sample.image), instances=turned(sample.instances))
+    heads = model.turned_back(perfect_heads(model, there), k)
+    found = model.decode(model.merged([heads, heads]), sample.instances.shape, sample.mpp)
+    assert metrics.match(sample.instances, found.instances).pq > 0.94
+
+
+def test_merged_heads_of_one_kind_are_that_kind(model):
+    image = torch.randint(0, 255, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        heads = model(image)
+        merged = model.merged([heads] * turns.N_TURNS)
+    for name in heads:
+        once, many = (
+            torch.softmax(h[name], dim=1) if h[name].shape[1] > 1 and name != "distances" else h[name]
+            for h in (heads, merged)
+        )
+        torch.testing.assert_close(once, many, rtol=1e-4, atol=1e-5)
 
 
 def test_sizes_that_do_not_divide_are_refused(model):
@@ -99,8 +136,6 @@ def test_sizes_that_do_not_divide_are_refused(model):
 
 
 def test_a_sample_without_labels_teaches_nothing(model, sample):
-    from dataclasses import replace
-
     with pytest.raises(ShapeError, match="no instance map"):
         model.targets(replace(sample, instances=None, classes=None))
 

@@ -79,12 +79,15 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
     """
     import dataclasses
     import json
+    import shlex
 
     from histoscope.studies import read_config, run_study
 
     chosen = read_config(config, overrides or ())
+    sets = "".join(f" --set {shlex.quote(line)}" for line in overrides or ())
+    command = f"histoscope study run {config.as_posix()} --jobs {jobs}{sets}"
     with Screen(len(chosen.runs())) as screen:
-        summary = run_study(chosen, jobs=jobs, tell=screen.tell)
+        summary = run_study(chosen, jobs=jobs, tell=screen.tell, command=command)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
     else:

@@ -6,6 +6,7 @@
 2
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from histoscope.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Segmenter
-    from histoscope.models.checkpoint import load, save
+    from histoscope.models.checkpoint import load, read_card, save
     from histoscope.models.inference import predict
 
 # Name -> (module, class). Modules load torch, so they are imported when a model is made.
@@ -21,6 +22,7 @@ MODELS: dict[str, tuple[str, str]] = {
     "unet": ("histoscope.models.unet", "UNet"),
     "resunet": ("histoscope.models.resunet", "ResUNet"),
     "smp": ("histoscope.models.smp", "Smp"),
+    "stardist": ("histoscope.models.stardist", "StarDist"),
 }
 
 _LAZY = {
@@ -29,9 +31,21 @@ _LAZY = {
     "load": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
     "predict": "histoscope.models.inference",
+    "read_card": "histoscope.models.checkpoint",
 }
 
-__all__ = ["MODELS", "InputSpec", "Segmenter", "create", "get", "load", "predict", "save"]
+__all__ = [
+    "MODELS",
+    "InputSpec",
+    "Segmenter",
+    "create",
+    "create_for",
+    "get",
+    "load",
+    "predict",
+    "read_card",
+    "save",
+]
 
 
 def get(name: str) -> "type[Segmenter]":
@@ -74,6 +88,27 @@ def create(name: str, **arguments: Any) -> "Segmenter":
         if key not in known:
             raise ConfigError(str(UnknownNameError(f"argument of model {name!r}", key, known)))
     return kind(**arguments)
+
+
+def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Segmenter":
+    """Make a model that tells the classes of a data set apart, if it can tell any and is not told which.
+
+    Parameters
+    ----------
+    classes : mapping of int to str
+        Of the data set's nuclei, ids from 1.
+    name : str
+        A key of `MODELS`.
+    arguments : mapping
+        Of the model; ``classes`` among them wins.
+    """
+    from inspect import signature
+
+    takes = "classes" in signature(get(name)).parameters and "classes" not in arguments
+    if takes and classes:
+        known = [classes.get(number, f"class {number}") for number in range(1, max(classes) + 1)]
+        return create(name, **arguments, classes=known)
+    return create(name, **arguments)
 
 
 def __getattr__(name: str) -> Any:

@@ -43,6 +43,7 @@ def save(model: Segmenter, folder: str | Path, card: dict[str, Any] | None = Non
         "architecture": model.name,
         "arguments": model.arguments,
         "input": model.spec.to_dict(),
+        "thresholds": model.thresholds,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"histoscope": histoscope.__version__, "torch": torch.__version__},
     }
@@ -90,6 +91,7 @@ def load(folder: str | Path) -> Segmenter:
             f"the weights in {folder} do not fit architecture {about['architecture']!r}: "
             f"missing {missing[:3]}, unexpected {unexpected[:3]}"
         )
+    model.thresholds = _thresholds(folder, about, expected=model.thresholds)
     return model.eval()
 
 
@@ -109,3 +111,15 @@ def read_card(folder: str | Path) -> dict[str, Any]:
             "install the version that wrote it"
         )
     return about
+
+
+def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, float]) -> dict[str, float]:
+    """Thresholds on a card, each there and between 0 and 1."""
+    found = about.get("thresholds") or {}
+    good = isinstance(found, dict) and set(found) == set(expected)
+    if not good or not all(isinstance(value, float) and 0 < value < 1 for value in found.values()):
+        raise CorruptDataError(
+            f"{folder / CARD} has thresholds {found}, expected {expected or 'none'} or like values between 0 "
+            "and 1; write them there, or train the model again"
+        )
+    return found

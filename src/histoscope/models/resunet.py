@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from histoscope.models.base import InputSpec, Segmenter
+from histoscope.models.base import InputSpec
+from histoscope.models.region_segmenter import RegionSegmenter
 from histoscope.models.unet import check_size
 
 
-class ResUNet(Segmenter):
+class ResUNet(RegionSegmenter):
     """Deep residual U-Net: strided residual units down, bilinear upsampling and residual units up.
 
     Parameters

@@ -5,12 +5,13 @@ from typing import Any
 from torch import Tensor
 
 from histoscope.errors import ConfigError, UnknownNameError
-from histoscope.models.base import InputSpec, Segmenter
+from histoscope.models.base import InputSpec
+from histoscope.models.region_segmenter import RegionSegmenter
 
-_MOST_DIVISIBLE = 32
+MOST_DIVISIBLE = 32
 
 
-class Smp(Segmenter):
+class Smp(RegionSegmenter):
     """A decoder of segmentation-models-pytorch over a timm encoder.
 
     Parameters
@@ -51,9 +52,9 @@ class Smp(Segmenter):
         mpp: float = 0.25,
         options: dict[str, Any] | None = None,
     ) -> None:
-        network = _build(decoder, encoder, options or {}, pretrained=pretrained)
+        network = build(decoder, encoder, options or {}, pretrained=pretrained)
         super().__init__(
-            InputSpec(mpp=mpp, divisible_by=_MOST_DIVISIBLE),
+            InputSpec(mpp=mpp, divisible_by=MOST_DIVISIBLE),
             # Saved weights replace the pretrained ones, so a loaded model never asks the hub.
             {
                 "decoder": decoder,
@@ -71,7 +72,16 @@ class Smp(Segmenter):
         return logits
 
 
-def _build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bool) -> Any:
+def build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bool, channels: int = 3) -> Any:
+    """Network of segmentation-models-pytorch: (B, 3, H, W) to (B, channels, H, W).
+
+    Raises
+    ------
+    UnknownNameError
+        If the decoder or the encoder does not exist.
+    ConfigError
+        If they do not fit each other, or the weights cannot be fetched.
+    """
     import segmentation_models_pytorch as smp
     import timm
 
@@ -89,7 +99,7 @@ def _build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: b
             encoder_name=f"tu-{encoder}",
             encoder_weights="imagenet" if pretrained else None,
             in_channels=3,
-            classes=3,
+            classes=channels,
             **options,
         )
     except (ValueError, TypeError, RuntimeError, OSError, KeyError) as error:

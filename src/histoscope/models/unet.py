@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from histoscope.errors import ConfigError
-from histoscope.models.base import InputSpec, Segmenter
+from histoscope.models.base import InputSpec
+from histoscope.models.region_segmenter import RegionSegmenter
 
 
-class UNet(Segmenter):
+class UNet(RegionSegmenter):
     """U-Net with batch normalisation and padded convolutions, so that output and input have one size.
 
     Parameters
@@ -38,31 +39,59 @@ class UNet(Segmenter):
     name = "unet"
 
     def __init__(self, *, width: int = 32, depth: int = 5, mpp: float = 0.25, dropout: float = 0.0) -> None:
-        check_size(width, depth)
+        body = UNetBody(3, width, depth, dropout=dropout)
         super().__init__(
-            InputSpec(mpp=mpp, divisible_by=2 ** (depth - 1)),
+            InputSpec(mpp=mpp, divisible_by=2 ** (depth - 1), context_px=body.context_px),
             {"width": width, "depth": depth, "mpp": mpp, "dropout": dropout},
         )
-        widths = [width * 2**level for level in range(depth)]
-        self.down = nn.ModuleList(double_conv(a, b) for a, b in zip([3, *widths], widths, strict=False))
-        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
-        self.merge = nn.ModuleList(double_conv(2 * w, w) for w in widths[:-1])
-        self.dropout = nn.Dropout2d(dropout)
+        self.body = body
         self.head = nn.Conv2d(width, 3, 1)
 
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
+        logits: Tensor = self.head(self.body(x))
+        return logits
+
+
+class UNetBody(nn.Module):
+    """The two paths of a U-Net, without a head.
+
+    Parameters
+    ----------
+    channels_in : int
+    width : int
+        Channels of the first level and of what comes out.
+    depth : int
+        Number of levels.
+    dropout : float
+        Share of channels dropped at the lowest level while training.
+    """
+
+    def __init__(self, channels_in: int, width: int, depth: int, *, dropout: float = 0.0) -> None:
+        check_size(width, depth)
+        super().__init__()
+        widths = [width * 2**level for level in range(depth)]
+        self.down = nn.ModuleList(
+            double_conv(a, b) for a, b in zip([channels_in, *widths], widths, strict=False)
+        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
+        self.merge = nn.ModuleList(double_conv(2 * w, w) for w in widths[:-1])
+        self.dropout = nn.Dropout2d(dropout)
+        # Two 3x3 convolutions a level on either side and two at the bottom, each a pixel of its level wide;
+        # pooling adds the width of the bottom's pixels.
+        self.context_px = 4 * (2 ** (depth - 1) - 1) + 3 * 2 ** (depth - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, H, W) of (B, channels_in, H, W)."""
         skips = []
         for level, block in enumerate(self.down):
-            x = block(
-                x if level == 0 else functional.max_pool2d(x, 2)
-            )  # (B, width * 2**level, H / 2**level, ...)
+            # Half the height and width of the level above, twice its channels.
+            x = block(x if level == 0 else functional.max_pool2d(x, 2))
             skips.append(x)
         x = self.dropout(skips.pop())
         for up, merge, skip in zip(reversed(self.up), reversed(self.merge), reversed(skips), strict=True):
             x = merge(torch.cat([skip, up(x)], dim=1))
-        logits: Tensor = self.head(x)
-        return logits
+        return x
 
 
 def check_size(width: int, depth: int) -> None:

@@ -34,7 +34,16 @@ NORMALIZERS: dict[str, type[Reinhard] | type[Macenko] | type[Vahadane] | type[Ru
     "ruifrok": Ruifrok,
 }
 
+JITTERS: dict[str, HedJitter | StainJitter | BrightnessHue] = {
+    "brightness_hue": BrightnessHue(),
+    "hed_light": HedJitter(0.05, 0.05),
+    "hed_strong": HedJitter(0.2, 0.2),
+    "stain": StainJitter(),
+}
+"""Random changes of colour for training, by name."""
+
 __all__ = [
+    "JITTERS",
     "NORMALIZERS",
     "RUIFROK",
     "BrightnessHue",

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from histoscope.errors import UnknownNameError
-from histoscope.studies.study import DEMO, STAIN, Condition, Run, Study
+from histoscope.studies.study import COLOUR, DEMO, IMBALANCE, STAIN, STARDIST, Condition, Run, Study
 
 if TYPE_CHECKING:
     from histoscope.studies.config import StudyConfig, read_config
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 STUDIES: dict[str, Study] = {
     "stain": STAIN,
+    "colour": COLOUR,
+    "imbalance": IMBALANCE,
+    "stardist": STARDIST,
     "demo": DEMO,
 }
 

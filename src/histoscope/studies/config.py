@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from histoscope import augment, config, models, stain
+from histoscope import augment, config, models
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.studies import get
+from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
 
@@ -26,13 +27,21 @@ class DataConfig(config.Config):
     mpp : float, optional
         Micrometres per pixel, for formats that do not say.
     val : float
-        Share of the published training part, by patient, that validates; unused where one is published.
+        Share of the published training part that validates; unused where one is published.
+    val_by : str
+        What must not be in training and validation: ``patient``, ``name`` where patients are not known, or
+        a column of the index, such as the hospital.
+    licence, citation : str, optional
+        Terms and paper, for copies that do not say.
     """
 
     name: str
     root: Path
     mpp: float | None = Field(default=None, gt=0)
     val: float = Field(default=0.15, gt=0, lt=1)
+    val_by: str = "patient"
+    licence: str = ""
+    citation: str = ""
 
 
 class StudyConfig(config.Config):
@@ -88,9 +97,11 @@ class StudyConfig(config.Config):
         study = self.declared
         return list(runs(study.levels, study.models, study.seeds))
 
-    def settings(self, run: Run) -> dict[str, str]:
-        """Normaliser and augmentation of a run: the factor has the run's level, the other its one value."""
-        return {"normalizer": "none", "augment": self.augment} | {self.declared.factor: run.level}
+    def settings(self, run: Run) -> dict[str, Any]:
+        """Settings of a run: those of its level; for the rest, those of this file."""
+        level = FACTORS[self.declared.factor].levels[run.level]
+        arguments = {**self.models.get(run.model, {}), **level.get("arguments", {})}
+        return {**DEFAULTS, "augment": self.augment, **level, "arguments": arguments}
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
@@ -115,15 +126,8 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
 def check(chosen: StudyConfig) -> StudyConfig:
     """Refuse names that nothing answers to, doubles, and a comparison without its baseline."""
     study = chosen.declared
-    known_levels = {
-        "normalizer": ["none", *stain.NORMALIZERS],
-        "augment": list(augment.AUGMENTATIONS),
-    }
-    _all_known(
-        {"normalizer": "normaliser", "augment": "augmentation"}[study.factor],
-        study.levels,
-        known_levels[study.factor],
-    )
+    factor = FACTORS[study.factor]
+    _all_known(factor.kind, study.levels, factor.levels)
     _all_known("model", study.models, models.MODELS)
     _all_known("augmentation", [chosen.augment], augment.AUGMENTATIONS)
     for key, values in {

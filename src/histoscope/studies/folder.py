@@ -42,7 +42,7 @@ def begun(folder: Path, run: Run) -> bool:
     return (folder / run.name / LOG).is_file() and not finished(folder, run)
 
 
-def open_study(config: StudyConfig, records: list[Record]) -> Path:
+def open_study(config: StudyConfig, records: list[Record], command: str = "") -> Path:
     """Make the study's folder, or check that the one that is there holds the same study.
 
     Parameters
@@ -50,6 +50,8 @@ def open_study(config: StudyConfig, records: list[Record]) -> Path:
     config : StudyConfig
     records : list of Record
         All that the study trains or tests on; a fingerprint of them is kept.
+    command : str
+        What was typed; kept for the report.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def open_study(config: StudyConfig, records: list[Record]) -> Path:
         If it holds something else, or the same study with another configuration; the message names the key.
     """
     folder = config.folder
-    described = describe(config, records)
+    described = describe(config, records) | ({"command": command} if command else {})
     if (folder / STUDY).is_file():
         described = _merged(read_study(folder), described, folder)
     elif folder.is_dir() and any(folder.iterdir()):
@@ -144,7 +146,7 @@ def environment(**more: Any) -> dict[str, Any]:
         "histoscope": histoscope.__version__,
         "git": _git_hash(),
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cpu_count": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "versions": {name: _version(name) for name in LIBRARIES},

@@ -117,7 +117,7 @@ def plan_study(config: StudyConfig, *, jobs: int = 1, timed: bool = True) -> Pla
 
 def measure(config: StudyConfig, name: str, parts: Split) -> Pace:
     """Train one network for a few real steps, and let it find the nuclei of one test image."""
-    model = models.create(name, **config.models.get(name, {}))
+    model = models.create_for(parts.train.info.classes, name, config.models.get(name, {}))
     steps = WARM_STEPS + TIMED_STEPS
     short = replace(
         config.train, steps=steps, evaluate_every=steps, checkpoint_every=steps, tensorboard=False

@@ -45,11 +45,12 @@ def open_parts(config: DataConfig) -> Split:
     LeakError
         If the published parts share a patient.
     """
-    options = {} if config.mpp is None else {"mpp": config.mpp}
+    given = {"mpp": config.mpp, "licence": config.licence, "citation": config.citation}
+    options = {key: value for key, value in given.items() if value}
     dataset = data.open(config.name, config.root, **options)
     published = {record.split.lower() for record in dataset.records}
     has_val = bool(published & {"val", "valid", "validation"})
-    parts = data.split_published(dataset, val=0.0 if has_val else config.val)
+    parts = data.split_published(dataset, val=0.0 if has_val else config.val, by=config.val_by)
     for name, part in parts:
         if not len(part):
             raise DataError(

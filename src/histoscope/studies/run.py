@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 import yaml
 
-from histoscope import augment, models, train
+from histoscope import augment, balance, models, train
 from histoscope.data import Split
 from histoscope.files import whole, write_labels, write_text
 from histoscope.models.base import Segmenter
@@ -22,6 +22,7 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
+from histoscope.train.experiment import get_jitter
 from histoscope.types import Nuclei, Sample
 
 
@@ -86,13 +87,13 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
     )
     seconds = _trained_seconds(folder)
     if not seconds:
-        seconds = _train(images, run, folder, tell)
+        seconds = _borrowed(images, run, folder) or _train(images, run, folder, tell)
         study_folder.write_json(
             folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
         )
     model = models.load(folder / "model").to(_device(config))
     began = time.perf_counter()
-    table = _test(images, model, settings["normalizer"], run, folder, tell)
+    table = _test(images, model, settings, run, folder, tell)
     seconds["evaluate"] = round(time.perf_counter() - began, 2)
     study_folder.write_json(
         folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
@@ -101,12 +102,28 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
         table.to_csv(temporary, index=False)
 
 
+def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:
+    """Take the weights of a level that is trained in the same way, if they are there."""
+    settings = images.config.settings(run)
+    if not settings["trained_as"]:
+        return {}
+    lender = images.config.folder / replace(run, level=settings["trained_as"]).name
+    if not (lender / study_folder.RESULT).is_file():
+        return {}  # the same training with the same seed makes the same weights
+    network = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
+    trained = models.load(lender / "model")
+    network.load_state_dict(trained.state_dict())
+    network.thresholds = trained.thresholds
+    models.save(network, folder / "model", read_card(lender / "model") | {"trained_in": lender.name})
+    return _trained_seconds(lender)
+
+
 def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, float]:
     """Train until the end; give the seconds spent in preparing and in training."""
     config, settings = images.config, images.config.settings(run)
     began = time.perf_counter()
     torch.manual_seed(run.seed)
-    model = models.create(run.model, **config.models.get(run.model, {}))
+    model = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
     samples, val = images.training(settings["normalizer"], model.spec.mpp)
     prepared = time.perf_counter() - began
     fitted = train.fit(
@@ -115,6 +132,8 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
         val,
         replace(config.train, seed=run.seed),
         augment=augment.get(settings["augment"]),
+        color=get_jitter(settings["jitter"]),
+        balance=balance.get(settings["balance"]),
         out=folder,
         on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
     )
@@ -137,10 +156,12 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
 
 
-def _test(images: Images, model: Segmenter, level: str, run: Run, folder: Path, tell: Tell) -> pd.DataFrame:
+def _test(
+    images: Images, model: Segmenter, settings: dict[str, Any], run: Run, folder: Path, tell: Tell
+) -> pd.DataFrame:
     """Score under every condition, and keep predictions as label maps."""
     study = images.config.declared
-    normalise = images.normaliser(level)
+    normalise = images.normaliser(settings["normalizer"])
     tested = {condition: prepare.tested_on(images.parts.test, condition) for condition in study.conditions}
     total, done = sum(map(len, tested.values())), 0
     tables = []
@@ -154,7 +175,7 @@ def _test(images: Images, model: Segmenter, level: str, run: Run, folder: Path, 
             done += 1
             tell(Event(run.name, "test", done, total))
 
-        table = train.evaluate(model, shown, on_image=keep)
+        table = train.evaluate(model, shown, on_image=keep, turned=settings["turned"])
         table.insert(0, "condition", condition.name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
@@ -170,10 +191,10 @@ def _about(images: Images, run: Run) -> dict[str, Any]:
         "run": run.name,
         "factor": study.factor,
         "level": run.level,
-        **settings,
+        **{key: value for key, value in settings.items() if key != "arguments"},
         "model": run.model,
         "seed": run.seed,
-        "model_arguments": config.models.get(run.model, {}),
+        "model_arguments": settings["arguments"],
         "train": asdict(replace(config.train, seed=run.seed)),
         "data": config.data.model_dump(mode="json"),
         "images": {name: [record.name for record in part.records] for name, part in images.parts},

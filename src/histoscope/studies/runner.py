@@ -44,7 +44,7 @@ class Summary:
     failed: dict[str, str]
 
 
-def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent) -> Summary:
+def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, command: str = "") -> Summary:
     """Train and test every run of a study that is not finished yet.
 
     Run again after a stop, it goes on where it was: finished runs are kept, a half-trained one continues from
@@ -57,6 +57,8 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent) -> Sum
         Runs at a time, each in a process of its own if there are several; they share the cores evenly.
     tell : callable, optional
         Given an `Event` whenever something happens.
+    command : str
+        What was typed to run it; kept for the report.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent) -> Sum
     parts = prepare.open_parts(config.data)
     unique_names(prepare.records(parts))
     tested = {condition: prepare.tested_on(parts.test, condition) for condition in config.declared.conditions}
-    folder = open_study(config, prepare.records(parts))
+    folder = open_study(config, prepare.records(parts), command)
     todo = [run for run in config.runs() if not finished(folder, run)]
     kept = tuple(run.name for run in config.runs() if finished(folder, run))
     ended: list[Event] = []
@@ -143,11 +145,12 @@ def require_space(config: StudyConfig, todo: list[Run], parts: Split, folder: Pa
 
 def space_needed(config: StudyConfig, todo: list[Run], parts: Split) -> int:
     """Estimate the bytes that the runs will take."""
-    names = {run.model for run in todo}
-    weights = {
-        name: 4 * sum(p.numel() for p in models.create(name, **config.models.get(name, {})).parameters())
-        for name in names
+    classes = parts.train.info.classes
+    networks = {
+        name: models.create_for(classes, name, config.models.get(name, {}))
+        for name in {run.model for run in todo}
     }
+    weights = {name: 4 * sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
     test_px = math.prod(parts.test[0].image.shape[:2]) * len(parts.test) * len(config.declared.conditions)
     # Each run keeps one copy of the weights; while it trains, a checkpoint and its successor hold three each.
     lasting = sum(weights[run.model] + PREDICTION_BYTES * test_px + RUN_BYTES for run in todo)

@@ -53,10 +53,10 @@ class Study:
     ----------
     name, question : str
         What it is called, and what it asks, in one sentence.
-    factor : {"normalizer", "augment"}
-        The one thing that changes between compared runs.
+    factor : str
+        The one thing that changes between compared runs: a key of ``factors.FACTORS``.
     levels : tuple of str
-        Its values; each is a name in the registry of the factor.
+        Its values: levels of that factor.
     baseline : str
         The level that the others are compared with.
     models : tuple of str
@@ -163,6 +163,51 @@ STAIN = Study(
         "Yildirim et al., SIU 2022: nuclei segmentation with U-Net and ResUNet before and after three stain "
         "normalisations; Macenko came out best"
     ),
+)
+
+COLOUR = Study(
+    name="colour",
+    question="Trained at some hospitals, which remedy for colour helps a network find nuclei at others?",
+    factor="colour",
+    levels=("none", "brightness_hue", "stain_jitter", "macenko"),
+    baseline="none",
+    models=("stardist",),
+    seeds=(0, 1, 2),
+    metric="aji",
+    conditions=STAIN.conditions,
+    reference=(
+        "Tellez et al., Medical Image Analysis 58, 2019, doi:10.1016/j.media.2019.101544: stain augmentation "
+        "mattered more than normalisation"
+    ),
+)
+
+IMBALANCE = Study(
+    name="imbalance",
+    question="Which remedy for class imbalance helps a network with the rare class, and what does it cost?",
+    factor="balance",
+    levels=("none", "weights", "augmentation", "both"),
+    baseline="none",
+    models=("stardist",),
+    seeds=(0, 1, 2),
+    metric="mpq_plus",
+    conditions=(TEST,),
+    reference=(
+        "Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534: oversampling of the four "
+        "rarest classes"
+    ),
+)
+
+STARDIST = Study(
+    name="stardist",
+    question="What do more rays, an encoder, turns at test time, and refined shapes bring a StarDist?",
+    factor="stardist",
+    levels=("rays32", "rays64", "turned", "refined", "turned_refined"),
+    baseline="rays32",
+    models=("stardist",),
+    seeds=(0, 1, 2),
+    metric="pq",
+    conditions=(TEST,),
+    reference="Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534",
 )
 
 DEMO = Study(

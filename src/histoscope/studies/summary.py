@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from histoscope.studies.factors import FACTORS
+
 ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
 
@@ -16,8 +18,6 @@ MODEL_LABELS = {
     "smp": "Pretrained encoder",
     "stardist": "StarDist",
 }
-FACTOR_LABELS = {"normalizer": "stain normalisation", "augment": "augmentation"}
-FACTOR_NOUNS = {"normalizer": "normalisation", "augment": "augmentation"}
 CONDITION_LABELS = {"test": "Test images as they are"}
 
 
@@ -236,12 +236,12 @@ def level_label(name: str, factor: str) -> str:
 
 def factor_label(name: str) -> str:
     """Factor as people write it."""
-    return FACTOR_LABELS.get(name, name.replace("_", " "))
+    return FACTORS[name].label if name in FACTORS else name.replace("_", " ")
 
 
 def factor_noun(name: str) -> str:
     """Short noun to put after the name of a level: "Macenko normalisation"."""
-    return FACTOR_NOUNS.get(name, name.replace("_", " "))
+    return FACTORS[name].noun if name in FACTORS else name.replace("_", " ")
 
 
 def readable(name: str) -> str:

@@ -9,14 +9,14 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from histoscope import augment, config, data, models, stain
+from histoscope import augment, balance, config, data, models, stain
 from histoscope.data import Dataset, Split
-from histoscope.errors import ConfigError
+from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.files import read_image, whole, write_text
 from histoscope.models.checkpoint import read_card
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate
-from histoscope.train.loop import OnStep, fit
+from histoscope.train.loop import Color, OnStep, fit
 from histoscope.types import Sample
 
 STAIN_REFERENCE = "stain_reference.json"
@@ -39,6 +39,10 @@ class DataConfig(config.Config):
         index.
     val, test : float
         Shares of the groups; `test` counts only where the split is not the published one.
+    val_by : str
+        What must not be in training and validation, where the split is the published one.
+    licence, citation : str, optional
+        Terms and paper, for copies that do not say.
     """
 
     name: str = "folder"
@@ -46,6 +50,9 @@ class DataConfig(config.Config):
     mpp: float | None = Field(default=None, gt=0)
     split_by: str = "patient"
     val: float = Field(default=0.15, gt=0, lt=1)
+    val_by: str = "patient"
+    licence: str = ""
+    citation: str = ""
     test: float = Field(default=0.15, gt=0, lt=1)
 
 
@@ -69,6 +76,10 @@ class Experiment(config.Config):
         Image or saved reference that the normaliser brings stains to; the bundled one if left out.
     augment : str
         A key of ``augment.AUGMENTATIONS``.
+    jitter : str
+        ``none`` or a key of ``stain.JITTERS``: colours changed at random while training.
+    balance : str
+        A key of ``balance.BALANCES``: remedies for rare classes.
     train : TrainConfig
     out : Path
         Run folder.
@@ -79,6 +90,8 @@ class Experiment(config.Config):
     normalizer: str = "none"
     reference: Path | None = None
     augment: str = "default"
+    jitter: str = "none"
+    balance: str = "none"
     train: TrainConfig = TrainConfig()
     out: Path = Path("runs/train")
 
@@ -107,13 +120,22 @@ def run(
     if finished.is_file():
         return pd.read_csv(finished)
     torch.manual_seed(experiment.train.seed)
-    model = models.create(experiment.model.name, **experiment.model.arguments)
     parts = open_parts(experiment.data)
+    model = models.create_for(parts.train.info.classes, experiment.model.name, experiment.model.arguments)
     write_text(settled, text)
     normalizer = get_normalizer(experiment.normalizer, experiment.reference)
     train, val = (at_model(normalised(part, normalizer), model.spec.mpp) for part in (parts.train, parts.val))
-    chosen = augment.get(experiment.augment)
-    fitted = fit(model, train, val, experiment.train, out=out, augment=chosen, on_step=on_step)
+    fitted = fit(
+        model,
+        train,
+        val,
+        experiment.train,
+        out=out,
+        augment=augment.get(experiment.augment),
+        color=get_jitter(experiment.jitter),
+        balance=balance.get(experiment.balance),
+        on_step=on_step,
+    )
     table = evaluate(fitted.model, normalised(parts.test, normalizer), on_image=on_image)
     _finish_card(experiment, parts, table, normalizer)
     with whole(finished) as temporary:
@@ -123,9 +145,10 @@ def run(
 
 def open_parts(chosen: DataConfig) -> Split:
     """Training, validation and test part; no pixel is read."""
-    dataset = data.open(chosen.name, chosen.root, **({} if chosen.mpp is None else {"mpp": chosen.mpp}))
+    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
+    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
     if chosen.split_by == "published":
-        return data.split_published(dataset, val=chosen.val)
+        return data.split_published(dataset, val=chosen.val, by=chosen.val_by)
     share = 1.0 - chosen.val - chosen.test
     return data.split_by(dataset, chosen.split_by, train=share, val=chosen.val, test=chosen.test, seed=0)
 
@@ -140,6 +163,15 @@ def get_normalizer(name: str, reference: Path | None) -> stain.Normalizer | None
     if reference.suffix == ".json":
         return stain.load(reference, name)
     return kind.fit(read_image(reference))
+
+
+def get_jitter(name: str) -> Color | None:
+    """Random change of colour, or None for ``none``."""
+    if name == "none":
+        return None
+    if name not in stain.JITTERS:
+        raise UnknownNameError("jitter", name, ["none", *stain.JITTERS])
+    return stain.JITTERS[name]
 
 
 def normalizer_of(model_folder: Path) -> stain.Normalizer | None:

@@ -12,14 +12,16 @@ from lightning_fabric import Fabric
 
 from histoscope import models
 from histoscope.augment import AugmentConfig
+from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.data.loader import Batch, make_loader
-from histoscope.errors import TrainingError
+from histoscope.errors import ConfigError, TrainingError
 from histoscope.models.base import Segmenter
 from histoscope.train import checkpoint
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import evaluate
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
+from histoscope.train.thresholds import tune
 from histoscope.types import Image, Sample
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -51,7 +53,7 @@ class Fitted:
     seconds: float
 
 
-def fit(
+def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes together
     model: Segmenter,
     train: Sequence[Sample],
     val: Sequence[Sample],
@@ -60,6 +62,7 @@ def fit(
     out: str | Path,
     augment: AugmentConfig | None = None,
     color: Color | None = None,
+    balance: BalanceConfig | None = None,
     on_step: OnStep | None = None,
 ) -> Fitted:
     """Train a model and keep the weights with the best score on the validation part.
@@ -80,6 +83,8 @@ def fit(
         Augmentation of the patches; none if left out.
     color : callable, optional
         Further colour augmentation of a patch, such as a stain jitter: ``color(image, rng) -> image``.
+    balance : BalanceConfig, optional
+        Remedies for rare classes; none if left out.
     on_step : callable, optional
         Called with step and losses after each step, for progress bars.
 
@@ -99,6 +104,10 @@ def fit(
     saved = out / "checkpoint.safetensors"
     start = _Start(**checkpoint.load(saved, model, optimizer)) if saved.is_file() else _Start()
     keeper = _Keeper(model, out, config, start.best)
+    remedies = _remedies(model, train, balance)
+    on_nuclei, class_weights = (
+        (config.on_nuclei, None) if remedies is None else remedies.nuclei(config.on_nuclei)
+    )
     batches = make_loader(
         train,
         model.targets,
@@ -108,7 +117,9 @@ def fit(
         start_step=start.step,
         augment=augment,
         color=color,
-        on_nuclei=config.on_nuclei,
+        on_nuclei=on_nuclei,
+        class_weights=class_weights,
+        rarity=None if remedies is None or remedies.rarity is None else remedies.rarity.tolist(),
         seed=config.seed,
         workers=config.workers,
     )
@@ -133,7 +144,35 @@ def fit(
         seconds = log.seconds
     saved.unlink(missing_ok=True)
     best = keeper.best or {"step": config.steps, "score": math.nan}
-    return Fitted(models.load(out / "model"), best["step"], best["score"], seconds)
+    chosen = models.load(out / "model")
+    _tune(chosen, val, out, config)
+    return Fitted(chosen, best["step"], best["score"], seconds)
+
+
+def _tune(model: Segmenter, val: Sequence[Sample], out: Path, config: TrainConfig) -> None:
+    """Choose the thresholds of the best weights, if they have any, and keep them."""
+    if model.thresholds and len(val):
+        score = tune(model, val, metric=config.monitor)
+        card = models.read_card(out / "model")
+        card["validation"] = {**card.get("validation", {}), f"{config.monitor} with tuned thresholds": score}
+        models.save(model, out / "model", card)
+
+
+def _remedies(model: Segmenter, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
+    """Work out the remedies for rare classes, and give the model the weights of its loss."""
+    names = model.spec.classes
+    if config is None or config == BalanceConfig():
+        return None
+    if not names:
+        raise ConfigError(
+            f"remedies for rare classes were asked for, but model {model.name!r} tells no classes apart; "
+            "take stardist and labels with classes, or set balance to none"
+        )
+    remedies = plan(config, train, len(names))
+    if config.class_weights != "none":
+        # The background is a class too; nobody called it rare.
+        model.weigh_classes([1.0, *remedies.loss_weights])
+    return remedies
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,164 @@
+"""Candidates of a StarDist network -> nuclei, on arrays."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope import geometry
+from histoscope.geometry.vote import draw_by_vote
+from histoscope.types import Labels, Nuclei
+
+MIN_DISTANCE_PX = 1e-3
+"""Networks may say less than nothing; a polygon cannot."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Proposed nuclei, one row a proposal, on the pixels of the image they are wanted on.
+
+    Parameters
+    ----------
+    points_px : (N, 2) float32
+        Row and column.
+    distances : (N, n_rays) float32
+        To the outline, in pixels.
+    probability : (N,) float32
+    class_probability : (N, C + 1) float32 or None
+        Background first.
+    """
+
+    points_px: NDArray[np.float32]
+    distances: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    class_probability: NDArray[np.float32] | None = None
+
+    def at_least(self, probability: float) -> "Candidates":
+        """Those that are probable enough."""
+        keep = self.probability > probability
+        classes = None if self.class_probability is None else self.class_probability[keep]
+        return replace(
+            self,
+            points_px=self.points_px[keep],
+            distances=self.distances[keep],
+            probability=self.probability[keep],
+            class_probability=classes,
+        )
+
+
+def candidates_of(
+    heads: dict[str, NDArray[np.float32]], threshold: float, *, step_px: float, scale: float
+) -> Candidates:
+    """Candidates from the heads of one image.
+
+    Parameters
+    ----------
+    heads : dict
+        ``probability`` (1, h, w) logits, ``distances`` (n_rays, h, w), ``classes`` (C + 1, h, w) logits.
+    threshold : float
+        Least probability.
+    step_px : float
+        Pixels of the wanted image from one point of the grid to the next.
+    scale : float
+        Pixels of the wanted image for one pixel of the network's.
+    """
+    logits = heads["probability"][0]
+    rows, columns = np.nonzero(logits > np.log(threshold / (1.0 - threshold)))
+    # A pixel of another resolution is an area: centres stay where they are, corners do too.
+    offset = (scale - 1.0) / 2.0
+    points = np.stack([rows, columns], axis=1) * step_px + offset
+    distances = heads["distances"][:, rows, columns].T * scale
+    classes = None
+    if "classes" in heads:
+        found = heads["classes"][:, rows, columns].T.astype(np.float64)
+        powers = np.exp(found - found.max(axis=1, keepdims=True, initial=-np.inf))
+        classes = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Candidates(
+        points.astype(np.float32),
+        np.ascontiguousarray(np.maximum(distances, MIN_DISTANCE_PX), np.float32),
+        (1.0 / (1.0 + np.exp(-logits[rows, columns]))).astype(np.float32),
+        classes,
+    )
+
+
+def nuclei_of(
+    candidates: Candidates, iou_threshold: float, shape: tuple[int, int], mpp: float, *, refine: bool = False
+) -> Nuclei:
+    """Suppress, draw, and let the pixels of each nucleus vote on its class.
+
+    Parameters
+    ----------
+    candidates : Candidates
+    iou_threshold : float
+        Overlap from which the less probable of two goes.
+    shape : (int, int)
+        Height and width of the label map.
+    mpp : float
+        Micrometres per pixel of it.
+    refine : bool
+        Draw each nucleus by a vote of all polygons that were proposed for it.
+    """
+    points, distances, probability = candidates.points_px, candidates.distances, candidates.probability
+    kept, winner = geometry.suppress(points, distances, probability, iou_threshold=iou_threshold)
+    if refine:
+        instances = draw_by_vote(points, distances, kept, winner, shape)
+    else:
+        instances = geometry.draw(points[kept], distances[kept], shape, probability=probability[kept])
+    instances, rows = _numbered(instances, len(kept))
+    kept = kept[rows]
+    class_id = np.zeros(len(kept), np.uint8)
+    class_probability = None
+    if candidates.class_probability is not None:
+        class_probability = _class_votes(candidates, kept, instances)
+        # The background has no vote: that there is a nucleus has been settled.
+        class_id = (1 + class_probability.argmax(axis=1)).astype(np.uint8) if len(kept) else class_id
+    return Nuclei(
+        centroid_px=_centroids(instances, len(kept)),
+        class_id=class_id,
+        probability=probability[kept],
+        instances=instances,
+        mpp=mpp,
+        class_probability=class_probability,
+    )
+
+
+def _numbered(instances: Labels, n: int) -> tuple[Labels, NDArray[np.int64]]:
+    """Drop nuclei that others hide wholly, and number the rest 1..N; also the rows that stay."""
+    shown = np.bincount(instances.ravel(), minlength=n + 1) > 0
+    shown[0] = False
+    new_id = (np.cumsum(shown) * shown).astype(np.int32)
+    renumbered: Labels = new_id[instances]
+    return renumbered, np.flatnonzero(shown[1:])
+
+
+def _centroids(instances: Labels, n: int) -> NDArray[np.float32]:
+    """Mean x and y of the pixels of each nucleus."""
+    rows, columns = np.nonzero(instances)
+    ids = instances[rows, columns]
+    area = np.maximum(np.bincount(ids, minlength=n + 1)[1:], 1)
+    sums: list[Any] = [np.bincount(ids, weights=axis, minlength=n + 1)[1:] for axis in (columns, rows)]
+    return np.stack([total / area for total in sums], axis=1).astype(np.float32)
+
+
+def _class_votes(candidates: Candidates, kept: NDArray[np.int64], instances: Labels) -> NDArray[np.float32]:
+    """Share of each class, without the background, in the votes of each nucleus.
+
+    Each candidate that lies in the nucleus votes for the classes as sure as it is of them and of being in a
+    nucleus. A nucleus in which none lies takes its own word.
+    """
+    votes = candidates.class_probability
+    if votes is None:
+        return np.zeros((len(kept), 0), np.float32)
+    height, width = instances.shape
+    places = np.rint(candidates.points_px).astype(np.int64)
+    rows, columns = np.clip(places[:, 0], 0, height - 1), np.clip(places[:, 1], 0, width - 1)
+    ids = instances[rows, columns]
+    strength = (votes * candidates.probability[:, None]).astype(np.float64)
+    total = np.stack(
+        [np.bincount(ids, weights=column, minlength=len(kept) + 1)[1:] for column in strength.T[1:]], axis=1
+    )
+    silent = total.sum(axis=1) == 0
+    total[silent] = strength[kept[silent], 1:] + 1e-12
+    share: NDArray[np.float32] = (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
+    return share

@@ -1,0 +1,253 @@
+"""StarDist: each pixel of a nucleus tells how far the nucleus reaches along rays around it.
+
+References
+----------
+.. [1] Schmidt et al., MICCAI 2018, doi:10.1007/978-3-030-00934-2_30
+.. [2] Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from histoscope import geometry
+from histoscope.errors import ConfigError
+from histoscope.models import losses, smp, turns
+from histoscope.models.base import Heads, InputSpec, Segmenter, instances_of
+from histoscope.models.star import Candidates, candidates_of, nuclei_of
+from histoscope.models.unet import UNetBody, double_conv
+from histoscope.types import Nuclei, Sample
+
+UNKNOWN = -1
+"""Class of pixels whose nucleus has no known class: they teach no class."""
+LOSS_WEIGHTS = {"probability_loss": 1.0, "distance_loss": 0.2, "class_loss": 1.0}
+"""Of the challenge recipe [2]_."""
+OUTSIDE_WEIGHT = 0.01
+"""How much distances on the background are drawn to 0, beside those inside of nuclei [2]_."""
+
+
+class StarDist(Segmenter):
+    """Object probability, distances along rays, and classes, by any encoder and decoder.
+
+    Parameters
+    ----------
+    encoder : str
+        ``unet`` for our own U-Net, or a timm name such as ``resnet34``.
+    decoder : str
+        Of segmentation-models-pytorch, on a timm encoder.
+    pretrained : bool
+        Begin from the timm encoder's published weights, fetched from the Hugging Face Hub.
+    width, depth : int
+        Channels of the first level, and levels, of our own U-Net.
+    head_width : int
+        Channels of the layer before the heads.
+    n_rays : int
+        Directions in which a nucleus is measured; a multiple of 4 where turns are merged.
+    grid : {1, 2, 4}
+        Pixels from one prediction to the next; 2 is four times as fast and hardly less exact at 0.25 um/px.
+    classes : sequence of str
+        Names of the classes of nuclei; empty to tell none apart.
+    mpp : float
+        Micrometres per pixel of the images it wants.
+    class_loss : {"cross_entropy", "focal"}
+        Beside Tversky.
+    refine : bool
+        Draw each nucleus by a vote of all polygons that were proposed for it [2]_.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = StarDist(width=4, depth=2, n_rays=8, classes=["epithelial", "stroma"])
+    >>> {name: tuple(head.shape) for name, head in model(torch.zeros(1, 3, 32, 32)).items()}
+    {'probability': (1, 1, 16, 16), 'distances': (1, 8, 16, 16), 'classes': (1, 3, 16, 16)}
+    """
+
+    name = "stardist"
+    class_weights: Tensor | None
+
+    def __init__(  # noqa: PLR0913  # the recipe's own choices, each with a default
+        self,
+        *,
+        encoder: str = "unet",
+        decoder: str = "unet",
+        pretrained: bool = False,
+        width: int = 32,
+        depth: int = 4,
+        head_width: int = 128,
+        n_rays: int = 32,
+        grid: int = 2,
+        classes: Sequence[str] = (),
+        mpp: float = 0.25,
+        class_loss: str = "cross_entropy",
+        refine: bool = False,
+    ) -> None:
+        if grid not in (1, 2, 4) or n_rays < 4 or class_loss not in ("cross_entropy", "focal"):
+            raise ConfigError(
+                f"stardist: grid {grid} must be 1, 2 or 4; n_rays {n_rays} at least 4; class_loss "
+                f"{class_loss!r} one of cross_entropy, focal"
+            )
+        body: nn.Module
+        if encoder == "unet":
+            paths = UNetBody(3 * grid**2, width, depth)
+            # No pixel is lost on the coarser grid: each of its points begins with all the pixels around it.
+            body = nn.Sequential(nn.PixelUnshuffle(grid), paths)
+            divisor, context_px = grid * 2 ** (depth - 1), grid * (paths.context_px + 2)
+        else:
+            network = smp.build(decoder, encoder, {}, pretrained=pretrained, channels=width)
+            body = nn.Sequential(network, nn.AvgPool2d(grid))
+            divisor, context_px = smp.MOST_DIVISIBLE, 128
+        super().__init__(
+            InputSpec(
+                mpp=mpp, divisible_by=divisor, classes=tuple(classes), grid=grid, context_px=context_px
+            ),
+            {
+                "encoder": encoder,
+                "decoder": decoder,
+                "pretrained": False,
+                "width": width,
+                "depth": depth,
+                "head_width": head_width,
+                "n_rays": n_rays,
+                "grid": grid,
+                "classes": list(classes),
+                "mpp": mpp,
+                "class_loss": class_loss,
+                "refine": refine,
+            },
+        )
+        self.body = body
+        self.n_rays, self.refine = n_rays, refine
+        self.thresholds = {"probability": 0.5, "iou": 0.4}
+        self.shape_features = _conv(width, head_width)
+        self.probability = nn.Conv2d(head_width, 1, 1)
+        self.distances = nn.Conv2d(head_width, n_rays, 1)
+        # Distances begin where nuclei are, near 4 um, instead of at 0.
+        nn.init.constant_(self.distances.bias, 4.0 / mpp)  # type: ignore[arg-type]
+        self.class_features = _conv(width, head_width) if classes else None
+        self.classes = nn.Conv2d(head_width, len(classes) + 1, 1) if classes else None
+        self.register_buffer("class_weights", None, persistent=False)
+
+    def heads(self, x: Tensor) -> Heads:
+        """Logits of being a nucleus, distances in pixels, and logits of classes, background first."""
+        x = self.body(x)
+        shape = self.shape_features(x)
+        heads = {"probability": self.probability(shape), "distances": self.distances(shape)}
+        if self.classes is not None and self.class_features is not None:
+            heads["classes"] = self.classes(self.class_features(x))
+        return heads
+
+    def targets(self, sample: Sample) -> dict[str, NDArray[Any]]:
+        """Probability (1, h, w), distances (n_rays, h, w) and class (h, w) of each point of the grid."""
+        instances, grid = instances_of(sample), self.spec.grid
+        distances = geometry.star_distances(instances, self.n_rays, grid=grid)
+        target: dict[str, NDArray[Any]] = {
+            "probability": geometry.object_probability(instances, grid=grid)[None],
+            "distances": np.ascontiguousarray(np.moveaxis(distances, 2, 0)),
+        }
+        if self.spec.classes:
+            points = instances[::grid, ::grid]
+            class_of = np.full(int(instances.max(initial=0)) + 1, UNKNOWN, np.int16)
+            if sample.classes is not None:
+                known = sample.classes[: len(class_of)].astype(np.int16)
+                class_of = np.where(known > 0, known, UNKNOWN).astype(np.int16)
+                _check_classes(sample, known, self.spec.classes)
+            class_of[0] = 0
+            target["classes"] = class_of[points]
+        return target
+
+    def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Cross-entropy of the probability, masked distance, and classes, weighted as in [2]_."""
+        truth = target["probability"]
+        terms = {
+            "probability_loss": functional.binary_cross_entropy_with_logits(
+                heads["probability"].float(), truth
+            ),
+            "distance_loss": masked_distance(heads["distances"].float(), target["distances"], truth),
+        }
+        if "classes" in heads:
+            terms["class_loss"] = self._class_loss(heads["classes"].float(), target["classes"].long())
+        weighted = {name: LOSS_WEIGHTS[name] * term for name, term in terms.items()}
+        return weighted | {"total": torch.stack(list(weighted.values())).sum()}
+
+    def _class_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        weight = self.class_weights
+        gamma = 2.0 if self.arguments["class_loss"] == "focal" else 0.0
+        likelihood = losses.focal(logits, target, gamma=gamma, weight=weight)
+        known = (target >= 0)[:, None]
+        truth = functional.one_hot(target.clamp(min=0), logits.shape[1]).movedim(-1, 1) * known
+        overlap = losses.tversky(torch.softmax(logits, dim=1) * known, truth, alpha=0.7)
+        return likelihood + overlap
+
+    def weigh_classes(self, weights: Sequence[float]) -> None:
+        """Weigh the classes in the cross-entropy (or focal) loss, the background first."""
+        if len(weights) != len(self.spec.classes) + 1:
+            raise ConfigError(
+                f"{len(weights)} class weights for {len(self.spec.classes)} classes and the background"
+            )
+        self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.mean.device)
+
+    def turned_back(self, heads: Heads, turn: int) -> Heads:
+        """Heads of an upright image from those of a turned one; rays change their order."""
+        upright = super().turned_back(heads, turn)
+        return upright | {"distances": turns.rays_back(heads["distances"], turn, self.spec.grid)}
+
+    def merged(self, turned: Sequence[Heads]) -> Heads:
+        """Median of the probability, mean of the distances and of the class probabilities."""
+        logits = torch.stack([heads["probability"].float() for heads in turned])
+        half = len(turned) // 2
+        ordered = logits.sort(dim=0).values
+        heads = {
+            "probability": (ordered[half] + ordered[-half - 1]) / 2,
+            "distances": torch.stack([heads["distances"].float() for heads in turned]).mean(dim=0),
+        }
+        if "classes" in turned[0]:
+            mean = torch.stack([torch.softmax(one["classes"].float(), dim=1) for one in turned]).mean(dim=0)
+            heads["classes"] = torch.log(mean + 1e-12)
+        return heads
+
+    def decode(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Nuclei:
+        """Nuclei of one image: candidates, suppression, drawing, classes by vote of the pixels."""
+        return nuclei_of(self.candidates(heads, mpp), self.thresholds["iou"], shape, mpp, refine=self.refine)
+
+    def candidates(self, heads: Heads, mpp: float) -> Candidates:
+        """Points of the grid that are probable enough, on the pixels of an image of resolution `mpp`."""
+        return candidates_of(
+            {name: head[0].float().cpu().numpy() for name, head in heads.items()},
+            self.thresholds["probability"],
+            step_px=self.spec.grid * self.spec.mpp / mpp,
+            scale=self.spec.mpp / mpp,
+        )
+
+
+def masked_distance(distances: Tensor, target: Tensor, probability: Tensor) -> Tensor:
+    """Mean absolute error where nuclei are, weighted by their probability; a faint pull to 0 elsewhere.
+
+    Parameters
+    ----------
+    distances, target : (B, n_rays, H, W)
+    probability : (B, 1, H, W)
+        Truth: near 1 in the middle of a nucleus, where distances matter most, 0 outside.
+    """
+    error = (distances - target).abs().mean(dim=1, keepdim=True)
+    inside = (probability * error).sum() / probability.sum().clamp(min=1e-6)
+    outside = ((probability == 0) * distances.abs().mean(dim=1, keepdim=True)).mean()
+    return inside + OUTSIDE_WEIGHT * outside
+
+
+def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
+    """One 3x3 convolution with batch normalisation and ReLU."""
+    return nn.Sequential(*list(double_conv(channels_in, channels_out))[:3])
+
+
+def _check_classes(sample: Sample, classes: NDArray[np.int16], names: Sequence[str]) -> None:
+    top = int(classes.max(initial=0))
+    if top > len(names):
+        raise ConfigError(
+            f"sample {sample.name!r} has a nucleus of class {top}, but the model knows {len(names)}: "
+            f"{', '.join(names)}; give it the classes of the data set"
+        )

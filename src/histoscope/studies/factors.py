@@ -1,0 +1,96 @@
+"""What a study may change: each factor has levels, and each level says which settings of a run it takes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from histoscope import augment, balance, stain
+
+Settings: TypeAlias = Mapping[str, Any]
+"""Of one level; what it leaves out is as the study's configuration has it. The keys:
+
+``normalizer``: a key of ``stain.NORMALIZERS``, or none.
+``augment``: a key of ``augment.AUGMENTATIONS``.
+``jitter``: a key of ``stain.JITTERS``, or none: colours changed at random while training.
+``balance``: a key of ``balance.BALANCES``: remedies for rare classes.
+``arguments``: arguments of the network.
+``turned``: whether each test image is looked at in eight turns.
+``trained_as``: another level that is trained in the same way; its weights are taken if they are there.
+"""
+
+DEFAULTS: dict[str, Any] = {
+    "normalizer": "none",
+    "augment": "default",
+    "jitter": "none",
+    "balance": "none",
+    "arguments": {},
+    "turned": False,
+    "trained_as": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """The one thing that differs between compared runs.
+
+    Parameters
+    ----------
+    label, noun : str
+        "stain normalisation", and what stands after the name of a level: "Macenko normalisation".
+    kind : str
+        What a level is called in messages.
+    levels : mapping
+        Name of a level -> its settings.
+    """
+
+    label: str
+    noun: str
+    kind: str
+    levels: Mapping[str, Settings] = field(default_factory=dict)
+
+
+def _each(key: str, names: Iterable[str]) -> dict[str, Settings]:
+    return {name: {key: name} for name in names}
+
+
+FACTORS: dict[str, Factor] = {
+    "normalizer": Factor(
+        "stain normalisation",
+        "normalisation",
+        "normaliser",
+        _each("normalizer", ["none", *stain.NORMALIZERS]),
+    ),
+    "augment": Factor(
+        "augmentation", "augmentation", "augmentation", _each("augment", augment.AUGMENTATIONS)
+    ),
+    "balance": Factor(
+        "class imbalance", "remedy for class imbalance", "balance", _each("balance", balance.BALANCES)
+    ),
+    "colour": Factor(
+        "remedies for colour",
+        "remedy for colour",
+        "level",
+        {
+            "none": {},
+            "brightness_hue": {"jitter": "brightness_hue"},
+            "stain_jitter": {"jitter": "stain"},
+            "reinhard": {"normalizer": "reinhard"},
+            "macenko": {"normalizer": "macenko"},
+            "macenko_jitter": {"normalizer": "macenko", "jitter": "stain"},
+        },
+    ),
+    "stardist": Factor(
+        "variants of StarDist",
+        "",
+        "level",
+        {
+            "rays32": {},
+            "rays64": {"arguments": {"n_rays": 64}},
+            "turned": {"turned": True, "trained_as": "rays32"},
+            "refined": {"arguments": {"refine": True}, "trained_as": "rays32"},
+            "turned_refined": {"turned": True, "arguments": {"refine": True}, "trained_as": "rays32"},
+            "resnet18": {"arguments": {"encoder": "resnet18"}},
+        },
+    ),
+}
+"""Every factor of a study by name."""
