@@ -79,7 +79,6 @@ def predict(
     begin = perf_counter()
     folder = weights.find(model)
     jobs = batch.plan(sources, out)
-    batch.require_mpp(jobs, mpp)
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)

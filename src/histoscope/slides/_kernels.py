@@ -165,46 +165,24 @@ def sums(
 
 @nb.njit(cache=True, nogil=True)
 def perimeters(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
-    """Perimeter of each nucleus in pixels, from the neighbours of its border pixels (Benkrid and Crookes).
+    """Perimeter of each nucleus in pixels, by Crofton's formula.
 
-    A border pixel has a side in common with something else. It counts 1, sqrt(2) or their mean, by whether
-    the border goes on straight, diagonally or both.
+    A closed curve is as long as it is often crossed by lines from everywhere; here they run along rows,
+    columns and both diagonals. Unlike the length of a staircase, that is right for a disk within a hundredth.
     """
     height, width = labels.shape
-    border = np.zeros((height, width), np.bool_)
+    straight, diagonal = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
     for row in range(height):
         for column in range(width):
             here = labels[row, column]
-            border[row, column] = here != 0 and not (
-                _is(labels, row - 1, column, height, width, here)
-                and _is(labels, row + 1, column, height, width, here)
-                and _is(labels, row, column - 1, height, width, here)
-                and _is(labels, row, column + 1, height, width, here)
-            )
-    weight = np.zeros((5, 5), np.float64)  # of (side neighbours, corner neighbours) on the border
-    for beside, corner in ((2, 0), (3, 0), (2, 1), (3, 1), (2, 2), (3, 2)):
-        weight[beside, corner] = 1.0
-    weight[0, 2] = weight[1, 3] = np.sqrt(2.0)
-    weight[1, 1] = weight[1, 2] = (1.0 + np.sqrt(2.0)) / 2.0
-    total = np.zeros(n + 1, np.float64)
-    for row in range(height):
-        for column in range(width):
-            if not border[row, column]:
+            if here == 0:
                 continue
-            here = labels[row, column]
-            beside = corner = 0
-            for down in (-1, 0, 1):
-                for right in (-1, 0, 1):
-                    if (down != 0 or right != 0) and _is(
-                        labels, row + down, column + right, height, width, here
-                    ):
-                        on = border[row + down, column + right]
-                        if down == 0 or right == 0:
-                            beside += on
-                        else:
-                            corner += on
-            total[here] += weight[beside, corner]
-    return total
+            straight[here] += not _is(labels, row, column - 1, height, width, here)
+            straight[here] += not _is(labels, row - 1, column, height, width, here)
+            diagonal[here] += not _is(labels, row - 1, column - 1, height, width, here)
+            diagonal[here] += not _is(labels, row - 1, column + 1, height, width, here)
+    length: NDArray[np.float64] = np.pi / 4 * (straight + diagonal / np.sqrt(2.0))
+    return length
 
 
 @nb.njit(cache=True, nogil=True)

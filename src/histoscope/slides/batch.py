@@ -3,8 +3,9 @@
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -113,15 +114,20 @@ def run(
                 on_image(job.name)
         else:
             todo.append(job)
+
+    def save(job: Job, image: Image, nuclei: Nuclei) -> None:
+        write(out / job.name, image, nuclei, detector.classes, kinds)
+        journal.add(job, summarise(image, nuclei, detector.classes))
+
     try:
-        for job, row in _predicted(detector, todo, out, mpp, kinds):
-            if isinstance(row, str):
-                outcome.failed.append({"path": str(job.image), "error": row})
-            else:
-                journal.add(job, row)
-                outcome.done.append(journal.row(job))
-            if on_image is not None:
-                on_image(job.name)
+        with closing(_predicted(detector, todo, mpp, save)) as images:
+            for job, error in images:
+                if error is None:
+                    outcome.done.append(journal.row(job))
+                else:
+                    outcome.failed.append({"path": str(job.image), "error": error})
+                if on_image is not None:
+                    on_image(job.name)
     finally:
         journal.write_summary(columns(detector.classes))
     return outcome
@@ -150,16 +156,16 @@ def _says_mpp(path: Path) -> bool:
 
 
 def _predicted(
-    detector: Detector, jobs: list[Job], out: Path, mpp: float | None, kinds: Collection[str]
-) -> Iterator[tuple[Job, dict[str, Any] | str]]:
-    """Give each image with its row of the summary, or with what went wrong."""
-    pool = ThreadPoolExecutor(2)
-    try:
-        ahead = [pool.submit(read_image, job.image) for job in jobs[:1]]
-        behind: list[tuple[Job, Future[dict[str, Any]]]] = []
+    detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, Image, Nuclei], None]
+) -> Generator[tuple[Job, str | None], None, None]:
+    """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved."""
+    # Leaving the block waits for what is being read and written, also after Ctrl-C.
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = [reader.submit(read_image, job.image) for job in jobs[:1]]
+        behind: list[tuple[Job, Future[None]]] = []
         for k, job in enumerate(jobs):
             reading = ahead.pop()
-            ahead += [pool.submit(read_image, following.image) for following in jobs[k + 1 : k + 2]]
+            ahead += [reader.submit(read_image, following.image) for following in jobs[k + 1 : k + 2]]
             try:
                 image = reading.result()
                 nuclei = detector(image, known_mpp(job.image, mpp))
@@ -168,25 +174,17 @@ def _predicted(
                 continue
             if behind:
                 yield _written(*behind.pop())
-            behind.append((job, pool.submit(_save, out / job.name, image, nuclei, detector.classes, kinds)))
+            behind.append((job, writer.submit(save, job, image, nuclei)))
         if behind:
             yield _written(*behind.pop())
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _save(
-    stem: Path, image: Image, nuclei: Nuclei, classes: Sequence[str], kinds: Collection[str]
-) -> dict[str, Any]:
-    write(stem, image, nuclei, classes, kinds)
-    return summarise(image, nuclei, classes)
-
-
-def _written(job: Job, saving: "Future[dict[str, Any]]") -> tuple[Job, dict[str, Any] | str]:
+def _written(job: Job, saving: "Future[None]") -> tuple[Job, str | None]:
     try:
-        return job, saving.result()
+        saving.result()
     except FAILURES as error:
         return job, _told(job, error)
+    return job, None
 
 
 def _told(job: Job, error: BaseException) -> str:

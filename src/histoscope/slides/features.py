@@ -34,11 +34,12 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     -------
     DataFrame
         One row a nucleus: ``id`` in the label map, ``class``, ``probability``; ``x_um`` and ``y_um`` of its
-        middle from the image's top left corner; ``area_um2``; ``perimeter_um``; ``major_axis_um`` and
-        ``minor_axis_um`` of the ellipse with the same second moments; its ``eccentricity`` (0 circle, 1
-        line); ``solidity``, the share of its convex hull that it fills; ``circularity``, 4 pi area /
-        perimeter², at most 1; ``haematoxylin_od``, the mean optical density of haematoxylin, separated with
-        the published vectors [1]_. What cannot be known, as the shape of a nucleus without a pixel, is NaN.
+        middle from the image's top left corner; ``area_um2``; ``perimeter_um`` by Crofton's formula;
+        ``major_axis_um`` and ``minor_axis_um`` of the ellipse with the same second moments; its
+        ``eccentricity`` (0 circle, 1 line); ``solidity``, the share of its convex hull that it fills;
+        ``circularity``, 4 pi area / perimeter², at most 1; ``haematoxylin_od``, the mean optical density of
+        haematoxylin, separated with the published vectors [1]_. What cannot be known, as the shape of a
+        nucleus without a pixel, is NaN.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
             "perimeter_um": perimeter * mpp,
             "major_axis_um": major * mpp,
             "minor_axis_um": minor * mpp,
-            "eccentricity": np.sqrt(np.maximum(1 - (minor / major) ** 2, 0.0)),
+            "eccentricity": np.sqrt(np.maximum(1 - np.where(major > 0, minor / major, 1.0) ** 2, 0.0)),
             "solidity": area / convex,
             "circularity": circularity,
             "haematoxylin_od": haematoxylin,

@@ -85,7 +85,7 @@ def trace(labels: Labels) -> Outlines:
     >>> square[1:4, 1:4] = 7
     >>> outline, = trace(square).rings()
     >>> outline.tolist()
-    [[3.5, 1.0], [4.0, 1.5], [4.0, 3.5], [3.5, 4.0], [1.5, 4.0], [1.0, 3.5], [1.0, 1.5], [1.5, 1.0]]
+    [[1.5, 1.0], [3.5, 1.0], [4.0, 1.5], [4.0, 3.5], [3.5, 4.0], [1.5, 4.0], [1.0, 3.5], [1.0, 1.5]]
     """
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise ShapeError(

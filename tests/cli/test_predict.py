@@ -1,0 +1,133 @@
+import json
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from histoscope import models
+from histoscope.cli.main import app
+from histoscope.errors import ConfigError, DatasetNotFoundError, UnknownNameError
+from histoscope.files import read_labels, write_image
+from histoscope.models import InputSpec, Segmenter
+from histoscope.types import Nuclei, Sample
+
+
+class Dark(Segmenter):
+    """Takes everything dark for one nucleus."""
+
+    name = "dark"
+
+    def __init__(self, *, mpp: float = 0.25) -> None:
+        spec = InputSpec(mpp=mpp, divisible_by=4, classes=("cell", "other"))
+        super().__init__(spec, {"mpp": mpp})
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def heads(self, x):
+        return {"colour": x * self.scale}
+
+    def merged(self, turned):
+        return {"colour": torch.stack([heads["colour"] for heads in turned]).mean(0)}
+
+    def decode(self, heads, shape, mpp):
+        labels = (heads["colour"][0].mean(0).numpy() < 0).astype(np.int32)
+        n = int(labels.max())
+        ones = np.ones(n)
+        return Nuclei(np.zeros((n, 2), np.float32), ones.astype(np.uint8), ones, labels, mpp)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    module = ModuleType("histoscope_test_dark")
+    module.Dark = Dark
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(models.MODELS, "dark", (module.__name__, "Dark"))
+    return models.save(Dark(), tmp_path / "model")
+
+
+@pytest.fixture
+def tile(tmp_path, disks: Sample):
+    write_image(tmp_path / "tile.png", disks.image)
+    return tmp_path / "tile.png"
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+
+def test_one_image(model, tile, tmp_path, disks: Sample):
+    out = tmp_path / "out"
+    done = call(model, tile, out, "--mpp", 0.25)
+    assert done.exit_code == 0, done.output
+    assert "1 nuclei in 1 images" in done.stdout
+    assert "cell 1, other 0" in done.stdout
+    written = {path.name for path in out.iterdir()}
+    ends = {"_overlay.png", "_labels.png", ".geojson", ".csv"}
+    assert written == {f"tile{end}" for end in ends} | {"summary.csv", "predictions.jsonl"}
+    assert np.array_equal(read_labels(out / "tile_labels.png") > 0, disks.instances > 0)
+
+
+def test_many_sources_choice_and_json(model, tile, tmp_path, disks: Sample):
+    write_image(tmp_path / "more" / "b.png", disks.image)
+    out = tmp_path / "out"
+    arguments = [model, tile, tmp_path / "more", out, "--mpp", 0.25, "--only", "csv", "--only", "geojson"]
+    done = call(*arguments, "--turned", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["predicted"], told["skipped"], told["nuclei"], told["failed"]) == (2, 0, 2, [])
+    assert told["classes"] == ["cell", "other"]
+    assert [row["image"] for row in told["images"]] == ["tile", "b"]
+    ends = {path.name.removeprefix("tile").removeprefix("b") for path in out.glob("[tb]*")}
+    assert ends == {".csv", ".geojson"}
+    again = call(*arguments, "--turned")
+    assert "2 images were finished already" in again.stdout
+
+
+def test_bad_files_are_told_at_the_end(model, tile, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    done = call(model, tile, tmp_path / "text.png", tmp_path / "out", "--mpp", 0.25)
+    assert done.exit_code == 1
+    assert "1 nuclei in 1 images" in done.stdout
+    assert "1 images failed" in done.stderr
+    assert "text.png cannot be decoded" in done.stderr
+
+
+def test_non_commercial_weights_say_so_once_on_stderr(model, tile, tmp_path):
+    models.save(models.load(model), model, {"weights licence": "CC BY-NC 4.0"})
+    done = call(model, tile, tmp_path / "out", "--mpp", 0.25, "--json")
+    assert done.stderr.count("non-commercial use only: CC BY-NC 4.0") == 1
+    json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"model": "nucle"}, UnknownNameError, "unknown model 'nucle'"),
+        ({"image": "none.png"}, DatasetNotFoundError, "no image at none.png"),
+        ({"mpp": []}, ConfigError, "tile.png does not say its resolution"),
+        ({"mpp": ["--mpp", "-1"]}, ConfigError, "above 0"),
+    ],
+)
+def test_wrong_input_is_told(model, tile, tmp_path, change, error, words):
+    given = {"model": model, "image": tile, "mpp": ["--mpp", "0.25"]} | change
+    done = call(given["model"], given["image"], tmp_path / "out", *given["mpp"])
+    assert isinstance(done.exception, error)
+    assert words in str(done.exception)
+
+
+def test_evaluate_takes_names_and_says_the_licence(model, tmp_path, disks: Sample, monkeypatch):
+    from histoscope import weights
+
+    models.save(models.load(model), model, {"weights licence": "CC BY-NC 4.0"})
+    monkeypatch.setitem(weights.WEIGHTS, "model", "a model for tests")
+    monkeypatch.setattr(weights, "_FOLDER", tmp_path)
+    write_image(tmp_path / "data" / "images" / "a.png", disks.image)
+    from histoscope.files import write_labels
+
+    write_labels(tmp_path / "data" / "labels" / "a.png", disks.instances)
+    done = CliRunner().invoke(app, ["evaluate", "model", str(tmp_path / "data"), "--mpp", "0.25", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["images"] == 1
+    assert "non-commercial" in done.stderr
