@@ -143,7 +143,7 @@ def test_a_full_disk_ends_everything(detector, tiles, tmp_path, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(result, "write_image", full)
+    monkeypatch.setattr(result, "write_labels", full)
     with pytest.raises(OSError, match="No space left"):
         predicted(detector, tiles, tmp_path / "out")
 
