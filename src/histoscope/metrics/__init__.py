@@ -8,10 +8,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from types import MappingProxyType
 
 from histoscope.errors import UnknownNameError
+from histoscope.metrics.by_class import class_scores, count_by_class, match_by_class
 from histoscope.metrics.contingency import Overlap, overlap
+from histoscope.metrics.conventions import (
+    bpq,
+    bpq_conic,
+    bpq_pannuke,
+    mpq_pannuke,
+    mpq_plus,
+    mpq_plus_conic,
+    pq_by_class,
+    pq_by_class_pannuke,
+    r2_conic,
+)
+from histoscope.metrics.detection import Detections, detection_f1, detections
 from histoscope.metrics.instance import (
     AP_THRESHOLDS,
     Matches,
@@ -22,15 +36,8 @@ from histoscope.metrics.instance import (
     pq_image_mean,
 )
 from histoscope.metrics.intervals import Interval, independent_unit, interval
-from histoscope.metrics.paired import (
-    Comparison,
-    EffectSize,
-    compare,
-    effect_size,
-    holm,
-    paired_permutation,
-    wilcoxon,
-)
+from histoscope.metrics.paired import Comparison, compare
+from histoscope.metrics.pooling import PooledStatistic, pooled_by_class, pooled_statistic
 from histoscope.metrics.scores import per_image, pooled
 from histoscope.metrics.semantic import (
     Pixels,
@@ -42,21 +49,32 @@ from histoscope.metrics.semantic import (
     precision,
     recall,
 )
+from histoscope.metrics.significance import EffectSize, effect_size, holm, paired_permutation, wilcoxon
 
 __all__ = [
     "AP_THRESHOLDS",
+    "CONVENTIONS",
     "METRICS",
     "Comparison",
+    "Detections",
     "EffectSize",
     "Interval",
     "Matches",
     "Metric",
     "Overlap",
     "Pixels",
+    "PooledStatistic",
     "aji",
     "aji_plus",
     "average_precision",
+    "bpq",
+    "bpq_conic",
+    "bpq_pannuke",
+    "class_scores",
     "compare",
+    "count_by_class",
+    "detection_f1",
+    "detections",
     "dice",
     "effect_size",
     "get",
@@ -65,15 +83,24 @@ __all__ = [
     "interval",
     "iou",
     "match",
+    "match_by_class",
     "mcc",
+    "mpq_pannuke",
+    "mpq_plus",
+    "mpq_plus_conic",
     "overlap",
     "paired_permutation",
     "per_image",
     "pixel_accuracy",
     "pixels",
     "pooled",
+    "pooled_by_class",
+    "pooled_statistic",
+    "pq_by_class",
+    "pq_by_class_pannuke",
     "pq_image_mean",
     "precision",
+    "r2_conic",
     "recall",
     "wilcoxon",
 ]
@@ -129,6 +156,25 @@ METRICS: MappingProxyType[str, Metric] = MappingProxyType(
     }
 )
 """Every score of `per_image` by name."""
+
+_CONIC = "10.1016/j.media.2023.103047"
+_PANNUKE = "arXiv:2003.10778"
+
+CONVENTIONS: MappingProxyType[str, Metric] = MappingProxyType(
+    {
+        "bpq": Metric("bPQ, mean of images", bpq, _PANOPTIC),
+        "bpq_conic": Metric("bPQ as CoNIC", bpq_conic, _CONIC),
+        "bpq_pannuke": Metric("bPQ as PanNuke", bpq_pannuke, _PANNUKE),
+        "mpq_plus": Metric("mPQ+", mpq_plus, _CONIC),
+        "mpq_plus_conic": Metric("mPQ+ as CoNIC", mpq_plus_conic, _CONIC),
+        "mpq_pannuke": Metric("mPQ as PanNuke", mpq_pannuke, _PANNUKE),
+        "r2_conic": Metric("R2 of counts as CoNIC", r2_conic, _CONIC, range=(-inf, 1.0)),
+        "detection_f1": Metric(
+            "Detection F1", lambda images: detection_f1(images)[0], "10.1016/j.media.2019.101563"
+        ),
+    }
+)
+"""Scores of a set of images, by published name: of `Matches`, `match_by_class`, counts or `Detections`."""
 
 
 def get(name: str) -> Metric:

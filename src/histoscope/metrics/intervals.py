@@ -1,4 +1,4 @@
-"""How sure a mean score is: intervals by resampling patients, not images."""
+"""How sure a mean or pooled score is: intervals by resampling patients, not images."""
 
 from dataclasses import dataclass
 from math import nan, sqrt
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, DataError, UnknownNameError
+from histoscope.metrics.pooling import Function, pooled_statistic, ratio_of_means
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,12 +19,12 @@ _BLOCK = 2_000_000  # drawn clusters held in memory at a time
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean score and where the true mean lies with the given confidence.
+    """A score and where its true value lies with the given confidence.
 
     Parameters
     ----------
     estimate : float
-        Mean over images; NaN if no image has the score.
+        Mean over images, or the pooled score; NaN if no image has the score.
     low, high : float
         Ends of the interval; NaN if fewer than two clusters have the score.
     level : float
@@ -54,9 +55,10 @@ def interval(
     n: int = 2000,
     level: float = 0.95,
     method: Method = "expanded",
+    pooled: bool = False,
     rng: np.random.Generator,
 ) -> Interval:
-    """Confidence interval of the mean over images, by drawing whole clusters with replacement.
+    """Confidence interval of the mean over images, or of a pooled score, by drawing whole clusters.
 
     Images of one patient resemble each other, so drawing images would promise too much. Rows of several runs
     (a column ``seed``) of the same patient are drawn together, as one.
@@ -77,6 +79,10 @@ def interval(
         ``percentile`` takes the quantiles of the resampled means and is too narrow for few clusters;
         ``expanded`` widens it by the factor that makes it right for normal data, from Student's t; ``bca``
         corrects for bias and skewness.
+    pooled : bool
+        Take the score of all images as if they were one, from their counts (see `pooled_statistic`), in place
+        of the mean over images: the counts of each draw are added, then divided. Draws in which the score is
+        undefined, such as those without the rare class, are left out.
     rng : Generator
         Source of the resamples.
 
@@ -89,7 +95,7 @@ def interval(
     UnknownNameError
         If the table has no such metric or cluster column.
     DataError
-        If the cluster of a row is not known.
+        If the cluster of a row is not known, or counts are missing.
     ConfigError
         If `n`, `level` or `method` makes no sense.
 
@@ -104,17 +110,27 @@ def interval(
     >>> table = pd.DataFrame({"patient": list("aabbccdd"), "pq": [0.5, 0.6, 0.4, 0.5, 0.7, 0.8, 0.6, 0.6]})
     >>> print(interval(table, "pq", rng=np.random.default_rng(0)))
     0.588 [0.450, 0.750]
+    >>> counts = pd.DataFrame({"patient": list("aabb"), "tp_misc": [1, 0, 3, 4], "fp_misc": 1, "fn_misc": 1,
+    ...                        "sum_iou_misc": [0.8, 0.0, 2.4, 3.2]})
+    >>> round(interval(counts, "pq_misc", pooled=True, rng=np.random.default_rng(0)).estimate, 3)  # 6.4 / 12
+    0.533
     """
     check_resampling(n, level)
     if method not in get_args(Method):
         raise UnknownNameError("interval method", method, get_args(Method))
-    values, clusters = column(table, metric), cluster_codes(table, cluster)
-    defined = ~np.isnan(values)
-    low, high = cluster_bootstrap(
-        values[defined], clusters[defined], n=n, level=level, method=method, rng=rng
-    )
+    if pooled:
+        statistic = pooled_statistic(table, metric)
+        counts, function = statistic.totals(table), statistic.function
+    else:
+        values, function = column(table, metric), ratio_of_means
+        counts = np.stack((values, np.ones(len(values))), axis=1, dtype=np.float64)
+    clusters = cluster_codes(table, cluster)
+    defined = ~np.isnan(counts).any(axis=1)
+    totals = cluster_totals(counts[defined], clusters[defined])
+    low, high = bootstrap(totals, function, n=n, level=level, method=method, rng=rng)
+    in_order = np.ascontiguousarray(counts[defined].T)  # so that the mean is NumPy's to the last bit
     return Interval(
-        estimate=float(values[defined].mean()) if defined.any() else nan,
+        estimate=float(function(in_order.sum(axis=1))),
         low=low,
         high=high,
         level=level,
@@ -149,17 +165,32 @@ def cluster_bootstrap(
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Bound the mean of `values` by drawing whole `clusters`; NaN for fewer than two."""
-    sums, counts = cluster_sums(values, clusters)
-    n_clusters = len(sums)
+    totals = np.stack(cluster_sums(values, clusters), axis=1, dtype=np.float64)
+    return bootstrap(totals, ratio_of_means, n=n, level=level, method=method, rng=rng)
+
+
+def bootstrap(
+    totals: NDArray[np.float64],
+    function: Function,
+    *,
+    n: int,
+    level: float,
+    method: Method,
+    rng: np.random.Generator,
+) -> tuple[float, float]:
+    """Bound a score that follows from sums of counts, by drawing rows of `totals`; NaN for fewer than two."""
+    n_clusters = len(totals)
     if n_clusters < 2:
         return nan, nan
-    means = np.empty(n)
-    block = max(1, _BLOCK // n_clusters)
+    scores = np.empty(n)
+    block = max(1, _BLOCK // totals.size)
     for start in range(0, n, block):
         drawn = rng.integers(0, n_clusters, (min(block, n - start), n_clusters))
-        means[start : start + len(drawn)] = sums[drawn].sum(1) / counts[drawn].sum(1)
-    tails = _tails(means, sums, counts, level, method)
-    low, high = np.quantile(means, tails)
+        scores[start : start + len(drawn)] = function(totals[drawn].sum(axis=1))
+    scores = scores[~np.isnan(scores)]
+    if len(scores) == 0:
+        return nan, nan
+    low, high = np.quantile(scores, _tails(scores, totals, function, level, method))
     return float(low), float(high)
 
 
@@ -169,6 +200,14 @@ def cluster_sums(
     """Sum of `values` and number of them in each cluster that occurs."""
     _, index = np.unique(clusters, return_inverse=True)
     return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.int64)
+
+
+def cluster_totals(counts: NDArray[np.float64], clusters: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Sum of the rows of `counts` in each cluster that occurs, (clusters, K)."""
+    _, index = np.unique(clusters, return_inverse=True)
+    totals = np.zeros((int(index.max(initial=-1)) + 1, counts.shape[1]))
+    np.add.at(totals, index, counts)
+    return totals
 
 
 def column(table: "pd.DataFrame", metric: str) -> NDArray[np.float64]:
@@ -210,13 +249,13 @@ def _unknown(names: "pd.Series[str]") -> "pd.Series[bool]":
 
 
 def _tails(
-    means: NDArray[np.float64],
-    sums: NDArray[np.float64],
-    counts: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    totals: NDArray[np.float64],
+    function: Function,
     level: float,
     method: Method,
 ) -> NDArray[np.float64]:
-    """Which two quantiles of the resampled means bound the interval."""
+    """Which two quantiles of the resampled scores bound the interval."""
     from scipy.special import ndtr, ndtri, stdtrit
 
     tail = (1.0 - level) / 2.0
@@ -225,15 +264,16 @@ def _tails(
         return np.array([tail, 1.0 - tail])
     if method == "expanded":
         # A bootstrap divides the variance by n, not n - 1, and takes the normal law for Student's.
-        n = len(sums)
+        n = len(totals)
         widened: NDArray[np.float64] = ndtr(np.sign(z) * sqrt(n / (n - 1)) * stdtrit(n - 1, 1.0 - tail))
         return widened
-    estimate = sums.sum() / counts.sum()
-    below = (np.count_nonzero(means < estimate) + np.count_nonzero(means <= estimate)) / (2 * len(means))
-    left_out = (sums.sum() - sums) / (counts.sum() - counts)
+    estimate = function(totals.sum(axis=0))
+    below = (np.count_nonzero(scores < estimate) + np.count_nonzero(scores <= estimate)) / (2 * len(scores))
+    left_out = function(totals.sum(axis=0) - totals)
+    left_out = left_out[~np.isnan(left_out)]
     spread = left_out.mean() - left_out
     cubes, squares = float((spread**3).sum()), float((spread**2).sum())
-    if squares == 0.0 or not 0.0 < below < 1.0:  # all means alike
+    if squares == 0.0 or not 0.0 < below < 1.0:  # all scores alike
         return np.array([tail, 1.0 - tail])
     acceleration, bias = cubes / (6.0 * squares**1.5), ndtri(below)
     corrected: NDArray[np.float64] = ndtr(bias + (bias + z) / (1.0 - acceleration * (bias + z)))

@@ -1,44 +1,28 @@
-"""Whether one method beats another on the same images: tests, effect sizes, and one call for all of it."""
+"""Whether one method beats another on the same images, in one call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from histoscope.errors import DataError, ShapeError
+from histoscope.errors import DataError
 from histoscope.metrics.intervals import (
+    bootstrap,
     check_resampling,
     cluster_bootstrap,
     cluster_codes,
     cluster_sums,
+    cluster_totals,
     column,
 )
-from histoscope.metrics.semantic import ratio
+from histoscope.metrics.pooling import pooled_statistic, swap_permutation
+from histoscope.metrics.significance import effect_size, paired_permutation, wilcoxon
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BLOCK = 2_000_000  # signs held in memory at a time
-
-
-@dataclass(frozen=True, slots=True)
-class EffectSize:
-    """How large a paired difference is beside its spread.
-
-    Parameters
-    ----------
-    d_z : float
-        Cohen's d of paired differences, mean / standard deviation; NaN for fewer than two pairs or no spread.
-    rank_biserial : float in [-1, 1]
-        Matched-pairs rank-biserial correlation: share of ranks in favour of the first minus share against;
-        NaN if all pairs are equal.
-    """
-
-    d_z: float
-    rank_biserial: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +74,7 @@ def compare(
     cluster: str = "patient",
     n: int = 2000,
     level: float = 0.95,
+    pooled: bool = False,
     rng: np.random.Generator,
 ) -> Comparison:
     """Compare two methods on the images that both were scored on.
@@ -111,6 +96,10 @@ def compare(
         Resamples of the interval.
     level : float in (0, 1)
         Confidence.
+    pooled : bool
+        Compare the scores of all images as if they were one, from their counts (see `pooled_statistic`), in
+        place of means over images. Counts are averaged over seeds; a permutation swaps all counts of a
+        patient between the methods; `p_wilcoxon` and the effect sizes are of patients' own pooled scores.
     rng : Generator
         Source of resamples and of random sign flips.
 
@@ -123,7 +112,7 @@ def compare(
     UnknownNameError
         If a table lacks the metric, ``name`` or the cluster column.
     DataError
-        If an image occurs twice under one seed, or a cluster is not known.
+        If an image occurs twice under one seed, a cluster is not known, or counts are missing.
 
     Examples
     --------
@@ -134,6 +123,8 @@ def compare(
     +0.120 [+0.020, +0.200], p = 0.125 (n = 5)
     """
     check_resampling(n, level)
+    if pooled:
+        return _compare_pooled((table_a, table_b), metric, cluster, n=n, level=level, rng=rng)
     differences, clusters, dropped = _pair(table_a, table_b, metric, cluster)
     low, high = cluster_bootstrap(differences, clusters, n=n, level=level, method="expanded", rng=rng)
     sums, counts = cluster_sums(differences, clusters)
@@ -154,186 +145,6 @@ def compare(
     )
 
 
-def paired_permutation(
-    a: ArrayLike,
-    b: ArrayLike,
-    *,
-    clusters: ArrayLike | None = None,
-    n: int = 2**16,
-    rng: np.random.Generator,
-) -> float:
-    """Two-sided p value of the mean of ``a - b`` under random flips of sign.
-
-    Parameters
-    ----------
-    a, b : (N,) float
-        Paired scores; pairs with a NaN are dropped.
-    clusters : (N,) optional
-        Differences of one cluster flip together; without it each flips alone.
-    n : int
-        All flips are enumerated, and the p value is exact, if they are at most so many;
-        else so many are drawn.
-    rng : Generator
-        Source of the flips, where they are drawn.
-
-    Returns
-    -------
-    float in (0, 1], or NaN if there are no pairs
-
-    References
-    ----------
-    .. [1] Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9(1), 2010,
-       doi:10.2202/1544-6115.1585 (why a drawn p value is never 0)
-
-    Examples
-    --------
-    >>> paired_permutation([3.0, 4.0, 5.0, 6.0], [1.0] * 4, rng=np.random.default_rng(0))  # 2 of 16 flips
-    0.125
-    """
-    check_resampling(n, 0.5)
-    differences, defined = _differences(a, b)
-    if clusters is not None:
-        groups = np.asarray(clusters)
-        if groups.shape != defined.shape:
-            raise ShapeError(
-                f"clusters have shape {groups.shape}, scores {defined.shape}; expected one for each pair"
-            )
-        differences = cluster_sums(differences, groups[defined])[0]
-    count = len(differences)
-    if count == 0:
-        return nan
-    # Equal sums in another order of addition differ by rounding; they must count as equal.
-    observed = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
-    exact = count < 63 and 2**count <= n
-    total = 2**count if exact else n
-    extreme, block = 0, max(1, _BLOCK // count)
-    for start in range(0, total, block):
-        size = min(block, total - start)
-        if exact:
-            flips = (np.arange(start, start + size)[:, None] >> np.arange(count)) & 1
-        else:
-            flips = rng.integers(0, 2, (size, count), dtype=np.int8)
-        extreme += int(np.count_nonzero(np.abs((1.0 - 2.0 * flips) @ differences) >= observed))
-    return extreme / total if exact else (extreme + 1) / (total + 1)
-
-
-def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test (scipy's; pairs without difference are dropped).
-
-    Parameters
-    ----------
-    a, b : (N,) float
-        Paired scores of independent units; pairs with a NaN are dropped.
-
-    Returns
-    -------
-    float in (0, 1]
-        1 if no pair differs; NaN if there are no pairs.
-
-    References
-    ----------
-    .. [1] Wilcoxon, Biometrics Bulletin 1(6), 1945, doi:10.2307/3001968
-
-    Examples
-    --------
-    >>> wilcoxon([3.0, 4.0, 5.0, 6.0], [1.0, 1.0, 1.0, 1.0])
-    0.125
-    """
-    differences, _ = _differences(a, b)
-    if len(differences) == 0:
-        return nan
-    differences = differences[differences != 0.0]
-    if len(differences) == 0:
-        return 1.0
-    from scipy.stats import wilcoxon as signed_rank
-
-    return float(signed_rank(differences).pvalue)
-
-
-def effect_size(a: ArrayLike, b: ArrayLike) -> EffectSize:
-    """Cohen's d_z and the rank-biserial correlation of paired scores.
-
-    Parameters
-    ----------
-    a, b : (N,) float
-        Paired scores of independent units; pairs with a NaN are dropped.
-
-    Returns
-    -------
-    EffectSize
-
-    References
-    ----------
-    .. [1] Lakens, Frontiers in Psychology 4, 2013, doi:10.3389/fpsyg.2013.00863 (d_z)
-    .. [2] Kerby, Comprehensive Psychology 3, 2014, doi:10.2466/11.IT.3.1 (rank-biserial)
-
-    Examples
-    --------
-    >>> effect_size([3.0, 5.0, 4.0, 0.0], [1.0, 1.0, 1.0, 1.0])
-    EffectSize(d_z=0.9258200997725514, rank_biserial=0.8)
-    """
-    differences, _ = _differences(a, b)
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    d_z = ratio(float(differences.mean()), spread) if spread else nan
-    differences = differences[differences != 0.0]
-    if len(differences) == 0:
-        return EffectSize(d_z, nan)
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.abs(differences))
-    return EffectSize(d_z, float((np.sign(differences) * ranks).sum() / ranks.sum()))
-
-
-def holm(pvalues: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct p values for their number, by Holm's step-down method.
-
-    Parameters
-    ----------
-    pvalues : (N,) float in [0, 1]
-        NaN (no test was possible) stays NaN and does not count.
-
-    Returns
-    -------
-    (N,) float64
-        Adjusted p values, in the order given; reject those at most the level.
-
-    Raises
-    ------
-    DataError
-        If a p value is outside [0, 1].
-
-    References
-    ----------
-    .. [1] Holm, Scandinavian Journal of Statistics 6(2), 1979, https://www.jstor.org/stable/4615733
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03])
-    array([0.03, 0.06, 0.06])
-    """
-    p = np.asarray(pvalues, np.float64)
-    if p.ndim != 1:
-        raise ShapeError(f"p values have shape {p.shape}, expected a flat list of them")
-    if ((p < 0.0) | (p > 1.0)).any():
-        raise DataError(f"p values run from {np.nanmin(p)} to {np.nanmax(p)}, expected numbers from 0 to 1")
-    adjusted = np.full(len(p), nan)
-    order = np.argsort(p, kind="stable")[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
-    steps = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * steps), 1.0)
-    return adjusted
-
-
-def _differences(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.shape != second.shape or first.ndim != 1:
-        raise ShapeError(
-            f"scores have shapes {first.shape} and {second.shape}; expected two flat lists in pairs"
-        )
-    difference = first - second
-    defined = ~np.isnan(difference)
-    return difference[defined], defined
-
-
 def _pair(
     table_a: "pd.DataFrame", table_b: "pd.DataFrame", metric: str, cluster: str
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
@@ -343,7 +154,9 @@ def _pair(
         image.append("condition")
     runs = [set(table["seed"]) if "seed" in table.columns else None for table in (table_a, table_b)]
     keys = [*image, "seed"] if runs[0] is not None and runs[0] == runs[1] else image
-    left, right = (_scores(table, metric, cluster, keys) for table in (table_a, table_b))
+    left, right = (
+        _by_image(table, {"_score": column(table, metric)}, cluster, keys) for table in (table_a, table_b)
+    )
     both = left.merge(right.drop(columns="_cluster"), on=keys, suffixes=("_a", "_b"))
     both["_difference"] = both["_score_a"] - both["_score_b"]
     defined = both.dropna(subset="_difference")
@@ -353,8 +166,59 @@ def _pair(
     return images["_difference"].to_numpy(np.float64), clusters, dropped
 
 
-def _scores(table: "pd.DataFrame", metric: str, cluster: str, keys: list[str]) -> "pd.DataFrame":
-    """Keys, cluster and score of each row; averaged over seeds unless those are a key."""
+def _compare_pooled(
+    tables: tuple["pd.DataFrame", "pd.DataFrame"],
+    metric: str,
+    cluster: str,
+    *,
+    n: int,
+    level: float,
+    rng: np.random.Generator,
+) -> Comparison:
+    statistic = pooled_statistic([str(name) for name in tables[0] if name in tables[1]], metric)
+    keys = ["name", *(["condition"] if all("condition" in table for table in tables) else [])]
+    names = [f"_{k}" for k in range(len(statistic.columns))]
+    left, right = (
+        _by_image(table, dict(zip(names, statistic.totals(table).T, strict=True)), cluster, keys)
+        for table in tables
+    )
+    both = left.merge(right.drop(columns="_cluster"), on=keys, suffixes=("_a", "_b"))
+    used = both.dropna()
+    clusters = np.unique(used["_cluster"].to_numpy(str), return_inverse=True)[1]
+    a, b = (
+        cluster_totals(used[[f"{name}_{side}" for name in names]].to_numpy(np.float64), clusters)
+        for side in "ab"
+    )
+    score, width = statistic.function, len(names)
+    low, high = bootstrap(
+        np.concatenate((a, b), axis=1),
+        lambda totals: score(totals[..., :width]) - score(totals[..., width:]),
+        n=n,
+        level=level,
+        method="expanded",
+        rng=rng,
+    )
+    own, zeros = score(a) - score(b), np.zeros(len(a))
+    size = effect_size(own, zeros)
+    return Comparison(
+        difference=float(score(a.sum(axis=0)) - score(b.sum(axis=0))),
+        low=low,
+        high=high,
+        p_permutation=swap_permutation(a, b, score, rng=rng),
+        p_wilcoxon=wilcoxon(own, zeros),
+        d_z=size.d_z,
+        rank_biserial=size.rank_biserial,
+        n=len(a),
+        n_images=len(used),
+        n_dropped=len(left) + len(right) - len(both) - len(used),
+        level=level,
+    )
+
+
+def _by_image(
+    table: "pd.DataFrame", values: Mapping[str, NDArray[np.float64]], cluster: str, keys: list[str]
+) -> "pd.DataFrame":
+    """Keys, cluster and values of each row; averaged over seeds unless those are a key."""
     cluster_codes(table, "name")
     cluster_codes(table, cluster)
     run = [*keys, "seed"] if "seed" in table.columns and "seed" not in keys else keys
@@ -364,6 +228,6 @@ def _scores(table: "pd.DataFrame", metric: str, cluster: str, keys: list[str]) -
             f"{', '.join(run)} {table.loc[twice, run].iloc[0].tolist()} occurs more than once; expected one "
             "row for each: keep one condition, or tell several runs apart in a column 'seed'"
         )
-    rows = table[keys].assign(_cluster=table[cluster].astype(str), _score=column(table, metric))
+    rows = table[keys].assign(_cluster=table[cluster].astype(str), **values)
     rows["name"] = rows["name"].astype(str)
-    return rows.groupby([*keys, "_cluster"])["_score"].mean().reset_index()
+    return rows.groupby([*keys, "_cluster"])[list(values)].mean().reset_index()

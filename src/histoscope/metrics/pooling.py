@@ -1,0 +1,260 @@
+"""Pooled scores in a form that can be resampled: add the counts of the images drawn, then divide."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import DataError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values: TypeAlias = NDArray[np.float64]
+Function: TypeAlias = Callable[[Values], Values]
+
+_PREFIX = "sum_iou_"
+
+
+@dataclass(frozen=True, slots=True)
+class PooledStatistic:
+    """A score that follows from sums of counts.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        The K columns of counts.
+    function : callable
+        From sums (..., K) to scores (...); NaN where a score is undefined.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"tp": [1, 1], "fp": [0, 2], "fn": [0, 0], "sum_iou": [0.9, 0.6]})
+    >>> pooled_statistic(table, "pq").of(table)
+    0.5
+    """
+
+    columns: tuple[str, ...]
+    function: Function
+
+    def totals(self, table: "pd.DataFrame") -> Values:
+        """(N, K) counts of each row.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or not numeric.
+        """
+        missing = [name for name in self.columns if name not in table.columns]
+        if missing:
+            raise DataError(
+                f"the table lacks the counts {', '.join(missing)}; see per_image and class_scores"
+            )
+        try:
+            return table[list(self.columns)].to_numpy(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"counts of the table are not numbers ({error})") from error
+
+    def of(self, table: "pd.DataFrame") -> float:
+        """Score of all rows as if they were one image; rows with a NaN are left out."""
+        totals = self.totals(table)
+        return float(self.function(totals[~np.isnan(totals).any(axis=1)].sum(axis=0)))
+
+
+def pooled_statistic(columns: "Iterable[str] | pd.DataFrame", metric: str) -> PooledStatistic:
+    """Look up how a score follows from the counts in a table.
+
+    Parameters
+    ----------
+    columns : iterable of str, or DataFrame
+        Columns of the table.
+    metric : str
+        Of all nuclei: ``pq``, ``dq``, ``sq``, ``f1_50``, ``ap_50``; of pixels: ``dice``, ``iou``,
+        ``precision``, ``recall``, ``pixel_accuracy``, ``mcc``; of a class called ``misc``: ``pq_misc``,
+        ``dq_misc``, ``sq_misc``, ``f1_misc``, ``detection_f1_misc``; of all classes in the table:
+        ``mpq_plus``, the mean of their PQ, those without nuclei left out.
+
+    Raises
+    ------
+    UnknownNameError
+        If no counts of that score are in the table; the message offers the nearest that has.
+    """
+    known = [str(name) for name in columns]
+    names = classes_in(known)
+    if metric == "mpq_plus" and names:
+        return PooledStatistic(tuple(f"{count}_{name}" for name in names for count in _MATCHES), _mean_pq)
+    found = {formula: PooledStatistic(*sheet) for formula, sheet in FORMULAS.items()}
+    for formula, (counts, function) in CLASS_FORMULAS.items():
+        for name in names:
+            found[f"{formula}_{name}"] = PooledStatistic(tuple(f"{each}_{name}" for each in counts), function)
+    there = {name: sheet for name, sheet in found.items() if set(sheet.columns) <= set(known)}
+    if metric not in there:
+        raise UnknownNameError("pooled metric", metric, [*there, *(["mpq_plus"] if names else [])])
+    return there[metric]
+
+
+def classes_in(columns: "Iterable[str] | pd.DataFrame") -> list[str]:
+    """Names of the classes whose counts are in a table, in its order.
+
+    Examples
+    --------
+    >>> classes_in(["name", "sum_iou", "tp_misc", "sum_iou_misc"])
+    ['misc']
+    """
+    return [name.removeprefix(_PREFIX) for name in map(str, columns) if name.startswith(_PREFIX)]
+
+
+def pooled_by_class(table: "pd.DataFrame", names: Sequence[str] | None = None) -> dict[str, float]:
+    """Scores of each class over all images as if they were one, and their mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row an image, with the columns of `class_scores`.
+    names : sequence of str, optional
+        The classes; without, all in the table.
+
+    Returns
+    -------
+    dict of str to float
+        ``pq_NAME``, ``dq_NAME``, ``sq_NAME``, ``f1_NAME``, where the table has it ``detection_f1_NAME``, and
+        ``mpq_plus``, the mean of PQ over the classes that occur.
+
+    Raises
+    ------
+    DataError
+        If counts of a class are missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from histoscope.metrics import class_scores
+    >>> maps = [[1, 1, 0, 2]], [[3, 3, 0, 4]]
+    >>> rows = [class_scores(*maps, [0, 1, 2], [0, 0, 0, 1, k], ["round", "long"]) for k in (1, 2)]
+    >>> scores = pooled_by_class(pd.DataFrame(rows))
+    >>> [round(scores[name], 3) for name in ("pq_round", "pq_long", "mpq_plus")]
+    [0.8, 0.667, 0.733]
+    """
+    names = classes_in(table) if names is None else names
+    scores: dict[str, float] = {}
+    for name in names:
+        for formula, (counts, function) in CLASS_FORMULAS.items():
+            columns = tuple(f"{each}_{name}" for each in counts)
+            if formula != "detection_f1" or set(columns) <= set(table.columns):
+                scores[f"{formula}_{name}"] = PooledStatistic(columns, function).of(table)
+    every = PooledStatistic(tuple(f"{each}_{name}" for name in names for each in _MATCHES), _mean_pq)
+    return {**scores, "mpq_plus": every.of(table)}
+
+
+def ratio_of_means(totals: Values) -> Values:
+    """First of two sums over the second: the mean, of a sum and a number."""
+    return _divide(totals[..., 0], totals[..., 1])
+
+
+def swap_permutation(
+    totals_a: Values, totals_b: Values, function: Function, *, n: int = 2**16, rng: np.random.Generator
+) -> float:
+    """Two-sided p value of the difference of two pooled scores under random swaps within clusters.
+
+    Parameters
+    ----------
+    totals_a, totals_b : (N, K) float
+        Counts of each cluster by either method.
+    function : callable
+        From sums of counts to the score.
+    n : int
+        All swaps are enumerated, and the p value is exact, if they are at most so many;
+        else so many are drawn.
+    rng : Generator
+        Source of the swaps, where they are drawn.
+
+    Returns
+    -------
+    float in (0, 1], or NaN if the difference is undefined
+    """
+    count = len(totals_a)
+    sum_a, sum_b, move = totals_a.sum(axis=0), totals_b.sum(axis=0), totals_b - totals_a
+    observed = abs(float(function(sum_a) - function(sum_b)))
+    if count == 0 or np.isnan(observed):
+        return float("nan")
+    exact = count < 63 and 2**count <= n
+    total = 2**count if exact else n
+    extreme, block = 0, 4096
+    for start in range(0, total, block):
+        size = min(block, total - start)
+        if exact:
+            swaps = (np.arange(start, start + size)[:, None] >> np.arange(count)) & 1
+        else:
+            swaps = rng.integers(0, 2, (size, count), dtype=np.int8)
+        moved = swaps.astype(np.float64) @ move
+        difference = np.abs(function(sum_a + moved) - function(sum_b - moved))
+        # Equal sums in another order of addition differ by rounding; they must count as equal.
+        extreme += int(np.count_nonzero(difference >= observed - 1e-12))
+    return extreme / total if exact else (extreme + 1) / (total + 1)
+
+
+def _divide(part: Values, whole: Values) -> Values:
+    """`part` / `whole`, NaN where `whole` is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    divided: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    return divided
+
+
+def _formula(function: Callable[..., Values]) -> Function:
+    return lambda totals: function(*np.moveaxis(totals, -1, 0))
+
+
+_MATCHES = ("tp", "fp", "fn", "sum_iou")
+_PIXELS = ("pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn")
+_PQ = _formula(lambda tp, fp, fn, sum_iou: _divide(sum_iou, tp + fp / 2 + fn / 2))
+_F1 = _formula(lambda tp, fp, fn, _: _divide(2 * tp, 2 * tp + fp + fn))
+_SQ = _formula(lambda tp, _fp, _fn, sum_iou: _divide(sum_iou, tp))
+_FOUND = _formula(lambda found, confused, unpaired: _divide(2 * found, 2 * found + 2 * confused + unpaired))
+_JACCARD = _formula(lambda tp, fp, fn, _: _divide(tp, tp + fp + fn))
+
+
+def _mean_pq(totals: Values) -> Values:
+    """Mean over classes of PQ, undefined ones left out."""
+    scores = _PQ(totals.reshape(*totals.shape[:-1], -1, len(_MATCHES)))
+    defined = ~np.isnan(scores)
+    return _divide(np.where(defined, scores, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def _mcc(tp: Values, fp: Values, fn: Values, tn: Values) -> Values:
+    return _divide(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+
+
+FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
+    {
+        "pq": (_MATCHES, _PQ),
+        "dq": (_MATCHES, _F1),
+        "sq": (_MATCHES, _SQ),
+        "f1_50": (_MATCHES, _F1),
+        "ap_50": (_MATCHES, _JACCARD),
+        "dice": (_PIXELS, _F1),
+        "iou": (_PIXELS, _JACCARD),
+        "precision": (_PIXELS, _formula(lambda tp, fp, _fn, _tn: _divide(tp, tp + fp))),
+        "recall": (_PIXELS, _formula(lambda tp, _fp, fn, _tn: _divide(tp, tp + fn))),
+        "mcc": (_PIXELS, _formula(_mcc)),
+        "pixel_accuracy": (
+            _PIXELS,
+            _formula(lambda tp, fp, fn, tn: _divide(tp + tn, tp + fp + fn + tn)),
+        ),
+    }
+)
+"""Scores of whole images that follow from sums of counts: their columns, and the formula."""
+
+CLASS_FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
+    {
+        "pq": (_MATCHES, _PQ),
+        "dq": (_MATCHES, _F1),
+        "sq": (_MATCHES, _SQ),
+        "f1": (_MATCHES, _F1),
+        "detection_f1": (("found", "confused", "unpaired"), _FOUND),
+    }
+)
+"""The same of each class; the columns end in its name."""
