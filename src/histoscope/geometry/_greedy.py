@@ -9,7 +9,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.geometry._overlap import corners, twice_area, twice_shared
+from histoscope.geometry._overlap import corners, twice_shared
+
+_njit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 Shapes = tuple[
     NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32],
@@ -17,37 +19,52 @@ Shapes = tuple[
 ]  # fmt: skip
 """order, points, distances, rays (all by row); areas, boxes (by rank)."""
 Cells = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-"""First node of each cell, next node of each node, rank of each node; and top, left, side, rows, columns."""
+"""First node of each cell, next node of each node, rank of each node; and top, left, log2 of the side, rows, columns."""
 Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
-_NONE = np.int64(1 << 62)
 
 
-@nb.njit(cache=True, nogil=True)
-def measure(start: int, stop: int, shapes: Shapes) -> int:
-    """Fill in areas and boxes; give the row of a candidate with a distance that is none, or -1."""
+@_njit
+def measure(start: int, stop: int, shapes: Shapes) -> None:
+    """Fill in areas and boxes. Simple loops over whole numbers of 32 bits: eight corners at a time."""
     order, points, distances, rays, areas, boxes = shapes
-    polygon = np.empty((len(rays), 2), np.int64)
+    n = distances.shape[1]
+    down, right = rays[0], rays[1]
+    xs, ys = np.empty(n + 1, np.int32), np.empty(n + 1, np.int32)
     for rank in range(start, stop):
         i = order[rank]
-        for k in range(len(rays)):
-            if not (distances[i, k] >= 0 and distances[i, k] < 1e9):
-                return i
-        corners(points[i, 0], points[i, 1], distances[i], rays, np.float32(1), polygon)
-        areas[rank] = 0.5 * abs(twice_area(polygon))
-        x, y = polygon[0, 0], polygon[0, 1]
-        low_x, high_x, low_y, high_y, low_s, high_s, low_d, high_d = x, x, y, y, x + y, x + y, x - y, x - y
-        for k in range(1, len(rays)):
-            x, y = polygon[k, 0], polygon[k, 1]
-            low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
-            low_s, high_s = min(low_s, x + y), max(high_s, x + y)
-            low_d, high_d = min(low_d, x - y), max(high_d, x - y)
+        y, x = points[i, 0], points[i, 1]
+        for k in range(n):
+            xs[k] = np.int32(x + distances[i, k] * right[k])
+            ys[k] = np.int32(y + distances[i, k] * down[k])
+        xs[n], ys[n] = xs[0], ys[0]
+        x0, y0 = xs[0], ys[0]
+        low_x, high_x, low_y, high_y = x0, x0, y0, y0
+        low_s, high_s = np.int32(x0 + y0), np.int32(x0 + y0)
+        low_d, high_d = np.int32(x0 - y0), np.int32(x0 - y0)
+        for k in range(n):
+            low_x, high_x = min(low_x, xs[k]), max(high_x, xs[k])
+            low_y, high_y = min(low_y, ys[k]), max(high_y, ys[k])
+        for k in range(n):
+            s, d = np.int32(xs[k] + ys[k]), np.int32(xs[k] - ys[k])
+            low_s, high_s, low_d, high_d = min(low_s, s), max(high_s, s), min(low_d, d), max(high_d, d)
+        twice = np.int64(0)
+        if np.int64(high_x - low_x) * np.int64(high_y - low_y) < 1 << 29:  # overflows on the way cancel out
+            narrow = np.int32(0)
+            for k in range(n):
+                one = np.int32(np.int32(xs[k] - x0) * np.int32(ys[k + 1] - y0))
+                two = np.int32(np.int32(ys[k] - y0) * np.int32(xs[k + 1] - x0))
+                narrow = np.int32(narrow + np.int32(one - two))
+            twice = np.int64(narrow)
+        else:
+            for k in range(n):
+                twice += np.int64(xs[k]) * np.int64(ys[k + 1]) - np.int64(ys[k]) * np.int64(xs[k + 1])
+        areas[rank] = 0.5 * abs(twice)
         box = boxes[rank]
         box[0], box[1], box[2], box[3] = low_x, high_x, low_y, high_y
         box[4], box[5], box[6], box[7] = low_s, high_s, low_d, high_d
-    return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _bounds(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[float, float]:
     """Area that the octagons of two candidates share at most, and that of the octagon around both."""
     width = min(a[1], b[1]) - max(a[0], b[0])
@@ -64,7 +81,7 @@ def _bounds(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[float, float]:
     return shared, (high_x - low_x) * (high_y - low_y) - 0.5 * cut
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _decide(first: int, second: int, shapes: Shapes, threshold: float) -> int:
     """1 if the first certainly suppresses the second, 0 if certainly not, -1 if only their outlines can tell.
 
@@ -86,7 +103,7 @@ def _decide(first: int, second: int, shapes: Shapes, threshold: float) -> int:
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _suppresses(first: int, second: int, shapes: Shapes, threshold: float, scratch: Scratch) -> bool:
     """Whether the outlines' overlap, over the smaller area, is above the threshold."""
     order, points, distances, rays, areas, _ = shapes
@@ -99,17 +116,26 @@ def _suppresses(first: int, second: int, shapes: Shapes, threshold: float, scrat
     return np.float32(shared / (np.float64(min(areas[first], areas[second])) + 1e-10)) > np.float32(threshold)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
+def _reach(box: NDArray[np.int32], frame: NDArray[np.int64]) -> tuple[int, int, int, int]:
+    """First and last row, first and last column of the cells that a box touches."""
+    top, left, shift = frame[0], frame[1], frame[2]
+    rows = (box[2] - top) >> shift, (box[3] - top) >> shift
+    return rows[0], rows[1], (box[0] - left) >> shift, (box[1] - left) >> shift
+
+
+@_njit
 def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float, scratch: Scratch) -> int:
     """The best kept candidate, of rank `since` or later, that suppresses this one; else its own rank."""
     head, after, who, frame = cells
     boxes = shapes[5]
-    top, left, side, columns = frame[0], frame[1], frame[2], frame[4]
+    top, left, shift, columns = frame[0], frame[1], frame[2], frame[4]
     box = boxes[rank]
+    first_row, last_row, first_column, last_column = _reach(box, frame)
     best = np.int64(rank)
     for sure in (True, False):  # first what boxes can tell: it spares most outlines
-        for r in range((box[2] - top) // side, (box[3] - top) // side + 1):
-            for c in range((box[0] - left) // side, (box[1] - left) // side + 1):
+        for r in range(first_row, last_row + 1):
+            for c in range(first_column, last_column + 1):
                 node = head[r * columns + c]
                 while node >= 0:
                     other = np.int64(who[node])
@@ -117,9 +143,9 @@ def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float
                     if other >= best or other < since:
                         continue
                     near = boxes[other]
-                    if (max(box[2], near[2]) - top) // side != r or (
+                    if (max(box[2], near[2]) - top) >> shift != r or (
                         max(box[0], near[0]) - left
-                    ) // side != c:
+                    ) >> shift != c:
                         continue  # each pair is met in one cell only
                     answer = _decide(other, rank, shapes, threshold)
                     if answer == 1 and sure:
@@ -129,7 +155,7 @@ def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float
     return best
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _scratch(n_rays: int) -> Scratch:
     return (
         np.empty((n_rays, 2), np.int64),
@@ -139,18 +165,18 @@ def _scratch(n_rays: int) -> Scratch:
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def look_up(
     start: int, stop: int, first: int, shapes: Shapes, cells: Cells, threshold: float,
     winner: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Find what suppresses each candidate of rank ``first + start`` to ``first + stop`` among those kept."""
-    scratch = _scratch(len(shapes[3]))
+    scratch = _scratch(shapes[3].shape[1])
     for rank in range(first + start, first + stop):
         winner[rank] = _first(rank, 0, shapes, cells, threshold, scratch)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def settle(
     first: int, last: int, shapes: Shapes, cells: Cells, used: int, threshold: float,
     winner: NDArray[np.int64],
@@ -158,17 +184,17 @@ def settle(
     """Decide, in order, those candidates that nothing kept before suppresses; enter what is kept in the cells."""
     head, after, who, frame = cells
     boxes = shapes[5]
-    top, left, side, columns = frame[0], frame[1], frame[2], frame[4]
-    scratch = _scratch(len(shapes[3]))
+    columns = frame[4]
+    scratch = _scratch(shapes[3].shape[1])
     for rank in range(first, last):
         if winner[rank] != rank:
             continue
         winner[rank] = _first(rank, first, shapes, (head, after, who, frame), threshold, scratch)
         if winner[rank] != rank:
             continue
-        box = boxes[rank]
-        for r in range((box[2] - top) // side, (box[3] - top) // side + 1):
-            for c in range((box[0] - left) // side, (box[1] - left) // side + 1):
+        first_row, last_row, first_column, last_column = _reach(boxes[rank], frame)
+        for r in range(first_row, last_row + 1):
+            for c in range(first_column, last_column + 1):
                 if used == len(after):
                     after = np.concatenate((after, np.empty(used, np.int32)))
                     who = np.concatenate((who, np.empty(used, np.int32)))

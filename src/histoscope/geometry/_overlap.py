@@ -10,11 +10,14 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+_njit = nb.njit(cache=True, nogil=True, error_model="numpy")
+
 Corners = NDArray[np.int64]
 """(R, 2) x, y."""
+NOWHERE = np.int32(2**31 - 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def corners(
     y: float,
     x: float,
@@ -24,12 +27,12 @@ def corners(
     out: Corners,
 ) -> None:
     """Corners of a star polygon in units of ``1 / scale`` px, cut (not rounded) to whole numbers."""
-    for k in range(len(rays)):
-        out[k, 0] = np.int64(scale * (x + distances[k] * rays[k, 1]))
-        out[k, 1] = np.int64(scale * (y + distances[k] * rays[k, 0]))
+    for k in range(len(distances)):
+        out[k, 0] = np.int64(scale * (x + distances[k] * rays[1, k]))
+        out[k, 1] = np.int64(scale * (y + distances[k] * rays[0, k]))
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def twice_area(polygon: Corners) -> int:
     """Twice the signed area; positive where angles grow from x to y."""
     total = polygon[-1, 0] * polygon[0, 1] - polygon[-1, 1] * polygon[0, 0]
@@ -38,13 +41,13 @@ def twice_area(polygon: Corners) -> int:
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _side(px: int, py: int, qx: int, qy: int, x: int, y: int) -> int:
     """Above 0 if (x, y) lies left of the line from p to q, as seen with y upwards; its size is exact."""
     return (qx - px) * (y - py) - (qy - py) * (x - px)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _is_left(side: int, dx: int, dy: int, shift: int) -> bool:
     """Decide the side of a point that moves by `shift` (1 or -1) of the step, from a line along (dx, dy)."""
     if side != 0:
@@ -54,7 +57,7 @@ def _is_left(side: int, dx: int, dy: int, shift: int) -> bool:
     return (dx > 0) == (shift > 0)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _winding(polygon: Corners, x: int, y: int, shift: int) -> int:
     """How often a polygon goes around a point that moves by `shift` of the step."""
     turns = 0
@@ -73,67 +76,91 @@ def _winding(polygon: Corners, x: int, y: int, shift: int) -> int:
     return turns
 
 
-@nb.njit(cache=True, nogil=True)
-def _near(polygon: Corners, other: Corners, out: NDArray[np.int64]) -> int:
-    """List the edges (by their first corner) whose box meets the other polygon's box."""
-    low_x, low_y, high_x, high_y = other[0, 0], other[0, 1], other[0, 0], other[0, 1]
-    for k in range(1, len(other)):
-        low_x, high_x = min(low_x, other[k, 0]), max(high_x, other[k, 0])
-        low_y, high_y = min(low_y, other[k, 1]), max(high_y, other[k, 1])
-    n, last = 0, len(polygon) - 1
+@_njit
+def _edges(polygon: Corners, out: NDArray[np.int32]) -> None:
+    """Write least and largest x and y of each edge as columns; an edge without length gets no box.
+
+    Columns are as long as a multiple of eight.
+    """
+    out[0] = NOWHERE
+    last = len(polygon) - 1
     for k in range(last + 1):
         m = 0 if k == last else k + 1
         px, py, qx, qy = polygon[k, 0], polygon[k, 1], polygon[m, 0], polygon[m, 1]
-        if px == qx and py == qy:
-            continue
-        if max(px, qx) >= low_x and min(px, qx) <= high_x and max(py, qy) >= low_y and min(py, qy) <= high_y:
-            out[n] = k
-            n += 1
-    return n
+        if px != qx or py != qy:
+            out[0, k], out[1, k], out[2, k], out[3, k] = min(px, qx), max(px, qx), min(py, qy), max(py, qy)
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
+def _meeting(edges: NDArray[np.int32], box: tuple[int, int, int, int], out: NDArray[np.uint8]) -> None:
+    """Mark the edges whose boxes meet a box: one comparison of eight at a time."""
+    left, right = np.int32(box[0]), np.int32(box[1])
+    top, bottom = np.int32(box[2]), np.int32(box[3])
+    low_x, high_x, low_y, high_y = edges[0], edges[1], edges[2], edges[3]
+    for k in range(len(out)):
+        out[k] = (low_x[k] <= right) & (high_x[k] >= left) & (low_y[k] <= bottom) & (high_y[k] >= top)
+
+
+@_njit
 def _round(value: float) -> int:
     return np.int64(value + 0.5) if value >= 0 else np.int64(value - 0.5)
 
 
-@nb.njit(cache=True, nogil=True)
-def _crossings(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray[np.float64]) -> int:
-    """Find where the edges cross.
+@_njit
+def _cross(
+    a: Corners, i: int, b: Corners, j: int, n: int, events: NDArray[np.int64], place: NDArray[np.float64]
+) -> int:
+    """If two edges cross, describe where as event `n`; give the number of events.
 
-    Event: edge of `a`, edge of `b`, x, y (rounded), change of the winding number of `b` when going along `a`.
-    Place: how far along the edge of `a`, and of `b`.
+    Event: edge of the first polygon, of the second, x, y (rounded), change of the second one's winding number
+    when going along the first. Place: how far along the edge of the first, and of the second.
     """
-    near_a, near_b = np.empty(len(a), np.int64), np.empty(len(b), np.int64)
-    n_a, n_b = _near(a, b, near_a), _near(b, a, near_b)
-    n = 0
-    for i in near_a[:n_a]:
-        i1 = i + 1 if i + 1 < len(a) else 0
-        px, py, qx, qy = a[i, 0], a[i, 1], a[i1, 0], a[i1, 1]
-        low_y, high_y, low_x, high_x = min(py, qy), max(py, qy), min(px, qx), max(px, qx)
-        for j in near_b[:n_b]:
-            j1 = j + 1 if j + 1 < len(b) else 0
-            rx, ry, sx, sy = b[j, 0], b[j, 1], b[j1, 0], b[j1, 1]
-            if max(ry, sy) < low_y or min(ry, sy) > high_y or max(rx, sx) < low_x or min(rx, sx) > high_x:
-                continue
-            r, s = _side(px, py, qx, qy, rx, ry), _side(px, py, qx, qy, sx, sy)
-            r_left = _is_left(r, qx - px, qy - py, 1)
-            if r_left == _is_left(s, qx - px, qy - py, 1):
-                continue
-            p, q = _side(rx, ry, sx, sy, px, py), _side(rx, ry, sx, sy, qx, qy)
-            p_left = _is_left(p, sx - rx, sy - ry, -1)
-            if p_left == _is_left(q, sx - rx, sy - ry, -1):
-                continue
-            along = r / (r - s)
-            events[n, 0], events[n, 1] = i, j
-            events[n, 2], events[n, 3] = _round(rx + along * (sx - rx)), _round(ry + along * (sy - ry))
-            events[n, 4] = -1 if p_left else 1
-            place[n, 0], place[n, 1] = p / (p - q), along
-            n += 1
+    i1, j1 = (i + 1 if i + 1 < len(a) else 0), (j + 1 if j + 1 < len(b) else 0)
+    px, py, qx, qy = a[i, 0], a[i, 1], a[i1, 0], a[i1, 1]
+    rx, ry, sx, sy = b[j, 0], b[j, 1], b[j1, 0], b[j1, 1]
+    r, s = _side(px, py, qx, qy, rx, ry), _side(px, py, qx, qy, sx, sy)
+    if _is_left(r, qx - px, qy - py, 1) == _is_left(s, qx - px, qy - py, 1):
+        return n
+    p, q = _side(rx, ry, sx, sy, px, py), _side(rx, ry, sx, sy, qx, qy)
+    p_left = _is_left(p, sx - rx, sy - ry, -1)
+    if p_left == _is_left(q, sx - rx, sy - ry, -1):
+        return n
+    along = r / (r - s)
+    events[n, 0], events[n, 1] = i, j
+    events[n, 2], events[n, 3] = _round(rx + along * (sx - rx)), _round(ry + along * (sy - ry))
+    events[n, 4] = -1 if p_left else 1
+    place[n, 0], place[n, 1] = p / (p - q), along
+    return n + 1
+
+
+@_njit
+def _crossings(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray[np.float64]) -> int:
+    """Find where the edges cross."""
+    eights = (len(b) + 7) // 8
+    edges, meets = np.empty((4, 8 * eights), np.int32), np.empty(8 * eights, np.uint8)
+    _edges(b, edges)
+    words = meets.view(np.uint64)
+    left, right, top, bottom = b[0, 0], b[0, 0], b[0, 1], b[0, 1]
+    for k in range(1, len(b)):
+        left, right = min(left, b[k, 0]), max(right, b[k, 0])
+        top, bottom = min(top, b[k, 1]), max(bottom, b[k, 1])
+    n, last = 0, len(a) - 1
+    for i in range(last + 1):
+        m = 0 if i == last else i + 1
+        px, py, qx, qy = a[i, 0], a[i, 1], a[m, 0], a[m, 1]
+        box = (min(px, qx), max(px, qx), min(py, qy), max(py, qy))
+        if box[0] > right or box[1] < left or box[2] > bottom or box[3] < top or (px == qx and py == qy):
+            continue
+        _meeting(edges, box, meets)
+        for w in range(eights):
+            if words[w] != 0:
+                for k in range(8 * w, 8 * w + 8):
+                    if meets[k] != 0:
+                        n = _cross(a, i, b, k, n, events, place)
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _sort(order: NDArray[np.int64], events: NDArray[np.int64], place: NDArray[np.float64], of: int) -> None:
     """Order events along polygon 0 or 1; there are few."""
     for k in range(len(order)):
@@ -149,7 +176,7 @@ def _sort(order: NDArray[np.int64], events: NDArray[np.int64], place: NDArray[np
         order[m] = k
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def _walk(polygon: Corners, turns: int, order: NDArray[np.int64], events: NDArray[np.int64], of: int) -> int:
     """Sum ``x dy - y dx`` over the parts of a polygon's outline that lie in the other polygon."""
     total, k, last = 0, 0, len(polygon) - 1
@@ -168,7 +195,7 @@ def _walk(polygon: Corners, turns: int, order: NDArray[np.int64], events: NDArra
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@_njit
 def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray[np.float64]) -> int:
     """Twice the area inside both polygons (winding numbers not 0), crossings rounded to whole numbers.
 

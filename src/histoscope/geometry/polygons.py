@@ -187,10 +187,10 @@ def check_polygons(
 
 
 def ray_directions(n_rays: int) -> NDArray[np.float32]:
-    """(n_rays, 2) float32 y and x of unit steps along the rays, with angles in float32 as stardist's C++."""
+    """(2, n_rays) float32 y and x of unit steps along the rays, with angles in float32 as stardist's C++."""
     angles = np.arange(n_rays, dtype=np.float32) * np.float32(2 * np.pi / n_rays)
     wide = angles.astype(np.float64)
-    return _read_only(np.stack([np.sin(wide), np.cos(wide)], 1).astype(np.float32))
+    return _read_only(np.stack([np.sin(wide), np.cos(wide)]).astype(np.float32))
 
 
 @lru_cache(maxsize=8)

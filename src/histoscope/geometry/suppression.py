@@ -127,8 +127,8 @@ def _empty_cells(boxes: NDArray[np.int32]) -> _greedy.Cells:
     usual = float(np.median(np.maximum(wide[:, 1] - wide[:, 0], wide[:, 3] - wide[:, 2])))
     enough = np.sqrt((right - left + 1.0) * (bottom - top + 1.0) / (4 * len(boxes) + 64))
     longest = max(right - left, bottom - top) / (4 * len(boxes) + 64)  # a row of candidates has no area
-    side = int(max(4.0, usual, enough, longest)) + 1
-    rows, columns = (bottom - top) // side + 1, (right - left) // side + 1
-    frame = np.array([top, left, side, rows, columns], np.int64)
+    shift = int(np.ceil(np.log2(max(4.0, usual, enough, longest))))
+    rows, columns = ((bottom - top) >> shift) + 1, ((right - left) >> shift) + 1
+    frame = np.array([top, left, shift, rows, columns], np.int64)
     head = np.full(rows * columns, -1, np.int32)
     return head, np.empty(1024, np.int32), np.empty(1024, np.int32), frame
