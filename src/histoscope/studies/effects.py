@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from histoscope.metrics import METRICS, compare, holm, independent_unit, interval
+from histoscope.metrics.pooling import classes_in, pooled_statistic
 from histoscope.studies.results import StudyResults
 from histoscope.studies.summary import Difference, Verdict, judge
 
@@ -103,21 +104,49 @@ def effects(study: StudyResults) -> list[Effect]:
 
 def metrics_of(study: StudyResults) -> list[str]:
     """Primary metric, then the others of the tables, as far as any run measured them."""
-    names = list(dict.fromkeys([study.metric, *SHOWN]))
-    columns = {column for run in study.finished() if run.table is not None for column in run.table}
-    return [name for name in names if name in columns or name == study.metric]
+    columns = _columns(study)
+    of_classes = [f"pq_{name}" for name in classes_in(columns)]
+    names = [study.metric, *(["mpq_plus", *of_classes] if of_classes else []), *SHOWN]
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name in columns or name == study.metric or is_pooled(study, name)
+    ]
+
+
+def is_pooled(study: StudyResults, metric: str) -> bool:
+    """Whether a score is of all images as if they were one: scores of classes, which many images lack."""
+    names = classes_in(_columns(study))
+    return metric == "mpq_plus" or metric in {f"pq_{name}" for name in names}
+
+
+def image_metric(study: StudyResults) -> str:
+    """Score that ranks single images: the primary metric, or PQ where that one is of all images together."""
+    return "pq" if is_pooled(study, study.metric) else study.metric
+
+
+def _columns(study: StudyResults) -> list[str]:
+    return list(dict.fromkeys(str(c) for run in study.finished() if run.table is not None for c in run.table))
 
 
 def stacked(study: StudyResults, model: str, condition: str, level: str, metric: str) -> pd.DataFrame:
-    """Stack the scores of all finished seeds: columns seed, name, patient, source and the metric."""
+    """Stack the scores of all finished seeds: columns seed, name, patient, source and the metric.
+
+    Of a pooled metric, the columns of the counts that it follows from.
+    """
     tables = []
+    wanted: tuple[str, ...] = (metric,)
+    if is_pooled(study, metric) and classes_in(_columns(study)):
+        wanted = pooled_statistic(_columns(study), metric).columns
     for run in study.finished(model, level):
-        if run.table is None or metric not in run.table:
+        if run.table is None or not set(wanted) <= set(run.table):
             continue
-        part = run.table.loc[run.table["condition"] == condition, ["name", "patient", "source", metric]]
-        tables.append(part.assign(seed=run.seed, **{metric: pd.to_numeric(part[metric], errors="coerce")}))
+        chosen = run.table["condition"] == condition
+        part = run.table.loc[chosen, ["name", "patient", "source"]].assign(seed=run.seed)
+        numbers = {name: pd.to_numeric(run.table.loc[chosen, name], errors="coerce") for name in wanted}
+        tables.append(part.assign(**numbers))
     if not tables:
-        return pd.DataFrame(columns=["name", "patient", "source", metric, "seed"])
+        return pd.DataFrame(columns=["name", "patient", "source", *wanted, "seed"])
     return pd.concat(tables, ignore_index=True)
 
 
@@ -136,11 +165,16 @@ def higher_is_better(metric: str) -> bool:
 def _family(study: StudyResults, model: str, condition: str, metric: str, unit: str) -> Iterator[Effect]:
     """Rows of one table, with Holm's correction over its comparisons."""
     tables = {level: stacked(study, model, condition, level, metric) for level in study.levels}
+    pooled = is_pooled(study, metric)
     rows = [
-        _level(Effect(model, condition, level, metric, unit=unit), tables[level]) for level in study.levels
+        _level(Effect(model, condition, level, metric, unit=unit), tables[level], pooled=pooled)
+        for level in study.levels
     ]
     base = tables[study.baseline]
-    rows = [row if row.level == study.baseline else _against(row, tables[row.level], base) for row in rows]
+    rows = [
+        row if row.level == study.baseline else _against(row, tables[row.level], base, pooled=pooled)
+        for row in rows
+    ]
     tested = [row for row in rows if np.isfinite(row.p)]
     corrected = dict(zip((row.level for row in tested), holm([row.p for row in tested]), strict=True))
     for row in rows:
@@ -151,12 +185,13 @@ def _family(study: StudyResults, model: str, condition: str, metric: str, unit: 
             yield replace(full, verdict=_verdict(full))
 
 
-def _level(row: Effect, table: pd.DataFrame) -> Effect:
-    defined = table.dropna(subset=row.metric)
+def _level(row: Effect, table: pd.DataFrame, *, pooled: bool) -> Effect:
+    defined = table.dropna(subset=_numbers(table))
     if defined.empty:
         return row
-    found = interval(defined, row.metric, cluster=row.unit, rng=np.random.default_rng(RNG_SEED))
-    means = defined.groupby("seed")[row.metric].mean()
+    rng = np.random.default_rng(RNG_SEED)
+    found = interval(defined, row.metric, cluster=row.unit, pooled=pooled, rng=rng)
+    means = _by_seed(defined, row.metric, pooled=pooled)
     return replace(
         row,
         n_images=defined["name"].nunique(),
@@ -169,12 +204,13 @@ def _level(row: Effect, table: pd.DataFrame) -> Effect:
     )
 
 
-def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame) -> Effect:
+def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame, *, pooled: bool) -> Effect:
     seeds = set(table["seed"]) & set(base["seed"])
     if not seeds:
         return row
     level, baseline = (part[part["seed"].isin(seeds)] for part in (table, base))
-    found = compare(level, baseline, row.metric, cluster=row.unit, rng=np.random.default_rng(RNG_SEED))
+    rng = np.random.default_rng(RNG_SEED)
+    found = compare(level, baseline, row.metric, cluster=row.unit, pooled=pooled, rng=rng)
     return replace(
         row,
         difference=found.difference,
@@ -185,15 +221,33 @@ def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame) -> Effect:
         d_z=found.d_z,
         n_pairs=found.n,
         paired_seeds=len(seeds),
-        agreeing_seeds=_agreeing(level, baseline, row.metric, found.difference),
+        agreeing_seeds=_agreeing(level, baseline, row.metric, found.difference, pooled=pooled),
     )
 
 
-def _agreeing(level: pd.DataFrame, baseline: pd.DataFrame, metric: str, difference: float) -> int:
-    """Count the seeds whose mean difference has the sign of the overall one."""
-    pairs = level.merge(baseline, on=["name", "seed"], suffixes=("", "_baseline"))
-    by_seed = (pairs[metric] - pairs[f"{metric}_baseline"]).groupby(pairs["seed"]).mean()
+def _agreeing(
+    level: pd.DataFrame, baseline: pd.DataFrame, metric: str, difference: float, *, pooled: bool
+) -> int:
+    """Count the seeds whose own difference has the sign of the overall one."""
+    if pooled:
+        by_seed = _by_seed(level, metric, pooled=True) - _by_seed(baseline, metric, pooled=True)
+    else:
+        pairs = level.merge(baseline, on=["name", "seed"], suffixes=("", "_baseline"))
+        by_seed = (pairs[metric] - pairs[f"{metric}_baseline"]).groupby(pairs["seed"]).mean()
     return int((np.sign(by_seed) == np.sign(difference)).sum())
+
+
+def _by_seed(table: pd.DataFrame, metric: str, *, pooled: bool) -> "pd.Series[float]":
+    """Score of each seed."""
+    if not pooled:
+        return table.groupby("seed")[metric].mean()
+    statistic = pooled_statistic(table, metric)
+    return pd.Series({seed: statistic.of(part) for seed, part in table.groupby("seed")}, dtype=float)
+
+
+def _numbers(table: pd.DataFrame) -> list[str]:
+    """Columns of scores or counts."""
+    return [str(name) for name in table if name not in {"name", "patient", "source", "seed"}]
 
 
 def _verdict(row: Effect) -> Verdict:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import DatasetNotFoundError, HistoscopeError, ShapeError
 from histoscope.files import read_image, read_labels
-from histoscope.studies.effects import higher_is_better, stacked
+from histoscope.studies.effects import higher_is_better, image_metric, stacked
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR, draw, svg_path
 from histoscope.studies.results import RunResult, StudyResults
 from histoscope.types import Image, Labels, Mask
@@ -174,13 +174,14 @@ def _window_sums(mask: NDArray[np.integer] | Mask, height: int, width: int) -> N
 
 def _shelf(study: StudyResults, model: str, level: str) -> Shelf:
     condition = study.primary_condition
-    scores = stacked(study, model, condition, level, study.metric).dropna(subset=study.metric)
+    metric = image_metric(study)
+    scores = stacked(study, model, condition, level, metric).dropna(subset=metric)
     if scores.empty:
         return Shelf(model, level, -1, (), "no finished run")
     seed = int(scores["seed"].min())
     run = next(run for run in study.finished(model, level) if run.seed == seed)
     pictures, problems = [], []
-    for rank, name, patient, score in ranked(scores[scores["seed"] == seed], study.metric):
+    for rank, name, patient, score in ranked(scores[scores["seed"] == seed], metric):
         try:
             pictures.append(_picture(study, run, condition, (rank, name, patient, score)))
         except (HistoscopeError, OSError) as error:

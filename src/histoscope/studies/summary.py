@@ -11,7 +11,15 @@ from histoscope.studies.factors import FACTORS
 ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
 
-METRIC_LABELS = {"dice": "Dice", "aji": "AJI", "aji_plus": "AJI+", "pq": "PQ", "f1_50": "F1", "loss": "Loss"}
+METRIC_LABELS = {
+    "dice": "Dice",
+    "aji": "AJI",
+    "aji_plus": "AJI+",
+    "pq": "PQ",
+    "f1_50": "F1",
+    "loss": "Loss",
+    "mpq_plus": "mPQ+",
+}
 MODEL_LABELS = {
     "unet": "U-Net",
     "resunet": "Residual U-Net",
@@ -212,6 +220,8 @@ def _nothing(found: Sequence[Row], metric: str, noun: str) -> str:
 
 def metric_label(name: str) -> str:
     """Metric as people write it."""
+    if name.startswith("pq_"):
+        return f"PQ of {name.removeprefix('pq_').replace('_', ' ')}"
     return METRIC_LABELS.get(name, readable(name))
 
 
