@@ -124,12 +124,15 @@ def summary(outcome: "Outcome", detector: "Detector", model: str, out: Path) -> 
 
 
 def report(outcome: "Outcome", detector: "Detector", out: Path) -> None:
-    """What a person is told: counts by image, or by class if there are many images."""
+    """What a person is told: counts, all and by class, and the colours of the classes."""
+    from histoscope.slides.overlay import colour_names
+
     n_nuclei = sum(row["nuclei"] for row in outcome.done)
     typer.echo(f"{n_nuclei} nuclei in {len(outcome.done)} images; results in {out}")
     if detector.classes and n_nuclei:
-        counts = {name: sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes}
-        typer.echo(", ".join(f"{name} {count}" for name, count in counts.items()))
+        counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
+        told = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
+        typer.echo(", ".join(f"{name} {count} ({colour})" for name, count, colour in told))
     if outcome.skipped:
         typer.echo(f"{outcome.skipped} images were finished already; --overwrite predicts them anew")
     if outcome.failed:

@@ -1,6 +1,7 @@
 """Outlines drawn on the image, each class in its own colour."""
 
 from collections.abc import Sequence
+from itertools import cycle, islice
 
 import cv2
 import numpy as np
@@ -14,15 +15,15 @@ Colour = tuple[int, int, int]
 # Chosen by search among bright colours: any two differ by a CIEDE2000 of 18 or more, for full colour vision
 # and for (simulated) protanopia, deuteranopia and tritanopia, and by 9 or more from haematoxylin, eosin,
 # blood and glass.
-PALETTE: tuple[Colour, ...] = (
-    (255, 255, 0),
-    (0, 51, 204),
-    (255, 102, 0),
-    (0, 204, 153),
-    (153, 0, 0),
-    (204, 204, 255),
-    (153, 102, 255),
-)
+PALETTE: dict[str, Colour] = {
+    "yellow": (255, 255, 0),
+    "blue": (0, 51, 204),
+    "orange": (255, 102, 0),
+    "green": (0, 204, 153),
+    "dark red": (153, 0, 0),
+    "pale lilac": (204, 204, 255),
+    "violet": (153, 102, 255),
+}
 UNCLASSED: Colour = (0, 0, 0)
 _SHIFT = 4  # OpenCV's sub-pixel coordinates: sixteenths
 _WIDTH_UM = 0.5
@@ -39,8 +40,19 @@ def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
     ((0, 0, 0), (255, 255, 0), (0, 51, 204))
     """
     if not classes:
-        return PALETTE[:1]
-    return (UNCLASSED, *(PALETTE[k % len(PALETTE)] for k in range(len(classes))))
+        return (PALETTE["yellow"],)
+    return (UNCLASSED, *(PALETTE[name] for name in colour_names(classes)))
+
+
+def colour_names(classes: Sequence[str]) -> list[str]:
+    """Name of the colour of class 1, 2, ...
+
+    Examples
+    --------
+    >>> colour_names(["epithelial", "inflammatory"])
+    ['yellow', 'blue']
+    """
+    return list(islice(cycle(PALETTE), len(classes)))
 
 
 def draw(
