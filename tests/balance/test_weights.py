@@ -50,7 +50,7 @@ def test_rules_grow_in_strength():
 
 def test_bad_input_is_told():
     with pytest.raises(UnknownNameError, match="did you mean 'inverse'"):
-        class_weights([1, 2], "invers")
+        class_weights([1, 2], "inverze")
     for counts in ([1, -1], [math.nan], [[1, 2]]):
         with pytest.raises(ConfigError, match="one number from 0"):
             class_weights(counts)

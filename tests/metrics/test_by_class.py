@@ -242,6 +242,8 @@ def test_bad_input_is_told():
         match_by_class(labels, labels, [0.0, 1.0, 1.0], [0, 1, 1], n_classes=3)
     with pytest.raises(ConfigError, match="a different name for each"):
         class_scores(labels, labels, [0, 1, 1], [0, 1, 1], ["a", "a"])
+    with pytest.raises(ConfigError, match="class 1 first"):
+        class_scores(labels, labels, [0, 1, 1], [0, 1, 1], {1: "a", 2: "b"})
     with pytest.raises(DataError, match="call match_by_class with one n_classes"):
         mpq_plus([{1: Matches()}, {1: Matches(), 2: Matches()}])
     with pytest.raises(ShapeError, match="1 tissues came for 2 images"):

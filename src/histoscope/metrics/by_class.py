@@ -143,7 +143,7 @@ def class_scores(
     Raises
     ------
     ConfigError
-        If two classes have one name.
+        If two classes have one name, or names are not words.
     ShapeError
         As in `match_by_class`.
 
@@ -153,6 +153,11 @@ def class_scores(
     >>> round(row["pq_round"], 3), row["pq_long"], row["fp_round"], row["fn_long"]
     (0.667, 0.0, 1, 1)
     """
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"class names are {list(names)}; expected words, class 1 first: tuple(info.classes.values()) of "
+            "a datasheet"
+        )
     if len(set(names)) != len(names):
         raise ConfigError(f"classes are called {', '.join(names)}; expected a different name for each")
     matches = match_by_class(true, pred, true_classes, pred_classes, n_classes=len(names))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ConfigError, ShapeError
+from histoscope.metrics._kernels import number_ids
 from histoscope.metrics.contingency import as_overlap, classes_of_ids
 from histoscope.metrics.semantic import ratio
 from histoscope.types import Labels
@@ -166,12 +167,13 @@ def detection_f1(per_image: Iterable[Detections]) -> dict[int, float]:
 
 
 def centroids(labels: ArrayLike | Labels) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Ids in rising order, (N,), and the mean row and column of each, (N, 2)."""
+    """Ids by their first pixel, (N,), and the mean row and column of each, (N, 2)."""
     array = np.asarray(labels)
     rows, columns = np.nonzero(array)
-    ids, index, area = np.unique(array[rows, columns], return_inverse=True, return_counts=True)
+    ids, index = number_ids(array[rows, columns].astype(np.int32))
+    area = np.bincount(index, minlength=len(ids))
     middle = [np.bincount(index, weights=at, minlength=len(ids)) / area for at in (rows, columns)]
-    return ids.astype(np.int32), np.stack(middle, axis=1)
+    return ids, np.stack(middle, axis=1)
 
 
 def _pair(
