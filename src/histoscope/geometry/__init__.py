@@ -13,6 +13,7 @@ True
 """
 
 from histoscope.geometry.distances import object_probability, star_distances
+from histoscope.geometry.overlap import iou, overlap, shared_px2
 from histoscope.geometry.polygons import area_px2, draw, perimeter_px, polygons
 from histoscope.geometry.suppression import Suppression, suppress
 
@@ -20,9 +21,12 @@ __all__ = [
     "Suppression",
     "area_px2",
     "draw",
+    "iou",
     "object_probability",
+    "overlap",
     "perimeter_px",
     "polygons",
+    "shared_px2",
     "star_distances",
     "suppress",
 ]

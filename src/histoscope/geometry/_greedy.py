@@ -19,7 +19,7 @@ Shapes = tuple[
 ]  # fmt: skip
 """order, points, distances, rays (all by row); areas, boxes (by rank)."""
 Cells = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
-"""First node of each cell, next node of each node, rank of each node; and top, left, log2 of the side, rows, columns."""
+"""First node of each cell; next node and rank of each node; top, left, log2 of the side, rows, columns."""
 Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
@@ -113,7 +113,8 @@ def _suppresses(first: int, second: int, shapes: Shapes, threshold: float, scrat
     corners(points[i, 0], points[i, 1], distances[i], rays, one, a)
     corners(points[j, 0], points[j, 1], distances[j], rays, one, b)
     shared = 0.5 * twice_shared(a, b, events, place)
-    return np.float32(shared / (np.float64(min(areas[first], areas[second])) + 1e-10)) > np.float32(threshold)
+    smaller = np.float64(min(areas[first], areas[second])) + 1e-10
+    return bool(np.float32(shared / smaller) > np.float32(threshold))
 
 
 @_njit
@@ -132,13 +133,13 @@ def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float
     top, left, shift, columns = frame[0], frame[1], frame[2], frame[4]
     box = boxes[rank]
     first_row, last_row, first_column, last_column = _reach(box, frame)
-    best = np.int64(rank)
+    best = rank
     for sure in (True, False):  # first what boxes can tell: it spares most outlines
         for r in range(first_row, last_row + 1):
             for c in range(first_column, last_column + 1):
                 node = head[r * columns + c]
                 while node >= 0:
-                    other = np.int64(who[node])
+                    other = int(who[node])
                     node = after[node]
                     if other >= best or other < since:
                         continue
@@ -148,9 +149,9 @@ def _first(rank: int, since: int, shapes: Shapes, cells: Cells, threshold: float
                     ) >> shift != c:
                         continue  # each pair is met in one cell only
                     answer = _decide(other, rank, shapes, threshold)
-                    if answer == 1 and sure:
-                        best = other
-                    elif answer == -1 and not sure and _suppresses(other, rank, shapes, threshold, scratch):
+                    if answer == -1 and not sure:
+                        answer = int(_suppresses(other, rank, shapes, threshold, scratch))
+                    if answer == 1:
                         best = other
     return best
 
@@ -181,7 +182,7 @@ def settle(
     first: int, last: int, shapes: Shapes, cells: Cells, used: int, threshold: float,
     winner: NDArray[np.int64],
 ) -> tuple[Cells, int]:  # fmt: skip
-    """Decide, in order, those candidates that nothing kept before suppresses; enter what is kept in the cells."""
+    """Decide, in order, those that nothing kept before suppresses; enter what is kept in the cells."""
     head, after, who, frame = cells
     boxes = shapes[5]
     columns = frame[4]

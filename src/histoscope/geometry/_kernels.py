@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 
 @nb.njit(cache=True, nogil=True)
-def free_steps(labels: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
-    """Chessboard distance of each pixel to the nearest one of another id, at most 255.
+def free_steps(labels: NDArray[np.int32], out: NDArray[np.int8]) -> None:
+    """Chessboard distance of each pixel to the nearest one of another id, at most 127.
 
     `labels` has a border of one pixel, which counts as another id. Two passes over the eight neighbours are
     exact for this distance (Rosenfeld and Pfaltz 1966, doi:10.1145/321356.321357).
@@ -21,26 +21,18 @@ def free_steps(labels: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
             value = labels[r, c]
             if value == 0:
                 continue
-            least = 254
-            if labels[r, c - 1] != value:
-                least = 0
-            else:
-                least = min(least, np.int64(out[r, c - 1]))
+            least = int(out[r, c - 1]) if labels[r, c - 1] == value else 0
             for k in range(c - 1, c + 2):
-                least = 0 if labels[r - 1, k] != value else min(least, np.int64(out[r - 1, k]))
-            out[r, c] = least + 1
+                least = min(least, int(out[r - 1, k])) if labels[r - 1, k] == value else 0
+            out[r, c] = min(least, 126) + 1
     for r in range(height - 2, 0, -1):
         for c in range(width - 2, 0, -1):
             value = labels[r, c]
             if value == 0:
                 continue
-            least = np.int64(out[r, c]) - 1
-            if labels[r, c + 1] != value:
-                least = 0
-            else:
-                least = min(least, np.int64(out[r, c + 1]))
+            least = min(int(out[r, c]) - 1, int(out[r, c + 1])) if labels[r, c + 1] == value else 0
             for k in range(c - 1, c + 2):
-                least = 0 if labels[r + 1, k] != value else min(least, np.int64(out[r + 1, k]))
+                least = min(least, int(out[r + 1, k])) if labels[r + 1, k] == value else 0
             out[r, c] = least + 1
 
 
@@ -49,7 +41,7 @@ def march(
     start: int,
     stop: int,
     labels: NDArray[np.int32],
-    free: NDArray[np.uint8],
+    free: NDArray[np.int8],
     offsets: NDArray[np.int32],
     lengths: NDArray[np.float32],
     grid: int,
@@ -70,12 +62,12 @@ def march(
             value = flat[here]
             if value == 0:
                 continue
-            first = np.int64(room[here])
+            first = int(room[here])
             for k in range(n_rays):
                 step = first
                 there = here + offsets[k, step]
                 while flat[there] == value:
-                    step += np.int64(room[there])
+                    step += int(room[there])
                     there = here + offsets[k, step]
                 out[i, j, k] = lengths[k, step]
 
@@ -201,7 +193,7 @@ def paint(
     scratch: NDArray[np.uint8],
     out: NDArray[np.int32],
 ) -> NDArray[np.uint8]:
-    """Write `number` on the pixels of rows `start` to `stop` that are free and lie in a polygon or on its edge.
+    """Write `number` on the free pixels of rows `start` to `stop` that lie in a polygon or on its edge.
 
     Pixel by pixel this is O'Rourke's rule ("Computational Geometry in C", 1998, 7.4): count the edges that
     cross the pixel's row right of it, and those left of it; it lies inside if the first count is odd, on an
@@ -213,9 +205,9 @@ def paint(
     for k in range(1, n):
         low_y, high_y = min(low_y, y[k]), max(high_y, y[k])
         low_x, high_x = min(low_x, x[k]), max(high_x, x[k])
-    top, bottom = max(start, np.int64(np.floor(low_y))), min(stop - 1, np.int64(np.ceil(high_y)))
-    left = max(0, np.int64(np.floor(low_x)))
-    right = min(out.shape[1] - 1, np.int64(np.ceil(high_x)))
+    top, bottom = max(start, int(np.floor(low_y))), min(stop - 1, int(np.ceil(high_y)))
+    left = max(0, int(np.floor(low_x)))
+    right = min(out.shape[1] - 1, int(np.ceil(high_x)))
     if top > bottom or left > right:
         return scratch
     width = right - left + 2
@@ -223,8 +215,8 @@ def paint(
         scratch = np.zeros(2 * width * (bottom - top + 1), np.uint8)
     for k in range(n):
         y0, x0, y1, x1 = y[k], x[k], y[k - 1], x[k - 1]
-        first = max(top, np.int64(np.ceil(min(y0, y1))))
-        last = min(bottom, np.int64(np.floor(max(y0, y1))))
+        first = max(top, int(np.ceil(min(y0, y1))))
+        last = min(bottom, int(np.floor(max(y0, y1))))
         for r in range(first, last + 1):
             a, b = y0 - r, y1 - r
             row = (r - top) * width
@@ -255,7 +247,7 @@ def _cross_column(a: float, x0: float, b: float, x1: float, left: int, right: in
     The sign of one product decides, as the rule does it; the quotient only says where to look.
     """
     guess = x0 - a * (x1 - x0) / (b - a)
-    c = np.int64(max(left - 1.0, min(np.float64(right), np.floor(guess))))
+    c = int(max(left - 1.0, min(right + 0.0, np.floor(guess))))
     while c < right and _is_left(a, x0, b, x1, c + 1, also):
         c += 1
     while c >= left and not _is_left(a, x0, b, x1, c, also):

@@ -14,6 +14,7 @@ _njit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 Corners = NDArray[np.int64]
 """(R, 2) x, y."""
+Polar = tuple[NDArray[np.float32], NDArray[np.float32]]
 NOWHERE = np.int32(2**31 - 1)
 
 
@@ -30,15 +31,6 @@ def corners(
     for k in range(len(distances)):
         out[k, 0] = np.int64(scale * (x + distances[k] * rays[1, k]))
         out[k, 1] = np.int64(scale * (y + distances[k] * rays[0, k]))
-
-
-@_njit
-def twice_area(polygon: Corners) -> int:
-    """Twice the signed area; positive where angles grow from x to y."""
-    total = polygon[-1, 0] * polygon[0, 1] - polygon[-1, 1] * polygon[0, 0]
-    for k in range(1, len(polygon)):
-        total += polygon[k - 1, 0] * polygon[k, 1] - polygon[k - 1, 1] * polygon[k, 0]
-    return total
 
 
 @_njit
@@ -103,7 +95,7 @@ def _meeting(edges: NDArray[np.int32], box: tuple[int, int, int, int], out: NDAr
 
 @_njit
 def _round(value: float) -> int:
-    return np.int64(value + 0.5) if value >= 0 else np.int64(value - 0.5)
+    return int(value + 0.5) if value >= 0 else int(value - 0.5)
 
 
 @_njit
@@ -208,4 +200,25 @@ def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArr
     _sort(order, events, place, 0)
     total = _walk(a, in_b, order, events, 0)
     _sort(order, events, place, 1)
-    return abs(total + _walk(b, in_a, order, events, 1))
+    total += _walk(b, in_a, order, events, 1)
+    return total if total > 0 else -total
+
+
+@_njit
+def shared_by_rows(
+    start: int, stop: int, centres: Polar, distances: Polar, rays: NDArray[np.float64], scale: float,
+    out: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Area that row k of the first polygons shares with row k of the second, in units of ``1 / scale**2``."""
+    n_rays = rays.shape[1]
+    a, b = np.empty((n_rays, 2), np.int64), np.empty((n_rays, 2), np.int64)
+    events = np.empty((n_rays * n_rays, 5), np.int64)
+    place = np.empty((n_rays * n_rays, 2), np.float64)
+    for k in range(start, stop):
+        away = (
+            np.float64(centres[1][k, 0] - centres[0][k, 0]),
+            np.float64(centres[1][k, 1] - centres[0][k, 1]),
+        )
+        corners(0.0, 0.0, distances[0][k], rays, scale, a)
+        corners(away[0], away[1], distances[1][k], rays, scale, b)
+        out[k] = 0.5 * twice_shared(a, b, events, place) / (scale * scale)

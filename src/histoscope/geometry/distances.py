@@ -64,7 +64,7 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
         return out
     padded = np.zeros((height + 2, width + 2), np.int32)
     padded[1:-1, 1:-1] = labels
-    free = np.zeros(padded.shape, np.uint8)
+    free = np.zeros(padded.shape, np.int8)
     _kernels.free_steps(padded, free)
     rows, columns, lengths = _steps(n_rays, int(np.hypot(height, width)) + 3)
     offsets = rows * np.int32(width + 2) + columns
@@ -79,8 +79,8 @@ def object_probability(labels: ArrayLike | Labels, *, grid: int = 1) -> NDArray[
     Distances are Euclidean, to the nearest pixel of any other id, and exact. What lies beyond the image is
     unknown and counts as more of the same, so that a nucleus cut by the border keeps its centre there; only
     if one nucleus fills the whole map is background assumed around it. Pieces of a split nucleus share their
-    largest distance. All as ``stardist.utils.edt_prob``, but with a `grid`, where stardist thins out the labels
-    first, here the full map is measured.
+    largest distance. All as ``stardist.utils.edt_prob``, but on a `grid` the full map is measured and then
+    thinned out, where stardist thins out the labels first.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def _check_count(name: str, value: int, least: int) -> int:
 
 
 def _steps(n_rays: int, n_steps: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """Row and column that step t of ray k rounds to, and the ray's length if it ends there; (n_rays, n_steps).
+    """Rows and columns that each step of each ray rounds to, and the length of a ray that ends there.
 
     Positions are summed up in float32, as stardist does it, so that the lengths are the same to the last bit.
     """

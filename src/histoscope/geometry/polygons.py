@@ -10,7 +10,7 @@ from histoscope.geometry import _kernels
 from histoscope.geometry.bands import over
 from histoscope.types import Labels
 
-_LARGEST = 1e9
+_LARGEST = 2.0**28  # sums of two coordinates and a distance stay within 32 bits
 
 
 def polygons(points_px: ArrayLike, distances: ArrayLike) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ def polygons(points_px: ArrayLike, distances: ArrayLike) -> NDArray[np.float32]:
     [[10.0, 23.0], [12.0, 20.0], [10.0, 17.0], [8.0, 20.0]]
     """
     points, polar = check_polygons(points_px, distances)
-    rays = _directions(polar.shape[1])
+    rays = directions(polar.shape[1])
     offsets = (polar[:, :, None] * rays).astype(np.float32)
     corners: NDArray[np.float32] = points[:, None, :] + offsets
     return corners
@@ -156,7 +156,7 @@ def draw(
             raise ShapeError(f"probability has shape {score.shape}, expected ({len(points)},): one a point")
         order = np.argsort(-score, kind="stable")
     if out.size and len(order):
-        rays = _directions(polar.shape[1])
+        rays = directions(polar.shape[1])
         sines, cosines = np.ascontiguousarray(rays[:, 0]), np.ascontiguousarray(rays[:, 1])
         over(_kernels.paint_all, height, 256, order, points, polar, sines, cosines, out)
     return out
@@ -182,19 +182,20 @@ def check_polygons(
         )
     if points.size and not np.abs(points).max() < _LARGEST:
         row = int((~(np.abs(points) < _LARGEST)).any(1).argmax())
-        raise ShapeError(f"point {row} is {points[row].tolist()}, expected finite pixels below 1e9")
+        raise ShapeError(f"point {row} is {points[row].tolist()}, expected finite pixels below 2**28")
     return _read_only(points), polar
 
 
-def ray_directions(n_rays: int) -> NDArray[np.float32]:
+def directions_32(n_rays: int) -> NDArray[np.float32]:
     """(2, n_rays) float32 y and x of unit steps along the rays, with angles in float32 as stardist's C++."""
     angles = np.arange(n_rays, dtype=np.float32) * np.float32(2 * np.pi / n_rays)
-    wide = angles.astype(np.float64)
+    wide = angles.astype(np.float64)  # cosines of 64 bits, rounded, are the same on every machine
     return _read_only(np.stack([np.sin(wide), np.cos(wide)]).astype(np.float32))
 
 
 @lru_cache(maxsize=8)
-def _directions(n_rays: int) -> NDArray[np.float64]:
+def directions(n_rays: int) -> NDArray[np.float64]:
+    """(n_rays, 2) float64 y and x of unit steps along the rays."""
     angles = np.linspace(0, 2 * np.pi, n_rays, endpoint=False)
     return np.stack([np.sin(angles), np.cos(angles)], 1)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.geometry import _greedy
 from histoscope.geometry.bands import over
-from histoscope.geometry.polygons import check_polygons, ray_directions
+from histoscope.geometry.polygons import check_polygons, directions_32
 
 _SMALLEST = 512  # candidates below which a further thread costs more than it saves
 
@@ -34,7 +34,7 @@ def suppress(
     """Keep the most probable of the polygons that overlap.
 
     Candidates are taken by falling probability; of equal ones the earlier row comes first, on every machine.
-    A candidate is suppressed by the first kept one with which its overlap is *above* the threshold. Overlap is
+    A candidate is suppressed by the first kept one with which its overlap is *above* the threshold. That is
     the shared area over the smaller of the two areas (not over the union, in spite of the threshold's usual
     name), so that a small polygon inside of a large one counts as the same nucleus. As in stardist, corners
     are cut to whole pixels first, and the points where outlines cross are rounded.
@@ -96,7 +96,7 @@ def _measure(
 ) -> _greedy.Shapes:
     n = len(order)
     areas, boxes = np.empty(n, np.float32), np.empty((n, 8), np.int32)
-    shapes = (order, points, polar, ray_directions(polar.shape[1]), areas, boxes)
+    shapes = (order, points, polar, directions_32(polar.shape[1]), areas, boxes)
     over(_greedy.measure, n, _SMALLEST, shapes)
     return shapes
 
