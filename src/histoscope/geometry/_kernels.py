@@ -226,8 +226,11 @@ def paint(
             if (a < 0) != (b < 0):
                 c = _cross_column(a, x0, b, x1, left, right, True)
                 scratch[row + c + 1 - left] ^= 2
-            if a == 0 and left <= x0 <= right and x0 == np.floor(x0) and out[r, np.int64(x0)] == 0:
-                out[r, np.int64(x0)] = number
+        row, column = np.rint(y0), np.rint(x0)
+        if abs(y0 - row) < 1e-12 and abs(x0 - column) < 1e-12:  # a corner on a pixel
+            r, c = int(row), int(column)
+            if top <= r <= bottom and left <= c <= right and out[r, c] == 0:
+                out[r, c] = number
     for r in range(top, bottom + 1):
         row = (r - top) * width
         state = 0

@@ -198,7 +198,7 @@ def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArr
     in_b = _winding(b, a[0, 0], a[0, 1], -1)
     in_a = _winding(a, b[0, 0], b[0, 1], 1)
     _sort(order, events, place, 0)
-    total = _walk(a, in_b, order, events, 0)
+    total: int = _walk(a, in_b, order, events, 0)
     _sort(order, events, place, 1)
     total += _walk(b, in_a, order, events, 1)
     return total if total > 0 else -total
@@ -206,19 +206,22 @@ def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArr
 
 @_njit
 def shared_by_rows(
-    start: int, stop: int, centres: Polar, distances: Polar, rays: NDArray[np.float64], scale: float,
-    out: NDArray[np.float64],
+    start: int, stop: int, centres: Polar, distances: Polar, rays: NDArray[np.float64],
+    frame: tuple[float, float], out: NDArray[np.float64],
 ) -> None:  # fmt: skip
-    """Area that row k of the first polygons shares with row k of the second, in units of ``1 / scale**2``."""
+    """Area that row k of the first polygons shares with row k of the second.
+
+    Corners are put on a grid of ``1 / scale`` px, rounded: all are shifted above 0 by `reach`, then cut.
+    """
+    scale, reach = frame
     n_rays = rays.shape[1]
     a, b = np.empty((n_rays, 2), np.int64), np.empty((n_rays, 2), np.int64)
     events = np.empty((n_rays * n_rays, 5), np.int64)
     place = np.empty((n_rays * n_rays, 2), np.float64)
     for k in range(start, stop):
-        away = (
-            np.float64(centres[1][k, 0] - centres[0][k, 0]),
-            np.float64(centres[1][k, 1] - centres[0][k, 1]),
-        )
-        corners(0.0, 0.0, distances[0][k], rays, scale, a)
-        corners(away[0], away[1], distances[1][k], rays, scale, b)
+        away_y = np.float64(centres[1][k, 0] - centres[0][k, 0])
+        away_x = np.float64(centres[1][k, 1] - centres[0][k, 1])
+        origin = reach + 0.5 / scale
+        corners(origin, origin, distances[0][k], rays, scale, a)
+        corners(origin + away_y, origin + away_x, distances[1][k], rays, scale, b)
         out[k] = 0.5 * twice_shared(a, b, events, place) / (scale * scale)

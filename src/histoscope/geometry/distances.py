@@ -21,9 +21,9 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     package (Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30), and its distances to the last bit, but:
 
     - ids may be any above 0; stardist keeps their lowest 16 bits;
-    - where a step lands half-way between two pixels to within float32 rounding (which happens for numbers of
-      rays that are multiples of 3), stardist's choice depends on where in the image the nucleus lies; here it
-      does not.
+    - rays at 30 and 60 degrees from the axes land half-way between two pixels at every other step. There
+      stardist's choice hangs on the last bit of a float32, and so on where in the image the nucleus lies;
+      here it does not. This concerns numbers of rays that are multiples of 3.
 
     A ray sees one nucleus only as far as it goes on without a gap: holes and the other pieces of a split
     nucleus end it.

@@ -16,7 +16,7 @@ def shared_px2(
 ) -> NDArray[np.float64]:
     """Area that each of N star polygons shares with its partner.
 
-    Exact but for the corners, which are put on a grid of 1/1024 px (coarser for polygons above 200,000 px).
+    Exact but for the corners, which are put on a grid of 1/1024 px (coarser for pairs beyond 100,000 px).
 
     Parameters
     ----------
@@ -50,11 +50,12 @@ def shared_px2(
     out = np.zeros(len(polar_a))
     if out.size:
         reach = float(np.abs(points_a - points_b).max()) + float(polar_a.max()) + float(polar_b.max())
-        scale = min(1024.0, 2.0 ** (28 - int(np.ceil(np.log2(reach + 1)))))
+        reach = float(np.ceil(reach))
+        scale = min(1024.0, 2.0 ** (27 - int(np.ceil(np.log2(reach + 1)))))
         rays = np.ascontiguousarray(directions(polar_a.shape[1]).T)
         over(
             _overlap.shared_by_rows, len(out), _SMALLEST,
-            (points_a, points_b), (polar_a, polar_b), rays, scale, out,
+            (points_a, points_b), (polar_a, polar_b), rays, (scale, reach), out,
         )  # fmt: skip
     return out
 

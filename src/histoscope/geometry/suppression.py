@@ -39,10 +39,13 @@ def suppress(
     name), so that a small polygon inside of a large one counts as the same nucleus. As in stardist, corners
     are cut to whole pixels first, and the points where outlines cross are rounded.
 
-    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` for the same order.
-    (``stardist.nms.non_maximum_suppression`` orders by ``numpy.argsort(...)[::-1]``, where the order of equal
-    probabilities depends on the processor.) Most pairs are decided by the octagons around the polygons, the
-    others by exact intersection; a grid of cells finds the pairs, so the cost grows linearly with candidates.
+    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` for the same order, except where
+    two polygons are tiny (below about 40 px2) and overlap by nearly the threshold: the area that its clipper
+    finds is off by up to some pixels. (``stardist.nms.non_maximum_suppression`` orders by
+    ``numpy.argsort(...)[::-1]``, where the order of equal probabilities depends on the processor.)
+
+    Most pairs are decided by the octagons around the polygons, the others by exact intersection; a grid of
+    cells finds the pairs, so the cost grows linearly with candidates.
 
     Parameters
     ----------
