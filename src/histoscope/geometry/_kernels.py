@@ -7,69 +7,57 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-
-@nb.njit(cache=True, nogil=True)
-def free_steps(labels: NDArray[np.int32], out: NDArray[np.int8]) -> None:
-    """Chessboard distance of each pixel to the nearest one of another id, at most 127.
-
-    `labels` has a border of one pixel, which counts as another id. Two passes over the eight neighbours are
-    exact for this distance (Rosenfeld and Pfaltz 1966, doi:10.1145/321356.321357).
-    """
-    height, width = labels.shape
-    for r in range(1, height - 1):
-        for c in range(1, width - 1):
-            value = labels[r, c]
-            if value == 0:
-                continue
-            least = int(out[r, c - 1]) if labels[r, c - 1] == value else 0
-            for k in range(c - 1, c + 2):
-                least = min(least, int(out[r - 1, k])) if labels[r - 1, k] == value else 0
-            out[r, c] = min(least, 126) + 1
-    for r in range(height - 2, 0, -1):
-        for c in range(width - 2, 0, -1):
-            value = labels[r, c]
-            if value == 0:
-                continue
-            least = min(int(out[r, c]) - 1, int(out[r, c + 1])) if labels[r, c + 1] == value else 0
-            for k in range(c - 1, c + 2):
-                least = min(least, int(out[r + 1, k])) if labels[r + 1, k] == value else 0
-            out[r, c] = least + 1
+LANES = 64
+Ids = NDArray[np.uint16] | NDArray[np.int32]
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def march(
     start: int,
     stop: int,
-    labels: NDArray[np.int32],
-    free: NDArray[np.int8],
-    offsets: NDArray[np.int32],
+    flat: Ids,
+    row_px: int,
+    offsets: NDArray[np.int64],
     lengths: NDArray[np.float32],
     grid: int,
     out: NDArray[np.float32],
 ) -> None:
     """Follow each ray of each pixel until the id changes.
 
-    From a pixel whose surroundings are free for d pixels, d steps can be taken at once: only then may the id
-    differ. `labels` and `free` are flat, with a border of one pixel; `offsets` are flat, too.
+    `LANES` neighbours take each step together, so that the processor can compare many ids at once; who has
+    left its nucleus goes along without being counted. `flat` is the map with a border of one pixel and lines
+    filled up to whole lanes, between `LANES` zeros; `offsets` are those of its flat places.
     """
     n_rays = len(offsets)
-    width = out.shape[1]
-    row_px = labels.shape[1]
-    flat, room = labels.ravel(), free.ravel()
+    here, inside, steps = (
+        np.empty(LANES, flat.dtype),
+        np.empty(LANES, flat.dtype),
+        np.empty(LANES, flat.dtype),
+    )
+    all_steps = np.empty((n_rays, LANES), flat.dtype)
     for i in range(start, stop):
-        for j in range(width):
-            here = (i * grid + 1) * row_px + j * grid + 1
-            value = flat[here]
-            if value == 0:
+        for left in range(0, out.shape[1] * grid, LANES):
+            base = LANES + (i * grid + 1) * row_px + left + 1
+            here[:] = flat[base : base + LANES]
+            if not here.any():
                 continue
-            first = int(room[here])
             for k in range(n_rays):
-                step = first
-                there = here + offsets[k, step]
-                while flat[there] == value:
-                    step += int(room[there])
-                    there = here + offsets[k, step]
-                out[i, j, k] = lengths[k, step]
+                for lane in range(LANES):
+                    inside[lane], steps[lane] = here[lane] != 0, 1
+                step, someone = 1, True
+                while someone:
+                    # An unsigned index: a signed one might count from the end, which takes time to find out.
+                    there, someone = np.uint64(base + offsets[k, step]), False
+                    for lane in range(LANES):
+                        inside[lane] &= flat[there + np.uint64(lane)] == here[lane]
+                        steps[lane] += inside[lane]
+                        someone |= inside[lane] != 0
+                    step += 1
+                all_steps[k] = steps
+            for lane in range((-left) % grid, min(LANES, out.shape[1] * grid - left), grid):
+                if here[lane] != 0:
+                    for k in range(n_rays):
+                        out[i, (left + lane) // grid, k] = lengths[k, all_steps[k, lane]]
 
 
 @nb.njit(cache=True, nogil=True)

@@ -62,14 +62,16 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     out = np.zeros((-(-height // grid), -(-width // grid), n_rays), np.float32)
     if labels.size == 0:
         return out
-    padded = np.zeros((height + 2, width + 2), np.int32)
-    padded[1:-1, 1:-1] = labels
-    free = np.zeros(padded.shape, np.int8)
-    _kernels.free_steps(padded, free)
     rows, columns, lengths = _steps(n_rays, int(np.hypot(height, width)) + 3)
-    offsets = rows * np.int32(width + 2) + columns
-    smallest = max(1, _SMALLEST * len(out) * grid * grid // labels.size // 4)
-    over(_kernels.march, len(out), smallest, padded, free, offsets, lengths, grid, out)
+    row_px = -(-width // _kernels.LANES) * _kernels.LANES + 2
+    # Ids and numbers of steps of 16 bits take half the time of 32.
+    small = int(labels.max()) < 1 << 16 and lengths.shape[1] < 1 << 16
+    flat = np.zeros((height + 2) * row_px + 2 * _kernels.LANES, np.uint16 if small else np.int32)
+    inner = flat[_kernels.LANES : -_kernels.LANES].reshape(height + 2, row_px)
+    inner[1:-1, 1 : width + 1] = labels
+    offsets = rows.astype(np.int64) * row_px + columns
+    smallest = max(1, _SMALLEST // (4 * width * grid))
+    over(_kernels.march, len(out), smallest, flat, row_px, offsets, lengths, grid, out)
     return out
 
 
