@@ -30,7 +30,7 @@ STEP_PX = 28
 NOTES = """
 Distances: largest difference. Suppression: kept candidates that the other does not keep, of all kept.
 Labels: pixels that differ. Probability is timed beside `stardist.utils.edt_prob`, which uses SciPy here.
-A unit is a pixel, a candidate or a drawn nucleus: where the cost is linear, its time is the same on all sides.
+A unit is a pixel, a candidate or a nucleus: where cost is linear, its time is the same for all sides.
 """
 MEMORY = """
 ### Peak memory

@@ -21,14 +21,15 @@ def march(
     lengths: NDArray[np.float32],
     grid: int,
     out: NDArray[np.float32],
-) -> None:
+) -> bool:
     """Follow each ray of each pixel until the id changes.
 
     `LANES` neighbours take each step together, so that the processor can compare many ids at once; who has
     left its nucleus goes along without being counted. `flat` is the map with a border of one pixel and lines
-    filled up to whole lanes, between `LANES` zeros; `offsets` are those of its flat places.
+    filled up to whole lanes, between `LANES` zeros; `offsets` are those of its flat places. Gives False if a
+    ray needs more steps than there are.
     """
-    n_rays = len(offsets)
+    n_rays, n_steps = offsets.shape
     here, inside, steps = (
         np.empty(LANES, flat.dtype),
         np.empty(LANES, flat.dtype),
@@ -46,6 +47,8 @@ def march(
                     inside[lane], steps[lane] = here[lane] != 0, 1
                 step, someone = 1, True
                 while someone:
+                    if step == n_steps:
+                        return False
                     # An unsigned index: a signed one might count from the end, which takes time to find out.
                     there, someone = np.uint64(base + offsets[k, step]), False
                     for lane in range(LANES):
@@ -58,6 +61,7 @@ def march(
                 if here[lane] != 0:
                     for k in range(n_rays):
                         out[i, (left + lane) // grid, k] = lengths[k, all_steps[k, lane]]
+    return True
 
 
 @nb.njit(cache=True, nogil=True)

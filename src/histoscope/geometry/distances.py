@@ -1,5 +1,7 @@
 """From label maps to star distances and object probabilities."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -62,16 +64,19 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     out = np.zeros((-(-height // grid), -(-width // grid), n_rays), np.float32)
     if labels.size == 0:
         return out
-    rows, columns, lengths = _steps(n_rays, int(np.hypot(height, width)) + 3)
     row_px = -(-width // _kernels.LANES) * _kernels.LANES + 2
     # Ids and numbers of steps of 16 bits take half the time of 32.
-    small = int(labels.max()) < 1 << 16 and lengths.shape[1] < 1 << 16
+    small = int(labels.max()) < 1 << 16 and height + width < 1 << 16
     flat = np.zeros((height + 2) * row_px + 2 * _kernels.LANES, np.uint16 if small else np.int32)
     inner = flat[_kernels.LANES : -_kernels.LANES].reshape(height + 2, row_px)
     inner[1:-1, 1 : width + 1] = labels
-    offsets = rows.astype(np.int64) * row_px + columns
     smallest = max(1, _SMALLEST // (4 * width * grid))
-    over(_kernels.march, len(out), smallest, flat, row_px, offsets, lengths, grid, out)
+    n_steps, done = 64, False
+    while not done:  # the longest nucleus is not known before
+        n_steps *= 2
+        rows, columns, lengths = _steps(n_rays, n_steps)
+        offsets = rows * np.int64(row_px) + columns
+        done = all(over(_kernels.march, len(out), smallest, flat, row_px, offsets, lengths, grid, out))
     return out
 
 
@@ -162,6 +167,7 @@ def _check_count(name: str, value: int, least: int) -> int:
     return int(value)
 
 
+@lru_cache(maxsize=16)
 def _steps(n_rays: int, n_steps: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
     """Rows and columns that each step of each ray rounds to, and the length of a ray that ends there.
 

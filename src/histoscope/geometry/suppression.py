@@ -39,8 +39,8 @@ def suppress(
     name), so that a small polygon inside of a large one counts as the same nucleus. As in stardist, corners
     are cut to whole pixels first, and the points where outlines cross are rounded.
 
-    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` in the same order, but where
-    two polygons are tiny (below about 40 px2) and overlap by nearly the threshold: the area that its clipper
+    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` in the same order, but
+    where two polygons are tiny (below 40 px2) and overlap by nearly the threshold: the area that its clipper
     finds is off by up to some pixels. (``stardist.nms.non_maximum_suppression`` orders by
     ``numpy.argsort(...)[::-1]``, where the order of equal probabilities depends on the processor.)
 
