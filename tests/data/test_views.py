@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from histoscope import data
+from histoscope.data import Datasheet, InMemory
 from histoscope.errors import DataError
 from histoscope.types import Sample
 
@@ -114,3 +115,30 @@ def test_compact_keeps_pixels_order_and_classes(instances: np.ndarray) -> None:
         assert np.array_equal(compacted == new, instances == old)
         assert kept[new] == classes[old]
     assert len(kept) == len(ids) + 1
+
+
+class TestJoined:
+    def one(self, name, classes, n=2, mpp=0.5):
+        image = np.zeros((4, 4, 3), np.uint8)
+        samples = [Sample(image, mpp, name=f"{name}{k}", patient=name) for k in range(n)]
+        return InMemory.of(samples, Datasheet(name, licence=f"{name} licence", classes=classes, mpp=mpp))
+
+    def test_one_after_the_other(self):
+        both = data.joined([self.one("a", {1: "x"}), self.one("b", {}, n=3)])
+        assert [sample.name for sample in both] == ["a0", "a1", "b0", "b1", "b2"]
+        assert [record.patient for record in both.records] == list("aabbb")
+        assert both.info.licence == "a licence; b licence"
+        assert both.info.classes == {1: "x"}
+        assert (both.info.mpp, both.info.counts["images"]) == (0.5, 5)
+
+    def test_one_alone_is_itself(self):
+        only = self.one("a", {})
+        assert data.joined([only]) is only
+
+    def test_what_does_not_fit_is_refused(self):
+        with pytest.raises(DataError, match="nothing to join"):
+            data.joined([])
+        with pytest.raises(DataError, match="in two data sets"):
+            data.joined([self.one("a", {}), self.one("a", {})])
+        with pytest.raises(DataError, match="classes"):
+            data.joined([self.one("a", {1: "x"}), self.one("b", {1: "y"})])

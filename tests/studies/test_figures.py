@@ -97,3 +97,13 @@ def test_a_run_under_way_does_not_cut_the_mean_short(fabricate):
     assert texts(learning_curves(read_study(folder))).count("Macenko") == whole.count("Macenko")
     curves = _curves(read_study(folder), "unet", lambda run: _series(run, "loss"))
     assert {curve.level: len(curve.seeds) for curve in curves} == {"none": 2, "reinhard": 2, "macenko": 1}
+
+
+def test_one_look_at_validation_is_no_curve(fabricate):
+    folder = fabricate()
+    assert any("validation" in text for text in texts(learning_curves(read_study(folder))))
+    for log in folder.glob("*/log.jsonl"):
+        lines = log.read_text().splitlines(keepends=True)
+        looks = [line for line in lines if '"val"' in line]
+        log.write_text("".join([line for line in lines if '"val"' not in line] + looks[-1:]))
+    assert not any("validation" in text for text in texts(learning_curves(read_study(folder))))

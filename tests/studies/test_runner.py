@@ -24,6 +24,8 @@ from histoscope.metrics import METRICS
 from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
 from histoscope.studies.config import StudyConfig
+from histoscope.studies.effects import effects, metrics_of
+from histoscope.studies.report import write_report
 from histoscope.studies.results import read_study
 from histoscope.studies.study import STAIN, Condition
 from histoscope.types import Record, Sample
@@ -40,7 +42,8 @@ def images(tmp_path_factory):
         for k, s in enumerate(samples)
     ]
     folder = tmp_path_factory.mktemp("images") / "data"
-    return data.write_folder(folder, samples, data.Datasheet("tiny", mpp=0.5), records=records)
+    sheet = data.Datasheet("tiny", mpp=0.5, classes=dict(enumerate(synth.CLASSES, 1)))
+    return data.write_folder(folder, samples, sheet, records=records)
 
 
 @pytest.fixture
@@ -420,3 +423,45 @@ class TestProcesses:
             time.sleep(0.2)
         assert not working(process.pid)
         assert not [path for path in Path(config.folder).rglob(".*") if path.is_file()]
+
+
+def test_a_level_that_trains_alike_takes_the_weights(images, configure):
+    config = configure(
+        study="stardist",
+        models={"stardist": {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5}},
+        levels=["rays32", "turned", "refined"],
+        conditions=["test"],
+        seeds=[0],
+    )
+    summary = run_study(config)
+    assert not summary.failed
+    lender, *others = (config.folder / f"{level}-stardist-seed0" for level in ("rays32", "turned", "refined"))
+    for other in others:
+        card = json.loads((other / "model" / "card.json").read_text())
+        assert card["trained_in"] == lender.name
+        weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (lender, other)]
+        assert weights[0] == weights[1]
+    assert json.loads((others[1] / "model" / "card.json").read_text())["arguments"]["refine"] is True
+
+
+def test_an_imbalance_study_reports_pooled_scores_of_classes(images, configure):
+    config = configure(
+        study="imbalance",
+        models={"stardist": {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5}},
+        levels=["none", "both"],
+        conditions=["test"],
+        seeds=[0],
+    )
+    assert not run_study(config).failed
+    study = read_study(config.folder)
+    names = metrics_of(study)
+    assert names[0] == "mpq_plus"
+    assert {f"pq_{name}" for name in synth.CLASSES} <= set(names)
+    rows = effects(study)
+    tables = {run.level: run.table for run in study.finished()}
+    for row in rows:
+        if row.metric == "pq_spindle":
+            sums = tables[row.level][["tp_spindle", "fp_spindle", "fn_spindle", "sum_iou_spindle"]].sum()
+            tp, fp, fn, iou = sums
+            assert row.mean == pytest.approx(iou / (tp + fp / 2 + fn / 2), nan_ok=True)
+    assert "mPQ+" in write_report(config.folder).read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from histoscope.data.nuinsseg import NuInsSeg
 from histoscope.data.pannuke import PanNuke
 from histoscope.data.split import Split, split_by, split_published
 from histoscope.data.tnbc import TNBC
-from histoscope.data.views import InMemory, compact, in_memory, mapped, resample, subset
+from histoscope.data.views import InMemory, compact, in_memory, joined, mapped, resample, subset
 from histoscope.data.write import write_folder
 from histoscope.errors import UnknownNameError
 
@@ -85,6 +85,7 @@ __all__ = [
     "audit",
     "compact",
     "in_memory",
+    "joined",
     "mapped",
     "open",
     "resample",

@@ -1,6 +1,7 @@
 """Data sets made of data sets: a part, a change, a copy in memory; and one physical scale for all."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +48,35 @@ class _Mapped(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         return self._function(self._dataset[index])
+
+
+class _Joined(Dataset):
+    def __init__(self, datasets: Sequence[Dataset], classes: Mapping[int, str]) -> None:
+        self._datasets, self._classes = tuple(datasets), classes
+        self._places = [(part, index) for part in self._datasets for index in range(len(part))]
+
+    @property
+    def info(self) -> Datasheet:
+        sheets = [part.info for part in self._datasets]
+        text = {
+            key: "; ".join(dict.fromkeys(value for sheet in sheets if (value := getattr(sheet, key))))
+            for key in ("name", "title", "url", "licence", "citation")
+        }
+        resolutions = {sheet.mpp for sheet in sheets}
+        mpp = resolutions.pop() if len(resolutions) == 1 else 0.0
+        return Datasheet(**text, classes=self._classes, mpp=mpp, counts=count_records(self.records))
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(record for part in self._datasets for record in part.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        part, place = self._places[index]
+        return part[place]
+
+    def image_path(self, index: int) -> Path | None:
+        part, place = self._places[index]
+        return part.image_path(place)
 
 
 class InMemory(Dataset):
@@ -103,6 +133,38 @@ def subset(dataset: Dataset, indices: Iterable[int]) -> Dataset:
 def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
     """Give the same data set with `function` applied to each sample when it is read."""
     return _Mapped(dataset, function)
+
+
+def joined(datasets: Sequence[Dataset]) -> Dataset:
+    """Several data sets as one, in their order.
+
+    Nuclei of data sets without classes stay without one: they teach a network where nuclei are, and no class.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        At least one.
+
+    Raises
+    ------
+    DataError
+        If there is none, if two have images of one name, or if two tell different classes apart.
+    """
+    if not datasets:
+        raise DataError("there is nothing to join; give at least one data set")
+    classes: Mapping[int, str] = {}
+    for part in datasets:
+        if classes and part.info.classes and dict(classes) != dict(part.info.classes):
+            raise DataError(
+                f"{part.info.name!r} has the classes {dict(part.info.classes)}, another data set "
+                f"{dict(classes)}; convert one to the classes of the other"
+            )
+        classes = classes or part.info.classes
+    names = Counter(record.name for part in datasets for record in part.records)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise DataError(f"{len(twice)} image name(s) are in two data sets, such as {twice[0]!r}; rename them")
+    return datasets[0] if len(datasets) == 1 else _Joined(datasets, classes)
 
 
 def in_memory(dataset: Dataset, *, progress: Progress | None = None) -> InMemory:

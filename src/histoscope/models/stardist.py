@@ -25,6 +25,7 @@ from histoscope.types import Nuclei, Sample
 
 UNKNOWN = -1
 """Class of pixels whose nucleus has no known class: they teach no class."""
+TYPICAL_RADIUS_UM = 3.0
 LOSS_WEIGHTS = {"probability_loss": 1.0, "distance_loss": 0.2, "class_loss": 1.0}
 """Of the challenge recipe [2]_."""
 OUTSIDE_WEIGHT = 0.01
@@ -126,8 +127,6 @@ class StarDist(Segmenter):
         self.shape_features = _conv(width, head_width)
         self.probability = nn.Conv2d(head_width, 1, 1)
         self.distances = nn.Conv2d(head_width, n_rays, 1)
-        # Distances begin where nuclei are, near 4 um, instead of at 0.
-        nn.init.constant_(self.distances.bias, 4.0 / mpp)  # type: ignore[arg-type]
         self.class_features = _conv(width, head_width) if classes else None
         self.classes = nn.Conv2d(head_width, len(classes) + 1, 1) if classes else None
         self.register_buffer("class_weights", None, persistent=False)
@@ -136,7 +135,9 @@ class StarDist(Segmenter):
         """Logits of being a nucleus, distances in pixels, and logits of classes, background first."""
         x = self.body(x)
         shape = self.shape_features(x)
-        heads = {"probability": self.probability(shape), "distances": self.distances(shape)}
+        # Counted in typical radii and from one: what is learned is near 0 and of order 1 at every resolution.
+        distances = (1.0 + self.distances(shape)) * (TYPICAL_RADIUS_UM / self.spec.mpp)
+        heads = {"probability": self.probability(shape), "distances": distances}
         if self.classes is not None and self.class_features is not None:
             heads["classes"] = self.classes(self.class_features(x))
         return heads

@@ -244,7 +244,10 @@ def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
     if chosen is None:
         return "validation", []
     title = f"validation {summary.metric_label(chosen)}"
-    return title, _curves(study, model, lambda run: _series(run, chosen, part="val"))
+    curves = _curves(study, model, lambda run: _series(run, chosen, part="val"))
+    # One look, at the end, is no curve.
+    looks = max((len(steps) for curve in curves for steps, _ in curve.seeds), default=0)
+    return title, curves if looks > 1 else []
 
 
 def _is_validation(line: dict[str, Any]) -> bool:

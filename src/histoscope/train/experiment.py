@@ -1,6 +1,7 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class Experiment(config.Config):
     Parameters
     ----------
     data : DataConfig
+    more : list of DataConfig, optional
+        Further data sets; each is parted by itself, then the parts are joined.
     model : ModelConfig
     normalizer : str
         ``none`` or a key of ``stain.NORMALIZERS``; it goes into the model's card, and evaluation applies it.
@@ -86,6 +89,7 @@ class Experiment(config.Config):
     """
 
     data: DataConfig
+    more: tuple[DataConfig, ...] = ()
     model: ModelConfig
     normalizer: str = "none"
     reference: Path | None = None
@@ -120,7 +124,7 @@ def run(
     if finished.is_file():
         return pd.read_csv(finished)
     torch.manual_seed(experiment.train.seed)
-    parts = open_parts(experiment.data)
+    parts = join_parts([open_parts(chosen) for chosen in (experiment.data, *experiment.more)])
     model = models.create_for(parts.train.info.classes, experiment.model.name, experiment.model.arguments)
     write_text(settled, text)
     normalizer = get_normalizer(experiment.normalizer, experiment.reference)
@@ -151,6 +155,13 @@ def open_parts(chosen: DataConfig) -> Split:
         return data.split_published(dataset, val=chosen.val, by=chosen.val_by)
     share = 1.0 - chosen.val - chosen.test
     return data.split_by(dataset, chosen.split_by, train=share, val=chosen.val, test=chosen.test, seed=0)
+
+
+def join_parts(splits: Sequence[Split]) -> Split:
+    """One training, validation and test part from several data sets."""
+    return Split(
+        *(data.joined([part for _, part in column]) for column in zip(*map(list, splits), strict=True))
+    )
 
 
 def get_normalizer(name: str, reference: Path | None) -> stain.Normalizer | None:
