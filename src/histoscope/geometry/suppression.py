@@ -40,9 +40,9 @@ def suppress(
     are cut to whole pixels first, and the points where outlines cross are rounded.
 
     The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` in the same order, but
-    where the overlap is within some px2 of the threshold: stardist's clipper may move or miss crossings between
-    two of its rows. That is a matter of polygons below some 40 px2, and seldom of others (of 48,083 nuclei in
-    MoNuSeg and CoNSeP it changed 3). ``stardist.nms.non_maximum_suppression`` itself orders by
+    where the overlap is within some px2 of the threshold: stardist's clipper may move or miss crossings
+    between two of its rows. That is a matter of polygons below some 40 px2, and seldom of others (of 48,083
+    nuclei in MoNuSeg and CoNSeP it changed 3). ``stardist.nms.non_maximum_suppression`` itself orders by
     ``numpy.argsort(...)[::-1]``, where the order of equal probabilities depends on the processor.
 
     Most pairs are decided by the octagons around the polygons, the others by exact intersection; a grid of
