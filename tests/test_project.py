@@ -159,7 +159,7 @@ print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
 
 
 @pytest.mark.parametrize(
-    "package", ["stain", "metrics", "synth", "augment", "balance", "files", "types", "errors"]
+    "package", ["stain", "metrics", "synth", "augment", "balance", "geometry", "files", "types", "errors"]
 )
 def test_the_array_core_runs_without_torch_and_pydantic(python, package: str) -> None:
     code = f"import sys, histoscope.{package}; print([m for m in ('torch', 'pydantic') if m in sys.modules])"
