@@ -295,10 +295,10 @@ def mean_of_draws(sample: Sample, preset: str, size: int) -> Callable[[], None]:
 
 def loader(rounds: int) -> None:
     """Print a table: patches a second from the loader, with nothing else to do."""
+    from histoscope import models
     from histoscope.data.loader import make_loader
-    from histoscope.models.base import Segmenter
 
-    samples = training_samples()
+    samples, model = training_samples(), models.create("unet", width=2, depth=1)
     print("\n## Loader alone: patches a second (batch 8, targets of the region models)\n")
     print("| patch | augmentation | workers | patches/s | ms a patch |\n|---|---|--:|--:|--:|")
     for size in (128, 256):
@@ -306,7 +306,7 @@ def loader(rounds: int) -> None:
             for workers in (0, 1, 2):
                 options = {"patch_px": size, "batch_size": 8, "augment": AUGMENTATIONS[preset]}
                 batches = iter(
-                    make_loader(samples, Segmenter.targets, steps=rounds + 8, workers=workers, **options)
+                    make_loader(samples, model.targets, steps=rounds + 8, workers=workers, **options)
                 )
                 consume(islice(batches, 4))
                 start = perf_counter()

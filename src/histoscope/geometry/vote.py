@@ -1,3 +1,4 @@
+# mypy: disallow-untyped-decorators=False
 """Shapes by vote: all polygons that were proposed for a nucleus say together which pixels it has.
 
 References

@@ -146,7 +146,7 @@ def map_lab(
     stop: int,
     pixels: NDArray[np.uint8],
     sums: NDArray[np.uint64],
-    root: NDArray[np.float32],
+    root: NDArray[np.uint16],
     fade: NDArray[np.int32],
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
@@ -166,7 +166,8 @@ def map_lab(
     for i in range(start, stop):
         packed = sums[0, pixels[i, 0]] + sums[1, pixels[i, 1]] + sums[2, pixels[i, 2]]
         bright = (packed >> _BITS) & _FIELD
-        fx, fy, fz = root[packed & _FIELD], root[bright], root[packed >> (_BITS + _BITS)]
+        fx, fy = np.float32(root[packed & _FIELD]), np.float32(root[bright])
+        fz = np.float32(root[packed >> (_BITS + _BITS)])
         gy = gain[0] * fy + offset[0]
         gx = gy + gain[1] * (fx - fy) + offset[1]
         gz = gy + gain[2] * (fz - fy) + offset[2]

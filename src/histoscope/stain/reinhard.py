@@ -46,6 +46,8 @@ def _gamma() -> NDArray[np.uint8]:
 
 _SUMS, _GAMMA = _shares(), _gamma()
 _ROOT = _root(np.arange(_STEPS) / (_STEPS - 4)).astype(np.float32)
+# Roots as 16-bit numbers: half as large, the table stays in the nearest cache, and is as exact as its steps.
+_SHORT = np.rint(65535.0 * _ROOT).astype(np.uint16)
 # Full change up to the lightness of the palest tissue, none at the white of glass.
 _FADE = np.rint(256.0 * np.clip((116.0 - 116.0 * _ROOT) / 7.0, 0.0, 1.0)).astype(np.int32)
 
@@ -176,7 +178,7 @@ class Reinhard:
         gain, offset = self._affine(source)
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
-        tables = (_SUMS, _ROOT, _FADE, gain, offset, _BACK, _GAMMA)
+        tables = (_SUMS, _SHORT, _FADE, gain / np.float32(65535.0), offset, _BACK, _GAMMA)
         over_pixels(_kernels.map_lab, len(pixels), pixels, *tables, flat)
         return out
 
