@@ -78,7 +78,7 @@ def test_run_then_plan_then_report(config, tmp_path):
 
 def test_failures_are_named_and_end_with_1(config, monkeypatch, tmp_path):
     def fake(chosen, *, jobs, tell, command):
-        assert command == f"histoscope study run {config.as_posix()} --jobs 2"
+        assert command == f"histoscope study run {config.as_posix()} --jobs {jobs}"
         tell(Event("none-unet-seed0", "train", 1, 2))
         tell(Event("none-unet-seed0", "failed", note="StainError: no tissue"))
         return Summary(tmp_path, (), (), {"none-unet-seed0": "StainError: no tissue"})
