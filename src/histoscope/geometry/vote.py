@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.geometry import _kernels
-from histoscope.geometry.polygons import check_polygons, polygons
+from histoscope.geometry.polygons import check_polygons
 from histoscope.types import Labels
 
 WINNER_WEIGHT = 2.0
@@ -67,32 +67,42 @@ def draw_by_vote(
     # The winner first, then those it suppressed.
     voters = voters[np.lexsort((winner[voters] != voters, nucleus[voters]))]
     starts = np.searchsorted(nucleus[voters], np.arange(len(keep) + 1))
-    _draw(polygons(points, polar)[voters].astype(np.float64), starts, WINNER_WEIGHT, out)
+    angles = np.linspace(0, 2 * np.pi, polar.shape[1], endpoint=False)
+    _draw(voters, starts, points, polar, np.stack([np.sin(angles), np.cos(angles)]), out)
     return out
 
 
 @nb.njit(cache=True, nogil=True)
 def _draw(
-    corners: NDArray[np.float64], starts: NDArray[np.int64], winner_weight: float, out: NDArray[np.int32]
+    voters: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    points: NDArray[np.float32],
+    distances: NDArray[np.float32],
+    rays: NDArray[np.float64],
+    out: NDArray[np.int32],
 ) -> None:
+    """Nucleus by nucleus: only the polygons of one are in memory at a time."""
     scratch = np.zeros(4096, np.uint8)
     for k in range(starts.size - 1):
-        first, last = starts[k], starts[k + 1]
-        box = corners[first:last]
-        top = max(0, int(np.floor(box[:, :, 0].min())))
-        left = max(0, int(np.floor(box[:, :, 1].min())))
-        bottom = min(out.shape[0], int(np.ceil(box[:, :, 0].max())) + 1)
-        right = min(out.shape[1], int(np.ceil(box[:, :, 1].max())) + 1)
+        mine = voters[starts[k] : starts[k + 1]]
+        y = np.empty((mine.size, rays.shape[1]), np.float64)
+        x = np.empty((mine.size, rays.shape[1]), np.float64)
+        for j in range(mine.size):
+            for ray in range(rays.shape[1]):
+                y[j, ray] = np.float32(distances[mine[j], ray] * rays[0, ray]) + points[mine[j], 0]
+                x[j, ray] = np.float32(distances[mine[j], ray] * rays[1, ray]) + points[mine[j], 1]
+        top, left = max(0, int(np.floor(y.min()))), max(0, int(np.floor(x.min())))
+        bottom = min(out.shape[0], int(np.ceil(y.max())) + 1)
+        right = min(out.shape[1], int(np.ceil(x.max())) + 1)
         if top >= bottom or left >= right:
             continue
         votes = np.zeros((bottom - top, right - left), np.float32)
         drawn = np.zeros((bottom - top, right - left), np.int32)
-        for j in range(first, last):
+        for j in range(mine.size):
             drawn[:] = 0
-            y, x = corners[j, :, 0] - top, corners[j, :, 1] - left
-            scratch = _kernels.paint(0, bottom - top, y, x, 1, scratch, drawn)
-            votes += drawn * (winner_weight if j == first else 1.0)
-        needed = (last - first - 1 + winner_weight) / 2.0
+            scratch = _kernels.paint(0, bottom - top, y[j] - top, x[j] - left, 1, scratch, drawn)
+            votes += drawn * (WINNER_WEIGHT if j == 0 else 1.0)
+        needed = (mine.size - 1 + WINNER_WEIGHT) / 2.0
         for r in range(bottom - top):
             for c in range(right - left):
                 if votes[r, c] >= needed and out[top + r, left + c] == 0:
