@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from skimage.color import hed_from_rgb, separate_stains
 
 from histoscope import stain
 from histoscope.errors import ShapeError
-from histoscope.stain import RUIFROK
+from histoscope.stain import RUIFROK, _kernels
 from histoscope.stain.deconvolution import check_stains, high_amounts, in_order, with_residual
 
 
@@ -66,3 +69,14 @@ def test_order_and_signs():
     assert np.allclose(in_order(*faint[::-1])[0], faint[0] / np.linalg.norm(faint[0]))
     assert in_order(h, np.zeros(3)) is None
     assert in_order(h, np.array([-0.05, 0.9, 0.4]))[1, 0] == 0.0
+
+
+@given(
+    values=arrays(np.float32, st.integers(1, 300), elements=st.floats(-1e6, 1e6, width=32)),
+    share=st.floats(0, 1),
+    coarse=st.booleans(),
+)
+def test_ranked_is_what_sorting_gives(values, share, coarse):
+    values = np.round(values) if coarse else values
+    rank = round(share * (len(values) - 1))
+    assert _kernels.ranked(values, rank) == np.sort(values)[rank]

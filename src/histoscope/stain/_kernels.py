@@ -181,3 +181,32 @@ def map_lab(
             linear = linear if linear < last else last
             new = np.int32(gamma[np.uint32(np.int32(linear))])
             out[i, c] = np.uint8((np.int32(pixels[i, c]) * (256 - weight) + new * weight + 128) >> 8)
+
+
+@nb.njit(cache=True, nogil=True)
+def ranked(values: NDArray[np.float32], rank: int) -> float:
+    """Value that stands at `rank` (from 0) of the sorted values; finite ones, at least one.
+
+    They are counted into equal bins first, so that only those of one bin are sorted.
+    """
+    low, high = values[0], values[0]
+    for value in values:
+        low, high = min(low, value), max(high, value)
+    if low == high:
+        return float(low)
+    counts = np.zeros(4096, np.int64)
+    scale = 4095.0 / (np.float64(high) - np.float64(low))
+    for value in values:
+        counts[int((np.float64(value) - low) * scale)] += 1
+    below, wanted = 0, 0
+    while below + counts[wanted] <= rank:
+        below += counts[wanted]
+        wanted += 1
+    bin_values = np.empty(counts[wanted], np.float32)
+    n = 0
+    for value in values:
+        if int((np.float64(value) - low) * scale) == wanted:
+            bin_values[n] = value
+            n += 1
+    bin_values.sort()
+    return float(bin_values[rank - below])

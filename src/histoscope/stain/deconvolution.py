@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.stain import _kernels
 from histoscope.stain.density import check, optical_density
 from histoscope.types import Image
 
@@ -152,8 +153,7 @@ def high_amounts(density: NDArray[np.float32], stains: NDArray[np.float64]) -> N
     """
     amounts = np.linalg.pinv(stains).T.astype(np.float32) @ density
     rank = round(0.99 * (density.shape[1] - 1))
-    amounts.partition(rank, axis=1)
-    return amounts[:, rank].astype(np.float64)
+    return np.array([_kernels.ranked(row, rank) for row in amounts])
 
 
 def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.stain import _kernels
 from histoscope.stain.deconvolution import in_order
 from histoscope.stain.normalizer import StainNormalizer
 
@@ -49,7 +50,6 @@ class Macenko(StainNormalizer):
         plane[:, 0] *= np.sign(plane[:, 0].sum()) or 1.0
         along, across = plane.T.astype(np.float32) @ density
         angles = np.arctan2(across, along)
-        low, high = round(0.01 * (len(angles) - 1)), round(0.99 * (len(angles) - 1))
-        angles.partition((low, high))
-        ends = np.array([[np.cos(angles[k]), np.sin(angles[k])] for k in (low, high)], np.float64) @ plane.T
+        extreme = [_kernels.ranked(angles, round(share * (len(angles) - 1))) for share in (0.01, 0.99)]
+        ends = np.array([[np.cos(angle), np.sin(angle)] for angle in extreme]) @ plane.T
         return in_order(ends[0], ends[1])
