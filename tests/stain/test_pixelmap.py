@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from histoscope.errors import ShapeError
-from histoscope.stain import bands, from_density, optical_density, pixelmap
+from histoscope.stain import from_density, optical_density, pixelmap
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 matrices = hnp.arrays(np.float64, (3, 3), elements=st.floats(-3, 3))
@@ -59,19 +59,3 @@ def test_many_threads_at_once_agree_with_one():
     alone = np.vstack([convert(image[k : k + 40]) for k in range(0, len(image), 40)])
     with ThreadPoolExecutor(4) as pool:
         assert all(np.array_equal(out, alone) for out in pool.map(convert, [image] * 8))
-
-
-def test_bands_cover_each_pixel_once_and_pass_errors_on():
-    count = np.zeros(bands.SMALLEST_BAND * 3 + 7, np.int64)
-
-    def add(start, stop, out):
-        out[start:stop] += 1
-
-    bands.over_pixels(add, len(count), count)
-    assert (count == 1).all()
-
-    def fail(start, stop):
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        bands.over_pixels(fail, len(count))

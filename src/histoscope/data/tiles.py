@@ -1,5 +1,6 @@
 """What readers of image files with a label file each have in common."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,13 +55,13 @@ class Tiles(Dataset):
             raise DatasetNotFoundError(f"no images of {name} in {self.root}; {what}")
         self._info = replace(self.sheet, mpp=require_mpp(mpp, name), counts=count_records(self.records))
 
+    @abstractmethod
     def find_tiles(self) -> Iterable[Tile]:
         """List the tiles below `root`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_truth(self, tile: Tile) -> Truth:
         """Read one label file."""
-        raise NotImplementedError
 
     @property
     def info(self) -> Datasheet:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.geometry import _kernels
-from histoscope.geometry.bands import over
+from histoscope.threads import over
 from histoscope.types import Labels
 
 _SMALLEST = 1 << 16  # pixels below which a further thread costs more than it saves

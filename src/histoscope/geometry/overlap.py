@@ -5,8 +5,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.geometry import _overlap
-from histoscope.geometry.bands import over
 from histoscope.geometry.polygons import area_px2, check_polygons, directions
+from histoscope.threads import over
 
 _SMALLEST = 64  # pairs below which a further thread costs more than it saves
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.geometry import _kernels
-from histoscope.geometry.bands import over
+from histoscope.threads import over
 from histoscope.types import Labels
 
 _LARGEST = 2.0**28  # sums of two coordinates and a distance stay within 32 bits

@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.geometry import _greedy
-from histoscope.geometry.bands import over
 from histoscope.geometry.polygons import check_polygons, directions_32
+from histoscope.threads import over
 
 _SMALLEST = 512  # candidates below which a further thread costs more than it saves
 

@@ -1,8 +1,7 @@
 """Compiled loops over pixels. Arrays and scalars only; checks and documentation are in the callers.
 
-Most kernels take the part ``start <= i < stop`` of the pixels that they work on, so that `bands` can hand
-parts to threads: they release the GIL. (Numba's own ``parallel=True`` was left aside: its thread layers abort
-either when two threads call in at once or when the process has been forked; data loaders do both.)
+Most kernels take the part ``start <= i < stop`` of the pixels that they work on, and release the GIL, so that
+`histoscope.threads` can hand parts to threads.
 """
 
 import numba as nb

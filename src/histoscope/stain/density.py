@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.stain import _kernels
-from histoscope.stain.bands import over_pixels
+from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image, Mask
 
 LEAST_DENSITY = 0.15
@@ -120,7 +120,7 @@ def tissue_mask(image: Image, *, least_density: float = LEAST_DENSITY) -> Mask:
     image = check(image)
     mask = np.empty(image.shape[:2], np.bool_)
     pixels = image.reshape(-1, 3)
-    over_pixels(_kernels.tissue, len(pixels), pixels, DENSITY, least_density, mask.reshape(-1))
+    over(_kernels.tissue, len(pixels), SMALLEST_BAND, pixels, DENSITY, least_density, mask.reshape(-1))
     return mask
 
 

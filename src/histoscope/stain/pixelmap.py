@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.stain import _kernels
-from histoscope.stain.bands import over_pixels
 from histoscope.stain.density import DENSITY, check
+from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
 _PER_DENSITY = 2048.0  # steps a unit of density: each sum is off by at most 1.5 / 2048, a fifth of a level
@@ -44,7 +44,15 @@ class PixelMap:
         image = check(image)
         out = np.empty_like(image)
         pixels = image.reshape(-1, 3)
-        over_pixels(_kernels.map_pixels, len(pixels), pixels, self.sums, self.tables, out.reshape(-1, 3))
+        over(
+            _kernels.map_pixels,
+            len(pixels),
+            SMALLEST_BAND,
+            pixels,
+            self.sums,
+            self.tables,
+            out.reshape(-1, 3),
+        )
         return out
 
 

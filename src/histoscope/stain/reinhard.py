@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from histoscope.errors import StainError
 from histoscope.stain import _kernels, reference
-from histoscope.stain.bands import over_pixels
 from histoscope.stain.density import check, sample_tissue
 from histoscope.stain.normalizer import TOO_LITTLE
+from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
 # sRGB primaries and D65 white (IEC 61966-2-1), rows scaled so that white is 1, 1, 1.
@@ -179,7 +179,7 @@ class Reinhard:
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
         tables = (_SUMS, _SHORT, _FADE, gain / np.float32(65535.0), offset, _BACK, _GAMMA)
-        over_pixels(_kernels.map_lab, len(pixels), pixels, *tables, flat)
+        over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
         return out
 
     def save(self, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""Sharing rows, columns or candidates among threads."""
+"""Sharing pixels, rows or candidates among threads."""
 
 import os
 from collections.abc import Callable
@@ -7,6 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 import numba as nb
+
+SMALLEST_BAND = 1 << 16
+"""Pixels of a light kernel below which a further thread costs more than it saves."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -43,7 +46,5 @@ def _pool() -> ThreadPoolExecutor:
     pid = os.getpid()
     if pid not in _pools:
         _pools.clear()
-        _pools[pid] = ThreadPoolExecutor(
-            nb.config.NUMBA_NUM_THREADS, thread_name_prefix="histoscope-geometry"
-        )
+        _pools[pid] = ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS, thread_name_prefix="histoscope")
     return _pools[pid]
