@@ -36,7 +36,7 @@ def find(name_or_path: str | Path) -> Path:
         return _FOLDER / name_or_path
     path = Path(name_or_path)
     if not path.is_dir():
-        raise UnknownNameError("model", str(name_or_path), [*WEIGHTS, "or the path of a model folder"])
+        raise UnknownNameError("model", str(name_or_path), [*WEIGHTS, "the path of a model folder"])
     return path / "model" if not (path / "card.json").is_file() and (path / "model").is_dir() else path
 
 
