@@ -139,6 +139,12 @@ def root_moments(
     return moments
 
 
+@nb.njit(cache=True, nogil=True)
+def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
+    """Level between two, `weight` of 256 on the way from the old to the new."""
+    return np.uint8((np.int32(old) * (256 - weight) + np.int32(new) * weight + 128) >> 8)
+
+
 @nb.njit(cache=True, nogil=True, fastmath=True)
 def map_lab(
     start: int,
@@ -146,6 +152,7 @@ def map_lab(
     pixels: NDArray[np.uint8],
     sums: NDArray[np.uint64],
     root: NDArray[np.uint16],
+    palest: np.uint64,
     fade: NDArray[np.int32],
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
@@ -156,30 +163,39 @@ def map_lab(
     """Scale and shift Lab; see `reinhard`.
 
     sRGB -> XYZ by packed tables -> `root` table -> `gain`, `offset` -> cube -> `back` -> `gamma` table, then
-    faded into the original, by `fade` in 0..256, where it is as bright as glass. Lab enters only as
+    faded into the original, by `fade` in 0..256 from brightness `palest` on, as glass nears. Lab enters only as
     differences of roots: L is the root of Y, a and b are what the roots of X and Z differ from it by.
     """
     third, slope, foot = np.float32(6.0 / 29.0), np.float32(3.0 * (6.0 / 29.0) ** 2), np.float32(4.0 / 29.0)
-    last = np.float32(len(gamma) - 1)
-    half, zero = np.float32(0.5), np.float32(0.0)
+    top, half, zero = np.float32(len(gamma) - 1), np.float32(0.5), np.float32(0.0)
+    # Named one by one, for the compiler reads arrays anew after each write to `out`.
+    gain_y, gain_x, gain_z = gain[0], gain[1], gain[2]
+    offset_y, offset_x, offset_z = offset[0], offset[1], offset[2]
+    red_x, red_y, red_z = back[0, 0] * top, back[0, 1] * top, back[0, 2] * top
+    green_x, green_y, green_z = back[1, 0] * top, back[1, 1] * top, back[1, 2] * top
+    blue_x, blue_y, blue_z = back[2, 0] * top, back[2, 1] * top, back[2, 2] * top
     for i in range(start, stop):
-        packed = sums[0, pixels[i, 0]] + sums[1, pixels[i, 1]] + sums[2, pixels[i, 2]]
+        r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
+        packed = sums[0, r] + sums[1, g] + sums[2, b]
         bright = (packed >> _BITS) & _FIELD
         fx, fy = np.float32(root[packed & _FIELD]), np.float32(root[bright])
         fz = np.float32(root[packed >> (_BITS + _BITS)])
-        gy = gain[0] * fy + offset[0]
-        gx = gy + gain[1] * (fx - fy) + offset[1]
-        gz = gy + gain[2] * (fz - fy) + offset[2]
+        gy = gain_y * fy + offset_y
+        gx = gy + gain_x * (fx - fy) + offset_x
+        gz = gy + gain_z * (fz - fy) + offset_z
         x = gx * gx * gx if gx > third else slope * (gx - foot)
         y = gy * gy * gy if gy > third else slope * (gy - foot)
         z = gz * gz * gz if gz > third else slope * (gz - foot)
-        weight = fade[bright]
-        for c in range(3):
-            linear = (back[c, 0] * x + back[c, 1] * y + back[c, 2] * z) * last + half
-            linear = linear if linear > zero else zero
-            linear = linear if linear < last else last
-            new = np.int32(gamma[np.uint32(np.int32(linear))])
-            out[i, c] = np.uint8((np.int32(pixels[i, c]) * (256 - weight) + new * weight + 128) >> 8)
+        linear_r = min(max(red_x * x + red_y * y + red_z * z + half, zero), top)
+        linear_g = min(max(green_x * x + green_y * y + green_z * z + half, zero), top)
+        linear_b = min(max(blue_x * x + blue_y * y + blue_z * z + half, zero), top)
+        new_r, new_g = gamma[np.uint32(np.int32(linear_r))], gamma[np.uint32(np.int32(linear_g))]
+        new_b = gamma[np.uint32(np.int32(linear_b))]
+        if bright >= palest:
+            weight = fade[bright - palest]
+            new_r, new_g = _between(r, new_r, weight), _between(g, new_g, weight)
+            new_b = _between(b, new_b, weight)
+        out[i, 0], out[i, 1], out[i, 2] = new_r, new_g, new_b
 
 
 @nb.njit(cache=True, nogil=True)

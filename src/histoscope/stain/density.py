@@ -44,7 +44,7 @@ def optical_density(image: Image) -> NDArray[np.float32]:
     >>> [round(float(density), 3) for density in optical_density(np.array([255, 94, 0], np.uint8))]
     [0.0, 0.998, 6.458]
     """
-    return DENSITY[image]
+    return DENSITY.take(image)  # twice as fast as indexing
 
 
 def from_density(density: NDArray[np.floating]) -> Image:

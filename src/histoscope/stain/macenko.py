@@ -43,7 +43,9 @@ class Macenko(StainNormalizer):
     @classmethod
     def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
         centred = density - density.mean(axis=1, keepdims=True)
-        spread, axes = np.linalg.eigh((centred @ centred.T).astype(np.float64) / density.shape[1])
+        # Nine products of rows: BLAS is slow with matrices this narrow.
+        scatter = np.array([[one @ other for other in centred] for one in centred], np.float64)
+        spread, axes = np.linalg.eigh(scatter / density.shape[1])
         if spread[1] < 1e-6:  # one colour only
             return None
         plane = axes[:, [2, 1]]

@@ -50,6 +50,7 @@ _ROOT = _root(np.arange(_STEPS) / (_STEPS - 4)).astype(np.float32)
 _SHORT = np.rint(65535.0 * _ROOT).astype(np.uint16)
 # Full change up to the lightness of the palest tissue, none at the white of glass.
 _FADE = np.rint(256.0 * np.clip((116.0 - 116.0 * _ROOT) / 7.0, 0.0, 1.0)).astype(np.int32)
+_PALEST = np.uint64(np.argmax(_FADE < 256))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -178,7 +179,7 @@ class Reinhard:
         gain, offset = self._affine(source)
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
-        tables = (_SUMS, _SHORT, _FADE, gain / np.float32(65535.0), offset, _BACK, _GAMMA)
+        tables = (_SUMS, _SHORT, _PALEST, _FADE[_PALEST:], gain / np.float32(65535.0), offset, _BACK, _GAMMA)
         over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
         return out
 
