@@ -1,4 +1,4 @@
-"""Scores of nuclei and pixels, all from one overlap table, and the statistics to trust them.
+"""Scores of nuclei, pixels and patches, and the statistics to trust them.
 
 >>> import numpy as np
 >>> true = np.array([[1, 1, 0], [0, 2, 2]])
@@ -13,6 +13,16 @@ from types import MappingProxyType
 
 from histoscope.errors import UnknownNameError
 from histoscope.metrics.by_class import class_scores, count_by_class, match_by_class
+from histoscope.metrics.calibration import Reliability, ece, fit_temperature, reliability, scaled
+from histoscope.metrics.classification import (
+    accuracy,
+    balanced_accuracy,
+    brier,
+    confusion,
+    kappa,
+    macro_f1,
+    nll,
+)
 from histoscope.metrics.contingency import Overlap, overlap
 from histoscope.metrics.conventions import (
     bpq,
@@ -25,6 +35,7 @@ from histoscope.metrics.conventions import (
     pq_by_class_pannuke,
     r2_conic,
 )
+from histoscope.metrics.cost import Cost, Reached, cost, reached
 from histoscope.metrics.detection import Detections, detection_f1, detections
 from histoscope.metrics.instance import (
     AP_THRESHOLDS,
@@ -37,7 +48,16 @@ from histoscope.metrics.instance import (
 )
 from histoscope.metrics.intervals import Interval, independent_unit, interval
 from histoscope.metrics.paired import Comparison, compare
+from histoscope.metrics.patches import (
+    PATCH_METRICS,
+    PatchMetric,
+    patch_interval,
+    patch_scores,
+    per_patch,
+    probabilities,
+)
 from histoscope.metrics.pooling import PooledStatistic, pooled_by_class, pooled_statistic
+from histoscope.metrics.ranking import auprc, auprc_by_class, auroc, auroc_by_class
 from histoscope.metrics.scores import per_image, pooled
 from histoscope.metrics.semantic import (
     Pixels,
@@ -49,48 +69,80 @@ from histoscope.metrics.semantic import (
     precision,
     recall,
 )
-from histoscope.metrics.significance import EffectSize, effect_size, holm, paired_permutation, wilcoxon
+from histoscope.metrics.significance import (
+    EffectSize,
+    McNemar,
+    effect_size,
+    holm,
+    mcnemar,
+    paired_permutation,
+    wilcoxon,
+)
 
 __all__ = [
     "AP_THRESHOLDS",
     "CONVENTIONS",
     "METRICS",
+    "PATCH_METRICS",
     "Comparison",
+    "Cost",
     "Detections",
     "EffectSize",
     "Interval",
     "Matches",
+    "McNemar",
     "Metric",
     "Overlap",
+    "PatchMetric",
     "Pixels",
     "PooledStatistic",
+    "Reached",
+    "Reliability",
+    "accuracy",
     "aji",
     "aji_plus",
+    "auprc",
+    "auprc_by_class",
+    "auroc",
+    "auroc_by_class",
     "average_precision",
+    "balanced_accuracy",
     "bpq",
     "bpq_conic",
     "bpq_pannuke",
+    "brier",
     "class_scores",
     "compare",
+    "confusion",
+    "cost",
     "count_by_class",
     "detection_f1",
     "detections",
     "dice",
+    "ece",
     "effect_size",
+    "fit_temperature",
     "get",
     "holm",
     "independent_unit",
     "interval",
     "iou",
+    "kappa",
+    "macro_f1",
     "match",
     "match_by_class",
     "mcc",
+    "mcnemar",
     "mpq_pannuke",
     "mpq_plus",
     "mpq_plus_conic",
+    "nll",
     "overlap",
     "paired_permutation",
+    "patch_interval",
+    "patch_scores",
     "per_image",
+    "per_patch",
     "pixel_accuracy",
     "pixels",
     "pooled",
@@ -100,8 +152,12 @@ __all__ = [
     "pq_by_class_pannuke",
     "pq_image_mean",
     "precision",
+    "probabilities",
     "r2_conic",
+    "reached",
     "recall",
+    "reliability",
+    "scaled",
     "wilcoxon",
 ]
 

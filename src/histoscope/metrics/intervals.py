@@ -194,6 +194,39 @@ def bootstrap(
     return float(low), float(high)
 
 
+def resampled(
+    of_draws: Function, n_clusters: int, *, n: int, block: int, level: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Bound a score that follows from how often each cluster was drawn; NaN for fewer than two clusters.
+
+    Parameters
+    ----------
+    of_draws : callable
+        From numbers of draws (..., n_clusters) to scores (...).
+    n_clusters, n : int
+        Clusters, and resamples of them.
+    block : int
+        Resamples to ask for at a time.
+    level : float
+        Confidence.
+    rng : Generator
+        Source of the draws.
+    """
+    if n_clusters < 2:
+        return nan, nan
+    scores = np.empty(n)
+    for start in range(0, n, block):
+        size = min(block, n - start)
+        drawn = rng.integers(0, n_clusters, (size, n_clusters)) + n_clusters * np.arange(size)[:, None]
+        draws = np.bincount(drawn.ravel(), minlength=size * n_clusters).reshape(size, n_clusters)
+        scores[start : start + size] = of_draws(draws.astype(np.float64))
+    scores = scores[~np.isnan(scores)]
+    if len(scores) == 0:
+        return nan, nan
+    low, high = np.quantile(scores, _widened(n_clusters, level))
+    return float(low), float(high)
+
+
 def cluster_sums(
     values: NDArray[np.float64], clusters: NDArray[np.intp]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -256,17 +289,14 @@ def _tails(
     method: Method,
 ) -> NDArray[np.float64]:
     """Which two quantiles of the resampled scores bound the interval."""
-    from scipy.special import ndtr, ndtri, stdtrit
+    from scipy.special import ndtr, ndtri
 
     tail = (1.0 - level) / 2.0
     z = np.array([ndtri(tail), ndtri(1.0 - tail)])
     if method == "percentile":
         return np.array([tail, 1.0 - tail])
     if method == "expanded":
-        # A bootstrap divides the variance by n, not n - 1, and takes the normal law for Student's.
-        n = len(totals)
-        widened: NDArray[np.float64] = ndtr(np.sign(z) * sqrt(n / (n - 1)) * stdtrit(n - 1, 1.0 - tail))
-        return widened
+        return _widened(len(totals), level)
     estimate = function(totals.sum(axis=0))
     below = (np.count_nonzero(scores < estimate) + np.count_nonzero(scores <= estimate)) / (2 * len(scores))
     left_out = function(totals.sum(axis=0) - totals)
@@ -278,3 +308,12 @@ def _tails(
     acceleration, bias = cubes / (6.0 * squares**1.5), ndtri(below)
     corrected: NDArray[np.float64] = ndtr(bias + (bias + z) / (1.0 - acceleration * (bias + z)))
     return corrected
+
+
+def _widened(n_clusters: int, level: float) -> NDArray[np.float64]:
+    """Make up for a bootstrap that divides by n, not n - 1, and takes the normal law for Student's."""
+    from scipy.special import ndtr, stdtrit
+
+    half = sqrt(n_clusters / (n_clusters - 1)) * stdtrit(n_clusters - 1, 1.0 - (1.0 - level) / 2.0)
+    quantiles: NDArray[np.float64] = ndtr(np.array([-half, half]))
+    return quantiles

@@ -152,7 +152,7 @@ def pooled_by_class(table: "pd.DataFrame", names: Sequence[str] | None = None) -
 
 def ratio_of_means(totals: Values) -> Values:
     """First of two sums over the second: the mean, of a sum and a number."""
-    return _divide(totals[..., 0], totals[..., 1])
+    return divide(totals[..., 0], totals[..., 1])
 
 
 def swap_permutation(
@@ -197,7 +197,7 @@ def swap_permutation(
     return extreme / total if exact else (extreme + 1) / (total + 1)
 
 
-def _divide(part: Values, whole: Values) -> Values:
+def divide(part: Values, whole: Values) -> Values:
     """`part` / `whole`, NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     divided: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
@@ -210,22 +210,22 @@ def _formula(function: Callable[..., Values]) -> Function:
 
 _MATCHES = ("tp", "fp", "fn", "sum_iou")
 _PIXELS = ("pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn")
-_PQ = _formula(lambda tp, fp, fn, sum_iou: _divide(sum_iou, tp + fp / 2 + fn / 2))
-_F1 = _formula(lambda tp, fp, fn, _: _divide(2 * tp, 2 * tp + fp + fn))
-_SQ = _formula(lambda tp, _fp, _fn, sum_iou: _divide(sum_iou, tp))
-_FOUND = _formula(lambda found, confused, unpaired: _divide(2 * found, 2 * found + 2 * confused + unpaired))
-_JACCARD = _formula(lambda tp, fp, fn, _: _divide(tp, tp + fp + fn))
+_PQ = _formula(lambda tp, fp, fn, sum_iou: divide(sum_iou, tp + fp / 2 + fn / 2))
+_F1 = _formula(lambda tp, fp, fn, _: divide(2 * tp, 2 * tp + fp + fn))
+_SQ = _formula(lambda tp, _fp, _fn, sum_iou: divide(sum_iou, tp))
+_FOUND = _formula(lambda found, confused, unpaired: divide(2 * found, 2 * found + 2 * confused + unpaired))
+_JACCARD = _formula(lambda tp, fp, fn, _: divide(tp, tp + fp + fn))
 
 
 def _mean_pq(totals: Values) -> Values:
     """Mean over classes of PQ, undefined ones left out."""
     scores = _PQ(totals.reshape(*totals.shape[:-1], -1, len(_MATCHES)))
     defined = ~np.isnan(scores)
-    return _divide(np.where(defined, scores, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return divide(np.where(defined, scores, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _mcc(tp: Values, fp: Values, fn: Values, tn: Values) -> Values:
-    return _divide(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    return divide(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
 FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
@@ -237,12 +237,12 @@ FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
         "ap_50": (_MATCHES, _JACCARD),
         "dice": (_PIXELS, _F1),
         "iou": (_PIXELS, _JACCARD),
-        "precision": (_PIXELS, _formula(lambda tp, fp, _fn, _tn: _divide(tp, tp + fp))),
-        "recall": (_PIXELS, _formula(lambda tp, _fp, fn, _tn: _divide(tp, tp + fn))),
+        "precision": (_PIXELS, _formula(lambda tp, fp, _fn, _tn: divide(tp, tp + fp))),
+        "recall": (_PIXELS, _formula(lambda tp, _fp, fn, _tn: divide(tp, tp + fn))),
         "mcc": (_PIXELS, _formula(_mcc)),
         "pixel_accuracy": (
             _PIXELS,
-            _formula(lambda tp, fp, fn, tn: _divide(tp + tn, tp + fp + fn + tn)),
+            _formula(lambda tp, fp, fn, tn: divide(tp + tn, tp + fp + fn + tn)),
         ),
     }
 )

@@ -1,4 +1,4 @@
-"""Tests and effect sizes of paired scores: sign flips, signed ranks, Cohen's d_z, and Holm's correction."""
+"""Tests and effect sizes of paired scores: sign flips, signed ranks, Cohen's d_z, McNemar, Holm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,6 +159,57 @@ def effect_size(a: ArrayLike, b: ArrayLike) -> EffectSize:
 
     ranks = rankdata(np.abs(differences))
     return EffectSize(d_z, float((np.sign(differences) * ranks).sum() / ranks.sum()))
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """What `mcnemar` found.
+
+    Parameters
+    ----------
+    only_first, only_second : int
+        Patches that one method alone got right.
+    p : float in (0, 1]
+        Two-sided, exact.
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(true: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) -> McNemar:
+    """Exact test whether two classifiers are equally often right on the same patches.
+
+    It takes patches as independent. Where several come from one photograph or patient, p is too small:
+    `compare`, with the column ``correct`` of `per_patch`, flips and draws whole groups.
+
+    Parameters
+    ----------
+    true, predicted_a, predicted_b : (N,) int
+        Classes.
+
+    References
+    ----------
+    .. [1] McNemar, Psychometrika 12(2), 1947, doi:10.1007/BF02295996
+
+    Examples
+    --------
+    >>> mcnemar([0] * 8, [0] * 8, [0, 0, 1, 1, 1, 1, 1, 1])
+    McNemar(only_first=6, only_second=0, p=0.03125)
+    """
+    labels, first, second = (np.asarray(values) for values in (true, predicted_a, predicted_b))
+    if labels.ndim != 1 or not labels.shape == first.shape == second.shape:
+        raise ShapeError(
+            f"classes have shapes {labels.shape}, {first.shape} and {second.shape}; expected three lists "
+            "of the same patches"
+        )
+    from scipy.stats import binomtest
+
+    a, b = first == labels, second == labels
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    return McNemar(only_a, only_b, p)
 
 
 def holm(pvalues: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,225 @@
+"""Scores of classified patches: how often right, class by class, and how well the probabilities rank them.
+
+Functions take ``true`` (N,) and ``probability`` (N, C); the class with the largest probability is the
+predicted one, the first of equals. Classes that a score does not exist for are left out of its mean.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import DataError, ShapeError
+from histoscope.metrics.pooling import Function, Values, divide
+
+_LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn's log_loss: a zero would cost infinitely much
+_ROUNDING = 0.02  # probabilities of tables are rounded, and half precision is no better
+
+
+def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
+    """Count patches by true class (row) and predicted class (column).
+
+    Parameters
+    ----------
+    true, predicted : (N,) int
+        Classes from 0 to ``n_classes - 1``.
+    n_classes : int
+
+    Returns
+    -------
+    (C, C) int64
+
+    Raises
+    ------
+    ShapeError
+        If the lists differ in length.
+    DataError
+        If a class is not one of these.
+
+    Examples
+    --------
+    >>> confusion([0, 0, 1], [0, 1, 1], 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    rows, columns = _labels(true, n_classes, "true"), _labels(predicted, n_classes, "predicted")
+    if len(rows) != len(columns):
+        raise ShapeError(f"{len(rows)} true and {len(columns)} predicted classes; expected one a patch")
+    counts = np.bincount(rows * n_classes + columns, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def accuracy(true: ArrayLike, probability: ArrayLike) -> float:
+    """Share of patches whose most probable class is the true one; NaN without patches.
+
+    Examples
+    --------
+    >>> accuracy([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    0.6666666666666666
+    """
+    return _from_confusion(accuracy_of, true, probability)
+
+
+def balanced_accuracy(true: ArrayLike, probability: ArrayLike) -> float:
+    """Mean over the classes that occur of the share of their patches that were recognised.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    0.75
+    """
+    return _from_confusion(balanced_accuracy_of, true, probability)
+
+
+def macro_f1(true: ArrayLike, probability: ArrayLike) -> float:
+    """Mean of the classes' F1; a class that neither occurs nor is predicted is left out.
+
+    Examples
+    --------
+    >>> round(macro_f1([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), 3)
+    0.667
+    """
+    return _from_confusion(macro_f1_of, true, probability)
+
+
+def kappa(true: ArrayLike, probability: ArrayLike) -> float:
+    """Cohen's kappa: agreement beyond that of guessing with the same frequencies; 0 is chance, 1 is perfect.
+
+    NaN where guessing would always agree: one class alone, true and predicted.
+
+    References
+    ----------
+    .. [1] Cohen, Educational and Psychological Measurement 20(1), 1960, doi:10.1177/001316446002000104
+
+    Examples
+    --------
+    >>> kappa([0, 0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]])
+    0.5
+    """
+    return _from_confusion(kappa_of, true, probability)
+
+
+def accuracy_of(counts: Values) -> Values:
+    """Accuracy from tables of counts (..., C, C)."""
+    return divide(_diagonal(counts).sum(-1), counts.sum((-2, -1)))
+
+
+def balanced_accuracy_of(counts: Values) -> Values:
+    """Mean recall of the classes that occur, from tables of counts (..., C, C)."""
+    return mean_of_defined(divide(_diagonal(counts), counts.sum(-1)))
+
+
+def macro_f1_of(counts: Values) -> Values:
+    """Mean F1 of classes from tables of counts (..., C, C)."""
+    return mean_of_defined(divide(2 * _diagonal(counts), counts.sum(-1) + counts.sum(-2)))
+
+
+def kappa_of(counts: Values) -> Values:
+    """Cohen's kappa from tables of counts (..., C, C)."""
+    total = counts.sum((-2, -1))
+    by_chance = (counts.sum(-1) * counts.sum(-2)).sum(-1)  # times total, as is the rest: whole numbers
+    return divide(total * _diagonal(counts).sum(-1) - by_chance, total**2 - by_chance)
+
+
+def nll(true: ArrayLike, probability: ArrayLike) -> float:
+    """Mean negative log-likelihood (log loss) of the true class, natural logarithm; 0 is best.
+
+    Probabilities below 2.2e-16 count as that, as in scikit-learn: one certain mistake would make it infinite.
+
+    Examples
+    --------
+    >>> round(nll([0, 1], [[0.9, 0.1], [0.5, 0.5]]), 4)
+    0.3993
+    """
+    return _mean(log_losses(*checked(true, probability)))
+
+
+def brier(true: ArrayLike, probability: ArrayLike) -> float:
+    """Brier score: mean squared distance of the probabilities from the truth, summed over classes.
+
+    0 is best, 2 is certain and always wrong. For two classes it is twice the form that looks at one of them.
+
+    References
+    ----------
+    .. [1] Brier, Monthly Weather Review 78(1), 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2
+
+    Examples
+    --------
+    >>> round(brier([0, 1], [[0.9, 0.1], [0.5, 0.5]]), 3)
+    0.26
+    """
+    return _mean(squared_distances(*checked(true, probability)))
+
+
+def log_losses(true: NDArray[np.intp], probability: Values) -> Values:
+    """Negative log-likelihood of each patch, (N,)."""
+    chosen = probability[np.arange(len(true)), true]
+    losses: Values = -np.log(np.clip(chosen, _LEAST, 1.0))
+    return losses
+
+
+def squared_distances(true: NDArray[np.intp], probability: Values) -> Values:
+    """Squared distance of each patch's probabilities from its truth, (N,)."""
+    distance = probability.copy()
+    distance[np.arange(len(true)), true] -= 1.0
+    squares: Values = np.square(distance).sum(axis=1)
+    return squares
+
+
+def checked(true: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.intp], Values]:
+    """Truth and probabilities as arrays that fit together.
+
+    Raises
+    ------
+    ShapeError
+        If they are not (N,) and (N, C).
+    DataError
+        If a class has no column, or a row is no distribution.
+    """
+    p = np.asarray(probability, np.float64)
+    if p.ndim != 2 or p.shape[1] == 0:
+        raise ShapeError(f"probabilities have shape {p.shape}, expected (N, C): patches, classes")
+    labels = _labels(true, p.shape[1], "true")
+    if len(labels) != len(p):
+        raise ShapeError(f"{len(labels)} true classes for {len(p)} rows of probabilities; expected as many")
+    # NaN fails both comparisons.
+    good = ((p >= 0.0) & (p <= 1.0)).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= _ROUNDING)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(
+            f"row {row} of the probabilities is {p[row].tolist()}, expected 0 to 1 each and 1 in sum; "
+            "give the softmax of the logits"
+        )
+    return labels, p
+
+
+def mean_of_defined(values: Values) -> Values:
+    """Mean over the last axis of what is not NaN; NaN if nothing is left."""
+    defined = ~np.isnan(values)
+    return divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def _from_confusion(formula: Function, true: ArrayLike, probability: ArrayLike) -> float:
+    labels, p = checked(true, probability)
+    return float(formula(confusion(labels, p.argmax(axis=1), p.shape[1]).astype(np.float64)))
+
+
+def _diagonal(counts: Values) -> Values:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _labels(values: ArrayLike, n_classes: int, what: str) -> NDArray[np.intp]:
+    labels = np.asarray(values)
+    if labels.size == 0:
+        labels = labels.astype(np.intp)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ShapeError(f"{what} classes are {labels.shape} {labels.dtype}, expected (N,) whole numbers")
+    low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    if low < 0 or high >= n_classes:
+        raise DataError(
+            f"{what} classes run from {low} to {high}, expected 0 to {n_classes - 1}: a class that the model "
+            "does not know cannot be scored"
+        )
+    return labels.astype(np.intp)
