@@ -14,6 +14,7 @@ True
 
 from histoscope.geometry.distances import object_probability, star_distances
 from histoscope.geometry.overlap import iou, overlap, shared_px2
+from histoscope.geometry.pixels import settle
 from histoscope.geometry.polygons import area_px2, draw, perimeter_px, polygons
 from histoscope.geometry.suppression import Suppression, suppress
 
@@ -26,6 +27,7 @@ __all__ = [
     "overlap",
     "perimeter_px",
     "polygons",
+    "settle",
     "shared_px2",
     "star_distances",
     "suppress",

@@ -1,6 +1,7 @@
 """Candidates of a StarDist network -> nuclei, on arrays."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ from numpy.typing import NDArray
 
 from histoscope import geometry
 from histoscope.geometry.vote import draw_by_vote
-from histoscope.types import Labels, Nuclei
+from histoscope.types import Labels, Mask, Nuclei
 
+REACH_UM = 0.75
+"""How far outside of its polygon a nucleus may claim pixels."""
 MIN_DISTANCE_PX = 1e-3
 """Networks may say less than nothing; a polygon cannot."""
 
@@ -34,58 +37,77 @@ class Candidates:
     probability: NDArray[np.float32]
     class_probability: NDArray[np.float32] | None = None
 
-    def at_least(self, probability: float) -> "Candidates":
-        """Those that are probable enough."""
-        keep = self.probability > probability
-        classes = None if self.class_probability is None else self.class_probability[keep]
-        return replace(
-            self,
-            points_px=self.points_px[keep],
-            distances=self.distances[keep],
-            probability=self.probability[keep],
-            class_probability=classes,
-        )
-
 
 def candidates_of(
-    heads: dict[str, NDArray[np.float32]], threshold: float, *, step_px: float, scale: float
+    places: NDArray[np.int64], values: dict[str, NDArray[np.float32]], *, step_px: float, scale: float
 ) -> Candidates:
-    """Candidates from the heads of one image.
+    """Candidates from the heads at some points.
 
     Parameters
     ----------
-    heads : dict
-        ``probability`` (1, h, w) logits, ``distances`` (n_rays, h, w), ``classes`` (C + 1, h, w) logits.
-    threshold : float
-        Least probability.
+    places : (N, 2) int64
+        Row and column of each point on the grid of the heads.
+    values : dict
+        ``probability`` (N, 1) logits, ``distances`` (N, n_rays), ``classes`` (N, C + 1) logits.
     step_px : float
         Pixels of the wanted image from one point of the grid to the next.
     scale : float
         Pixels of the wanted image for one pixel of the network's.
     """
-    logits = heads["probability"][0]
-    rows, columns = np.nonzero(logits > np.log(threshold / (1.0 - threshold)))
     # A pixel of another resolution is an area: centres stay where they are, corners do too.
     offset = (scale - 1.0) / 2.0
-    points = np.stack([rows, columns], axis=1) * step_px + offset
-    distances = heads["distances"][:, rows, columns].T * scale
     classes = None
-    if "classes" in heads:
-        found = heads["classes"][:, rows, columns].T.astype(np.float64)
+    if "classes" in values:
+        found = values["classes"].astype(np.float64)
         powers = np.exp(found - found.max(axis=1, keepdims=True, initial=-np.inf))
         classes = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return Candidates(
-        points.astype(np.float32),
-        np.ascontiguousarray(np.maximum(distances, MIN_DISTANCE_PX), np.float32),
-        (1.0 / (1.0 + np.exp(-logits[rows, columns]))).astype(np.float32),
+        (places * step_px + offset).astype(np.float32),
+        np.maximum(values["distances"] * np.float32(scale), np.float32(MIN_DISTANCE_PX)),
+        1.0 / (1.0 + np.exp(-values["probability"][:, 0])),
         classes,
     )
 
 
+def joined(parts: Sequence[Candidates]) -> Candidates:
+    """All candidates, row by row of the image as if they had never been apart.
+
+    The order matters where probabilities are equal: of such candidates, suppression prefers the first.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    points = np.concatenate([part.points_px for part in parts])
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    places = np.split(place, np.cumsum([len(part.points_px) for part in parts])[:-1])
+
+    def spread(arrays: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        # Straight to where they belong: candidates are the most that is in memory, so no third time.
+        out = np.empty((len(order), *arrays[0].shape[1:]), np.float32)
+        for array, rows in zip(arrays, places, strict=True):
+            out[rows] = array
+        return out
+
+    classes = [part.class_probability for part in parts if part.class_probability is not None]
+    return Candidates(
+        points[order],
+        spread([part.distances for part in parts]),
+        spread([part.probability for part in parts]),
+        spread(classes) if classes else None,
+    )
+
+
 def nuclei_of(
-    candidates: Candidates, iou_threshold: float, shape: tuple[int, int], mpp: float, *, refine: bool = False
+    candidates: Candidates,
+    iou_threshold: float,
+    shape: tuple[int, int],
+    mpp: float,
+    *,
+    refine: bool = False,
+    inside: Mask | None = None,
 ) -> Nuclei:
-    """Suppress, draw, and let the pixels of each nucleus vote on its class.
+    """Suppress, draw, settle, and let the pixels of each nucleus vote on its class.
 
     Parameters
     ----------
@@ -98,6 +120,8 @@ def nuclei_of(
         Micrometres per pixel of it.
     refine : bool
         Draw each nucleus by a vote of all polygons that were proposed for it.
+    inside : (H, W) bool, optional
+        Where nuclei are, to correct their outlines by.
     """
     points, distances, probability = candidates.points_px, candidates.distances, candidates.probability
     kept, winner = geometry.suppress(points, distances, probability, iou_threshold=iou_threshold)
@@ -105,6 +129,8 @@ def nuclei_of(
         instances = draw_by_vote(points, distances, kept, winner, shape)
     else:
         instances = geometry.draw(points[kept], distances[kept], shape, probability=probability[kept])
+    if inside is not None:
+        instances = geometry.settle(instances, inside, reach_px=max(1, round(REACH_UM / mpp)))
     instances, rows = _numbered(instances, len(kept))
     kept = kept[rows]
     class_id = np.zeros(len(kept), np.uint8)

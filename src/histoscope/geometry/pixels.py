@@ -1,0 +1,75 @@
+"""Nuclei drawn as polygons -> nuclei that end where the pixels say."""
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import ShapeError
+from histoscope.types import Labels, Mask
+
+LEAST_INSIDE = 0.5
+"""A nucleus with less of its polygon inside stays as drawn: there the two disagree too much to mix."""
+
+
+def settle(labels: Labels, inside: Mask, *, reach_px: int = 3) -> Labels:
+    """Give each nucleus the pixels that are inside of nuclei, near its polygon.
+
+    Polygons tell neighbours apart but cut corners; a mask has the true outlines but runs neighbours together.
+    Here a nucleus loses the pixels of its polygon that are outside, and grows over those around that are
+    inside and free. A nucleus that would lose more than half keeps its polygon.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Nuclei, drawn.
+    inside : (H, W) bool
+        Where nuclei are.
+    reach_px : int
+        How far a nucleus may grow, in steps from a pixel to one of its four neighbours.
+
+    Returns
+    -------
+    (H, W) int32
+        With the same ids.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape.
+
+    Examples
+    --------
+    >>> drawn = np.array([[0, 0, 1, 1, 0, 0, 0, 0]], np.int32)
+    >>> settle(drawn, np.array([[0, 1, 1, 1, 0, 0, 1, 1]], bool)).tolist()
+    [[0, 1, 1, 1, 0, 0, 0, 0]]
+    """
+    if labels.shape != inside.shape:
+        raise ShapeError(f"labels are {labels.shape} and the mask is {inside.shape}; expected the same shape")
+    n = int(labels.max(initial=0))
+    drawn = np.bincount(labels.ravel(), minlength=n + 1)
+    confirmed = np.bincount(labels[inside], minlength=n + 1)
+    stays = confirmed < LEAST_INSIDE * drawn
+    settled: Labels = np.where(inside | stays[labels], labels, 0).astype(np.int32, copy=False)
+    for _ in range(reach_px):
+        settled = _grown(settled, inside, stays)
+    return settled
+
+
+@nb.njit(cache=True, nogil=True)
+def _grown(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
+    """One step: a free pixel that is inside takes the id of its first neighbour that may grow."""
+    out = labels.copy()
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] or not inside[y, x]:
+                continue
+            above = labels[y - 1, x] if y else 0
+            left = labels[y, x - 1] if x else 0
+            right = labels[y, x + 1] if x + 1 < width else 0
+            below = labels[y + 1, x] if y + 1 < height else 0
+            for neighbour in (above, left, right, below):
+                if neighbour and not stays[neighbour]:
+                    out[y, x] = neighbour
+                    break
+    return out
