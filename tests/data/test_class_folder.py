@@ -91,3 +91,21 @@ def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "tumour").mkdir()
     with pytest.raises(DatasetNotFoundError, match="no patches"):
         data.open("class_folder", tmp_path, mpp=0.5)
+
+
+def test_an_empty_class_is_warned_of_and_the_rest_goes_on(class_tree: Path) -> None:
+    (class_tree / "stroma").mkdir()
+    with pytest.warns(UserWarning, match="no patches of class stroma"):
+        dataset = data.open("class_folder", class_tree, mpp=0.5)
+    assert dataset.info.classes == {0: "normal", 1: "tumour"}
+
+
+def test_another_index(class_tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("path,class,group\nnormal/p0.png,normal,g\ntumour/p1.png,tumour,g\n")
+    dataset = data.open("class_folder", class_tree, mpp=0.5, index=tmp_path / "mine.csv")
+    assert [record.source for record in dataset.records] == ["g", "g"]
+    assert [problem.message for problem in dataset.verify()] == [
+        "one group with 2 classes: 1 normal, 1 tumour"
+    ]
+    with pytest.raises(DatasetNotFoundError, match="no index"):
+        data.open("class_folder", class_tree, mpp=0.5, index=tmp_path / "gone.csv")

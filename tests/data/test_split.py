@@ -1,6 +1,7 @@
 """Splits: no group in two parts, nothing lost, nothing that depends on the order of files."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -151,3 +152,48 @@ def test_published_split_missing_unknown_or_complete() -> None:
         data.split_published(whole, val=1.0)
     with pytest.raises(ConfigError, match="on_leak"):
         data.split_published(whole, on_leak="ignore")
+
+
+def _patches(n_groups: int = 40, seed: int = 0) -> list[Record]:
+    rng = np.random.default_rng(seed)
+    return [
+        Record(f"i{g}_{k}", source=f"g{g}", label=g % 2)
+        for g in range(n_groups)
+        for k in range(rng.integers(1, 6))
+    ]
+
+
+def test_subsets_of_groups_are_nested_and_whole() -> None:
+    dataset = _dataset(_patches())
+    sizes = [data.group_subset(dataset, n, seed=3) for n in (1, 4, 16, None)]
+    for small, large in pairwise(sizes):
+        assert _names(small) < _names(large)
+    sixteen = Counter(label for _, label in {(r.source, r.label) for r in sizes[2].records})
+    assert sixteen == {0: 16, 1: 16}
+    kept = {record.source for record in sizes[1].records}
+    assert _names(sizes[1]) == {record.name for record in dataset.records if record.source in kept}
+    shuffled = _dataset(dataset.records[::-1])
+    assert _names(data.group_subset(shuffled, 4, seed=3)) == _names(sizes[1])
+    assert _names(data.group_subset(dataset, 4, seed=4)) != _names(sizes[1])
+
+
+def test_subset_of_a_class_with_too_few_groups() -> None:
+    with pytest.raises(ConfigError, match=r"21 groups of class '0'.*has 20 by 'source'"):
+        data.group_subset(_dataset(_patches()), 21)
+    with pytest.raises(ConfigError, match="0 groups"):
+        data.group_subset(_dataset(_patches()), 0)
+    with pytest.raises(DataError, match="'a' has no label"):
+        data.group_subset(_dataset([Record("a", source="g")]), 1)
+
+
+def test_a_group_of_two_classes_counts_for_its_commonest() -> None:
+    records = [Record("a", source="g", label=1), Record("b", source="g", label=1)]
+    records += [Record("c", source="g", label=0), Record("d", source="h", label=0)]
+    assert _names(data.group_subset(_dataset(records), 1)) == {"a", "b", "c", "d"}
+
+
+def test_classes_that_training_never_sees() -> None:
+    info = data.Datasheet("made", mpp=1, classes={0: "normal", 1: "tumour"})
+    train, test = (data.InMemory(info, [Record("a", label=k)], []) for k in (0, 1))
+    assert data.unseen_classes(train, test) == ["tumour"]
+    assert data.unseen_classes(train, train) == []

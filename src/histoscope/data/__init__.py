@@ -1,8 +1,8 @@
 """Data sets as their publishers distribute them, splits without leaks, and the audit that proves it.
 
 >>> sorted(DATASETS)
-['class_folder', 'conic', 'consep', 'dsb2018', 'folder', 'kumar', 'lizard', 'monuseg', 'nuinsseg',
- 'pannuke', 'tnbc']
+['breakhis', 'class_folder', 'conic', 'consep', 'dsb2018', 'folder', 'kather2016', 'kumar', 'lc25000',
+ 'lizard', 'monuseg', 'nct_crc', 'nuinsseg', 'pannuke', 'pcam', 'tnbc']
 """
 
 import inspect
@@ -11,34 +11,53 @@ from typing import Any
 
 from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
+from histoscope.data.breakhis import BreakHis
 from histoscope.data.class_folder import ClassFolder
 from histoscope.data.conic import CoNIC
 from histoscope.data.consep import CoNSeP
 from histoscope.data.dsb2018 import DSB2018
 from histoscope.data.export import EXPORTS
 from histoscope.data.folder import Folder
+from histoscope.data.kather2016 import Kather2016
 from histoscope.data.kumar import Kumar
+from histoscope.data.lc25000 import LC25000
 from histoscope.data.lizard import Lizard
 from histoscope.data.monuseg import MoNuSeg
+from histoscope.data.nct_crc import NCTCRC
 from histoscope.data.nuinsseg import NuInsSeg
 from histoscope.data.pannuke import PanNuke
-from histoscope.data.split import Split, split_by, split_published
+from histoscope.data.pcam import PCam
+from histoscope.data.split import Split, group_subset, split_by, split_published, unseen_classes
 from histoscope.data.tnbc import TNBC
-from histoscope.data.views import InMemory, compact, in_memory, joined, mapped, resample, subset
+from histoscope.data.views import (
+    InMemory,
+    compact,
+    in_memory,
+    joined,
+    mapped,
+    readable,
+    resample,
+    subset,
+)
 from histoscope.data.write import write_folder
 from histoscope.errors import UnknownNameError
 
 DATASETS: dict[str, Any] = {
+    "breakhis": BreakHis,
     "class_folder": ClassFolder,
     "conic": CoNIC,
     "consep": CoNSeP,
     "dsb2018": DSB2018,
     "folder": Folder,
+    "kather2016": Kather2016,
     "kumar": Kumar,
+    "lc25000": LC25000,
     "lizard": Lizard,
     "monuseg": MoNuSeg,
+    "nct_crc": NCTCRC,
     "nuinsseg": NuInsSeg,
     "pannuke": PanNuke,
+    "pcam": PCam,
     "tnbc": TNBC,
 }
 
@@ -84,13 +103,16 @@ __all__ = [
     "Split",
     "audit",
     "compact",
+    "group_subset",
     "in_memory",
     "joined",
     "mapped",
     "open",
+    "readable",
     "resample",
     "split_by",
     "split_published",
     "subset",
+    "unseen_classes",
     "write_folder",
 ]

@@ -5,23 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from histoscope.data.base import Dataset, Datasheet, count_records, require_mpp
+from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
 from histoscope.data.folder import read_sheet
 from histoscope.data.index import Row, expectation, files_by_stem, first_column, read_index, require_folder
+from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, warn_empty
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
-from histoscope.files import read_image
-from histoscope.types import Record, Sample
+from histoscope.types import Record
 
 _PARTS = {"train", "training", "val", "valid", "validation", "test"}
 
 
-class ClassFolder(Dataset):
+class ClassFolder(PatchFiles):
     """Patches with one class each.
 
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
     columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
     are relative to ``images/`` if there is such a folder, else to `root`. Labels are the places of the class
-    names in alphabetical order, from 0. The name of a patch is its path with ``__`` for ``/``, suffix cut.
+    names in alphabetical order, from 0; an empty folder is no class and is warned of. The name of a patch is
+    its path with ``__`` for ``/``, suffix cut.
 
     Parameters
     ----------
@@ -31,11 +32,13 @@ class ClassFolder(Dataset):
         Micrometres per pixel, unless ``dataset.yaml`` says it.
     classes : sequence of str, optional
         The class names in the order of their labels, where it must be the same in several folders.
+    index : str or Path, optional
+        Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes.
 
     Raises
     ------
     DatasetNotFoundError
-        If there is no such folder or no image in it.
+        If there is no such folder or no image in it, or no such index.
     DataError
         If `mpp` is missing or the index is wrong.
     UnknownNameError
@@ -48,48 +51,38 @@ class ClassFolder(Dataset):
     )
 
     def __init__(
-        self, root: str | Path, *, mpp: float | None = None, classes: Sequence[str] | None = None
+        self,
+        root: str | Path,
+        *,
+        mpp: float | None = None,
+        classes: Sequence[str] | None = None,
+        index: str | Path | None = None,
     ) -> None:
         self.root = require_folder(root, name="class_folder", layout=self.layout, url="")
         sheet = read_sheet(self.root)
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
-        index = self.root / "index.csv"
-        rows = _indexed(index) if index.is_file() else _found(self.root)
+        path = Path(index) if index is not None else self.root / "index.csv"
+        if index is not None and not path.is_file():
+            raise DatasetNotFoundError(
+                f"no index at {path}; expected CSV with the columns path, class, group"
+            )
+        rows = _indexed(path) if path.is_file() else _found(self.root)
         if not rows:
             what = expectation("class_folder", self.layout, "")
             raise DatasetNotFoundError(f"no patches in {self.root}; {what}")
         names = list(classes) if classes is not None else sorted({row["class"] for row in rows})
-        base = self.root / "images" if index.is_file() and (self.root / "images").is_dir() else self.root
-        self._paths = [_inside(base, row["path"]) for row in rows]
-        self._records = tuple(_record(row, names) for row in rows)
-        self._info = replace(
-            sheet, mpp=mpp, classes=dict(enumerate(names)), counts=_counts(self._records, names)
-        )
+        base = images_folder(self.root) if path.is_file() else self.root
+        files = [(_inside(base, row["path"]), _record(row, names)) for row in rows]
+        super().__init__(replace(sheet, mpp=mpp), names, files)
 
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet; its classes start from 0."""
-        return self._info
+    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
+        """Read everything and list what is wrong; never raises for a bad file."""
+        return super().verify(progress=progress) + groups_of_two_classes(self.records)
 
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each patch."""
-        return self._records
 
-    def __getitem__(self, index: int) -> Sample:
-        record = self._records[index]
-        return Sample(
-            image=read_image(self._paths[index]),
-            mpp=self._info.mpp,
-            label=record.label,
-            name=record.name,
-            source=record.source,
-            patient=record.patient,
-        )
-
-    def image_path(self, index: int) -> Path | None:
-        """File of the patch."""
-        return self._paths[index]
+def images_folder(root: Path) -> Path:
+    """Folder that the paths of an index start from."""
+    return root / "images" if (root / "images").is_dir() else root
 
 
 def _indexed(path: Path) -> list[Row]:
@@ -108,12 +101,18 @@ def _found(root: Path) -> list[Row]:
         folder for folder in sorted(root.iterdir()) if folder.is_dir() and not folder.name.startswith(".")
     ]
     in_parts = bool(folders) and all(folder.name.lower() in _PARTS for folder in folders)
-    rows = []
+    rows, empty = [], []
     for folder in folders:
         for kind in sorted(child for child in folder.iterdir() if child.is_dir()) if in_parts else [folder]:
-            for path in (path for paths in files_by_stem(kind).values() for path in paths):
-                split = folder.name if in_parts else ""
-                rows.append({"path": path.relative_to(root).as_posix(), "class": kind.name, "split": split})
+            found = [path for paths in files_by_stem(kind).values() for path in paths]
+            split = folder.name if in_parts else ""
+            rows += [
+                {"path": path.relative_to(root).as_posix(), "class": kind.name, "split": split}
+                for path in found
+            ]
+            empty += [] if found else [kind.relative_to(root).as_posix()]
+    if rows:
+        warn_empty(empty, root)
     return rows
 
 
@@ -136,8 +135,3 @@ def _record(row: Row, names: list[str]) -> Record:
         label=names.index(row["class"]),
         tags={key: value for key, value in row.items() if key not in known} | {"class": row["class"]},
     )
-
-
-def _counts(records: Sequence[Record], names: list[str]) -> dict[str, int]:
-    labels = [record.label for record in records]
-    return count_records(records) | {f"class {name}": labels.count(place) for place, name in enumerate(names)}

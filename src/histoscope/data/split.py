@@ -174,6 +174,66 @@ def shared_groups(parts: Mapping[str, Dataset], keys: Sequence[str] = ("patient"
     return lines
 
 
+def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, seed: int = 0) -> Dataset:
+    """Keep `n_groups` groups of each class, with all their patches.
+
+    Subsets of one seed are nested: the 16 groups are among the 64. A group of several classes counts for its
+    commonest (the smaller label wins a draw). The result depends on the records and the seed, not on the
+    order of the files.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With a label for each patch; cut off the test part before.
+    n_groups : int or None
+        Groups of each class; None keeps all.
+    by : str
+        What a group is: ``source``, ``patient``, or a tag.
+    seed : int
+        Another seed, other groups.
+
+    Raises
+    ------
+    ConfigError
+        If a class has fewer groups than asked for.
+    DataError
+        If a record has no label or no group.
+    """
+    if n_groups is None:
+        return dataset
+    members = _groups(dataset.records, by, dataset.info.name)
+    groups: dict[int, list[str]] = defaultdict(list)
+    for group, indices in members.items():
+        groups[_commonest_label([dataset.records[index] for index in indices])].append(group)
+    chosen: list[int] = []
+    for label, names in sorted(groups.items()):
+        kind = dataset.info.classes.get(label, str(label))
+        if not 1 <= n_groups <= len(names):
+            raise ConfigError(
+                f"{n_groups} groups of class {kind!r} were asked for, and {dataset.info.name!r} has "
+                f"{len(names)} by {by!r}; ask for 1 to {len(names)}, or None for all"
+            )
+        order = np.random.default_rng([seed, label]).permutation(len(names))
+        chosen += [index for place in order[:n_groups] for index in members[names[place]]]
+    return subset(dataset, sorted(chosen))
+
+
+def unseen_classes(train: Dataset, *others: Dataset) -> list[str]:
+    """Names of the classes that the other parts have and the training part has not."""
+    seen = {record.label for record in train.records}
+    found = {record.label for other in others for record in other.records}
+    unseen = sorted(label for label in found - seen if label is not None)
+    return [train.info.classes.get(label, str(label)) for label in unseen]
+
+
+def _commonest_label(records: Sequence[Record]) -> int:
+    labels = Counter(record.label for record in records if record.label is not None)
+    if labels.total() < len(records):
+        name = next(record.name for record in records if record.label is None)
+        raise DataError(f"record {name!r} has no label; expected a class for each patch")
+    return min(labels, key=lambda label: (-labels[label], label))
+
+
 def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int]]:
     members: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.data.base import Dataset, Datasheet, Progress, count_records
-from histoscope.errors import DataError
+from histoscope.data.base import Dataset, Datasheet, Problem, Progress, count_records
+from histoscope.errors import DataError, HistoscopeError
 from histoscope.types import Labels, Record, Sample
 
 
@@ -128,6 +128,29 @@ def subset(dataset: Dataset, indices: Iterable[int]) -> Dataset:
     if wrong:
         raise DataError(f"index {wrong[0]} is outside {dataset.info.name!r}, which has samples 0 to {n - 1}")
     return _Subset(dataset, chosen)
+
+
+def readable(dataset: Dataset, *, progress: Progress | None = None) -> tuple[Dataset, list[Problem]]:
+    """Read every sample once; give those that can be read, and what is wrong with the others.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What to read.
+    progress : callable, optional
+        Called with (samples done, all samples).
+    """
+    kept, skipped = [], []
+    for index, record in enumerate(dataset.records):
+        try:
+            dataset[index]
+        except (HistoscopeError, OSError) as error:
+            skipped.append(Problem(record.name, "error", str(error)))
+        else:
+            kept.append(index)
+        if progress is not None:
+            progress(index + 1, len(dataset))
+    return (subset(dataset, kept) if skipped else dataset), skipped
 
 
 def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
