@@ -1,8 +1,8 @@
-"""The contract of every segmentation model: targets, forward, loss, decode."""
+"""The contract of every model: targets, forward, loss; and of those that find nuclei: decode."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from numpy.typing import NDArray
@@ -33,11 +33,14 @@ class InputSpec:
     mean, std : three floats
         Of RGB in [0, 1]; the model applies them itself.
     classes : tuple of str
-        Names of the classes of nuclei, the first with id 1; empty if it tells none apart.
+        Names of the classes: of nuclei, the first with id 1, empty if it tells none apart; or of whole
+        patches, the first with label 0.
     grid : int
         Pixels of the image from one value of a head to the next.
     context_px : int
         How far around a pixel the network looks; prediction in tiles shows it as much.
+    patch_px : int
+        Side of the patches that a classifier is shown; 0 for models that take images of any size.
     """
 
     mpp: float
@@ -47,6 +50,7 @@ class InputSpec:
     classes: tuple[str, ...] = ()
     grid: int = 1
     context_px: int = 128
+    patch_px: int = 0
 
     def __post_init__(self) -> None:
         if not self.mpp > 0:
@@ -57,11 +61,10 @@ class InputSpec:
         return asdict(self)
 
 
-class Segmenter(nn.Module):
-    """Base of the segmentation models: all that training, evaluation and prediction know of a network.
+class Model(nn.Module):
+    """Base of all models: what training and saving know of a network.
 
-    A subclass gives `features`, and says what its heads mean: `targets`, `loss` and `decode`. ``decode`` of
-    perfect heads gives the labels back.
+    A subclass gives `heads`, and says how they are learned: `targets` and `loss`.
 
     Parameters
     ----------
@@ -101,6 +104,65 @@ class Segmenter(nn.Module):
         """Weigh the classes in the loss, the background first; only for models with classes."""
         raise ConfigError(f"model {self.name!r} tells no classes apart, so they cannot be weighed")
 
+    def forward(self, image: Tensor) -> Heads:
+        """Heads of a batch of images.
+
+        Parameters
+        ----------
+        image : (B, 3, H, W) uint8, or float in [0, 1]
+            RGB; the model normalises it. Height and width must be multiples of ``spec.divisible_by``.
+        """
+        divisor = self.spec.divisible_by
+        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % divisor or image.shape[3] % divisor:
+            raise ShapeError(
+                f"image batch is {tuple(image.shape)}, expected (B, 3, H, W) with H and W multiples of "
+                f"{divisor}; models.predict pads for you"
+            )
+        return self.heads(self.normalised(image))
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """Bring (B, 3, H, W), uint8 or float in [0, 1], to the mean and spread that was learned on."""
+        if image.dtype == torch.uint8:
+            image = image.float() / 255.0
+        x: Tensor = (image - self.mean) / self.std
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+class Tile(NamedTuple):
+    """Heads of a part of an image. Parts neither overlap nor leave gaps.
+
+    Parameters
+    ----------
+    heads : dict
+        Each (1, C, h, w), on the network's device.
+    row, column : int
+        Where in the heads of the whole image these begin.
+    size : (int, int)
+        Height and width of the heads of the whole image.
+    """
+
+    heads: Heads
+    row: int
+    column: int
+    size: tuple[int, int]
+
+
+def assembled(tiles: Iterable[Tile]) -> Heads:
+    """Heads of the whole image, each (1, C, H / grid, W / grid) float32, on the CPU."""
+    whole: Heads = {}
+    for tile in tiles:
+        for name, head in tile.heads.items():
+            if name not in whole:
+                whole[name] = torch.empty((1, head.shape[1], *tile.size), dtype=torch.float32)
+            height, width = head.shape[2:]
+            rows, columns = slice(tile.row, tile.row + height), slice(tile.column, tile.column + width)
+            whole[name][:, :, rows, columns] = head
+    return whole
+
+
+class Segmenter(Model):
+    """Base of the segmentation models: `decode` makes nuclei of heads, and of perfect heads the labels."""
+
     def turned_back(self, heads: Heads, turn: int) -> Heads:
         """Heads of an upright image from those of `histoscope.models.turns.turn` of it."""
         return {name: turns.back(head, turn) for name, head in heads.items()}
@@ -124,24 +186,13 @@ class Segmenter(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} must define decode()")
 
-    def forward(self, image: Tensor) -> Heads:
-        """Heads of a batch of images.
+    def decode_tiles(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Nuclei:
+        """As `decode`, from the heads of one tile after the other.
 
-        Parameters
-        ----------
-        image : (B, 3, H, W) uint8, or float in [0, 1]
-            RGB; the model normalises it. Height and width must be multiples of ``spec.divisible_by``.
+        A model that needs a few of all values keeps only those, and so finds the nuclei of images whose heads
+        would not fit in memory. What it finds must be what `decode` finds in the heads of the whole.
         """
-        divisor = self.spec.divisible_by
-        if image.ndim != 4 or image.shape[1] != 3 or image.shape[2] % divisor or image.shape[3] % divisor:
-            raise ShapeError(
-                f"image batch is {tuple(image.shape)}, expected (B, 3, H, W) with H and W multiples of "
-                f"{divisor}; models.predict pads for you"
-            )
-        if image.dtype == torch.uint8:
-            image = image.float() / 255.0
-        x = (image - self.mean) / self.std
-        return self.heads(x.contiguous(memory_format=torch.channels_last))
+        return self.decode(assembled(tiles), shape, mpp)
 
 
 def instances_of(sample: Sample) -> Labels:

@@ -1,15 +1,19 @@
 """Nuclei of an image of any size and resolution."""
 
+import copy
 import math
+from collections.abc import Iterator
+from itertools import chain, pairwise
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from histoscope.errors import ShapeError
 from histoscope.models import turns
-from histoscope.models.base import Heads, Segmenter
+from histoscope.models.base import Heads, Segmenter, Tile, assembled
 from histoscope.types import Image, Nuclei
 
 TILE_PX = 1024
@@ -42,45 +46,41 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
         )
     if not mpp > 0:
         raise ShapeError(f"mpp is {mpp}, expected micrometres per pixel above 0; set it with mpp= or --mpp")
-    heads = heads_of(model, _rescaled(image, mpp / model.spec.mpp), turned=turned)
-    return model.decode(heads, image.shape[:2], mpp)
+    tiles = tiles_of(model, _rescaled(image, mpp / model.spec.mpp), turned=turned)
+    return model.decode_tiles(tiles, image.shape[:2], mpp)
+
+
+def heads_of(model: Segmenter, image: Image, *, turned: bool = False) -> Heads:
+    """Heads of an image at the model's own resolution, each (1, C, H / grid, W / grid), on the CPU."""
+    return assembled(tiles_of(model, image, turned=turned))
+
+
+def tiles_of(model: Segmenter, image: Image, *, turned: bool = False) -> Iterator[Tile]:
+    """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them."""
+    network = folded(model)
+    height, width = image.shape[:2]
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            yield _tile(network, image, top, left, turned=turned)
 
 
 @torch.inference_mode()
-def heads_of(model: Segmenter, image: Image, *, turned: bool = False) -> Heads:
-    """Heads of an image at the model's own resolution, each (1, C, H / grid, W / grid), on the CPU."""
-    training = model.training
-    model.eval()
-    try:
-        # A copy, for torch takes no read-only arrays, which images from files are.
-        pixels = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)[None]
-        height, width = image.shape[:2]
-        out: Heads = {}
-        for top in range(0, height, TILE_PX):
-            for left in range(0, width, TILE_PX):
-                _fill_tile(model, pixels, top, left, out, turned=turned)
-        return out
-    finally:
-        model.train(training)
-
-
-def _fill_tile(model: Segmenter, pixels: Tensor, top: int, left: int, out: Heads, *, turned: bool) -> None:
-    """Run one tile with its halo and write its core into `out`."""
-    height, width = pixels.shape[2:]
+def _tile(model: Segmenter, image: Image, top: int, left: int, *, turned: bool) -> Tile:
+    """Look at one tile with its halo, and keep its core."""
+    height, width = image.shape[:2]
     divisor, grid = model.spec.divisible_by, model.spec.grid
     # Tiles begin on multiples of the divisor, so pooling grids of neighbouring tiles coincide.
     halo = math.ceil(model.spec.context_px / divisor) * divisor
     y0, x0 = max(top - halo, 0), max(left - halo, 0)
     y1, x1 = min(top + TILE_PX + halo, height), min(left + TILE_PX + halo, width)
-    heads = _seen(model, pad_to_multiple(pixels[:, :, y0:y1, x0:x1], divisor), turned=turned)
+    # A copy, for torch takes no read-only arrays, which images from files are.
+    pixels = torch.from_numpy(np.array(image[y0:y1, x0:x1], order="C")).permute(2, 0, 1)[None]
+    heads = _seen(model, pad_to_multiple(pixels, divisor), turned=turned)
     bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
-    rows, columns = slice(top // grid, -(-bottom // grid)), slice(left // grid, -(-right // grid))
-    for name, head in heads.items():
-        if name not in out:
-            size = (1, head.shape[1], -(-height // grid), -(-width // grid))
-            out[name] = torch.empty(size, dtype=torch.float32)
-        core = head[:, :, rows.start - y0 // grid : rows.stop - y0 // grid]
-        out[name][:, :, rows, columns] = core[..., columns.start - x0 // grid : columns.stop - x0 // grid]
+    rows = slice((top - y0) // grid, -(-(bottom - y0) // grid))
+    columns = slice((left - x0) // grid, -(-(right - x0) // grid))
+    core = {name: head[:, :, rows, columns] for name, head in heads.items()}
+    return Tile(core, top // grid, left // grid, (-(-height // grid), -(-width // grid)))
 
 
 def _seen(model: Segmenter, tile: Tensor, *, turned: bool) -> Heads:
@@ -90,6 +90,21 @@ def _seen(model: Segmenter, tile: Tensor, *, turned: bool) -> Heads:
         heads: Heads = model(tile)
         return heads
     return model.merged([model.turned_back(model(turns.turn(tile, k)), k) for k in range(turns.N_TURNS)])
+
+
+def folded(model: Segmenter) -> Segmenter:
+    """Copy a model for prediction, with batch normalisation folded into the convolution before it.
+
+    It sees the same and takes about a sixth less time. Weights that are not folded are shared, so the copy
+    costs little; it cannot be trained or saved.
+    """
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    network = copy.deepcopy(model, shared).eval()
+    for block in [block for block in network.modules() if isinstance(block, nn.Sequential)]:
+        for k, (first, second) in enumerate(pairwise(block)):
+            if type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d:
+                block[k], block[k + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    return network
 
 
 def pad_to_multiple(image: Tensor, divisor: int) -> Tensor:

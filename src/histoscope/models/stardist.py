@@ -7,7 +7,7 @@ References
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -20,7 +20,7 @@ from torch.nn import functional
 from histoscope import geometry
 from histoscope.errors import ConfigError
 from histoscope.models import losses, smp, turns
-from histoscope.models.base import Heads, InputSpec, Segmenter, Tile, instances_of
+from histoscope.models.base import Heads, InputSpec, Segmenter, Tile, assembled, instances_of
 from histoscope.models.star import Candidates, candidates_of, joined, nuclei_of
 from histoscope.models.unet import UNetBody, double_conv
 from histoscope.types import Mask, Nuclei, Sample
@@ -234,14 +234,33 @@ class StarDist(Segmenter):
 
     def decode(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Nuclei:
         """Nuclei of one image: candidates, suppression, drawing, classes by vote of the pixels."""
-        iou, inside = self.thresholds["iou"], self._inside(heads, shape, mpp)
         size = (heads["probability"].shape[2], heads["probability"].shape[3])
         return self.decode_tiles([Tile(heads, 0, 0, size)], shape, mpp)
 
     def decode_tiles(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Nuclei:
-        """As `decode`, with no more than the candidates of all tiles in memory."""
-        candidates = joined([self.candidates(tile, mpp) for tile in tiles])
-        return nuclei_of(candidates, self.thresholds["iou"], shape, mpp, refine=self.refine)
+        """As `decode`, with no more than the candidates of all tiles, and the mask, in memory."""
+        parts: list[Candidates] = []
+
+        def masks() -> Iterator[Tile]:
+            for tile in tiles:
+                parts.append(self.candidates(tile, mpp))
+                yield tile._replace(heads={key: tile.heads[key] for key in ("inside",) if key in tile.heads})
+
+        inside = self._inside(assembled(masks()), shape, mpp)
+        iou = self.thresholds["iou"]
+        return nuclei_of(joined(parts), iou, shape, mpp, refine=self.refine, inside=inside)
+
+    def _inside(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Mask | None:
+        """Mask of nuclei on the pixels of an image."""
+        if "inside" not in heads:
+            return None
+        logits = functional.pixel_shuffle(heads["inside"].float(), self.spec.grid)[0, 0].cpu().numpy()
+        height, width = (max(round(side * mpp / self.spec.mpp), 1) for side in shape)
+        logits = logits[:height, :width]
+        if logits.shape != shape:
+            logits = cv2.resize(logits, shape[::-1], interpolation=cv2.INTER_LINEAR)
+        mask: Mask = logits > 0.0
+        return mask
 
     def candidates(self, tile: Tile, mpp: float) -> Candidates:
         """Points of the grid that are probable enough, on the pixels of an image of resolution `mpp`."""
@@ -251,10 +270,31 @@ class StarDist(Segmenter):
         values = {
             name: head[0].movedim(0, 2)[rows, columns].float().cpu().numpy()
             for name, head in tile.heads.items()
+            if name != "inside"
         }
         places = torch.stack([rows + tile.row, columns + tile.column], dim=1).cpu().numpy()
         scale = self.spec.mpp / mpp
         return candidates_of(places, values, step_px=self.spec.grid * scale, scale=scale)
+
+
+def by_grid(mask: Mask, grid: int) -> NDArray[np.float32]:
+    """(H, W) mask as (grid^2, H / grid, W / grid), rounded up: the pixels of each point of the grid.
+
+    Examples
+    --------
+    >>> by_grid(np.array([[True, False], [False, True], [True, True]]), 2)[:, :, 0].tolist()
+    [[1.0, 1.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0]]
+    """
+    height, width = mask.shape
+    filled = np.pad(mask, [(0, -height % grid), (0, -width % grid)]).astype(np.float32)
+    parts = filled.reshape(filled.shape[0] // grid, grid, filled.shape[1] // grid, grid)
+    return np.ascontiguousarray(parts.transpose(1, 3, 0, 2).reshape(grid**2, *parts.shape[::2]))
+
+
+def _mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy and Dice of a mask."""
+    likelihood = functional.binary_cross_entropy_with_logits(logits, truth)
+    return likelihood + losses.soft_dice(torch.sigmoid(logits), truth)
 
 
 def masked_distance(distances: Tensor, target: Tensor, probability: Tensor) -> Tensor:
