@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(ABOUT))
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with monuseg and consep")
     given = parser.parse_args()
-    model = models.load(given.run)
+    model = models.load(given.run, models.Segmenter)
     card = {key: value for key, value in read_card(given.run / "model").items() if key != "split"}
     card |= ABOUT[given.name] | {"name": given.name}
     card["test"] = {

@@ -1,4 +1,4 @@
-"""Networks behind one contract: heads out, losses and nuclei from heads.
+"""Networks behind one contract: heads out, losses from heads, and from these nuclei or classes.
 
 >>> import histoscope as hs
 >>> model = hs.models.create("unet", width=4, depth=2)
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from histoscope.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
-    from histoscope.models.base import InputSpec, Segmenter
+    from histoscope.models.base import InputSpec, Model, Segmenter
     from histoscope.models.checkpoint import load, read_card, save
+    from histoscope.models.classifier import Classifier
     from histoscope.models.inference import predict
 
 # Name -> (module, class). Modules load torch, so they are imported when a model is made.
@@ -23,10 +24,13 @@ MODELS: dict[str, tuple[str, str]] = {
     "resunet": ("histoscope.models.resunet", "ResUNet"),
     "smp": ("histoscope.models.smp", "Smp"),
     "stardist": ("histoscope.models.stardist", "StarDist"),
+    "classifier": ("histoscope.models.classifier", "Classifier"),
 }
 
 _LAZY = {
+    "Classifier": "histoscope.models.classifier",
     "InputSpec": "histoscope.models.base",
+    "Model": "histoscope.models.base",
     "Segmenter": "histoscope.models.base",
     "load": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
@@ -36,7 +40,9 @@ _LAZY = {
 
 __all__ = [
     "MODELS",
+    "Classifier",
     "InputSpec",
+    "Model",
     "Segmenter",
     "create",
     "create_for",
@@ -48,7 +54,7 @@ __all__ = [
 ]
 
 
-def get(name: str) -> "type[Segmenter]":
+def get(name: str) -> "type[Model]":
     """Class of a model.
 
     Raises
@@ -59,11 +65,11 @@ def get(name: str) -> "type[Segmenter]":
     if name not in MODELS:
         raise UnknownNameError("model", name, MODELS)
     module, attribute = MODELS[name]
-    found: type[Segmenter] = getattr(import_module(module), attribute)
+    found: type[Model] = getattr(import_module(module), attribute)
     return found
 
 
-def create(name: str, **arguments: Any) -> "Segmenter":
+def create(name: str, **arguments: Any) -> "Model":
     """Make a model with fresh weights.
 
     Parameters
@@ -90,13 +96,13 @@ def create(name: str, **arguments: Any) -> "Segmenter":
     return kind(**arguments)
 
 
-def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Segmenter":
+def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Model":
     """Make a model that tells the classes of a data set apart, if it can tell any and is not told which.
 
     Parameters
     ----------
     classes : mapping of int to str
-        Of the data set's nuclei, ids from 1.
+        Of the data set: of nuclei, ids from 1, or of patches, labels from 0.
     name : str
         A key of `MODELS`.
     arguments : mapping
@@ -106,7 +112,8 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
 
     takes = "classes" in signature(get(name)).parameters and "classes" not in arguments
     if takes and classes:
-        known = [classes.get(number, f"class {number}") for number in range(1, max(classes) + 1)]
+        first = 0 if 0 in classes else 1
+        known = [classes.get(number, f"class {number}") for number in range(first, max(classes) + 1)]
         return create(name, **arguments, classes=known)
     return create(name, **arguments)
 

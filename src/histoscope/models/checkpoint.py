@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import torch
 from safetensors import SafetensorError
@@ -12,19 +12,21 @@ from safetensors.torch import load_file, save_file
 import histoscope
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole, write_text
-from histoscope.models import create
-from histoscope.models.base import Segmenter
+from histoscope.models import MODELS, create, get
+from histoscope.models.base import Model
+
+M = TypeVar("M", bound=Model)
 
 FORMAT = 1
 WEIGHTS, CARD = "model.safetensors", "card.json"
 
 
-def save(model: Segmenter, folder: str | Path, card: dict[str, Any] | None = None) -> Path:
+def save(model: Model, folder: str | Path, card: dict[str, Any] | None = None) -> Path:
     """Write a model folder.
 
     Parameters
     ----------
-    model : Segmenter
+    model : Model
     folder : str or Path
         Made if missing; a model in it is replaced.
     card : dict, optional
@@ -54,13 +56,23 @@ def save(model: Segmenter, folder: str | Path, card: dict[str, Any] | None = Non
     return folder
 
 
-def load(folder: str | Path) -> Segmenter:
+@overload
+def load(folder: str | Path) -> Model: ...
+
+
+@overload
+def load(folder: str | Path, kind: type[M]) -> M: ...
+
+
+def load(folder: str | Path, kind: type[Model] = Model) -> Model:
     """Read a model folder, ready to predict.
 
     Parameters
     ----------
     folder : str or Path
         A model folder, or a run folder with one called ``model`` in it.
+    kind : type
+        What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
 
     Raises
     ------
@@ -70,11 +82,19 @@ def load(folder: str | Path) -> Segmenter:
         If another version wrote it.
     CorruptDataError
         If card or weights cannot be read, or do not fit each other.
+    ConfigError
+        If it is a model of another kind.
     """
     folder = Path(folder)
     if not (folder / CARD).is_file() and (folder / "model" / CARD).is_file():
         folder = folder / "model"
     about = read_card(folder)
+    found = str(about.get("architecture"))
+    if found in MODELS and not issubclass(get(found), kind):
+        raise ConfigError(
+            f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
+            "a segmenter finds nuclei in images, a classifier tells patches apart"
+        )
     try:
         model = create(about["architecture"], **about["arguments"])
         missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS), strict=False)

@@ -54,7 +54,7 @@ class Detector:
             If the folder holds no model, one of another version, or a broken one.
         """
         folder = weights.find(model)
-        network = models.load(folder)
+        network = models.load(folder, Segmenter)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         fingerprint = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
         return cls(network.to(device), normalizer_of(folder), turned, read_card(folder), fingerprint)

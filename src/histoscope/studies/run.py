@@ -91,7 +91,7 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
         study_folder.write_json(
             folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
         )
-    model = models.load(folder / "model").to(_device(config))
+    model = models.load(folder / "model", Segmenter).to(_device(config))
     began = time.perf_counter()
     table = _test(images, model, settings, run, folder, tell)
     seconds["evaluate"] = round(time.perf_counter() - began, 2)
