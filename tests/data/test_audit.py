@@ -10,8 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from histoscope import data
-from histoscope.data.copies import thumbnail
-from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.errors import ConfigError
 from histoscope.files import write_image
 from histoscope.types import Record, Sample
 
@@ -151,23 +150,6 @@ def test_unreadable_files_are_said_and_files_are_read_small(tmp_path: Path) -> N
     assert report.unreadable == ("b/broken",)
     assert "could not be read" in str(report)
     assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_thumbnails_of_files_and_arrays_agree(tmp_path: Path) -> None:
-    import tifffile
-
-    image = _picture(2, (256, 256))
-    write_image(tmp_path / "a.png", image)
-    tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib", tile=(64, 64))
-    write_image(tmp_path / "a.jpg", image)
-    Pillow.fromarray(image[:, :, 0]).save(tmp_path / "grey.png")
-    first = thumbnail(tmp_path / "a.png")
-    assert np.array_equal(first, thumbnail(tmp_path / "a.tif"))
-    assert np.abs(first - thumbnail(tmp_path / "a.jpg")).max() < 4
-    assert thumbnail(tmp_path / "grey.png").shape == first.shape == (32, 32)
-    (tmp_path / "bad.png").write_bytes(b"x")
-    with pytest.raises(CorruptDataError):
-        thumbnail(tmp_path / "bad.png")
 
 
 def test_changed_data_sets_are_compared_as_they_are_read(folder_tree: Path) -> None:

@@ -9,10 +9,10 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histoscope.data.base import Dataset, Progress
-from histoscope.data.copies import THUMBNAIL_PX, Thumbnails, find_copies, shrink, thumbnail
+from histoscope.data.copies import find_copies
+from histoscope.data.landmarks import Landmarks, find_landmarks, read_landmarks
 from histoscope.errors import ConfigError, HistoscopeError
 
 _SHOWN = 12
@@ -124,43 +124,42 @@ def audit(
         )
     if not 0 < min_similarity <= 1:
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
-    thumbnails, unreadable = _read(parts, progress)
+    pictures, unreadable = read_pictures(parts, progress)
     leaks = _shared_groups(parts)
-    for left, right in combinations(parts, 2):
-        for copy in find_copies(thumbnails[left], thumbnails[right], min_similarity):
-            names = parts[left].records[copy.left].name, parts[right].records[copy.right].name
-            turn, similarity = str(copy.turn), round(copy.similarity, 4)
-            leaks.append(Leak("image", left, right, *names, turn, similarity=similarity))
+    places = [(name, record.name) for name, part in parts.items() for record in part.records]
+    number = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
+    for copy in find_copies(pictures, number, min_similarity):
+        (left, left_name), (right, right_name) = places[copy.left], places[copy.right]
+        similarity = round(copy.similarity, 4)
+        leaks.append(Leak("image", left, right, left_name, right_name, str(copy.turn), similarity=similarity))
     return AuditReport(tuple(leaks), {name: len(part) for name, part in parts.items()}, unreadable)
 
 
-def _read(
-    parts: Mapping[str, Dataset], progress: Progress | None
-) -> tuple[dict[str, Thumbnails], tuple[str, ...]]:
-    total, done = sum(map(len, parts.values())), 0
-    thumbnails: dict[str, Thumbnails] = {}
+def read_pictures(
+    parts: Mapping[str, Dataset], progress: Progress | None = None
+) -> tuple[list[Landmarks], tuple[str, ...]]:
+    """Landmarks of every picture of every part, and the names of those that could not be read.
+
+    Unreadable pictures have no landmarks, so they match nothing.
+    """
+    total = sum(map(len, parts.values()))
+    pictures: list[Landmarks] = []
     unreadable: list[str] = []
     for name, part in parts.items():
-        images = np.zeros((len(part), THUMBNAIL_PX, THUMBNAIL_PX), np.float32)  # blank: matches nothing
-        for index, image in enumerate(_thumbnails(part)):
-            if image is None:
-                unreadable.append(f"{name}/{part.records[index].name}")
-            else:
-                images[index] = image
-            done += 1
+        for record, found in zip(part.records, _landmarks(part), strict=True):
+            if found is None:
+                unreadable.append(f"{name}/{record.name}")
+            pictures.append(found if found is not None else find_landmarks(np.zeros((2, 2), np.uint8)))
             if progress is not None:
-                progress(done, total)
-        thumbnails[name] = images
-    return thumbnails, tuple(unreadable)
+                progress(len(pictures), total)
+    return pictures, tuple(unreadable)
 
 
-def _thumbnails(dataset: Dataset) -> Iterator[NDArray[np.float32] | None]:
-    from PIL import Image as Pillow
-
-    def read(index: int) -> NDArray[np.float32] | None:
+def _landmarks(dataset: Dataset) -> Iterator[Landmarks | None]:
+    def read(index: int) -> Landmarks | None:
         try:
             path = dataset.image_path(index)
-            return thumbnail(path) if path is not None else shrink(Pillow.fromarray(dataset[index].image))
+            return read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
         except (HistoscopeError, OSError):
             return None
 

@@ -1,30 +1,24 @@
-"""Finding copies of a picture that were turned, flipped, zoomed, saved again or made paler."""
+"""Finding copies of a picture that were turned, flipped, zoomed, skewed, saved again or made paler."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.files import read_image
+from histoscope.data.base import Progress
+from histoscope.data.landmarks import Landmarks, Pairs, alike_pairs, flipped
 
-THUMBNAIL_PX = 32
-Thumbnails = NDArray[np.float32]
-"""(N, 32, 32) float32 grey levels."""
+MIN_MATCHES = 8
+"""Landmarks of two pictures that one map must bring together; by chance it is up to 4."""
+_RATIO = 0.8
+"""A match is believed if it is nearer than this times the second nearest."""
+_SLACK = 0.05
+"""How far a landmark may lie from where the map puts it, in halves of the shorter side."""
+_MAX_ZOOM, _MAX_STRETCH = 4.0, 2.0
 
-_DISC_PX = 12
-_REACH = 0.7
-"""Radius of the compared disc in half widths: zoomed in by up to 1 / 0.7 it still lies in the picture."""
-_ANGLES_DEG = range(0, 360, 15)
-_ZOOMS = (0.75, 0.87, 1.0, 1.15, 1.33)
-_NEAR_DEG = (-7.5, -3.75, 0.0, 3.75, 7.5)
-_NEAR_ZOOMS = (0.93, 1.0, 1.07)
-_SLACK = 0.1
-"""A copy correlates on the small disc at the nearest coarse turn at least this near the wanted similarity."""
-_BLOCK = 1024
+Affine = NDArray[np.float64]
+"""(2, 3): maps x, y of the left picture to those of the right, from the centres, in halves of their sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,166 +30,158 @@ class Turn:
     flipped: bool = False
 
     def __str__(self) -> str:
+        angle, zoom = round(self.angle_deg) % 360, round(self.zoom, 2)
         words = ["flipped"] * self.flipped
-        words += [f"turned {self.angle_deg % 360:g}°"] * bool(self.angle_deg % 360)
-        words += [f"zoomed {self.zoom:.2f}"] * (self.zoom != 1)
+        words += [f"turned {angle}°"] * bool(angle)
+        words += [f"zoomed {zoom:.2f}"] * (abs(zoom - 1) > 0.02)
         return ", ".join(words) or "same"
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two pictures that are one: their places in the two lists, how the right one is turned, correlation."""
+    """Two pictures that show the same.
+
+    Parameters
+    ----------
+    left, right : int
+        Their places.
+    turn : Turn
+        How the right one is turned.
+    n_matches : int
+        Landmarks that one map brings together.
+    similarity : float
+        Correlation of the grey levels where they overlap once aligned.
+    overlap : float
+        Share of the smaller one that they have in common: near 1 for copies, small for pictures of
+        neighbouring places.
+    """
 
     left: int
     right: int
     turn: Turn
+    n_matches: int
     similarity: float
+    overlap: float
 
 
-def thumbnail(path: str | Path) -> NDArray[np.float32]:
-    """Read the central square of an image file as 32 x 32 grey levels; JPEG files are decoded small.
+def find_copies(
+    pictures: Sequence[Landmarks],
+    part: NDArray[np.intp],
+    min_similarity: float,
+    *,
+    pairs: Pairs | None = None,
+    progress: Progress | None = None,
+) -> list[Copy]:
+    """Pairs of pictures of different parts that show the same place, wholly or in part.
 
-    Raises
-    ------
-    CorruptDataError
-        If it cannot be decoded.
-    """
-    from PIL import Image as Pillow
-
-    try:
-        with Pillow.open(path) as picture:
-            picture.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-            if picture.mode in {"RGB", "L"}:
-                return shrink(picture)
-    except OSError:
-        pass  # a TIFF that Pillow does not know, or a broken file: the full reader decides
-    return shrink(Pillow.fromarray(read_image(path)))
-
-
-def shrink(picture: Any) -> NDArray[np.float32]:  # Pillow is imported where it is used
-    """Make the thumbnail of a Pillow image."""
-    from PIL import Image as Pillow
-
-    side = min(picture.size)
-    left, top = ((length - side) / 2 for length in picture.size)
-    box = (left, top, left + side, top + side)
-    grey = picture.convert("L").resize((THUMBNAIL_PX, THUMBNAIL_PX), Pillow.Resampling.BOX, box=box)
-    return np.asarray(grey, np.float32)
-
-
-def find_copies(left: Thumbnails, right: Thumbnails, min_similarity: float) -> list[Copy]:
-    """Pairs of thumbnails that correlate once one of them is flipped, turned and zoomed.
-
-    All pairs are compared on a small central disc under 240 coarse turns; those that come near are compared
-    on all pixels that the two share, with the turn refined. Brightness and contrast do not matter.
+    Those with alike landmarks are compared: an affine map must bring at least 8 landmarks of one on those of
+    the other, and once aligned their grey levels must correlate. Brightness and contrast do not matter.
 
     Parameters
     ----------
-    left, right : (N, 32, 32), (M, 32, 32) float32
-        Thumbnails; blank ones match nothing.
+    pictures : sequence of Landmarks
+        Of all parts; those without landmarks match nothing.
+    part : (N,) ints
+        Part of each; pictures of one part are not compared.
     min_similarity : float
-        Least correlation over the shared pixels.
+        Least correlation where they overlap.
+    pairs : (n, 3) ints, optional
+        Further pairs to compare: left, right, flip.
+    progress : callable, optional
+        Called with (pairs compared, all pairs).
 
     Returns
     -------
     list of Copy
         One for each pair, ordered by its places.
     """
-    copies = []
-    turns = [Turn(a, z, f) for f, a, z in product((False, True), _ANGLES_DEG, _ZOOMS)]
-    for pairs, turn in _candidates(left, right, turns, min_similarity - _SLACK):
-        best = np.zeros(len(pairs), np.float32)
-        best_turn = [turn] * len(pairs)
-        for angle, zoom in product(_NEAR_DEG, _NEAR_ZOOMS):
-            near = Turn(turn.angle_deg + angle, turn.zoom * zoom, turn.flipped)
-            similarity = _overlap_correlation(left[pairs[:, 0]], right[pairs[:, 1]], near)
-            for row in np.flatnonzero(similarity > best + 1e-4):
-                best[row], best_turn[row] = similarity[row], near
-        for row in np.flatnonzero(best >= min_similarity):
-            i, j = map(int, pairs[row])
-            copies.append(Copy(i, j, best_turn[row], min(1.0, float(best[row]))))
-    return sorted(copies, key=lambda copy: (copy.left, copy.right))
+    todo = alike_pairs(pictures, part)
+    if pairs is not None:
+        todo = np.unique(np.concatenate([todo, pairs]), axis=0)
+    found = []
+    for done, (left, right, flip) in enumerate(todo.tolist(), start=1):
+        copy = compare(pictures, left, right, flip=bool(flip))
+        if copy is not None and copy.similarity >= min_similarity:
+            found.append(copy)
+        if progress is not None:
+            progress(done, len(todo))
+    best = {(copy.left, copy.right): copy for copy in sorted(found, key=lambda copy: copy.n_matches)}
+    return [best[key] for key in sorted(best)]
 
 
-def _candidates(
-    left: Thumbnails, right: Thumbnails, turns: list[Turn], least: float
-) -> Iterator[tuple[NDArray[np.intp], Turn]]:
-    """Pairs that come near on the disc, grouped by their best coarse turn."""
-    points = _grid(_DISC_PX)
-    points = points[(points**2).sum(axis=1) <= 1] * _REACH
-    small_left, small_right = _halved(left), _halved(right)
-    disc_left = _unit(_sample(small_left, points, Turn()))
-    found: dict[int, list[NDArray[np.intp]]] = {}
-    for start in range(0, len(right), _BLOCK):
-        block = small_right[start : start + _BLOCK]
-        best = np.full((len(left), len(block)), least, np.float32)
-        which = np.full(best.shape, -1, np.int16)
-        for number, turn in enumerate(turns):
-            score = disc_left @ _unit(_sample(block, points, turn)).T
-            better = score > best
-            best[better] = score[better]
-            which[better] = number
-        rows, columns = np.nonzero(which >= 0)
-        numbers = which[rows, columns]
-        for number in np.unique(numbers):
-            here = numbers == number
-            found.setdefault(int(number), []).append(np.column_stack([rows[here], columns[here] + start]))
-    for number, groups in found.items():
-        pairs = np.concatenate(groups)
-        for start in range(0, len(pairs), _BLOCK):
-            yield pairs[start : start + _BLOCK], turns[number]
+def compare(pictures: Sequence[Landmarks], left: int, right: int, *, flip: bool) -> Copy | None:
+    """Align two pictures by their landmarks; None if they do not fit."""
+    import cv2
+
+    a, b = pictures[left], pictures[right]
+    mirror = np.array([-1 if flip else 1, 1], np.float32)
+    ours, theirs = _matches(flipped(a.descriptors) if flip else a.descriptors, b.descriptors)
+    if len(ours) < MIN_MATCHES:
+        return None
+    start, end = a.points[ours] * mirror, b.points[theirs]
+    affine, inside = cv2.estimateAffine2D(start, end, ransacReprojThreshold=_SLACK, maxIters=500)
+    if affine is None or not _plausible(affine):
+        return None
+    # One place often carries two landmarks of different directions: it counts once.
+    places = np.unique(np.round(end[inside.ravel() > 0] / (_SLACK / 2)), axis=0)
+    if len(places) < MIN_MATCHES:
+        return None
+    overlap = _overlap(a.corners @ affine[:, :2].T + affine[:, 2], b.corners)
+    similarity = _similarity(a.grey[:, ::-1] if flip else a.grey, b.grey, affine)
+    return Copy(left, right, _turn(affine, flip=flip), len(places), similarity, overlap)
 
 
-def _overlap_correlation(left: Thumbnails, right: Thumbnails, turn: Turn) -> NDArray[np.float32]:
-    points = _grid(THUMBNAIL_PX)
-    shared = (np.abs(_turned(points, turn)) <= 1).all(axis=1)
-    first = _unit(left.reshape(len(left), -1)[:, shared])
-    second = _unit(_sample(right, points[shared], turn))
-    correlation: NDArray[np.float32] = np.einsum("nk,nk->n", first, second)
-    return correlation
+def _matches(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Places of descriptors that are each other's nearest, and much nearer than the second."""
+    if min(len(left), len(right)) < 2:
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T)
+    rows = np.arange(len(a))
+    nearest = squared.argmin(axis=1)
+    first = squared[rows, nearest].copy()
+    mutual = squared.argmin(axis=0)[nearest] == rows
+    squared[rows, nearest] = np.inf
+    good = mutual & (first < _RATIO**2 * squared.min(axis=1))
+    return rows[good], nearest[good]
 
 
-def _grid(side: int) -> NDArray[np.float32]:
-    """(side², 2) pixel centres as x, y in half widths, row by row."""
-    steps = ((np.arange(side) + 0.5) * (2 / side) - 1).astype(np.float32)
-    y, x = np.meshgrid(steps, steps, indexing="ij")
-    return np.column_stack([x.ravel(), y.ravel()])
+def _plausible(affine: Affine) -> bool:
+    if np.linalg.det(affine[:, :2]) <= 0:
+        return False
+    large, small = np.linalg.svd(affine[:, :2], compute_uv=False)
+    return bool(large < _MAX_STRETCH * small and small > 1 / _MAX_ZOOM and large < _MAX_ZOOM)
 
 
-def _turned(points: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-    """Where points of the original lie in the turned picture (y points down)."""
-    angle = np.deg2rad(turn.angle_deg)
-    cosine, sine = turn.zoom * np.cos(angle), turn.zoom * np.sin(angle)
-    x, y = (-points[:, 0] if turn.flipped else points[:, 0]), points[:, 1]
-    return np.column_stack([cosine * x + sine * y, cosine * y - sine * x])
+def _turn(affine: Affine, *, flip: bool) -> Turn:
+    (a, b), (c, d) = affine[:, :2]
+    zoom = float(np.sqrt(a * d - b * c))
+    return Turn(float(np.degrees(np.arctan2(b - c, a + d))), zoom, flip)
 
 
-def _sample(images: Thumbnails, points: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-    """Values (N, K) of the turned pictures where the K points of the original lie, bilinearly."""
-    side = images.shape[1]
-    place = np.clip((_turned(points, turn) + 1) * (side / 2) - 0.5, 0, side - 1)
-    corner = np.minimum(place.astype(np.intp), side - 2)
-    (fx, fy), (cx, cy) = (place - corner).T.astype(np.float32), corner.T
-    flat, at = images.reshape(len(images), side * side), cy * side + cx
-    values: NDArray[np.float32] = (
-        flat[:, at] * ((1 - fx) * (1 - fy))
-        + flat[:, at + 1] * (fx * (1 - fy))
-        + flat[:, at + side] * ((1 - fx) * fy)
-        + flat[:, at + side + 1] * (fx * fy)
-    )
-    return values
+def _overlap(left: NDArray[np.float64], right: NDArray[np.float32]) -> float:
+    """Common area of two quadrangles, as a share of the smaller."""
+    import cv2
+
+    quads = left.astype(np.float32), right
+    common = cv2.intersectConvexConvex(*quads)[0]
+    return float(min(1.0, common / min(cv2.contourArea(quad) for quad in quads)))
 
 
-def _halved(images: Thumbnails) -> Thumbnails:
-    half = THUMBNAIL_PX // 2
-    small: Thumbnails = images.reshape(len(images), half, 2, half, 2).mean(axis=(2, 4))
-    return small
+def _similarity(left: NDArray[np.uint8], right: NDArray[np.uint8], affine: Affine) -> float:
+    import cv2
 
-
-def _unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows with mean 0 and length 1, so that products are correlations; 0 where there is nothing to see."""
-    values = values - values.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(values, axis=1, keepdims=True)
-    blank = length < np.sqrt(values.shape[1])  # less than one grey level of spread is noise
-    unit: NDArray[np.float32] = np.where(blank, 0, values / np.where(blank, 1, length)).astype(np.float32)
-    return unit
+    height, width = right.shape
+    scales = [min(grey.shape) / 2 for grey in (left, right)]
+    centres = [(np.array(grey.shape[::-1]) - 1) / 2 for grey in (left, right)]
+    matrix = affine[:, :2] * (scales[1] / scales[0])
+    shift = affine[:, 2] * scales[1] + centres[1] - matrix @ centres[0]
+    onto = np.column_stack([matrix, shift])
+    left = np.ascontiguousarray(left, np.uint8)
+    warped = cv2.warpAffine(left, onto, (width, height), flags=cv2.INTER_LINEAR)
+    inside = cv2.warpAffine(np.full_like(left, 255), onto, (width, height)) == 255
+    if inside.sum() < 16:
+        return 0.0
+    a, b = warped[inside].astype(np.float64), right[inside].astype(np.float64)
+    spread = a.std() * b.std()
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else 0.0
