@@ -1,12 +1,16 @@
 """Prediction of images of any size: tiles must not show."""
 
+import weakref
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
-from histoscope import models
+from histoscope import models, synth
 from histoscope.errors import ShapeError
 from histoscope.models import inference
+from histoscope.models.base import Tile
 
 
 @pytest.fixture(params=["unet", "stardist"])
@@ -24,6 +28,83 @@ def test_tiled_is_whole(model, monkeypatch, turned):
     tiled = inference.heads_of(model, image, turned=turned)
     assert all(head.shape[2:] == (152 // model.spec.grid, 216 // model.spec.grid) for head in tiled.values())
     torch.testing.assert_close(tiled, whole, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("mpp", [0.5, 0.3])
+@pytest.mark.parametrize(
+    "more", [{}, {"refine": True}, {"settle": False}, {"grid": 1}, {"classes": list(synth.CLASSES)}]
+)
+def test_nuclei_do_not_depend_on_how_the_heads_were_cut(more, mpp):
+    """To the last bit: the order of equally probable candidates is part of the result."""
+    tissue = synth.generate((120, 136), mpp=0.5, rng=np.random.default_rng(0))
+    model = models.create("stardist", width=2, depth=1, **{"mpp": 0.5, "n_rays": 16, **more})
+    grid, rng = model.spec.grid, np.random.default_rng(1)
+    heads = doubtful_heads(model, tissue, rng)
+    shape = tuple(round(side * 0.5 / mpp) for side in tissue.image.shape[:2])
+    whole = model.decode(heads, shape, mpp)
+    tiles = list(cut(heads, rows=[0, 7, 36, 120 // grid], columns=[0, 41, 136 // grid]))
+    parts = model.decode_tiles(iter(tiles), shape, mpp)
+    assert len(whole) > 20
+    for name in ("instances", "probability", "centroid_px", "class_id", "class_probability"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def doubtful_heads(model, tissue, rng):
+    """Shaken truth, with few different probabilities, so that many are equal."""
+    target = {name: torch.from_numpy(value)[None].float() for name, value in model.targets(tissue).items()}
+    shape = target["probability"].shape[2:]
+    heads = {
+        "probability": torch.logit((target["probability"] * 8).round() / 8, eps=0.01),
+        "distances": target["distances"] * torch.from_numpy(rng.normal(1, 0.2, (1, model.n_rays, *shape))),
+    }
+    if "inside" in target:
+        noise = rng.normal(0, 1, (1, model.spec.grid**2, *shape))
+        heads["inside"] = 4 * target["inside"] - 2 + torch.from_numpy(noise)
+    if model.spec.classes:
+        noise = rng.normal(0, 1, (1, len(model.spec.classes) + 1, *shape))
+        heads["classes"] = torch.from_numpy(noise)
+    return {name: head.float() for name, head in heads.items()}
+
+
+def cut(heads, rows, columns):
+    size = (rows[-1], columns[-1])
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            part = {name: head[:, :, top:bottom, left:right] for name, head in heads.items()}
+            yield Tile(part, top, left, size)
+
+
+def test_heads_of_a_tile_are_gone_when_the_next_one_comes(monkeypatch):
+    """Memory grows with candidates, not with pixels times rays."""
+    monkeypatch.setattr(inference, "TILE_PX", 32)
+    model = models.create("stardist", width=2, depth=1, n_rays=8, mpp=0.5).eval()
+    alive = []
+
+    def watched():
+        for tile in inference.tiles_of(model, np.zeros((64, 96, 3), np.uint8)):
+            assert sum(ref() is not None for ref in alive) <= len(
+                tile.heads
+            )  # those of the last tile at most
+            alive.extend(weakref.ref(head) for head in tile.heads.values())
+            yield tile
+
+    model.decode_tiles(watched(), (64, 96), 0.5)
+    assert len(alive) == 6 * 3
+
+
+def test_a_folded_model_says_the_same_and_leaves_the_other_as_it_was(model):
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+                module.weight.normal_()
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        image = torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
+        folded = inference.folded(model)
+        torch.testing.assert_close(folded(image), model(image), rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
 
 
 def test_heads_cover_odd_sizes(model):

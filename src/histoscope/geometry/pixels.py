@@ -1,3 +1,4 @@
+# mypy: disallow-untyped-decorators=False
 """Nuclei drawn as polygons -> nuclei that end where the pixels say."""
 
 import numba as nb
@@ -5,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Labels, Mask
 
 LEAST_INSIDE = 0.5
@@ -45,14 +47,80 @@ def settle(labels: Labels, inside: Mask, *, reach_px: int = 3) -> Labels:
     """
     if labels.shape != inside.shape:
         raise ShapeError(f"labels are {labels.shape} and the mask is {inside.shape}; expected the same shape")
-    n = int(labels.max(initial=0))
-    drawn = np.bincount(labels.ravel(), minlength=n + 1)
-    confirmed = np.bincount(labels[inside], minlength=n + 1)
+    drawn, confirmed = _counts(labels, inside, int(labels.max(initial=0)))
     stays = confirmed < LEAST_INSIDE * drawn
-    settled: Labels = np.where(inside | stays[labels], labels, 0).astype(np.int32, copy=False)
+    settled: Labels = _cut(labels, inside, stays)
     for _ in range(reach_px):
         settled = _grown(settled, inside, stays)
     return settled
+
+
+def areas_and_centroids(labels: Labels, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Number and mean place of the pixels of each nucleus.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Ids from 0 to `n`.
+    n : int
+        Nuclei.
+
+    Returns
+    -------
+    area_px : (n,) int64
+        Of id 1, 2, ...
+    centroid_px : (n, 2) float32
+        x and y; 0 for ids that are not in the map.
+
+    Examples
+    --------
+    >>> areas_and_centroids(np.array([[0, 1, 1], [0, 0, 3]], np.int32), 3)
+    (array([2, 0, 1]), array([[1.5, 0. ],
+           [0. , 0. ],
+           [2. , 1. ]], dtype=float32))
+    """
+    smallest = max(1, SMALLEST_BAND // max(1, labels.shape[1]))
+    area, x, y = np.sum(over(_sums, len(labels), smallest, labels, n), axis=0)[:, 1:]
+    centroid = np.stack([x, y], axis=1) / np.maximum(area, 1)[:, None]
+    return area, centroid.astype(np.float32)
+
+
+@nb.njit(cache=True, nogil=True)
+def _sums(start: int, stop: int, labels: Labels, n: int) -> NDArray[np.int64]:
+    """(3, n + 1) number, sum of x and sum of y of the pixels of each id, in some rows."""
+    sums = np.zeros((3, n + 1), np.int64)
+    for y in range(start, stop):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if k:
+                sums[0, k] += 1
+                sums[1, k] += x
+                sums[2, k] += y
+    return sums
+
+
+@nb.njit(cache=True, nogil=True)
+def _counts(labels: Labels, inside: Mask, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each id, and how many of them are inside."""
+    drawn, confirmed = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if k:
+                drawn[k] += 1
+                confirmed[k] += inside[y, x]
+    return drawn, confirmed
+
+
+@nb.njit(cache=True, nogil=True)
+def _cut(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
+    """Without the pixels that are outside, but for nuclei that stay as drawn."""
+    out = labels.copy()
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if not inside[y, x] and not stays[labels[y, x]]:
+                out[y, x] = 0
+    return out
 
 
 @nb.njit(cache=True, nogil=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ def candidates_of(
     return Candidates(
         (places * step_px + offset).astype(np.float32),
         np.maximum(values["distances"] * np.float32(scale), np.float32(MIN_DISTANCE_PX)),
-        1.0 / (1.0 + np.exp(-values["probability"][:, 0])),
+        (1.0 / (1.0 + np.exp(-values["probability"][:, 0]))).astype(np.float32),
         classes,
     )
 
@@ -131,8 +130,7 @@ def nuclei_of(
         instances = geometry.draw(points[kept], distances[kept], shape, probability=probability[kept])
     if inside is not None:
         instances = geometry.settle(instances, inside, reach_px=max(1, round(REACH_UM / mpp)))
-    instances, rows = _numbered(instances, len(kept))
-    kept = kept[rows]
+    instances, kept, centroid_px = _shown(instances, kept)
     class_id = np.zeros(len(kept), np.uint8)
     class_probability = None
     if candidates.class_probability is not None:
@@ -140,7 +138,7 @@ def nuclei_of(
         # The background has no vote: that there is a nucleus has been settled.
         class_id = (1 + class_probability.argmax(axis=1)).astype(np.uint8) if len(kept) else class_id
     return Nuclei(
-        centroid_px=_centroids(instances, len(kept)),
+        centroid_px=centroid_px,
         class_id=class_id,
         probability=probability[kept],
         instances=instances,
@@ -149,22 +147,16 @@ def nuclei_of(
     )
 
 
-def _numbered(instances: Labels, n: int) -> tuple[Labels, NDArray[np.int64]]:
-    """Drop nuclei that others hide wholly, and number the rest 1..N; also the rows that stay."""
-    shown = np.bincount(instances.ravel(), minlength=n + 1) > 0
-    shown[0] = False
-    new_id = (np.cumsum(shown) * shown).astype(np.int32)
-    renumbered: Labels = new_id[instances]
-    return renumbered, np.flatnonzero(shown[1:])
-
-
-def _centroids(instances: Labels, n: int) -> NDArray[np.float32]:
-    """Mean x and y of the pixels of each nucleus."""
-    rows, columns = np.nonzero(instances)
-    ids = instances[rows, columns]
-    area = np.maximum(np.bincount(ids, minlength=n + 1)[1:], 1)
-    sums: list[Any] = [np.bincount(ids, weights=axis, minlength=n + 1)[1:] for axis in (columns, rows)]
-    return np.stack([total / area for total in sums], axis=1).astype(np.float32)
+def _shown(
+    instances: Labels, kept: NDArray[np.int64]
+) -> tuple[Labels, NDArray[np.int64], NDArray[np.float32]]:
+    """Drop nuclei that others hide wholly, and number the rest 1..N; with the centroids of these."""
+    area, centroid_px = geometry.areas_and_centroids(instances, len(kept))
+    shown = area > 0
+    if shown.all():
+        return instances, kept, centroid_px
+    new_id = np.append(0, np.cumsum(shown) * shown).astype(np.int32)
+    return new_id[instances], kept[shown], centroid_px[shown]
 
 
 def _class_votes(candidates: Candidates, kept: NDArray[np.int64], instances: Labels) -> NDArray[np.float32]:

@@ -244,22 +244,28 @@ class StarDist(Segmenter):
         def masks() -> Iterator[Tile]:
             for tile in tiles:
                 parts.append(self.candidates(tile, mpp))
-                yield tile._replace(heads={key: tile.heads[key] for key in ("inside",) if key in tile.heads})
+                if "inside" in tile.heads:
+                    yield self._by_pixels(tile)
 
-        inside = self._inside(assembled(masks()), shape, mpp)
+        logits = assembled(masks()).get("inside")
+        inside = None if logits is None else self._inside(logits, shape, mpp)
         iou = self.thresholds["iou"]
         return nuclei_of(joined(parts), iou, shape, mpp, refine=self.refine, inside=inside)
 
-    def _inside(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Mask | None:
+    def _by_pixels(self, tile: Tile) -> Tile:
+        """The mask alone, no longer on the grid."""
+        grid = self.spec.grid
+        pixels = functional.pixel_shuffle(tile.heads["inside"].float(), grid)
+        size = (tile.size[0] * grid, tile.size[1] * grid)
+        return Tile({"inside": pixels}, tile.row * grid, tile.column * grid, size)
+
+    def _inside(self, logits: Tensor, shape: tuple[int, int], mpp: float) -> Mask:
         """Mask of nuclei on the pixels of an image."""
-        if "inside" not in heads:
-            return None
-        logits = functional.pixel_shuffle(heads["inside"].float(), self.spec.grid)[0, 0].cpu().numpy()
         height, width = (max(round(side * mpp / self.spec.mpp), 1) for side in shape)
-        logits = logits[:height, :width]
-        if logits.shape != shape:
-            logits = cv2.resize(logits, shape[::-1], interpolation=cv2.INTER_LINEAR)
-        mask: Mask = logits > 0.0
+        seen = logits[0, 0, :height, :width].numpy()
+        if seen.shape != shape:
+            seen = np.asarray(cv2.resize(seen, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+        mask: Mask = seen > 0.0
         return mask
 
     def candidates(self, tile: Tile, mpp: float) -> Candidates:
