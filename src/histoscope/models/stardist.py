@@ -90,7 +90,7 @@ class StarDist(Segmenter):
         classes: Sequence[str] = (),
         mpp: float = 0.25,
         class_loss: str = "cross_entropy",
-        refine: bool = False,
+        refine: bool = True,
         settle: bool = True,
     ) -> None:
         if grid not in (1, 2, 4) or n_rays < 4 or class_loss not in ("cross_entropy", "focal"):

@@ -84,12 +84,13 @@ FACTORS: dict[str, Factor] = {
         "",
         "level",
         {
-            "rays32": {},
-            "rays64": {"arguments": {"n_rays": 64}},
-            "turned": {"turned": True, "trained_as": "rays32"},
+            "published": {"arguments": {"refine": False, "settle": False}},
+            "rays32": {"arguments": {"refine": False}},
+            "rays64": {"arguments": {"refine": False, "n_rays": 64}},
+            "turned": {"turned": True, "arguments": {"refine": False}, "trained_as": "rays32"},
             "refined": {"arguments": {"refine": True}, "trained_as": "rays32"},
             "turned_refined": {"turned": True, "arguments": {"refine": True}, "trained_as": "rays32"},
-            "resnet18": {"arguments": {"encoder": "resnet18"}},
+            "resnet18": {"arguments": {"refine": False, "encoder": "resnet18"}},
         },
     ),
 }

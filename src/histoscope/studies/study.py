@@ -199,9 +199,9 @@ IMBALANCE = Study(
 
 STARDIST = Study(
     name="stardist",
-    question="What do more rays, an encoder, turns at test time, and refined shapes bring a StarDist?",
+    question="What do settled outlines, more rays, an encoder, turns at test time, and refined shapes bring a StarDist?",
     factor="stardist",
-    levels=("rays32", "rays64", "turned", "refined", "turned_refined"),
+    levels=("published", "rays32", "rays64", "turned", "refined", "turned_refined"),
     baseline="rays32",
     models=("stardist",),
     seeds=(0, 1, 2),
