@@ -21,10 +21,10 @@ def evaluate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the mean scores as JSON.")] = False,
 ) -> None:
-    """Compare a model's nuclei with the truth, image by image.
+    """Compare a model's nuclei with the truth, image by image, or its classes, patch by patch.
 
-    Means come with a 95 % interval by patient. If the model was trained on normalised stains, images are
-    normalised the same way first.
+    Scores come with a 95 % interval by patient (of patches: by patient, or else by source). If the model was
+    trained on normalised stains, images are normalised the same way first.
 
     Example: `histoscope evaluate runs/unet data/monuseg --mpp 0.25 --split test`
     """
@@ -33,6 +33,7 @@ def evaluate(
     from histoscope.cli import scores
     from histoscope.errors import DataError
     from histoscope.files import whole
+    from histoscope.train import classification
     from histoscope.train import evaluate as evaluated
     from histoscope.train.experiment import normalised, normalizer_of
 
@@ -41,6 +42,7 @@ def evaluate(
     if notice:
         typer.echo(notice, err=True)
     network = models.load(folder)
+    skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
         chosen = [index for index, record in enumerate(dataset.records) if record.split == split]
@@ -48,11 +50,23 @@ def evaluate(
             known = sorted({record.split for record in dataset.records})
             raise DataError(f"{root} has no part {split!r}; its index names {known}")
         dataset = datasets.subset(dataset, chosen)
-    shown = normalised(dataset, normalizer_of(folder))
+    done = iter(range(1, len(dataset) + 1))
     with scores.steps_bar(len(dataset), "Images") as on_step:
-        done = iter(range(1, len(dataset) + 1))
-        table = evaluated(network, shown, on_image=lambda *_: on_step(next(done), {}))
+        if isinstance(network, models.Classifier):
+            shown = normalised(
+                classification.in_words_of(network.spec.classes, dataset), normalizer_of(folder)
+            )
+            table = classification.predict_classes(
+                network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
+            )
+        else:
+            shown = normalised(dataset, normalizer_of(folder))
+            table = evaluated(network, shown, on_image=lambda *_: on_step(next(done), {}))
     if out is not None:
         with whole(out) as temporary:
             table.to_csv(temporary, index=False)
     scores.show(table, where=out, as_json=json)
+    for name, why in skipped.items():
+        scores.note(f"skipped {name}: {why}")
+    if skipped:
+        raise typer.Exit(1)

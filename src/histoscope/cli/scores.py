@@ -6,17 +6,40 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
+SHOWN_OF_PATCHES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "nll", "ece")
 
 
 @contextmanager
 def steps_bar(steps: int, what: str = "Training") -> Iterator[Callable[[int, dict[str, float]], None]]:
     """Show a progress bar on stderr; the callable that is given moves it to a step and shows the loss."""
+    with _bar(what, steps) as update:
+
+        def on_step(step: int, losses: dict[str, float]) -> None:
+            loss = f"loss {losses['loss']:.3f}" if "loss" in losses else ""
+            update(completed=step, note=loss)
+
+        yield on_step
+
+
+@contextmanager
+def patches_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr; the callable that is given takes patches done and all patches."""
+    with _bar(what, None) as update:
+
+        def progress(done: int, total: int) -> None:
+            update(completed=done, total=total)
+
+        yield progress
+
+
+@contextmanager
+def _bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,43 +48,54 @@ def steps_bar(steps: int, what: str = "Training") -> Iterator[Callable[[int, dic
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task(what, total=steps, loss="")
+        task = progress.add_task(what, total=total, note="")
 
-        def on_step(step: int, losses: dict[str, float]) -> None:
-            loss = f"loss {losses['loss']:.3f}" if "loss" in losses else ""
-            progress.update(task, completed=step, loss=loss)
+        def update(**values: Any) -> None:
+            progress.update(task, **values)
 
-        yield on_step
+        yield update
+
+
+def note(line: str) -> None:
+    """Say something on stderr, above a progress bar if there is one."""
+    sys.stderr.write(line + "\n")
 
 
 def show(table: "pd.DataFrame", *, where: Path | None, as_json: bool) -> None:
-    """Print the means over images with intervals by patient; JSON goes to stdout alone."""
+    """Print scores with intervals, of nuclei by patient or of patches by group; JSON goes to stdout alone."""
     import numpy as np
 
-    from histoscope.metrics import interval
+    from histoscope.metrics import interval, patch_interval
 
-    cluster = "patient" if table["patient"].fillna("").astype(bool).all() else "name"
-    found = {name: interval(table, name, cluster=cluster, rng=np.random.default_rng(0)) for name in SHOWN}
+    rng = np.random.default_rng(0)
+    if "predicted" in table:
+        what, cluster = "patches", "group"
+        known = table[table["true"] >= 0]
+        found = {name: patch_interval(known, name, cluster=cluster, rng=rng) for name in SHOWN_OF_PATCHES}
+    else:
+        what = "images"
+        cluster = "patient" if table["patient"].fillna("").astype(bool).all() else "name"
+        found = {name: interval(table, name, cluster=cluster, rng=np.random.default_rng(0)) for name in SHOWN}
     if as_json:
         values = {
-            name: {key: None if math.isnan(v) else round(v, 4) for key, v in _parts(found[name])}
-            for name in SHOWN
+            name: {key: None if math.isnan(v) else round(v, 4) for key, v in _parts(value)}
+            for name, value in found.items()
         }
-        sys.stdout.write(json.dumps({"images": len(table), **values}) + "\n")
+        sys.stdout.write(json.dumps({what: len(table), **values}) + "\n")
         return
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table("Score", "Mean", "95 % interval", title=f"{len(table)} images, interval by {cluster}")
+    grid = Table("Score", "Mean", "95 % interval", title=f"{len(table)} {what}, interval by {cluster}")
     for name, value in found.items():
         grid.add_row(name, f"{value.estimate:.3f}", f"{value.low:.3f} to {value.high:.3f}")
     console = Console()
     console.print(grid)
     if where is not None:
-        console.print(f"One row an image: {where}", highlight=False)
+        console.print(f"One row {'a patch' if what == 'patches' else 'an image'}: {where}", highlight=False)
 
 
 def _parts(found: object) -> list[tuple[str, float]]:

@@ -19,14 +19,18 @@ def train(
     Writes a run folder: the model, its card, a log (also for TensorBoard) and `per_image.csv` with the test
     scores.
     Run the same command again after a stop, and it goes on from the last checkpoint.
+    For a classifier of patches it says what its weights began from.
 
-    Example: `histoscope train configs/train_unet.yaml --set data.root=data/monuseg`
+    Examples: `histoscope train configs/train_unet.yaml --set data.root=data/monuseg`;
+    `histoscope train configs/colon_transfer.yaml --set data.root=data/lc25000_colon`
     """
     from histoscope.cli import scores
     from histoscope.config import load
     from histoscope.train import experiment
 
     chosen = load(experiment.Experiment, config, changes or [])
-    with scores.steps_bar(chosen.train.steps) as on_step:
-        table = experiment.run(chosen, on_step=on_step)
+    bar = scores.steps_bar(chosen.train.steps) if chosen.probe is None else scores.patches_bar("Features")
+    with bar as move:
+        moved = {"on_step": move} if chosen.probe is None else {"progress": move}
+        table = experiment.run(chosen, on_note=scores.note, **moved)
     scores.show(table, where=chosen.out / "per_image.csv", as_json=json)

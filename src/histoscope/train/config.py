@@ -4,7 +4,70 @@ from dataclasses import dataclass
 
 from histoscope.errors import ConfigError
 
-MONITORS = ("aji", "aji_plus", "dice", "f1_50", "iou", "pq")
+# Of nuclei, then of patches; log loss is the one that is better when it is lower.
+MONITORS = (
+    *("aji", "aji_plus", "dice", "f1_50", "iou", "pq"),
+    *("nll", "accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc", "kappa"),
+)
+PATCH_MONITORS = MONITORS[6:]
+
+
+@dataclass(frozen=True, slots=True)
+class TransferConfig:
+    """Rates and freezing of a backbone while a classifier is trained. The default trains everything alike.
+
+    Parameters
+    ----------
+    backbone_lr : float
+        Learning rate of the whole backbone relative to the head's; 0 trains the head alone.
+    layer_decay : float
+        Of two neighbouring blocks, the one nearer to the image learns so much slower: 1 all alike, 0.75 is
+        usual for transformers [1]_.
+    thaw_every : int
+        0 trains all blocks from the first step. Else the head begins alone, and after every so many steps
+        the next block joins it, from the head down [2]_.
+    frozen : int
+        Blocks nearest to the image that never learn.
+
+    References
+    ----------
+    .. [1] Clark et al., ICLR 2020, arXiv:2003.10555
+    .. [2] Howard and Ruder, ACL 2018, doi:10.18653/v1/P18-1031
+
+    Examples
+    --------
+    >>> TransferConfig(backbone_lr=0.1).thawed(step=0, top=17)
+    0
+    >>> TransferConfig(thaw_every=50).thawed(step=100, top=17)
+    15
+    """
+
+    backbone_lr: float = 1.0
+    layer_decay: float = 1.0
+    thaw_every: int = 0
+    frozen: int = 0
+
+    # Read by pydantic when a configuration file holds these settings.
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.backbone_lr <= 1 or not 0 < self.layer_decay <= 1:
+            raise ConfigError(
+                f"transfer: backbone_lr is {self.backbone_lr} and layer_decay {self.layer_decay}; "
+                "expected factors from 0 (above 0) to 1"
+            )
+        if self.thaw_every < 0 or self.frozen < 0:
+            raise ConfigError(
+                f"transfer: thaw_every is {self.thaw_every} and frozen {self.frozen}, expected 0 or more"
+            )
+
+    def thawed(self, step: int, top: int) -> int:
+        """Lowest depth that learns at a step, when the head has depth `top`."""
+        if self.backbone_lr == 0:
+            return top
+        if not self.thaw_every:
+            return min(self.frozen, top)
+        return min(max(self.frozen, top - step // self.thaw_every), top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +81,7 @@ class TrainConfig:
     batch_size : int
         Patches a batch.
     patch_px : int
-        Side of a patch, in pixels at the model's resolution.
+        Side of a patch, in pixels at the model's resolution; a classifier has its own.
     on_nuclei : float
         Share of patches that are centred on a nucleus; the others lie anywhere.
     lr : float
@@ -40,13 +103,16 @@ class TrainConfig:
     patience : int or None
         Stop after so many looks without a better score; None trains to the end.
     monitor : str
-        Score that chooses the weights to keep.
+        Score that chooses the weights to keep; classifiers take ``nll``, the log loss, where it is left at a
+        score of nuclei.
     checkpoint_every : int
         Steps between two checkpoints, from which a stopped run goes on exactly.
     tensorboard : bool
         Also log for TensorBoard.
     seed : int
         Of weights, patches and augmentation.
+    transfer : TransferConfig, optional
+        Rates and freezing of a classifier's backbone.
 
     Examples
     --------
@@ -71,6 +137,7 @@ class TrainConfig:
     checkpoint_every: int = 500
     tensorboard: bool = True
     seed: int = 0
+    transfer: TransferConfig | None = None
 
     # Read by pydantic when a configuration file holds these settings.
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012

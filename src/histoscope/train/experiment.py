@@ -1,7 +1,7 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,22 @@ from pydantic import Field
 
 from histoscope import augment, balance, config, data, models, stain
 from histoscope.data import Dataset, Split
+from histoscope.data.base import Progress
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.files import read_image, whole, write_text
+from histoscope.models import Classifier
 from histoscope.models.checkpoint import read_card
+from histoscope.train import classification
 from histoscope.train.config import TrainConfig
-from histoscope.train.evaluation import OnImage, evaluate
+from histoscope.train.evaluation import OnImage, evaluate, summary
+from histoscope.train.features import extract
+from histoscope.train.log import RunLog
 from histoscope.train.loop import Color, OnStep, fit
+from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
 
+OnNote = Callable[[str], None]
+"""Called with lines for people: what was loaded, what was skipped."""
 STAIN_REFERENCE = "stain_reference.json"
 
 
@@ -84,6 +92,8 @@ class Experiment(config.Config):
     balance : str
         A key of ``balance.BALANCES``: remedies for rare classes.
     train : TrainConfig
+    probe : ProbeConfig, optional
+        Instead of training a classifier, fit its head alone, on features of the frozen backbone.
     out : Path
         Run folder.
     """
@@ -97,64 +107,189 @@ class Experiment(config.Config):
     jitter: str = "none"
     balance: str = "none"
     train: TrainConfig = TrainConfig()
+    probe: ProbeConfig | None = None
     out: Path = Path("runs/train")
 
 
 def run(
-    experiment: Experiment, *, on_step: OnStep | None = None, on_image: OnImage | None = None
+    experiment: Experiment,
+    *,
+    on_step: OnStep | None = None,
+    on_image: OnImage | None = None,
+    on_note: OnNote | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train, test on the part that was kept away, and write the run folder.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    on_step : callable, optional
+        Called with step and losses after each step of training.
+    on_image : callable, optional
+        Called with each test sample and its nuclei.
+    on_note : callable, optional
+        Called with lines for people.
+    progress : callable, optional
+        Called with (patches done, all patches) while features are computed.
 
     Returns
     -------
     DataFrame
-        Scores on the test part, one row an image; also in ``per_image.csv``. A finished run is not run again.
+        Scores on the test part, one row an image or patch; also in ``per_image.csv``. A finished run is not
+        run again.
 
     Raises
     ------
     ConfigError
         If the run folder belongs to an experiment with other settings.
     """
-    out = experiment.out
-    text = config.dump(experiment)
-    settled = out / "config.yaml"
-    if settled.is_file() and settled.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{out} holds a run with other settings; choose another folder with --set out=...")
+    out, note = experiment.out, on_note or _nobody
     finished = out / "per_image.csv"
+    _check_folder(experiment)
     if finished.is_file():
         return pd.read_csv(finished)
     torch.manual_seed(experiment.train.seed)
     parts = join_parts([open_parts(chosen) for chosen in (experiment.data, *experiment.more)])
-    model = models.create_for(parts.train.info.classes, experiment.model.name, experiment.model.arguments)
-    write_text(settled, text)
+    model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
+    write_text(out / "config.yaml", config.dump(experiment))
     normalizer = get_normalizer(experiment.normalizer, experiment.reference)
-    train, val = (at_model(normalised(part, normalizer), model.spec.mpp) for part in (parts.train, parts.val))
-    fitted = fit(
-        model,
-        train,
-        val,
-        experiment.train,
-        out=out,
-        augment=augment.get(experiment.augment),
-        color=get_jitter(experiment.jitter),
-        balance=balance.get(experiment.balance),
-        on_step=on_step,
-    )
-    table = evaluate(fitted.model, normalised(parts.test, normalizer), on_image=on_image)
+    shown = Split(*(normalised(part, normalizer) for _, part in parts))
+    if isinstance(model, Classifier):
+        table = _of_patches(experiment, model, shown, on_step, note, progress)
+    else:
+        train, val = (at_model(part, model.spec.mpp) for part in (shown.train, shown.val))
+        fitted = _fit(experiment, model, train, val, on_step)
+        table = evaluate(fitted, shown.test, on_image=on_image)
     _finish_card(experiment, parts, table, normalizer)
     with whole(finished) as temporary:
         table.to_csv(temporary, index=False)
     return table
 
 
+def _of_patches(
+    experiment: Experiment,
+    model: Classifier,
+    parts: Split,
+    on_step: OnStep | None,
+    note: OnNote,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Train or probe a classifier, and classify the test part."""
+    skipped: dict[str, str] = {}
+    classification.check_seen(parts.train, parts.val, parts.test)
+    classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
+    note(f"backbone {model.arguments['backbone']}: {model.loaded}")
+    if experiment.probe is not None:
+        table = _probe(experiment, experiment.probe, model, parts, skipped, note, progress)
+    else:
+        train, val = (
+            classification.in_memory(model, part, skipped.__setitem__) for part in (parts.train, parts.val)
+        )
+        fitted = _fit(experiment, model, train, val, on_step)
+        table = classification.predict_classes(fitted, parts.test, on_skip=skipped.__setitem__)
+    if skipped:
+        listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
+        note(f"skipped {len(skipped)} patches that cannot be read: {listed}")
+    return table
+
+
+def _fit(
+    experiment: Experiment,
+    model: models.Model,
+    train: list[Sample],
+    val: list[Sample],
+    on_step: OnStep | None,
+) -> models.Model:
+    """Train; the model with the best weights."""
+    return fit(
+        model,
+        train,
+        val,
+        experiment.train,
+        out=experiment.out,
+        augment=augment.get(experiment.augment),
+        color=get_jitter(experiment.jitter),
+        balance=balance.get(experiment.balance),
+        on_step=on_step,
+    ).model
+
+
+def _probe(
+    experiment: Experiment,
+    chosen: ProbeConfig,
+    model: Classifier,
+    parts: Split,
+    skipped: dict[str, str],
+    note: OnNote,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Fit the head on cached features, save the model, and classify the test part from its features."""
+    out = experiment.out
+    with RunLog(out, tensorboard=experiment.train.tensorboard) as log:
+        features = {
+            name: extract(model, part, cache=chosen.cache, progress=progress, on_skip=skipped.__setitem__)
+            for name, part in parts
+        }
+        ready = log.seconds
+        probed = fit_probe(model, features["train"], features["val"], pulls=chosen.pulls)
+        scores = classification.scores(classification.classify_features(model, features["val"], parts.val))
+        log.write(1, {"loss": scores["nll"], "pull": probed.pull})
+        log.write(1, scores, part="val")
+    computed = sum(part.computed for part in features.values())
+    about = {
+        "probe": probed.to_dict(),
+        "features": {"computed": computed, "seconds": round(ready, 2)},
+        "validation": scores,
+    }
+    models.save(model, out / "model", about)
+    note(
+        f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
+        f"others from the cache); probe fitted in {probed.seconds:.1f} s, penalty {probed.pull:g}"
+    )
+    return classification.classify_features(model, features["test"], parts.test)
+
+
+def _check_folder(experiment: Experiment) -> None:
+    """Refuse a folder that holds a run with other settings; what was not set then had its default."""
+    settled = experiment.out / "config.yaml"
+    if not settled.is_file():
+        return
+    try:
+        same = config.load(Experiment, settled) == experiment
+    except ConfigError:
+        same = False
+    if not same:
+        raise ConfigError(
+            f"{experiment.out} holds a run with other settings; choose another folder with --set out=..."
+        )
+
+
+def _arguments(experiment: Experiment) -> dict[str, Any]:
+    """Arguments of the model; a relative path of weights starts here, or else from the data set's folder."""
+    given = dict(experiment.model.arguments)
+    weights = given.get("weights")
+    if isinstance(weights, str) and not Path(weights).exists():
+        beside = experiment.data.root / weights
+        given["weights"] = str(beside) if beside.exists() else weights
+    return given
+
+
+def _nobody(line: str) -> None:
+    """Nobody wants to know."""
+
+
 def open_parts(chosen: DataConfig) -> Split:
     """Training, validation and test part; no pixel is read."""
     given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
     dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    stratify = "label" if any(record.label is not None for record in dataset.records) else None
     if chosen.split_by == "published":
-        return data.split_published(dataset, val=chosen.val, by=chosen.val_by)
-    share = 1.0 - chosen.val - chosen.test
-    return data.split_by(dataset, chosen.split_by, train=share, val=chosen.val, test=chosen.test, seed=0)
+        has_val = any(record.split.lower().startswith("val") for record in dataset.records)
+        val = 0.0 if has_val else chosen.val
+        return data.split_published(dataset, val=val, by=chosen.val_by, stratify=stratify)
+    shares = {"train": 1.0 - chosen.val - chosen.test, "val": chosen.val, "test": chosen.test}
+    return data.split_by(dataset, chosen.split_by, **shares, stratify=stratify, seed=0)
 
 
 def join_parts(splits: Sequence[Split]) -> Split:
@@ -213,7 +348,7 @@ def _finish_card(
     """Write on the model's card what it was trained on and how it did."""
     folder = experiment.out / "model"
     sheet = parts.train.info
-    scores = {name: round(float(table[name].mean()), 4) for name in ("dice", "aji", "pq", "f1_50")}
+    scores = {name: round(value, 4) for name, value in summary(table).items()}
     about = {
         "stain normaliser": experiment.normalizer,
         "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},

@@ -12,16 +12,18 @@ from lightning_fabric import Fabric
 
 from histoscope import models
 from histoscope.augment import AugmentConfig
-from histoscope.balance import Balance, BalanceConfig, plan
+from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
-from histoscope.models.base import Segmenter
+from histoscope.models.base import Model, Segmenter
+from histoscope.models.classifier import Classifier
 from histoscope.train import checkpoint
-from histoscope.train.config import TrainConfig
-from histoscope.train.evaluation import evaluate
+from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
 from histoscope.train.thresholds import tune
+from histoscope.train.transfer import Thaw, parameter_groups
 from histoscope.types import Image, Sample
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -37,7 +39,7 @@ class Fitted:
 
     Parameters
     ----------
-    model : Segmenter
+    model : Model
         With the best weights, ready to predict.
     best_step : int
         Step that they come from.
@@ -47,14 +49,14 @@ class Fitted:
         Training time, validation counted in, over all attempts.
     """
 
-    model: Segmenter
+    model: Model
     best_step: int
     best_score: float
     seconds: float
 
 
 def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes together
-    model: Segmenter,
+    model: Model,
     train: Sequence[Sample],
     val: Sequence[Sample],
     config: TrainConfig,
@@ -72,7 +74,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
 
     Parameters
     ----------
-    model : Segmenter
+    model : Model
         Made with ``torch.manual_seed(config.seed)`` if runs are to be repeated.
     train, val : sequences of Sample
         In memory and at the model's resolution (`train`). An empty `val` keeps the last weights.
@@ -99,11 +101,12 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     fabric.launch()
     torch.manual_seed(config.seed)
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    groups = parameter_groups(model, config.transfer)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
     net, optimizer = fabric.setup(model, optimizer)
     saved = out / "checkpoint.safetensors"
     start = _Start(**checkpoint.load(saved, model, optimizer)) if saved.is_file() else _Start()
-    keeper = _Keeper(model, out, config, start.best)
+    keeper, thaw = _Keeper(model, out, config, start.best), Thaw(model, config.transfer)
     remedies = _remedies(model, train, balance)
     on_nuclei, class_weights = (
         (config.on_nuclei, None) if remedies is None else remedies.nuclei(config.on_nuclei)
@@ -111,7 +114,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     batches = make_loader(
         train,
         model.targets,
-        patch_px=config.patch_px,
+        patch_px=model.spec.patch_px or config.patch_px,
         batch_size=config.batch_size,
         steps=config.steps,
         start_step=start.step,
@@ -126,6 +129,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     with RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds) as log:
         model.train()
         for step, batch in enumerate(batches, start=start.step + 1):
+            thaw(step - 1)
             rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
             values = _learn(fabric, model, net, optimizer, batch, rate)
             if not math.isfinite(values["loss"]):
@@ -149,19 +153,26 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     return Fitted(chosen, best["step"], best["score"], seconds)
 
 
-def _tune(model: Segmenter, val: Sequence[Sample], out: Path, config: TrainConfig) -> None:
+def _tune(model: Model, val: Sequence[Sample], out: Path, config: TrainConfig) -> None:
     """Choose the thresholds of the best weights, if they have any, and keep them."""
-    if model.thresholds and len(val):
+    if isinstance(model, Segmenter) and model.thresholds and len(val):
         score = tune(model, val, metric=config.monitor)
         card = models.read_card(out / "model")
         card["validation"] = {**card.get("validation", {}), f"{config.monitor} with tuned thresholds": score}
         models.save(model, out / "model", card)
 
 
-def _remedies(model: Segmenter, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
+def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
     """Work out the remedies for rare classes, and give the model the weights of its loss."""
     names = model.spec.classes
     if config is None or config == BalanceConfig():
+        return None
+    if isinstance(model, Classifier):
+        if config != BalanceConfig(class_weights=config.class_weights):
+            raise ConfigError("of the remedies for rare classes, classifiers take class weights alone")
+        labels = [int(model.targets(sample)["label"]) for sample in train]
+        counts = np.bincount(labels, minlength=len(names))
+        model.weigh_classes(class_weights(counts, config.class_weights).tolist())
         return None
     if not names:
         raise ConfigError(
@@ -185,11 +196,11 @@ class _Start:
 
 
 def _learn(
-    fabric: Fabric, model: Segmenter, net: Any, optimizer: Any, batch: Batch, rate: float
+    fabric: Fabric, model: Model, net: Any, optimizer: Any, batch: Batch, rate: float
 ) -> dict[str, float]:
     """One step; the losses as numbers."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
     heads = net(batch.image.to(fabric.device))
     losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
     fabric.backward(losses["total"])
@@ -209,22 +220,26 @@ def _diverged(loss: float, step: int, out: Path) -> str:
 class _Keeper:
     """Looks at the validation part, keeps the best weights, and says when to give up."""
 
-    def __init__(self, model: Segmenter, out: Path, config: TrainConfig, best: dict[str, Any] | None) -> None:
+    def __init__(self, model: Model, out: Path, config: TrainConfig, best: dict[str, Any] | None) -> None:
         self.model, self.out, self.config, self.best = model, out, config, best
+        self.monitor = config.monitor
+        if isinstance(model, Classifier):
+            self.monitor = config.monitor if config.monitor in PATCH_MONITORS else "nll"
+        elif config.monitor in PATCH_MONITORS:
+            raise ConfigError(
+                f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none"
+            )
 
     def look(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""
         scores: dict[str, float] = {}
         if len(val):
-            table = evaluate(self.model, val)
-            scores = {
-                name: float(table[name].mean())
-                for name in ("dice", "aji", "pq", "f1_50", self.config.monitor)
-            }
-        score = scores.get(self.config.monitor, math.nan)
+            scores = summary(evaluate(self.model, val), self.monitor)
+        score = scores.get(self.monitor, math.nan)
         # Undefined scores (no validation part) never beat defined ones; among them the newest weights win.
         last = self.best or {"step": 0, "score": math.nan}
-        better = math.isnan(last["score"]) or score > last["score"]
+        gain = last["score"] - score if self.monitor == "nll" else score - last["score"]
+        better = math.isnan(last["score"]) or gain > 0
         self._since = 0 if better else step - int(last["step"])
         if better:
             self.best = {"step": step, "score": score}

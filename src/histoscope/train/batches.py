@@ -1,0 +1,154 @@
+"""Patches through a network at the network's own speed.
+
+On a processor each core takes whole batches for itself, from decoding the files to what comes out: nobody
+waits for a loader, and cores do not wait for each other in every layer. On an accelerator two threads read
+ahead.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from histoscope.errors import HistoscopeError
+from histoscope.models.classifier import Classifier
+from histoscope.types import Sample
+
+BATCH = 16
+READERS = 2
+OnSkip: TypeAlias = Callable[[str, str], None]
+"""Called with the name of a patch that cannot be read, and why."""
+
+
+class Seen(NamedTuple):
+    """Some patches, and what a function made of them.
+
+    Parameters
+    ----------
+    indices : list of int
+        Of the patches among all samples.
+    samples : list of Sample
+    values : (B, ...) float32
+    """
+
+    indices: list[int]
+    samples: list[Sample]
+    values: NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Patches on their way."""
+
+    indices: list[int]
+    samples: list[Sample]
+    skipped: list[tuple[str, str]]
+    pixels: Tensor | None = None
+    values: NDArray[np.float32] | None = None
+
+
+def through(
+    model: Classifier,
+    samples: Sequence[Sample],
+    function: Callable[[Tensor], Tensor],
+    *,
+    chosen: Sequence[int] | None = None,
+    batch_size: int = BATCH,
+    on_skip: OnSkip | None = None,
+) -> Iterator[Seen]:
+    """What a function makes of patches, batch by batch and in their order.
+
+    Parameters
+    ----------
+    model : Classifier
+        Brings each image to its patch; evaluating meanwhile, and then as it was.
+    samples : sequence of Sample
+        Such as a data set; each is read when it is needed.
+    function : callable
+        From normalised patches (B, 3, H, W) to (B, ...), such as ``model.features``.
+    chosen : sequence of int, optional
+        Which samples; all if left out.
+    batch_size : int
+    on_skip : callable, optional
+        Called for each patch that cannot be read, which is then left out; without it, that is an error.
+    """
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    device = model.mean.device
+    on_processor = device.type == "cpu"
+    before = torch.get_num_threads()
+    threads = before if on_processor else READERS
+
+    def see(batch: _Batch) -> _Batch:
+        if batch.pixels is not None:
+            with torch.inference_mode():
+                x = model.normalised(batch.pixels.to(device).permute(0, 3, 1, 2))
+                batch.values = function(x).float().cpu().numpy()
+        return batch
+
+    def work(part: Sequence[int]) -> _Batch:
+        batch = _read(model, samples, part, must=on_skip is None)
+        return see(batch) if on_processor else batch
+
+    indices = range(len(samples)) if chosen is None else chosen
+    parts = [indices[first : first + batch_size] for first in range(0, len(indices), batch_size)]
+    pool = ThreadPoolExecutor(threads, "patches", torch.set_num_threads, (1,))
+    try:
+        for batch in _in_order(pool, work, parts, ahead=threads + 2):
+            done = batch if on_processor else see(batch)
+            for skipped in done.skipped:
+                (on_skip or _nobody)(*skipped)
+            if done.values is not None:
+                yield Seen(done.indices, done.samples, done.values)
+    finally:  # also after Ctrl-C or a break in the loop that reads
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
+        for module in training:
+            module.training = True
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Sequence[int]], _Batch],
+    parts: Sequence[Sequence[int]],
+    *,
+    ahead: int,
+) -> Iterator[_Batch]:
+    """Results in the order of the parts, few of them waiting at a time."""
+    waiting: deque[Future[_Batch]] = deque()
+    for part in parts:
+        waiting.append(pool.submit(work, part))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _nobody(name: str, why: str) -> None:
+    """Nobody wants to know."""
+
+
+def _read(model: Classifier, samples: Any, part: Sequence[int], *, must: bool) -> _Batch:
+    """Read and bring to size; what cannot be read is an error if it `must` be."""
+    batch, patches = _Batch([], [], []), []
+    for index in part:
+        try:
+            sample = samples[index]
+        except (HistoscopeError, OSError) as error:
+            if must:
+                raise
+            name = samples.records[index].name if hasattr(samples, "records") else f"patch {index}"
+            batch.skipped.append((name, str(error)))
+            continue
+        patches.append(model.patch(sample.image, sample.mpp))
+        batch.indices.append(index)
+        batch.samples.append(sample)
+    if patches:
+        batch.pixels = torch.from_numpy(np.stack(patches))
+    return batch

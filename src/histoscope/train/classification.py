@@ -1,0 +1,234 @@
+"""Classes of patches: one row a patch, scores, and the labels of one data set in the words of another."""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from histoscope import data, metrics
+from histoscope.data import Dataset, Datasheet
+from histoscope.errors import ConfigError, DataError, HistoscopeError
+from histoscope.models.classifier import Classifier
+from histoscope.models.hub import foundation
+from histoscope.train.batches import BATCH, OnSkip, through
+from histoscope.train.features import Features
+from histoscope.types import Record, Sample
+
+OnPatch = Callable[[Sample], None]
+
+
+def predict_classes(
+    model: Classifier,
+    samples: Sequence[Sample],
+    *,
+    batch_size: int = BATCH,
+    on_patch: OnPatch | None = None,
+    on_skip: OnSkip | None = None,
+) -> pd.DataFrame:
+    """Class and probabilities of every patch.
+
+    Parameters
+    ----------
+    model : Classifier
+    samples : sequence of Sample
+        Of any size and resolution; each is read when it is needed.
+    batch_size : int
+        Patches a batch.
+    on_patch : callable, optional
+        Called with each patch when it is done, for progress bars.
+    on_skip : callable, optional
+        Called with the name of a patch that cannot be read, and why; it is left out. Without it, that is an
+        error.
+
+    Returns
+    -------
+    DataFrame
+        One row a patch: ``name``, ``patient``, ``source``, ``group`` (the patient if known, else the source,
+        else the patch itself: what is independent of all others), ``true`` (-1 if unknown), ``predicted`` and
+        ``p_CLASS`` for each class, as `histoscope.metrics.patch_scores` takes it.
+
+    Raises
+    ------
+    DataError
+        If there are no patches.
+    """
+    samples = samples if hasattr(samples, "__len__") else list(samples)
+    rows: list[dict[str, Any]] = []
+
+    def probabilities(x: Tensor) -> Tensor:
+        return model.probabilities(model.heads(x))
+
+    for seen in through(model, samples, probabilities, batch_size=batch_size, on_skip=on_skip):
+        rows += [
+            _row(model, sample, values) for sample, values in zip(seen.samples, seen.values, strict=True)
+        ]
+        for sample in seen.samples if on_patch is not None else []:
+            on_patch(sample)  # type: ignore[misc]
+    if not rows:
+        raise DataError("there are no patches to classify; check the split and the data set's folder")
+    return pd.DataFrame(rows)
+
+
+@torch.inference_mode()
+def classify_features(model: Classifier, features: Features, dataset: Dataset) -> pd.DataFrame:
+    """As `predict_classes`, from features that are there already: no pixel is read.
+
+    Parameters
+    ----------
+    model : Classifier
+    features : Features
+        From `histoscope.train.features.extract` with this model, of `dataset`.
+    dataset : Dataset
+    """
+    if model.head is None:
+        raise ConfigError("a backbone without classes cannot classify; give it classes")
+    logits = model.head(torch.from_numpy(features.values).to(model.mean.device))
+    probabilities = model.probabilities({"logits": logits}).cpu().numpy()
+    pairs = zip(features.indices, probabilities, strict=True)
+    return pd.DataFrame([_row(model, dataset.records[index], values) for index, values in pairs])
+
+
+def _row(model: Classifier, known: Sample | Record, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    named = {f"p_{name}": float(p) for name, p in zip(model.spec.classes, probabilities, strict=True)}
+    return {**about(known), "predicted": int(probabilities.argmax()), **named}
+
+
+def about(known: Sample | Record) -> dict[str, Any]:
+    """First columns of a patch's row: name, patient, source, group, and the true class (-1 if unknown)."""
+    return {
+        "name": known.name,
+        "patient": known.patient,
+        "source": known.source,
+        "group": known.patient or known.source or known.name,
+        "true": -1 if known.label is None else known.label,
+    }
+
+
+def scores(table: pd.DataFrame) -> dict[str, float]:
+    """Every score of the patches whose class is known; those of a class that no patch has are left out."""
+    return {
+        name: float(value)
+        for name, value in metrics.patch_scores(table[table["true"] >= 0]).items()
+        if name in metrics.PATCH_METRICS
+    }
+
+
+def in_words_of(classes: Sequence[str], dataset: Dataset) -> Dataset:
+    """A data set with labels that number the classes as a model does, matched by their names.
+
+    Patches of classes that the model never learned are left out, and warned of.
+
+    Parameters
+    ----------
+    classes : sequence of str
+        Of the model.
+    dataset : Dataset
+        With classes from 0.
+
+    Raises
+    ------
+    DataError
+        If no class of the data set is one of the model's.
+    """
+    theirs = dict(dataset.info.classes)
+    place = {label: classes.index(name) for label, name in theirs.items() if name in classes}
+    if not place:
+        raise DataError(
+            f"data set {dataset.info.name!r} has the classes {', '.join(theirs.values()) or '(none)'}, the "
+            f"model knows {', '.join(classes)}: none is the same; rename them in the index"
+        )
+    foreign = Counter(
+        theirs.get(record.label, str(record.label))
+        for record in dataset.records
+        if record.label is not None and record.label not in place
+    )
+    if foreign:
+        listed = ", ".join(f"{count} of {name!r}" for name, count in sorted(foreign.items()))
+        warnings.warn(
+            f"the model never learned some classes of {dataset.info.name!r}; left out: {listed}", stacklevel=2
+        )
+        kept = [
+            i for i, record in enumerate(dataset.records) if record.label is None or record.label in place
+        ]
+        dataset = data.subset(dataset, kept)
+    same = dict(enumerate(classes)) == theirs
+    return dataset if same else _Renumbered(dataset, place, classes)
+
+
+class _Renumbered(Dataset):
+    """A data set with other numbers for its classes."""
+
+    def __init__(self, dataset: Dataset, place: Mapping[int, int], classes: Sequence[str]) -> None:
+        self._dataset, self._place, self._classes = dataset, place, dict(enumerate(classes))
+
+    @property
+    def info(self) -> Datasheet:
+        return replace(self._dataset.info, classes=self._classes)
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(replace(record, label=self._new(record.label)) for record in self._dataset.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        return replace(sample, label=self._new(sample.label))
+
+    def image_path(self, index: int) -> Path | None:
+        return self._dataset.image_path(index)
+
+    def _new(self, label: int | None) -> int | None:
+        return None if label is None else self._place[label]
+
+
+def settle(model: Classifier, train: Dataset, *, mpp_given: bool) -> None:
+    """Settle the resolution of a classifier: what is given, what its backbone knows, or whole patches.
+
+    Without either of the first two, the resolution is chosen so that the first training patch, all of it, has
+    the size that the backbone wants.
+    """
+    if mpp_given or foundation(str(model.arguments["backbone"])) is not None:
+        return
+    for index in range(len(train)):
+        try:
+            sample = train[index]
+        except (HistoscopeError, OSError):
+            continue
+        model.show_at(sample.mpp * min(sample.image.shape[:2]) / model.spec.patch_px)
+        return
+
+
+def in_memory(model: Classifier, dataset: Dataset, on_skip: OnSkip) -> list[Sample]:
+    """All patches that can be read, at a model's resolution and size."""
+    samples = []
+    for index, record in enumerate(dataset.records):
+        try:
+            sample = dataset[index]
+        except (HistoscopeError, OSError) as error:
+            on_skip(record.name, str(error))
+            continue
+        samples.append(replace(sample, image=model.patch(sample.image, sample.mpp), mpp=model.spec.mpp))
+    return samples
+
+
+def check_seen(train: Dataset, *others: Dataset) -> None:
+    """Refuse to train where a class is tested that no training patch has.
+
+    Raises
+    ------
+    DataError
+        With the names of the classes.
+    """
+    unseen = data.unseen_classes(train, *others)
+    if unseen:
+        raise DataError(
+            f"no training patch is of class {', '.join(map(repr, unseen))}, but validation or test have "
+            "some: split in another way (by another group, or with another share), or leave the class out"
+        )

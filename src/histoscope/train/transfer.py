@@ -1,0 +1,77 @@
+"""How a pretrained network goes on learning: slower near the image, and block after block."""
+
+from typing import Any
+
+from torch import nn
+
+from histoscope.errors import ConfigError
+from histoscope.models.base import Model
+from histoscope.models.classifier import Classifier
+from histoscope.train.config import TransferConfig
+
+
+def parameter_groups(model: Model, config: TransferConfig | None) -> list[dict[str, Any]]:
+    """Parameters for an optimiser, grouped by depth, each group with its ``scale`` on the learning rate.
+
+    Raises
+    ------
+    ConfigError
+        If transfer settings are given for a model that is no classifier.
+    """
+    if config is None or config == TransferConfig():
+        return [{"params": list(model.parameters()), "scale": 1.0, "depth": 0}]
+    depth_of = _classifier(model).depths()
+    top = max(depth_of.values())
+    groups: dict[int, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        groups.setdefault(depth_of[name], []).append(parameter)
+    return [
+        {
+            "params": groups[depth],
+            "scale": 1.0 if depth == top else config.backbone_lr * config.layer_decay ** (top - depth),
+            "depth": depth,
+        }
+        for depth in sorted(groups)
+    ]
+
+
+class Thaw:
+    """Freezes what does not learn yet; its gradients are not even computed.
+
+    Parameters
+    ----------
+    model : Model
+    config : TransferConfig, optional
+    """
+
+    def __init__(self, model: Model, config: TransferConfig | None) -> None:
+        self.model, self.config, self.lowest = model, config, 0
+        self.depth_of: dict[str, int] = {}
+        if config is not None and config != TransferConfig():
+            self.depth_of = _classifier(model).depths()
+            self.top = max(self.depth_of.values())
+
+    def __call__(self, step: int) -> None:
+        """Bring the model to what it is at a step, counted from 0."""
+        if self.config is None or not self.depth_of:
+            return
+        lowest = self.config.thawed(step, self.top)
+        if lowest == self.lowest:
+            return
+        self.lowest = lowest
+        learns = {}
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self.depth_of[name] >= lowest)
+            learns[name.rpartition(".")[0]] = parameter.requires_grad
+        for name, module in self.model.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                # Statistics of a frozen block stay those that its weights were learned with.
+                module.train(learns.get(name, True) and not getattr(self.model, "freeze_norm", False))
+
+
+def _classifier(model: Model) -> Classifier:
+    if not isinstance(model, Classifier):
+        raise ConfigError(
+            f"train.transfer is for classifiers, not for model {model.name!r}; leave it out of the settings"
+        )
+    return model
