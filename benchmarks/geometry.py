@@ -191,10 +191,10 @@ def _peak(work: str, who: str, side: int, rays: int) -> float:
     call(tiny, candidates(tiny, rays, shaken=False))  # compiled, loaded, threads started
     labels, some = draw_nuclei(side, np.random.default_rng(0)), _made_small(side, rays, work)
     gc.collect()
-    _reset_peak()
-    before = _memory("VmRSS")
+    reset_peak()
+    before = memory_mb("VmRSS")
     call(labels, some)
-    return _memory("VmHWM") - before
+    return memory_mb("VmHWM") - before
 
 
 def _made_small(side: int, rays: int, work: str) -> Candidates:
@@ -211,12 +211,12 @@ def _made_small(side: int, rays: int, work: str) -> Candidates:
     return points, np.tile(distances, (n, 1)), np.tile(score, n)
 
 
-def _reset_peak() -> None:
+def reset_peak() -> None:
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123
         file.write("5")
 
 
-def _memory(name: str) -> float:
+def memory_mb(name: str) -> float:
     if sys.platform != "linux":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
