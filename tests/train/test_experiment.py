@@ -9,6 +9,7 @@ import yaml
 from histoscope import data
 from histoscope.cli import main
 from histoscope.data import Datasheet
+from histoscope.models import turns
 
 
 @pytest.fixture
@@ -60,6 +61,13 @@ def test_train_then_evaluate(recipe, tmp_path, monkeypatch, capsys):
     )
     assert "95 % interval" in capsys.readouterr().out
     assert len(out.read_text().splitlines()) == 5
+
+    seen, turn = set(), turns.turn
+    monkeypatch.setattr(turns, "turn", lambda image, k: seen.add(k) or turn(image, k))
+    assert (
+        cli(monkeypatch, "evaluate", tmp_path / "run", tmp_path / "cohort", "--mpp", "0.5", "--turned") == 0
+    )
+    assert seen == set(range(8))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ def evaluate(
         float | None, typer.Option(help="Micrometres per pixel, for layouts that do not say.")
     ] = None,
     split: Annotated[str, typer.Option(help="Only the images of this published part: train, test.")] = "",
+    turned: Annotated[
+        bool,
+        typer.Option("--turned", help="Look at everything in all eight turns and flips: slower, better."),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Also write the scores, one row an image, to this CSV file.")
     ] = None,
@@ -31,7 +35,7 @@ def evaluate(
     from histoscope import data as datasets
     from histoscope import models, weights
     from histoscope.cli import scores
-    from histoscope.errors import DataError
+    from histoscope.errors import ConfigError, DataError
     from histoscope.files import whole
     from histoscope.train import classification
     from histoscope.train import evaluate as evaluated
@@ -42,6 +46,8 @@ def evaluate(
     if notice:
         typer.echo(notice, err=True)
     network = models.load(folder)
+    if turned and isinstance(network, models.Classifier):
+        raise ConfigError("--turned is for models that find nuclei; this one tells patches apart")
     skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
@@ -61,7 +67,7 @@ def evaluate(
             )
         else:
             shown = normalised(dataset, normalizer_of(folder))
-            table = evaluated(network, shown, on_image=lambda *_: on_step(next(done), {}))
+            table = evaluated(network, shown, on_image=lambda *_: on_step(next(done), {}), turned=turned)
     if out is not None:
         with whole(out) as temporary:
             table.to_csv(temporary, index=False)
