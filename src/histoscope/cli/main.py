@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 import histoscope
-from histoscope.cli import data, demo, doctor, evaluate, normalize, predict, study, synth, train
+from histoscope.cli import (
+    data,
+    demo,
+    doctor,
+    evaluate,
+    explain,
+    normalize,
+    predict,
+    pretrain,
+    study,
+    synth,
+    train,
+)
 from histoscope.errors import HistoscopeError
 
 WRONG, INTERRUPTED = 2, 130
@@ -42,7 +54,9 @@ def _root(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
+app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate")(evaluate.evaluate)
+app.command("explain")(explain.explain)
 app.command("normalize")(normalize.normalize)
 app.command("predict")(predict.predict)
 app.command("synth")(synth.synth)

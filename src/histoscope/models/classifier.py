@@ -85,14 +85,14 @@ class Classifier(Model):
     ) -> None:
         _check(classes, dropout, pretrained=pretrained, weights=weights)
         network, preset, plain, plain_options = hub.build(
-            backbone, pretrained=pretrained, options=options or {}
+            backbone, pretrained=pretrained, options=options or {}, patch_px=patch_px
         )
         known = hub.foundation(backbone)
         spec = InputSpec(
             mpp=mpp if mpp is not None else known.mpp if known is not None else 0.5,
             divisible_by=1,
-            mean=mean or preset.mean,
-            std=std or preset.std,
+            mean=hub.three(mean or preset.mean),
+            std=hub.three(std or preset.std),
             classes=tuple(classes),
             patch_px=preset.patch_px if patch_px is None else patch_px,
         )
@@ -100,7 +100,7 @@ class Classifier(Model):
         self.backbone = network
         self.interpolation = interpolation or preset.interpolation
         self.pooling = preset.pooling if pooling is None else pooling
-        self.fixed = preset.fixed and spec.patch_px == preset.patch_px
+        self.fixed = preset.fixed
         self.n_features = int(network.num_features) * (2 if self.pooling == "cls_mean" else 1)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.n_features, len(classes)) if classes else None

@@ -207,7 +207,7 @@ class UNetEncoder(nn.Module):
 
 
 def build(
-    name: str, *, pretrained: bool, options: Mapping[str, Any]
+    name: str, *, pretrained: bool, options: Mapping[str, Any], patch_px: int | None = None
 ) -> tuple[Any, Preset, str, dict[str, Any]]:
     """Make a backbone that gives one feature vector an image.
 
@@ -220,6 +220,8 @@ def build(
         Fetch the published weights.
     options : mapping
         Further arguments of the backbone.
+    patch_px : int, optional
+        Side of the images, for backbones that are made for one size.
 
     Returns
     -------
@@ -248,6 +250,7 @@ def build(
         if name == "unet":
             return UNetEncoder(**options), Preset(), name, dict(options)
         if known is not None:
+            options = {**({} if patch_px is None else {"img_size": patch_px}), **options}
             arguments = {**known.arguments, **options}
             source = f"hf-hub:{known.repo}" if pretrained else known.architecture
             network = timm.create_model(source, pretrained=pretrained, num_classes=0, **_layers(arguments))
@@ -257,6 +260,9 @@ def build(
         if not timm.is_model(name.split(".", maxsplit=1)[0]):
             near = get_close_matches(name, timm.list_models(), n=5)
             raise UnknownNameError("backbone", name, [*near, *FOUNDATIONS, *mobilenet.MOBILENETS, "unet"])
+        config = timm.get_pretrained_cfg(name)
+        if patch_px is not None and config is not None and config.fixed_input_size:
+            options = {"img_size": patch_px, **options}
         network = timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
     except HistoscopeError:
         raise
@@ -277,8 +283,8 @@ def preset_of(config: Mapping[str, Any]) -> Preset:
     """Preset of a backbone of timm, from its pretrained configuration."""
     return Preset(
         patch_px=int(config["input_size"][-1]),
-        mean=_three(config["mean"]),
-        std=_three(config["std"]),
+        mean=three(config["mean"]),
+        std=three(config["std"]),
         interpolation=str(config.get("interpolation") or "bilinear"),
         fixed=bool(config.get("fixed_input_size")),
     )
@@ -310,7 +316,8 @@ def _layers(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _three(values: Any) -> Three:
+def three(values: Any) -> Three:
+    """Three floats, as a card or a configuration may list them."""
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 

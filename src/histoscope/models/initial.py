@@ -1,9 +1,9 @@
 """Weights to begin from: a file, or another model of ours. All of a backbone is loaded, or nothing.
 
-What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.npz``,
-by the names of the network or by number with folded normalisation (`histoscope.models.mobilenet`); and model
-folders of Histoscope: a classifier, a backbone pretrained on unlabelled tiles, a U-Net, StarDist, or the
-encoder of a network of segmentation-models-pytorch.
+What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.tflite``
+of a MobileNet; ``.npz``, by the names of the network or by number with folded normalisation
+(`histoscope.models.mobilenet`); and model folders of Histoscope: a classifier, a backbone pretrained on
+unlabelled tiles, a U-Net, StarDist, or the encoder of a network of segmentation-models-pytorch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.models import mobilenet
+from histoscope.models.tflite import read_convolutions
 
 if TYPE_CHECKING:
     from histoscope.models.classifier import Classifier
@@ -154,6 +155,8 @@ def read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        if path.suffix == ".tflite":
+            return {name: torch.from_numpy(value) for name, value in read_convolutions(path).items()}
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
@@ -170,8 +173,8 @@ def read_state(path: Path) -> State:
             "as .safetensors"
         ) from error
     raise CorruptDataError(
-        f"{path} has the suffix {path.suffix!r}, expected .safetensors, .npz, .pth, .pt, .bin "
-        "or a model folder"
+        f"{path} has the suffix {path.suffix!r}, expected .safetensors, .tflite, .npz, .pth, .pt, "
+        ".bin or a model folder"
     )
 
 

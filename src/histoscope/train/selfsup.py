@@ -1,0 +1,260 @@
+"""Features without labels: a backbone learns that two views of one tile are the same, and all others not.
+
+VICReg needs neither negatives nor large batches nor a second network, so it fits on two cores.
+
+References
+----------
+.. [1] Bardes, Ponce and LeCun, ICLR 2022, arXiv:2105.04906
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from histoscope import augment, config, models
+from histoscope.augment import AugmentConfig, margin_px
+from histoscope.augment import augment as augmented
+from histoscope.data import resample
+from histoscope.data.loader import Color, PatchDataset, PatchLoader
+from histoscope.data.patches import PatchSampler, crop
+from histoscope.errors import ConfigError, TrainingError
+from histoscope.files import write_text
+from histoscope.models.classifier import Classifier
+from histoscope.train.config import TrainConfig
+from histoscope.train.experiment import DataConfig, get_jitter, join_parts, open_parts
+from histoscope.train.log import RunLog
+from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
+from histoscope.train.schedule import warmup_cosine
+from histoscope.types import Image, Sample
+
+ALIKE, SPREAD, APART = 25.0, 25.0, 1.0
+"""Weights of the three terms, as in the paper."""
+EXPANDED = 512
+"""Width of the layers between features and loss, which are thrown away."""
+
+
+class Pretraining(config.Config):
+    """What ``histoscope pretrain`` reads.
+
+    Parameters
+    ----------
+    data : DataConfig
+        Its training part is learned from; labels, if there are any, are not looked at.
+    more : list of DataConfig, optional
+        Further data sets.
+    backbone : dict
+        Arguments of the classifier without classes, such as ``{backbone: resnet18, patch_px: 128}``.
+    augment, jitter : str
+        As of an experiment; they decide what the features are blind to.
+    train : TrainConfig
+        Steps, batch size (64 or more), rate and seed are read.
+    out : Path
+        Folder of the backbone.
+    """
+
+    data: DataConfig
+    more: tuple[DataConfig, ...] = ()
+    backbone: dict[str, Any] = Field(default_factory=dict)
+    augment: str = "strong"
+    jitter: str = "stain"
+    train: TrainConfig = TrainConfig(batch_size=64)
+    out: Path = Path("runs/pretrained")
+
+
+def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
+    """Pretrain a backbone on the training part of data sets.
+
+    Returns
+    -------
+    Path
+        The model folder; give it as ``weights`` to a classifier. One that is finished is not made again.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a backbone that was made with other settings.
+    """
+    folder, settled = chosen.out / "model", chosen.out / "config.yaml"
+    text = config.dump(chosen)
+    if settled.is_file() and settled.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{chosen.out} holds a run with other settings; choose another with --set out=...")
+    if (folder / "card.json").is_file():
+        return folder
+    torch.manual_seed(chosen.train.seed)
+    parts = join_parts([open_parts(each) for each in (chosen.data, *chosen.more)])
+    model = Classifier(**chosen.backbone)
+    if "mpp" not in chosen.backbone and parts.train.info.mpp:
+        model.show_at(parts.train.info.mpp)
+    tiles = [resample(sample, model.spec.mpp) for sample in parts.train]
+    write_text(settled, text)
+    pretrain(
+        model,
+        tiles,
+        chosen.train,
+        out=chosen.out,
+        augment=augment.get(chosen.augment),
+        color=get_jitter(chosen.jitter),
+        on_step=on_step,
+    )
+    sheet = parts.train.info
+    about = {
+        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
+        "weights licence": sheet.licence or "as the training data",
+        "pretrained": {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(chosen.train)},
+    }
+    return models.save(model, folder, about)
+
+
+def pretrain(
+    model: Classifier,
+    tiles: Sequence[Sample],
+    config: TrainConfig,
+    *,
+    out: str | Path,
+    augment: AugmentConfig,
+    color: Color | None = None,
+    on_step: OnStep | None = None,
+) -> None:
+    """Train a backbone on pairs of views of unlabelled tiles.
+
+    Parameters
+    ----------
+    model : Classifier
+        Its backbone is trained in place.
+    tiles : sequence of Sample
+        In memory, at the model's resolution, of any size.
+    config : TrainConfig
+        ``steps``, ``batch_size``, ``lr``, ``warmup``, ``weight_decay``, ``workers``, ``seed``.
+    out : str or Path
+        Folder of the log.
+    augment : AugmentConfig
+        Drawn anew for each view.
+    color : callable, optional
+        Stain jitter, drawn anew for each view.
+    on_step : callable, optional
+        Called with step and losses.
+
+    Raises
+    ------
+    TrainingError
+        If the loss stops being a number.
+    """
+    loader = PatchLoader(
+        _Pairs(tiles, model.spec.patch_px, augment, color, config.seed),
+        batch_size=config.batch_size,
+        steps=config.steps,
+        workers=config.workers,
+    )
+    precision: Any = config.precision  # Fabric refuses what it does not know
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
+    fabric.launch()
+    whole = _Expanded(model).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(whole.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    net, optimizer = fabric.setup(whole, optimizer)
+    net.train()
+    with RunLog(Path(out), tensorboard=config.tensorboard) as log:
+        for step, batch in enumerate(loader, start=1):
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
+            both = torch.cat([batch.image, batch.target["other"].permute(0, 3, 1, 2)])
+            first, second = net(both.to(fabric.device)).chunk(2)
+            terms = vicreg(first.float(), second.float())
+            if not torch.isfinite(terms["total"]):
+                raise TrainingError(f"the loss is not a number at step {step}: lower train.lr")
+            fabric.backward(terms["total"])
+            fabric.clip_gradients(net, optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            values = {("loss" if k == "total" else k): float(v.detach()) for k, v in terms.items()}
+            if on_step is not None:
+                on_step(step, values)
+            if step % LOG_EVERY == 0 or step == config.steps:
+                log.write(step, values)
+    model.to("cpu").eval()
+
+
+def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Views of one tile alike; each value spread over the batch; no two values saying the same.
+
+    Parameters
+    ----------
+    first, second : (B, D)
+        Embeddings of two views; B at least 2.
+
+    Returns
+    -------
+    dict of Tensor
+        ``alike``, ``spread`` and ``apart``, each weighted, and their sum ``total``.
+
+    Examples
+    --------
+    >>> same = torch.eye(4).repeat(2, 1)
+    >>> float(vicreg(same, same)["alike"])
+    0.0
+    """
+    n, width = first.shape
+    alike = functional.mse_loss(first, second)
+    spread, apart = alike.new_zeros(()), alike.new_zeros(())
+    for view in (first, second):
+        centred = view - view.mean(dim=0)
+        spread = spread + functional.relu(1 - torch.sqrt(centred.var(dim=0) + 1e-4)).mean() / 2
+        covariance = centred.T @ centred / (n - 1)
+        apart = apart + (covariance.pow(2).sum() - covariance.diagonal().pow(2).sum()) / width
+    terms = {"alike": ALIKE * alike, "spread": SPREAD * spread, "apart": APART * apart}
+    return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
+class _Pairs(PatchDataset):
+    """Number k is two views of one tile, cut and augmented independently."""
+
+    def __init__(
+        self,
+        tiles: Sequence[Sample],
+        size_px: int,
+        augmentation: AugmentConfig,
+        color: Color | None,
+        seed: int,
+    ) -> None:
+        super().__init__(PatchSampler(tiles, size_px), _no_targets, augmentation, color, seed)
+
+    def __getitem__(self, k: int) -> tuple[Image, Mapping[str, NDArray[Any]]]:
+        rng = np.random.default_rng([self.seed, k])
+        tile = self.sampler.samples[int(rng.integers(len(self.sampler.samples)))]
+        return self._view(tile, rng), {"other": self._view(tile, rng)}
+
+    def _view(self, tile: Sample, rng: np.random.Generator) -> Image:
+        size, margin = self.sampler.size_px, margin_px(self.config, self.sampler.size_px, self.sampler.mpp)
+        top, left = (int(rng.integers(max(n - size, 0) + 1)) for n in tile.image.shape[:2])
+        cut = crop(tile, top - margin, left - margin, size + 2 * margin)
+        image = augmented(cut, self.config, rng, size_px=size).image
+        return image if self.color is None else self.color(image, rng)
+
+
+def _no_targets(_: Sample) -> Mapping[str, NDArray[Any]]:
+    return {}
+
+
+class _Expanded(nn.Module):
+    """A backbone and the layers behind it that the loss looks at."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+        layers: list[nn.Module] = []
+        for wide in (model.n_features, EXPANDED):
+            layers += [nn.Linear(wide, EXPANDED, bias=False), nn.BatchNorm1d(EXPANDED), nn.ReLU(inplace=True)]
+        self.expander = nn.Sequential(*layers, nn.Linear(EXPANDED, EXPANDED, bias=False))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, EXPANDED) of images (B, 3, H, W) uint8."""
+        embedded: Tensor = self.expander(self.model.features(self.model.normalised(images)))
+        return embedded
