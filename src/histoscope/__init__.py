@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         augment,
         data,
         errors,
+        explain,
         metrics,
         models,
         slides,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
 _SUBMODULES = (
-    *("augment", "data", "errors", "metrics", "models"),
+    *("augment", "data", "errors", "explain", "metrics", "models"),
     *("slides", "stain", "studies", "synth", "train", "types", "weights"),
 )
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
@@ -39,6 +40,7 @@ __all__ = [
     "augment",
     "data",
     "errors",
+    "explain",
     "metrics",
     "models",
     "read_image",

@@ -11,7 +11,7 @@ from histoscope import models
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import read_labels, write_image
-from histoscope.models import InputSpec, Segmenter
+from histoscope.models import Classifier, InputSpec, Model, Segmenter
 from histoscope.types import Nuclei, Sample
 
 
@@ -131,3 +131,71 @@ def test_evaluate_takes_names_and_says_the_licence(model, tmp_path, disks: Sampl
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["images"] == 1
     assert "non-commercial" in done.stderr
+
+
+class Tint(Classifier):
+    """Tells red patches from blue ones."""
+
+    name = "tint"
+
+    def __init__(self, *, mpp: float = 1.0) -> None:
+        spec = InputSpec(mpp, 1, (0.0,) * 3, (1.0,) * 3, classes=("red", "blue"), patch_px=16)
+        Model.__init__(self, spec, {"mpp": mpp})
+        self.interpolation, self.freeze_norm = "bilinear", False
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def heads(self, x):
+        red, _, blue = x.mean(dim=(2, 3)).unbind(1)
+        return {"logits": torch.stack((red - blue, blue - red), dim=1) * 20 * self.scale}
+
+
+@pytest.fixture
+def classifier(tmp_path, monkeypatch):
+    module = ModuleType("histoscope_test_cli_tint")
+    module.Tint = Tint
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(models.MODELS, "tint", (module.__name__, "Tint"))
+    return models.save(Tint(), tmp_path / "tint")
+
+
+@pytest.fixture
+def patches(tmp_path):
+    for name, colour in {"one": (210, 80, 150), "two": (120, 80, 200)}.items():
+        write_image(tmp_path / "patches" / f"{name}.png", np.full((16, 16, 3), colour, np.uint8))
+    return tmp_path / "patches"
+
+
+def test_a_folder_of_patches(classifier, patches, tmp_path):
+    out = tmp_path / "out"
+    done = call(classifier, patches, out, "--mpp", 1)
+    assert done.exit_code == 0, done.output
+    assert "2 patches: red 1, blue 1" in done.stdout
+    lines = (out / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "name,predicted,p_red,p_blue"
+    assert lines[1].startswith("one,red,")
+    (patches / "bad.png").write_bytes(b"")
+    done = call(classifier, patches, out, "--mpp", 1, "--json")
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert (told["predicted"], told["skipped"], told["patches"]) == (0, 2, 2)
+    assert told["predictions"] == {"red": 1, "blue": 1}
+    assert "bad.png" in told["failed"][0]["path"]
+
+
+def test_a_large_image_as_a_map(classifier, tmp_path):
+    image = np.full((32, 48, 3), (210, 80, 150), np.uint8)
+    image[:, 16:] = 120, 80, 200
+    write_image(tmp_path / "large.png", image)
+    done = call(classifier, tmp_path / "large.png", tmp_path / "out", "--mpp", 1, "--only", "heatmap")
+    assert done.exit_code == 0, done.output
+    assert "6 tiles in 1 images: red 2 (yellow), blue 4 (blue)" in done.stdout
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"large_heatmap.png", "summary.csv", "predictions.jsonl"}
+
+
+def test_outputs_of_the_other_kind_of_model_are_refused(model, classifier, tile, tmp_path):
+    for folder, kind in ((model, "heatmap"), (classifier, "overlay")):
+        done = call(folder, tile, tmp_path / "out", "--mpp", 0.25, "--only", kind)
+        assert isinstance(done.exception, ConfigError)
+        assert f"--only {kind}" in str(done.exception)

@@ -10,7 +10,7 @@ import torch
 from skimage.measure import label, regionprops
 
 from histoscope import models
-from histoscope.models import InputSpec, Segmenter
+from histoscope.models import Classifier, InputSpec, Model, Segmenter
 from histoscope.types import Nuclei
 
 
@@ -46,6 +46,35 @@ class Blobs(Segmenter):
             instances=found.astype(np.int32),
             mpp=mpp,
         )
+
+
+class Tint(Classifier):
+    """Tells red patches from blue ones; `scale` times the difference is the logit."""
+
+    name = "tint"
+
+    def __init__(self, *, mpp: float = 1.0, patch_px: int = 16, scale: float = 20.0) -> None:
+        names = ("red", "blue")
+        spec = InputSpec(mpp, 1, (0.0,) * 3, (1.0,) * 3, classes=names, patch_px=patch_px)
+        Model.__init__(self, spec, {"mpp": mpp, "patch_px": patch_px, "scale": scale})
+        self.interpolation = "bilinear"
+        self.freeze_norm = False
+        self.scale = torch.nn.Parameter(torch.tensor(scale))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def heads(self, x):
+        red, _, blue = x.mean(dim=(2, 3)).unbind(1)
+        return {"logits": torch.stack((red - blue, blue - red), dim=1) * self.scale}
+
+
+@pytest.fixture
+def tint(tmp_path, monkeypatch):
+    """Give the folder of a classifier that tells red from blue, on patches of 16 µm."""
+    module = ModuleType("histoscope_test_tint")
+    module.Tint = Tint
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(models.MODELS, "tint", (module.__name__, "Tint"))
+    return models.save(Tint(), tmp_path / "tint")
 
 
 @pytest.fixture

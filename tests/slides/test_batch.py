@@ -198,7 +198,7 @@ def test_many_nuclei_become_a_tiff(tmp_path):
     result.write(stem, image, nuclei, ["a", "b"], ["labels"])
     assert np.array_equal(read_labels(tmp_path / "many_labels.tif"), labels)
     assert not (tmp_path / "many_labels.png").exists()
-    assert result.is_written(stem, ["labels"])
+    assert result.is_written(stem, [result.OUTPUTS["labels"]])
 
 
 def test_unknown_resolutions_are_told_before_anything_is_done(detector, tiles, tmp_path):

@@ -1,15 +1,18 @@
-"""``histoscope predict``: the nuclei of images, as pictures, labels, polygons and tables."""
+"""``histoscope predict``: the nuclei of images, or the classes of patches and of tiles of large images."""
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 if TYPE_CHECKING:
-    from histoscope.slides import Detector
     from histoscope.slides.batch import Outcome
     from histoscope.slides.journal import Job
+
+Found: TypeAlias = "tuple[Outcome, dict[str, Any], list[str]]"
 
 
 class Output(StrEnum):
@@ -17,8 +20,17 @@ class Output(StrEnum):
 
     OVERLAY = "overlay"
     LABELS = "labels"
+    HEATMAP = "heatmap"
     GEOJSON = "geojson"
     CSV = "csv"
+
+
+class Shown(StrEnum):
+    """What an image is to a classifier."""
+
+    AUTO = "auto"
+    PATCH = "patch"
+    TILES = "tiles"
 
 
 def predict(
@@ -41,14 +53,23 @@ def predict(
     only: Annotated[
         list[Output] | None, typer.Option(help="Write only this; may be given several times.")
     ] = None,
+    shown: Annotated[
+        Shown,
+        typer.Option(
+            "--as", help="Classifiers: an image is one patch, or cut into tiles; auto goes by its size."
+        ),
+    ] = Shown.AUTO,
+    least_tissue: Annotated[
+        float, typer.Option(min=0, max=1, help="Classifiers: share of a tile that must be tissue.")
+    ] = 0.1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Predict images anew that are finished in OUT.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Find nuclei, and write them for people, for QuPath and for tables.
+    """Find nuclei, or classify patches; write it for people, for QuPath and for tables.
 
-    For an image NAME, OUT gets
+    With a model of **nuclei**, OUT gets for an image NAME
 
     - `NAME_overlay.png`: the image with outlines, a colour for each class;
 
@@ -60,7 +81,18 @@ def predict(
 
     and `summary.csv` has counts and densities per mm² of tissue, one row an image.
 
-    The resolution matters: a network looks for nuclei of a certain size. Images are brought to the network's
+    With a **classifier**, `predictions.csv` has a row for each patch: its class, and the probability of each.
+    An image at least two patches long is cut into tiles, and those with tissue are classified:
+
+    - `NAME_heatmap.png`: the image under the colours of its tiles' classes, the surer the stronger;
+
+    - `NAME.geojson`: the tiles with classes and probabilities, for QuPath;
+
+    - `NAME_tiles.csv`: place, tissue, class and probabilities of each tile;
+
+    and `summary.csv` has the share of each class in the tissue.
+
+    The resolution matters: a network looks for things of a certain size. Images are brought to the network's
     resolution, and results are given on the image's own pixels. Finished images are skipped, so an
     interrupted call goes on where it stopped. Files that cannot be read are listed at the end; the exit code
     is then 1.
@@ -68,13 +100,14 @@ def predict(
     - `histoscope predict runs/first tile.png out/ --mpp 0.25`
 
     - `histoscope predict runs/first tiles/ more/*.tif out/ --only geojson --only csv`
+
+    - `histoscope predict runs/colon patches/ out/ --mpp 0.5`
     """
     import json
     from time import perf_counter
 
     from histoscope import weights
-    from histoscope.slides import Detector, batch
-    from histoscope.slides.result import OUTPUTS
+    from histoscope.slides import batch
 
     begin = perf_counter()
     folder = weights.find(model)
@@ -82,57 +115,133 @@ def predict(
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)
-    detector = Detector.open(folder, turned=turned)
-    kinds = [kind for kind in OUTPUTS if only is None or not only or kind in only]
-    outcome = run(detector, jobs, out, mpp=mpp, kinds=kinds, overwrite=overwrite)
-    if as_json:
-        seconds = round(perf_counter() - begin, 3)
-        typer.echo(json.dumps(summary(outcome, detector, model, out) | {"seconds": seconds}, indent=2))
+    settings = {"mpp": mpp, "overwrite": overwrite}
+    if is_classifier(folder):
+        classify = {"shown": str(shown), "least_tissue": least_tissue}
+        outcome, told, lines = _classes(
+            folder, jobs, out, _chosen(only), turned=turned, **settings, **classify
+        )
     else:
-        report(outcome, detector, out)
+        outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), turned=turned, **settings)
+    if as_json:
+        done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
+        seconds = {"seconds": round(perf_counter() - begin, 3)}
+        about = {"model": model, "out": str(out), **done, "failed": outcome.failed, **told}
+        typer.echo(json.dumps({**about, "images": outcome.done, **seconds}, indent=2))
+    else:
+        _report(outcome, lines)
     for failure in outcome.failed:
         typer.echo(f"failed {failure['path']}: {failure['error']}", err=True)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-def run(detector: "Detector", jobs: "list[Job]", out: Path, **settings: Any) -> "Outcome":
-    """Predict all, with a bar on stderr that moves once an image."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def is_classifier(folder: Path) -> bool:
+    """Whether a model folder holds a classifier of patches."""
+    from histoscope import models
 
-    from histoscope.slides import batch
-
-    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=len(jobs))
-        return batch.run(detector, jobs, out, on_image=lambda _: bar.advance(task), **settings)
+    name = str(models.read_card(folder).get("architecture"))
+    return name in models.MODELS and issubclass(models.get(name), models.Classifier)
 
 
-def summary(outcome: "Outcome", detector: "Detector", model: str, out: Path) -> dict[str, Any]:
-    """What a machine is told."""
-    return {
-        "model": model,
-        "classes": list(detector.classes),
-        "out": str(out),
-        "predicted": len(outcome.done) - outcome.skipped,
-        "skipped": outcome.skipped,
-        "failed": outcome.failed,
-        "nuclei": sum(row["nuclei"] for row in outcome.done),
-        "images": outcome.done,
-    }
-
-
-def report(outcome: "Outcome", detector: "Detector", out: Path) -> None:
-    """What a person is told: counts, all and by class, and the colours of the classes."""
+def _nuclei(
+    folder: Path, jobs: "list[Job]", out: Path, only: list[str], *, turned: bool, **settings: Any
+) -> Found:
+    """Find nuclei in all images; counts for machines, and lines for people."""
+    from histoscope.slides import Detector, batch
     from histoscope.slides.overlay import colour_names
+    from histoscope.slides.result import OUTPUTS
 
+    kinds = _known(only, OUTPUTS, "a model of nuclei")
+    detector = Detector.open(folder, turned=turned)
+    with _bar(len(jobs)) as (on_image, _):
+        outcome = batch.run(detector, jobs, out, kinds=kinds, on_image=on_image, **settings)
     n_nuclei = sum(row["nuclei"] for row in outcome.done)
-    typer.echo(f"{n_nuclei} nuclei in {len(outcome.done)} images; results in {out}")
+    lines = [f"{n_nuclei} nuclei in {len(outcome.done)} images; results in {out}"]
     if detector.classes and n_nuclei:
         counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
         told = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
-        typer.echo(", ".join(f"{name} {count} ({colour})" for name, count, colour in told))
+        lines.append(", ".join(f"{name} {count} ({colour})" for name, count, colour in told))
+    return outcome, {"classes": list(detector.classes), "nuclei": n_nuclei}, lines
+
+
+def _classes(
+    folder: Path,
+    jobs: "list[Job]",
+    out: Path,
+    only: list[str],
+    *,
+    turned: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> Found:
+    """Classify all patches and large images; counts for machines, and lines for people."""
+    from histoscope.slides import PatchClassifier, classify
+    from histoscope.slides.overlay import colour_names
+
+    kinds = _known(only, classify.OUTPUTS, "a classifier")
+    classifier = PatchClassifier.open(folder, turned=turned)
+    with _bar(len(jobs)) as (on_image, on_tiles):
+        outcome = classify.run(
+            classifier,
+            jobs,
+            out,
+            classify.Settings(kinds=kinds, **settings),
+            overwrite=overwrite,
+            on_image=on_image,
+            on_tiles=on_tiles,
+        )
+    patches = [row["predicted"] for row in outcome.done if "predicted" in row]
+    maps = [row for row in outcome.done if "tiles" in row]
+    counts = {name: patches.count(name) for name in classifier.classes}
+    lines = []
+    if patches or not maps:
+        shares = ", ".join(f"{name} {count}" for name, count in counts.items())
+        lines.append(f"{len(patches)} patches: {shares}; results in {out / classify.PREDICTIONS}")
+    if maps:
+        tiles = {name: sum(row[f"tiles_{name}"] for row in maps) for name in classifier.classes}
+        told = zip(tiles.items(), colour_names(classifier.classes), strict=True)
+        shares = ", ".join(f"{name} {count} ({colour})" for (name, count), colour in told)
+        lines.append(f"{sum(tiles.values())} tiles in {len(maps)} images: {shares}; results in {out}")
+    about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
+    return outcome, {**about, "maps": len(maps)}, lines
+
+
+def _chosen(only: list[Output] | None) -> list[str]:
+    return [str(kind) for kind in only or []]
+
+
+def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
+    """Outputs that were asked for, or all; an error for those that such a model does not give."""
+    from histoscope.errors import ConfigError
+
+    foreign = [kind for kind in only if kind not in outputs]
+    if foreign:
+        raise ConfigError(f"--only {foreign[0]}: {what} writes {', '.join(outputs)}; choose among these")
+    return [kind for kind in outputs if not only or kind in only]
+
+
+@contextmanager
+def _bar(n_images: int) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
+    """Show a bar on stderr that moves once an image, and one more for the tiles of a large image."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        images = bar.add_task("predicting", total=n_images)
+        tiles = bar.add_task("tiles", total=None, visible=False)
+
+        def on_tiles(done: int, total: int) -> None:
+            bar.update(tiles, completed=done, total=total, visible=done < total)
+
+        yield lambda _: bar.advance(images), on_tiles
+
+
+def _report(outcome: "Outcome", lines: list[str]) -> None:
+    """What a person is told."""
+    for line in lines:
+        typer.echo(line)
     if outcome.skipped:
         typer.echo(f"{outcome.skipped} images were finished already; --overwrite predicts them anew")
     if outcome.failed:

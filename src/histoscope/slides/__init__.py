@@ -1,4 +1,4 @@
-"""From images to nuclei in files: find, measure, outline, draw, and write for QuPath.
+"""From images to nuclei or classes in files: find, measure, outline, draw, and write for QuPath.
 
 >>> import numpy as np
 >>> from histoscope import slides
@@ -14,33 +14,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from histoscope.slides.detector import Detector, predict
     from histoscope.slides.features import measure
-    from histoscope.slides.geojson import write_geojson
+    from histoscope.slides.geojson import write_geojson, write_tiles
+    from histoscope.slides.heatmap import draw_heatmap
     from histoscope.slides.outlines import Outlines, trace
     from histoscope.slides.overlay import colours, draw
+    from histoscope.slides.patch_classifier import PatchClassifier
     from histoscope.slides.resolution import mpp_of
+    from histoscope.slides.tilemap import TileMap, classify_tiles
 
 _LAZY = {
     "Detector": "detector",
     "Outlines": "outlines",
+    "PatchClassifier": "patch_classifier",
+    "TileMap": "tilemap",
+    "classify_tiles": "tilemap",
     "colours": "overlay",
     "draw": "overlay",
+    "draw_heatmap": "heatmap",
     "measure": "features",
     "mpp_of": "resolution",
     "predict": "detector",
     "trace": "outlines",
     "write_geojson": "geojson",
+    "write_tiles": "geojson",
 }
 
 __all__ = [
     "Detector",
     "Outlines",
+    "PatchClassifier",
+    "TileMap",
+    "classify_tiles",
     "colours",
     "draw",
+    "draw_heatmap",
     "measure",
     "mpp_of",
     "predict",
     "trace",
     "write_geojson",
+    "write_tiles",
 ]
 
 

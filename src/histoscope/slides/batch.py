@@ -107,7 +107,7 @@ def run(
     journal.check(jobs)
     outcome, todo = Outcome(), []
     for job in jobs:
-        if journal.is_finished(job, kinds):
+        if journal.is_finished(job, [OUTPUTS[kind] for kind in kinds]):
             outcome.done.append(journal.row(job))
             outcome.skipped += 1
             if on_image is not None:
@@ -170,7 +170,7 @@ def _predicted(
                 image = reading.result()
                 nuclei = detector(image, known_mpp(job.image, mpp))
             except FAILURES as error:
-                yield job, _told(job, error)
+                yield job, told(job, error)
                 continue
             if behind:
                 yield _written(*behind.pop())
@@ -183,11 +183,11 @@ def _written(job: Job, saving: "Future[None]") -> tuple[Job, str | None]:
     try:
         saving.result()
     except FAILURES as error:
-        return job, _told(job, error)
+        return job, told(job, error)
     return job, None
 
 
-def _told(job: Job, error: BaseException) -> str:
+def told(job: Job, error: BaseException) -> str:
     """What to say of an image that failed; a full disk ends everything."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         raise error

@@ -1,21 +1,18 @@
 """A trained model with all that its images must go through, ready to find nuclei."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from histoscope import models, stain, weights
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.models import Segmenter
-from histoscope.models.checkpoint import WEIGHTS, read_card
+from histoscope.slides.loading import load
 from histoscope.slides.resolution import mpp_of
-from histoscope.train.experiment import normalizer_of
 from histoscope.types import Image, Nuclei
 
 
@@ -53,11 +50,8 @@ class Detector:
         DatasetNotFoundError, FormatVersionError, CorruptDataError
             If the folder holds no model, one of another version, or a broken one.
         """
-        folder = weights.find(model)
-        network = models.load(folder, Segmenter)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        fingerprint = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-        return cls(network.to(device), normalizer_of(folder), turned, read_card(folder), fingerprint)
+        loaded = load(model, Segmenter)
+        return cls(loaded.network, loaded.normalizer, turned, loaded.card, loaded.fingerprint)
 
     @property
     def classes(self) -> tuple[str, ...]:

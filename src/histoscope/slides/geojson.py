@@ -1,10 +1,10 @@
-"""GeoJSON that QuPath reads as detections, with classes, colours and measurements."""
+"""GeoJSON that QuPath reads as detections or tiles, with classes, colours and measurements."""
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
 import pandas as pd
@@ -14,6 +14,9 @@ from histoscope.slides.features import class_names
 from histoscope.slides.outlines import Outlines, Ring, trace
 from histoscope.slides.overlay import colours
 from histoscope.types import Nuclei
+
+if TYPE_CHECKING:
+    from histoscope.slides.tilemap import TileMap
 
 _SPACE = UUID("6c1f0b3e-5e0f-4b5c-9f43-0d9f6f1a7c11")
 _NO_MEASUREMENTS = {"id", "class", "x_um", "y_um"}
@@ -48,15 +51,61 @@ def write_geojson(
         Of the image. The ids of nuclei follow from it and from their place, so that the same nuclei get the
         same ids in each run, and those of other images others.
     """
-    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
-        before = "\n"
-        for feature in features(
-            nuclei, classes=classes, table=table, outlines=outlines, offset_px=offset_px, name=name
-        ):
-            file.write(before + json.dumps(feature, allow_nan=False))
-            before = ",\n"
-        file.write("\n]}\n")
+    found = features(nuclei, classes=classes, table=table, outlines=outlines, offset_px=offset_px, name=name)
+    _write(path, found)
+
+
+def write_tiles(
+    path: str | Path,
+    tiles: "TileMap",
+    classes: Sequence[str],
+    *,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+    name: str = "",
+) -> None:
+    """Write classified tiles as QuPath's tiles: squares with a class, its probability as measurement.
+
+    Parameters
+    ----------
+    path : str or Path
+        Written whole or not at all.
+    tiles : TileMap
+    classes : sequence of str
+        Names of class 0, 1, ...
+    offset_px : (float, float)
+        x, y of the image's corner on the slide, in full-resolution pixels.
+    name : str
+        Of the image; the ids of tiles follow from it.
+    """
+    _write(path, tile_features(tiles, classes, offset_px=offset_px, name=name))
+
+
+def tile_features(
+    tiles: "TileMap",
+    classes: Sequence[str],
+    *,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+    name: str = "",
+) -> Iterator[dict[str, Any]]:
+    """Give each tile as a GeoJSON feature; the arguments are those of `write_tiles`."""
+    palette = colours(classes)[1:]
+    x, y = offset_px
+    for box, place, row, share in zip(
+        tiles.box_px.tolist(), tiles.predicted, tiles.probability, tiles.tissue, strict=True
+    ):
+        left, top, right, bottom = box[0] + x, box[1] + y, box[2] + x, box[3] + y
+        ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
+        numbers = {f"p_{kind}": float(value) for kind, value in zip(classes, row, strict=True)}
+        yield {
+            "type": "Feature",
+            "id": str(uuid5(_SPACE, f"{name}:tile:{box}")),
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": {
+                "objectType": "tile",
+                "classification": {"name": classes[place], "color": palette[place]},
+                "measurements": _known({**numbers, "tissue": float(share)}),
+            },
+        }
 
 
 def features(
@@ -90,6 +139,16 @@ def features(
                 "measurements": _known(numbers[label - 1]),
             },
         }
+
+
+def _write(path: str | Path, found: Iterator[dict[str, Any]]) -> None:
+    with whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        before = "\n"
+        for feature in found:
+            file.write(before + json.dumps(feature, allow_nan=False))
+            before = ",\n"
+        file.write("\n]}\n")
 
 
 def _numbers(nuclei: Nuclei, table: pd.DataFrame | None) -> list[dict[str, float]]:

@@ -93,12 +93,11 @@ class Journal:
                     "choose another folder, or begin anew with --overwrite"
                 )
 
-    def is_finished(self, job: Job, kinds: Collection[str]) -> bool:
-        """Whether this very image has been predicted, and all files of these kinds are there."""
+    def is_finished(self, job: Job, endings: Iterable[Collection[str]]) -> bool:
+        """Whether this very image has been predicted, and a file of each of these endings is there."""
         line = self.lines.get(job.name)
-        return (
-            line is not None and job.file()[1:] == line["file"][1:] and is_written(self.out / job.name, kinds)
-        )
+        same = line is not None and job.file()[1:] == line["file"][1:]
+        return same and is_written(self.out / job.name, endings)
 
     def row(self, job: Job) -> dict[str, Any]:
         """Row of the summary of a finished image."""
@@ -112,11 +111,28 @@ class Journal:
         with (self.out / JOURNAL).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
-    def write_summary(self, columns: Sequence[str]) -> None:
-        """Write one row an image, in the order of their names."""
+    def write_summary(
+        self, columns: Sequence[str], *, path: str = SUMMARY, key: str = "image", always: bool = True
+    ) -> None:
+        """Write one row an image, in the order of their names.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Behind the name; images whose row lacks the first of these are left out.
+        path : str
+            Name of the file.
+        key : str
+            Column of the name.
+        always : bool
+            Also if there are no rows.
+        """
         rows = [self.lines[name]["row"] for name in sorted(self.lines)]
-        with whole(self.out / SUMMARY) as temporary:
-            pd.DataFrame(rows, columns=["image", *columns]).to_csv(temporary, index=False)
+        rows = [row for row in rows if columns[0] in row]
+        if rows or always:
+            table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
+            with whole(self.out / path) as temporary:
+                table.to_csv(temporary, index=False)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -49,6 +49,36 @@ def mpp_of(path: str | Path) -> float | None:
     return float(f"{(x + y) / 2:.6g}") if is_sensible else None
 
 
+def size_of(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image file, without decoding a pixel.
+
+    Raises
+    ------
+    CorruptDataError
+        If its header cannot be read.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if path.suffix.lower() in {".tif", ".tiff"}:
+                import tifffile
+
+                with tifffile.TiffFile(path) as file:
+                    page: Any = file.pages[0]
+                    return int(page.imagelength), int(page.imagewidth)
+            from PIL import Image as Pillow
+
+            with Pillow.open(path) as picture:
+                return picture.height, picture.width
+    except MemoryError:
+        raise
+    except Exception as error:  # readers raise dozens of types on broken files
+        raise CorruptDataError(
+            f"{path} cannot be read as an image ({error}); replace or remove it"
+        ) from error
+
+
 def _of_picture(path: Path) -> tuple[float, float] | None:
     from PIL import Image as Pillow
 

@@ -1,18 +1,18 @@
 """What is written of one image, and what is said of it in the summary."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from histoscope import stain
 from histoscope.files import whole, write_labels
 from histoscope.slides.features import measure
 from histoscope.slides.geojson import write_geojson
 from histoscope.slides.outlines import trace
 from histoscope.slides.overlay import draw
+from histoscope.slides.tissue import tissue_area_mm2
 from histoscope.types import Image, Nuclei
 
 OUTPUTS = {
@@ -22,8 +22,6 @@ OUTPUTS = {
     "csv": (".csv",),
 }
 """Kind of output -> how its file's name ends."""
-
-_TISSUE_UM = 4.0
 
 
 def write(
@@ -45,7 +43,7 @@ def write(
     outlines = trace(nuclei.instances) if {"overlay", "geojson"} & set(kinds) else None
     table = measure(nuclei, image, classes) if {"geojson", "csv"} & set(kinds) else None
     if "overlay" in kinds:
-        _write_png(ending(stem, "_overlay.png"), draw(image, nuclei, classes, outlines=outlines))
+        write_png(ending(stem, "_overlay.png"), draw(image, nuclei, classes, outlines=outlines))
     if "labels" in kinds:
         chosen, other = OUTPUTS["labels"] if len(nuclei) <= 65_535 else OUTPUTS["labels"][::-1]
         write_labels(ending(stem, chosen), nuclei.instances)
@@ -59,7 +57,7 @@ def write(
             table.to_csv(temporary, index=False, float_format="%.5g")
 
 
-def _write_png(path: Path, image: Image) -> None:
+def write_png(path: Path, image: Image) -> None:
     """Write an RGB image with OpenCV, which packs photographs thrice as fast as Pillow and as small."""
     bgr = np.ascontiguousarray(image[:, :, ::-1])
     _, packed = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
@@ -67,9 +65,9 @@ def _write_png(path: Path, image: Image) -> None:
         temporary.write_bytes(packed.tobytes())
 
 
-def is_written(stem: Path, kinds: Collection[str]) -> bool:
-    """Whether all files of these kinds are there."""
-    return all(any(ending(stem, end).is_file() for end in OUTPUTS[kind]) for kind in kinds)
+def is_written(stem: Path, endings: Iterable[Collection[str]]) -> bool:
+    """Whether for each of these collections a file with one of its endings is there."""
+    return all(any(ending(stem, end).is_file() for end in ends) for ends in endings)
 
 
 def ending(stem: Path, end: str) -> Path:
@@ -103,13 +101,3 @@ def columns(classes: Sequence[str]) -> list[str]:
 def density(count: int, tissue_mm2: float) -> float | None:
     """Nuclei per mm² of tissue; None where there is no tissue."""
     return round(count / tissue_mm2, 2) if tissue_mm2 > 0 else None
-
-
-def tissue_area_mm2(image: Image, mpp: float) -> float:
-    """Area of the tissue, seen at 4 µm a pixel, so that the gaps between fibres and cells belong to it."""
-    height, width = image.shape[:2]
-    scale = min(mpp / _TISSUE_UM, 1.0)
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    share = np.count_nonzero(stain.tissue_mask(small)) / (size[0] * size[1])
-    return float(share * height * width * mpp**2 / 1e6)

@@ -32,7 +32,7 @@ WIDE_IN, NARROW_IN = 9.4, 4.1
 # Edges of a wide figure, in widths of the axes that lie from 0.22 to 0.60 of it.
 LEFT, RIGHT = -0.22 / 0.38, 0.40 / 0.38 + 1
 CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # lets a heading interrupt the zero line
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",  # letters stay letters: selectable, and set in the page's font
     "svg.hashsalt": "histoscope",
     "font.family": "DejaVu Sans",
@@ -88,7 +88,7 @@ def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False)
     lines = _forest_lines(study, rows, narrow=narrow)
     step = 0.44 if narrow else 0.30
     height = step * sum(size for *_, size in lines) + 0.95
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height))
         sides = (0.04, 0.96) if narrow else (0.22, 0.60)
         axes = figure.add_axes((sides[0], 0.62 / height, sides[1] - sides[0], 1 - 0.72 / height))
@@ -100,7 +100,7 @@ def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False)
             else:
                 _forest_row(axes, content, y - 0.5, study, narrow=narrow)
         _forest_axis(axes, rows, y, study.metric, narrow=narrow)
-        return _svg(figure)
+        return svg(figure)
 
 
 def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
@@ -122,7 +122,7 @@ def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
     columns = 1 if narrow else 2
     rows = math.ceil(len(panels) / columns)
     width = NARROW_IN if narrow else WIDE_IN
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(width, 2.75 * rows), layout="constrained")
         figure.get_layout_engine().set(wspace=0.06, hspace=0.06)  # type: ignore[union-attr, call-arg]
         grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
@@ -130,7 +130,7 @@ def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
             _panel(axes, title, curves, study)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        return _svg(figure)
+        return svg(figure)
 
 
 def level_colour(study: StudyResults, level: str) -> str:
@@ -353,7 +353,8 @@ def _text(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     axes.text(x, y, text, transform=axes.get_yaxis_transform(), clip_on=False, **options)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """SVG text of a figure, with letters in the page's own font."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()

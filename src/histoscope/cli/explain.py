@@ -1,0 +1,148 @@
+"""``histoscope explain``: where a classifier looked, and where it was sure and wrong."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from histoscope.data import Dataset
+    from histoscope.explain import Shown
+    from histoscope.models import Classifier
+
+
+class Which(StrEnum):
+    """Which patches are shown."""
+
+    MISTAKES = "mistakes"
+    SUREST = "surest"
+    UNSURE = "unsure"
+
+
+def explain(
+    model: Annotated[str, typer.Argument(help="A model or run folder of a classifier.")],
+    root: Annotated[Path, typer.Argument(help="Folder of patches with their classes.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    data: Annotated[
+        str, typer.Option(help="Layout of that folder; see `histoscope data list`.")
+    ] = "class_folder",
+    mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel, for layouts that do not say.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Only the patches of this published part: train, test.")] = "",
+    which: Annotated[Which, typer.Option(help="Which patches to show.")] = Which.MISTAKES,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many patches to show.")] = 24,
+    per_group: Annotated[
+        int, typer.Option(min=1, help="At most so many of one group: copies tell nothing new.")
+    ] = 1,
+) -> None:
+    """Show where a classifier looked, beginning with the patches that it was surest and wrong about.
+
+    Maps are made by Grad-CAM, or by attention rollout for transformers. OUT gets
+
+    - `patches.html`: patches with their maps, one page without other files;
+
+    - `patches.png`: the same as a sheet;
+
+    - `confusion.svg`: which classes are taken for which;
+
+    - `reliability.svg`: whether probabilities mean what they say;
+
+    - `predictions.csv`: class and probabilities of every patch.
+
+    Patches that cannot be read are listed at the end; the exit code is then 1.
+
+    Example: `histoscope explain runs/colon data/lc25000 out/ --mpp 0.5 --split test`
+    """
+    from histoscope import data as datasets
+    from histoscope import models, weights
+    from histoscope.cli import scores
+    from histoscope.train import classification
+    from histoscope.train.experiment import normalised, normalizer_of
+
+    folder = weights.find(model)
+    network = models.load(folder, models.Classifier)
+    skipped: dict[str, str] = {}
+    dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
+    if split:
+        dataset = _part(dataset, split, root)
+    shown = normalised(classification.in_words_of(network.spec.classes, dataset), normalizer_of(folder))
+    done = iter(range(1, len(shown) + 1))
+    with scores.steps_bar(len(shown), "Patches") as on_step:
+        table = classification.predict_classes(
+            network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
+        )
+    chosen = choose(table, str(which), n, per_group)
+    method, gallery = explained(network, shown, chosen)
+    write(out, table, gallery, method, title=f"{which} of {folder.name} on {dataset.info.name}")
+    wrong = int((table["true"] != table["predicted"]).sum())
+    typer.echo(f"{len(table)} patches, {wrong} mistaken; {len(gallery)} shown in {out}/patches.html")
+    for name, why in skipped.items():
+        scores.note(f"skipped {name}: {why}")
+    if skipped:
+        raise typer.Exit(1)
+
+
+def choose(table: "pd.DataFrame", which: str, n: int, per_group: int) -> "pd.DataFrame":
+    """Rows of the patches to show."""
+    from histoscope.explain import mistakes, patches_by_sureness
+
+    if which == "mistakes":
+        return mistakes(table, n, per_group=per_group)
+    return patches_by_sureness(table, n, per_group=per_group, surest_first=which == "surest")
+
+
+def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -> "tuple[str, list[Shown]]":
+    """Name of the method, and patches with their maps."""
+    from histoscope.explain import Shown, blend
+    from histoscope.explain import explain as explained_by
+
+    if rows.empty:
+        return "", []
+    place = {record.name: index for index, record in enumerate(dataset.records)}
+    samples = [dataset[place[name]] for name in rows["name"]]
+    patches = [network.patch(sample.image, sample.mpp) for sample in samples]
+    targets = [network.spec.classes.index(name) for name in rows["predicted_class"]]
+    found = explained_by(network, patches, targets)
+    columns: Any = rows[["name", "true_class", "predicted_class", "probability"]]
+    shown = [
+        Shown(name, patch, blend(patch, heat), true, predicted, float(probability))
+        for patch, heat, (name, true, predicted, probability) in zip(
+            patches, found.heat, columns.itertuples(index=False), strict=True
+        )
+    ]
+    return found.method, shown
+
+
+def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str, *, title: str) -> None:
+    """Write page, sheet, figures and table, each whole or not at all."""
+    from histoscope import metrics
+    from histoscope.explain import page, sheet
+    from histoscope.files import whole, write_image, write_text
+    from histoscope.studies.patch_figures import confusion_matrix, reliability_diagram
+
+    write_text(out / "patches.html", page(gallery, title=title, method=method))
+    if gallery:
+        write_image(out / "patches.png", sheet(gallery))
+    known = table[table["true"] >= 0]
+    names, true, p = metrics.probabilities(known)
+    write_text(
+        out / "confusion.svg", confusion_matrix(metrics.confusion(true, p.argmax(1), len(names)), names)
+    )
+    write_text(out / "reliability.svg", reliability_diagram(metrics.reliability(true, p)))
+    with whole(out / "predictions.csv") as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _part(dataset: "Dataset", split: str, root: Path) -> "Dataset":
+    from histoscope import data
+    from histoscope.errors import DataError
+
+    chosen = [index for index, record in enumerate(dataset.records) if record.split == split]
+    if not chosen:
+        known = sorted({record.split for record in dataset.records})
+        raise DataError(f"{root} has no part {split!r}; its index names {known}")
+    return data.subset(dataset, chosen)

@@ -1,0 +1,45 @@
+"""Where a classifier looked, and where it was sure and wrong.
+
+A map of where a network looked is no proof that it looked at the right thing: read it beside the patch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from histoscope.explain.attention import rollout
+    from histoscope.explain.gallery import Shown, mistakes, page, patches_by_sureness, sheet
+    from histoscope.explain.gradcam import grad_cam
+    from histoscope.explain.maps import Explanation, blend, explain
+
+_LAZY = {
+    "Explanation": "maps",
+    "Shown": "gallery",
+    "blend": "maps",
+    "explain": "maps",
+    "grad_cam": "gradcam",
+    "mistakes": "gallery",
+    "page": "gallery",
+    "patches_by_sureness": "gallery",
+    "rollout": "attention",
+    "sheet": "gallery",
+}
+
+__all__ = [
+    "Explanation",
+    "Shown",
+    "blend",
+    "explain",
+    "grad_cam",
+    "mistakes",
+    "page",
+    "patches_by_sureness",
+    "rollout",
+    "sheet",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"histoscope.explain.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'histoscope.explain' has no attribute {name!r}")

@@ -1,0 +1,236 @@
+"""Patches worth a look, with where the model looked: as a sheet, and as a page."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from histoscope import metrics
+from histoscope.errors import DataError
+from histoscope.types import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CELL_PX = 224
+_INK, _QUIET, _WRONG = (31, 35, 40), (91, 99, 110), (194, 78, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """One patch of a gallery.
+
+    Parameters
+    ----------
+    name : str
+    patch, heat : (H, W, 3) uint8
+        What the model was shown, and the same with the map of where it looked.
+    true, predicted : str
+        Names of classes; `true` is "" if not known.
+    probability : float
+        Of the predicted class.
+    """
+
+    name: str
+    patch: Image
+    heat: Image
+    true: str
+    predicted: str
+    probability: float
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the truth is known and another."""
+        return self.true not in {"", self.predicted}
+
+
+def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.DataFrame":
+    """Rows of the patches that the model was surest and wrong about.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a patch, as `histoscope.train.classification.predict_classes` gives it.
+    n : int
+        At most so many.
+    per_group : int
+        At most so many of one group: copies of one photograph tell nothing new.
+
+    Returns
+    -------
+    DataFrame
+        Rows of the table with its index, the surest first, and the columns ``probability`` of the predicted
+        class, ``true_class`` and ``predicted_class``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"name": list("stuv"), "group": list("1122"), "true": [0, 0, 1, 1],
+    ...                       "p_a": [0.1, 0.2, 0.7, 0.1], "p_b": [0.9, 0.8, 0.3, 0.9]})
+    >>> mistakes(table)[["name", "predicted_class", "probability"]].values.tolist()
+    [['s', 'b', 0.9], ['u', 'a', 0.7]]
+    """
+    about = _named(table[table["true"] >= 0])
+    wrong = about[about["true_class"] != about["predicted_class"]]
+    return _first(wrong, n, per_group, surest_first=True)
+
+
+def patches_by_sureness(
+    table: "pd.DataFrame", n: int = 24, *, per_group: int = 1, surest_first: bool = True
+) -> "pd.DataFrame":
+    """Rows of the patches that the model was surest, or least sure, about, right or wrong; as `mistakes`."""
+    return _first(_named(table[table["true"] >= 0]), n, per_group, surest_first=surest_first)
+
+
+def _named(known: "pd.DataFrame") -> "pd.DataFrame":
+    names, true, p = metrics.probabilities(known)
+    return known.assign(
+        probability=p.max(axis=1, initial=0.0),
+        true_class=[names[k] for k in true],
+        predicted_class=[names[k] for k in p.argmax(axis=1)],
+    )
+
+
+def _first(about: "pd.DataFrame", n: int, per_group: int, *, surest_first: bool) -> "pd.DataFrame":
+    """The first by probability, few of one group."""
+    ordered = about.sort_values("probability", ascending=not surest_first, kind="stable")
+    if "group" in ordered:
+        ordered = ordered[ordered.groupby("group", sort=False).cumcount() < per_group]
+    return ordered.head(n)
+
+
+def sheet(shown: Sequence[Shown], *, columns: int = 3, cell_px: int = _CELL_PX) -> Image:
+    """Patches in rows, each beside its map, with truth and prediction below.
+
+    Parameters
+    ----------
+    shown : sequence of Shown
+    columns : int
+        Patches in a row.
+    cell_px : int
+        Side of a picture.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to show.
+    """
+    if not shown:
+        raise DataError("there are no patches to show; a model without mistakes has no gallery of them")
+    unit, gap = cell_px // 14, cell_px // 16
+    wide, high = 2 * cell_px + gap, cell_px + 3 * unit + gap
+    columns = min(columns, len(shown))
+    n_rows = -(-len(shown) // columns)
+    canvas = Pillow.new("RGB", (columns * (wide + gap) + gap, n_rows * (high + gap) + gap), "white")
+    pen = ImageDraw.Draw(canvas)
+    bold, small = ImageFont.load_default(size=unit), ImageFont.load_default(size=round(0.8 * unit))
+    for place, one in enumerate(shown):
+        x, y = gap + (place % columns) * (wide + gap), gap + (place // columns) * (high + gap)
+        for left, picture in ((x, one.patch), (x + cell_px + gap, one.heat)):
+            canvas.paste(_resized(picture, cell_px), (left, y))
+        below = y + cell_px + unit // 3
+        pen.text((x, below), caption(one), fill=_WRONG if one.is_wrong else _INK, font=bold)
+        pen.text((x, below + 1.4 * unit), _short(one.name, small, wide), fill=_QUIET, font=small)
+    return np.asarray(canvas)
+
+
+def page(shown: Sequence[Shown], *, title: str, method: str) -> str:
+    """The same as one HTML page without other files.
+
+    Parameters
+    ----------
+    shown : sequence of Shown
+    title : str
+    method : str
+        How the maps were made.
+    """
+    figures = "\n".join(_figure(one) for one in shown) or "<p>No such patches.</p>"
+    warning = (
+        "They show what the network relied on, the warmer the more; no proof that it saw the right thing."
+    )
+    return _PAGE.format(
+        title=html.escape(title), note=html.escape(f"Maps: {method}. {warning}"), figures=figures
+    )
+
+
+def caption(one: Shown) -> str:
+    """What a picture is headed with.
+
+    Examples
+    --------
+    >>> caption(Shown("x", np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), "a", "b", 0.987))
+    'taken for b (0.99), is a'
+    """
+    if not one.true:
+        return f"{one.predicted} ({one.probability:.2f})"
+    if one.is_wrong:
+        return f"taken for {one.predicted} ({one.probability:.2f}), is {one.true}"
+    return f"{one.predicted} ({one.probability:.2f}), right"
+
+
+def _figure(one: Shown) -> str:
+    kind = "wrong" if one.is_wrong else "right"
+    name, text = html.escape(one.name), html.escape(caption(one))
+    pictures = "".join(
+        f'<img src="{_data_url(picture)}" alt="{name}, {what}">'
+        for picture, what in ((one.patch, "patch"), (one.heat, "map"))
+    )
+    words = f'<figcaption><b class="{kind}">{text}</b><br>{name}</figcaption>'
+    return f"<figure><div>{pictures}</div>{words}</figure>"
+
+
+def _data_url(picture: Image) -> str:
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _resized(picture: Image, side: int) -> Pillow.Image:
+    return Pillow.fromarray(np.ascontiguousarray(picture)).resize((side, side), Pillow.Resampling.LANCZOS)
+
+
+def _short(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+    """The end of a name, as much of it as there is room for."""
+    if font.getlength(name) <= width:
+        return name
+    while len(name) > 1 and font.getlength("…" + name) > width:
+        name = name[1:]
+    return "…" + name
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+body {{ color: #1f2328; font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem;
+  padding: 1.5rem; }}
+h1 {{ font-size: 1.5rem; margin: 0; }}
+p {{ color: #5b636e; margin: .4rem 0 1.4rem; }}
+main {{ display: grid; gap: 1.4rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }}
+figure {{ margin: 0; }}
+figure div {{ display: grid; gap: .4rem; grid-template-columns: 1fr 1fr; }}
+img {{ width: 100%; border-radius: 4px; display: block; }}
+figcaption {{ color: #5b636e; font-size: .85rem; overflow-wrap: anywhere; padding-top: .3rem; }}
+b {{ color: #1f2328; font-size: .95rem; }}
+b.wrong {{ color: #c24e00; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{note}</p>
+<main>
+{figures}
+</main>
+</body>
+</html>
+"""
