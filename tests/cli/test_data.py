@@ -196,3 +196,30 @@ def test_audit_of_two_folders(root: Path, tmp_path: Path) -> None:
     done = _run("audit", "folder", root, tmp_path / "copy", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["counts"] == {"patient": 4, "name": 8, "image": 8}
+
+
+def test_audit_proposes_groups(tmp_path: Path) -> None:
+    for k in range(6):
+        picture = np.kron(np.random.default_rng(k // 2).integers(60, 250, (12, 12, 3)), np.ones((8, 8, 1)))
+        picture = (picture if k % 2 else np.rot90(picture)).astype(np.uint8)
+        write_image(tmp_path / "patches" / ("normal" if k < 3 else "tumour") / f"p{k}.png", picture)
+    root, out = tmp_path / "patches", tmp_path / "groups.csv"
+    np.save(tmp_path / "features.npy", np.eye(6))
+    done = _run(
+        "audit", "class_folder", root, "--mpp", 0.5, "--groups", out, "--features", tmp_path / "features.npy"
+    )
+    assert done.exit_code == 0
+    assert "6 patches, 3 links, 3 groups: 3 of 2" in done.stdout
+    assert "one group with 2 classes: 1 normal, 1 tumour" in done.stdout
+    with out.open() as stream:
+        assert [row["group"] for row in csv.DictReader(stream)] == [f"group{k // 2}" for k in range(6)]
+    split = _run(
+        "split", "class_folder", root, "--mpp", 0.5, "--by", "source", "--option", f"index={out}", "--json"
+    )
+    assert sum(map(len, json.loads(split.stdout).values())) == 6
+    answer = json.loads(_run("audit", "class_folder", root, "--mpp", 0.5, "--groups", out, "--json").stdout)
+    assert (answer["groups"], answer["links"], answer["agreement"]) == (3, 3, None)
+    (root / "normal" / "bad.png").write_bytes(b"x")
+    assert _run("audit", "class_folder", root, "--mpp", 0.5, "--groups", out).exit_code == 1
+    two = _run("audit", "class_folder", root, root, "--mpp", 0.5, "--groups", out)
+    assert isinstance(two.exception, ConfigError)

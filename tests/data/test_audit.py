@@ -161,6 +161,17 @@ def test_changed_data_sets_are_compared_as_they_are_read(folder_tree: Path) -> N
     }
 
 
+def test_classes_that_training_lacks_are_told() -> None:
+    def part(label: int) -> data.Dataset:
+        info = data.Datasheet("x", mpp=1, classes={0: "normal", 1: "tumour"})
+        sample = Sample(image=_picture(label), mpp=1, name=f"n{label}", label=label)
+        return data.InMemory(info, [Record(f"n{label}", label=label)], [sample])
+
+    report = data.audit({"train": part(0), "test": part(1)})
+    assert (report.clean, report.unseen_classes) == (True, ("tumour",))
+    assert "never seen in training: class tumour" in str(report)
+
+
 def test_wrong_arguments() -> None:
     part = _dataset([_picture(0)], "a")
     with pytest.raises(ConfigError, match="at least two"):

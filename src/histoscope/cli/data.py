@@ -1,11 +1,12 @@
 """``histoscope data``: list, info, verify, convert, split, audit."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from histoscope.cli.terminal import progress, show
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset, Split
@@ -34,6 +35,14 @@ By = Annotated[
 ]
 Stratify = Annotated[str | None, typer.Option(help="A column, or label, to be spread evenly over the parts.")]
 Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
+ReaderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        help="An option of the reader, such as merge=false (consep), fold=3 (conic) or magnification=200 "
+        "(breakhis). Repeatable.",
+    ),
+]
 Share = Annotated[float, typer.Option(help="Share of the images; shares are scaled to sum to 1.", min=0)]
 
 
@@ -66,12 +75,12 @@ def list_datasets(as_json: Json = False) -> None:
 
 
 @app.command("info")
-def info(name: Name, root: Root, mpp: Mpp = None, as_json: Json = False) -> None:
+def info(name: Name, root: Root, mpp: Mpp = None, option: ReaderOption = None, as_json: Json = False) -> None:
     """Print the datasheet: licence, classes, pixel size, counts. No pixel is read."""
     import dataclasses
     import json
 
-    sheet = dataclasses.asdict(open_dataset(name, root, mpp).info)
+    sheet = dataclasses.asdict(open_dataset(name, root, mpp, option).info)
     if as_json:
         typer.echo(json.dumps(sheet, indent=2))
         return
@@ -86,13 +95,14 @@ def verify(
     root: Root,
     mpp: Mpp = None,
     strict: Annotated[bool, typer.Option(help="Let warnings count as problems.")] = False,
+    option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
     """Read every file and list what is wrong. Ends with 1 on errors (or, with --strict, on warnings)."""
     import dataclasses
     import json
 
-    dataset = open_dataset(name, root, mpp)
+    dataset = open_dataset(name, root, mpp, option)
     with progress("verifying") as advance:
         problems = dataset.verify(progress=advance)
     errors = sum(problem.severity == "error" for problem in problems)
@@ -124,12 +134,7 @@ def convert(
         float | None,
         typer.Option(help="Bring everything to this pixel size (default: as it is; that of the arrays)."),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="An option of the reader, such as merge=false (consep) or fold=3 (conic). Repeatable."
-        ),
-    ] = None,
+    option: ReaderOption = None,
 ) -> None:
     """Write a data set in another layout, with classes, parts and tags. Ends with 1 if samples were left out.
 
@@ -196,6 +201,7 @@ def split(
     stratify: Stratify = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Write name,split,group to this CSV file.")] = None,
+    option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
     """Cut a data set in parts that share no patient (or source, or hospital)."""
@@ -208,7 +214,13 @@ def split(
 
     by = by or "patient"
     parts = split_by(
-        open_dataset(name, root, mpp), by, train=train, val=val, test=test, stratify=stratify, seed=seed
+        open_dataset(name, root, mpp, option),
+        by,
+        train=train,
+        val=val,
+        test=test,
+        stratify=stratify,
+        seed=seed,
     )
     rows = [(record.name, part, record.group(by)) for part, members in parts for record in members.records]
     if out is not None:
@@ -247,30 +259,59 @@ def audit(
     stratify: Stratify = None,
     seed: Seed = 0,
     min_similarity: Annotated[
-        float, typer.Option(help="Correlation of thumbnails from which two pictures are one.", min=0.5, max=1)
+        float, typer.Option(help="Correlation of aligned pictures from which two are one.", min=0.5, max=1)
     ] = 0.8,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of comparing parts, propose which patches of one folder belong together, and write "
+            "path,class,group to this CSV file, an index for class_folder."
+        ),
+    ] = None,
+    min_overlap: Annotated[
+        float,
+        typer.Option(
+            help="With --groups: share of a picture that two must have in common; 0.5 joins copies only, "
+            "not pictures that overlap at an edge.",
+            min=0,
+            max=1,
+        ),
+    ] = 0.0,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="With --groups: .npy array, a row a patch; its neighbours are compared, too."),
+    ] = None,
+    option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found."""
-    import json
+    """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found.
 
-    from histoscope.data import audit as compare
+    With --groups, finds the turned, flipped, zoomed, skewed and overlapping pictures of one data set instead,
+    and proposes groups that a split must keep together. Ends with 1 if pictures could not be read.
+    """
+    from histoscope.cli.audit import compare_parts, write_proposed
     from histoscope.data import split_by
+    from histoscope.errors import ConfigError
 
-    if len(roots) > 1:
-        parts = {str(root): open_dataset(name, root, mpp) for root in roots}
+    datasets = {str(root): open_dataset(name, root, mpp, option) for root in roots}
+    first = next(iter(datasets.values()))
+    if groups is not None:
+        if len(roots) > 1:
+            raise ConfigError(f"--groups takes one folder, and {len(roots)} came; run it for each")
+        good = write_proposed(
+            first,
+            groups,
+            min_similarity=min_similarity,
+            min_overlap=min_overlap,
+            features=features,
+            as_json=as_json,
+        )
     else:
-        dataset = open_dataset(name, roots[0], mpp)
-        cut = published(dataset) if by is None else split_by(dataset, by, stratify=stratify, seed=seed)
-        parts = cut.parts()
-    with progress("reading thumbnails") as advance:
-        report = compare(parts, min_similarity=min_similarity, progress=advance)
-    if as_json:
-        answer = {"clean": report.clean, "parts": dict(report.sizes), "counts": report.counts()}
-        typer.echo(json.dumps(answer | {"leaks": report.rows(), "unreadable": report.unreadable}, indent=2))
-    else:
-        typer.echo(str(report))
-    if not report.clean or report.unreadable:
+        if len(roots) == 1:
+            cut = published(first) if by is None else split_by(first, by, stratify=stratify, seed=seed)
+            datasets = cut.parts()
+        good = compare_parts(datasets, min_similarity, as_json=as_json)
+    if not good:
         raise typer.Exit(1)
 
 
@@ -299,28 +340,3 @@ def published(dataset: "Dataset") -> "Split":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return split_published(dataset, on_leak="warn")
-
-
-def show(rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table; the keys of the first are the header."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(show_header=any(key.strip() for key in rows[0]))
-    for key in rows[0]:
-        table.add_column(key, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(value)) for value in row.values()))
-    Console().print(table)
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr; gives what to call with (done, all)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -18,6 +18,7 @@ from histoscope.data.consep import CoNSeP
 from histoscope.data.dsb2018 import DSB2018
 from histoscope.data.export import EXPORTS
 from histoscope.data.folder import Folder
+from histoscope.data.groups import Groups, propose_groups, write_groups
 from histoscope.data.kather2016 import Kather2016
 from histoscope.data.kumar import Kumar
 from histoscope.data.lc25000 import LC25000
@@ -98,6 +99,7 @@ __all__ = [
     "AuditReport",
     "Dataset",
     "Datasheet",
+    "Groups",
     "InMemory",
     "Problem",
     "Split",
@@ -108,6 +110,7 @@ __all__ = [
     "joined",
     "mapped",
     "open",
+    "propose_groups",
     "readable",
     "resample",
     "split_by",
@@ -115,4 +118,5 @@ __all__ = [
     "subset",
     "unseen_classes",
     "write_folder",
+    "write_groups",
 ]

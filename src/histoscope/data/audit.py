@@ -13,6 +13,7 @@ import numpy as np
 from histoscope.data.base import Dataset, Progress
 from histoscope.data.copies import find_copies
 from histoscope.data.landmarks import Landmarks, find_landmarks, read_landmarks
+from histoscope.data.split import unseen_classes
 from histoscope.errors import ConfigError, HistoscopeError
 
 _SHOWN = 12
@@ -25,7 +26,7 @@ class Leak:
     Parameters
     ----------
     kind : {"patient", "source", "name", "image"}
-        What is shared; ``image`` is a near-duplicate picture.
+        What is shared; ``image`` is a picture of the same place.
     left, right : str
         The two parts.
     left_name, right_name : str
@@ -35,7 +36,7 @@ class Leak:
     count : int
         Samples of the shared group in both parts together; 2 for pictures and names.
     similarity : float
-        Correlation of the thumbnails of near-duplicates; 1 otherwise.
+        Correlation of pictures that show the same, once aligned; 1 otherwise.
     """
 
     kind: str
@@ -55,6 +56,8 @@ class AuditReport:
     leaks: tuple[Leak, ...]
     sizes: Mapping[str, int]
     unreadable: tuple[str, ...] = ()
+    unseen_classes: tuple[str, ...] = ()
+    """Classes that the part called train, if there is one, lacks."""
 
     @property
     def clean(self) -> bool:
@@ -82,6 +85,8 @@ class AuditReport:
             ]
             if len(leaks) > _SHOWN:
                 lines.append(f"  {kind:8} ... and {len(leaks) - _SHOWN} more")
+        if self.unseen_classes:
+            lines.append(f"  never seen in training: class {', '.join(self.unseen_classes)}")
         if self.unreadable:
             lines.append(
                 f"  {len(self.unreadable)} images could not be read and were not compared: "
@@ -96,16 +101,15 @@ def audit(
     """Compare every part with every other.
 
     Patients, sources and names are compared as they are written. Pictures are compared by
-    `histoscope.data.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed by
-    up to a third, saved again, rescaled, made brighter or paler. It looks at the central square only and does
-    not find tiles that merely overlap: against those only knowing the source helps.
+    `histoscope.data.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
+    skewed, saved again, rescaled, made brighter or paler, and those that overlap in part.
 
     Parameters
     ----------
     parts : mapping of str to Dataset
         Such as ``split.parts()``, or the data sets of a training and a test cohort.
     min_similarity : float
-        Correlation of two aligned thumbnails from which they count as one picture, in (0, 1].
+        Correlation of two aligned pictures, where they overlap, from which they count as one, in (0, 1].
     progress : callable, optional
         Called with (images read, all images).
 
@@ -132,7 +136,9 @@ def audit(
         (left, left_name), (right, right_name) = places[copy.left], places[copy.right]
         similarity = round(copy.similarity, 4)
         leaks.append(Leak("image", left, right, left_name, right_name, str(copy.turn), similarity=similarity))
-    return AuditReport(tuple(leaks), {name: len(part) for name, part in parts.items()}, unreadable)
+    unseen = unseen_classes(parts["train"], *parts.values()) if "train" in parts else []
+    sizes = {name: len(part) for name, part in parts.items()}
+    return AuditReport(tuple(leaks), sizes, unreadable, tuple(unseen))
 
 
 def read_pictures(

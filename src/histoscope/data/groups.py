@@ -69,6 +69,22 @@ class Groups:
             return None
         return compare_groups(self.known, [record.source for record in self.records])
 
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{count} of {size}" for size, count in self.sizes.items())
+        lines = [f"{len(self.records)} patches, {len(self.links)} links, {len(self)} groups: {sizes}"]
+        if (agreement := self.agreement) is not None:
+            lines.append(
+                f"  against the known sources: adjusted Rand {agreement.adjusted_rand:.3f}, pair recall "
+                f"{agreement.pair_recall:.3f}, pair precision {agreement.pair_precision:.3f}"
+            )
+        lines += [f"  {problem.name}: {problem.message}" for problem in self.conflicts]
+        if self.unreadable:
+            lines.append(
+                f"  {len(self.unreadable)} pictures could not be read and were not compared: "
+                + ", ".join(self.unreadable[:3])
+            )
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:

@@ -13,7 +13,8 @@ from histoscope.files import read_image
 from histoscope.types import Image
 
 SIDE_PX = 224
-"""Pictures are shrunk to this shorter side before landmarks are looked for."""
+_LEAST_PX = 128
+"""Landmarks are looked for at a shorter side between these."""
 _MOST = 150
 """Landmarks of a picture; the strongest are kept."""
 _GREY_PX = 64
@@ -94,7 +95,7 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
     import cv2
 
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
-    grey = _shrunk(grey, SIDE_PX)
+    grey = _resized(grey, _LEAST_PX, SIDE_PX)
     height, width = grey.shape
     sift: Any = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=0.01)
     found, histograms = sift.detectAndCompute(grey, None)
@@ -105,7 +106,9 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
     points = np.array([found[place].pt for place in order], np.float64).reshape(-1, 2) - centre
     total = np.maximum(histograms.sum(axis=1, keepdims=True), 1)
     roots = np.rint(255 * np.sqrt(histograms / total))[order].astype(np.uint8)
-    return Landmarks((points * (2 / min(height, width))).astype(np.float32), roots, _shrunk(grey, _GREY_PX))
+    return Landmarks(
+        (points * (2 / min(height, width))).astype(np.float32), roots, _resized(grey, _GREY_PX, _GREY_PX)
+    )
 
 
 def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -169,7 +172,7 @@ def _votes(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, 
     answers = []
     for queries in (points, (flipped(descriptors) - mean) @ axes):
         places, distances = index.knnSearch(queries, n_neighbours, params={"checks": 64})
-        answers.append((owner[places], distances))
+        answers.append((owner[places], np.where(places < 0, np.inf, distances)))
     far = np.median(answers[0][1][:, -1])  # alike by chance: a vote counts by how much nearer it is
     votes = []
     for owners, distances in answers:
@@ -190,13 +193,13 @@ def _principal_axes(descriptors: NDArray[np.uint8]) -> tuple[NDArray[np.float32]
     return mean, vectors[:, : -_N_AXES - 1 : -1].astype(np.float32)
 
 
-def _shrunk(grey: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _resized(grey: NDArray[np.uint8], least: int, most: int) -> NDArray[np.uint8]:
     import cv2
 
     height, width = grey.shape
-    scale = side / min(height, width)
-    if scale >= 1:
-        return np.ascontiguousarray(grey)
+    side = min(height, width)
+    scale = min(max(side, least), most) / side
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    return small
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized: NDArray[np.uint8] = np.asarray(cv2.resize(grey, size, interpolation=how), np.uint8)
+    return resized

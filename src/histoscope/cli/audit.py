@@ -1,0 +1,69 @@
+"""What ``histoscope data audit`` prints and writes."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from histoscope.cli.terminal import progress
+
+if TYPE_CHECKING:
+    from histoscope.data import Dataset
+
+
+def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_json: bool) -> bool:
+    """Print what the parts share; True if that is nothing and all pictures could be read."""
+    from histoscope.data import audit
+
+    with progress("comparing pictures") as advance:
+        report = audit(parts, min_similarity=min_similarity, progress=advance)
+    if as_json:
+        answer = {"clean": report.clean, "parts": dict(report.sizes), "counts": report.counts()}
+        answer |= {"unseen_classes": report.unseen_classes}
+        typer.echo(json.dumps(answer | {"leaks": report.rows(), "unreadable": report.unreadable}, indent=2))
+    else:
+        typer.echo(str(report))
+    return report.clean and not report.unreadable
+
+
+def write_proposed(
+    dataset: "Dataset",
+    out: Path,
+    *,
+    min_similarity: float,
+    min_overlap: float,
+    features: Path | None,
+    as_json: bool,
+) -> bool:
+    """Propose groups, write them, and say how they look; True if all pictures could be read."""
+    from histoscope.data import propose_groups, write_groups
+    from histoscope.data.containers import open_npy
+
+    rows = None if features is None else open_npy(features, -1, -1)
+    with progress("comparing pictures") as advance:
+        found = propose_groups(
+            dataset,
+            min_similarity=min_similarity,
+            min_overlap=min_overlap,
+            features=rows,
+            progress=advance,
+        )
+    write_groups(out, dataset, found)
+    if as_json:
+        answer = {
+            "patches": len(found.records),
+            "groups": len(found),
+            "links": len(found.links),
+            "sizes": found.sizes,
+            "agreement": found.agreement and dataclasses.asdict(found.agreement),
+            "conflicts": [f"{problem.name}: {problem.message}" for problem in found.conflicts],
+            "unreadable": found.unreadable,
+        }
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        typer.echo(f"{found}\ngroups written to {out}")
+        typer.echo(f"next: histoscope data split class_folder ROOT --by source --option index={out}")
+    return not found.unreadable
