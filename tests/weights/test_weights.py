@@ -40,7 +40,7 @@ def test_what_is_neither_is_told_with_the_names_and_that_paths_are_taken(shipped
     with pytest.raises(UnknownNameError) as told:
         weights.find("nuclei-tset")
     assert "did you mean 'nuclei-test'?" in str(told.value)
-    assert "Known: nuclei-test, the path of a model folder" in str(told.value)
+    assert "nuclei-test, the path of a model folder" in str(told.value)
 
 
 def test_every_name_has_a_whole_folder_and_every_folder_a_name():

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from histoscope.errors import UnknownNameError
 
-WEIGHTS: dict[str, str] = {}
+WEIGHTS: dict[str, str] = {
+    "nuclei-free": "nuclei of H&E tissue, learned from drawn tissue alone; free for any use",
+}
 """Name -> what it is, in a line."""
 
 _FOLDER = Path(str(files("histoscope.weights")))

@@ -1,0 +1,34 @@
+"""The models that come with the package, as a user gets them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from histoscope import metrics, models, synth, weights
+
+NAMES = sorted(weights.WEIGHTS)
+CARD = {"about", "weights licence", "training data", "training command", "test", "known failures"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestShipped:
+    def test_is_small_and_its_card_says_what_must_be_known(self, name):
+        folder = weights.find(name)
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        assert card["name"] == name
+        assert card.keys() >= CARD
+        assert all(low <= mean <= high for mean, low, high in _scores(card["test"]))
+        assert (folder / "model.safetensors").stat().st_size < 16e6
+
+    def test_only_free_weights_come_without_a_notice(self, name):
+        assert bool(weights.licence_notice(weights.find(name))) == (name != "nuclei-free")
+
+    def test_finds_drawn_nuclei(self, name):
+        sample = synth.generate((256, 256), mpp=0.25, rng=np.random.default_rng(5))
+        found = models.predict(models.load(weights.find(name)), sample.image, sample.mpp)
+        assert metrics.dice(sample.instances > 0, found.instances > 0) > 0.6
+
+
+def _scores(test):
+    return [values for scores in test.values() for values in scores.values() if isinstance(values, list)]
