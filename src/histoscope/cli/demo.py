@@ -42,6 +42,7 @@ def demo(
         typer.echo(
             "The tissue is synthetic: this shows how a study works, and proves nothing about real slides."
         )
+        typer.echo("Nuclei of your own image: histoscope predict nuclei-free IMAGE OUT --mpp 0.25")
     if told.summary.failed:
         for name, note in told.summary.failed.items():
             typer.secho(f"{name} failed: {note}", err=True)
