@@ -113,12 +113,18 @@ def about(known: Sample | Record) -> dict[str, Any]:
 
 
 def scores(table: pd.DataFrame) -> dict[str, float]:
-    """Every score of the patches whose class is known; those of a class that no patch has are left out."""
-    return {
-        name: float(value)
-        for name, value in metrics.patch_scores(table[table["true"] >= 0]).items()
-        if name in metrics.PATCH_METRICS
-    }
+    """Every score of `histoscope.metrics.PATCH_METRICS`, of the patches whose class is known.
+
+    Raises
+    ------
+    DataError
+        If no class is known.
+    """
+    known = table[table["true"] >= 0]
+    if not len(known):
+        raise DataError("no patch has a class to compare with; score a data set with classes")
+    found = metrics.patch_scores(known)
+    return {name: float(found[name]) for name in metrics.PATCH_METRICS}
 
 
 def in_words_of(classes: Sequence[str], dataset: Dataset) -> Dataset:

@@ -152,6 +152,8 @@ def run(
     torch.manual_seed(experiment.train.seed)
     parts = join_parts([open_parts(chosen) for chosen in (experiment.data, *experiment.more)])
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
+    if experiment.probe is not None and not isinstance(model, Classifier):
+        raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
     write_text(out / "config.yaml", config.dump(experiment))
     normalizer = get_normalizer(experiment.normalizer, experiment.reference)
     shown = Split(*(normalised(part, normalizer) for _, part in parts))
