@@ -39,7 +39,7 @@ def _copy(photograph: Pillow.Image, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(Pillow.open(stream))
 
 
-def _patches(n_photographs: int = 14, n_copies: int = 4) -> data.InMemory:
+def _patches(n_photographs: int = 8, n_copies: int = 4) -> data.InMemory:
     rng = np.random.default_rng(0)
     samples, records = [], []
     for photograph in range(n_photographs):
@@ -58,12 +58,11 @@ def test_the_known_groups_are_found_again() -> None:
     groups = data.propose_groups(dataset, progress=lambda *now: seen.append(now))
     assert groups.agreement is not None
     assert groups.agreement.adjusted_rand == 1
-    assert (len(groups), groups.sizes, groups.unreadable) == (14, {4: 14}, ())
-    assert seen[-1] == (56, 56)
-    assert "56 patches" in str(groups)
+    assert (len(groups), groups.sizes, groups.unreadable) == (8, {4: 8}, ())
+    assert seen[-1] == (32, 32)
+    assert "32 patches" in str(groups)
     assert "adjusted Rand 1.000" in str(groups)
     assert [r.name for r in groups.records] == [r.name for r in dataset.records]
-    assert data.propose_groups(dataset).records == groups.records
 
 
 def test_photographs_that_overlap_are_joined_unless_copies_alone_are_asked_for() -> None:
