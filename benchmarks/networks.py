@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from statistics import median
@@ -46,9 +48,8 @@ PERIOD_PX = 256
 PATCH_PX, BATCH = 256, 4
 NOTES = """
 Behind the network: candidates, suppression, label map{settled}. stardist's tiles are as large
-as ours; images come to it as float32, already normalised. PQ compares the nuclei that both find; stardist
-leaves out candidates at the image's border. Training draws patches, makes targets and learns, without
-augmentation.
+as ours; images come to it as float32, already normalised. PQ is that of the labels that come back.
+Training draws patches, makes targets and learns, without augmentation.
 """
 MEMORY = """
 ### Peak memory
@@ -76,7 +77,7 @@ class Progress:
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def __call__(self, *_: Any) -> None:
+    def __call__(self, *_: Any, **__: Any) -> None:
         """Note the time."""
         self.ends.append(perf_counter())
 
@@ -122,7 +123,7 @@ def _print_head(rounds: int, *, rival: bool) -> None:
     print(f"Python {platform.python_version()}, {', '.join(versions)}; medians of {rounds} turns.\n")
     if not rival:
         print("tensorflow is not installed: stardist's network cannot be timed.\n")
-    print("| work | ours, s | stardist, s | ratio | PQ |\n|---|--:|--:|--:|--:|")
+    print("| work | ours, s | stardist, s | ratio | PQ, ours | stardist |\n|---|--:|--:|--:|--:|--:|")
 
 
 def _is_installed(name: str) -> bool:
@@ -132,19 +133,25 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-_known: dict[str, Tensor] = {}
-
-
+@cache
 def _truth() -> dict[str, Tensor]:
     """Heads of the nuclei that come again and again, each (period / grid, period / grid, C)."""
-    if not _known:
-        labels = draw_nuclei(PERIOD_PX, np.random.default_rng(0))
-        probability = geometry.object_probability(labels, grid=GRID)[:, :, None]
-        inside = np.moveaxis(by_grid(labels > 0, GRID), 0, 2)
-        _known["probability"] = torch.logit(torch.from_numpy(probability), eps=1e-6)
-        _known["distances"] = torch.from_numpy(geometry.star_distances(labels, N_RAYS, grid=GRID))
-        _known["inside"] = torch.from_numpy(20 * inside - 10)
-    return _known
+    labels = _true(PERIOD_PX)
+    probability = geometry.object_probability(labels, grid=GRID)[:, :, None]
+    return {
+        "probability": torch.logit(torch.from_numpy(probability), eps=1e-6),
+        "distances": torch.from_numpy(geometry.star_distances(labels, N_RAYS, grid=GRID)),
+        "inside": torch.from_numpy(20 * np.moveaxis(by_grid(labels > 0, GRID), 0, 2) - 10),
+    }
+
+
+def _true(side: int) -> Labels:
+    """The nuclei of a picture."""
+    once = draw_nuclei(PERIOD_PX, np.random.default_rng(0))
+    times = side // PERIOD_PX
+    first_ids = np.arange(times**2).reshape(times, times).repeat(PERIOD_PX, 0).repeat(PERIOD_PX, 1)
+    again = np.tile(once, (times, times))
+    return np.where(again > 0, again + first_ids * once.max(), 0).astype(np.int32)
 
 
 def _image(side: int) -> Image:
@@ -171,7 +178,8 @@ def _theirs() -> Any:
         train_patch_size=(PATCH_PX, PATCH_PX),
         train_batch_size=BATCH,
     )
-    model = StarDist2D(config, name="rival", basedir=None)
+    with redirect_stdout(sys.stderr):
+        model = StarDist2D(config, name="rival", basedir=None)
     model._axes_tile_overlap("YXC")  # looks at the network, which says something else from here on
     network = model.keras_model
     model.look = lambda x: type(network).predict(network, x, verbose=0)
@@ -210,21 +218,24 @@ def _predictions(side: int, rounds: int, *, settle: bool, rival: bool) -> None:
         probability = torch.sigmoid(heads["probability"][0, 0]).numpy()
         return _settled_by_rival(probability, heads["distances"][0].permute(1, 2, 0).numpy(), side)
 
-    def row(work: str, function: Callable[[], Any], other: Callable[[], Any], pq: str) -> None:
-        seconds = (time / megapixels for time in alternate(function, other, rounds))
-        _row(f"{work}, {side} px, a megapixel", *seconds, pq)
+    true = _true(side)
 
-    row("behind the network", behind, behind_theirs, f"{match(behind_theirs(), behind()).pq:.3f}")
+    def row(
+        work: str, function: Callable[[], Any], other: Callable[[], Any], *, is_labels: bool = True
+    ) -> None:
+        scores = [match(true, found()).pq if is_labels else None for found in (function, other)]
+        seconds = (time / megapixels for time in alternate(function, other, rounds))
+        _row(f"{work}, {side} px, a megapixel", *seconds, *scores)
+
+    row("behind the network", behind, behind_theirs)
     if not rival:
         return
     theirs = _theirs()
     if side <= 1024:  # in one piece
         network = StarDist(n_rays=N_RAYS, grid=GRID, mpp=MPP, settle=settle).eval()
-        theirs.look(shown[None])
-        row("network", lambda: list(tiles_of(network, image)), lambda: theirs.look(shown[None]), "")
-    found, other = predict(ours, image, MPP).instances, _found_by_rival(theirs, shown)
-    pq = f"{match(other, found).pq:.3f}"
-    row("whole prediction", lambda: predict(ours, image, MPP), lambda: _found_by_rival(theirs, shown), pq)
+        look, other = (lambda: list(tiles_of(network, image))), (lambda: theirs.look(shown[None]))
+        row("network", look, other, is_labels=False)
+    row("whole", lambda: predict(ours, image, MPP).instances, lambda: _found_by_rival(theirs, shown))
 
 
 def _settled_by_rival(probability: NDArray[np.float32], distances: NDArray[np.float32], side: int) -> Labels:
@@ -238,8 +249,11 @@ def _settled_by_rival(probability: NDArray[np.float32], distances: NDArray[np.fl
     return labels
 
 
-def _row(work: str, ours: float, theirs: float, pq: str = "") -> None:
-    print(f"| {work} | {ours:.3f} | {theirs:.3f} | **{theirs / ours:.1f}** | {pq} |", flush=True)
+def _row(
+    work: str, ours: float, theirs: float, pq: float | None = None, other_pq: float | None = None
+) -> None:
+    scores = " | ".join("" if score is None else f"{score:.3f}" for score in (pq, other_pq))
+    print(f"| {work} | {ours:.3f} | {theirs:.3f} | **{theirs / ours:.1f}** | {scores} |", flush=True)
 
 
 def _training(rounds: int, steps: int, *, settle: bool) -> None:
@@ -280,11 +294,8 @@ def _steps_of_theirs(model: Any, samples: Sequence[Sample], steps: int) -> list[
     images = [sample.image.astype(np.float32) / 255 for sample in samples]
     labels = [sample.instances for sample in samples]
     held = ([images[0][:PATCH_PX, :PATCH_PX]], [labels[0][:PATCH_PX, :PATCH_PX]])
-    standard, sys.stdout = sys.stdout, sys.stderr  # Keras draws its progress
-    try:
+    with redirect_stdout(sys.stderr):  # Keras draws its progress
         model.train(images, labels, validation_data=held, epochs=1, steps_per_epoch=steps)
-    finally:
-        sys.stdout = standard
     return progress.seconds()
 
 

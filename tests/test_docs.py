@@ -25,7 +25,9 @@ def _pages_with(language: str) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", ROOT / "docs" / "quickstart.md"], ids=lambda path: path.name
+    "path",
+    [ROOT / "README.md", *(ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md"))],
+    ids=lambda path: path.name,
 )
 def test_python_examples_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disks: Sample

@@ -92,21 +92,6 @@ def test_heads_of_a_tile_are_gone_when_the_next_one_comes(monkeypatch):
     assert len(alive) == 6 * 3
 
 
-def test_a_folded_model_says_the_same_and_leaves_the_other_as_it_was(model):
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2.0)
-                module.weight.normal_()
-        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        image = torch.randint(0, 255, (1, 3, 32, 32), dtype=torch.uint8)
-        folded = inference.folded(model)
-        torch.testing.assert_close(folded(image), model(image), rtol=1e-4, atol=1e-4)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
-    torch.testing.assert_close(dict(model.state_dict()), before, rtol=0, atol=0)
-
-
 def test_heads_cover_odd_sizes(model):
     image = np.random.default_rng(0).integers(0, 255, (33, 47, 3), dtype=np.uint8)
     for head in inference.heads_of(model, image).values():

@@ -1,8 +1,11 @@
 import csv
+import itertools
 import json
+import weakref
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -168,6 +171,23 @@ def test_a_reader_of_regions_is_as_good_as_the_image(classifier, big):
     assert max(asked) == 32 * 32
     with pytest.raises(ShapeError, match="shape is None"):
         slides.classify_tiles(region, classifier, 0.5)
+
+
+def test_no_more_than_some_batches_of_tiles_are_held(classifier):
+    alive, most, numbers = set(), 0, itertools.count()
+
+    def region(left, top, right, bottom):
+        nonlocal most
+        tile = flat(RED, bottom - top, right - left)
+        number = next(numbers)
+        alive.add(number)
+        weakref.finalize(tile, alive.discard, number)
+        most = max(most, len(alive))
+        return tile
+
+    found = slides.classify_tiles(region, classifier, 1.0, shape=(16 * 32, 16 * 32))
+    assert (len(found), next(numbers)) == (1024, 2048)
+    assert most <= 16 * (torch.get_num_threads() + 4)
 
 
 def test_turned_is_the_mean_of_eight_looks(tint, big):

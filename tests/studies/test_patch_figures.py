@@ -3,10 +3,11 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from histoscope import metrics
 from histoscope.errors import ShapeError
-from histoscope.studies.patch_figures import confusion_matrix, reliability_diagram
+from histoscope.studies.patch_figures import confusion_matrix, reliability_diagram, wilson
 
 
 def words(svg):
@@ -36,3 +37,10 @@ def test_a_reliability_diagram_tells_its_error(rng):
     both = words(reliability_diagram(table, cooled, narrow=True))
     assert f"as it is: ECE {table.ece:.3f}" in both
     assert f"at its temperature: ECE {cooled.ece:.3f}" in both
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 7), (40, 40), (1, 400)])
+def test_wilson_equals_scipy(k, n):
+    theirs = binomtest(k, n).proportion_ci(0.95, "wilson")
+    low, high = wilson(np.array([k / n]), np.array([n]))
+    assert (low[0], high[0]) == pytest.approx((theirs.low, theirs.high), abs=1e-6)

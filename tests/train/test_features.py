@@ -149,7 +149,7 @@ def test_nothing_to_read_is_an_error(fresh_classifier):
 
 def test_a_loop_that_is_left_early_leaves_nothing_behind(patches, fresh_classifier):
     model, before = fresh_classifier(), torch.get_num_threads()
-    for seen in batches.through(model, patches, model.features, batch_size=2):
+    for seen in batches.through(model, patches, models.Classifier.features, batch_size=2):
         assert len(seen.samples) == 2
         break
     assert torch.get_num_threads() == before

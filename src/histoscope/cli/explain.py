@@ -22,6 +22,13 @@ class Which(StrEnum):
     UNSURE = "unsure"
 
 
+_TITLES = {
+    Which.MISTAKES: "Surest mistakes",
+    Which.SUREST: "Surest predictions",
+    Which.UNSURE: "Least sure predictions",
+}
+
+
 def explain(
     model: Annotated[str, typer.Argument(help="A model or run folder of a classifier.")],
     root: Annotated[Path, typer.Argument(help="Folder of patches with their classes.")],
@@ -77,7 +84,7 @@ def explain(
         )
     chosen = choose(table, str(which), n, per_group)
     method, gallery = explained(network, shown, chosen)
-    write(out, table, gallery, method, title=f"{which} of {folder.name} on {dataset.info.name}")
+    write(out, table, gallery, method, title=f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}")
     wrong = int((table["true"] != table["predicted"]).sum())
     typer.echo(f"{len(table)} patches, {wrong} mistaken; {len(gallery)} shown in {out}/patches.html")
     for name, why in skipped.items():

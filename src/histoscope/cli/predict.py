@@ -115,12 +115,10 @@ def predict(
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)
-    settings = {"mpp": mpp, "overwrite": overwrite}
+    settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     if is_classifier(folder):
-        classify = {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(
-            folder, jobs, out, _chosen(only), turned=turned, **settings, **classify
-        )
+        settings |= {"shown": str(shown), "least_tissue": least_tissue}
+        outcome, told, lines = _classes(folder, jobs, out, _chosen(only), turned=turned, **settings)
     else:
         outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), turned=turned, **settings)
     if as_json:

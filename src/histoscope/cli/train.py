@@ -29,8 +29,10 @@ def train(
     from histoscope.train import experiment
 
     chosen = load(experiment.Experiment, config, changes or [])
-    bar = scores.steps_bar(chosen.train.steps) if chosen.probe is None else scores.patches_bar("Features")
-    with bar as move:
-        moved = {"on_step": move} if chosen.probe is None else {"progress": move}
-        table = experiment.run(chosen, on_note=scores.note, **moved)
+    if chosen.probe is None:
+        with scores.steps_bar(chosen.train.steps) as on_step:
+            table = experiment.run(chosen, on_step=on_step, on_note=scores.note)
+    else:
+        with scores.patches_bar("Features") as progress:
+            table = experiment.run(chosen, progress=progress, on_note=scores.note)
     scores.show(table, where=chosen.out / "per_image.csv", as_json=json)

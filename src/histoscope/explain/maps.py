@@ -112,7 +112,8 @@ def blend(patch: Image, heat: NDArray[np.float32]) -> Image:
     levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
     warm = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[:, :, ::-1].astype(np.float32)
     opacity = (_OPACITY * np.clip(heat, 0, 1))[:, :, None]
-    return np.rint(patch + opacity * (warm - patch)).astype(np.uint8)
+    blended: Image = np.rint(patch + opacity * (warm - patch)).astype(np.uint8)
+    return blended
 
 
 def _spread(heat: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,19 +1,17 @@
 """Nuclei of an image of any size and resolution."""
 
-import copy
 import math
 from collections.abc import Iterator
-from itertools import chain, pairwise
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from histoscope.errors import ShapeError
 from histoscope.models import turns
 from histoscope.models.base import Heads, Segmenter, Tile, assembled
+from histoscope.models.folding import folded_sequences
 from histoscope.types import Image, Nuclei
 
 TILE_PX = 1024
@@ -46,7 +44,7 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
         )
     if not mpp > 0:
         raise ShapeError(f"mpp is {mpp}, expected micrometres per pixel above 0; set it with mpp= or --mpp")
-    tiles = tiles_of(model, _rescaled(image, mpp / model.spec.mpp), turned=turned)
+    tiles = tiles_of(model, rescaled(image, mpp / model.spec.mpp), turned=turned)
     return model.decode_tiles(tiles, image.shape[:2], mpp)
 
 
@@ -57,7 +55,7 @@ def heads_of(model: Segmenter, image: Image, *, turned: bool = False) -> Heads:
 
 def tiles_of(model: Segmenter, image: Image, *, turned: bool = False) -> Iterator[Tile]:
     """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them."""
-    network = folded(model)
+    network = folded_sequences(model)
     height, width = image.shape[:2]
     for top in range(0, height, TILE_PX):
         for left in range(0, width, TILE_PX):
@@ -92,21 +90,6 @@ def _seen(model: Segmenter, tile: Tensor, *, turned: bool) -> Heads:
     return model.merged([model.turned_back(model(turns.turn(tile, k)), k) for k in range(turns.N_TURNS)])
 
 
-def folded(model: Segmenter) -> Segmenter:
-    """Copy a model for prediction, with batch normalisation folded into the convolution before it.
-
-    It sees the same and takes about a sixth less time. Weights that are not folded are shared, so the copy
-    costs little; it cannot be trained or saved.
-    """
-    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    network = copy.deepcopy(model, shared).eval()
-    for block in [block for block in network.modules() if isinstance(block, nn.Sequential)]:
-        for k, (first, second) in enumerate(pairwise(block)):
-            if type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d:
-                block[k], block[k + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-    return network
-
-
 def pad_to_multiple(image: Tensor, divisor: int) -> Tensor:
     """Pad (B, 3, H, W) at the bottom and right to multiples of `divisor` by reflection."""
     height, width = image.shape[2:]
@@ -122,7 +105,8 @@ def _reflected(size: int, padded: int) -> Tensor:
     return torch.where(index < size, index, period - index)
 
 
-def _rescaled(image: Image, scale: float) -> Image:
+def rescaled(image: Image, scale: float) -> Image:
+    """Bring an image to another resolution: `scale` times as many pixels a side, at least one."""
     height, width = image.shape[:2]
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     if size == (width, height):

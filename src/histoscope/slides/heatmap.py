@@ -14,7 +14,7 @@ from histoscope.slides.tilemap import TileMap
 from histoscope.types import Image
 
 LARGEST_PX = 2048
-_FAINT, _STRONG = 0.08, 0.55  # opacity of a tile at chance, and at certainty
+_FAINT, _STRONG = 0.06, 0.4  # opacity of a tile at chance, and at certainty
 _INK = (31, 35, 40)
 
 

@@ -79,8 +79,8 @@ class PatchClassifier:
         """Probabilities (B, C) of patches, batch by batch; as `histoscope.train.batches.through`."""
         return through(self.network, samples, self._probabilities, chosen=chosen, on_skip=on_skip)
 
-    def _probabilities(self, x: Tensor) -> Tensor:
+    def _probabilities(self, network: Classifier, x: Tensor) -> Tensor:
         # A patch is square, so its turns have its shape.
         views = [turns.turn(x, k) for k in range(turns.N_TURNS)] if self.turned else [x]
-        found = [self.network.probabilities(self.network.heads(view)) for view in views]
+        found = [network.probabilities(network.heads(view)) for view in views]
         return torch.stack(found).mean(dim=0)

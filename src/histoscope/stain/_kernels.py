@@ -163,8 +163,8 @@ def map_lab(
     """Scale and shift Lab; see `reinhard`.
 
     sRGB -> XYZ by packed tables -> `root` table -> `gain`, `offset` -> cube -> `back` -> `gamma` table, then
-    faded into the original, by `fade` in 0..256 from brightness `palest` on, as glass nears. Lab enters only as
-    differences of roots: L is the root of Y, a and b are what the roots of X and Z differ from it by.
+    faded into the original, by `fade` in 0..256 from brightness `palest` on, as glass nears. Lab enters only
+    as differences of roots: L is the root of Y, a and b are what the roots of X and Z differ from it by.
     """
     third, slope, foot = np.float32(6.0 / 29.0), np.float32(3.0 * (6.0 / 29.0) ** 2), np.float32(4.0 / 29.0)
     top, half, zero = np.float32(len(gamma) - 1), np.float32(0.5), np.float32(0.0)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.metrics import Reliability
+from histoscope.metrics.pooling import Values
 from histoscope.studies.figures import INK, NARROW_IN, PALETTE, QUIET, RULE, STYLE, svg
 
 _SIDE_IN = 4.4
@@ -19,6 +20,8 @@ def reliability_diagram(
     table: Reliability, cooled: Reliability | None = None, *, narrow: bool = False
 ) -> str:
     """How often patches were right against how sure the model was, and how many patches stand behind it.
+
+    Bars are 95 % intervals of each bin, as if patches were independent.
 
     Parameters
     ----------
@@ -43,18 +46,23 @@ def reliability_diagram(
             if one is None:
                 continue
             filled = one.n > 0
+            right, n = one.accuracy[filled], one.n[filled]
+            low, high = wilson(right, n)
             text = f"{label}: ECE {one.ece:.3f}" if cooled is not None else f"ECE {one.ece:.3f}"
-            top.plot(
+            top.errorbar(
                 one.confidence[filled],
-                one.accuracy[filled],
+                right,
+                np.clip([right - low, high - right], 0, None),
                 color=colour,
                 marker=marker,
                 markersize=4.5,
-                linewidth=1.6,
+                linewidth=0.8,
+                elinewidth=1.6,
                 label=text,
+                clip_on=False,
             )
-        top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is right")
-        top.legend(frameon=False, loc="upper left", fontsize=9)
+        top.set(xlim=(table.edges[np.argmax(table.n > 0)], 1), ylim=(0, 1), ylabel="share that is right")
+        top.legend(frameon=False, loc="lower right", fontsize=9)
         width = np.diff(table.edges)
         below.bar(
             table.edges[:-1], table.n, width, align="edge", color=QUIET, edgecolor="white", linewidth=0.8
@@ -64,6 +72,26 @@ def reliability_diagram(
         for axes in (top, below):
             axes.tick_params(length=3, labelsize=9)
         return svg(figure)
+
+
+def wilson(share: NDArray[np.float64], n: NDArray[np.integer]) -> tuple[Values, Values]:
+    """Wilson's 95 % intervals of shares of `n`; a bin of few patches says little.
+
+    References
+    ----------
+    .. [1] Wilson, Journal of the American Statistical Association 22(158), 1927,
+       doi:10.1080/01621459.1927.10502953
+
+    Examples
+    --------
+    >>> low, high = wilson(np.array([1.0]), np.array([4]))
+    >>> low.round(3), high.round(3)
+    (array([0.51]), array([1.]))
+    """
+    z2 = 1.959964**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return middle - half, middle + half
 
 
 def confusion_matrix(counts: NDArray[np.integer], classes: Sequence[str], *, narrow: bool = False) -> str:

@@ -16,12 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from histoscope.data import Dataset
 from histoscope.errors import HistoscopeError
 from histoscope.models.classifier import Classifier
 from histoscope.types import Sample
 
-BATCH = 16
+# Small enough that what one layer gives is still near when the next one asks for it.
+BATCH = 8
 READERS = 2
+Patches: TypeAlias = Sequence[Sample] | Dataset
+"""Samples by number; of a data set, each is read when it is asked for."""
 OnSkip: TypeAlias = Callable[[str, str], None]
 """Called with the name of a patch that cannot be read, and why."""
 
@@ -55,8 +59,8 @@ class _Batch:
 
 def through(
     model: Classifier,
-    samples: Sequence[Sample],
-    function: Callable[[Tensor], Tensor],
+    samples: Patches,
+    function: Callable[[Classifier, Tensor], Tensor],
     *,
     chosen: Sequence[int] | None = None,
     batch_size: int = BATCH,
@@ -67,19 +71,18 @@ def through(
     Parameters
     ----------
     model : Classifier
-        Brings each image to its patch; evaluating meanwhile, and then as it was.
-    samples : sequence of Sample
-        Such as a data set; each is read when it is needed.
+        Brings each image to its patch; a quick copy of it looks, so it stays as it was.
+    samples : sequence of Sample, or Dataset
+        Each is read when it is needed.
     function : callable
-        From normalised patches (B, 3, H, W) to (B, ...), such as ``model.features``.
+        From a model and normalised patches (B, 3, H, W) to (B, ...), such as ``Classifier.features``.
     chosen : sequence of int, optional
         Which samples; all if left out.
     batch_size : int
     on_skip : callable, optional
         Called for each patch that cannot be read, which is then left out; without it, that is an error.
     """
-    training = [module for module in model.modules() if module.training]
-    model.eval()
+    quick = model.quick()
     device = model.mean.device
     on_processor = device.type == "cpu"
     before = torch.get_num_threads()
@@ -88,8 +91,8 @@ def through(
     def see(batch: _Batch) -> _Batch:
         if batch.pixels is not None:
             with torch.inference_mode():
-                x = model.normalised(batch.pixels.to(device).permute(0, 3, 1, 2))
-                batch.values = function(x).float().cpu().numpy()
+                x = quick.normalised(batch.pixels.to(device).permute(0, 3, 1, 2))
+                batch.values = function(quick, x).float().cpu().numpy()
         return batch
 
     def work(part: Sequence[int]) -> _Batch:
@@ -109,8 +112,6 @@ def through(
     finally:  # also after Ctrl-C or a break in the loop that reads
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(before)
-        for module in training:
-            module.training = True
 
 
 def _in_order(

@@ -2,10 +2,10 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from histoscope.data import Dataset, Datasheet
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.models.classifier import Classifier
 from histoscope.models.hub import foundation
-from histoscope.train.batches import BATCH, OnSkip, through
+from histoscope.train.batches import BATCH, OnSkip, Patches, through
 from histoscope.train.features import Features
 from histoscope.types import Record, Sample
 
@@ -27,7 +27,7 @@ OnPatch = Callable[[Sample], None]
 
 def predict_classes(
     model: Classifier,
-    samples: Sequence[Sample],
+    samples: Patches | Iterable[Sample],
     *,
     batch_size: int = BATCH,
     on_patch: OnPatch | None = None,
@@ -38,7 +38,7 @@ def predict_classes(
     Parameters
     ----------
     model : Classifier
-    samples : sequence of Sample
+    samples : sequence of Sample, or Dataset
         Of any size and resolution; each is read when it is needed.
     batch_size : int
         Patches a batch.
@@ -60,13 +60,10 @@ def predict_classes(
     DataError
         If there are no patches.
     """
-    samples = samples if hasattr(samples, "__len__") else list(samples)
+    known = cast("Patches", samples) if hasattr(samples, "__len__") else list(samples)
     rows: list[dict[str, Any]] = []
 
-    def probabilities(x: Tensor) -> Tensor:
-        return model.probabilities(model.heads(x))
-
-    for seen in through(model, samples, probabilities, batch_size=batch_size, on_skip=on_skip):
+    for seen in through(model, known, _probabilities, batch_size=batch_size, on_skip=on_skip):
         rows += [
             _row(model, sample, values) for sample, values in zip(seen.samples, seen.values, strict=True)
         ]
@@ -75,6 +72,10 @@ def predict_classes(
     if not rows:
         raise DataError("there are no patches to classify; check the split and the data set's folder")
     return pd.DataFrame(rows)
+
+
+def _probabilities(model: Classifier, x: Tensor) -> Tensor:
+    return model.probabilities(model.heads(x))
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -188,7 +188,7 @@ def _of_patches(
         train, val = (
             classification.in_memory(model, part, skipped.__setitem__) for part in (parts.train, parts.val)
         )
-        fitted = _fit(experiment, model, train, val, on_step)
+        fitted = cast("Classifier", _fit(experiment, model, train, val, on_step))
         table = classification.predict_classes(fitted, parts.test, on_skip=skipped.__setitem__)
     if skipped:
         listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from histoscope.data.base import Progress
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.files import whole
 from histoscope.models.classifier import Classifier
-from histoscope.train.batches import BATCH, OnSkip, through
+from histoscope.train.batches import BATCH, OnSkip, Patches, through
 from histoscope.types import Record, Sample
 
 Row = NDArray[np.float32]
@@ -51,7 +50,7 @@ class Features:
 
 def extract(
     model: Classifier,
-    samples: Sequence[Sample],
+    samples: Patches,
     *,
     cache: str | Path | None = None,
     batch_size: int = BATCH,
@@ -64,8 +63,8 @@ def extract(
     ----------
     model : Classifier
         Its head plays no part.
-    samples : sequence of Sample
-        Such as a data set; each is read when it is needed.
+    samples : sequence of Sample, or Dataset
+        Each is read when it is needed.
     cache : str or Path, optional
         Folder in which features are kept, one file a network. Patches that are in it are not computed again,
         in whatever split they come: a patch is known by its file (path, size and time of change), or by its
@@ -89,7 +88,7 @@ def extract(
     rows: dict[int, Row] = dict(known)
     labels = {index: _label(samples, index) for index in known}
     for seen in through(
-        model, samples, model.features, chosen=absent, batch_size=batch_size, on_skip=on_skip
+        model, samples, Classifier.features, chosen=absent, batch_size=batch_size, on_skip=on_skip
     ):
         rows |= dict(zip(seen.indices, seen.values, strict=True))
         labels |= {i: sample.label for i, sample in zip(seen.indices, seen.samples, strict=True)}

@@ -6,7 +6,7 @@ import numpy as np
 
 from histoscope import metrics
 from histoscope.models.base import Segmenter
-from histoscope.models.inference import predict
+from histoscope.models.inference import heads_of, rescaled
 from histoscope.types import Sample
 
 PROBABILITIES = tuple(round(0.2 + 0.025 * k, 3) for k in range(25))
@@ -31,23 +31,21 @@ def tune(model: Segmenter, val: Sequence[Sample], *, metric: str = "aji") -> flo
 
     Notes
     -----
-    Suppression is greedy by falling probability, and of two overlapping nuclei the more probable is drawn. So
-    the nuclei above a threshold do not depend on those below it, and one prediction holds the answer for
-    every higher threshold.
+    The network looks once at each image; nuclei are decoded for each pair of thresholds, since the votes of
+    suppressed polygons and the mask that outlines settle on make every nucleus depend on both.
     """
     if not len(val) or set(model.thresholds) != {"probability", "iou"}:
         return float("nan")
     score = metrics.get(metric).function
     table = np.full((len(OVERLAPS), len(PROBABILITIES), len(val)), np.nan)
-    for column, overlap in enumerate(OVERLAPS):
-        model.thresholds = {"probability": PROBABILITIES[0], "iou": overlap}
-        for index in range(len(val)):
-            sample = val[index]
-            nuclei = predict(model, sample.image, sample.mpp)
-            for row, threshold in enumerate(PROBABILITIES):
-                shown = np.append(False, nuclei.probability > threshold)
-                pred = np.where(shown[nuclei.instances], nuclei.instances, 0)
-                table[column, row, index] = score(sample.instances, pred)
+    for index in range(len(val)):
+        sample = val[index]
+        heads = heads_of(model, rescaled(sample.image, sample.mpp / model.spec.mpp))
+        for column, overlap in enumerate(OVERLAPS):
+            for row, probability in enumerate(PROBABILITIES):
+                model.thresholds = {"probability": probability, "iou": overlap}
+                nuclei = model.decode(heads, sample.image.shape[:2], sample.mpp)
+                table[column, row, index] = score(sample.instances, nuclei.instances)
     means = np.nan_to_num(table, nan=0.0).mean(axis=2)
     best = np.unravel_index(means.argmax(), means.shape)
     model.thresholds = {"probability": PROBABILITIES[best[1]], "iou": OVERLAPS[best[0]]}

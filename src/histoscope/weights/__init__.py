@@ -13,6 +13,7 @@ from histoscope.errors import UnknownNameError
 
 WEIGHTS: dict[str, str] = {
     "nuclei-free": "nuclei of H&E tissue, learned from drawn tissue alone; free for any use",
+    "nuclei-research": "nuclei of H&E tissue in four classes, from MoNuSeg and CoNSeP; non-commercial",
 }
 """Name -> what it is, in a line."""
 
