@@ -149,16 +149,16 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     saved.unlink(missing_ok=True)
     best = keeper.best or {"step": config.steps, "score": math.nan}
     chosen = models.load(out / "model")
-    _tune(chosen, val, out, config)
+    _tune(chosen, val, out)
     return Fitted(chosen, best["step"], best["score"], seconds)
 
 
-def _tune(model: Model, val: Sequence[Sample], out: Path, config: TrainConfig) -> None:
+def _tune(model: Model, val: Sequence[Sample], out: Path) -> None:
     """Choose the thresholds of the best weights, if they have any, and keep them."""
     if isinstance(model, Segmenter) and model.thresholds and len(val):
-        score = tune(model, val, metric=config.monitor)
+        score = tune(model, val)
         card = models.read_card(out / "model")
-        card["validation"] = {**card.get("validation", {}), f"{config.monitor} with tuned thresholds": score}
+        card["validation"] = {**card.get("validation", {}), "pq with tuned thresholds": score}
         models.save(model, out / "model", card)
 
 
