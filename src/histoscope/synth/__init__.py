@@ -11,11 +11,12 @@ noise and JPEG. Every nucleus is known to the pixel.
 
 from histoscope.synth.patients import cohort, cohort_stream
 from histoscope.synth.picture import generate
-from histoscope.synth.spec import CLASSES, STAINS, OpticsSpec, StainSpec, TissueSpec
+from histoscope.synth.spec import CLASSES, STAINS, DistractorSpec, OpticsSpec, StainSpec, TissueSpec
 
 __all__ = [
     "CLASSES",
     "STAINS",
+    "DistractorSpec",
     "OpticsSpec",
     "StainSpec",
     "TissueSpec",

@@ -75,11 +75,17 @@ def _reach(long: float, short: float, angle: float, dx: float, dy: float) -> flo
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def place(
-    shape: F32, start: NDArray[np.int64], wanted: NDArray[np.int64], extent: NDArray[np.int64], bucket: float
+    shape: F32,
+    start: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    extent: NDArray[np.int64],
+    bucket: float,
+    crowding: float = 0.0,
 ) -> NDArray[np.int64]:
     """Accept candidates that fit beside those accepted before, group by group, up to the number wanted.
 
-    `shape` rows are x, y, long, short, angle. Each candidate is looked at once, so the loop always ends.
+    `shape` rows are x, y, long, short, angle; `crowding` lets them lie nearer. Each candidate is looked at
+    once, so the loop always ends.
     """
     rows, columns = extent
     head = np.full((rows, columns), -1, dtype=np.int64)
@@ -92,7 +98,8 @@ def place(
             if n >= quota:
                 break
             x, y, long, short, angle = shape[:, k]
-            room = 0.84 + 0.28 * ((k * 2654435761) % 1009) / 1009.0  # some touch or overlap, some keep away
+            # Some touch or overlap, some keep away.
+            room = 0.84 + 0.28 * ((k * 2654435761) % 1009) / 1009.0 - crowding
             row, column = min(max(int(y / bucket), 0), rows - 1), min(max(int(x / bucket), 0), columns - 1)
             free = True
             for i in range(max(0, row - 1), min(rows, row + 2)):

@@ -73,7 +73,7 @@ def plan(height_um: float, width_um: float, tissue: TissueSpec, rng: Generator) 
     start = np.cumsum([0, *(group.shape.shape[1] for group in groups)])
     shape[:2] += MARGIN_UM
     extent = (np.array(fields.shape[:2]) * CELL_UM / BUCKET_UM).astype(int) + 2
-    kept = place(shape, start, wanted, extent, BUCKET_UM)
+    kept = place(shape, start, wanted, extent, BUCKET_UM, tissue.crowding)
     shape[:2] -= MARGIN_UM
     x, y, long, short, angle = shape[:, kept]
     return Layout(fields, x, y, long, short, angle, kind[kept])
@@ -84,18 +84,18 @@ def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generato
     fields = np.empty((*shape, 6), dtype=np.float32)
     y, x = (np.arange(size, dtype=np.float32) * CELL_UM for size in shape)
     glands = _glands(shape, tissue, rng)
-    edge = 1.6 * _noise(shape, 14.0, rng) + 0.8 * _noise(shape, 6.0, rng)
+    edge = 1.6 * noise(shape, 14.0, rng) + 0.8 * noise(shape, 6.0, rng)
     depth, height, fields[..., TONE] = gland_depth(glands, shape[0], shape[1], CELL_UM)
     fields[..., DEPTH] = depth + edge
-    fields[..., LUMEN] = depth - height - 1.5 * _noise(shape, 8.0, rng)
+    fields[..., LUMEN] = depth - height - 1.5 * noise(shape, 8.0, rng)
     angle = rng.uniform(0, np.pi)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     along = x[None, :] * cos + y[:, None] * sin
     across = y[:, None] * cos - x[None, :] * sin
-    bend = rng.uniform(4.0, 11.0) * _noise(shape, 90.0, rng) + 1.5 * _noise(shape, 26.0, rng)
+    bend = rng.uniform(4.0, 11.0) * noise(shape, 90.0, rng) + 1.5 * noise(shape, 26.0, rng)
     wrap = 14.0 * np.exp(np.minimum(depth, 0.0) / 10.0)  # fibres run round a gland
     fields[..., ACROSS] = across + bend + wrap
-    fields[..., ALONG] = along + 6.0 * _noise(shape, 60.0, rng)
+    fields[..., ALONG] = along + 6.0 * noise(shape, 60.0, rng)
     fields[..., CLUSTER] = _clusters(shape, fields[..., DEPTH], tissue, rng)
     return fields
 
@@ -127,7 +127,7 @@ def _glands(shape: tuple[int, ...], tissue: TissueSpec, rng: Generator) -> NDArr
 def _clusters(
     shape: tuple[int, ...], depth: NDArray[np.float32], tissue: TissueSpec, rng: Generator
 ) -> NDArray[np.float32]:
-    hills = _noise(shape, 45.0, rng) + 0.35 * _noise(shape, 15.0, rng)
+    hills = noise(shape, 45.0, rng) + 0.35 * noise(shape, 15.0, rng)
     if tissue.cluster_fraction <= 0:
         return np.zeros(shape, dtype=np.float32)
     # The noise is near normal with this spread; a fixed threshold keeps small and large images alike.
@@ -155,7 +155,7 @@ def _epithelial(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator)
     radius = _radius(3.25, n, tissue, rng) * (0.88 + 0.28 * ((tone * 7.31) % 1.0))
     angle = np.where(solid[row, column], rng.uniform(0, np.pi, n), np.arctan2(slope_y, slope_x))
     angle += rng.normal(0, 0.3, n)
-    return _candidates(x, y, radius, stretch, angle, "epithelial", wanted)
+    return _candidates((x, y), radius, stretch, angle, "epithelial", wanted, tissue)
 
 
 def _lymphocytes(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) -> Candidates:
@@ -164,7 +164,8 @@ def _lymphocytes(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator
     x, y, _, _, wanted = _draw(weight, weight.sum(), tissue.lymphocyte_per_mm2 * tissue.density, rng)
     n = len(x)
     radius = _radius(2.15, n, tissue, rng)
-    return _candidates(x, y, radius, rng.uniform(1.0, 1.3, n), rng.uniform(0, np.pi, n), "lymphocyte", wanted)
+    stretch, angle = rng.uniform(1.0, 1.3, n), rng.uniform(0, np.pi, n)
+    return _candidates((x, y), radius, stretch, angle, "lymphocyte", wanted, tissue)
 
 
 def _plasma(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) -> Candidates:
@@ -173,9 +174,8 @@ def _plasma(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) -> 
     x, y, _, _, wanted = _draw(weight, stroma.sum(), tissue.plasma_per_mm2 * tissue.density, rng)
     n = len(x)
     radius = _radius(2.45, n, tissue, rng)
-    return _candidates(
-        x, y, radius, rng.uniform(1.05, 1.3, n), rng.uniform(0, 2 * np.pi, n), "plasma", wanted
-    )
+    stretch, angle = rng.uniform(1.05, 1.3, n), rng.uniform(0, 2 * np.pi, n)
+    return _candidates((x, y), radius, stretch, angle, "plasma", wanted, tissue)
 
 
 def _spindle(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) -> Candidates:
@@ -186,7 +186,7 @@ def _spindle(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) ->
     slope_y, slope_x = _slope(fields[..., ACROSS], row, column)
     angle = np.arctan2(slope_y, slope_x) + np.pi / 2 + rng.normal(0, 0.12, n)
     radius = _radius(2.35, n, tissue, rng)
-    return _candidates(x, y, radius, rng.lognormal(1.1, 0.25, n), angle, "spindle", wanted)
+    return _candidates((x, y), radius, rng.lognormal(1.1, 0.25, n), angle, "spindle", wanted, tissue)
 
 
 def _draw(
@@ -210,17 +210,18 @@ def _radius(mean_um: float, n: int, tissue: TissueSpec, rng: Generator) -> NDArr
 
 
 def _candidates(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
+    place_um: tuple[NDArray[np.float64], NDArray[np.float64]],
     radius: NDArray[np.float64],
     stretch: NDArray[np.float64],
     angle: NDArray[np.float64],
     kind: str,
     wanted: int,
+    tissue: TissueSpec,
 ) -> Candidates:
-    root = np.sqrt(np.maximum(stretch, 1.0))
-    long = np.minimum(radius * root, 0.5 * BUCKET_UM)
-    columns = np.stack([x, y, long, radius / root, angle]).astype(np.float32)
+    size, slim = (float(getattr(tissue, f"{kind}_{what}")) for what in ("size", "stretch"))
+    root = np.sqrt(np.maximum(stretch, 1.0) ** slim)
+    long = np.minimum(radius * size * root, 0.5 * BUCKET_UM)
+    columns = np.stack([*place_um, long, radius * size / root, angle]).astype(np.float32)
     return Candidates(columns, CLASSES[kind], wanted)
 
 
@@ -233,7 +234,7 @@ def _slope(
     return field[bottom, column] - field[top, column], field[row, right] - field[row, left]
 
 
-def _noise(shape: tuple[int, ...], grain_um: float, rng: Generator) -> NDArray[np.float32]:
+def noise(shape: tuple[int, ...], grain_um: float, rng: Generator) -> NDArray[np.float32]:
     """Smooth noise of spread 1 on the coarse grid, with grains about `grain_um` wide."""
     x0, y0 = rng.uniform(0, 512, 2)
     field: NDArray[np.float32] = box_noise(

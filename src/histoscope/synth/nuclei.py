@@ -44,7 +44,7 @@ class Drawn:
         Centres.
     radii_px : (N, 64) float32
         Outline: radius at 64 equal angles, from +x towards +y.
-    look : (N, 10) float32
+    look : (N, 11) float32
         Chromatin, see `paint_nuclei`.
     kind : (N,) uint8
         Classes.
@@ -64,7 +64,7 @@ def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSp
     kind = layout.kind[order]
     x, y = layout.x[order] / np.float32(mpp), layout.y[order] / np.float32(mpp)
     radii = outlines(layout, rng)[order] / np.float32(mpp)
-    look = chromatin(kind, tissue.vesicular, rng)
+    look = chromatin(kind, tissue, rng)
     instances = np.zeros(shape_px, dtype=np.int32)
     keep = np.ones(len(x), dtype=np.bool_)
     while True:  # each round drops at least one nucleus or ends
@@ -97,28 +97,54 @@ def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
     return np.asarray(ellipse * np.clip(1 + waves, 0.6, 1.5), dtype=np.float32)
 
 
-def chromatin(kind: NDArray[np.uint8], vesicular: float, rng: Generator) -> NDArray[np.float32]:
-    """Draw the look of each nucleus, (N, 10): see `paint_nuclei` for the columns.
-
-    `vesicular` is the mean openness of epithelial chromatin.
-    """
-    n = len(kind)
+def chromatin(kind: NDArray[np.uint8], tissue: TissueSpec, rng: Generator) -> NDArray[np.float32]:
+    """Draw the look of each nucleus, (N, 11): see `paint_nuclei` for the columns."""
+    n, vesicular = len(kind), tissue.vesicular
     table = np.zeros((max(CLASSES.values()) + 1, 6))
     for name, row in _CHROMATIN.items():
         table[CLASSES[name]] = row
     base, clump, clump_um, rim, rim_um, eosin = table[kind].T
-    dark = rng.lognormal(0, 0.2, n)
+    dark = rng.lognormal(0, tissue.darkness_spread, n)
     epithelial = kind == CLASSES["epithelial"]
     spread = 5.0  # of the beta distribution; larger is narrower
     pale = np.where(epithelial, rng.beta(spread * vesicular + 0.3, spread * (1 - vesicular) + 0.3, n), 0.0)
-    look = np.empty((n, 10), dtype=np.float32)
+    look = np.empty((n, 11), dtype=np.float32)
     look[:, 0] = base * dark * (1.25 - 0.65 * pale)
-    look[:, 1] = clump * rng.uniform(0.7, 1.4, n)
+    look[:, 1] = clump * tissue.chromatin * rng.uniform(0.7, 1.4, n)
     look[:, 2] = clump_um * rng.uniform(0.8, 1.3, n)
     look[:, 3] = rim * dark * (1 + 0.4 * pale)
     look[:, 4] = rim_um
     look[:, 5] = np.where(epithelial, rng.binomial(3, 0.3 + 0.25 * pale), 0)
     look[:, 6] = np.where(kind == CLASSES["plasma"], 0.5, 0.0)
     look[:, 7] = eosin * rng.uniform(0.8, 1.2, n)
-    look[:, 8:] = rng.uniform(0, 512, (n, 2))
+    look[:, 8:10] = rng.uniform(0, 512, (n, 2))
+    look[:, 10] = 0.0
+    _strange(look, epithelial, tissue, rng)
     return look
+
+
+def _strange(
+    look: NDArray[np.float32], epithelial: NDArray[np.bool_], tissue: TissueSpec, rng: Generator
+) -> None:
+    """Make some nuclei all but empty, evenly dark, or out of focus.
+
+    Random numbers are drawn only for what is asked for, so that tissue without it stays as it was.
+    """
+    n = len(look)
+    if tissue.pale_fraction > 0:
+        empty = np.flatnonzero(epithelial & (rng.random(n) < tissue.pale_fraction))
+        look[empty, 0] *= rng.uniform(0.25, 0.6, len(empty))
+        look[empty, 1] *= rng.uniform(0.6, 1.6, len(empty))
+        look[empty, 3] *= rng.uniform(0.5, 1.0, len(empty))
+        look[empty, 4] = rng.uniform(0.26, 0.42, len(empty))
+        look[empty, 5] = rng.integers(1, 4, len(empty))
+        look[empty, 7] *= rng.uniform(0.3, 0.9, len(empty))
+    if tissue.smudged_fraction > 0:
+        smudged = np.flatnonzero(rng.random(n) < tissue.smudged_fraction)
+        look[smudged, 0] = rng.uniform(1.1, 2.0, len(smudged))
+        look[smudged, 1] *= 0.3
+        look[smudged, 3] *= 0.3
+        look[smudged, 5] = 0
+    if tissue.soft_fraction > 0:
+        soft = np.flatnonzero(rng.random(n) < tissue.soft_fraction)
+        look[soft, 10] = rng.uniform(0.5, 1.6, len(soft))

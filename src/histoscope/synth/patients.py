@@ -1,14 +1,16 @@
 """Several patients, each with a tissue, a stain and a camera of their own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.synth.picture import check_size, generate
-from histoscope.synth.spec import STAINS, OpticsSpec, StainSpec, TissueSpec
+from histoscope.synth.spec import CLASSES, STAINS, DistractorSpec, OpticsSpec, StainSpec, TissueSpec
 from histoscope.types import Sample
 
 Stains = str | StainSpec | Sequence[str | StainSpec]
@@ -22,6 +24,7 @@ def cohort(
     mpp: float = 0.25,
     stains: Stains = "default",
     seed: int = 0,
+    hard: bool = False,
 ) -> list[Sample]:
     """Draw images of several patients, who differ in density, tissue mix, stain and focus.
 
@@ -37,6 +40,9 @@ def cohort(
         Laboratories; patient k goes to number k modulo their count, and varies a little around it.
     seed : int
         The same seed gives the same bytes; image k of patient p does not depend on how many others there are.
+    hard : bool
+        Patients differ more, and slides hold what misleads: pale, smudged and blurred nuclei, purple stroma,
+        debris, pigment, ink, folds, mucin. Better to learn from; the default is easier to look at.
 
     Returns
     -------
@@ -56,7 +62,9 @@ def cohort(
     ['p000_000', 'p000_001', 'p001_000', 'p001_001']
     """
     return list(
-        cohort_stream(n_patients, images_per_patient, shape_px=shape_px, mpp=mpp, stains=stains, seed=seed)
+        cohort_stream(
+            n_patients, images_per_patient, shape_px=shape_px, mpp=mpp, stains=stains, seed=seed, hard=hard
+        )
     )
 
 
@@ -68,6 +76,7 @@ def cohort_stream(
     mpp: float = 0.25,
     stains: Stains = "default",
     seed: int = 0,
+    hard: bool = False,
 ) -> Iterator[Sample]:
     """Draw the images of `cohort` one by one, holding none."""
     if n_patients < 1:
@@ -85,28 +94,67 @@ def cohort_stream(
     laboratories = [_stain(item) for item in ([stains] if isinstance(stains, str | StainSpec) else stains)]
     if not laboratories:
         raise ConfigError("stains is empty, expected at least one stain; known names: " + ", ".join(STAINS))
-    return _draw(counts, shape_px, mpp, laboratories, seed)
+    people = hard_patient if hard else usual_patient
+    chosen = [functools.partial(people, laboratories[p % len(laboratories)]) for p in range(n_patients)]
+    return draw_patients(counts, chosen, shape_px, mpp, seed)
 
 
-def _draw(
-    counts: Sequence[int], shape_px: tuple[int, int], mpp: float, stains: Sequence[StainSpec], seed: int
+class Patient(NamedTuple):
+    """What to draw of one patient."""
+
+    stain: StainSpec
+    tissue: TissueSpec
+    optics: OpticsSpec
+    distractors: DistractorSpec | None = None
+
+
+def draw_patients(
+    counts: Sequence[int],
+    patients: Sequence[Callable[[Generator], Patient]],
+    shape_px: tuple[int, int],
+    mpp: float,
+    seed: int,
 ) -> Iterator[Sample]:
-    for p, count in enumerate(counts):
-        rng = np.random.default_rng([seed, p])
-        stain = vary_stain(stains[p % len(stains)], rng)
-        tissue, optics = vary_tissue(TissueSpec(), rng), vary_optics(OpticsSpec(), rng)
-        patient = f"p{p:03d}"
+    """Draw ``counts[p]`` images of each patient, named and seeded by patient and number."""
+    for p, (count, make) in enumerate(zip(counts, patients, strict=True)):
+        patient = make(np.random.default_rng([seed, p]))
+        name = f"p{p:03d}"
         for k in range(count):
             sample = generate(
                 shape_px,
                 mpp=mpp,
-                stain=stain,
-                tissue=tissue,
-                optics=optics,
+                stain=patient.stain,
+                tissue=patient.tissue,
+                optics=patient.optics,
+                distractors=patient.distractors,
                 rng=np.random.default_rng([seed, p, k]),
-                name=f"{patient}_{k:03d}",
+                name=f"{name}_{k:03d}",
             )
-            yield replace(sample, patient=patient, source=f"{patient}_slide")
+            yield replace(sample, patient=name, source=f"{name}_slide")
+
+
+def usual_patient(stain: StainSpec, rng: Generator) -> Patient:
+    """A patient of a laboratory, near the average one."""
+    stain = vary_stain(stain, rng)
+    return Patient(stain, vary_tissue(TissueSpec(), rng), vary_optics(OpticsSpec(), rng))
+
+
+def hard_patient(stain: StainSpec, rng: Generator) -> Patient:
+    """A patient far from the average one, whose slide holds what misleads."""
+    stain = vary_stain(stain, rng)
+    gain = rng.lognormal(0, 0.25, 2)
+    stain = replace(
+        stain,
+        h_amount=float(np.clip(stain.h_amount * gain[0], 0.2, 4)),
+        e_amount=float(np.clip(stain.e_amount * gain[1], 0.2, 4)),
+    )
+    tissue = harden(vary_tissue(TissueSpec(), rng), rng)
+    optics = OpticsSpec(
+        blur_um=float(np.clip(rng.lognormal(np.log(0.26), 0.45), 0.05, 0.9)),
+        noise=float(np.clip(rng.lognormal(np.log(0.012), 0.6), 0.001, 0.05)),
+        jpeg_quality=int(rng.integers(60, 96)),
+    )
+    return Patient(stain, tissue, optics, vary_distractors(rng))
 
 
 def _stain(item: str | StainSpec) -> StainSpec:
@@ -156,4 +204,44 @@ def vary_optics(optics: OpticsSpec, rng: Generator) -> OpticsSpec:
         optics,
         blur_um=float(np.clip(optics.blur_um * rng.lognormal(0, 0.25), 0.0, 0.8)),
         noise=float(np.clip(optics.noise * rng.lognormal(0, 0.3), 0.0, 0.05)),
+    )
+
+
+def harden(tissue: TissueSpec, rng: Generator) -> TissueSpec:
+    """Give tissue nuclei that are hard to see: pale, smudged, blurred, crowded, on a purple ground."""
+
+    def some(chance: float, low: float, high: float) -> float:
+        return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
+
+    sizes = {f"{kind}_size": float(np.clip(rng.lognormal(0, 0.13), 0.6, 1.7)) for kind in CLASSES}
+    return replace(
+        tissue,
+        nucleus_scale=float(np.clip(tissue.nucleus_scale * rng.lognormal(0, 0.12), 0.5, 2.0)),
+        pale_fraction=some(0.5, 0.1, 0.95),
+        smudged_fraction=some(0.6, 0.02, 0.4),
+        soft_fraction=some(0.6, 0.02, 0.5),
+        basophilia=some(0.6, 0.02, 0.6),
+        crowding=some(0.6, 0.0, 0.22),
+        chromatin=float(np.clip(rng.lognormal(0, 0.35), 0.2, 2.5)),
+        darkness_spread=float(rng.uniform(0.12, 0.4)),
+        unevenness=float(rng.uniform(0.03, 0.25)),
+        red_heaps_per_mm2=float(rng.lognormal(np.log(80), 1.0)),
+        **sizes,
+    )
+
+
+def vary_distractors(rng: Generator) -> DistractorSpec:
+    """Give the dirt, folds and blurs of one slide."""
+
+    def some(chance: float, usual: float) -> float:
+        return float(usual * rng.lognormal(0, 0.8)) if rng.random() < chance else 0.0
+
+    return DistractorSpec(
+        debris_per_mm2=some(0.7, 150.0),
+        ghosts_per_mm2=some(0.7, 700.0),
+        pigment_per_mm2=some(0.25, 120.0),
+        ink_per_mm2=some(0.2, 30.0),
+        folds_per_mm2=some(0.3, 15.0),
+        mucin_fraction=min(0.5, some(0.3, 0.1)),
+        out_of_focus_fraction=min(0.8, some(0.4, 0.2)),
     )

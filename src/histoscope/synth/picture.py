@@ -6,23 +6,25 @@ import numpy as np
 from numpy.random import Generator
 
 from histoscope.errors import ConfigError
+from histoscope.synth.distractors import scatter
 from histoscope.synth.layout import plan
 from histoscope.synth.nuclei import draw
 from histoscope.synth.render import photograph, stain_amounts
-from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec
+from histoscope.synth.spec import DistractorSpec, OpticsSpec, StainSpec, TissueSpec
 from histoscope.types import Sample
 
 _MPP_RANGE = (0.05, 4.0)
 _MOST_PX = 65_000  # as far as JPEG goes
 
 
-def generate(
+def generate(  # what to draw has four parts
     shape_px: tuple[int, int] = (256, 256),
     *,
     mpp: float = 0.25,
     stain: StainSpec | None = None,
     tissue: TissueSpec | None = None,
     optics: OpticsSpec | None = None,
+    distractors: DistractorSpec | None = None,
     rng: Generator | None = None,
     name: str = "",
 ) -> Sample:
@@ -34,7 +36,7 @@ def generate(
         Size in pixels, each from 1 to 65,000.
     mpp : float
         Micrometres per pixel, from 0.05 to 4; everything is drawn in micrometres.
-    stain, tissue, optics : StainSpec, TissueSpec, OpticsSpec, optional
+    stain, tissue, optics, distractors : StainSpec, TissueSpec, OpticsSpec, DistractorSpec, optional
         What to draw; None takes the defaults. `STAINS` holds named stains.
     rng : numpy.random.Generator, optional
         None draws the same picture each time (seed 0).
@@ -64,8 +66,9 @@ def generate(
     rows, columns, mpp = int(shape_px[0]), int(shape_px[1]), float(mpp)
     layout = plan(rows * mpp, columns * mpp, tissue, rng)
     drawn = draw(layout, (rows, columns), mpp, tissue, rng)
-    dye = stain_amounts(layout, drawn, mpp, tissue, rng)
-    image = photograph(dye, stain, optics, mpp, rng)
+    strays = scatter(layout, distractors, rng) if distractors is not None else None
+    dye = stain_amounts(layout, drawn, mpp, tissue, rng, strays)
+    image = photograph(dye, stain, optics, mpp, rng, strays)
     classes = np.concatenate([[0], drawn.kind]).astype(np.uint8)
     return Sample(image=image, mpp=mpp, instances=drawn.instances, classes=classes, name=name)
 

@@ -107,6 +107,21 @@ class TissueSpec:
         How open the chromatin of epithelial nuclei is: pale with a sharp rim (1) or dense (0).
     unevenness : float in [0, 0.5]
         Depth of slow changes of stain over the field.
+    epithelial_size, lymphocyte_size, spindle_size, plasma_size : float
+        Multiply the diameters of one class.
+    epithelial_stretch, lymphocyte_stretch, spindle_stretch, plasma_stretch : float
+        Multiply how much longer than wide nuclei of one class are; 0 makes discs.
+    crowding : float in [0, 0.5]
+        How far neighbours may lie one on the other, as a share of the room that both would need.
+    basophilia : float in [0, 2]
+        Haematoxylin in cytoplasm and stroma besides the usual, as a share of a dense nucleus.
+    chromatin : float
+        Multiplies the contrast of clumps in nuclei.
+    darkness_spread : float in [0, 1]
+        How unlike in darkness nuclei are (sigma of the logarithm).
+    pale_fraction, smudged_fraction, soft_fraction : float in [0, 1]
+        Share of epithelial nuclei that are all but empty, with a thin membrane and nucleoli; share of all
+        nuclei that are evenly dark; share of all that lie out of focus.
 
     Raises
     ------
@@ -130,6 +145,21 @@ class TissueSpec:
     cleft_fraction: float = 0.08
     vesicular: float = 0.5
     unevenness: float = 0.1
+    epithelial_size: float = 1.0
+    lymphocyte_size: float = 1.0
+    spindle_size: float = 1.0
+    plasma_size: float = 1.0
+    epithelial_stretch: float = 1.0
+    lymphocyte_stretch: float = 1.0
+    spindle_stretch: float = 1.0
+    plasma_stretch: float = 1.0
+    crowding: float = 0.0
+    basophilia: float = 0.0
+    chromatin: float = 1.0
+    darkness_spread: float = 0.2
+    pale_fraction: float = 0.0
+    smudged_fraction: float = 0.0
+    soft_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -149,6 +179,15 @@ _TISSUE_RANGE = {
     "cleft_fraction": (0.0, 0.5),
     "unevenness": (0.0, 0.5),
     "vesicular": (0.0, 1.0),
+    **{f"{kind}_size": (0.3, 3.0) for kind in CLASSES},
+    **{f"{kind}_stretch": (0.0, 5.0) for kind in CLASSES},
+    "crowding": (0.0, 0.5),
+    "basophilia": (0.0, 2.0),
+    "chromatin": (0.0, 3.0),
+    "darkness_spread": (0.0, 1.0),
+    "pale_fraction": (0.0, 1.0),
+    "smudged_fraction": (0.0, 1.0),
+    "soft_fraction": (0.0, 1.0),
 }
 
 
@@ -179,3 +218,45 @@ class OpticsSpec:
         _check("optics", "blur_um", self.blur_um, 0.0, 20.0)
         _check("optics", "noise", self.noise, 0.0, 0.5)
         _check("optics", "jpeg_quality", self.jpeg_quality, 0, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class DistractorSpec:
+    """What disturbs a picture, or looks like a nucleus and is none; nothing of it carries a label.
+
+    Parameters
+    ----------
+    debris_per_mm2 : float
+        Heaps of dark crumbs: dust, fragments of dead cells, precipitated stain.
+    ghosts_per_mm2 : float
+        Faint purple blurs, as of nuclei that the cut just grazed.
+    pigment_per_mm2, ink_per_mm2 : float
+        Heaps of brown or black grains; specks and strokes of blue, green or black ink.
+    folds_per_mm2 : float
+        Folds, where the section lies twice.
+    mucin_fraction, out_of_focus_fraction : float in [0, 1]
+        Share of the area under threads of purple mucin, and out of focus.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> DistractorSpec(debris_per_mm2=200).folds_per_mm2
+    0.0
+    """
+
+    debris_per_mm2: float = 0.0
+    ghosts_per_mm2: float = 0.0
+    pigment_per_mm2: float = 0.0
+    ink_per_mm2: float = 0.0
+    folds_per_mm2: float = 0.0
+    mucin_fraction: float = 0.0
+    out_of_focus_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            high = 1.0 if field.name.endswith("_fraction") else 1e5
+            _check("distractors", field.name, getattr(self, field.name), 0.0, high)
