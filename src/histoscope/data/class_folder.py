@@ -34,6 +34,8 @@ class ClassFolder(PatchFiles):
         The class names in the order of their labels, where it must be the same in several folders.
     index : str or Path, optional
         Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes.
+    licence, citation : str, optional
+        For copies whose ``dataset.yaml`` does not say.
 
     Raises
     ------
@@ -57,6 +59,8 @@ class ClassFolder(PatchFiles):
         mpp: float | None = None,
         classes: Sequence[str] | None = None,
         index: str | Path | None = None,
+        licence: str = "",
+        citation: str = "",
     ) -> None:
         self.root = require_folder(root, name="class_folder", layout=self.layout, url="")
         sheet = read_sheet(self.root)
@@ -73,6 +77,7 @@ class ClassFolder(PatchFiles):
         names = list(classes) if classes is not None else sorted({row["class"] for row in rows})
         base = images_folder(self.root) if path.is_file() else self.root
         files = [(_inside(base, row["path"]), _record(row, names)) for row in rows]
+        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
         super().__init__(replace(sheet, mpp=mpp), names, files)
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:

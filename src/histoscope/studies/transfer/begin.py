@@ -1,0 +1,213 @@
+"""What classifiers begin from: nothing, drawn tissue, unlabelled tiles, or ImageNet."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from histoscope import augment, models, synth, train
+from histoscope.data import Dataset
+from histoscope.errors import TrainingError
+from histoscope.models.classifier import Classifier
+from histoscope.stain import JITTERS
+from histoscope.studies import folder as study_folder
+from histoscope.studies.config import StudyConfig
+from histoscope.studies.events import Event, Tell
+from histoscope.studies.study import Run
+from histoscope.studies.transfer.parts import split
+from histoscope.synth import STAINS, TissueSpec
+from histoscope.train.classification import in_memory, settle
+from histoscope.train.features import extract
+from histoscope.train.selfsup import pretrain
+from histoscope.types import Sample
+
+SCRATCH, SYNTHETIC, SELF_SUPERVISED = "scratch", "synthetic", "self_supervised"
+PROBE, TUNED = "imagenet_probe", "imagenet_tuned"
+BASELINES = {"majority": "majority", "colour": "colour"}
+PRETRAINED = "pretrained"
+WHOLE = "once"
+DRAWN: dict[str, TissueSpec] = {
+    "glands": TissueSpec(gland_fraction=0.65, lumen_fraction=0.9, cluster_fraction=0.05),
+    "nests": TissueSpec(
+        gland_fraction=0.7,
+        lumen_fraction=0.05,
+        cluster_fraction=0.05,
+        nucleus_scale=1.3,
+        pleomorphism=0.35,
+        vesicular=0.9,
+    ),
+    "inflamed": TissueSpec(gland_fraction=0.1, cluster_fraction=0.7),
+    "stroma": TissueSpec(gland_fraction=0.05, cluster_fraction=0.02),
+}
+"""Kinds of drawn tissue that a network learns to tell apart before it sees a real tile."""
+
+
+def begins(todo: list[Run], splits: list[str]) -> list[Run]:
+    """What must be made before runs, once for all that begin from it.
+
+    Examples
+    --------
+    >>> [run.name for run in begins([Run("synthetic", "all", 0), Run("scratch", "all", 0)], ["grouped"])]
+    ['synthetic-once-seed0']
+    """
+    found: dict[Run, None] = {}
+    for run in sorted(todo, key=lambda run: run.seed):
+        if run.level == SELF_SUPERVISED:
+            found |= {Run(SELF_SUPERVISED, kind, run.seed): None for kind in splits}
+        elif run.level == SYNTHETIC:
+            found[Run(SYNTHETIC, WHOLE, run.seed)] = None
+        elif run.level == PROBE:
+            found[Run(PROBE, WHOLE, 0)] = None
+    return list(found)
+
+
+def begun_from(run: Run, kind: str) -> Run | None:
+    """What a run begins from, of those that are made for it."""
+    return next(iter(begins([run], [kind])), None)
+
+
+def is_made(folder: Path, run: Run) -> bool:
+    """Whether a beginning is there; its seconds are written last."""
+    return (folder / PRETRAINED / run.name / study_folder.ENVIRONMENT).is_file()
+
+
+def make(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> None:
+    """Make one beginning in its folder."""
+    (folder / study_folder.ERROR).unlink(missing_ok=True)
+    started = study_folder.now()
+    tell(Event(run.name, "prepare"))
+    making = {SYNTHETIC: _synthetic, SELF_SUPERVISED: _self_supervised, PROBE: _features}[run.level]
+    began = time.perf_counter()
+    n = making(config, dataset, run, folder, tell)
+    seconds = {"train": round(time.perf_counter() - began, 2), "images": float(n)}
+    study_folder.write_json(
+        folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
+    )
+
+
+def classifier(
+    config: StudyConfig, dataset: Dataset, *, seed: int, weights: Path | None, classes: bool = True
+) -> Classifier:
+    """The one network of the study, from a file or folder, or fresh."""
+    torch.manual_seed(seed)
+    given = dict(config.patches.backbone)
+    names = [dataset.info.classes[label] for label in sorted(dataset.info.classes)] if classes else []
+    model = Classifier(**given, classes=names, weights=weights)
+    settle(model, dataset, mpp_given="mpp" in given)
+    return model
+
+
+def imagenet(config: StudyConfig, dataset: Dataset, *, seed: int) -> Classifier:
+    """The network with ImageNet's weights: of a file, or from the hub."""
+    path = config.patches.imagenet
+    if path is not None:
+        beside = config.data.root / path
+        return classifier(config, dataset, seed=seed, weights=path if path.exists() else beside)
+    published = config.patches.model_copy(
+        update={"backbone": {**config.patches.backbone, "pretrained": True}}
+    )
+    return classifier(config.model_copy(update={"patches": published}), dataset, seed=seed, weights=None)
+
+
+def beginning(config: StudyConfig, dataset: Dataset, run: Run, kind: str) -> Classifier:
+    """The network that a run trains, as it begins.
+
+    Raises
+    ------
+    TrainingError
+        If what it begins from could not be made.
+    """
+    if run.level in {PROBE, TUNED}:
+        return imagenet(config, dataset, seed=run.seed)
+    origin = begun_from(run, kind)
+    if origin is None:
+        return classifier(config, dataset, seed=run.seed, weights=None)
+    if not is_made(config.folder, origin):
+        where = config.folder / PRETRAINED / origin.name / study_folder.ERROR
+        raise TrainingError(f"what this run begins from, {origin.name}, could not be made: see {where}")
+    made = config.folder / PRETRAINED / origin.name / "model"
+    return classifier(config, dataset, seed=run.seed, weights=made)
+
+
+def drawn_tiles(n: int, side_px: int, mpp: float, *, seed: int) -> list[Sample]:
+    """Draw tissue of each kind in turn, in stains that have nothing to do with the kind.
+
+    Examples
+    --------
+    >>> [tile.label for tile in drawn_tiles(5, 32, 1.0, seed=0)]
+    [0, 1, 2, 3, 0]
+    """
+    kinds, stains = list(DRAWN.values()), list(STAINS.values())
+    tiles = []
+    for k in range(n):
+        rng = np.random.default_rng([seed, k])
+        stain = stains[int(rng.integers(len(stains)))]
+        drawn = synth.generate(
+            (side_px, side_px),
+            mpp=mpp,
+            stain=stain,
+            tissue=kinds[k % len(kinds)],
+            rng=rng,
+            name=f"drawn{k:05d}",
+        )
+        tiles.append(replace(drawn, instances=None, classes=None, label=k % len(kinds)))
+    return tiles
+
+
+def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
+    """Train the network to tell kinds of drawn tissue apart."""
+    chosen = config.patches.synthetic
+    shown = classifier(config, dataset, seed=run.seed, weights=None)
+    tiles = drawn_tiles(config.patches.drawn, shown.spec.patch_px, shown.spec.mpp, seed=run.seed)
+    torch.manual_seed(run.seed)
+    arguments = {**config.patches.backbone, "mpp": shown.spec.mpp}
+    model = Classifier(**arguments, classes=list(DRAWN))
+    cut = max(len(DRAWN), len(tiles) // 8)
+    train.fit(
+        model,
+        tiles[cut:],
+        tiles[:cut],
+        replace(chosen, seed=run.seed),
+        out=folder,
+        augment=augment.get("default"),
+        on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
+    )
+    return len(tiles)
+
+
+def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
+    """Train the network on pairs of views of the training part's tiles; their classes are not looked at."""
+    chosen = config.patches.self_supervised
+    part = split(dataset, config, run.model, run.seed).train
+    model = classifier(config, dataset, seed=run.seed, weights=None, classes=False)
+    skipped: dict[str, str] = {}
+    tiles = in_memory(model, part, skipped.__setitem__)
+    pretrain(
+        model,
+        tiles,
+        replace(chosen, seed=run.seed),
+        out=folder,
+        augment=augment.get("default"),
+        color=JITTERS["stain"],
+        on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
+    )
+    models.save(
+        model, folder / "model", {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
+    )
+    return len(tiles)
+
+
+def _features(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
+    """Compute ImageNet features of every patch, for all probes."""
+    model = imagenet(config, dataset, seed=0)
+    skipped: dict[str, str] = {}
+    found = extract(
+        model,
+        dataset,
+        cache=folder,
+        progress=lambda done, of: tell(Event(run.name, "train", done, of)),
+        on_skip=skipped.__setitem__,
+    )
+    return len(found)

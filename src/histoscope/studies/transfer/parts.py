@@ -1,0 +1,120 @@
+"""Training, validation and test part of each run: how patches are split, and how many groups there are."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from histoscope import data
+from histoscope.data import Dataset, Split
+from histoscope.errors import ConfigError, DataError
+from histoscope.studies.config import StudyConfig
+
+GROUPED, RANDOM = "grouped", "random"
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What patches a network is trained and tested on.
+
+    Parameters
+    ----------
+    split : {"grouped", "random"}
+        Whether all patches of a group stay together, or each is dealt for itself, as often published.
+    size : str
+        ``groups_16``: so many groups of each class; or ``all``.
+    seed : int
+        Draws the split, and the groups.
+    """
+
+    split: str
+    size: str
+    seed: int
+
+
+def groups_of(size: str) -> int | None:
+    """Groups of each class that a size names; None for all.
+
+    Examples
+    --------
+    >>> groups_of("groups_16"), groups_of("all")
+    (16, None)
+    """
+    found = re.fullmatch(r"groups_([1-9]\d*)", size)
+    if size != ALL and found is None:
+        raise ConfigError(f"models: {size!r} is no size of a training part; expected groups_16, or all")
+    return None if found is None else int(found[1])
+
+
+def open_patches(config: StudyConfig) -> Dataset:
+    """Open the data set of a study of patches; no pixel is read.
+
+    Raises
+    ------
+    DataError
+        If it is no data set of patches with classes.
+    """
+    chosen = config.data
+    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
+    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    lacking = [record.name for record in dataset.records if record.label is None]
+    if lacking:
+        raise DataError(
+            f"{len(lacking)} of {len(dataset)} records in {chosen.root} have no class "
+            f"(first: {lacking[0]!r}); this study compares classifiers: give it patches with a class each"
+        )
+    return dataset
+
+
+def split(dataset: Dataset, config: StudyConfig, kind: str, seed: int) -> Split:
+    """Split all patches, by group or at random, in the same shares."""
+    val, test = config.data.val, config.patches.test
+    by = config.data.val_by if kind == GROUPED else "name"
+    shares = {"train": 1.0 - val - test, "val": val, "test": test}
+    return data.split_by(dataset, by, **shares, stratify="label", seed=seed)
+
+
+def parts(dataset: Dataset, config: StudyConfig, cell: Cell) -> Split:
+    """Training, validation and test part of a cell.
+
+    A collection of n groups is taken from all, its validation and test part as much smaller as its training
+    part. Split by group, the test part is that of the whole data set, since more test groups change nothing
+    but the noise. Split at random, the collection's own patches are dealt anew, as they would be by somebody
+    who has no others: a patch that is tested in one size is trained on in none.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        From `open_patches`.
+    config : StudyConfig
+    cell : Cell
+    """
+    by, val, test = config.data.val_by, config.data.val, config.patches.test
+    grouped = split(dataset, config, GROUPED, cell.seed)
+    n = groups_of(cell.size)
+    if n is None:
+        return grouped if cell.split == GROUPED else split(dataset, config, RANDOM, cell.seed)
+    ratio = {"train": 1.0, "val": val / (1 - val - test), "test": test / (1 - val - test)}
+    few = {
+        name: data.group_subset(part, _as_many(part, by, n, ratio[name]), by, seed=cell.seed)
+        for name, part in grouped
+    }
+    if cell.split == GROUPED:
+        return Split(few["train"], few["val"], grouped.test)
+    kept = {record.name for part in few.values() for record in part.records}
+    return Split(
+        *(
+            data.subset(part, [i for i, record in enumerate(part.records) if record.name in kept])
+            for _, part in split(dataset, config, RANDOM, cell.seed)
+        )
+    )
+
+
+def _as_many(part: Dataset, by: str, n: int, ratio: float) -> int:
+    """Groups of each class to take of a part; of validation and test part not more than there are."""
+    if ratio == 1.0:
+        return n
+    groups: dict[int | None, set[str]] = defaultdict(set)
+    for record in part.records:
+        groups[record.label].add(record.group(by))
+    return max(1, min(round(n * ratio), *(len(found) for found in groups.values())))

@@ -1,0 +1,57 @@
+"""What a study of patches does before, in and between its runs."""
+
+from functools import partial
+from pathlib import Path
+
+from histoscope.studies.config import StudyConfig
+from histoscope.studies.events import Tell
+from histoscope.studies.runner import RUN_BYTES, require_space
+from histoscope.studies.study import Run
+from histoscope.studies.transfer import begin, run
+from histoscope.studies.transfer.parts import Cell, open_patches, parts
+from histoscope.studies.workers import DoRun
+
+
+class Patches:
+    """Patches with classes, split by group and at random."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.dataset = open_patches(config)
+        self.records = list(self.dataset.records)
+
+    def prepare(self, todo: list[Run], folder: Path) -> None:
+        """Check that there is room, and that every part can be made."""
+        for size in self.config.declared.models:
+            parts(self.dataset, self.config, Cell("random", size, self.config.declared.seeds[0]))
+        require_space(folder, space_needed(self.config, todo))
+
+    def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:
+        """Beginnings that are not there yet."""
+        lacking = [one for one in begin.begins(todo, kinds(self.config)) if not begin.is_made(folder, one)]
+        return [(lacking, folder / begin.PRETRAINED)] if lacking else []
+
+
+def kinds(config: StudyConfig) -> list[str]:
+    """Splits that the study compares."""
+    return [condition.name for condition in config.declared.conditions]
+
+
+def space_needed(config: StudyConfig, todo: list[Run]) -> int:
+    """Estimate the bytes that runs will take: the network of each split, while it trains thrice more."""
+    from histoscope.models.classifier import Classifier
+
+    network = Classifier(**config.patches.backbone)
+    weights = 4 * sum(parameter.numel() for parameter in network.parameters())
+    return int(len(todo) * len(kinds(config)) * (weights + RUN_BYTES) + 6 * weights)
+
+
+def doing_patches(config: StudyConfig) -> DoRun:
+    """Give what does one run, or makes one beginning."""
+    dataset = open_patches(config)
+
+    def do(one: Run, folder: Path, tell: Tell) -> None:
+        made = folder.parent.name == begin.PRETRAINED
+        partial(begin.make if made else run.do_run, config, dataset)(one, folder, tell)
+
+    return do
