@@ -1,14 +1,31 @@
 """``histoscope synth``: write a folder of synthetic, exactly labelled H&E images."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from histoscope.data import Dataset
+    from histoscope.data.base import Datasheet
+    from histoscope.synth import Target
     from histoscope.types import Sample
+
+SPEC = "spec.json"
+
+
+@dataclasses.dataclass(slots=True)
+class _Drawing:
+    """Samples to come, and what is to be known of them."""
+
+    samples: "Iterable[Sample]"
+    info: "Datasheet"
+    patients: int
+    notes: list[str] = dataclasses.field(default_factory=list)
+    spec: "Target | None" = None
 
 
 def synth(
@@ -17,8 +34,12 @@ def synth(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     size: Annotated[int, typer.Option(min=1, max=20000, help="Height and width in pixels.")] = 256,
     mpp: Annotated[
-        float, typer.Option(help="Micrometres per pixel: 0.25 is 40x, 0.5 is 20x, 1 is 10x.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            help="Micrometres per pixel: 0.25 is 40x, 0.5 is 20x, 1 is 10x [default: 0.25; with --like, that "
+            "of the data set]."
+        ),
+    ] = None,
     stain: Annotated[
         list[str] | None,
         typer.Option(help="default, purple, pink, faint, blue or dark; give several, patients take turns."),
@@ -27,6 +48,37 @@ def synth(
         int | None,
         typer.Option(min=1, help="Patients, who differ in tissue, stain and focus [default: n / 5]."),
     ] = None,
+    hard: Annotated[
+        bool,
+        typer.Option(
+            help="Pale, smudged and blurred nuclei, purple stroma, debris, pigment, ink, folds, mucin: "
+            "better to learn from."
+        ),
+    ] = False,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a labelled data set to draw the like of: its stains, sizes, densities, classes, "
+            "sharpness. If it has a part 'train', only that is looked at."
+        ),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="Reader of --like: folder, monuseg, consep, ... (see data list).")
+    ] = "folder",
+    like_mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of --like, where its files do not say.")
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(help=f"Draw by the {SPEC} of an earlier --like, or one written by hand."),
+    ] = None,
+    method: Annotated[
+        Literal["drawn", "learned"],
+        typer.Option(
+            help="With --like: drawn by rules fitted to the data set (a minute, no network), or painted by a "
+            "network that is trained on it."
+        ),
+    ] = "drawn",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
     ] = False,
@@ -34,20 +86,78 @@ def synth(
     """Draw tissue with exact labels and write it as a data set that every other verb reads.
 
     Nothing is downloaded. Nuclei are epithelial, lymphocyte, spindle or plasma, and known to the pixel.
+    With --like they carry the class names of your own data set, and the folder holds a readable spec.json.
 
-    Example: `histoscope synth tissue --n 40 --stain default --stain purple`
+    Examples: `histoscope synth tissue --n 40 --stain default --stain purple`;
+    `histoscope synth mine --n 50 --like data/my_tiles`
     """
-    from histoscope import synth as generator
     from histoscope.data import write_folder
-    from histoscope.data.base import Datasheet
     from histoscope.errors import ConfigError
 
     people = patients if patients is not None else max(1, n // 5)
     if people > n:
         raise ConfigError(f"--patients is {people} and --n is {n}; each patient needs at least one image")
     shares = [n // people + (k < n % people) for k in range(people)]
+    _check(like, spec, stain, method)
+    if like is not None and method == "learned":
+        drawing = _learned(_opened(form, like, like_mpp), out, n, size, seed)
+    elif like is not None or spec is not None:
+        target = _fitted(_opened(form, like, like_mpp), seed) if like is not None else _read(spec)
+        drawing = _like(target, shares, size, mpp, seed, hard=hard)
+    else:
+        drawing = _free(shares, size, mpp or 0.25, stain or ["default"], seed, hard=hard)
+    counts, area_mm2 = Counter[int](), [0.0]
+    write_folder(out, _shown(drawing.samples, n, counts, area_mm2), drawing.info)
+    if drawing.spec is not None:
+        drawing.spec.save(out / SPEC)
+    reached = sum(counts.values()) / max(area_mm2[0], 1e-9)
+    _report(out, n, drawing, counts, reached, as_json=as_json)
+
+
+def _check(like: Path | None, spec: Path | None, stain: list[str] | None, method: str) -> None:
+    from histoscope.errors import ConfigError
+
+    if like is not None and spec is not None:
+        raise ConfigError("--like fits a spec and --spec reads one; give one of them")
+    if stain and (like is not None or spec is not None):
+        raise ConfigError("--stain names a stain and --like or --spec brings its own; leave one out")
+    if method == "learned" and like is None:
+        raise ConfigError("--method learned learns from a data set; give its folder as --like")
+
+
+def _opened(form: str, root: Path, mpp: float | None) -> "Dataset":
+    """Open a data set; of its published parts, the one for training alone."""
+    from histoscope import data
+
+    dataset = data.open(form, root, **({} if mpp is None else {"mpp": mpp}))
+    training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
+    if not training or len(training) == len(dataset):
+        return dataset
+    typer.echo(f"looking at the {len(training)} tiles of part 'train' of {root}", err=True)
+    return data.subset(dataset, training)
+
+
+def _fitted(dataset: "Dataset", seed: int) -> "Target":
+    from histoscope import synth as generator
+    from histoscope.cli.terminal import progress
+
+    with progress("fitting") as advance:
+        return generator.fit(dataset, seed=seed, progress=advance)
+
+
+def _read(spec: Path | None) -> "Target":
+    from histoscope.synth import Target
+
+    return Target.read(spec or "")
+
+
+def _free(shares: list[int], size: int, mpp: float, stains: list[str], seed: int, *, hard: bool) -> _Drawing:
+    """Tissue of nobody."""
+    from histoscope import synth as generator
+    from histoscope.data.base import Datasheet
+
     samples = generator.cohort_stream(
-        people, shares, shape_px=(size, size), mpp=mpp, stains=stain or ["default"], seed=seed
+        len(shares), shares, shape_px=(size, size), mpp=mpp, stains=stains, seed=seed, hard=hard
     )
     info = Datasheet(
         name="synth",
@@ -57,14 +167,73 @@ def synth(
         classes={number: name for name, number in generator.CLASSES.items()},
         mpp=mpp,
     )
-    counts: Counter[int] = Counter()
-    write_folder(out, _shown(samples, n, counts), info)
-    _report(
-        out, n, people, {name: counts[number] for name, number in generator.CLASSES.items()}, as_json=as_json
+    return _Drawing(samples, info, len(shares))
+
+
+def _like(
+    target: "Target", shares: list[int], size: int, mpp: float | None, seed: int, *, hard: bool
+) -> _Drawing:
+    """Tissue like that of a data set, drawn."""
+    from histoscope import synth as generator
+    from histoscope.data.base import Datasheet
+
+    samples = generator.like(
+        target, shares, shape_px=(size, size), mpp=mpp, seed=seed, distractors=1.0 if hard else 0.5
     )
+    info = Datasheet(
+        name="synth",
+        title=f"Synthetic H&E with exact labels, drawn like {target.name or 'a data set'}",
+        licence="made by Histoscope from measurements; holds no pixel of the data set",
+        citation="Histoscope, histoscope.synth",
+        classes=target.classes or {number: name for name, number in generator.CLASSES.items()},
+        mpp=mpp or target.mpp,
+    )
+    on = target.fitted_on
+    notes = []
+    if on:
+        notes.append(f"fitted to {on['nuclei']:,} nuclei in {on['tiles']} tiles of {on['patients']} patients")
+    if target.by_class:
+        notes.append("drawn as " + ", ".join(f"{k}: {one.style}" for k, one in target.by_class.items()))
+    asked, fits = target.density()
+    if fits < 0.85 * asked:
+        notes.append(f"{asked:,.0f} nuclei per mm2 were asked for, {fits:,.0f} fit: density stops there")
+    return _Drawing(samples, info, len(shares), notes, target)
 
 
-def _shown(samples: "Iterator[Sample]", n: int, counts: Counter[int]) -> "Iterator[Sample]":
+def _learned(dataset: "Dataset", out: Path, n: int, size: int, seed: int) -> _Drawing:
+    """Tissue like that of a data set, painted by a network that is fitted to it, beside OUT."""
+    from histoscope.cli import scores
+    from histoscope.data.base import Datasheet
+    from histoscope.train.generate import Tally, fit_generator, generate_dataset
+    from histoscope.train.generator import GeneratorConfig
+
+    settings = GeneratorConfig(seed=seed)
+    with scores.steps_bar(settings.steps) as on_step:
+        made = fit_generator(
+            dataset, out.with_name(f"{out.name}_generator"), settings, on_step=on_step, on_note=scores.note
+        )
+    tally = Tally()
+    info = Datasheet(
+        name="synth",
+        title=f"Synthetic H&E with exact labels, painted like {dataset.info.name}",
+        licence=made.licence,
+        citation=dataset.info.citation,
+        classes=dict(enumerate(made.bank.classes, start=1)),
+        mpp=made.model.spec.mpp,
+    )
+    drawing = _Drawing((), info, 0)
+
+    def told() -> "Iterator[Sample]":
+        yield from generate_dataset(made, n, size_px=size, seed=seed, tally=tally)
+        drawing.notes += tally.lines()
+
+    drawing.samples = told()
+    return drawing
+
+
+def _shown(
+    samples: "Iterable[Sample]", n: int, counts: Counter[int], area_mm2: list[float]
+) -> "Iterator[Sample]":
     """Pass the samples on under a progress bar, counting their nuclei."""
     from rich.console import Console
     from rich.progress import track
@@ -72,16 +241,24 @@ def _shown(samples: "Iterator[Sample]", n: int, counts: Counter[int]) -> "Iterat
     for sample in track(samples, "drawing", total=n, console=Console(stderr=True), transient=True):
         if sample.classes is not None:
             counts.update(sample.classes[1:].tolist())
+        rows, columns = sample.image.shape[:2]
+        area_mm2[0] += rows * columns * sample.mpp**2 * 1e-6
         yield sample
 
 
-def _report(out: Path, n: int, patients: int, nuclei: dict[str, int], *, as_json: bool) -> None:
+def _report(
+    out: Path, n: int, drawing: _Drawing, counts: Counter[int], per_mm2: float, *, as_json: bool
+) -> None:
     import json
 
+    nuclei = {name: counts[number] for number, name in sorted(drawing.info.classes.items())}
     if as_json:
-        typer.echo(
-            json.dumps({"out": str(out), "images": n, "patients": patients, "nuclei": nuclei}, indent=2)
-        )
+        answer = {"out": str(out), "images": n, "patients": drawing.patients, "nuclei": nuclei}
+        answer |= {"per_mm2": round(per_mm2, 1), "notes": drawing.notes}
+        typer.echo(json.dumps(answer, indent=2))
         return
     kinds = ", ".join(f"{count:,} {name}" for name, count in nuclei.items())
-    typer.echo(f"{n} images of {patients} patients in {out}: {sum(nuclei.values()):,} nuclei ({kinds})")
+    of = f" of {drawing.patients} patients" if drawing.patients else ""
+    typer.echo(f"{n} images{of} in {out}: {sum(nuclei.values()):,} nuclei ({kinds}), {per_mm2:,.0f} per mm2")
+    for line in drawing.notes:
+        typer.echo(f"  {line}")

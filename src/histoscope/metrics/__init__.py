@@ -47,6 +47,7 @@ from histoscope.metrics.instance import (
     pq_image_mean,
 )
 from histoscope.metrics.intervals import Interval, independent_unit, interval
+from histoscope.metrics.kernel_distance import KernelDistance, kernel_distance, kernel_distance_with_null
 from histoscope.metrics.paired import Comparison, compare
 from histoscope.metrics.patches import (
     PATCH_METRICS,
@@ -89,6 +90,7 @@ __all__ = [
     "Detections",
     "EffectSize",
     "Interval",
+    "KernelDistance",
     "Matches",
     "McNemar",
     "Metric",
@@ -128,6 +130,8 @@ __all__ = [
     "interval",
     "iou",
     "kappa",
+    "kernel_distance",
+    "kernel_distance_with_null",
     "macro_f1",
     "match",
     "match_by_class",

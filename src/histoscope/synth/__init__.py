@@ -9,9 +9,12 @@ noise and JPEG. Every nucleus is known to the pixel.
 ((64, 64, 3), True)
 """
 
+from histoscope.synth.fitting import fit
+from histoscope.synth.likeness import like
 from histoscope.synth.patients import cohort, cohort_stream
 from histoscope.synth.picture import generate
 from histoscope.synth.spec import CLASSES, STAINS, DistractorSpec, OpticsSpec, StainSpec, TissueSpec
+from histoscope.synth.target import Target
 
 __all__ = [
     "CLASSES",
@@ -19,8 +22,11 @@ __all__ = [
     "DistractorSpec",
     "OpticsSpec",
     "StainSpec",
+    "Target",
     "TissueSpec",
     "cohort",
     "cohort_stream",
+    "fit",
     "generate",
+    "like",
 ]

@@ -121,12 +121,14 @@ def _lumen(tiles: F32, x: float, y: float, lumen: float, tone: float) -> tuple[f
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
-def _purple(tiles: F32, x: float, y: float, dye: float, rough: float, basophilia: float) -> float:
+def _purple(
+    tiles: F32, x: float, y: float, dye: tuple[float, float], rough: float, basophilia: float
+) -> float:
     """Haematoxylin that cytoplasm and stroma hold besides the usual: more of it in slow patches."""
     if basophilia <= 0:
-        return 0.0
+        return basophilia * dye[0]
     patch = 1 + 0.3 * math.tanh(sample(tiles[0], x * 0.11, y * 0.11)) + 0.12 * rough
-    return basophilia * min(1.0, 5.0 * dye) * patch
+    return basophilia * min(1.0, 5.0 * (dye[0] + dye[1])) * patch
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -177,7 +179,7 @@ def paint_tissue(
                     h3, e3 = _lumen(tiles, x, y, lumen, tone)
                     h2, e2 = h2 + empty * (h3 - h2), e2 + empty * (e3 - e2)
                 h, e = h + inside * (h2 - h), e + inside * (e2 - e)
-            h += _purple(tiles, x, y, h + e, rough, basophilia)
+            h = max(0.0, h + _purple(tiles, x, y, (h, e), rough, basophilia))
             slow = 1 + uneven * sample(tiles[0], shift[8] + x * 0.02, shift[9] + y * 0.02)
             dye[i, j, 0] = h * slow
             dye[i, j, 1] = e * slow

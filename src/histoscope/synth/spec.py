@@ -113,8 +113,9 @@ class TissueSpec:
         Multiply how much longer than wide nuclei of one class are; 0 makes discs.
     crowding : float in [0, 0.5]
         How far neighbours may lie one on the other, as a share of the room that both would need.
-    basophilia : float in [0, 2]
-        Haematoxylin in cytoplasm and stroma besides the usual, as a share of a dense nucleus.
+    basophilia : float in [-1, 2]
+        Haematoxylin in cytoplasm and stroma besides the usual, as a share of a dense nucleus; below 0, the
+        share of the usual that they lack.
     chromatin : float
         Multiplies the contrast of clumps in nuclei.
     darkness_spread : float in [0, 1]
@@ -182,7 +183,7 @@ _TISSUE_RANGE = {
     **{f"{kind}_size": (0.3, 3.0) for kind in CLASSES},
     **{f"{kind}_stretch": (0.0, 5.0) for kind in CLASSES},
     "crowding": (0.0, 0.5),
-    "basophilia": (0.0, 2.0),
+    "basophilia": (-1.0, 2.0),
     "chromatin": (0.0, 3.0),
     "darkness_spread": (0.0, 1.0),
     "pale_fraction": (0.0, 1.0),
