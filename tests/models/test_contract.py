@@ -22,6 +22,7 @@ SMALL = {
     "unet": {"width": 4, "depth": 3},
     "resunet": {"width": 4, "depth": 3},
     "smp": {"decoder": "unet", "encoder": "resnet18"},
+    "deeplab": {"encoder": "mobilenetv2_050", "width": 16},
     "stardist": {"width": 4, "depth": 3, "n_rays": 32, "mpp": 0.5, "grid": 1, "classes": list(synth.CLASSES)},
 }
 

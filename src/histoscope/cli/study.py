@@ -190,7 +190,7 @@ class Screen:
         task = self._task(event.run, None)
         if event.stage in {"done", "failed"}:
             self._bars.remove_task(self._tasks.pop(event.run))
-            self._bars.advance(over)
+            self._bars.advance(over, 0 if event.is_before else 1)
             self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
         else:
             self._bars.update(task, completed=event.done, total=event.total or None, stage=event.stage)

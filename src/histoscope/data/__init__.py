@@ -28,7 +28,15 @@ from histoscope.data.nct_crc import NCTCRC
 from histoscope.data.nuinsseg import NuInsSeg
 from histoscope.data.pannuke import PanNuke
 from histoscope.data.pcam import PCam
-from histoscope.data.split import Split, group_subset, split_by, split_published, unseen_classes
+from histoscope.data.split import (
+    Split,
+    group_subset,
+    split_by,
+    split_published,
+    tile_order,
+    tile_subset,
+    unseen_classes,
+)
 from histoscope.data.tnbc import TNBC
 from histoscope.data.views import (
     InMemory,
@@ -116,6 +124,8 @@ __all__ = [
     "split_by",
     "split_published",
     "subset",
+    "tile_order",
+    "tile_subset",
     "unseen_classes",
     "write_folder",
     "write_groups",

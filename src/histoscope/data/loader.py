@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from histoscope.augment import AUGMENTATIONS, AugmentConfig, augment, lifted, margin_px, rarest
-from histoscope.data.patches import PatchSampler
+from histoscope.data.mixture import Sampler, make_sampler
 from histoscope.errors import ConfigError
 from histoscope.types import Image, Sample
 
@@ -50,7 +50,7 @@ class PatchDataset(Dataset[Patch]):
 
     Parameters
     ----------
-    sampler : PatchSampler
+    sampler : Sampler
         Draws the place.
     targets : callable
         Makes arrays for the loss from a sample, such as ``model.targets``.
@@ -66,7 +66,7 @@ class PatchDataset(Dataset[Patch]):
 
     def __init__(
         self,
-        sampler: PatchSampler,
+        sampler: Sampler,
         targets: Targets,
         config: AugmentConfig,
         color: Color | None,
@@ -191,7 +191,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
 
     Parameters
     ----------
-    samples : sequence of Sample
+    samples : sequence of Sample, or Mixture
         In memory, all at the model's resolution; workers share them where the system can fork.
     targets : callable
         Makes arrays for the loss from an augmented sample; it runs in the workers.
@@ -236,7 +236,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     ...     print(tuple(batch.image.shape), tuple(batch.target["nuclei"].shape))
     (2, 3, 32, 32) (2, 32, 32)
     """
-    sampler = PatchSampler(samples, patch_px, on_nuclei=on_nuclei, class_weights=class_weights)
+    sampler = make_sampler(samples, patch_px, on_nuclei=on_nuclei, class_weights=class_weights)
     config = AUGMENTATIONS["none"] if augment is None else augment
     patches = PatchDataset(sampler, targets, config, color, seed, rarity)
     return PatchLoader(patches, batch_size=batch_size, steps=steps, start_step=start_step, workers=workers)

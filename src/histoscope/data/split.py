@@ -218,6 +218,69 @@ def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, 
     return subset(dataset, sorted(chosen))
 
 
+def tile_order(records: Sequence[Record], *, seed: int = 0) -> list[int]:
+    """Order in which tiles are taken when only some may be used: patient after patient, at random.
+
+    The first 2 are among the first 8: subsets of one seed are nested, and at most the last patient of a
+    subset is cut apart. Where a patient is not known, the source counts as one, or else the tile. The order
+    depends on the records and the seed, not on the order of the files.
+
+    Parameters
+    ----------
+    records : sequence of Record
+    seed : int
+        Another seed, another order.
+
+    Returns
+    -------
+    list of int
+        Every index of `records` once.
+
+    Examples
+    --------
+    >>> records = [Record(name, patient=name[0]) for name in ("a1", "b1", "a2", "c1")]
+    >>> [records[index].name for index in tile_order(records, seed=1)]
+    ['c1', 'a1', 'a2', 'b1']
+    """
+    groups: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        known = (record.patient, record.source, record.name)
+        kind = next((kind for kind, name in enumerate(known) if name), len(known) - 1)
+        groups[kind, known[kind]].append(index)
+    rng = np.random.default_rng(seed)
+    members = [sorted(groups[key], key=lambda index: records[index].name) for key in sorted(groups)]
+    return [
+        index for place in rng.permutation(len(members)) for index in rng.permutation(members[place]).tolist()
+    ]
+
+
+def tile_subset(dataset: Dataset, tiles: int | None, *, seed: int = 0) -> Dataset:
+    """Keep some of the tiles, in the order of the data set; which ones, `tile_order` says.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Cut off the test part before.
+    tiles : int or None
+        How many; None keeps all.
+    seed : int
+        Another seed, other tiles.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer.
+    """
+    if tiles is None:
+        return dataset
+    if not 1 <= tiles <= len(dataset):
+        raise ConfigError(
+            f"{tiles} tiles were asked for, and the training part of {dataset.info.name!r} has "
+            f"{len(dataset)}; ask for 1 to {len(dataset)}, or leave it out for all"
+        )
+    return subset(dataset, sorted(tile_order(dataset.records, seed=seed)[:tiles]))
+
+
 def unseen_classes(train: Dataset, *others: Dataset) -> list[str]:
     """Names of the classes that the other parts have and the training part has not."""
     seen = {record.label for record in train.records}

@@ -23,8 +23,10 @@ MODELS: dict[str, tuple[str, str]] = {
     "unet": ("histoscope.models.unet", "UNet"),
     "resunet": ("histoscope.models.resunet", "ResUNet"),
     "smp": ("histoscope.models.smp", "Smp"),
+    "deeplab": ("histoscope.models.deeplab", "DeepLab"),
     "stardist": ("histoscope.models.stardist", "StarDist"),
     "classifier": ("histoscope.models.classifier", "Classifier"),
+    "generator": ("histoscope.models.generator", "Generator"),
 }
 
 _LAZY = {

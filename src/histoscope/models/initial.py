@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.models import mobilenet
+from histoscope.models.base import Model
 from histoscope.models.tflite import read_convolutions
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ ENCODERS: dict[str, tuple[tuple[str, str], ...]] = {
     "unet": (("body.down.", "down."),),
     "stardist": (("body.1.down.", "down."), ("body.0.encoder.model.", "")),
     "smp": (("network.encoder.model.", ""),),
+    "deeplab": (("network.encoder.model.", ""),),
 }
 # How names begin in files of others, which wrap a network in this and that.
 WRAPPED = tuple(
@@ -123,13 +125,9 @@ def initialise(
     heads = {name: value for name, value in found.items() if name not in wanted and name.startswith(HEADS)}
     left = [name for name in found if name not in wanted and name not in heads]
     kept = {name: value for name, value in found.items() if name in wanted}
-    shapes = [
-        f"{name} is {tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
-        for name, value in kept.items()
-        if value.shape != wanted[name].shape
-    ]
+    shapes = _other_shapes(kept, wanted)
     if missing or left or shapes:
-        backbone = model.backbone.__class__.__name__
+        backbone = f"backbone {model.backbone.__class__.__name__}"
         raise ConfigError(_misfit(source, backbone, len(wanted), about, missing, left, shapes))
     target = {f"backbone.{name}": value for name, value in kept.items()}
     if head:
@@ -138,6 +136,49 @@ def initialise(
     skipped = tuple(name for name in (*heads, *outside) if not (head and name.startswith(HEADS)))
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
     return Loaded(str(source), tuple(target), skipped, made, _count(target), folded)
+
+
+def begin_from(model: Model, source: str | Path) -> Loaded:
+    """Load all weights of another model of the same kind; training goes on from them.
+
+    Parameters
+    ----------
+    model : Model
+        Changed in place; not a classifier, whose ``weights`` say what it begins from.
+    source : str or Path
+        A model folder, or a run folder with one in it.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no model at `source`.
+    ConfigError
+        If a name is missing or left over, or a shape differs. The model is as before then.
+    """
+    source = Path(source)
+    found, card = _read_folder(source)
+    if card.get("architecture") != model.name or model.name == "classifier":
+        raise ConfigError(
+            f"{source} holds a {card.get('architecture')}, and a {model.name} cannot begin from it; choose a "
+            "model of the same kind (a classifier says what it begins from in its argument 'weights')"
+        )
+    wanted: State = model.state_dict()
+    missing = [name for name in wanted if name not in found]
+    left = [name for name in found if name not in wanted]
+    shapes = _other_shapes(found, wanted)
+    if missing or left or shapes:
+        raise ConfigError(_misfit(source, f"model {model.name!r}", len(wanted), card, missing, left, shapes))
+    model.load_state_dict(found)
+    model.thresholds = {**model.thresholds, **card.get("thresholds", {})}
+    return Loaded(str(source), tuple(found), values=_count(found))
+
+
+def _other_shapes(found: State, wanted: State) -> list[str]:
+    return [
+        f"{name} is {tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
+        for name, value in found.items()
+        if name in wanted and value.shape != wanted[name].shape
+    ]
 
 
 def read_state(path: Path) -> State:
@@ -196,11 +237,7 @@ def _backbone_of(
 
 def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
     """The same of a model folder of ours; its folding is in its arguments, so it is told apart there."""
-    from histoscope.models.checkpoint import CARD, WEIGHTS, read_card
-
-    folder = source if (source / CARD).is_file() else source / "model"
-    card = read_card(folder if (folder / CARD).is_file() else source)
-    state = read_state(folder / WEIGHTS)
+    state, card = _read_folder(source)
     for there, here in ENCODERS.get(str(card.get("architecture")), ()):
         inside = {here + name[len(there) :]: v for name, v in state.items() if name.startswith(there)}
         if inside:
@@ -209,6 +246,15 @@ def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
         f"{source} is a model {card.get('architecture')!r}, which has no backbone for a classifier; "
         f"expected one of {', '.join(ENCODERS)}"
     )
+
+
+def _read_folder(source: Path) -> tuple[State, Mapping[str, Any]]:
+    """Weights and card of a model folder, or of the one in a run folder."""
+    from histoscope.models.checkpoint import CARD, WEIGHTS, read_card
+
+    folder = source if (source / CARD).is_file() else source / "model"
+    card = read_card(folder if (folder / CARD).is_file() else source)
+    return read_state(folder / WEIGHTS), card
 
 
 def _unwrapped(content: Any, path: Path) -> State:
@@ -241,7 +287,7 @@ def _head_of(model: "Classifier", there: State, source: Path) -> State:
 
 def _misfit(
     source: Path,
-    backbone: str,
+    what: str,
     n_wanted: int,
     card: Mapping[str, Any],
     missing: list[str],
@@ -250,8 +296,8 @@ def _misfit(
 ) -> str:
     """Say how a source and a network differ."""
     parts = [
-        f"{len(names)} {what} (first: {'; '.join(names[:3])})"
-        for what, names in (
+        f"{len(names)} {how} (first: {'; '.join(names[:3])})"
+        for how, names in (
             ("names are missing in it", missing),
             ("names are left over", left),
             ("shapes differ", shapes),
@@ -260,9 +306,9 @@ def _misfit(
     ]
     given = card.get("arguments", {})
     told = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
-    hint = f" Its card says {card.get('architecture')} with {told}: take the same backbone." if told else ""
+    hint = f" Its card says {card.get('architecture')} with {told}: take the same network." if told else ""
     return (
-        f"{source} does not fit the backbone ({backbone}, {n_wanted} tensors): {', '.join(parts)}. "
+        f"{source} does not fit the {what} ({n_wanted} tensors): {', '.join(parts)}. "
         f"Nothing was loaded; choose the architecture that these weights are of.{hint}"
     )
 

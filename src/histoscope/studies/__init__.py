@@ -8,7 +8,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from histoscope.errors import UnknownNameError
-from histoscope.studies.study import COLOUR, DEMO, IMBALANCE, STAIN, STARDIST, Condition, Run, Study
+from histoscope.studies.study import (
+    COLOUR,
+    DEMO,
+    IMBALANCE,
+    STAIN,
+    STARDIST,
+    SYNTHETIC,
+    TRANSFER,
+    Condition,
+    Run,
+    Study,
+)
 
 if TYPE_CHECKING:
     from histoscope.studies.config import StudyConfig, read_config
@@ -19,6 +30,8 @@ STUDIES: dict[str, Study] = {
     "colour": COLOUR,
     "imbalance": IMBALANCE,
     "stardist": STARDIST,
+    "synthetic": SYNTHETIC,
+    "transfer": TRANSFER,
     "demo": DEMO,
 }
 

@@ -3,16 +3,18 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from histoscope import augment, config, models
 from histoscope.errors import ConfigError, UnknownNameError
-from histoscope.studies import get
+from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
+from histoscope.train.config import TransferConfig
+from histoscope.train.mix import SyntheticConfig
 
 
 class DataConfig(config.Config):
@@ -27,7 +29,8 @@ class DataConfig(config.Config):
     mpp : float, optional
         Micrometres per pixel, for formats that do not say.
     val : float
-        Share of the published training part that validates; unused where one is published.
+        Share of the published training part that validates; unused where one is published. With 0 none
+        does, and the last weights are kept: where labels are counted, validation would need some too.
     val_by : str
         What must not be in training and validation: ``patient``, ``name`` where patients are not known, or
         a column of the index, such as the hospital.
@@ -38,10 +41,41 @@ class DataConfig(config.Config):
     name: str
     root: Path
     mpp: float | None = Field(default=None, gt=0)
-    val: float = Field(default=0.15, gt=0, lt=1)
+    val: float = Field(default=0.15, ge=0, lt=1)
     val_by: str = "patient"
     licence: str = ""
     citation: str = ""
+
+
+class PatchesConfig(config.Config):
+    """What a study of patches needs beside the rest.
+
+    Parameters
+    ----------
+    backbone : dict
+        Arguments of the one network that all levels share; its classes are those of the data.
+    imagenet : Path, optional
+        File of its ImageNet weights; the hub's are fetched if left out.
+    test : float
+        Share of the patches that is tested on.
+    drawn : int
+        Tiles of tissue that are drawn to pretrain on.
+    synthetic, self_supervised : TrainConfig
+        How it is pretrained on these, and on unlabelled training tiles.
+    tuned : TransferConfig, optional
+        Rates and freezing of the backbone where ImageNet's weights are fine-tuned.
+    tuned_lr : float
+        Learning rate there.
+    """
+
+    backbone: dict[str, Any] = Field(default_factory=lambda: {"backbone": "mobilenet_v1_050_tf"})
+    imagenet: Path | None = None
+    test: float = Field(default=0.2, gt=0, lt=1)
+    drawn: int = Field(default=1000, ge=8)
+    synthetic: TrainConfig = TrainConfig(steps=150, batch_size=32)
+    self_supervised: TrainConfig = TrainConfig(steps=150, batch_size=64)
+    tuned: TransferConfig | None = None
+    tuned_lr: float = Field(default=1e-3, gt=0)
 
 
 class StudyConfig(config.Config):
@@ -54,13 +88,23 @@ class StudyConfig(config.Config):
     data : DataConfig
         The images.
     models : dict
-        Name of a network -> its arguments.
+        Name of a network -> its arguments. Of a study of patches, sizes of the training part instead:
+        ``{groups_16: {}, all: {}}``.
+    patches : PatchesConfig
+        What a study of patches needs beside the rest.
     train : TrainConfig
         The same for every run, but for the seed.
     augment : str
         A key of ``augment.AUGMENTATIONS``; the factor's level instead, where augmentation is the factor.
     seeds, levels, conditions : tuple, optional
         A choice of the study's own, or further levels and seeds.
+    elsewhere : DataConfig, optional
+        Another data set to test on; its test part, or all of it where it has none.
+    synthetic : dict
+        Name of a synthetic data set -> where it lies, and its share of the patches where it is mixed with
+        real tiles. Levels that need one that is not named are left out.
+    sizes : dict
+        Network -> numbers of real tiles that it is trained with, where not all that the levels have.
     out : Path, optional
         Folder of the study; ``runs/<study>`` if left out.
     """
@@ -68,20 +112,26 @@ class StudyConfig(config.Config):
     study: str
     data: DataConfig
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    patches: PatchesConfig = PatchesConfig()
     train: TrainConfig = TrainConfig()
     augment: str = "default"
     seeds: tuple[int, ...] = ()
     levels: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    elsewhere: DataConfig | None = None
+    synthetic: dict[Literal["procedural", "learned"], SyntheticConfig] = Field(default_factory=dict)
+    sizes: dict[str, tuple[int | Literal["all"], ...]] = Field(default_factory=dict)
     out: Path | None = None
 
     @property
     def declared(self) -> Study:
         """The study with this file's choices in the place of its own."""
         study = get(self.study)
+        known, given = FACTORS[study.factor].levels, {"", *self.synthetic}
+        possible = (level for level in study.levels if synthetic.source_of(known[level]) in given)
         return dataclasses.replace(
             study,
-            levels=self.levels or study.levels,
+            levels=self.levels or tuple(possible),
             models=tuple(self.models) or study.models,
             seeds=self.seeds or study.seeds,
             conditions=_chosen(study, self.conditions),
@@ -95,7 +145,21 @@ class StudyConfig(config.Config):
     def runs(self) -> list[Run]:
         """Every run of the study."""
         study = self.declared
-        return list(runs(study.levels, study.models, study.seeds))
+        return [run for run in runs(study.levels, study.models, study.seeds) if self._is_wanted(run)]
+
+    def needed(self, run: Run) -> Run | None:
+        """Tell which run must be finished before this one begins."""
+        level = self.settings(run)["begins_from"]
+        return dataclasses.replace(run, level=level) if level else None
+
+    def steps(self, run: Run) -> int:
+        """Count the steps that a run trains for."""
+        return max(1, round(self.train.steps * float(self.settings(run)["part"])))
+
+    def _is_wanted(self, run: Run) -> bool:
+        """Whether a run's network is to be trained with its number of real tiles."""
+        tiles, sizes = self.settings(run)["tiles"], self.sizes.get(run.model)
+        return tiles == 0 or sizes is None or synthetic.of_size(tiles) in map(str, sizes)
 
     def settings(self, run: Run) -> dict[str, Any]:
         """Settings of a run: those of its level; for the rest, those of this file."""
@@ -128,7 +192,11 @@ def check(chosen: StudyConfig) -> StudyConfig:
     study = chosen.declared
     factor = FACTORS[study.factor]
     _all_known(factor.kind, study.levels, factor.levels)
-    _all_known("model", study.models, models.MODELS)
+    if study.task == "nuclei":
+        _all_known("model", study.models, models.MODELS)
+    else:
+        _check_sizes(chosen)
+    _all_known("model", chosen.sizes, study.models)
     _all_known("augmentation", [chosen.augment], augment.AUGMENTATIONS)
     for key, values in {
         "levels": study.levels,
@@ -141,11 +209,54 @@ def check(chosen: StudyConfig) -> StudyConfig:
         raise ConfigError(f"levels: {list(study.levels)} lacks the baseline {study.baseline!r}; add it")
     if study.primary_condition not in [condition.name for condition in study.conditions]:
         raise ConfigError(f"conditions: add {study.primary_condition!r}, which answers the study's question")
+    _check_tissue(chosen, study)
     if chosen.train.seed != TrainConfig().seed:
         raise ConfigError(
             f"train.seed is {chosen.train.seed}, but a study takes its seeds from 'seeds'; set them there"
         )
     return chosen
+
+
+def _check_sizes(chosen: StudyConfig) -> None:
+    """Refuse sizes of the training part that are none, and shares that leave nothing to train on."""
+    from histoscope.studies.transfer.parts import groups_of
+
+    for size in chosen.declared.models:
+        groups_of(size)
+    if chosen.data.val + chosen.patches.test >= 1:
+        raise ConfigError(
+            f"data.val is {chosen.data.val} and patches.test {chosen.patches.test}: nothing is left to learn "
+            "from; their sum must stay below 1"
+        )
+
+
+def _check_tissue(chosen: StudyConfig, study: Study) -> None:
+    """Refuse levels, sizes and conditions that need what the configuration does not give."""
+    known = FACTORS[study.factor].levels
+    for level in study.levels:
+        source = synthetic.source_of(known[level])
+        if source and source not in chosen.synthetic:
+            raise ConfigError(
+                f"level {level!r} needs the synthetic data set {source!r}; add 'synthetic: {{{source}: "
+                "{root: FOLDER}}' (histoscope synth writes one), or leave the level out"
+            )
+        for key in ("begins_from", "against"):
+            other = known[level].get(key)
+            if other and other not in study.levels:
+                raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
+    if chosen.elsewhere is None and any(condition.elsewhere for condition in study.conditions):
+        raise ConfigError(
+            "condition 'elsewhere' needs another data set; add 'elsewhere: {name: folder, root: FOLDER}', "
+            "or choose 'conditions: [test]'"
+        )
+    sizes = {synthetic.of_size(known[level].get("tiles")) for level in study.levels}
+    for model, wanted in chosen.sizes.items():
+        lacking = {str(size) for size in wanted} - sizes
+        if lacking or not wanted:
+            raise ConfigError(
+                f"sizes.{model}: expected some of {sorted(sizes - {'0'})}, which the levels have, got "
+                f"{list(wanted)}"
+            )
 
 
 def _all_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from histoscope.metrics import METRICS, compare, holm, independent_unit, interval
+from histoscope.metrics import METRICS, PATCH_METRICS, compare, holm, independent_unit, interval
 from histoscope.metrics.pooling import classes_in, pooled_statistic
 from histoscope.studies.results import StudyResults
 from histoscope.studies.summary import Difference, Verdict, judge
 
 NAN = float("nan")
-SHOWN = ("dice", "aji", "pq", "f1_50")
+SHOWN = ("dice", "aji", "pq", "f1_50", "nll", "brier")
 RNG_SEED = 0
 UNITS = {"patient": "patient", "source": "source image", "name": "image"}
 
@@ -44,6 +44,8 @@ class Effect:
         None for the baseline.
     unit : {"patient", "source", "name"}
         Column that was resampled.
+    base : str
+        Level that it is compared with; its own name, if it is a baseline.
     """
 
     model: str
@@ -70,6 +72,12 @@ class Effect:
     comparisons: int = 0
     verdict: Verdict | None = None
     unit: str = "patient"
+    base: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with this row, and it with none."""
+        return self.level == self.base
 
     @property
     def against(self) -> Difference:
@@ -94,11 +102,11 @@ def effects(study: StudyResults) -> list[Effect]:
     one condition.
     """
     rows: list[Effect] = []
-    unit = unit_of(study)
+    units = {condition: unit_of(study, condition) for condition in study.conditions}
     for metric in metrics_of(study):
         for model in study.models:
             for condition in study.conditions:
-                rows += _family(study, model, condition, metric, unit)
+                rows += _family(study, model, condition, metric, units[condition])
     return rows
 
 
@@ -150,35 +158,48 @@ def stacked(study: StudyResults, model: str, condition: str, level: str, metric:
     return pd.concat(tables, ignore_index=True)
 
 
-def unit_of(study: StudyResults) -> str:
-    """Tell what is resampled: "patient", else "source" or "name" where patients are not recorded."""
-    tables = [run.table[["name", "patient", "source"]] for run in study.finished() if run.table is not None]
-    return independent_unit(pd.concat(tables)) if tables else "patient"
+def unit_of(study: StudyResults, condition: str = "") -> str:
+    """Tell what is resampled under a condition: "patient", else "source" or "name" where that is not known.
+
+    Without a condition, the one that answers the question.
+    """
+    chosen = condition or study.primary_condition
+    tables = [
+        run.table.loc[run.table["condition"] == chosen, ["name", "patient", "source"]]
+        for run in study.finished()
+        if run.table is not None
+    ]
+    found = [table for table in tables if len(table)]
+    return independent_unit(pd.concat(found)) if found else "patient"
 
 
 def higher_is_better(metric: str) -> bool:
     """Whether more of `metric` is better; True for metrics without a datasheet."""
-    sheet = METRICS.get(metric)
+    sheet = METRICS.get(metric) or PATCH_METRICS.get(metric)
     return True if sheet is None else bool(sheet.higher_is_better)
 
 
 def _family(study: StudyResults, model: str, condition: str, metric: str, unit: str) -> Iterator[Effect]:
     """Rows of one table, with Holm's correction over its comparisons."""
-    tables = {level: stacked(study, model, condition, level, metric) for level in study.levels}
+    base = {level: study.baseline_of(level, model) for level in study.levels_of(model)}
+    tables = {level: stacked(study, model, condition, level, metric) for level in base}
     pooled = is_pooled(study, metric)
     rows = [
-        _level(Effect(model, condition, level, metric, unit=unit), tables[level], pooled=pooled)
-        for level in study.levels
+        _level(
+            Effect(model, condition, level, metric, unit=unit, base=base[level]), tables[level], pooled=pooled
+        )
+        for level in base
     ]
-    base = tables[study.baseline]
     rows = [
-        row if row.level == study.baseline else _against(row, tables[row.level], base, pooled=pooled)
+        row
+        if row.is_baseline or row.base not in tables
+        else _against(row, tables[row.level], tables[row.base], pooled=pooled)
         for row in rows
     ]
     tested = [row for row in rows if np.isfinite(row.p)]
     corrected = dict(zip((row.level for row in tested), holm([row.p for row in tested]), strict=True))
     for row in rows:
-        if row.level == study.baseline:
+        if row.is_baseline:
             yield row
         else:
             full = replace(row, p_holm=float(corrected.get(row.level, NAN)), comparisons=len(tested))

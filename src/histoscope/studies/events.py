@@ -27,6 +27,11 @@ class Event:
     total: int = 0
     note: str = ""
 
+    @property
+    def is_before(self) -> bool:
+        """Whether it is no run, but what several runs begin from."""
+        return "/" in self.run
+
 
 Tell: TypeAlias = Callable[[Event], None]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from histoscope import augment, balance, stain
+from histoscope.studies import synthetic
 
 Settings: TypeAlias = Mapping[str, Any]
 """Of one level; what it leaves out is as the study's configuration has it. The keys:
@@ -16,6 +17,12 @@ Settings: TypeAlias = Mapping[str, Any]
 ``arguments``: arguments of the network.
 ``turned``: whether each test image is looked at in eight turns.
 ``trained_as``: another level that is trained in the same way; its weights are taken if they are there.
+``tiles``: how many real tiles are learned from; none for all of them, 0 for synthetic tissue alone.
+``synthetic``: a data set of the configuration's ``synthetic``, or "" for none.
+``part``: share of the steps that this level trains for.
+``begins_from``: another level whose weights this one goes on from; it is run first.
+``against``: the level that this one is compared with, where that is not the study's baseline.
+``begin``: what a classifier of patches begins from, or a baseline that knows nothing.
 """
 
 DEFAULTS: dict[str, Any] = {
@@ -26,7 +33,18 @@ DEFAULTS: dict[str, Any] = {
     "arguments": {},
     "turned": False,
     "trained_as": "",
+    "tiles": None,
+    "synthetic": "",
+    "part": 1.0,
+    "begins_from": "",
+    "against": "",
+    "begin": "scratch",
 }
+
+BEGINNINGS = ("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned")
+"""What a classifier may begin from."""
+BASELINES = ("colour", "majority")
+"""Classifiers that know nothing of tissue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +59,15 @@ class Factor:
         What a level is called in messages.
     levels : mapping
         Name of a level -> its settings.
+    labels : mapping
+        Name of a level -> what people read, where the name is not enough.
     """
 
     label: str
     noun: str
     kind: str
     levels: Mapping[str, Settings] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def _each(key: str, names: Iterable[str]) -> dict[str, Settings]:
@@ -66,6 +87,21 @@ FACTORS: dict[str, Factor] = {
     "balance": Factor(
         "class imbalance", "remedy for class imbalance", "balance", _each("balance", balance.BALANCES)
     ),
+    "begin": Factor(
+        "transfer",
+        "",
+        "level",
+        _each("begin", [*BEGINNINGS, *BASELINES]),
+        {
+            "scratch": "From scratch",
+            "synthetic": "Drawn tissue first",
+            "self_supervised": "Unlabelled tiles first",
+            "imagenet_probe": "ImageNet, probe",
+            "imagenet_tuned": "ImageNet, fine-tuned",
+            "colour": "Colours alone",
+            "majority": "Largest class",
+        },
+    ),
     "colour": Factor(
         "remedies for colour",
         "remedy for colour",
@@ -79,6 +115,7 @@ FACTORS: dict[str, Factor] = {
             "macenko_jitter": {"normalizer": "macenko", "jitter": "stain"},
         },
     ),
+    "tissue": Factor("training tissue", "", "level", synthetic.TISSUE, synthetic.LABELS),
     "stardist": Factor(
         "variants of StarDist",
         "",

@@ -147,7 +147,7 @@ def _forest_lines(
     lines: list[tuple[str, Any, float]] = []
     group = ("", "")
     for row in rows:
-        if row.level == study.baseline:
+        if row.is_baseline:
             continue
         if (row.model, row.condition) != group:
             group = (row.model, row.condition)

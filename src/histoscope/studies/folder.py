@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ import histoscope
 from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
 from histoscope.files import write_text
 from histoscope.studies.config import StudyConfig
+from histoscope.studies.factors import FACTORS
 from histoscope.studies.study import Run
 from histoscope.types import Record
 
@@ -42,7 +44,25 @@ def begun(folder: Path, run: Run) -> bool:
     return (folder / run.name / LOG).is_file() and not finished(folder, run)
 
 
-def open_study(config: StudyConfig, records: list[Record], command: str = "") -> Path:
+def weights_of(folder: Path, run: Run) -> Path:
+    """Give the model folder of a finished run that another one begins from.
+
+    Raises
+    ------
+    ConfigError
+        If that run is not finished.
+    """
+    if not finished(folder, run):
+        raise ConfigError(f"this run begins from {run.name}, which is not finished; run the study again")
+    return folder / run.name / "model"
+
+
+def open_study(
+    config: StudyConfig,
+    records: list[Record],
+    command: str = "",
+    synthetic: Mapping[str, list[Record]] | None = None,
+) -> Path:
     """Make the study's folder, or check that the one that is there holds the same study.
 
     Parameters
@@ -52,6 +72,8 @@ def open_study(config: StudyConfig, records: list[Record], command: str = "") ->
         All that the study trains or tests on; a fingerprint of them is kept.
     command : str
         What was typed; kept for the report.
+    synthetic : mapping, optional
+        Records of each synthetic data set; another one may be added later.
 
     Returns
     -------
@@ -67,6 +89,8 @@ def open_study(config: StudyConfig, records: list[Record], command: str = "") ->
     """
     folder = config.folder
     described = describe(config, records) | ({"command": command} if command else {})
+    if synthetic:
+        described["synthetic_fingerprints"] = {name: fingerprint(each) for name, each in synthetic.items()}
     if (folder / STUDY).is_file():
         described = _merged(read_study(folder), described, folder)
     elif folder.is_dir() and any(folder.iterdir()):
@@ -87,11 +111,16 @@ def describe(config: StudyConfig, records: list[Record]) -> dict[str, Any]:
         "conditions": [condition.name for condition in study.conditions],
         "models": {name: config.models.get(name, {}) for name in study.models},
     }
+    if study.task == "nuclei":
+        values.pop("patches")
+    known = FACTORS[study.factor].levels
+    against = {level: known[level]["against"] for level in study.levels if known[level].get("against")}
     return {
         "format": FORMAT,
         "histoscope": histoscope.__version__,
         "study": study.name,
         **_plain({key: value for key, value in dataclasses.asdict(study).items() if key != "name"}),
+        **({"against": against} if against else {}),
         "runs": [run.name for run in config.runs()],
         "data_fingerprint": fingerprint(records),
         "config": _plain(values),
@@ -159,6 +188,12 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote; nothing if it is not there."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
 def now() -> str:
     """Tell the time, for people."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -174,17 +209,13 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
         raise ConfigError(
             f"{folder} was run on other images (names, patients or parts differ); choose another 'out'"
         )
+    drawn = old.get("synthetic_fingerprints", {})
+    for name, found in new.get("synthetic_fingerprints", {}).items():
+        if drawn.get(name, found) != found:
+            raise ConfigError(f"{folder} was run on another synthetic set {name!r}; choose another 'out'")
     before, after = _flat(old["config"]), _flat(new["config"])
     for key in sorted(before.keys() | after.keys()):
-        top = key.split(".")[0]
-        model_added = (
-            top == "models" and key not in before and key.split(".")[1] not in old["config"]["models"]
-        )
-        if key == "data.root" or top in {"seeds", "levels"} or model_added:
-            continue
-        if top == "models" and key not in after and key.split(".")[1] not in new["config"]["models"]:
-            continue
-        if before.get(key) != after.get(key):
+        if before.get(key) != after.get(key) and not _may_change(key, old["config"], new["config"]):
             raise ConfigError(
                 f"{folder} was run with {key} = {before.get(key)!r}, now it is {after.get(key)!r}; "
                 "choose another 'out', or set it back"
@@ -192,9 +223,23 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
     for key in ("levels", "seeds", "models"):
         new[key] = [*old[key], *(value for value in new[key] if value not in old[key])]
     new["runs"] = [*old["runs"], *(name for name in new["runs"] if name not in old["runs"])]
+    for key in ("against", "synthetic_fingerprints"):
+        if key in old or key in new:
+            new[key] = old.get(key, {}) | new.get(key, {})
     new["config"]["models"] = old["config"]["models"] | new["config"]["models"]
     new["config"] |= {key: list(new[key]) for key in ("levels", "seeds")}
     return new
+
+
+def _may_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether a setting may differ from the one in the folder: it makes more runs, and changes none."""
+    top, *rest = key.split(".")
+    if top in {"seeds", "levels", "sizes"} or rest[-1:] == ["root"]:
+        return True
+    # Networks and synthetic data sets may be added, and some left out this time.
+    return top in {"models", "synthetic"} and not all(
+        rest and rest[0] in config.get(top, {}) for config in (old, new)
+    )
 
 
 def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:

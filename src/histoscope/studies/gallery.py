@@ -3,6 +3,7 @@
 import base64
 import io
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -115,9 +116,21 @@ def strip(shelf: Shelf, zoom: int = 2, gap_px: int = 16) -> Image:
     return canvas
 
 
-def shelves(study: StudyResults) -> list[Shelf]:
-    """One shelf a level and model: pictures under the primary condition, or why there are none."""
-    return [_shelf(study, model, level) for model in study.models for level in study.levels]
+def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[Shelf]:
+    """One shelf a level and model: pictures under the primary condition, or why there are none.
+
+    Parameters
+    ----------
+    study : StudyResults
+    levels : container of str, optional
+        Which levels; all if left out.
+    """
+    return [
+        _shelf(study, model, level)
+        for model in study.models
+        for level in study.levels_of(model)
+        if levels is None or level in levels
+    ]
 
 
 def ranked(table: pd.DataFrame, metric: str) -> list[Ranked]:

@@ -129,6 +129,12 @@ def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
     if isinstance(stated, str) and stated:
         return stated
     share = sheet.get("val")
+    if study.settings.get("task") == "patches":
+        test = _mapping(_mapping(study.settings.get("config")).get("patches")).get("test")
+        return (
+            f"Drawn anew with each seed: a share of {test} tests, one of {share} validates. By group: "
+            f"no {sheet.get('val_by')} stands on two sides; and patch by patch at random."
+        )
     if isinstance(share, int | float):
         return (
             f"The published test part. Of the training patients {share * 100:g} % validate, unless a "
@@ -162,7 +168,8 @@ def _training(study: StudyResults) -> Facts:
         arguments = next(
             (run.config.get("model_arguments") for run in study.runs if run.model == model), None
         )
-        facts.append(("Network", f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
+        axis = summary.readable(summary.axis(study.factor))
+        facts.append((axis, f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
     facts += [(summary.readable(key), _value(value)) for key, value in settings.items() if key != "seed"]
     return facts
 

@@ -84,21 +84,21 @@ def plan_study(config: StudyConfig, *, jobs: int = 1, timed: bool = True) -> Pla
     timed : bool
         Measure a few training steps and one prediction of each network, with a run's number of threads.
     """
+    if config.declared.task == "patches":
+        from histoscope.studies.transfer.plan import plan_patches
+
+        return plan_patches(config, jobs=jobs, timed=timed)
     parts = prepare.open_parts(config.data)
     folder = config.folder
-    runs = config.runs()
-    states = {
-        run.name: "finished" if finished(folder, run) else "begun" if begun(folder, run) else "missing"
-        for run in runs
-    }
+    runs, states = config.runs(), states_of(config)
     todo = [run for run in runs if states[run.name] != "finished"]
-    tested = sum(len(prepare.tested_on(parts.test, condition)) for condition in config.declared.conditions)
+    tested = sum(map(len, prepare.tested(config, parts).values()))
     pace: dict[str, Pace] = {}
     if timed and todo:
-        with _torch_threads(max(1, cores() // jobs)):
+        with torch_threads(max(1, cores() // jobs)):
             pace = {name: measure(config, name, parts) for name in dict.fromkeys(run.model for run in todo)}
     work = [
-        config.train.steps * pace[run.model].step_seconds
+        config.steps(run) * pace[run.model].step_seconds
         + (tested + _looks(config) * len(parts.val)) * pace[run.model].image_seconds
         for run in todo
         if run.model in pace
@@ -113,6 +113,15 @@ def plan_study(config: StudyConfig, *, jobs: int = 1, timed: bool = True) -> Pla
         seconds=max(sum(work) / jobs, *work) if work else None if todo else 0.0,
         bytes_needed=space_needed(config, todo, parts) if todo else 0,
     )
+
+
+def states_of(config: StudyConfig) -> dict[str, str]:
+    """Name of each run -> ``finished``, ``begun`` or ``missing``."""
+    folder = config.folder
+    return {
+        run.name: "finished" if finished(folder, run) else "begun" if begun(folder, run) else "missing"
+        for run in config.runs()
+    }
 
 
 def measure(config: StudyConfig, name: str, parts: Split) -> Pace:
@@ -151,7 +160,8 @@ def _looks(config: StudyConfig) -> int:
 
 
 @contextmanager
-def _torch_threads(n: int) -> Iterator[None]:
+def torch_threads(n: int) -> Iterator[None]:
+    """Let torch use `n` threads."""
     import torch
 
     before = torch.get_num_threads()

@@ -7,10 +7,12 @@ from typing import TypeAlias
 import numpy as np
 
 from histoscope import data, stain
-from histoscope.data import Dataset, Split
+from histoscope.data import Dataset, Datasheet, Split
 from histoscope.errors import DataError, StainError
-from histoscope.studies.config import DataConfig
-from histoscope.studies.study import TYPICAL, Condition
+from histoscope.models.base import Model
+from histoscope.studies.config import DataConfig, StudyConfig
+from histoscope.studies.study import TYPICAL, Condition, Run
+from histoscope.train.mix import mixture, open_synthetic
 from histoscope.types import Image, Record, Sample
 
 Recolor: TypeAlias = Callable[[Image], Image]
@@ -45,14 +47,12 @@ def open_parts(config: DataConfig) -> Split:
     LeakError
         If the published parts share a patient.
     """
-    given = {"mpp": config.mpp, "licence": config.licence, "citation": config.citation}
-    options = {key: value for key, value in given.items() if value}
-    dataset = data.open(config.name, config.root, **options)
+    dataset = open_data(config)
     published = {record.split.lower() for record in dataset.records}
     has_val = bool(published & {"val", "valid", "validation"})
     parts = data.split_published(dataset, val=0.0 if has_val else config.val, by=config.val_by)
     for name, part in parts:
-        if not len(part):
+        if not len(part) and not (name == "val" and config.val == 0):
             raise DataError(
                 f"data set {config.name!r} in {config.root} has no {name} part, which a study needs; "
                 "give its index a column 'split' with train and test"
@@ -60,9 +60,65 @@ def open_parts(config: DataConfig) -> Split:
     return parts
 
 
+def open_data(config: DataConfig) -> Dataset:
+    """Open a data set of a study's configuration; no pixel is read."""
+    given = {"mpp": config.mpp, "licence": config.licence, "citation": config.citation}
+    return data.open(config.name, config.root, **{key: value for key, value in given.items() if value})
+
+
 def records(parts: Split) -> list[Record]:
     """List every record of the parts."""
     return [record for _, part in parts for record in part.records]
+
+
+def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
+    """Choose the test images of every condition, before any change of colour.
+
+    Raises
+    ------
+    DataError
+        If a condition has none.
+    """
+    return {
+        condition: _elsewhere(config.elsewhere)
+        if condition.elsewhere and config.elsewhere is not None
+        else tested_on(parts.test, condition)
+        for condition in config.declared.conditions
+    }
+
+
+def _elsewhere(config: DataConfig) -> Dataset:
+    """Test part of another data set; all of it where it publishes no parts."""
+    dataset = open_data(config)
+    chosen = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
+    return data.subset(dataset, chosen) if chosen else dataset
+
+
+def learned_from(
+    config: StudyConfig, run: Run, parts: Split, normalise: Recolor, model: Model
+) -> tuple[Sequence[Sample], list[Datasheet]]:
+    """Read what a run learns from: real tiles, a synthetic data set, or both in a share.
+
+    Which real tiles, if not all, follows from the run's seed alone: every level with one seed and one number
+    has the same.
+    """
+    settings, mpp = config.settings(run), model.spec.mpp
+    tiles, source = settings["tiles"], settings["synthetic"]
+    sheets, real = list[Datasheet](), list[Sample]()
+    if tiles != 0:
+        chosen = data.tile_subset(parts.train, tiles, seed=run.seed)
+        real, sheets = at(recolored(chosen, normalise), mpp), [chosen.info]
+    if not source:
+        return real, sheets
+    drawn = open_synthetic(config.synthetic[source], seed=run.seed)
+    samples = at(recolored(drawn, normalise), mpp)
+    share = config.synthetic[source].share if real else 1.0
+    return mixture(model, real, samples, drawn, share), [*sheets, drawn.info]
+
+
+def synthetic_records(config: StudyConfig) -> dict[str, list[Record]]:
+    """List the records of each synthetic data set that may be learned from."""
+    return {name: list(open_synthetic(each).records) for name, each in config.synthetic.items()}
 
 
 def choose_reference(train: Sequence[Sample]) -> Reference:

@@ -14,11 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import histoscope
 from histoscope.files import whole, write_image, write_text
-from histoscope.studies import figures, gallery, methods, summary
+from histoscope.studies import figures, gallery, methods, summary, synthetic_figures
 from histoscope.studies.effects import Effect, effects, metrics_of
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
+from histoscope.studies.transfer import report as transfer_report
 
 FIGURES = "report_files"
 MARKS = {
@@ -56,12 +57,19 @@ def write_report(folder: str | Path) -> Path:
     """
     study = read_study(folder)
     rows = effects(study)
-    shelves = gallery.shelves(study)
+    of_patches = study.settings.get("task") == "patches"
+    shelves = [] if of_patches else gallery.shelves(study, synthetic_figures.shown_levels(study))
     drawn = _figures(study, rows)
-    view = _view(study, rows, shelves) | {"figures": drawn}
+    found = transfer_report.view(study) if of_patches else None
+    if found is not None:
+        drawn |= transfer_report.drawn(study, rows, found)
+    view = _view(study, rows, shelves) | {"figures": drawn, "transfer": found}
+    view["label_curves"] = [name for name in drawn if name.startswith(synthetic_figures.PREFIX)]
     with whole(study.folder / "results.csv") as path:
         long_table(rows).to_csv(path, index=False)
     view["strips"] = _write_figures(study, drawn, shelves)
+    if found is not None:
+        found["strips"] = transfer_report.write_strips(found["shelves"], study.folder / FIGURES)
     write_text(study.folder / "report.md", _environment(html=False).get_template("report.md.j2").render(view))
     page = study.folder / "report.html"
     write_text(page, _environment(html=True).get_template("report.html.j2").render(view))
@@ -144,7 +152,7 @@ def _against(study: StudyResults, rows: Sequence[Effect], **wanted: str) -> list
         row
         for row in rows
         if row.metric == study.metric
-        and row.level != study.baseline
+        and not row.is_baseline
         and all(getattr(row, key) == value for key, value in wanted.items())
     ]
 
@@ -159,7 +167,7 @@ def _lead(study: StudyResults, rows: Sequence[Effect]) -> str:
         summary.count(best.n_images, "test image"),
         summary.count(best.n_units, best.against.unit),
         summary.count(max(row.n_seeds for row in mine), "seed"),
-        summary.count(len(study.models), "network"),
+        summary.count(len(study.models), summary.axis(study.factor)),
     ]
     return ", ".join(parts if best.unit != "name" else parts[:1] + parts[2:])
 
@@ -183,14 +191,15 @@ def _answer(study: StudyResults, rows: Sequence[Effect], condition: str) -> dict
     return {
         "name": condition,
         "about": methods.condition_about(study, condition),
-        "overall": summary.overall(spoken, metric, noun),
+        "overall": summary.overall(spoken, metric, noun, summary.axis(study.factor)),
         "groups": groups,
     }
 
 
 def _sentence(study: StudyResults, row: Effect) -> tuple[Verdict, str]:
     label = summary.level_label(row.level, study.factor)
-    subject = label if row.level in {"none", "off"} else f"{label} {summary.factor_noun(study.factor)}"
+    noun = "" if row.level in {"none", "off"} else summary.factor_noun(study.factor)
+    subject = f"{label} {noun}".strip()
     verdict = row.verdict or Verdict.NOT_MEASURED
     return verdict, summary.sentence(subject, summary.metric_label(row.metric), row.against, verdict)
 
@@ -213,7 +222,8 @@ def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: s
         "condition": condition,
         "metrics": names,
         "rows": [
-            (mine[level, study.metric], [mine[level, name] for name in names]) for level in study.levels
+            (mine[level, study.metric], [mine[level, name] for name in names])
+            for level in study.levels_of(model)
         ],
     }
 
@@ -266,6 +276,8 @@ def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str,
         for c in _ordered(study)
         for row in _against(study, rows, model=model, condition=c)
     ]
+    if study.factor == "tissue":
+        return synthetic_figures.drawn(study, rows, _ordered(study))
     drawn = {}
     if any(math.isfinite(row.difference) for row in shown):
         drawn["forest"] = {

@@ -103,6 +103,25 @@ class StudyResults:
         """Levels of the factor, in the order of the study."""
         return _names(self.settings["levels"])
 
+    def levels_of(self, model: str) -> list[str]:
+        """Levels that a model is trained under, in the order of the study."""
+        planned = {run.level for run in self.runs if run.model == model}
+        return [level for level in self.levels if level in planned]
+
+    def baseline_of(self, level: str, model: str) -> str:
+        """Level that a level is compared with; its own name, if it is a baseline.
+
+        Where the study's baseline was not planned for a model, the first other one of its levels stands in.
+        """
+        against: Mapping[str, str] = self.settings.get("against") or {}
+        if level in against:
+            return against[level]
+        if level in against.values():
+            return level
+        there = self.levels_of(model)
+        others = [name for name in there if name in against.values()]
+        return self.baseline if self.baseline in there or not others else others[0]
+
     @cached_property
     def models(self) -> list[str]:
         """Models of the study, in its order."""
@@ -159,7 +178,8 @@ def read_study(folder: str | Path) -> StudyResults:
     plan = [
         Run(level, model, seed) for model, level, seed in product(models, _names(settings["levels"]), seeds)
     ]
-    results = [_result(run, found) for run in plan]
+    planned = settings.get("runs")  # not every network has every level
+    results = [_result(run, found) for run in plan if planned is None or run.name in planned]
     named = {run.name for run in results}
     return StudyResults(
         folder, settings, tuple(results + [run for run in found.values() if run.name not in named])

@@ -2,20 +2,22 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
 import yaml
 
 from histoscope import augment, balance, models, train
-from histoscope.data import Split
+from histoscope.data import Datasheet, Split
 from histoscope.files import whole, write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
+from histoscope.models.initial import begin_from
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
 from histoscope.studies.config import StudyConfig
@@ -23,7 +25,11 @@ from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
 from histoscope.train.experiment import get_jitter
+from histoscope.train.mix import about_data
 from histoscope.types import Nuclei, Sample
+
+Learned: TypeAlias = tuple[Sequence[Sample], list[Sample], list[Datasheet]]
+"""Training and validation samples, and the datasheets of what is learned from."""
 
 
 class Images:
@@ -36,7 +42,7 @@ class Images:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self._ready: tuple[tuple[str, float], tuple[list[Sample], list[Sample]]] | None = None
+        self._ready: tuple[tuple[Any, ...], Learned] | None = None
 
     @cached_property
     def parts(self) -> Split:
@@ -52,16 +58,17 @@ class Images:
         """Make what a normaliser does to an image."""
         return prepare.normaliser(level, self.reference) if level != "none" else prepare.unchanged
 
-    def training(self, level: str, mpp: float) -> tuple[list[Sample], list[Sample]]:
+    def training(self, run: Run, model: models.Model) -> Learned:
         """Normalise training and validation samples, at a model's resolution; the last ones are kept."""
-        if self._ready is None or self._ready[0] != (level, mpp):
+        settings = self.config.settings(run)
+        seed = run.seed if settings["tiles"] or settings["synthetic"] else None
+        key = (settings["normalizer"], settings["tiles"], settings["synthetic"], seed, model.spec)
+        if self._ready is None or self._ready[0] != key:
             self._ready = None
-            normalise = self.normaliser(level)
-            both = [
-                prepare.at(prepare.recolored(part, normalise), mpp)
-                for part in (self.parts.train, self.parts.val)
-            ]
-            self._ready = (level, mpp), (both[0], both[1])
+            normalise = self.normaliser(settings["normalizer"])
+            samples, sheets = prepare.learned_from(self.config, run, self.parts, normalise, model)
+            val = prepare.at(prepare.recolored(self.parts.val, normalise), model.spec.mpp)
+            self._ready = key, (samples, val, sheets)
         return self._ready[1]
 
 
@@ -124,33 +131,31 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     began = time.perf_counter()
     torch.manual_seed(run.seed)
     model = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
-    samples, val = images.training(settings["normalizer"], model.spec.mpp)
-    prepared = time.perf_counter() - began
+    samples, val, sheets = images.training(run, model)
+    if needed := config.needed(run):
+        begin_from(model, study_folder.weights_of(config.folder, needed))
+    prepared, steps = time.perf_counter() - began, config.steps(run)
     fitted = train.fit(
         model,
         samples,
         val,
-        replace(config.train, seed=run.seed),
+        replace(config.train, seed=run.seed, steps=steps),
         augment=augment.get(settings["augment"]),
         color=get_jitter(settings["jitter"]),
         balance=balance.get(settings["balance"]),
         out=folder,
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
+        on_step=lambda step, losses: tell(Event(run.name, "train", step, steps)),
     )
-    sheet = images.parts.train.info
+    learned = about_data(sheets)
     about = {
         "study": config.study,
         "run": run.name,
         "stain normaliser": settings["normalizer"],
-        "training data": {
-            "name": sheet.name,
-            "licence": sheet.licence,
-            "citation": sheet.citation,
-            "url": sheet.url,
-        },
-        "weights licence": f"as the training data: {sheet.licence}"
-        if sheet.licence
+        "training data": learned,
+        "weights licence": f"as the training data: {learned['licence']}"
+        if learned["licence"]
         else "as the training data",
+        **({"begun from": needed.name} if needed else {}),
     }
     models.save(fitted.model, folder / "model", read_card(folder / "model") | about)
     return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
@@ -160,9 +165,8 @@ def _test(
     images: Images, model: Segmenter, settings: dict[str, Any], run: Run, folder: Path, tell: Tell
 ) -> pd.DataFrame:
     """Score under every condition, and keep predictions as label maps."""
-    study = images.config.declared
     normalise = images.normaliser(settings["normalizer"])
-    tested = {condition: prepare.tested_on(images.parts.test, condition) for condition in study.conditions}
+    tested = prepare.tested(images.config, images.parts)
     total, done = sum(map(len, tested.values())), 0
     tables = []
     for condition, dataset in tested.items():
@@ -195,7 +199,7 @@ def _about(images: Images, run: Run) -> dict[str, Any]:
         "model": run.model,
         "seed": run.seed,
         "model_arguments": settings["arguments"],
-        "train": asdict(replace(config.train, seed=run.seed)),
+        "train": asdict(replace(config.train, seed=run.seed, steps=config.steps(run))),
         "data": config.data.model_dump(mode="json"),
         "images": {name: [record.name for record in part.records] for name, part in images.parts},
         "conditions": [condition.name for condition in study.conditions],

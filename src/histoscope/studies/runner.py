@@ -3,8 +3,10 @@
 import math
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from histoscope import models
 from histoscope.data import Dataset, Split
@@ -44,6 +46,38 @@ class Summary:
     failed: dict[str, str]
 
 
+class Work(Protocol):
+    """What differs between studies of nuclei and of patches."""
+
+    records: list[Record]
+
+    def prepare(self, todo: list[Run], folder: Path) -> None:
+        """Check that there is room, and write what all runs need."""
+
+    def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:
+        """What must be made before, and in which folder."""
+
+
+class Tiles:
+    """Images with nuclei, parted as published."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+        self.parts = prepare.open_parts(config.data)
+        self.tested = prepare.tested(config, self.parts)
+        elsewhere = [dataset for condition, dataset in self.tested.items() if condition.elsewhere]
+        self.records = prepare.records(self.parts) + [r for dataset in elsewhere for r in dataset.records]
+
+    def prepare(self, todo: list[Run], folder: Path) -> None:
+        """Check that there is room, and write the test images with their truth."""
+        require_space(folder, space_needed(self.config, todo, self.parts))
+        write_truth(self.tested, folder)
+
+    def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:
+        """Nothing is made before."""
+        return []
+
+
 def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, command: str = "") -> Summary:
     """Train and test every run of a study that is not finished yet.
 
@@ -76,10 +110,14 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     check(config)
     if jobs < 1:
         raise ConfigError(f"--jobs is {jobs}, expected at least 1")
-    parts = prepare.open_parts(config.data)
-    unique_names(prepare.records(parts))
-    tested = {condition: prepare.tested_on(parts.test, condition) for condition in config.declared.conditions}
-    folder = open_study(config, prepare.records(parts), command)
+    if config.declared.task == "patches":
+        from histoscope.studies.transfer.work import Patches
+
+        work: Work = Patches(config)
+    else:
+        work = Tiles(config)
+    unique_names(work.records)
+    folder = open_study(config, work.records, command, prepare.synthetic_records(config))
     todo = [run for run in config.runs() if not finished(folder, run)]
     kept = tuple(run.name for run in config.runs() if finished(folder, run))
     ended: list[Event] = []
@@ -90,15 +128,26 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
         tell(event)
 
     if todo:
-        require_space(config, todo, parts, folder)
-        write_truth(tested, folder)
-        jobs = min(jobs, len(todo))
-        if jobs == 1:
-            workers.here(config, todo, folder, listen)
-        else:
-            workers.in_processes(config, todo, folder, jobs, listen)
-    done = tuple(event.run for event in ended if event.stage == "done")
+        work.prepare(todo, folder)
+        for batch, place in work.first(todo, folder):
+            _do(config, batch, place, jobs, partial(_named, place, listen))
+        _do(config, todo, folder, jobs, listen)
+    done = tuple(event.run for event in ended if event.stage == "done" and not event.is_before)
     return Summary(folder, done, kept, {event.run: event.note for event in ended if event.stage == "failed"})
+
+
+def _do(config: StudyConfig, todo: list[Run], folder: Path, jobs: int, tell: Tell) -> None:
+    """Do runs, several at a time if there are several jobs."""
+    jobs = min(jobs, len(todo))
+    if jobs == 1:
+        workers.here(config, todo, folder, tell)
+    else:
+        workers.in_processes(config, todo, folder, jobs, tell)
+
+
+def _named(place: Path, tell: Tell, event: Event) -> None:
+    """Tell of something that is made for several runs, by the name of its folder."""
+    tell(replace(event, run=f"{place.name}/{event.run}"))
 
 
 def unique_names(records: list[Record]) -> None:
@@ -127,7 +176,7 @@ def write_truth(tested: dict[Condition, Dataset], folder: Path) -> None:
             write_labels(labels, sample.instances)
 
 
-def require_space(config: StudyConfig, todo: list[Run], parts: Split, folder: Path) -> None:
+def require_space(folder: Path, needed: int) -> None:
     """Refuse to begin what the disk cannot hold.
 
     Raises
@@ -135,7 +184,7 @@ def require_space(config: StudyConfig, todo: list[Run], parts: Split, folder: Pa
     ConfigError
         With the bytes that are needed and those that are free.
     """
-    needed, free = space_needed(config, todo, parts), shutil.disk_usage(folder).free
+    free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(
             f"the study needs about {needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; "

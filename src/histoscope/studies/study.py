@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from histoscope.studies import synthetic
+
 Vectors: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
@@ -31,6 +33,8 @@ class Condition:
         What the density of a typical haematoxylin and eosin (`TYPICAL`) becomes; None leaves the hues.
     amounts : (float, float), optional
         How many times as much haematoxylin and eosin; None, with no `stains`, leaves the images as they are.
+    elsewhere : bool
+        Images of another data set, which the configuration names under ``elsewhere``.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Condition:
     only: tuple[str, str] | None = None
     stains: Vectors | None = None
     amounts: tuple[float, float] | None = None
+    elsewhere: bool = False
 
     @property
     def shifted(self) -> bool:
@@ -71,6 +76,8 @@ class Study:
         The condition that answers the question.
     reference : str
         The published study that it repeats or extends, with DOI.
+    task : {"nuclei", "patches"}
+        Finding nuclei, or telling the classes of patches apart; `models` are sizes of the training part then.
 
     Examples
     --------
@@ -90,6 +97,7 @@ class Study:
     conditions: tuple[Condition, ...]
     primary_condition: str = "test"
     reference: str = ""
+    task: str = "nuclei"
 
     def condition(self, name: str) -> Condition:
         """Look up a condition."""
@@ -208,6 +216,51 @@ STARDIST = Study(
     metric="pq",
     conditions=(TEST,),
     reference="Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534",
+)
+
+SYNTHETIC = Study(
+    name="synthetic",
+    question="How many labelled tiles does synthetic tissue save, and does it help at another laboratory?",
+    factor="tissue",
+    levels=synthetic.LEVELS,
+    baseline="real_2",
+    models=("unet", "resunet", "deeplab"),
+    seeds=(0, 1, 2),
+    metric="aji",
+    conditions=(
+        TEST,
+        Condition(
+            "elsewhere", "test images of another laboratory, which no network has seen", elsewhere=True
+        ),
+    ),
+    reference=(
+        "Hossain and Sakib, IEEE CSPA 2020: three networks for nuclei of renal cells, trained on synthetic "
+        "and on actual images"
+    ),
+)
+
+TRANSFER = Study(
+    name="transfer",
+    question="What does a classifier of patches gain by what it learned before, and how much of it is leak?",
+    factor="begin",
+    levels=(
+        *("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned"),
+        *("colour", "majority"),
+    ),
+    baseline="scratch",
+    models=("groups_16", "groups_64", "all"),
+    seeds=(0, 1, 2),
+    metric="accuracy",
+    conditions=(
+        Condition("grouped", "patches of photographs that no training patch is of"),
+        Condition("random", "patches dealt at random, so that copies of them were trained on"),
+    ),
+    primary_condition="grouped",
+    reference=(
+        "Naga Raju and Srinivasa Rao, iSSSC 2022: colon cancer with and without transfer learning, accuracy "
+        "99.98 and 99.95 % under a random split"
+    ),
+    task="patches",
 )
 
 DEMO = Study(

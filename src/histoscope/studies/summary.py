@@ -18,15 +18,23 @@ METRIC_LABELS = {
     "pq": "PQ",
     "f1_50": "F1",
     "loss": "Loss",
+    "nll": "log loss",
+    "brier": "Brier score",
+    "accuracy": "accuracy",
     "mpq_plus": "mPQ+",
 }
 MODEL_LABELS = {
     "unet": "U-Net",
     "resunet": "Residual U-Net",
-    "smp": "Pretrained encoder",
+    "smp": "Encoder of timm",
+    "deeplab": "DeepLabV3+",
     "stardist": "StarDist",
+    "all": "All groups",
 }
-CONDITION_LABELS = {"test": "Test images as they are"}
+CONDITION_LABELS = {"test": "Test images as they are", "elsewhere": "Another laboratory"} | {
+    "grouped": "Split by group",
+    "random": "Random split",
+}
 
 
 class Verdict(StrEnum):
@@ -156,7 +164,7 @@ def _ending(verdict: Verdict, found: Difference) -> str:
     return "no difference is shown"
 
 
-def overall(found: Sequence[Row], metric: str, noun: str) -> str:
+def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network") -> str:
     """All comparisons of one condition in a sentence or two.
 
     Parameters
@@ -165,6 +173,8 @@ def overall(found: Sequence[Row], metric: str, noun: str) -> str:
         Of one condition.
     metric, noun : str
         Label of the metric, and what the levels are ("normalisation").
+    axis : str
+        What the comparison is repeated with.
 
     Examples
     --------
@@ -182,7 +192,7 @@ def overall(found: Sequence[Row], metric: str, noun: str) -> str:
     decided = {
         verdict: [row for row in found if row[3] is verdict] for verdict in (Verdict.HELPS, Verdict.HARMS)
     }
-    parts = [text for verdict, rows in decided.items() for text in _who(rows, verdict, metric, models)]
+    parts = [text for verdict, rows in decided.items() for text in _who(rows, verdict, metric, models, axis)]
     rest = [verdict for verdict in verdicts if verdict not in {Verdict.HELPS, Verdict.HARMS}]
     endings = {
         Verdict.NO_DIFFERENCE: "No other difference is shown." if parts else _nothing(found, metric, noun),
@@ -195,7 +205,7 @@ def overall(found: Sequence[Row], metric: str, noun: str) -> str:
     return " ".join(sentences)
 
 
-def _who(rows: Sequence[Row], verb: str, metric: str, models: int) -> list[str]:
+def _who(rows: Sequence[Row], verb: str, metric: str, models: int, axis: str) -> list[str]:
     """Each level once, with its models and differences."""
     texts = []
     for level in _unique(row[0] for row in rows):
@@ -203,7 +213,7 @@ def _who(rows: Sequence[Row], verb: str, metric: str, models: int) -> list[str]:
         if models == 1:
             texts.append(f"{level} {verb} ({metric} {signed(mine[0][1])})")
         else:
-            every = "both networks" if models == 2 else f"all {models} networks"
+            every = f"both {axis}s" if models == 2 else f"all {models} {axis}s"
             where = every if len(mine) == models else listed([model for model, _ in mine])
             texts.append(
                 f"{level} {verb} with {where} ({metric} {listed([signed(value) for _, value in mine])})"
@@ -226,7 +236,9 @@ def metric_label(name: str) -> str:
 
 
 def model_label(name: str) -> str:
-    """Model as people write it."""
+    """Model as people write it, or size of a training part: ``groups_16`` is "16 groups a class"."""
+    if name.startswith("groups_"):
+        return f"{name.removeprefix('groups_')} groups a class"
     return MODEL_LABELS.get(name, name)
 
 
@@ -241,6 +253,8 @@ def level_label(name: str, factor: str) -> str:
     """Level as people write it; "none" says what there is none of."""
     if name in {"none", "off"}:
         return f"No {factor_noun(factor)}"
+    if factor in FACTORS and name in FACTORS[factor].labels:
+        return FACTORS[factor].labels[name]
     return readable(name)
 
 
@@ -252,6 +266,11 @@ def factor_label(name: str) -> str:
 def factor_noun(name: str) -> str:
     """Short noun to put after the name of a level: "Macenko normalisation"."""
     return FACTORS[name].noun if name in FACTORS else name.replace("_", " ")
+
+
+def axis(factor: str) -> str:
+    """What the comparison of a factor's levels is repeated with: networks, or sizes of the training part."""
+    return "size" if factor == "begin" else "network"
 
 
 def readable(name: str) -> str:

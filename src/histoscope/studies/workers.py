@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -68,11 +69,20 @@ def disk_full(error: BaseException | None) -> bool:
 
 def here(config: StudyConfig, todo: Sequence[Run], folder: Path, tell: Tell) -> None:
     """Do runs one after another in this process; images that they share are prepared once."""
+    do = doing(config)
+    for run in todo:
+        attempt(do, run, folder / run.name, tell)
+
+
+def doing(config: StudyConfig) -> DoRun:
+    """Give what does one run of a study."""
+    if config.declared.task == "patches":
+        from histoscope.studies.transfer.work import doing_patches
+
+        return doing_patches(config)
     from histoscope.studies.run import Images, do_run
 
-    images = Images(config)
-    for run in todo:
-        attempt(lambda *rest: do_run(images, *rest), run, folder / run.name, tell)
+    return partial(do_run, Images(config))
 
 
 def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: int, tell: Tell) -> None:
@@ -85,8 +95,10 @@ def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: i
     ended: set[Run] = set()
     try:
         while waiting or active:
-            while waiting and len(active) < jobs:
-                run = waiting.pop(0)
+            while len(active) < jobs and (
+                run := _next_run(config, waiting, [run for run, _ in active.values()])
+            ):
+                waiting.remove(run)
                 receiver, process = _start(config, run, folder / run.name, max(1, cores() // jobs))
                 active[receiver] = (run, process)
             ready = connection.wait(list(active))
@@ -108,6 +120,12 @@ def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: i
         _stop([process for _, process in active.values()])
 
 
+def _next_run(config: StudyConfig, waiting: Sequence[Run], active: Sequence[Run]) -> Run | None:
+    """Choose the first run that needs none which is still to come."""
+    to_come = {*waiting, *active}
+    return next((run for run in waiting if config.needed(run) not in to_come), None)
+
+
 def _start(config: StudyConfig, run: Run, folder: Path, threads: int) -> tuple[Connection, BaseProcess]:
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -124,8 +142,6 @@ def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> N
     signal.signal(signal.SIGTERM, _leave)
     import cv2
 
-    from histoscope.studies.run import Images, do_run
-
     cv2.setNumThreads(int(os.environ[THREAD_VARIABLES[0]]))
     last = ("", 0.0)
 
@@ -135,8 +151,11 @@ def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> N
             last = (event.stage, time.monotonic())
             sender.send(event)
 
+    def do(one: Run, place: Path, say: Tell) -> None:
+        doing(config)(one, place, say)  # data that cannot be opened fails the run
+
     try:
-        attempt(lambda *rest: do_run(Images(config), *rest), run, folder, tell)
+        attempt(do, run, folder, tell)
     except BrokenPipeError:
         return
     except OSError as error:

@@ -17,52 +17,21 @@ from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.files import read_image, whole, write_text
 from histoscope.models import Classifier
 from histoscope.models.checkpoint import read_card
+from histoscope.models.initial import begin_from
 from histoscope.train import classification
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
 from histoscope.train.features import extract
 from histoscope.train.log import RunLog
 from histoscope.train.loop import Color, OnStep, fit
+from histoscope.train.mix import SyntheticConfig, about_data, mixture, open_synthetic
+from histoscope.train.parts import DataConfig, join_parts, open_parts
 from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
 
 OnNote = Callable[[str], None]
 """Called with lines for people: what was loaded, what was skipped."""
 STAIN_REFERENCE = "stain_reference.json"
-
-
-class DataConfig(config.Config):
-    """Which images, and how they are parted.
-
-    Parameters
-    ----------
-    name : str
-        A key of ``data.DATASETS``.
-    root : Path
-        Folder of the data set.
-    mpp : float, optional
-        Micrometres per pixel, for formats that do not say.
-    split_by : str
-        ``published`` uses the publisher's train and test parts and cuts validation out of train by patient;
-        any other word names what must never stand on two sides: ``patient``, ``source``, or a column of the
-        index.
-    val, test : float
-        Shares of the groups; `test` counts only where the split is not the published one.
-    val_by : str
-        What must not be in training and validation, where the split is the published one.
-    licence, citation : str, optional
-        Terms and paper, for copies that do not say.
-    """
-
-    name: str = "folder"
-    root: Path
-    mpp: float | None = Field(default=None, gt=0)
-    split_by: str = "patient"
-    val: float = Field(default=0.15, gt=0, lt=1)
-    val_by: str = "patient"
-    licence: str = ""
-    citation: str = ""
-    test: float = Field(default=0.15, gt=0, lt=1)
 
 
 class ModelConfig(config.Config):
@@ -81,6 +50,11 @@ class Experiment(config.Config):
     more : list of DataConfig, optional
         Further data sets; each is parted by itself, then the parts are joined.
     model : ModelConfig
+    synthetic : SyntheticConfig, optional
+        A synthetic data set to learn from, and its share of the patches.
+    begin_from : Path, optional
+        A model of the same kind whose weights training goes on from, such as one pretrained on synthetic
+        tiles.
     normalizer : str
         ``none`` or a key of ``stain.NORMALIZERS``; it goes into the model's card, and evaluation applies it.
     reference : Path, optional
@@ -101,6 +75,8 @@ class Experiment(config.Config):
     data: DataConfig
     more: tuple[DataConfig, ...] = ()
     model: ModelConfig
+    synthetic: SyntheticConfig | None = None
+    begin_from: Path | None = None
     normalizer: str = "none"
     reference: Path | None = None
     augment: str = "default"
@@ -150,8 +126,14 @@ def run(
     if finished.is_file():
         return pd.read_csv(finished)
     torch.manual_seed(experiment.train.seed)
-    parts = join_parts([open_parts(chosen) for chosen in (experiment.data, *experiment.more)])
+    given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
+    parts = join_parts(given)
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
+    if isinstance(model, Classifier) and (experiment.synthetic or experiment.begin_from):
+        raise ConfigError(
+            "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
+            "argument 'weights'"
+        )
     if experiment.probe is not None and not isinstance(model, Classifier):
         raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
     write_text(out / "config.yaml", config.dump(experiment))
@@ -160,13 +142,36 @@ def run(
     if isinstance(model, Classifier):
         table = _of_patches(experiment, model, shown, on_step, note, progress)
     else:
-        train, val = (at_model(part, model.spec.mpp) for part in (shown.train, shown.val))
+        train, val = _samples(experiment, model, shown, normalizer, note)
+        if experiment.begin_from is not None:
+            note(f"weights: {begin_from(model, experiment.begin_from)}")
         fitted = _fit(experiment, model, train, val, on_step)
         table = evaluate(fitted, shown.test, on_image=on_image)
     _finish_card(experiment, parts, table, normalizer)
     with whole(finished) as temporary:
         table.to_csv(temporary, index=False)
     return table
+
+
+def _samples(
+    experiment: Experiment,
+    model: models.Model,
+    shown: Split,
+    normalizer: stain.Normalizer | None,
+    note: OnNote,
+) -> tuple[Sequence[Sample], list[Sample]]:
+    """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
+    chosen, mpp = experiment.synthetic, model.spec.mpp
+    val = at_model(shown.val, mpp)
+    if chosen is None:
+        return at_model(shown.train, mpp), val
+    drawn = normalised(open_synthetic(chosen, seed=experiment.train.seed), normalizer)
+    real = at_model(shown.train, mpp) if chosen.share < 1 else []
+    note(
+        f"learning from {len(real)} real tiles and {len(drawn)} of {drawn.info.name}, which give "
+        f"{chosen.share:.0%} of the patches"
+    )
+    return mixture(model, real, at_model(drawn, mpp), drawn, chosen.share), val
 
 
 def _of_patches(
@@ -199,8 +204,8 @@ def _of_patches(
 def _fit(
     experiment: Experiment,
     model: models.Model,
-    train: list[Sample],
-    val: list[Sample],
+    train: Sequence[Sample],
+    val: Sequence[Sample],
     on_step: OnStep | None,
 ) -> models.Model:
     """Train; the model with the best weights."""
@@ -281,26 +286,6 @@ def _nobody(line: str) -> None:
     """Nobody wants to know."""
 
 
-def open_parts(chosen: DataConfig) -> Split:
-    """Training, validation and test part; no pixel is read."""
-    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
-    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
-    stratify = "label" if any(record.label is not None for record in dataset.records) else None
-    if chosen.split_by == "published":
-        has_val = any(record.split.lower().startswith("val") for record in dataset.records)
-        val = 0.0 if has_val else chosen.val
-        return data.split_published(dataset, val=val, by=chosen.val_by, stratify=stratify)
-    shares = {"train": 1.0 - chosen.val - chosen.test, "val": chosen.val, "test": chosen.test}
-    return data.split_by(dataset, chosen.split_by, **shares, stratify=stratify, seed=0)
-
-
-def join_parts(splits: Sequence[Split]) -> Split:
-    """One training, validation and test part from several data sets."""
-    return Split(
-        *(data.joined([part for _, part in column]) for column in zip(*map(list, splits), strict=True))
-    )
-
-
 def get_normalizer(name: str, reference: Path | None) -> stain.Normalizer | None:
     """Fitted normaliser, or None for ``none``."""
     if name == "none":
@@ -349,12 +334,16 @@ def _finish_card(
 ) -> None:
     """Write on the model's card what it was trained on and how it did."""
     folder = experiment.out / "model"
-    sheet = parts.train.info
+    sheets = [parts.train.info] if experiment.synthetic is None or experiment.synthetic.share < 1 else []
+    if experiment.synthetic is not None:
+        sheets.append(open_synthetic(experiment.synthetic).info)
+    learned = about_data(sheets)
     scores = {name: round(value, 4) for name, value in summary(table).items()}
     about = {
         "stain normaliser": experiment.normalizer,
-        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
-        "weights licence": sheet.licence or "as the training data",
+        "training data": learned,
+        "weights licence": learned["licence"] or "as the training data",
+        **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
         "split": {name: [record.name for record in part.records] for name, part in parts},
         "test": {"images": len(table), **scores},
     }

@@ -30,9 +30,10 @@ from histoscope.errors import ConfigError, TrainingError
 from histoscope.files import write_text
 from histoscope.models.classifier import Classifier
 from histoscope.train.config import TrainConfig
-from histoscope.train.experiment import DataConfig, get_jitter, join_parts, open_parts
+from histoscope.train.experiment import get_jitter
 from histoscope.train.log import RunLog
 from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
+from histoscope.train.parts import DataConfig, join_parts, open_parts
 from histoscope.train.schedule import warmup_cosine
 from histoscope.types import Image, Sample
 
@@ -225,10 +226,11 @@ class _Pairs(PatchDataset):
         seed: int,
     ) -> None:
         super().__init__(PatchSampler(tiles, size_px), _no_targets, augmentation, color, seed)
+        self.tiles = tuple(tiles)
 
     def __getitem__(self, k: int) -> tuple[Image, Mapping[str, NDArray[Any]]]:
         rng = np.random.default_rng([self.seed, k])
-        tile = self.sampler.samples[int(rng.integers(len(self.sampler.samples)))]
+        tile = self.tiles[int(rng.integers(len(self.tiles)))]
         return self._view(tile, rng), {"other": self._view(tile, rng)}
 
     def _view(self, tile: Sample, rng: np.random.Generator) -> Image:

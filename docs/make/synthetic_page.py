@@ -1,0 +1,159 @@
+"""Turn a finished study of synthetic tissue into a page of these docs.
+
+    python docs/make/synthetic_page.py runs/synthetic docs/results/synthetic.md \
+        --notes docs/make/synthetic_notes.txt \
+        --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
+
+The figures and numbers are the report's own. What a person has to say about them stands in the notes.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from study_page import copy_pictures, spent
+
+from histoscope.studies import methods, summary
+from histoscope.studies.effects import Effect, effects
+from histoscope.studies.report import write_report
+from histoscope.studies.results import StudyResults, read_study
+from histoscope.studies.synthetic import TISSUE, of_size
+
+FIGURE = (
+    "Above: means over images and seeds with 95 % intervals; dotted: synthetic tissue alone, without one "
+    "labelled tile. Below: what synthetic tissue adds to as many real tiles, paired by seed and {unit}, with "
+    "95 % intervals. Filled: the interval leaves out zero."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", type=Path, help="folder of the study")
+    parser.add_argument("page", type=Path, help="Markdown file to write")
+    parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
+    parser.add_argument("--credit", default="", help="whose images the study shows")
+    args = parser.parse_args()
+    write_report(args.study)
+    study = read_study(args.study)
+    rows = [row for row in effects(study) if row.metric == study.metric]
+    notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
+    text = "\n".join(
+        [
+            f"# {study.question}\n",
+            notes,
+            *_conditions(study, rows),
+            _how(study),
+            spent(args.study),
+            args.credit,
+        ]
+    )
+    pictures = args.page.parent / "img" / args.page.stem
+    pictures.mkdir(parents=True, exist_ok=True)
+    args.page.write_text(
+        copy_pictures(text, args.study, pictures, args.page.stem).rstrip() + "\n", encoding="utf-8"
+    )
+    print(f"{args.page}: {len(rows)} numbers, {len(list(pictures.iterdir()))} pictures")
+
+
+def _conditions(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
+    """A section for each set of test images: figure, verdicts in plain words, table."""
+    parts = []
+    for condition in study.conditions:
+        mine = [row for row in rows if row.condition == condition]
+        unit = next((row.against.unit for row in mine), "image")
+        parts += [
+            f"## {summary.condition_label(condition)}\n",
+            f"{summary.readable(methods.condition_about(study, condition))}.\n",
+            f"![Score against the number of labelled tiles](report_files/labels_{condition}.svg)\n",
+            FIGURE.format(unit=unit) + "\n",
+            *_words(study, mine),
+            "",
+            *_table(study, mine),
+            "",
+        ]
+    return parts
+
+
+def _words(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
+    """One line for each network and number of tiles: which help was shown, which was not."""
+    lines = []
+    for model in study.models:
+        for size in dict.fromkeys(TISSUE[row.level]["tiles"] for row in rows if row.model == model):
+            if size == 0:
+                continue
+            helped = [
+                row
+                for row in rows
+                if row.model == model and TISSUE[row.level]["tiles"] == size and not row.is_baseline
+            ]
+            base = next(
+                (row for row in rows if row.model == model and row.level == f"real_{of_size(size)}"), None
+            )
+            if base is None or not helped:
+                continue
+            said = "; ".join(
+                f"{_recipe(row.level)} {summary.signed(row.difference)} "
+                f"({summary.span(row.diff_low, row.diff_high)}, {row.verdict})"
+                for row in helped
+            )
+            tiles = "1 labelled tile" if size == 1 else f"{of_size(size)} labelled tiles"
+            lines.append(
+                f"- **{summary.model_label(model)}, {tiles}**: {summary.number(base.mean)} alone; {said}."
+            )
+    return lines
+
+
+def _recipe(level: str) -> str:
+    source, way, _ = level.split("_")
+    return f"mixed with {source}" if way == "mixed" else f"pretrained on {source}"
+
+
+def _table(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
+    """Means with intervals, a row a level, a column a network."""
+    metric = summary.metric_label(study.metric)
+    lines = [
+        " | ".join(
+            ["| Learned from", *(f"{metric}, {summary.model_label(name)}" for name in study.models), ""]
+        ),
+        f"|---|{'---|' * len(study.models)}",
+    ]
+    for level in study.levels:
+        found = {row.model: row for row in rows if row.level == level}
+        cells = [
+            f"{summary.number(row.mean)} ({summary.number(row.low)} to {summary.number(row.high)})"
+            if (row := found.get(model)) is not None
+            else ""
+            for model in study.models
+        ]
+        if any(cells):
+            lines.append(f"| {summary.level_label(level, study.factor)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _how(study: StudyResults) -> str:
+    """How it was done, in sentences; the rest stands in each run's ``config.yaml``."""
+    config = study.settings.get("config", {})
+    train, sets = config.get("train", {}), config.get("synthetic", {})
+    shares = ", ".join(f"{name}: {given.get('share', 0.5):.0%}" for name, given in sets.items())
+    missing = study.unfinished()
+    text = (
+        "## How it was done\n\n"
+        f"Every level learned for {train.get('steps')} steps of {train.get('batch_size')} patches of "
+        f"{train.get('patch_px')} px; pretraining took half of them and tuning the other half. No tile "
+        "validated and the last weights were tested, so that a labelled tile that was used is one that is "
+        "counted. Which tiles the 2 and the 8 are is drawn with each seed, the same for every way of "
+        "learning; the 2 are among the 8. Where real and synthetic tissue are mixed, the share of synthetic "
+        f"patches is fixed ({shares}). A difference *helps* if its interval leaves out zero, the permutation "
+        "test says so after Holm's correction over all comparisons of its network and test set, and every seed "
+        "points the same way.\n"
+    )
+    if missing:
+        names = ", ".join(run.name for run in missing)
+        text += f"\n{len(missing)} of {len(study.runs)} runs are not finished: {names}.\n"
+    return text
+
+
+if __name__ == "__main__":
+    main()

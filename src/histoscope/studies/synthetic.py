@@ -1,0 +1,53 @@
+"""Levels of the study `synthetic`: what a network learns from, and how many labelled tiles that takes."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SOURCES = ("procedural", "learned")
+"""Synthetic data sets: drawn by a procedure, and by a generator that learned from real tiles."""
+SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, None)
+"""Numbers of labelled real tiles; None is all of them."""
+STUDIED: tuple[int | None, ...] = (2, 8, None)
+PRETRAINED = 0.5
+"""Share of a run's steps that pretraining takes. Tuning takes the rest: all levels learn equally long."""
+
+
+def of_size(tiles: int | None) -> str:
+    """Ending of the name of a level that learns from so many real tiles."""
+    return "all" if tiles is None else str(tiles)
+
+
+def _levels() -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Name, settings and label of every level."""
+    many = {size: f"{of_size(size)} real tile{'' if size == 1 else 's'}" for size in SIZES}
+    for size in SIZES:
+        yield f"real_{of_size(size)}", {"tiles": size}, f"{many[size]} only"
+    for source in SOURCES:
+        alone = {"tiles": 0, "synthetic": source}
+        yield source, alone, f"{source.capitalize()} alone"
+        half = alone | {"part": PRETRAINED}
+        yield f"{source}_half", half, f"{source.capitalize()} alone, half the steps"
+        for size in SIZES:
+            name = of_size(size)
+            mixed = {"tiles": size, "synthetic": source, "against": f"real_{name}"}
+            yield f"{source}_mixed_{name}", mixed, f"{many[size]} mixed with {source}"
+            tuned = {
+                "tiles": size,
+                "part": 1 - PRETRAINED,
+                "begins_from": f"{source}_half",
+                "against": f"real_{name}",
+            }
+            yield f"{source}_tuned_{name}", tuned, f"Pretrained on {source}, tuned on {many[size]}"
+
+
+TISSUE: Mapping[str, Mapping[str, Any]] = {name: settings for name, settings, _ in _levels()}
+"""Name of a level -> its settings."""
+LABELS: Mapping[str, str] = {name: label[:1].upper() + label[1:] for name, _, label in _levels()}
+LEVELS = tuple(name for name, level in TISSUE.items() if level["tiles"] in {0, *STUDIED})
+"""Those that the study has unless it is told otherwise."""
+
+
+def source_of(settings: Mapping[str, Any]) -> str:
+    """Name of the synthetic data set that a level needs, directly or to begin from; "" for none."""
+    begins = settings.get("begins_from")
+    return str(TISSUE[begins]["synthetic"] if begins else settings.get("synthetic", ""))

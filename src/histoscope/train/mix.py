@@ -1,0 +1,100 @@
+"""Synthetic samples beside real ones: where they lie, and how many of the patches they give."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from histoscope import config, data
+from histoscope.data import Dataset, Datasheet
+from histoscope.data.mixture import Mixture
+from histoscope.errors import DataError
+from histoscope.models.base import Model
+from histoscope.types import Sample
+
+
+class SyntheticConfig(config.Config):
+    """A data set to learn from beside the real one. It is never validated or tested on.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the data set, such as ``histoscope synth`` writes.
+    share : float in (0, 1]
+        Of the patches that come from it, however many tiles either side has; 1 leaves the real ones out.
+    tiles : int, optional
+        How many of its tiles; all if left out.
+    name : str
+        A key of ``data.DATASETS``.
+    mpp : float, optional
+        Micrometres per pixel, for formats that do not say.
+    licence : str, optional
+        Terms, for a copy that does not say.
+    """
+
+    root: Path
+    share: float = Field(default=0.5, gt=0, le=1)
+    tiles: int | None = Field(default=None, ge=1)
+    name: str = "folder"
+    mpp: float | None = Field(default=None, gt=0)
+    licence: str = ""
+
+
+def open_synthetic(chosen: SyntheticConfig, *, seed: int = 0) -> Dataset:
+    """Open a synthetic data set, and choose its tiles; no pixel is read.
+
+    Its own parts, if it has any, count for nothing: all of it may be learned from.
+    """
+    given = {"mpp": chosen.mpp, "licence": chosen.licence}
+    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    return data.tile_subset(dataset, chosen.tiles, seed=seed)
+
+
+def about_data(sheets: Sequence[Datasheet]) -> dict[str, str]:
+    """Say for a model's card what it learned from; of several data sets, everything that each one says.
+
+    Examples
+    --------
+    >>> about_data([Datasheet("lab", licence="CC BY 4.0"), Datasheet("drawn", licence="CC0")])["licence"]
+    'CC BY 4.0; CC0'
+    """
+    return {
+        key: "; ".join(dict.fromkeys(text for sheet in sheets if (text := getattr(sheet, key))))
+        for key in ("name", "licence", "citation", "url")
+    }
+
+
+def mixture(
+    model: Model, real: Sequence[Sample], synthetic: Sequence[Sample], dataset: Dataset, share: float
+) -> Mixture:
+    """Put real and synthetic samples together, if the model can learn from both.
+
+    Parameters
+    ----------
+    model : Model
+    real, synthetic : sequences of Sample
+        In memory, at the model's resolution.
+    dataset : Dataset
+        That the synthetic samples are of.
+    share : float
+        Of the patches that come from `synthetic`.
+
+    Raises
+    ------
+    DataError
+        If the model tells classes apart, and the synthetic nuclei have others; or if one has no labels.
+    """
+    known, found = model.spec.classes, dataset.info.classes
+    theirs = tuple(found.get(number, f"class {number}") for number in range(1, max(found, default=0) + 1))
+    if known and theirs and theirs != tuple(known):
+        raise DataError(
+            f"synthetic data set {dataset.info.name!r} has the classes {', '.join(theirs)}, the model "
+            f"{', '.join(known)}; make it with the same classes, or set the model's 'classes: []'"
+        )
+    bare = next((sample.name for sample in synthetic if sample.instances is None), None)
+    if bare is not None:
+        raise DataError(
+            f"synthetic sample {bare!r} of {dataset.info.name!r} has no label map to learn from; "
+            "make the set with histoscope synth"
+        )
+    return Mixture(real, synthetic, share)

@@ -1,0 +1,70 @@
+"""Which images a training run learns from, validates and tests on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from histoscope import config, data
+from histoscope.data import Split
+
+
+class DataConfig(config.Config):
+    """Which images, and how they are parted.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``data.DATASETS``.
+    root : Path
+        Folder of the data set.
+    mpp : float, optional
+        Micrometres per pixel, for formats that do not say.
+    split_by : str
+        ``published`` uses the publisher's train and test parts and cuts validation out of train by patient;
+        any other word names what must never stand on two sides: ``patient``, ``source``, or a column of the
+        index.
+    val, test : float
+        Shares of the groups; `test` counts only where the split is not the published one.
+    val_by : str
+        What must not be in training and validation, where the split is the published one.
+    licence, citation : str, optional
+        Terms and paper, for copies that do not say.
+    tiles : int, optional
+        Learn from so many tiles of the training part alone; ``train.seed`` chooses them, and with one seed
+        the fewer are among the more.
+    """
+
+    name: str = "folder"
+    root: Path
+    mpp: float | None = Field(default=None, gt=0)
+    split_by: str = "patient"
+    val: float = Field(default=0.15, gt=0, lt=1)
+    val_by: str = "patient"
+    licence: str = ""
+    citation: str = ""
+    test: float = Field(default=0.15, gt=0, lt=1)
+    tiles: int | None = Field(default=None, ge=1)
+
+
+def open_parts(chosen: DataConfig, *, seed: int = 0) -> Split:
+    """Training, validation and test part; no pixel is read. The seed chooses tiles, if not all are taken."""
+    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
+    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    stratify = "label" if any(record.label is not None for record in dataset.records) else None
+    if chosen.split_by == "published":
+        has_val = any(record.split.lower().startswith("val") for record in dataset.records)
+        val = 0.0 if has_val else chosen.val
+        parts = data.split_published(dataset, val=val, by=chosen.val_by, stratify=stratify)
+    else:
+        shares = {"train": 1.0 - chosen.val - chosen.test, "val": chosen.val, "test": chosen.test}
+        parts = data.split_by(dataset, chosen.split_by, **shares, stratify=stratify, seed=0)
+    return replace(parts, train=data.tile_subset(parts.train, chosen.tiles, seed=seed))
+
+
+def join_parts(splits: Sequence[Split]) -> Split:
+    """One training, validation and test part from several data sets."""
+    return Split(
+        *(data.joined([part for _, part in column]) for column in zip(*map(list, splits), strict=True))
+    )

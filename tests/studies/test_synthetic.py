@@ -1,0 +1,275 @@
+"""The study of synthetic tissue: its levels, their order, and what the runs learn from."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from histoscope import data, models, synth
+from histoscope.errors import ConfigError
+from histoscope.models.checkpoint import read_card
+from histoscope.studies import prepare, run_study, workers
+from histoscope.studies.config import StudyConfig, check
+from histoscope.studies.effects import effects
+from histoscope.studies.factors import FACTORS
+from histoscope.studies.plan import plan_study
+from histoscope.studies.report import write_report
+from histoscope.studies.results import read_study
+from histoscope.studies.study import Run
+from histoscope.studies.synthetic import LEVELS, TISSUE, source_of
+from histoscope.types import Record
+
+STEPS = 4
+TRAIN = {
+    "steps": STEPS,
+    "batch_size": 2,
+    "patch_px": 32,
+    "evaluate_every": STEPS,
+    "checkpoint_every": STEPS,
+    "accelerator": "cpu",
+    "tensorboard": False,
+}
+
+
+def write(folder, n, name, test_from=99):
+    samples = synth.cohort(n, 1, shape_px=(64, 64), mpp=0.5, seed=len(name))
+    records = [
+        Record(f"{name}{k}", s.patient, s.source, "train" if k < test_from else "test")
+        for k, s in enumerate(samples)
+    ]
+    sheet = data.Datasheet(name, mpp=0.5, licence=f"licence of {name}")
+    named = [replace(s, name=f"{name}{k}", classes=None) for k, s in enumerate(samples)]
+    return data.write_folder(folder / name, named, sheet, records=records)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Four training and two test images; two of another laboratory; drawn ones of two kinds."""
+    folder = tmp_path_factory.mktemp("tissue")
+    return {
+        "real": write(folder, 6, "real", test_from=4),
+        "other": write(folder, 2, "other", test_from=0),
+        "procedural": write(folder, 3, "procedural"),
+        "learned": write(folder, 3, "learned"),
+    }
+
+
+@pytest.fixture
+def configure(folders, tmp_path):
+    def make(**changes) -> StudyConfig:
+        values = {
+            "study": "synthetic",
+            "data": {"name": "folder", "root": str(folders["real"]), "val": 0},
+            "elsewhere": {"name": "folder", "root": str(folders["other"])},
+            "synthetic": {"procedural": {"root": str(folders["procedural"])}},
+            "models": {"unet": {"width": 2, "depth": 2, "mpp": 0.5}},
+            "levels": ["real_2", "procedural_half", "procedural_mixed_2", "procedural_tuned_2"],
+            "seeds": [0],
+            "train": TRAIN,
+            "augment": "none",
+            "out": str(tmp_path / "study"),
+        }
+        return StudyConfig.model_validate({**values, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory):
+    return tmp_path_factory.mktemp("done") / "study"
+
+
+@pytest.fixture
+def finished(_template, configure, tmp_path):
+    """A finished study of four runs, which the test may change."""
+    if not _template.is_dir():
+        summary = run_study(configure(out=str(_template)))
+        assert not summary.failed
+        assert len(summary.done) == 4
+    shutil.copytree(_template, tmp_path / "study")
+    return tmp_path / "study"
+
+
+class TestLevels:
+    def test_every_level_begins_from_and_is_compared_with_one_that_exists(self):
+        for name, level in TISSUE.items():
+            for key in ("begins_from", "against"):
+                assert level.get(key, name) in TISSUE
+            assert FACTORS["tissue"].labels[name]
+        for name in LEVELS:
+            assert {TISSUE[name].get(key, name) for key in ("begins_from", "against")} <= set(LEVELS)
+
+    def test_all_levels_of_real_tiles_learn_equally_long(self, configure):
+        config = configure(levels=[], synthetic=configure().synthetic, train={"steps": 100})
+        for run in config.runs():
+            before = config.needed(run)
+            total = config.steps(run) + (config.steps(before) if before else 0)
+            assert total == (50 if run.level.endswith("_half") else 100), run
+
+    def test_levels_that_need_a_set_that_is_not_given_are_left_out(self, configure):
+        config = configure(levels=[])
+        assert "procedural" in config.declared.levels
+        assert not [level for level in config.declared.levels if source_of(TISSUE[level]) == "learned"]
+        assert [run.level for run in config.runs()].count("procedural") == 1
+        bare = configure(levels=[], synthetic={})
+        assert bare.declared.levels == ("real_2", "real_8", "real_all")
+
+    def test_each_network_has_its_own_sizes(self, configure):
+        names = {"unet": {"width": 2}, "resunet": {"width": 2}}
+        config = check(configure(levels=[], models=names, sizes={"resunet": [8]}))
+        levels = {model: {run.level for run in config.runs() if run.model == model} for model in names}
+        assert levels["unet"] == set(config.declared.levels)
+        assert levels["resunet"] == {
+            *("real_8", "procedural", "procedural_half", "procedural_mixed_8", "procedural_tuned_8")
+        }
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"levels": ["real_2", "learned"]}, "synthetic data set 'learned'"),
+            ({"levels": ["real_2", "procedural_tuned_2"]}, "'procedural_half'"),
+            ({"levels": ["real_2", "procedural_mixed_8"]}, "'real_8'"),
+            ({"elsewhere": None}, "another data set"),
+            ({"sizes": {"unet": [4]}}, "sizes.unet"),
+            ({"sizes": {"unet": []}}, "sizes.unet"),
+        ],
+    )
+    def test_settings_that_do_not_go_together(self, configure, changes, said):
+        with pytest.raises(ConfigError, match=said):
+            check(configure(**changes))
+
+    def test_a_run_waits_for_the_one_that_it_begins_from(self, configure):
+        config = configure()
+        half, tuned, real = (
+            Run(level, "unet", 0) for level in ("procedural_half", "procedural_tuned_2", "real_2")
+        )
+        assert workers._next_run(config, [tuned, half, real], []) == half
+        assert workers._next_run(config, [tuned, real], [half]) == real
+        assert workers._next_run(config, [tuned], [half]) is None
+        assert workers._next_run(config, [tuned], []) == tuned
+
+
+class TestRuns:
+    def test_what_each_learned_from_stands_on_its_card(self, finished):
+        cards = {
+            name: read_card(finished / f"{name}-unet-seed0" / "model")
+            for name in ("real_2", "procedural_half", "procedural_mixed_2", "procedural_tuned_2")
+        }
+        names = {level: card["training data"]["name"] for level, card in cards.items()}
+        assert names == {
+            "real_2": "real",
+            "procedural_half": "procedural",
+            "procedural_mixed_2": "real; procedural",
+            "procedural_tuned_2": "real",
+        }
+        assert cards["procedural_tuned_2"]["begun from"] == "procedural_half-unet-seed0"
+        assert "licence of procedural" in cards["procedural_mixed_2"]["weights licence"]
+        steps = {level: card["train"]["steps"] for level, card in cards.items()}
+        assert steps == {
+            "real_2": STEPS,
+            "procedural_half": STEPS // 2,
+            "procedural_mixed_2": STEPS,
+            "procedural_tuned_2": STEPS // 2,
+        }
+
+    def test_tuned_weights_began_from_the_pretrained_ones(self, finished, configure):
+        # A single step at a rate of almost nothing leaves the weights where they began.
+        shutil.rmtree(finished / "procedural_tuned_2-unet-seed0")
+        settled = yaml.safe_load((finished / "study.yaml").read_text())
+        settled["config"]["train"]["lr"] = 1e-12
+        (finished / "study.yaml").write_text(yaml.safe_dump(settled))
+        summary = run_study(configure(train={**TRAIN, "lr": 1e-12}))
+        assert summary.done == ("procedural_tuned_2-unet-seed0",)
+        half, tuned = (
+            models.load(finished / f"procedural_{level}-unet-seed0").head.weight
+            for level in ("half", "tuned_2")
+        )
+        assert abs(half - tuned).max() < 1e-6
+
+    def test_both_test_sets_are_scored_and_neither_was_learned_from(self, finished):
+        study = read_study(finished)
+        tables = [run.table for run in study.finished()]
+        assert len(tables) == 4
+        for table in tables:
+            assert set(table.loc[table["condition"] == "test", "name"]) == {"real4", "real5"}
+            assert set(table.loc[table["condition"] == "elsewhere", "name"]) == {"other0", "other1"}
+        assert (finished / "truth" / "labels" / "other0.png").is_file()
+
+    def test_levels_of_one_seed_and_size_share_their_tiles(self, configure):
+        config = configure(levels=[], seeds=[0, 1])
+        parts = prepare.open_parts(config.data)
+        assert len(parts.val) == 0
+        chosen = {}
+        for seed in (0, 1):
+            for level in ("real_2", "procedural_mixed_2", "procedural_tuned_2"):
+                run = Run(level, "unet", seed)
+                network = models.create("unet", **config.models["unet"])
+                samples, _ = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+                real = {s.name for s in samples if s.name.startswith("real")}
+                assert len(real) == 2
+                chosen.setdefault(seed, set()).add(frozenset(real))
+        assert all(len(names) == 1 for names in chosen.values())
+
+    def test_a_run_whose_beginning_failed_says_so_and_stops_no_other(self, configure, monkeypatch):
+        import histoscope.studies.run as one_run
+
+        fit = one_run.train.fit
+
+        def break_pretraining(model, train, val, config, **rest):
+            if config.steps == STEPS // 2 and not hasattr(train, "begun"):
+                raise RuntimeError("lightning struck")
+            return fit(model, train, val, config, **rest)
+
+        monkeypatch.setattr(one_run.train, "fit", break_pretraining)
+        summary = run_study(configure())
+        assert set(summary.done) == {"real_2-unet-seed0", "procedural_mixed_2-unet-seed0"}
+        assert "lightning" in summary.failed["procedural_half-unet-seed0"]
+        assert (
+            "procedural_half-unet-seed0, which is not finished"
+            in summary.failed["procedural_tuned_2-unet-seed0"]
+        )
+
+    def test_two_at_a_time(self, configure):
+        summary = run_study(configure(), jobs=2)
+        assert not summary.failed
+        assert len(summary.done) == 4
+
+
+class TestFolder:
+    def test_finished_runs_are_kept_and_a_learned_set_may_be_added_later(self, finished, configure, folders):
+        assert not run_study(configure()).done
+        both = {kind: {"root": str(folders[kind])} for kind in ("procedural", "learned")}
+        summary = run_study(configure(synthetic=both, levels=[*configure().levels, "learned"]))
+        assert summary.done == ("learned-unet-seed0",)
+        about = yaml.safe_load((finished / "study.yaml").read_text())
+        assert set(about["synthetic_fingerprints"]) == {"procedural", "learned"}
+        assert not run_study(configure()).done
+
+    def test_another_set_of_the_same_name_is_refused(self, finished, configure, folders):
+        with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
+            run_study(configure(synthetic={"procedural": {"root": str(folders["learned"])}}))
+
+    def test_another_share_is_refused(self, finished, configure, folders):
+        changed = {"procedural": {"root": str(folders["procedural"]), "share": 0.9}}
+        with pytest.raises(ConfigError, match="share"):
+            run_study(configure(synthetic=changed))
+
+
+def test_plan_counts_the_halves(configure):
+    planned = plan_study(configure(), timed=True)
+    assert len(planned.states) == 4
+    assert planned.seconds > 0
+
+
+def test_levels_are_compared_with_real_tiles_of_their_own_number(finished):
+    rows = {(row.level, row.condition): row for row in effects(read_study(finished)) if row.metric == "aji"}
+    assert rows["procedural_mixed_2", "test"].base == "real_2"
+    assert rows["real_2", "elsewhere"].is_baseline
+    assert rows["procedural_half", "test"].base == "real_2"
+
+
+def test_report_says_it_for_both_test_sets(finished):
+    text = write_report(finished).with_name("report.md").read_text()
+    assert "Another laboratory" in text
+    assert "2 real tiles mixed with procedural" in text
