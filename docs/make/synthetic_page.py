@@ -114,9 +114,8 @@ def _table(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
     """Means with intervals, a row a level, a column a network."""
     metric = summary.metric_label(study.metric)
     lines = [
-        " | ".join(
-            ["| Learned from", *(f"{metric}, {summary.model_label(name)}" for name in study.models), ""]
-        ),
+        " | ".join(["| Learned from", *(f"{metric}, {summary.model_label(name)}" for name in study.models)])
+        + " |",
         f"|---|{'---|' * len(study.models)}",
     ]
     for level in study.levels:
@@ -137,6 +136,12 @@ def _how(study: StudyResults) -> str:
     config = study.settings.get("config", {})
     train, sets = config.get("train", {}), config.get("synthetic", {})
     shares = ", ".join(f"{name}: {given.get('share', 0.5):.0%}" for name, given in sets.items())
+    fitted = [
+        f"The set *{name}* was fitted to {given['fitted_to']} labelled tiles of the training part, which "
+        "the axis of labelled tiles does not count."
+        for name, given in sets.items()
+        if given.get("fitted_to")
+    ]
     missing = study.unfinished()
     text = (
         "## How it was done\n\n"
@@ -146,8 +151,8 @@ def _how(study: StudyResults) -> str:
         "counted. Which tiles the 2 and the 8 are is drawn with each seed, the same for every way of "
         "learning; the 2 are among the 8. Where real and synthetic tissue are mixed, the share of synthetic "
         f"patches is fixed ({shares}). A difference *helps* if its interval leaves out zero, the permutation "
-        "test says so after Holm's correction over all comparisons of its network and test set, and every seed "
-        "points the same way.\n"
+        "test says so after Holm's correction over all comparisons of its network and test set, and every "
+        "seed points the same way. " + " ".join(fitted) + "\n"
     )
     if missing:
         names = ", ".join(run.name for run in missing)

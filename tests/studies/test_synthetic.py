@@ -231,9 +231,10 @@ class TestRuns:
         )
 
     def test_two_at_a_time(self, configure):
-        summary = run_study(configure(), jobs=2)
+        levels = ["procedural_half", "procedural_tuned_2", "real_2"]
+        summary = run_study(configure(levels=levels), jobs=2)
         assert not summary.failed
-        assert len(summary.done) == 4
+        assert len(summary.done) == 3
 
 
 class TestFolder:
@@ -273,3 +274,19 @@ def test_report_says_it_for_both_test_sets(finished):
     text = write_report(finished).with_name("report.md").read_text()
     assert "Another laboratory" in text
     assert "2 real tiles mixed with procedural" in text
+
+
+def test_a_set_that_used_labels_says_so_and_each_seed_may_have_its_own(configure, folders, tmp_path):
+    for seed in (0, 1):
+        shutil.copytree(folders["learned" if seed else "procedural"], tmp_path / f"set{seed}")
+    given = {"root": str(tmp_path / "set{seed}"), "fitted_to": 2}
+    config = configure(synthetic={"procedural": given}, seeds=[0, 1])
+    parts, network = prepare.open_parts(config.data), models.create("unet", **config.models["unet"])
+    for seed, name in enumerate(("procedural", "learned")):
+        run = Run("procedural_half", "unet", seed)
+        samples, _ = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+        assert {sample.name for sample in samples} == {f"{name}{k}" for k in range(3)}
+    summary = run_study(config.model_copy(update={"levels": ("real_2", "procedural_half"), "seeds": (0,)}))
+    assert len(summary.done) == 2
+    text = write_report(summary.folder).with_name("report.md").read_text()
+    assert "fitted to 2 real tiles" in text

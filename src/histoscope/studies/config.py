@@ -78,6 +78,24 @@ class PatchesConfig(config.Config):
     tuned_lr: float = Field(default=1e-3, gt=0)
 
 
+class TissueConfig(SyntheticConfig):
+    """A synthetic data set of a study, and the labels that went into it.
+
+    Parameters
+    ----------
+    fitted_to : int
+        Labelled real tiles that it was fitted to. It stands beside the results: who fits a generator to 30
+        labelled tiles has labelled 30 tiles. Where each seed has a set of its own, fitted to that seed's
+        tiles, `root` has ``{seed}`` in it.
+    """
+
+    fitted_to: int = Field(default=0, ge=0)
+
+    def of_seed(self, seed: int) -> "TissueConfig":
+        """Give the data set of a seed."""
+        return self.model_copy(update={"root": Path(str(self.root).replace("{seed}", str(seed)))})
+
+
 class StudyConfig(config.Config):
     """A study as its YAML file gives it; what it leaves out comes from the declaration.
 
@@ -119,7 +137,7 @@ class StudyConfig(config.Config):
     levels: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     elsewhere: DataConfig | None = None
-    synthetic: dict[Literal["procedural", "learned"], SyntheticConfig] = Field(default_factory=dict)
+    synthetic: dict[Literal["procedural", "learned"], TissueConfig] = Field(default_factory=dict)
     sizes: dict[str, tuple[int | Literal["all"], ...]] = Field(default_factory=dict)
     out: Path | None = None
 

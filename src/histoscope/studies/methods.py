@@ -34,6 +34,10 @@ LIMIT_TABLES = (
     "p values of a table are corrected (Holm) for the comparisons of that table, not across tables. The "
     "other metrics are there to explain the primary one, not to replace it."
 )
+LIMIT_TISSUE = (
+    "The synthetic set {name!r} was fitted to {tiles}, whose labels the axis of labelled tiles does not "
+    "count: for fewer tiles than these, read it as help from someone who has labelled as many."
+)
 LIMIT_NO_PATIENTS = (
     "Patients are not recorded for every image, so each {noun} counts as one. If some come from the same "
     "patient, the intervals are too narrow."
@@ -62,6 +66,10 @@ def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     texts = [LIMIT_UNITS, LIMIT_SEEDS, LIMIT_NO_DIFFERENCE, LIMIT_TABLES]
     if noun != "patient":
         texts.insert(1, LIMIT_NO_PATIENTS)
+    sets = _mapping(_mapping(study.settings.get("config")).get("synthetic"))
+    for name, given in sets.items():
+        if fitted := _mapping(given).get("fitted_to"):
+            texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=summary.count(fitted, "real tile")))
     numbers = {"units": summary.count(units, noun), "seeds": summary.count(seeds, "seed"), "noun": noun}
     return [text.format(**numbers) for text in texts]
 

@@ -110,7 +110,7 @@ def learned_from(
         real, sheets = at(recolored(chosen, normalise), mpp), [chosen.info]
     if not source:
         return real, sheets
-    drawn = open_synthetic(config.synthetic[source], seed=run.seed)
+    drawn = open_synthetic(config.synthetic[source].of_seed(run.seed), seed=run.seed)
     samples = at(recolored(drawn, normalise), mpp)
     share = config.synthetic[source].share if real else 1.0
     return mixture(model, real, samples, drawn, share), [*sheets, drawn.info]
@@ -118,7 +118,13 @@ def learned_from(
 
 def synthetic_records(config: StudyConfig) -> dict[str, list[Record]]:
     """List the records of each synthetic data set that may be learned from."""
-    return {name: list(open_synthetic(each).records) for name, each in config.synthetic.items()}
+    found = {}
+    for name, each in config.synthetic.items():
+        for seed in config.declared.seeds:
+            own = each.of_seed(seed)
+            key = name if own == each else f"{name} seed{seed}"
+            found[key] = list(open_synthetic(own.model_copy(update={"tiles": None})).records)
+    return found
 
 
 def choose_reference(train: Sequence[Sample]) -> Reference:
