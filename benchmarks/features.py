@@ -6,8 +6,8 @@ The same files and the same network with the same weights, in one process and in
 part: our extraction; the bare network on patches that are in memory already (ours, folded for prediction, and
 timm's as it is, in batches of 8 and of 32, with and without channels last); a plain loop of timm's transform,
 Pillow and torch; torchvision's ImageFolder with torch's DataLoader and a worker a core. `--root` takes a
-folder with a folder for each class; without, tissue is drawn. Last, the probe on features that are stored: reading
-them back, and the fit.
+folder with a folder for each class; without, tissue is drawn. Last, the probe on features that are stored:
+reading them back, and the fit.
 """
 
 import argparse
