@@ -115,6 +115,9 @@ class TestLevels:
         bare = configure(levels=[], synthetic={})
         assert bare.declared.levels == ("real_2", "real_8", "real_all")
 
+    def test_the_fewest_real_tiles_that_are_there_are_the_baseline(self, configure):
+        assert check(configure(levels=["procedural", "real_8", "real_all"])).declared.baseline == "real_8"
+
     def test_each_network_has_its_own_sizes(self, configure):
         names = {"unet": {"width": 2}, "resunet": {"width": 2}}
         config = check(configure(levels=[], models=names, sizes={"resunet": [8]}))
@@ -128,6 +131,7 @@ class TestLevels:
         ("changes", "said"),
         [
             ({"levels": ["real_2", "learned"]}, "synthetic data set 'learned'"),
+            ({"levels": ["procedural"]}, "lacks the baseline"),
             ({"levels": ["real_2", "procedural_tuned_2"]}, "'procedural_half'"),
             ({"levels": ["real_2", "procedural_mixed_8"]}, "'real_8'"),
             ({"elsewhere": None}, "another data set"),

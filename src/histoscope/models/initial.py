@@ -306,7 +306,8 @@ def _misfit(
     ]
     given = card.get("arguments", {})
     told = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
-    hint = f" Its card says {card.get('architecture')} with {told}: take the same network." if told else ""
+    same = what.split()[0]
+    hint = f" Its card says {card.get('architecture')} with {told}: take the same {same}." if told else ""
     return (
         f"{source} does not fit the {what} ({n_wanted} tensors): {', '.join(parts)}. "
         f"Nothing was loaded; choose the architecture that these weights are of.{hint}"

@@ -147,9 +147,11 @@ class StudyConfig(config.Config):
         study = get(self.study)
         known, given = FACTORS[study.factor].levels, {"", *self.synthetic}
         possible = (level for level in study.levels if synthetic.source_of(known[level]) in given)
+        levels = self.levels or tuple(possible)
         return dataclasses.replace(
             study,
-            levels=self.levels or tuple(possible),
+            levels=levels,
+            baseline=synthetic.baseline(levels) or study.baseline,
             models=tuple(self.models) or study.models,
             seeds=self.seeds or study.seeds,
             conditions=_chosen(study, self.conditions),

@@ -1,6 +1,6 @@
 """Levels of the study `synthetic`: what a network learns from, and how many labelled tiles that takes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 SOURCES = ("procedural", "learned")
@@ -45,6 +45,11 @@ TISSUE: Mapping[str, Mapping[str, Any]] = {name: settings for name, settings, _ 
 LABELS: Mapping[str, str] = {name: label[:1].upper() + label[1:] for name, _, label in _levels()}
 LEVELS = tuple(name for name, level in TISSUE.items() if level["tiles"] in {0, *STUDIED})
 """Those that the study has unless it is told otherwise."""
+
+
+def baseline(levels: Iterable[str]) -> str:
+    """Name the first of the levels that learns from real tiles alone; "" for none."""
+    return next((level for level in levels if level in LABELS and level.startswith("real_")), "")
 
 
 def source_of(settings: Mapping[str, Any]) -> str:
