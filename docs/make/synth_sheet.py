@@ -17,13 +17,14 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 from skimage.segmentation import find_boundaries
 
-from histoscope import read_image, read_labels, synth
+from histoscope import data, read_image, read_labels, synth
 from histoscope.types import Sample
 
 # Ruifrok and Johnston's vectors, the same for real and synthetic tiles: haematoxylin, eosin, rest.
 _RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 _COLOURS = {1: (255, 220, 0), 2: (0, 200, 255), 3: (0, 160, 0), 4: (255, 80, 0)}
 _TILE, _GAP, _BAR = 300, 6, 26
+_MONUSEG = "Real: MoNuSeg (Kumar et al. 2017 and 2020; CC BY-NC-SA 4.0)"
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
@@ -38,10 +39,12 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     save(stains_sheet(), args.out / "synth_stains.jpg")
     save(labels_sheet(), args.out / "synth_labels.jpg")
+    save(hard_sheet(), args.out / "synth_hard.jpg")
     if args.root is None:
         print("no --root: the sheet beside real tiles and the measurements were left out")
         return
     save(real_sheet(args.root), args.out / "synth_sheet.jpg")
+    save(like_sheet(args.root), args.out / "synth_like.jpg")
     table = {
         "synth": measure((s.image, s.instances) for s in cohort(24, 1000) if s.instances is not None),
         "MoNuSeg": measure(real(args.root / "monuseg", step=2)),
@@ -133,6 +136,29 @@ def real_sheet(root: Path) -> NDArray[np.uint8]:
             row(fake[5:]),
         ]
     )
+
+
+def hard_sheet() -> NDArray[np.uint8]:
+    """Ten patients of hard tissue."""
+    stains = ["default", "purple", "pink", "dark", "faint"]
+    hard = synth.cohort(10, 1, shape_px=(_TILE, _TILE), stains=stains, seed=23, hard=True)
+    images = [sample.image for sample in hard]
+    return stack([row(images[:5]), row(images[5:])])
+
+
+def like_sheet(root: Path) -> NDArray[np.uint8]:
+    """For each of two laboratories a row of real tiles above a row that is drawn like them."""
+    rows = []
+    for name, title in (("monuseg", _MONUSEG), ("consep", "Real: CoNSeP (Graham et al. 2019)")):
+        opened = data.open("folder", root / name, mpp=0.25)
+        train = [k for k, record in enumerate(opened.records) if record.split == "train"]
+        part = data.subset(opened, [train[round(k)] for k in np.linspace(0, len(train) - 1, 5)])
+        target = synth.fit(part)
+        crop = slice(340, 340 + _TILE)
+        drawn = [s.image for s in synth.like(target, [1] * 5, shape_px=(_TILE, _TILE), seed=2)]
+        rows += [bar(title, 5), row([s.image[crop, crop] for s in part])]
+        rows += [bar("Drawn by numbers measured on these five tiles", 5), row(drawn)]
+    return stack(rows)
 
 
 def stains_sheet() -> NDArray[np.uint8]:

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from histoscope import data, synth
 from histoscope.cli.main import app
-from histoscope.errors import ConfigError, DataError, UnknownNameError
+from histoscope.data.base import Datasheet
+from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
+from histoscope.types import Record, Sample
 
 
 def _run(*args: str | Path) -> str:
@@ -64,3 +66,68 @@ def test_full_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not an empty folder"):
         _run(tmp_path, "--n", "1", "--size", "16")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def _lab(tmp_path: Path) -> Path:
+    samples = synth.cohort(2, 1, shape_px=(240, 240), mpp=0.5, stains="purple", seed=8)
+    sheet = Datasheet("lab", classes={1: "tumour", 2: "small", 3: "slim", 4: "plasma"}, mpp=0.5)
+    parts = [Record(s.name, patient=s.patient, split="train") for s in samples]
+    return data.write_folder(tmp_path / "lab", samples, sheet, records=parts)
+
+
+def test_like_draws_the_classes_of_the_data_set_and_its_spec_draws_the_same(tmp_path: Path) -> None:
+    lab, one, two = _lab(tmp_path), tmp_path / "one", tmp_path / "two"
+    common = ["--n", "2", "--size", "64", "--json"]
+    answer = json.loads(_run(one, *common, "--like", lab))
+    assert list(answer["nuclei"]) == ["tumour", "small", "slim", "plasma"]
+    assert answer["per_mm2"] > 0
+    assert "fitted to" in answer["notes"][0]
+    dataset = data.open("folder", root=one)
+    assert dataset[0].mpp == 0.5
+    assert dict(dataset.info.classes) == {1: "tumour", 2: "small", 3: "slim", 4: "plasma"}
+    _run(two, *common, "--spec", one / "spec.json")
+    again = data.open("folder", root=two)
+    assert np.abs(again[0].image.astype(int) - dataset[0].image).mean() < 6
+
+
+def test_hard_tissue_differs(tmp_path: Path) -> None:
+    for name, more in (("usual", []), ("hard", ["--hard"])):
+        _run(tmp_path / name, "--n", "1", "--size", "64", *more)
+    usual, hard = (data.open("folder", root=tmp_path / name)[0].image for name in ("usual", "hard"))
+    assert not np.array_equal(usual, hard)
+
+
+def test_only_the_training_part_is_looked_at(tmp_path: Path) -> None:
+    samples = synth.cohort(2, 1, shape_px=(240, 240), mpp=0.5, seed=8)
+    parts = [
+        Record(s.name, patient=s.patient, split=part)
+        for s, part in zip(samples, ("train", "test"), strict=True)
+    ]
+    lab = data.write_folder(tmp_path / "lab", samples, Datasheet("lab", mpp=0.5), records=parts)
+    answer = json.loads(_run(tmp_path / "out", "--n", "1", "--size", "48", "--like", lab, "--json"))
+    assert "in 1 tiles of 1 patients" in answer["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (["--like", "lab", "--spec", "spec.json"], ConfigError, "give one of them"),
+        (["--like", "lab", "--stain", "pink"], ConfigError, "leave one out"),
+        (["--method", "learned"], ConfigError, "give its folder as --like"),
+        (["--like", "nowhere"], DatasetNotFoundError, "nowhere"),
+        (["--spec", "nowhere.json"], DatasetNotFoundError, "no synth spec"),
+        (["--like", "lab", "--format", "monusek"], UnknownNameError, "monuseg"),
+    ],
+)
+def test_options_that_do_not_go_together(tmp_path: Path, options: list[str], error: type, words: str) -> None:
+    with pytest.raises(error, match=words):
+        _run(tmp_path / "out", "--n", "1", "--size", "16", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_labels_is_refused(tmp_path: Path) -> None:
+    image = np.full((64, 64, 3), 180, np.uint8)
+    bare = [Sample(image, 0.5, name="bare", patient="p")]
+    lab = data.write_folder(tmp_path / "lab", bare, Datasheet("lab", mpp=0.5))
+    with pytest.raises(DataError, match="label map"):
+        _run(tmp_path / "out", "--n", "1", "--size", "16", "--like", lab)

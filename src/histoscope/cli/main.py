@@ -11,6 +11,7 @@ import typer
 
 import histoscope
 from histoscope.cli import (
+    compare,
     data,
     demo,
     doctor,
@@ -60,6 +61,7 @@ app.command("explain")(explain.explain)
 app.command("normalize")(normalize.normalize)
 app.command("predict")(predict.predict)
 app.command("synth")(synth.synth)
+data.app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 

@@ -105,7 +105,7 @@ def synth(
         target = _fitted(_opened(form, like, like_mpp), seed) if like is not None else _read(spec)
         drawing = _like(target, shares, size, mpp, seed, hard=hard)
     else:
-        drawing = _free(shares, size, mpp or 0.25, stain or ["default"], seed, hard=hard)
+        drawing = _free(shares, size, 0.25 if mpp is None else mpp, stain or ["default"], seed, hard=hard)
     counts, area_mm2 = Counter[int](), [0.0]
     write_folder(out, _shown(drawing.samples, n, counts, area_mm2), drawing.info)
     if drawing.spec is not None:
@@ -186,7 +186,7 @@ def _like(
         licence="made by Histoscope from measurements; holds no pixel of the data set",
         citation="Histoscope, histoscope.synth",
         classes=target.classes or {number: name for name, number in generator.CLASSES.items()},
-        mpp=mpp or target.mpp,
+        mpp=target.mpp if mpp is None else mpp,
     )
     on = target.fitted_on
     notes = []

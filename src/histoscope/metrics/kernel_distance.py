@@ -196,7 +196,7 @@ def _block_sums(
         kernel = (rows[k : k + _BLOCK] @ rows.T * scale + 1.0) ** DEGREE
         np.add.at(sums, codes[k : k + _BLOCK], np.add.reduceat(kernel, starts, axis=1))
     diagonal = (np.einsum("ij,ij->i", rows, rows) * scale + 1.0) ** DEGREE
-    return sums, np.bincount(codes, diagonal, minlength=n_groups)
+    return sums, np.bincount(codes, diagonal, minlength=n_groups).astype(np.float64)
 
 
 def _unbiased(

@@ -158,7 +158,7 @@ def hollow(h: NDArray[np.float32], instances: Labels, mpp: float) -> float:
 
 
 def grain(image: Image, inside: Mask, glass: Mask) -> tuple[float, float]:
-    """Sharpness (fine against coarse contrast around nuclei) and noise (where it is smoothest)."""
+    """Sharpness (fine against coarse contrast in tissue) and noise (where it is smoothest)."""
     import cv2
 
     grey = image.astype(np.float32) @ _GREY / 255
@@ -166,11 +166,11 @@ def grain(image: Image, inside: Mask, glass: Mask) -> tuple[float, float]:
     ripple = np.abs(cv2.filter2D(grey, -1, mask))
     smooth = glass if glass.mean() > 0.02 else ripple <= np.quantile(ripple, 0.5)
     noise = 1.4826 * float(np.median(ripple[smooth]))
-    near = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    tissue = inside | ~glass
     fine = grey - cv2.blur(grey, (3, 3))
     coarse = grey - cv2.blur(grey, (9, 9))
-    spread = float(np.std(coarse[near]))
-    return float(np.std(fine[near])) / max(spread, 1e-6), noise
+    spread = float(np.std(coarse[tissue]))
+    return float(np.std(fine[tissue])) / max(spread, 1e-6), noise
 
 
 def of_kind(found: Shapes, kinds: NDArray[np.integer], area_mm2: float, names: Mapping[str, int]) -> Values:

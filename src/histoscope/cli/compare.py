@@ -1,0 +1,72 @@
+"""``histoscope data compare``: real tissue beside synthetic."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    real: Annotated[
+        Path, typer.Argument(help="Folder of the real data set; what the generator was fitted to.")
+    ],
+    synthetic: Annotated[Path, typer.Argument(help="Folder of the synthetic data set.")],
+    out: Annotated[Path, typer.Argument(help="Folder for realism.html and realism.json.")],
+    form: Annotated[str, typer.Option("--format", help="Reader of REAL (see data list).")] = "folder",
+    synthetic_form: Annotated[
+        str, typer.Option("--synthetic-format", help="Reader of SYNTHETIC.")
+    ] = "folder",
+    mpp: Annotated[
+        float | None, typer.Option(help="Micrometres per pixel of REAL, where its files do not say.")
+    ] = None,
+    synthetic_mpp: Annotated[float | None, typer.Option(help="That of SYNTHETIC.")] = None,
+    encoder: Annotated[
+        str,
+        typer.Option(
+            help="Whose features are compared: nuclei-free, nuclei-research, a model folder of yours, or a "
+            "backbone of timm."
+        ),
+    ] = "nuclei-free",
+    seed: Annotated[int, typer.Option(min=0, help="Of the halves, and of the order of the sheet.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Say how near synthetic tissue is to real, and whether a generator memorised its tiles.
+
+    Writes one page: kernel distance beside that of real halves, size, shape and colour side by side, a
+    shuffled sheet with its key, and the nearest pairs. If REAL has a part 'train', its other parts are the
+    reference.
+
+    Example: `histoscope data compare data/my_tiles mine realism`
+    """
+    from histoscope import data, weights
+    from histoscope.cli.terminal import progress
+    from histoscope.studies.realism import compare_tissue
+    from histoscope.studies.realism_encoder import encoder as encoder_of
+    from histoscope.studies.realism_page import write_page
+
+    if encoder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(encoder))):
+        typer.echo(notice, err=True)
+    sets = [
+        data.open(name, root, **({} if size is None else {"mpp": size}))
+        for name, root, size in ((form, real, mpp), (synthetic_form, synthetic, synthetic_mpp))
+    ]
+    with progress("comparing") as advance:
+        found = compare_tissue(
+            sets[0], sets[1], encoder_of(encoder), encoder=encoder, seed=seed, progress=advance
+        )
+    page = write_page(
+        out,
+        found,
+        real=sets[0].info.name or real.name,
+        synthetic=sets[1].info.name or synthetic.name,
+        seed=seed,
+    )
+    if as_json:
+        typer.echo((page.parent / "realism.json").read_text(encoding="utf-8"))
+        return
+    typer.echo(str(found.distance))
+    typer.echo(
+        f"{found.nearest.suspicious:.1%} of the synthetic patches are suspiciously near to what was seen "
+        f"(chance: 1%); {len(found.nearest.shared)} show the same place as a real tile"
+    )
+    typer.echo(f"page: {page}")

@@ -1,0 +1,225 @@
+"""The page of a comparison of real and synthetic tissue: one file, and its numbers as JSON."""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+import histoscope
+from histoscope.files import write_text
+from histoscope.studies.figures import INK, PALETTE, STYLE, svg
+from histoscope.studies.realism import NUCLEUS, TILE, Comparison, Tissue
+from histoscope.types import Image
+
+PAGE, NUMBERS = "realism.html", "realism.json"
+SHEET_TILES, COLUMNS, TILE_PX, GAP_PX = 24, 6, 168, 4
+_MOST_SHOWN = 20_000
+
+
+def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str, seed: int = 0) -> Path:
+    """Write ``realism.html`` and ``realism.json``.
+
+    Parameters
+    ----------
+    out : str or Path
+        Folder; made if it is not there.
+    found : Comparison
+    real, synthetic : str
+        What the two data sets are called on the page.
+    seed : int
+        Of the order of the tiles in the sheet.
+
+    Returns
+    -------
+    Path
+        The page: one file, that needs no network.
+    """
+    out = Path(out)
+    write_text(out / NUMBERS, json.dumps(_finite(found.summary()), indent=1) + "\n")
+    tiles, key = shuffled(found, np.random.default_rng(seed))
+    view = {
+        "version": histoscope.__version__,
+        "real": real,
+        "synthetic": synthetic,
+        "found": found,
+        "distance": found.distance,
+        "nearest": found.nearest,
+        "numbers": found.summary(),
+        "rows": [_row(row) for row in found.summary()["measures"]],
+        "classes": _by_class(found),
+        "histograms": _svg_uri(histograms(found, real, synthetic)),
+        "distances": _svg_uri(distances(found)),
+        "sheet": _uri(sheet(tiles)),
+        "key": _uri(sheet(tiles, key)),
+        "pairs": [
+            (_uri(side_by_side(made, known)), f"{apart:.2f}") for made, known, apart in found.nearest.pairs
+        ],
+        "n_sheet": len(tiles),
+    }
+    environment = Environment(
+        loader=PackageLoader("histoscope.studies", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    write_text(out / PAGE, environment.get_template("realism.html.j2").render(view))
+    return out / PAGE
+
+
+def shuffled(found: Comparison, rng: np.random.Generator) -> tuple[list[Image], list[bool]]:
+    """Equally many real and synthetic patches in an order of chance, and which of them are real."""
+    half = min(SHEET_TILES // 2, len(found.real.patches), len(found.synthetic.patches))
+    tiles = [(image, True) for image in _spread(found.real, half, rng)]
+    tiles += [(image, False) for image in _spread(found.synthetic, half, rng)]
+    order = rng.permutation(len(tiles))
+    return [tiles[k][0] for k in order], [tiles[k][1] for k in order]
+
+
+def _spread(tissue: Tissue, n: int, rng: np.random.Generator) -> list[Image]:
+    """Patches of different tiles first."""
+    order = rng.permutation(len(tissue.patches))
+    seen: dict[str, int] = {}
+    turn = []
+    for k in order:
+        name = tissue.patches[k].source
+        seen[name] = seen.get(name, -1) + 1
+        turn.append(seen[name])
+    return [tissue.patches[order[k]].image for k in np.argsort(turn, kind="stable")[:n]]
+
+
+def sheet(tiles: Sequence[Image], key: Sequence[bool] | None = None) -> Image:
+    """Tiles in rows, numbered; with a key, real ones framed in blue and synthetic ones in orange."""
+    rows = math.ceil(len(tiles) / COLUMNS)
+    step = TILE_PX + GAP_PX
+    page = Pillow.new("RGB", (COLUMNS * step - GAP_PX, rows * step - GAP_PX), "white")
+    pen = ImageDraw.Draw(page)
+    for k, tile in enumerate(tiles):
+        x, y = (k % COLUMNS) * step, (k // COLUMNS) * step
+        page.paste(Pillow.fromarray(tile).resize((TILE_PX, TILE_PX), Pillow.Resampling.BICUBIC), (x, y))
+        if key is not None:
+            frame = (x, y, x + TILE_PX - 1, y + TILE_PX - 1)
+            pen.rectangle(frame, outline=PALETTE[0] if key[k] else PALETTE[1], width=5)
+        label = str(k + 1) if key is None else f"{k + 1} {'real' if key[k] else 'synthetic'}"
+        box = pen.textbbox((x + 9, y + 7), label, font_size=15)
+        pen.rectangle((box[0] - 3, box[1] - 2, box[2] + 3, box[3] + 2), fill="white")
+        pen.text((x + 9, y + 7), label, fill=INK, font_size=15)
+    return np.asarray(page)
+
+
+def side_by_side(left: Image, right: Image) -> Image:
+    """Two patches, one beside the other."""
+    both = [
+        np.asarray(Pillow.fromarray(one).resize((TILE_PX, TILE_PX), Pillow.Resampling.BICUBIC))
+        for one in (left, right)
+    ]
+    return np.hstack([both[0], np.full((TILE_PX, GAP_PX, 3), 255, np.uint8), both[1]])
+
+
+def histograms(found: Comparison, real: str, synthetic: str) -> str:
+    """Distributions of every measure, real and synthetic, as SVG."""
+    panels = [("nuclei", key, label) for key, label in NUCLEUS.items()]
+    panels += [("tiles", key, label) for key, label in TILE.items()]
+    with rc_context(STYLE):
+        columns = 4
+        rows = math.ceil(len(panels) / columns)
+        figure = Figure(figsize=(9.4, 1.75 * rows))
+        for k, (where, key, label) in enumerate(panels):
+            axes = figure.add_subplot(rows, columns, k + 1)
+            both = [getattr(part, where)[key].dropna().to_numpy() for part in (found.real, found.synthetic)]
+            _outline(axes, both)
+            axes.set_title(label, fontsize=9, color=INK)
+            axes.set_yticks([])
+            axes.tick_params(labelsize=7)
+            axes.spines["left"].set_visible(False)
+        figure.legend(
+            [figure.axes[0].lines[0], figure.axes[0].lines[1]],
+            [real, synthetic],
+            loc="lower right",
+            fontsize=9,
+        )
+        figure.tight_layout()
+        return svg(figure)
+
+
+def distances(found: Comparison) -> str:
+    """Nearest distances, and kernel distances of halves, as SVG."""
+    nearest, distance = found.nearest, found.distance
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.4, 2.4))
+        left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+        _outline(left, [distance.null, distance.against])
+        left.set_title("kernel distance of halves: real to real, real to synthetic", fontsize=9, color=INK)
+        _outline(right, [nearest.reference, nearest.synthetic])
+        right.set_title("distance to the nearest patch that was seen", fontsize=9, color=INK)
+        for axes in (left, right):
+            axes.set_yticks([])
+            axes.spines["left"].set_visible(False)
+        figure.tight_layout()
+        return svg(figure)
+
+
+def _outline(axes: Any, both: Sequence[NDArray[np.float64]]) -> None:
+    """Two histograms as steps on common bins, each of area one."""
+    all_ = np.concatenate(both)
+    low, high = np.percentile(all_, (0.5, 99.5)) if len(all_) else (0.0, 1.0)
+    edges = np.linspace(low, high if high > low else low + 1, 25)
+    for values, colour in zip(both, PALETTE, strict=False):
+        kept = values[:: max(1, len(values) // _MOST_SHOWN)]
+        shares = np.histogram(np.clip(kept, edges[0], edges[-1]), edges)[0] / max(len(kept), 1)
+        x, y = np.repeat(edges, 2)[1:-1], np.repeat(shares, 2)
+        axes.plot(x, y, color=colour, linewidth=1.4)
+        axes.fill_between(x, y, color=colour, alpha=0.15, linewidth=0)
+
+
+def _row(row: dict[str, Any]) -> dict[str, str]:
+    cells = {
+        name: f"{_number(row[f'{name}_50'])} ({_number(row[f'{name}_25'])} to {_number(row[f'{name}_75'])})"
+        for name in ("real", "synthetic")
+    }
+    return {"measure": row["measure"], "of": row["of"], "gap": f"{row['gap']:.2f}", **cells}
+
+
+def _by_class(found: Comparison) -> list[tuple[str, str, str]]:
+    """Density and median area of each class, on both sides."""
+    names = sorted({*found.real.nuclei["class"], *found.synthetic.nuclei["class"]})
+    sides = []
+    for part in (found.real, found.synthetic):
+        total, density = max(len(part.nuclei), 1), part.tiles["per_mm2"].mean()
+        groups = part.nuclei.groupby("class")["area_um2"]
+        sides.append({k: f"{len(v) / total * density:,.0f} · {v.median():.1f}" for k, v in groups})
+    return [(name, sides[0].get(name, "–"), sides[1].get(name, "–")) for name in names]
+
+
+def _number(value: float) -> str:
+    return "–" if not math.isfinite(value) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _uri(picture: Image) -> str:
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _svg_uri(text: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
+
+
+def _finite(value: Any) -> Any:
+    """Numbers as JSON knows them: NaN becomes null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,150 @@
+"""Real beside synthetic: alike sets look alike, others do not, and copies are found."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from histoscope import synth
+from histoscope.cli.main import app
+from histoscope.data import Datasheet, InMemory, write_folder
+from histoscope.errors import ConfigError, DataError
+from histoscope.models import create, save
+from histoscope.studies import realism, realism_encoder, realism_page
+from histoscope.types import Record, Sample
+
+SHEET = Datasheet("lab", mpp=0.5, classes={number: name for name, number in synth.CLASSES.items()})
+
+
+def _encode(patches: list[Sample]) -> np.ndarray:
+    return np.array([[*p.image.mean(axis=(0, 1)), *p.image.std(axis=(0, 1))] for p in patches])
+
+
+def _set(n: int, seed: int, stain: str = "default", prefix: str = "a") -> InMemory:
+    samples = synth.cohort(n, 1, shape_px=(260, 260), mpp=0.5, stains=stain, seed=seed)
+    return InMemory.of(
+        [
+            dataclasses.replace(s, name=prefix + s.name, patient=prefix + s.patient, source="")
+            for s in samples
+        ],
+        SHEET,
+    )
+
+
+@pytest.fixture(scope="module")
+def real() -> InMemory:
+    return _set(6, 1)
+
+
+@pytest.fixture(scope="module")
+def alike(real: InMemory) -> realism.Comparison:
+    return realism.compare_tissue(real, _set(6, 2, prefix="b"), _encode, encoder="colours")
+
+
+def test_alike_sets_are_no_farther_than_halves(real: InMemory, alike: realism.Comparison) -> None:
+    other = realism.compare_tissue(real, _set(6, 3, "blue", prefix="c"), _encode)
+    assert alike.distance.share_beyond < 0.98
+    assert other.distance.share_beyond > 0.95
+    assert other.distance.share_beyond > alike.distance.share_beyond
+    gaps = [found.table().set_index("measure")["gap"] for found in (alike, other)]
+    assert gaps[1]["red, nuclei"] > gaps[0]["red, nuclei"]
+    assert gaps[0]["area (µm²)"] < 0.25
+
+
+def test_table_measures_what_is_there(real: InMemory, alike: realism.Comparison) -> None:
+    tiles = alike.real.tiles
+    expected = [s.instances.max() / (260 * 260 * 0.25e-6) for s in real.samples]
+    assert tiles["per_mm2"].to_numpy() == pytest.approx(expected)
+    assert tiles["covered"].to_numpy() == pytest.approx([(s.instances > 0).mean() for s in real.samples])
+    assert len(alike.real.nuclei) == sum(int(s.instances.max()) for s in real.samples)
+    assert {p.image.shape for p in alike.real.patches} == {(128, 128, 3)}
+
+
+def test_copies_of_training_tiles_are_found(real: InMemory) -> None:
+    fresh = _set(3, 9, prefix="d").samples
+    stolen = [
+        Sample(np.ascontiguousarray(s.image[:, ::-1]), 0.5, np.ascontiguousarray(s.instances[:, ::-1]))
+        for s in real.samples[:3]
+    ]
+    stolen = [dataclasses.replace(s, name=f"stolen{k}", patient=f"x{k}") for k, s in enumerate(stolen)]
+    found = realism.compare_tissue(real, InMemory.of([*stolen, *fresh], SHEET), _encode)
+    assert sorted(line.split(" = ")[0] for line in found.nearest.shared) == ["stolen0", "stolen1", "stolen2"]
+    assert found.nearest.suspicious > 0.2
+
+
+def test_held_out_parts_are_the_reference(real: InMemory) -> None:
+    records = [
+        Record(s.name, patient=s.patient, split="train" if k < 4 else "test")
+        for k, s in enumerate(real.samples)
+    ]
+    parted = InMemory(SHEET, records, real.samples)
+    found = realism.compare_tissue(parted, _set(4, 2, prefix="b"), _encode)
+    assert found.nearest.held_out
+    assert len(found.nearest.reference) == sum(
+        p.source in {r.name for r in records[4:]} for p in found.real.patches
+    )
+
+
+def test_gap_is_that_of_scipy() -> None:
+    from scipy import stats
+
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, 40).astype(float), rng.integers(2, 9, 31).astype(float)
+    assert realism.gap(x, y) == pytest.approx(stats.ks_2samp(x, y).statistic)
+
+
+def test_page_is_one_file_with_its_key_after_the_sheet(alike: realism.Comparison, tmp_path: Path) -> None:
+    page = realism_page.write_page(tmp_path, alike, real="my <lab>", synthetic="drawn").read_text("utf-8")
+    assert not re.search(r"https?://(?!www\.w3\.org)", page)
+    assert "my &lt;lab&gt;" in page
+    assert page.index("Which are real?") < page.index("The key")
+    numbers = json.loads((tmp_path / "realism.json").read_text())
+    assert numbers["kernel_distance"]["value"] == pytest.approx(alike.distance.value)
+    assert numbers["nearest"]["shared_pictures"] == []
+    tiles, key = realism_page.shuffled(alike, np.random.default_rng(0))
+    assert len(tiles) == len(key) == 2 * sum(key)
+    real = {p.image.tobytes() for p in alike.real.patches}
+    assert [tile.tobytes() in real for tile in tiles] == key
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        ([Sample(np.zeros((200, 200, 3), np.uint8), 0.5, name="bare")], "no label map"),
+        ([Sample(np.zeros((9, 9, 3), np.uint8), 0.5, np.zeros((9, 9), np.int32), name="a")], "as large as"),
+        ([], "empty"),
+    ],
+)
+def test_odd_data_sets_say_what_is_wrong(real: InMemory, samples: list[Sample], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        realism.compare_tissue(real, InMemory.of(samples, SHEET), _encode)
+
+
+def test_encoders() -> None:
+    patches = [Sample(np.full((128, 128, 3), level, np.uint8), 0.5, name=str(level)) for level in (90, 200)]
+    rows = realism_encoder.encoder("nuclei-free")(patches)
+    assert rows.shape[0] == 2
+    assert np.isfinite(rows).all()
+    assert np.abs(rows[0] - rows[1]).max() > 0
+
+
+def test_encoder_of_another_body_is_refused(tmp_path: Path) -> None:
+    save(create("smp", encoder="resnet18", pretrained=False, mpp=0.5), tmp_path / "model")
+    card = json.loads((tmp_path / "model" / "card.json").read_text())
+    assert "encoder" in card["arguments"]
+    with pytest.raises(ConfigError, match="resnet18"):
+        realism_encoder.classifier(str(tmp_path / "model"))
+
+
+def test_verb_writes_page_and_numbers(real: InMemory, tmp_path: Path) -> None:
+    write_folder(tmp_path / "real", real.samples, SHEET)
+    write_folder(tmp_path / "made", _set(4, 5, prefix="b").samples, SHEET)
+    arguments = ["data", "compare", *(str(tmp_path / name) for name in ("real", "made", "out")), "--json"]
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["encoder"] == "nuclei-free"
+    assert (tmp_path / "out" / "realism.html").stat().st_size > 50_000
