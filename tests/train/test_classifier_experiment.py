@@ -105,6 +105,16 @@ def test_a_corrupt_patch_is_skipped_and_named(recipe, tmp_path, monkeypatch, cap
     assert "normal__p8" in told.err
 
 
+def test_a_group_of_two_classes_is_named_and_learned_from(recipe, tmp_path, monkeypatch, capsys):
+    index = tmp_path / "set" / "index.csv"
+    table = pd.read_csv(index)
+    firsts = table.groupby("class")["group"].first()
+    table.loc[table["group"].isin(firsts), "group"] = "two_of_them"
+    table.to_csv(index, index=False)
+    assert cli(monkeypatch, "train", recipe, "--json", *PROBE) == 0
+    assert "several classes: 1" in " ".join(capsys.readouterr().err.split())
+
+
 def test_settings_that_came_later_do_not_make_a_run_another(recipe, tmp_path, monkeypatch):
     assert cli(monkeypatch, "train", recipe, "--json") == 0
     settled = tmp_path / "run" / "config.yaml"

@@ -41,7 +41,8 @@ def finished(folder: Path, run: Run) -> bool:
 
 def begun(folder: Path, run: Run) -> bool:
     """Whether a run has trained but not finished."""
-    return (folder / run.name / LOG).is_file() and not finished(folder, run)
+    logs = (folder / run.name).rglob(LOG)  # of patches there is one for each split
+    return next(logs, None) is not None and not finished(folder, run)
 
 
 def weights_of(folder: Path, run: Run) -> Path:

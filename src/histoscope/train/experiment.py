@@ -13,6 +13,7 @@ from pydantic import Field
 from histoscope import augment, balance, config, data, models, stain
 from histoscope.data import Dataset, Split
 from histoscope.data.base import Progress
+from histoscope.data.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.files import read_image, whole, write_text
 from histoscope.models import Classifier
@@ -185,6 +186,10 @@ def _of_patches(
     """Train or probe a classifier, and classify the test part."""
     skipped: dict[str, str] = {}
     classification.check_seen(parts.train, parts.val, parts.test)
+    mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
+    if mixed:
+        first = f"{mixed[0].name}: {mixed[0].message}"
+        note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
     classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
     note(f"backbone {model.arguments['backbone']}: {model.loaded}")
     if experiment.probe is not None:
