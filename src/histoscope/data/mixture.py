@@ -46,7 +46,7 @@ class Mixture(Sequence[Sample]):
     >>> sampler = make_sampler(Mixture([real], [drawn] * 9, share=0.25), 8)
     >>> rng = np.random.default_rng(0)
     >>> sum(sampler.draw(rng).name == "drawn" for _ in range(1000))
-    257
+    258
     """
 
     def __init__(self, real: Sequence[Sample], synthetic: Sequence[Sample], share: float) -> None:

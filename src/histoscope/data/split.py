@@ -240,7 +240,7 @@ def tile_order(records: Sequence[Record], *, seed: int = 0) -> list[int]:
     --------
     >>> records = [Record(name, patient=name[0]) for name in ("a1", "b1", "a2", "c1")]
     >>> [records[index].name for index in tile_order(records, seed=1)]
-    ['c1', 'a1', 'a2', 'b1']
+    ['a1', 'a2', 'b1', 'c1']
     """
     groups: dict[tuple[int, str], list[int]] = defaultdict(list)
     for index, record in enumerate(records):
