@@ -1,0 +1,321 @@
+"""New layouts from a bank: a real tile's order, turned and warped, with other nuclei in its places."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from histoscope.errors import ConfigError
+from histoscope.synth._kernels import keep_largest_piece
+from histoscope.synth.bank import CELL_UM, LEAST_UM2, LEVEL, SIDE, Bank
+from histoscope.synth.picture import check_size
+from histoscope.synth.spec import StainSpec
+from histoscope.types import Labels
+
+ATTEMPTS = 6
+"""Places tried for each nucleus that is wanted."""
+OVERLAP = 0.15
+"""Share of a nucleus that may lie under those placed before it."""
+_WARP_UM, _WAVE_UM = 2.5, 30.0
+_SIMILAR = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrangement:
+    """A layout: labels, and how to paint them.
+
+    Parameters
+    ----------
+    instances : (H, W) int32
+        Ids 1 to N without gaps, each one connected piece.
+    classes : (N + 1,) uint8
+    tone, spread : (N + 1, 3) and (N + 1,) float32
+        Mean dyes of each nucleus and spread of haematoxylin in it.
+    ground : (H, W, 6) float32
+        As `histoscope.synth.bank_maps.ground_of`.
+    stain : StainSpec
+        Of the tile that the order comes from.
+    tile : int
+        Its number in the bank.
+    wanted, placed : int
+        Nuclei that were to have their centre in the tile, and those of them that found room.
+    mpp : float
+    """
+
+    instances: Labels
+    classes: NDArray[np.uint8]
+    tone: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    ground: NDArray[np.float32]
+    stain: StainSpec
+    tile: int
+    wanted: int
+    placed: int
+    mpp: float
+
+
+class Places(NamedTuple):
+    """Where nuclei are wanted, in micrometres of the new tile, and which nucleus of the bank stood there."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    angle: NDArray[np.float64]
+    like: NDArray[np.intp]
+
+    def taken(self, which: NDArray[np.intp] | NDArray[np.bool_] | list[int]) -> "Places":
+        """Some of them."""
+        index = np.asarray(which) if len(which) else np.zeros(0, np.intp)
+        return Places(self.x[index], self.y[index], self.angle[index], self.like[index])
+
+
+class _Move(NamedTuple):
+    """From a point of the new tile to one of the real: turn and scale about two centres, after a warp."""
+
+    matrix: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    origin: NDArray[np.float64]
+    waves: NDArray[np.float64]
+
+
+def arrange(
+    bank: Bank,
+    shape_px: tuple[int, int],
+    *,
+    mpp: float,
+    rng: Generator,
+    tile: int | None = None,
+    density: float = 1.0,
+) -> Arrangement:
+    """Draw a layout.
+
+    The order of a real tile (how dense, which classes, who stands beside whom, along what) is kept, turned,
+    flipped, scaled and warped; in each place stands another nucleus of the same class and of like size and
+    elongation, itself warped. Each nucleus is tried in a few places and then left out, so a density that does
+    not fit ends with the density that was reached.
+
+    Parameters
+    ----------
+    bank : Bank
+    shape_px : (rows, columns)
+    mpp : float
+        Micrometres per pixel.
+    rng : numpy.random.Generator
+    tile : int, optional
+        Number of the real tile; drawn at random if left out.
+    density : float in (0, 10]
+        Times that of the real tile.
+
+    Raises
+    ------
+    ConfigError
+        If the size, the tile or the density is out of range.
+
+    Examples
+    --------
+    >>> from histoscope import synth
+    >>> from histoscope.synth.bank import cut_bank
+    >>> bank = cut_bank([synth.generate((128, 128), mpp=0.5)], synth.CLASSES)
+    >>> new = arrange(bank, (64, 96), mpp=0.5, rng=np.random.default_rng(0))
+    >>> new.instances.shape, len(new.classes) == new.instances.max() + 1
+    ((64, 96), True)
+    """
+    check_size(shape_px, mpp)
+    if not 0 < density <= 10:
+        raise ConfigError(f"density is {density}, expected a factor above 0 and up to 10")
+    if tile is not None and not 0 <= tile < len(bank.tiles):
+        raise ConfigError(f"tile is {tile}, expected 0 to {len(bank.tiles) - 1}: the bank's tiles")
+    which = int(rng.integers(len(bank.tiles))) if tile is None else tile
+    size_um = np.array([shape_px[1] * mpp, shape_px[0] * mpp])
+    move = _move(bank, which, size_um, rng)
+    places = _places(bank, which, size_um, move, rng)
+    places = _thickened(places, bank, density, rng)
+    instances, drawn = _draw(bank, places, shape_px, mpp, rng)
+    tone = np.concatenate([np.zeros((1, 3), np.float32), bank.nuclei.tone[drawn.like]])
+    tone[1:, 0] *= rng.normal(1.0, 0.05, len(drawn.like))
+    spread = np.concatenate([np.zeros(1, np.float32), bank.nuclei.spread[drawn.like]])
+    classes = np.concatenate([[0], bank.nuclei.kind[drawn.like]]).astype(np.uint8)
+    return Arrangement(
+        instances, classes, tone.astype(np.float32), spread, _ground(bank, which, shape_px, mpp, move),
+        bank.tiles[which].stain, which, _within(places, size_um), _within(drawn, size_um), mpp,
+    )  # fmt: skip
+
+
+def _within(places: Places, size_um: NDArray[np.float64]) -> int:
+    width, height = size_um
+    return int(((places.x >= 0) & (places.x < width) & (places.y >= 0) & (places.y < height)).sum())
+
+
+def _move(bank: Bank, which: int, size_um: NDArray[np.float64], rng: Generator) -> _Move:
+    angle, scale = rng.uniform(0, 2 * np.pi), rng.uniform(0.93, 1.08)
+    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+    matrix = np.array([[cos, sin], [-sin, cos]]) @ np.diag([1.0, rng.choice([-1.0, 1.0])])
+    tile = bank.tiles[which]
+    span = np.array([tile.width_um, tile.height_um])
+    # Where the real tile is large enough, the new one shows little of it mirrored.
+    free = np.maximum((span - size_um) / 2, 0.1 * span)
+    origin = span / 2 + rng.uniform(-1, 1, 2) * free
+    # Each wave: two wave numbers, a phase, and how far it pushes along x and y.
+    waves = np.column_stack(
+        [
+            rng.normal(0, 2 * np.pi / _WAVE_UM / 1.5, (6, 2)),
+            rng.uniform(0, 2 * np.pi, 6),
+            rng.normal(0, _WARP_UM / np.sqrt(3), (6, 2)),
+        ]
+    )
+    return _Move(matrix, size_um / 2, origin, waves)
+
+
+def _warp(points: NDArray[np.float64], move: _Move) -> NDArray[np.float64]:
+    phase = points @ move.waves[:, :2].T + move.waves[:, 2]
+    return np.asarray(np.sin(phase) @ move.waves[:, 3:], np.float64)
+
+
+def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
+    """Bring the nuclei of a tile, mirrored at its borders as often as needed, to where they stand now."""
+    tile, nuclei = bank.tiles[which], bank.nuclei
+    own = np.flatnonzero(nuclei.tile == which)
+    span = np.array([tile.width_um, tile.height_um])
+    reach = np.ceil((np.linalg.norm(size_um) / 2 * 1.1 + 10) / span).astype(int)
+    back = np.linalg.inv(move.matrix)
+    margin = 8.0
+    parts = []
+    for i in range(-reach[0], reach[0] + 1):
+        for j in range(-reach[1], reach[1] + 1):
+            flip = np.array([1 - 2 * (i % 2), 1 - 2 * (j % 2)])
+            at = np.column_stack([nuclei.x_um[own], nuclei.y_um[own]]).astype(np.float64)
+            at = np.where(flip > 0, at, span - at) + np.array([i, j]) * span
+            new = (at - move.origin) @ back.T + move.centre
+            new -= _warp(new, move)
+            shows = ((new > -margin) & (new < size_um + margin)).all(axis=1)
+            along = np.column_stack([np.cos(nuclei.angle[own]), np.sin(nuclei.angle[own])]) * flip @ back.T
+            parts.append((new[shows], np.arctan2(along[shows, 1], along[shows, 0]), own[shows]))
+    xy = np.concatenate([part[0] for part in parts])
+    angle, like = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    xy += rng.normal(0, 0.4, xy.shape)
+    angle = angle + rng.normal(0, 0.15, len(angle))
+    return Places(xy[:, 0], xy[:, 1], angle, like.astype(np.intp))
+
+
+def _thickened(places: Places, bank: Bank, density: float, rng: Generator) -> Places:
+    """Thin places at random, or add some beside those that there are, and shuffle them."""
+    n = len(places.x)
+    wanted = int(rng.binomial(n, density)) if density <= 1 else n + int(rng.poisson((density - 1) * n))
+    order = rng.permutation(n)[:wanted]
+    extra = rng.integers(n, size=max(0, wanted - n)) if n else np.zeros(0, np.intp)
+    chosen = np.concatenate([order, extra]).astype(np.intp)
+    x, y, angle, like = places.taken(chosen)
+    apart = 2.2 * np.sqrt(bank.nuclei.area_um2[like[len(order) :]] / np.pi)
+    turn, far = rng.uniform(0, 2 * np.pi, len(apart)), apart * rng.uniform(0.9, 1.8, len(apart))
+    x[len(order) :] += far * np.cos(turn)
+    y[len(order) :] += far * np.sin(turn)
+    return Places(x, y, angle, like)
+
+
+def _draw(
+    bank: Bank, places: Places, shape_px: tuple[int, int], mpp: float, rng: Generator
+) -> tuple[Labels, Places]:
+    """Draw a nucleus in each place where one fits; give those that show."""
+    instances = np.zeros(shape_px, np.int32)
+    stand_in = _others(bank, places.like, rng)
+    kept: list[int] = []
+    for k in range(len(places.x)):
+        shape = _warped(bank, stand_in[k], places, k, mpp, rng)
+        for attempt in range(ATTEMPTS):
+            x, y = np.array([places.x[k], places.y[k]]) + rng.normal(0, 0.5 * attempt + 1e-9, 2)
+            if _put(instances, shape, x / mpp, y / mpp, len(kept) + 1):
+                kept.append(k)
+                break
+    return _tidy(instances, places.taken(kept), mpp)
+
+
+def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
+    """Erase pieces and slivers, and number without gaps."""
+    areas = np.bincount(instances.ravel(), minlength=len(placed.x) + 1)
+    shows = keep_largest_piece(instances, len(placed.x), int(areas[1:].max(initial=0)))
+    keep = shows * mpp**2 >= LEAST_UM2
+    new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
+    return new[np.abs(instances)], placed.taken(keep)
+
+
+def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.intp]:
+    """For each nucleus, another of its class, of like size and elongation, that no border cuts."""
+    nuclei = bank.nuclei
+    out = np.empty(len(like), np.intp)
+    for kind in np.unique(nuclei.kind[like]):
+        which = np.flatnonzero(nuclei.kind[like] == kind)
+        pool = np.flatnonzero(nuclei.whole & (nuclei.kind == kind))
+        pool = pool if len(pool) else np.flatnonzero(nuclei.whole)
+        pool = pool[np.argsort(nuclei.area_um2[pool], kind="stable")]
+        area = np.log(nuclei.area_um2[pool])
+        cut = ~nuclei.whole[like[which]]
+        wanted = np.log(nuclei.area_um2[like[which]]) + rng.normal(0, 0.1, len(which))
+        wanted[cut] = rng.choice(area, int(cut.sum()))  # how large it was is not known
+        first = np.clip(np.searchsorted(area, wanted) - _SIMILAR, 0, max(0, len(pool) - 2 * _SIMILAR))
+        window = np.minimum(first[:, None] + np.arange(2 * _SIMILAR), len(pool) - 1)
+        differs = np.abs(np.log(nuclei.stretch[pool[window]] / nuclei.stretch[like[which], None]))
+        near = np.argsort(differs, axis=1)[:, : _SIMILAR // 2]
+        pick = near[np.arange(len(which)), rng.integers(near.shape[1], size=len(which))]
+        out[which] = pool[window[np.arange(len(which)), pick]]
+    return out
+
+
+def _warped(bank: Bank, which: int, places: Places, k: int, mpp: float, rng: Generator) -> NDArray[np.bool_]:
+    """Turn, stretch and dent a stored shape; a square mask with the nucleus in its middle."""
+    nuclei = bank.nuclei
+    turn = places.angle[k] - nuclei.angle[which] * (flip := rng.choice([-1.0, 1.0]))
+    cos, sin = np.cos(turn), np.sin(turn)
+    wider = np.diag(rng.normal(1.0, 0.05, 2)) + np.array([[0, rng.normal(0, 0.04)], [0, 0]])
+    scale = nuclei.side_um[which] / SIDE / mpp
+    matrix = scale * np.array([[cos, -sin], [sin, cos]]) @ wider @ np.diag([1.0, flip])
+    half = int(np.ceil(0.72 * SIDE * scale * 1.1)) + 1
+    middle = np.array([half, half]) - matrix @ np.full(2, (SIDE - 1) / 2)
+    level = cv2.warpAffine(
+        nuclei.shape[which], np.column_stack([matrix, middle]), (2 * half + 1, 2 * half + 1), borderValue=0
+    )
+    dents = cv2.resize(rng.normal(0, 0.7 * LEVEL, (5, 5)), level.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.asarray(level + dents > 128)
+
+
+def _put(instances: Labels, shape: NDArray[np.bool_], x_px: float, y_px: float, number: int) -> bool:
+    """Draw `shape` around a point where nothing is yet, unless too much of it would be hidden."""
+    half = len(shape) // 2
+    top, left = int(np.floor(y_px)) - half, int(np.floor(x_px)) - half
+    rows, columns = (
+        slice(max(0, start), min(side, start + len(shape)))
+        for start, side in zip((top, left), instances.shape, strict=True)
+    )
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return False
+    part = shape[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    under = instances[rows, columns]
+    free = part & (under == 0)
+    if np.count_nonzero(part) == 0 or np.count_nonzero(free) < (1 - OVERLAP) * np.count_nonzero(part):
+        return False
+    under[free] = number
+    return True
+
+
+def _ground(
+    bank: Bank, which: int, shape_px: tuple[int, int], mpp: float, move: _Move
+) -> NDArray[np.float32]:
+    """The real tile's ground, moved as its nuclei were."""
+    cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
+    step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
+    y, x = np.meshgrid(
+        (np.arange(cells[0]) + 0.5) * step[0], (np.arange(cells[1]) + 0.5) * step[1], indexing="ij"
+    )
+    points = np.column_stack([x.ravel(), y.ravel()])
+    at = (points + _warp(points, move) - move.centre) @ move.matrix.T + move.origin
+    cell = (at / CELL_UM - 0.5).astype(np.float32).reshape(*cells, 2)
+    ground = cv2.remap(
+        bank.tiles[which].ground, cell[..., 0], cell[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(cv2.resize(ground, shape_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def restained(arrangement: Arrangement, stain: StainSpec) -> Arrangement:
+    """Give the same layout another stain."""
+    return replace(arrangement, stain=stain)

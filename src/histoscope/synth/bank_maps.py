@@ -1,0 +1,140 @@
+"""What a learned generator is told of each pixel: where the nuclei are, how dark, and on what ground."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.types import Labels, Mask
+
+GROUND_UM = 4.0
+"""Spread of the blur that leaves only the ground of a tissue: no nucleus, no fibre can be told in it."""
+_NEAR_UM, _FAR_UM = 4.0, 12.0
+_GROUND = 6
+N_PLAIN = 4 + 3 + _GROUND + 1
+"""Maps beside those of the classes."""
+BASE = slice(4, 7)
+"""The maps that are a flat picture: each nucleus in its mean colour, and the ground."""
+
+
+def ground_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np.float32]:
+    """Blurred dyes between the nuclei, and how much they vary there, (H, W, 6).
+
+    Parameters
+    ----------
+    dyes : (H, W, 3) float32
+    inside : (H, W) bool
+        Pixels of nuclei; they are left out.
+    mpp : float
+
+    Returns
+    -------
+    (H, W, 6) float32
+        Means of the three dyes; then the logarithm of the spread of fine haematoxylin, of fine eosin (up to
+        about 1 um) and of middling eosin (fibres).
+
+    Examples
+    --------
+    >>> flat = np.full((16, 16, 3), 0.5, np.float32)
+    >>> ground_of(flat, np.zeros((16, 16), bool), 0.5)[8, 8, :3].round(3).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    weight = (~inside).astype(np.float32)
+    soft = _blur(dyes, 0.5 / mpp)
+    fine = (dyes - soft)[..., :2]
+    middling = (soft - _blur(dyes, 2.5 / mpp))[..., 1:2]
+    stack = np.concatenate([dyes, fine**2, middling**2], axis=2) * weight[..., None]
+    sigma = GROUND_UM / mpp
+    total = stack.sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
+    near = _blur(weight, sigma)[..., None]
+    ground = (_blur(stack, sigma) + 0.01 * total) / (near + 0.01)
+    ground[..., 3:] = 0.5 * np.log(ground[..., 3:] + 1e-4) + 2.5
+    return np.asarray(ground, np.float32)
+
+
+def tones_of(dyes: NDArray[np.float32], instances: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean dyes of each nucleus, (N + 1, 3), and spread of haematoxylin in it, (N + 1,); row 0 is zero."""
+    n = int(instances.max(initial=0)) + 1
+    ids = instances.ravel()
+    area = np.maximum(np.bincount(ids, minlength=n), 1)
+    flat = dyes.reshape(-1, 3)
+    means = np.stack([np.bincount(ids, flat[:, k], n) / area for k in range(3)], axis=1)
+    square = np.bincount(ids, flat[:, 0] ** 2, n) / area
+    spread = np.sqrt(np.maximum(square - means[:, 0] ** 2, 0.0))
+    means[0], spread[0] = 0.0, 0.0
+    return means.astype(np.float32), spread.astype(np.float32)
+
+
+def maps_of(  # all that is known of a place
+    instances: Labels,
+    classes: NDArray[np.uint8],
+    tone: NDArray[np.float32],
+    spread: NDArray[np.float32],
+    ground: NDArray[np.float32],
+    n_classes: int,
+    mpp: float,
+) -> NDArray[np.float32]:
+    """Maps that a generator paints by, (14 + n_classes, H, W).
+
+    Parameters
+    ----------
+    instances : (H, W) int32
+    classes : (N + 1,) uint8
+    tone, spread : (N + 1, 3) and (N + 1,) float32
+        As `tones_of`.
+    ground : (H, W, 6) float32
+        As `ground_of`.
+    n_classes : int
+    mpp : float
+
+    Returns
+    -------
+    (14 + n_classes, H, W) float32
+        Inside, border, distance to the border within and outside, the flat picture (3), ground (6), spread,
+        and one map for each class.
+    """
+    inside = instances > 0
+    border = _border(instances)
+    maps = np.empty((N_PLAIN + n_classes, *instances.shape), np.float32)
+    maps[0], maps[1] = inside, border
+    maps[2] = np.minimum(_distance(~border & inside, mpp) / _NEAR_UM, 1.0)
+    maps[3] = np.minimum(_distance(~inside, mpp) / _FAR_UM, 1.0)
+    flat = np.where(inside[..., None], tone[instances], ground[..., :3])
+    maps[BASE] = flat.transpose(2, 0, 1)
+    maps[7:13] = ground.transpose(2, 0, 1)
+    maps[13] = 3.0 * spread[instances]
+    kinds = classes[instances]
+    for k in range(n_classes):
+        maps[N_PLAIN + k] = kinds == k + 1
+    return maps
+
+
+def _border(instances: Labels) -> Mask:
+    """Pixels of a nucleus beside another nucleus or the ground."""
+    border = np.zeros(instances.shape, bool)
+    for axis in (0, 1):
+        differs = np.diff(instances, axis=axis) != 0
+        low, high = (slice(None, -1), slice(1, None)) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
+        border[low] |= differs
+        border[high] |= differs
+    return border & (instances > 0)
+
+
+def _distance(where: Mask, mpp: float) -> NDArray[np.float32]:
+    """Micrometres to the nearest pixel that is not in `where`."""
+    if where.all():
+        return np.full(where.shape, 1e3, np.float32)
+    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3) * mpp, np.float32)
+
+
+def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Gaussian blur; the widest ones on a quarter of the pixels each way."""
+    if sigma < 4 or min(values.shape[:2]) < 32:
+        return np.asarray(cv2.GaussianBlur(_cv(values), (0, 0), sigma), np.float32).reshape(values.shape)
+    height, width = values.shape[:2]
+    small = cv2.resize(_cv(values), (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
+    soft = cv2.GaussianBlur(small, (0, 0), sigma / 4)
+    return np.asarray(cv2.resize(soft, (width, height)), np.float32).reshape(values.shape)
+
+
+def _cv(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values)

@@ -1,0 +1,327 @@
+"""The learned generator from end to end: fit it to a labelled data set, keep it, draw data sets from it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from histoscope import models
+from histoscope.data import Dataset, Datasheet, resample
+from histoscope.errors import ConfigError, DataError
+from histoscope.models.generator import Generator, noise_like
+from histoscope.synth.arrange import Arrangement, arrange
+from histoscope.synth.bank import Bank, cut_bank, load_bank
+from histoscope.synth.bank_dyes import CANONICAL, dyes_of, pictured
+from histoscope.synth.bank_maps import maps_of
+from histoscope.synth.patients import vary_stain
+from histoscope.synth.spec import StainSpec
+from histoscope.train import generator_realism
+from histoscope.train.generator import GeneratorConfig, fit
+from histoscope.train.generator_realism import Realism
+from histoscope.train.loop import OnStep
+from histoscope.types import Sample
+
+OnNote = Callable[[str], None]
+BANK, REALISM = "bank.npz", "realism.npz"
+TRIES = 3
+"""Layouts painted for one tile before a poor one is kept."""
+_BLOCK_PX = 512
+_FEW = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedGenerator:
+    """A fitted generator with all that drawing needs.
+
+    Parameters
+    ----------
+    model : Generator
+    bank : Bank
+        Nuclei, layouts, grounds and stains of the tiles that it was fitted to.
+    realism : Realism
+        Tells poor tiles.
+    licence : str
+        Terms of the tiles, which hold for what is drawn from them.
+    """
+
+    model: Generator
+    bank: Bank
+    realism: Realism
+    licence: str = ""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the tiles.
+
+    Parameters
+    ----------
+    painted, dropped, poor : int
+        Tiles painted, those of them dropped as poor, and poor ones kept since nothing better came.
+    wanted, placed : int
+        Nuclei, in the tiles that were kept.
+    """
+
+    painted: int = 0
+    dropped: int = 0
+    poor: int = 0
+    wanted: int = 0
+    placed: int = 0
+
+    def lines(self) -> list[str]:
+        """Say it to people."""
+        share = self.dropped / max(self.painted, 1)
+        said = [f"painted {self.painted} tiles, dropped {self.dropped} as unlike real tissue ({share:.0%})"]
+        if self.poor:
+            said.append(f"kept {self.poor} poor tile(s): {TRIES} layouts in a row gave nothing better")
+        if self.placed < 0.9 * self.wanted:
+            said.append(
+                f"found room for {self.placed:,} of {self.wanted:,} nuclei "
+                f"({self.placed / self.wanted:.0%} of the density that was asked for)"
+            )
+        return said
+
+
+def fit_generator(
+    dataset: Dataset,
+    out: str | Path,
+    config: GeneratorConfig | None = None,
+    *,
+    on_step: OnStep | None = None,
+    on_note: OnNote | None = None,
+) -> LearnedGenerator:
+    """Fit a generator to labelled tiles and write it to a folder; one that is there is read instead.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Tiles with instance maps; give the training part alone. Resolutions may differ, each tile is resampled
+        from its own. Without classes, all nuclei are of one class, ``nucleus``.
+    out : str or Path
+        Folder: model, card, ``bank.npz``, ``realism.npz``, ``log.jsonl``. A fit that was stopped goes on.
+    config : GeneratorConfig, optional
+    on_step, on_note : callable, optional
+        Called with step and losses; with lines for people.
+
+    Raises
+    ------
+    DataError
+        If there are no tiles, or tiles without instance maps or without nuclei.
+    TrainingError
+        If the fit diverges before there are any good weights.
+    """
+    out, config = Path(out), config or GeneratorConfig()
+    note = on_note or (lambda _: None)
+    if (out / REALISM).is_file():
+        note(f"generator: {out} is fitted, and used as it is")
+        return load_generator(out)
+    classes = _classes(dataset.info)
+    tiles = _tiles(dataset, note, named=bool(classes))
+    bank = cut_bank(tiles, classes)
+    shown = [canonical(tile, stain, config.mpp) for tile, stain in zip(tiles, bank.tiles, strict=True)]
+    torch.manual_seed(config.seed)
+    model = Generator(width=config.width, mpp=config.mpp, classes=bank.classes)
+    fitted = fit(model, shown, config, out=out, on_step=on_step)
+    if fitted.note:
+        note(f"generator: {fitted.note}")
+    sheet = dataset.info
+    about = {
+        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
+        "weights licence": sheet.licence or "as the training data",
+        "tiles": len(tiles),
+        "nuclei": len(bank.nuclei),
+    }
+    models.save(fitted.model, out, {**models.read_card(out), **about})
+    bank.save(out / BANK)
+    realism = generator_realism.learn(fitted.model, shown)
+    realism.save(out / REALISM)  # last: its file says that the folder is whole
+    return LearnedGenerator(fitted.model, bank, realism, sheet.licence)
+
+
+def load_generator(folder: str | Path) -> LearnedGenerator:
+    """Read a folder of `fit_generator`.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError, FormatVersionError
+        If it is not there, not whole, or another version wrote it.
+    ConfigError
+        If it holds a model of another kind.
+    """
+    folder = Path(folder)
+    model = models.load(folder, Generator)
+    licence = str((models.read_card(folder).get("training data") or {}).get("licence", ""))
+    return LearnedGenerator(
+        model, load_bank(folder / BANK), generator_realism.load(folder / REALISM), licence
+    )
+
+
+def generate_dataset(  # what a data set can differ in
+    generator: LearnedGenerator,
+    n: int,
+    *,
+    size_px: int = 256,
+    stains: Sequence[StainSpec] | None = None,
+    density: float = 1.0,
+    seed: int = 0,
+    tally: Tally | None = None,
+) -> Iterator[Sample]:
+    """Draw labelled tiles, one by one.
+
+    Layouts go round the real tiles; a tile that looks unlike real tissue is drawn again, at most three times.
+    Tile k does not depend on how many others are drawn.
+
+    Parameters
+    ----------
+    generator : LearnedGenerator
+    n : int
+        Tiles.
+    size_px : int
+        Height and width at the generator's resolution; rounded up to a multiple of four inside.
+    stains : sequence of StainSpec, optional
+        Laboratories that take turns; without, each tile takes the stain of the real tile that its layout
+        comes from. Either varies a little.
+    density : float
+        Times that of the real tiles.
+    seed : int
+    tally : Tally, optional
+        Counts what became of the tiles.
+
+    Yields
+    ------
+    Sample
+        Named ``g0000``, with `patient` after the real tile's, so that tiles of one order stay together.
+    """
+    if n < 1 or size_px < 32:
+        raise ConfigError(f"n is {n} and size_px {size_px}; expected at least 1 tile of at least 32 pixels")
+    counts = Tally() if tally is None else tally
+    n_tiles = len(generator.bank.tiles)
+    turns = np.random.default_rng([seed, 1]).permutation(n_tiles)
+    few = len({tile.patient for tile in generator.bank.tiles}) < _FEW
+    for k in range(n):
+        stain = None if not stains else stains[k % len(stains)]
+        layout, image = _best(
+            generator, size_px, int(turns[k % n_tiles]), stain, density, [seed, 2, k], counts
+        )
+        counts.wanted, counts.placed = counts.wanted + layout.wanted, counts.placed + layout.placed
+        tile = generator.bank.tiles[layout.tile]
+        name = f"g{k:04d}"
+        yield Sample(
+            image,
+            layout.mpp,
+            layout.instances,
+            layout.classes,
+            name=name,
+            patient=name if few else f"like_{tile.patient}",
+            source=f"like_{tile.name}",
+        )
+
+
+def canonical(sample: Sample, tile: Any, mpp: float) -> Sample:
+    """Give a tile at another resolution, in the canonical stain; `tile` knows its own stain."""
+    new = resample(sample, mpp)
+    return replace(new, image=pictured(dyes_of(new.image, tile.stain), CANONICAL))
+
+
+def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Dyes (H, W, 3) of maps (C, H, W); a large picture is painted in blocks, and is the same.
+
+    Parameters
+    ----------
+    model : Generator
+    maps : (C, H, W) float32
+        Height and width multiples of four.
+    seed : int
+        Of the noise.
+    """
+    known = torch.from_numpy(maps)[None]
+    shown = torch.cat([known, noise_like(known, torch.Generator().manual_seed(seed))], dim=1)
+    device, margin = next(model.parameters()).device, model.spec.context_px
+    height, width = maps.shape[1:]
+    dyes = np.empty((height, width, 3), np.float32)
+    with torch.inference_mode():
+        for top in range(0, height, _BLOCK_PX):
+            for left in range(0, width, _BLOCK_PX):
+                y, x = max(0, top - margin), max(0, left - margin)
+                block = shown[:, :, y : top + _BLOCK_PX + margin, x : left + _BLOCK_PX + margin]
+                block = block.to(device).contiguous(memory_format=torch.channels_last)
+                painted = model(block)["dyes"][0].float().cpu().permute(1, 2, 0).numpy()
+                part = painted[top - y : top - y + _BLOCK_PX, left - x : left - x + _BLOCK_PX]
+                dyes[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return dyes
+
+
+def _best(  # one tile's lot
+    generator: LearnedGenerator,
+    size_px: int,
+    tile: int,
+    stain: StainSpec | None,
+    density: float,
+    seed: list[int],
+    counts: Tally,
+) -> tuple[Arrangement, NDArray[np.uint8]]:
+    """Paint layouts until one looks real; of poor ones, the nearest to real tissue."""
+    best: tuple[float, Arrangement, NDArray[np.uint8]] | None = None
+    side = -(-size_px // 4) * 4
+    for attempt in range(TRIES):
+        rng = np.random.default_rng([*seed, attempt])
+        layout = arrange(
+            generator.bank, (side, side), mpp=generator.model.spec.mpp, rng=rng, tile=tile, density=density
+        )
+        maps = maps_for(layout, len(generator.bank.classes))
+        dyes = paint(generator.model, maps, int(rng.integers(2**31)))
+        counts.painted += 1
+        described = generator_realism.describe(generator.model, maps, dyes.transpose(2, 0, 1))
+        far = float(np.median(generator.realism.distances(described)))
+        image = pictured(dyes, vary_stain(layout.stain if stain is None else stain, rng))
+        if best is None or far < best[0]:
+            best = far, layout, image
+        if far <= generator.realism.limit:
+            break
+        counts.dropped += 1
+    else:
+        counts.dropped, counts.poor = counts.dropped - 1, counts.poor + 1
+    if best is None:
+        raise ConfigError("no layout was tried")
+    return cropped(best[1], size_px), np.ascontiguousarray(best[2][:size_px, :size_px])
+
+
+def maps_for(layout: Arrangement, n_classes: int) -> NDArray[np.float32]:
+    """Maps of a layout, for the generator."""
+    return maps_of(
+        layout.instances, layout.classes, layout.tone, layout.spread, layout.ground, n_classes, layout.mpp
+    )
+
+
+def cropped(layout: Arrangement, size_px: int) -> Arrangement:
+    """Cut a layout to a square, and number what is left without gaps."""
+    from histoscope.data.views import compact
+
+    instances, classes = compact(np.ascontiguousarray(layout.instances[:size_px, :size_px]), layout.classes)
+    kept = layout.classes if classes is None else classes
+    return replace(layout, instances=instances, classes=kept)
+
+
+def _classes(sheet: Datasheet) -> tuple[str, ...]:
+    if not sheet.classes:
+        return ()
+    return tuple(sheet.classes.get(k, f"class {k}") for k in range(1, max(sheet.classes) + 1))
+
+
+def _tiles(dataset: Dataset, note: OnNote, *, named: bool) -> list[Sample]:
+    """Read the tiles, and say what is odd about them."""
+    tiles = list(dataset)
+    if not tiles:
+        raise DataError(f"data set {dataset.info.name!r} is empty; there is nothing to learn from")
+    if not named or all(tile.classes is None for tile in tiles):
+        note("generator: the data set has no classes, so all nuclei are of one class, 'nucleus'")
+    if len(tiles) == 1:
+        note("generator: one tile alone: every layout, ground and stain will be a variation of it")
+    resolutions = sorted({round(tile.mpp, 4) for tile in tiles})
+    if len(resolutions) > 1:
+        note(f"generator: tiles of {resolutions} um/px are all brought to the generator's resolution")
+    return tiles

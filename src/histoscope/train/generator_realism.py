@@ -1,0 +1,160 @@
+"""Which painted tiles to drop: those that lie farther from real tissue than real tissue from itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from histoscope.errors import CorruptDataError, DatasetNotFoundError
+from histoscope.files import whole
+from histoscope.models.generator import Generator
+from histoscope.types import Mask, Sample
+
+PATCH_PX = 96
+"""Side of the patches that are compared."""
+STRICT = 0.95
+"""Share of real patches that are near enough to those of other tiles."""
+_BANDS_PX = (0.7, 1.4, 2.8, 5.6)
+_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Realism:
+    """What real patches measure.
+
+    Parameters
+    ----------
+    real : (P, D) float32
+        Descriptors of real patches, in their own spread around their own mean.
+    mean, spread : (D,) float32
+    limit : float
+        Distance that a patch may lie from its nearest real ones.
+    """
+
+    real: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    limit: float
+
+    def distances(self, described: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean distance of each patch to its three nearest real ones, (n,)."""
+        scaled = (described - self.mean) / self.spread
+        return _nearest(np.linalg.norm(scaled[:, None] - self.real[None], axis=2))
+
+    def is_poor(self, described: NDArray[np.float32]) -> bool:
+        """Whether more than half of a tile's patches lie too far from real ones."""
+        return bool(np.median(self.distances(described)) > self.limit)
+
+    def save(self, path: str | Path) -> None:
+        """Write to an ``.npz``, without pickle."""
+        with whole(path) as temporary:
+            np.savez_compressed(
+                temporary, real=self.real, mean=self.mean, spread=self.spread, limit=np.float32(self.limit)
+            )
+
+
+def load(path: str | Path) -> Realism:
+    """Read what `Realism.save` wrote.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        If it is not there or cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no {path.name} in {path.parent}; fit the generator again")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Realism(file["real"], file["mean"], file["spread"], float(file["limit"]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise CorruptDataError(f"{path} cannot be read ({error}); fit the generator again") from error
+
+
+def learn(model: Generator, tiles: Sequence[Sample]) -> Realism:
+    """Measure real tiles (canonical stain, the model's resolution), and how far they lie from each other."""
+    parts = []
+    for tile in tiles:
+        target = model.targets(tile)
+        parts.append(describe(model, target["maps"], target["dyes"]))
+    real = np.concatenate(parts)
+    tile_of = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    mean, spread = real.mean(axis=0), real.std(axis=0) + 1e-3
+    real = ((real - mean) / spread).astype(np.float32)
+    apart = np.linalg.norm(real[:, None] - real[None], axis=2)
+    # A patch is compared with other tiles; if there is but one, with its other patches.
+    own = tile_of[:, None] == tile_of[None] if len(parts) > 1 else np.eye(len(real), dtype=bool)
+    apart[own] = np.inf
+    near = _nearest(apart)
+    near = near[np.isfinite(near)]
+    limit = float(np.quantile(near, STRICT)) if len(near) else np.inf
+    return Realism(real, mean.astype(np.float32), spread.astype(np.float32), limit)
+
+
+def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Descriptors of the patches of a tile, (n, 20).
+
+    Mean and spread of both dyes inside and outside of nuclei, their strength in four bands of detail, the
+    third dye, the share of clear glass, and the critic's verdict.
+
+    Parameters
+    ----------
+    model : Generator
+    maps, dyes : (C, H, W) and (3, H, W) float32
+    """
+    with torch.inference_mode():
+        device = next(model.parameters()).device
+        verdict = model.critic(*(torch.from_numpy(part)[None].to(device) for part in (maps, dyes)))[-1]
+    judged = verdict[0, 0].float().cpu().numpy()
+    bands = _bands(dyes[:2])
+    inside = maps[0] > 0.5
+    height, width = inside.shape
+    rows = []
+    for top in _starts(height):
+        for left in _starts(width):
+            box = np.s_[top : top + PATCH_PX, left : left + PATCH_PX]
+            low = np.s_[top // 4 : (top + PATCH_PX) // 4, left // 4 : (left + PATCH_PX) // 4]
+            numbers = [*_colours(dyes[:, box[0], box[1]], inside[box])]
+            numbers += [float(np.log(band[box].std() + 1e-3)) for band in bands]
+            part = judged[low]
+            rows.append([*numbers, float(part.mean()) if part.size else 0.0])
+    return np.array(rows, np.float32)
+
+
+def _colours(dyes: NDArray[np.float32], inside: Mask) -> list[float]:
+    numbers = []
+    for where in (inside, ~inside):
+        for dye in dyes[:2]:
+            values = dye[where] if where.any() else np.zeros(1, np.float32)
+            numbers += [float(values.mean()), float(values.std())]
+    return [
+        *numbers,
+        float(dyes[2].mean()),
+        float(dyes[2].std()),
+        float((dyes[:2].sum(axis=0) < 0.15).mean()),
+    ]
+
+
+def _bands(dyes: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    bands = []
+    for dye in dyes:
+        last = dye
+        for sigma in _BANDS_PX:
+            soft = np.asarray(cv2.GaussianBlur(np.ascontiguousarray(dye), (0, 0), sigma), np.float32)
+            bands.append(last - soft)
+            last = soft
+    return bands
+
+
+def _starts(side: int) -> list[int]:
+    """Where patches begin; one, cut off, in what is smaller."""
+    return list(range(0, max(side - PATCH_PX, 0) + 1, PATCH_PX))
+
+
+def _nearest(apart: NDArray[np.floating]) -> NDArray[np.float32]:
+    k = min(_NEIGHBOURS, apart.shape[1])
+    return np.asarray(np.partition(apart, k - 1, axis=1)[:, :k].mean(axis=1), np.float32)
