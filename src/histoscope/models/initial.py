@@ -228,7 +228,10 @@ def _backbone_of(
     state = read_state(source)
     if mobilenet.is_folded(state):
         arrays = {name: value.numpy() for name, value in state.items()}
-        return mobilenet.unfolded(arrays, network), {}, {}, True
+        try:
+            return mobilenet.unfolded(arrays, network), {}, {}, True
+        except CorruptDataError as error:
+            raise CorruptDataError(f"{source}: {error}") from error
     prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))
     inside = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     outside = {name: value for name, value in state.items() if not name.startswith(prefix)}
