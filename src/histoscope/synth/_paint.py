@@ -179,7 +179,7 @@ def paint_tissue(
                     h3, e3 = _lumen(tiles, x, y, lumen, tone)
                     h2, e2 = h2 + empty * (h3 - h2), e2 + empty * (e3 - e2)
                 h, e = h + inside * (h2 - h), e + inside * (e2 - e)
-            h = max(0.0, h + _purple(tiles, x, y, (h, e), rough, basophilia))
+            h += _purple(tiles, x, y, (h, e), rough, basophilia)
             slow = 1 + uneven * sample(tiles[0], shift[8] + x * 0.02, shift[9] + y * 0.02)
             dye[i, j, 0] = h * slow
             dye[i, j, 1] = e * slow

@@ -157,10 +157,18 @@ def _recoloured(
     values = {
         "basophilia": _purpler(tissue.basophilia, measured["h_between"], seen["h_between"], stain.h_amount),
         "chromatin": tissue.chromatin * off("h_within"),
+        "nuclear_eosin": tissue.nuclear_eosin
+        + (measured["e_nuclei"] - seen["e_nuclei"]) / max(0.24 * stain.e_amount, 0.05),
         "darkness_spread": tissue.darkness_spread * off("h_spread"),
         "pale_fraction": tissue.pale_fraction + 0.8 * (measured["hollow"] - seen["hollow"]),
     }
-    top = {"basophilia": 1.6, "chromatin": 1.8, "darkness_spread": 0.8, "pale_fraction": 0.95}
+    top = {
+        "nuclear_eosin": 10.0,
+        "basophilia": 1.6,
+        "chromatin": 1.8,
+        "darkness_spread": 0.8,
+        "pale_fraction": 0.95,
+    }
     values = {
         key: float(np.clip(value, -0.95 if key == "basophilia" else 0.0, top[key]))
         for key, value in values.items()

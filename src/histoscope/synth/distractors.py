@@ -59,7 +59,7 @@ def scatter(layout: Layout, spec: DistractorSpec, rng: Generator) -> Strays | No
         colours,
         _patches(shape, spec.mucin_fraction, 40.0, rng),
         _patches(shape, spec.out_of_focus_fraction, 120.0, rng),
-        float(rng.uniform(0.5, 1.3)),
+        float(rng.uniform(0.4, 1.0)),
     )
 
 

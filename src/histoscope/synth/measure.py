@@ -111,9 +111,10 @@ def look(sample: Sample, stain: StainSpec) -> Values:
     Returns
     -------
     dict of str to float
-        ``h_nuclei``, ``h_between``, ``e_between`` (medians), ``h_within`` (spread inside nuclei, as a share
-        of ``h_nuclei``), ``h_spread`` (spread of the logarithm between nuclei), ``hollow`` (share of nuclei
-        paler inside than at their rim), ``glass`` (share of the area), ``sharpness``, ``noise``.
+        ``h_nuclei``, ``e_nuclei``, ``h_between``, ``e_between`` (medians), ``h_within`` (spread inside
+        nuclei, as a share of ``h_nuclei``), ``h_spread`` (spread of the logarithm between nuclei),
+        ``hollow`` (share of nuclei paler inside than at their rim), ``glass`` (share of the area),
+        ``sharpness``, ``noise``.
     """
     instances = np.asarray(sample.instances)
     dye, inside = amounts(sample.image, stain), instances > 0
@@ -130,6 +131,7 @@ def look(sample: Sample, stain: StainSpec) -> Values:
     sharpness, noise = grain(sample.image, inside, glass)
     return {
         "h_nuclei": h_nuclei,
+        "e_nuclei": float(np.median(dye[..., 1][inside])),
         "h_between": float(np.median(dye[..., 0][between])) if between.any() else 0.0,
         "e_between": float(np.median(dye[..., 1][between])) if between.any() else 0.0,
         "h_within": float(np.std(h[inside] - mean[instances[inside]])) / h_nuclei,

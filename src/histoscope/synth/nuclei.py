@@ -116,7 +116,7 @@ def chromatin(kind: NDArray[np.uint8], tissue: TissueSpec, rng: Generator) -> ND
     look[:, 4] = rim_um
     look[:, 5] = np.where(epithelial, rng.binomial(3, 0.3 + 0.25 * pale), 0)
     look[:, 6] = np.where(kind == CLASSES["plasma"], 0.5, 0.0)
-    look[:, 7] = eosin * rng.uniform(0.8, 1.2, n)
+    look[:, 7] = eosin * tissue.nuclear_eosin * rng.uniform(0.8, 1.2, n)
     look[:, 8:10] = rng.uniform(0, 512, (n, 2))
     look[:, 10] = 0.0
     _strange(look, epithelial, tissue, rng)

@@ -150,7 +150,7 @@ def hard_patient(stain: StainSpec, rng: Generator) -> Patient:
     )
     tissue = harden(vary_tissue(TissueSpec(), rng), rng)
     optics = OpticsSpec(
-        blur_um=float(np.clip(rng.lognormal(np.log(0.26), 0.45), 0.05, 0.9)),
+        blur_um=float(np.clip(rng.lognormal(np.log(0.23), 0.4), 0.05, 0.6)),
         noise=float(np.clip(rng.lognormal(np.log(0.012), 0.6), 0.001, 0.05)),
         jpeg_quality=int(rng.integers(60, 96)),
     )
@@ -243,5 +243,5 @@ def vary_distractors(rng: Generator) -> DistractorSpec:
         ink_per_mm2=some(0.2, 30.0),
         folds_per_mm2=some(0.3, 15.0),
         mucin_fraction=min(0.5, some(0.3, 0.1)),
-        out_of_focus_fraction=min(0.8, some(0.4, 0.2)),
+        out_of_focus_fraction=min(0.8, some(0.35, 0.1)),
     )

@@ -118,6 +118,8 @@ class TissueSpec:
         share of the usual that they lack.
     chromatin : float
         Multiplies the contrast of clumps in nuclei.
+    nuclear_eosin : float
+        Multiplies the eosin in nuclei.
     darkness_spread : float in [0, 1]
         How unlike in darkness nuclei are (sigma of the logarithm).
     pale_fraction, smudged_fraction, soft_fraction : float in [0, 1]
@@ -157,6 +159,7 @@ class TissueSpec:
     crowding: float = 0.0
     basophilia: float = 0.0
     chromatin: float = 1.0
+    nuclear_eosin: float = 1.0
     darkness_spread: float = 0.2
     pale_fraction: float = 0.0
     smudged_fraction: float = 0.0
@@ -185,6 +188,7 @@ _TISSUE_RANGE = {
     "crowding": (0.0, 0.5),
     "basophilia": (-1.0, 2.0),
     "chromatin": (0.0, 3.0),
+    "nuclear_eosin": (0.0, 20.0),
     "darkness_spread": (0.0, 1.0),
     "pale_fraction": (0.0, 1.0),
     "smudged_fraction": (0.0, 1.0),
