@@ -80,7 +80,7 @@ def _mask(instances: np.ndarray) -> np.ndarray:
 
 
 def _say(step: int, values: dict[str, float]) -> None:
-    if step % 20 == 0:
+    if step % 10 == 0:
         _note(f"{step} " + " ".join(f"{key} {value:.3f}" for key, value in values.items()))
 
 

@@ -11,7 +11,7 @@ from histoscope.errors import ConfigError, CorruptDataError, DataError, DatasetN
 from histoscope.synth.arrange import arrange
 from histoscope.synth.bank import cut_bank, load_bank
 from histoscope.synth.bank_dyes import CANONICAL, dyes_of, pictured, stain_of
-from histoscope.synth.bank_maps import N_PLAIN, ground_of, maps_of, tones_of
+from histoscope.synth.bank_maps import N_PLAIN, chromatin_of, ground_of, maps_of, tones_of
 from histoscope.types import Sample
 
 
@@ -20,9 +20,21 @@ def tiles():
     return synth.cohort(3, 1, shape_px=(160, 160), mpp=0.5, seed=1)
 
 
+class _Bank:
+    """Hypothesis writes arguments out; a bank of arrays is too long for that."""
+
+    def __init__(self, bank):
+        self.bank = bank
+
+
 @pytest.fixture(scope="module")
 def bank(tiles):
     return cut_bank(tiles, synth.CLASSES)
+
+
+@pytest.fixture(scope="module")
+def hidden(bank):
+    return _Bank(bank)
 
 
 def _disc(radius, side=64):
@@ -44,8 +56,8 @@ def test_a_nucleus_is_measured_in_micrometres():
 
 
 def test_a_nucleus_on_the_border_gives_a_place_but_no_shape(bank, tiles):
-    cut = sum(len(np.unique(np.r_[t.instances[0], t.instances[-1], t.instances[:, 0], t.instances[:, -1]])) - 1
-              for t in tiles)  # fmt: skip
+    rims = [np.r_[m[0], m[-1], m[:, 0], m[:, -1]] for m in (tile.instances for tile in tiles)]
+    cut = sum(len(np.unique(rim[rim > 0])) for rim in rims)
     assert 0 < (~bank.nuclei.whole).sum() <= cut
 
 
@@ -77,12 +89,13 @@ def test_tiles_without_nuclei_or_labels_are_refused(tiles):
         cut_bank([])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), density=st.floats(0.2, 3.0), rows=st.integers(32, 90))
-def test_every_layout_is_a_proper_label_map(bank, seed, density, rows):
-    new = arrange(bank, (rows, 71), mpp=0.5, rng=np.random.default_rng(seed), density=density)
+def test_every_layout_is_a_proper_label_map(hidden, seed, density, rows):
+    new = arrange(hidden.bank, (rows, 71), mpp=0.5, rng=np.random.default_rng(seed), density=density)
     n = len(new.classes) - 1
-    np.testing.assert_array_equal(np.unique(new.instances)[new.instances.min() == 0 :], np.arange(1, n + 1))
+    ids = np.unique(new.instances)
+    np.testing.assert_array_equal(ids[ids > 0], np.arange(1, n + 1))
     assert new.tone.shape == (n + 1, 3)
     assert new.spread.shape == (n + 1,)
     assert new.ground.shape == (rows, 71, 6)
@@ -107,13 +120,13 @@ def test_sizes_and_classes_are_those_of_the_tiles(bank):
     own = bank.nuclei.area_um2[bank.nuclei.whole]
     areas, kinds = [], []
     for seed in range(6):
-        new = arrange(bank, (200, 200), mpp=0.5, rng=np.random.default_rng(seed))
+        new = arrange(bank, (160, 160), mpp=0.5, rng=np.random.default_rng(seed), tile=seed % 3)
         areas.append(np.bincount(new.instances.ravel())[1:] * 0.25)
         kinds.append(new.classes[1:])
     areas, kinds = np.concatenate(areas), np.concatenate(kinds)
     assert np.median(areas) == pytest.approx(np.median(own), rel=0.2)
     share = np.bincount(bank.nuclei.kind, minlength=5) / len(bank.nuclei)
-    np.testing.assert_allclose(np.bincount(kinds, minlength=5) / len(kinds), share, atol=0.12)
+    np.testing.assert_allclose(np.bincount(kinds, minlength=5) / len(kinds), share, atol=0.1)
 
 
 def test_wrong_wishes_are_refused(bank):
@@ -152,6 +165,14 @@ def test_the_ground_does_not_know_the_nuclei():
     assert ground_of(dyes, inside, 0.5)[..., :3].max() < 0.31
 
 
+def test_chromatin_does_not_know_the_ground():
+    dyes = np.full((32, 32, 3), 9.0, np.float32)
+    inside = np.zeros((32, 32), bool)
+    inside[8:24, 8:24] = True
+    dyes[inside, 0] = 1.0
+    np.testing.assert_allclose(chromatin_of(dyes, inside, 0.5)[inside], 1.0, atol=1e-3)
+
+
 def test_maps_say_what_stands_where():
     sample = _disc(6)
     dyes = dyes_of(sample.image, CANONICAL)
@@ -159,7 +180,10 @@ def test_maps_say_what_stands_where():
     assert (tone[0] == 0).all()
     np.testing.assert_allclose(tone[1], dyes[32, 32], rtol=1e-4)
     ground = ground_of(dyes, sample.instances > 0, 0.5)
-    maps = maps_of(sample.instances, np.array([0, 2], np.uint8), tone, spread, ground, 2, 0.5)
+    chromatin, kinds = np.full((64, 64), 0.25, np.float32), np.array([0, 2], np.uint8)
+    maps = maps_of(sample.instances, kinds, tone, spread, ground, chromatin, n_classes=2, mpp=0.5)
+    assert maps[4, 32, 32] == pytest.approx(tone[1, 0] + 0.25)
+    assert maps[4, 0, 0] == pytest.approx(ground[0, 0, 0])
     assert maps.shape == (N_PLAIN + 2, 64, 64)
     np.testing.assert_array_equal(maps[0] > 0, sample.instances > 0)
     assert maps[N_PLAIN].max() == 0

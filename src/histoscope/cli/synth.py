@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,7 +37,7 @@ def synth(
         float | None,
         typer.Option(
             help="Micrometres per pixel: 0.25 is 40x, 0.5 is 20x, 1 is 10x [default: 0.25; with --like, that "
-            "of the data set]."
+            "of the data set; with --method learned, 0.5]."
         ),
     ] = None,
     stain: Annotated[
@@ -79,6 +79,16 @@ def synth(
             "network that is trained on it."
         ),
     ] = "drawn",
+    generator: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --method learned: folder of the network. One that is there is used, and --like may be "
+            "left out; else it is trained and written there [default: beside OUT]."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps of the network [default: 2000, 15 minutes].")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
     ] = False,
@@ -89,7 +99,8 @@ def synth(
     With --like they carry the class names of your own data set, and the folder holds a readable spec.json.
 
     Examples: `histoscope synth tissue --n 40 --stain default --stain purple`;
-    `histoscope synth mine --n 50 --like data/my_tiles`
+    `histoscope synth mine --n 50 --like data/my_tiles`;
+    `histoscope synth mine --n 50 --like data/my_tiles --method learned --generator my_generator`
     """
     from histoscope.data import write_folder
     from histoscope.errors import ConfigError
@@ -98,9 +109,12 @@ def synth(
     if people > n:
         raise ConfigError(f"--patients is {people} and --n is {n}; each patient needs at least one image")
     shares = [n // people + (k < n % people) for k in range(people)]
-    _check(like, spec, stain, method)
-    if like is not None and method == "learned":
-        drawing = _learned(_opened(form, like, like_mpp), out, n, size, seed)
+    _check(like, spec, None if method == "learned" else stain, method, generator)
+    if method == "learned":
+        dataset = None if like is None else _opened(form, like, like_mpp)
+        folder = generator or out.with_name(f"{out.name}_generator")
+        changes = {"steps": steps, "mpp": mpp}
+        drawing = _learned(dataset, folder, n, size, seed, stain, changes)
     elif like is not None or spec is not None:
         target = _fitted(_opened(form, like, like_mpp), seed) if like is not None else _read(spec)
         drawing = _like(target, shares, size, mpp, seed, hard=hard)
@@ -114,15 +128,22 @@ def synth(
     _report(out, n, drawing, counts, reached, as_json=as_json)
 
 
-def _check(like: Path | None, spec: Path | None, stain: list[str] | None, method: str) -> None:
+def _check(
+    like: Path | None, spec: Path | None, stain: list[str] | None, method: str, generator: Path | None
+) -> None:
     from histoscope.errors import ConfigError
 
     if like is not None and spec is not None:
         raise ConfigError("--like fits a spec and --spec reads one; give one of them")
     if stain and (like is not None or spec is not None):
         raise ConfigError("--stain names a stain and --like or --spec brings its own; leave one out")
-    if method == "learned" and like is None:
-        raise ConfigError("--method learned learns from a data set; give its folder as --like")
+    if generator is not None and method != "learned":
+        raise ConfigError("--generator is the folder of a network; it goes with --method learned")
+    if method == "learned" and like is None and generator is None:
+        raise ConfigError(
+            "--method learned learns from a data set; give its folder as --like, or that of a trained "
+            "network as --generator"
+        )
 
 
 def _opened(form: str, root: Path, mpp: float | None) -> "Dataset":
@@ -200,31 +221,47 @@ def _like(
     return _Drawing(samples, info, len(shares), notes, target)
 
 
-def _learned(dataset: "Dataset", out: Path, n: int, size: int, seed: int) -> _Drawing:
-    """Tissue like that of a data set, painted by a network that is fitted to it, beside OUT."""
+def _learned(  # the flags that reach it
+    dataset: "Dataset | None",
+    folder: Path,
+    n: int,
+    size: int,
+    seed: int,
+    stain: list[str] | None,
+    changes: dict[str, Any],
+) -> _Drawing:
+    """Tissue like that of a data set, painted by a network that is fitted to it and kept in `folder`."""
     from histoscope.cli import scores
     from histoscope.data.base import Datasheet
-    from histoscope.train.generate import Tally, fit_generator, generate_dataset
+    from histoscope.errors import UnknownNameError
+    from histoscope.synth import STAINS
+    from histoscope.train.generate import Tally, fit_generator, generate_dataset, load_generator
     from histoscope.train.generator import GeneratorConfig
 
-    settings = GeneratorConfig(seed=seed)
-    with scores.steps_bar(settings.steps) as on_step:
-        made = fit_generator(
-            dataset, out.with_name(f"{out.name}_generator"), settings, on_step=on_step, on_note=scores.note
-        )
+    for name in stain or []:
+        if name not in STAINS:
+            raise UnknownNameError("stain", name, STAINS)
+    if dataset is None:
+        made = load_generator(folder)
+    else:
+        known = {key: value for key, value in changes.items() if value is not None}
+        settings = GeneratorConfig(seed=seed, **known)
+        with scores.steps_bar(settings.steps) as on_step:
+            made = fit_generator(dataset, folder, settings, on_step=on_step, on_note=scores.note)
     tally = Tally()
     info = Datasheet(
         name="synth",
-        title=f"Synthetic H&E with exact labels, painted like {dataset.info.name}",
+        title=f"Synthetic H&E with exact labels, painted like {made.source or 'a data set'}",
         licence=made.licence,
-        citation=dataset.info.citation,
+        citation=made.citation,
         classes=dict(enumerate(made.bank.classes, start=1)),
         mpp=made.model.spec.mpp,
     )
     drawing = _Drawing((), info, 0)
 
     def told() -> "Iterator[Sample]":
-        yield from generate_dataset(made, n, size_px=size, seed=seed, tally=tally)
+        stains = [STAINS[name] for name in stain] if stain else None
+        yield from generate_dataset(made, n, size_px=size, stains=stains, seed=seed, tally=tally)
         drawing.notes += tally.lines()
 
     drawing.samples = told()

@@ -1,8 +1,9 @@
 """A small network that paints tissue: maps of the nuclei in, amounts of dye out.
 
-It begins from a flat picture (each nucleus in its mean colour, on a blurred ground) and learns what is
-missing: chromatin, rims, fibres, grain. Since it paints amounts of dye, its pictures take any stain exactly.
-It has no normalisation over the image, so a large picture painted in tiles is the same as one painted whole.
+It begins from a blurred picture (each nucleus in its mean colour and with soft chromatin, on a soft ground)
+and learns what is missing: rims, clumps, edges, fibres, grain. Since it paints amounts of dye, its pictures
+take any stain exactly. It has no normalisation over the image, so a large picture painted in tiles is the
+same as one painted whole.
 
 References
 ----------
@@ -25,12 +26,14 @@ from torch.nn.utils.parametrizations import spectral_norm
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.models.base import Heads, InputSpec, Model, instances_of
 from histoscope.synth.bank_dyes import CANONICAL, dyes_of
-from histoscope.synth.bank_maps import BASE, N_PLAIN, ground_of, maps_of, tones_of
+from histoscope.synth.bank_maps import BASE, N_PLAIN, chromatin_of, ground_of, maps_of, tones_of
 from histoscope.types import Sample
 
 N_NOISE = 3
 """Maps of noise: of single pixels, of 4 x 4 and of 16 x 16."""
-ROUGH, EXACT, FEATURES = 10.0, 2.0, 10.0
+DETAIL = 6.0
+"""How much the critic's view of detail is enlarged."""
+ROUGH, EXACT, FEATURES = 5.0, 10.0, 10.0
 """Weights of the difference after 4 x 4 averaging, of each pixel, and of the discriminator's features."""
 
 
@@ -69,8 +72,9 @@ class Generator(Model):
         )
         known = N_PLAIN + len(classes)
         self.n_maps = known + N_NOISE
+        self.trust = 1.0  # in the critic: training lets it grow, for at first it knows nothing
         self.painter = _Painter(self.n_maps, width)
-        self.critic = Critic(known + 3, 2 * width)
+        self.critic = Critic(known + 6, 2 * width)
 
     def forward(self, image: Tensor) -> Heads:
         """Dyes of maps and noise (B, n_maps, H, W); height and width multiples of four."""
@@ -93,8 +97,11 @@ class Generator(Model):
         if classes is None:
             classes = (np.arange(len(spread)) > 0).astype(np.uint8)
         ground = ground_of(dyes, instances > 0, sample.mpp)
+        chromatin = chromatin_of(dyes, instances > 0, sample.mpp) - tone[instances, 0]
         n_classes = len(self.spec.classes)
-        maps = maps_of(instances, classes, tone, spread, ground, n_classes, sample.mpp)
+        maps = maps_of(
+            instances, classes, tone, spread, ground, chromatin, n_classes=n_classes, mpp=sample.mpp
+        )
         return {"maps": maps, "dyes": np.ascontiguousarray(dyes.transpose(2, 0, 1))}
 
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -113,8 +120,8 @@ class Generator(Model):
         terms = {
             "rough": ROUGH * functional.l1_loss(_coarse(fake), _coarse(real)),
             "exact": EXACT * functional.l1_loss(fake, real),
-            "features": FEATURES * torch.stack(alike).mean(),
-            "fooled": -judged[-1].mean(),
+            "features": self.trust * FEATURES * torch.stack(alike).mean(),
+            "fooled": -self.trust * judged[-1].mean(),
             "critic": critic,
         }
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
@@ -148,7 +155,7 @@ def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential
 
 
 class _Painter(nn.Module):
-    """A U-Net of three levels that gives the difference to the flat picture."""
+    """A U-Net of three levels that gives the difference to the blurred picture."""
 
     def __init__(self, channels_in: int, width: int) -> None:
         super().__init__()
@@ -162,7 +169,7 @@ class _Painter(nn.Module):
         self.from_half = nn.Sequential(_conv(3 * width + N_NOISE, width), _conv(width, width))
         self.last = nn.Conv2d(width, 3, 3, padding=1)
         for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)  # the first picture is the flat one
+            nn.init.zeros_(parameter)  # the first picture is the blurred one
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)
@@ -177,12 +184,14 @@ class _Painter(nn.Module):
 
 
 class Critic(nn.Module):
-    """Tells real from painted in fields of 26 pixels; hinge loss, spectral normalisation.
+    """Tells real from painted in fields of 26 pixels; hinge loss, spectral normalisation below the verdict.
+
+    Colours are given by the maps, so it is shown fine detail once more, enlarged.
 
     Parameters
     ----------
     channels_in : int
-        Maps and dyes.
+        Maps, dyes and their detail.
     width : int
         Channels of the first level.
     """
@@ -196,11 +205,12 @@ class Critic(nn.Module):
                 spectral_norm(nn.Conv2d(2 * width, 3 * width, 3, padding=1)),
             ]
         )
-        self.verdict = spectral_norm(nn.Conv2d(3 * width, 1, 3, padding=1))
+        self.verdict = nn.Conv2d(3 * width, 1, 3, padding=1)
 
     def forward(self, maps: Tensor, dyes: Tensor) -> list[Tensor]:
         """Features of each level, and last the verdict: above 0 real, below painted."""
-        x = torch.cat([maps, dyes], dim=1)
+        detail = dyes - functional.avg_pool2d(dyes, 5, 1, 2, count_include_pad=False)
+        x = torch.cat([maps, dyes, DETAIL * detail], dim=1)
         found = []
         for level in self.levels:
             x = functional.leaky_relu(level(x), 0.2)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError
 from histoscope.synth._kernels import keep_largest_piece
-from histoscope.synth.bank import CELL_UM, LEAST_UM2, LEVEL, SIDE, Bank
+from histoscope.synth.bank import LEAST_UM2, LEVEL, SIDE, STEPS, Bank
+from histoscope.synth.bank_maps import CELL_UM, resized
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec
 from histoscope.types import Labels
@@ -19,7 +20,7 @@ ATTEMPTS = 6
 """Places tried for each nucleus that is wanted."""
 OVERLAP = 0.15
 """Share of a nucleus that may lie under those placed before it."""
-_WARP_UM, _WAVE_UM = 2.5, 30.0
+_WARP_UM, _WAVE_UM = 1.5, 40.0
 _SIMILAR = 24
 
 
@@ -36,6 +37,8 @@ class Arrangement:
         Mean dyes of each nucleus and spread of haematoxylin in it.
     ground : (H, W, 6) float32
         As `histoscope.synth.bank_maps.ground_of`.
+    chromatin : (H, W) float32
+        Soft haematoxylin of each pixel of a nucleus less its mean.
     stain : StainSpec
         Of the tile that the order comes from.
     tile : int
@@ -50,6 +53,7 @@ class Arrangement:
     tone: NDArray[np.float32]
     spread: NDArray[np.float32]
     ground: NDArray[np.float32]
+    chromatin: NDArray[np.float32]
     stain: StainSpec
     tile: int
     wanted: int
@@ -132,13 +136,14 @@ def arrange(
     move = _move(bank, which, size_um, rng)
     places = _places(bank, which, size_um, move, rng)
     places = _thickened(places, bank, density, rng)
-    instances, drawn = _draw(bank, places, shape_px, mpp, rng)
+    instances, chromatin, drawn = _draw(bank, places, shape_px, mpp, rng)
     tone = np.concatenate([np.zeros((1, 3), np.float32), bank.nuclei.tone[drawn.like]])
     tone[1:, 0] *= rng.normal(1.0, 0.05, len(drawn.like))
     spread = np.concatenate([np.zeros(1, np.float32), bank.nuclei.spread[drawn.like]])
     classes = np.concatenate([[0], bank.nuclei.kind[drawn.like]]).astype(np.uint8)
     return Arrangement(
-        instances, classes, tone.astype(np.float32), spread, _ground(bank, which, shape_px, mpp, move),
+        instances, classes, tone.astype(np.float32), spread,
+        _ground(bank, which, shape_px, mpp, move), chromatin,
         bank.tiles[which].stain, which, _within(places, size_um), _within(drawn, size_um), mpp,
     )  # fmt: skip
 
@@ -216,19 +221,22 @@ def _thickened(places: Places, bank: Bank, density: float, rng: Generator) -> Pl
 
 def _draw(
     bank: Bank, places: Places, shape_px: tuple[int, int], mpp: float, rng: Generator
-) -> tuple[Labels, Places]:
-    """Draw a nucleus in each place where one fits; give those that show."""
-    instances = np.zeros(shape_px, np.int32)
+) -> tuple[Labels, NDArray[np.float32], Places]:
+    """Draw a nucleus in each place where one fits; give labels, chromatin and those that show."""
+    instances, chromatin = np.zeros(shape_px, np.int32), np.zeros(shape_px, np.float32)
     stand_in = _others(bank, places.like, rng)
+    nuclei = bank.nuclei
+    contrast = np.clip(nuclei.spread[places.like] / np.maximum(nuclei.spread[stand_in], 1e-3), 0.6, 1.6)
     kept: list[int] = []
     for k in range(len(places.x)):
-        shape = _warped(bank, stand_in[k], places, k, mpp, rng)
+        shape, soft = _warped(bank, stand_in[k], places, k, mpp, rng)
         for attempt in range(ATTEMPTS):
             x, y = np.array([places.x[k], places.y[k]]) + rng.normal(0, 0.5 * attempt + 1e-9, 2)
-            if _put(instances, shape, x / mpp, y / mpp, len(kept) + 1):
+            if _put(instances, chromatin, shape, contrast[k] * soft, (x / mpp, y / mpp), len(kept) + 1):
                 kept.append(k)
                 break
-    return _tidy(instances, places.taken(kept), mpp)
+    labels, placed = _tidy(instances, places.taken(kept), mpp)
+    return labels, chromatin, placed
 
 
 def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
@@ -262,8 +270,10 @@ def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.in
     return out
 
 
-def _warped(bank: Bank, which: int, places: Places, k: int, mpp: float, rng: Generator) -> NDArray[np.bool_]:
-    """Turn, stretch and dent a stored shape; a square mask with the nucleus in its middle."""
+def _warped(
+    bank: Bank, which: int, places: Places, k: int, mpp: float, rng: Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Turn, stretch and dent a stored nucleus: a square mask with it in the middle, and its chromatin."""
     nuclei = bank.nuclei
     turn = places.angle[k] - nuclei.angle[which] * (flip := rng.choice([-1.0, 1.0]))
     cos, sin = np.cos(turn), np.sin(turn)
@@ -271,30 +281,39 @@ def _warped(bank: Bank, which: int, places: Places, k: int, mpp: float, rng: Gen
     scale = nuclei.side_um[which] / SIDE / mpp
     matrix = scale * np.array([[cos, -sin], [sin, cos]]) @ wider @ np.diag([1.0, flip])
     half = int(np.ceil(0.72 * SIDE * scale * 1.1)) + 1
-    middle = np.array([half, half]) - matrix @ np.full(2, (SIDE - 1) / 2)
-    level = cv2.warpAffine(
-        nuclei.shape[which], np.column_stack([matrix, middle]), (2 * half + 1, 2 * half + 1), borderValue=0
-    )
-    dents = cv2.resize(rng.normal(0, 0.7 * LEVEL, (5, 5)), level.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.asarray(level + dents > 128)
+    move = np.column_stack([matrix, np.array([half, half]) - matrix @ np.full(2, (SIDE - 1) / 2)])
+    size = (2 * half + 1, 2 * half + 1)
+    level = cv2.warpAffine(nuclei.shape[which], move, size, borderValue=0)
+    dents = cv2.resize(rng.normal(0, 0.5 * LEVEL, (5, 5)), size, interpolation=cv2.INTER_CUBIC)
+    stored = nuclei.chromatin[which].astype(np.float32) / np.float32(STEPS)
+    soft = np.asarray(cv2.warpAffine(stored, move, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    return np.asarray(level + dents > 128), soft
 
 
-def _put(instances: Labels, shape: NDArray[np.bool_], x_px: float, y_px: float, number: int) -> bool:
-    """Draw `shape` around a point where nothing is yet, unless too much of it would be hidden."""
+def _put(
+    instances: Labels,
+    chromatin: NDArray[np.float32],
+    shape: NDArray[np.bool_],
+    soft: NDArray[np.float32],
+    at_px: tuple[float, float],
+    number: int,
+) -> bool:
+    """Draw a nucleus around a point (x, y) where nothing is yet, unless too much of it would be hidden."""
     half = len(shape) // 2
-    top, left = int(np.floor(y_px)) - half, int(np.floor(x_px)) - half
+    top, left = int(np.floor(at_px[1])) - half, int(np.floor(at_px[0])) - half
     rows, columns = (
         slice(max(0, start), min(side, start + len(shape)))
         for start, side in zip((top, left), instances.shape, strict=True)
     )
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return False
-    part = shape[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    under = instances[rows, columns]
+    cut = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    part, under = shape[cut], instances[rows, columns]
     free = part & (under == 0)
     if np.count_nonzero(part) == 0 or np.count_nonzero(free) < (1 - OVERLAP) * np.count_nonzero(part):
         return False
     under[free] = number
+    chromatin[rows, columns][free] = soft[cut][free]
     return True
 
 
@@ -310,10 +329,19 @@ def _ground(
     points = np.column_stack([x.ravel(), y.ravel()])
     at = (points + _warp(points, move) - move.centre) @ move.matrix.T + move.origin
     cell = (at / CELL_UM - 0.5).astype(np.float32).reshape(*cells, 2)
-    ground = cv2.remap(
-        bank.tiles[which].ground, cell[..., 0], cell[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.asarray(cv2.resize(ground, shape_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    source = bank.tiles[which].ground
+    parts = [
+        cv2.remap(
+            np.ascontiguousarray(source[..., channels]),
+            cell[..., 0],
+            cell[..., 1],
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        for channels in (slice(0, 3), slice(3, 6))
+    ]
+    ground = np.concatenate(parts, axis=2)
+    return resized(ground, shape_px[::-1])
 
 
 def restained(arrangement: Arrangement, stain: StainSpec) -> Arrangement:

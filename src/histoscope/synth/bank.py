@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole
 from histoscope.synth.bank_dyes import dyes_of, stain_of
-from histoscope.synth.bank_maps import ground_of, tones_of
+from histoscope.synth.bank_maps import CELL_UM, chromatin_of, ground_of, resized, tones_of
 from histoscope.synth.spec import StainSpec
 from histoscope.types import Sample
 
 FORMAT = 1
 SIDE = 32
 """Pixels along a side of a stored shape."""
-CELL_UM = 2.0
-"""Side of a cell of the stored ground."""
 LEAST_UM2 = 3.0
 """Smaller pieces of nuclei are no shapes of their own."""
+STEPS = 64.0
+"""Steps of stored chromatin in one unit of haematoxylin."""
 LEVEL = 16.0
 """Grey levels of a stored shape from one pixel inside its border to the next; the border is at 128."""
 
@@ -38,7 +38,7 @@ class BankTile:
     height_um, width_um : float
     stain : StainSpec
     ground : (h, w, 6) float32
-        As `histoscope.synth.bank_maps.ground_of`, in cells of 2 um.
+        As `histoscope.synth.bank_maps.ground_of`, in cells of 1 um.
     """
 
     name: str
@@ -69,8 +69,10 @@ class Nucleus:
         Of haematoxylin within.
     shape : (N, 32, 32) uint8
         Distance to the border, 128 on it and more inside.
+    chromatin : (N, 32, 32) int8
+        Soft haematoxylin less its mean, in steps of 1/64.
     side_um : (N,) float32
-        Side of the square that the shape is stored in.
+        Side of the square that shape and chromatin are stored in.
     """
 
     tile: NDArray[np.int32]
@@ -84,6 +86,7 @@ class Nucleus:
     tone: NDArray[np.float32]
     spread: NDArray[np.float32]
     shape: NDArray[np.uint8]
+    chromatin: NDArray[np.int8]
     side_um: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -192,12 +195,19 @@ def cut_bank(samples: Iterable[Sample], classes: Iterable[str] = ()) -> Bank:
     return Bank(tuple(tiles), names or ("nucleus",), nuclei)
 
 
-_TYPES: dict[str, Any] = {"tile": np.int32, "kind": np.uint8, "whole": np.bool_, "shape": np.uint8}
+_TYPES: dict[str, Any] = {
+    "tile": np.int32,
+    "kind": np.uint8,
+    "whole": np.bool_,
+    "shape": np.uint8,
+    "chromatin": np.int8,
+}
 
 
 def _tile(values: dict[str, Any], ground: NDArray[np.float16]) -> BankTile:
     numbers: dict[str, Any] = values.pop("stain")
-    stain = StainSpec(**{key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()})
+    numbers = {key: tuple(v) if isinstance(v, list) else v for key, v in numbers.items()}
+    stain = StainSpec(**numbers)
     return BankTile(**values, stain=stain, ground=ground.astype(np.float32))
 
 
@@ -207,7 +217,7 @@ def _ground(sample: Sample, dyes: NDArray[np.float32], stain: StainSpec) -> Bank
     height_um, width_um = (side * sample.mpp for side in inside.shape)
     cells = (max(1, round(width_um / CELL_UM)), max(1, round(height_um / CELL_UM)))
     # In the precision that it is stored in, so that a bank draws the same before and after.
-    small = np.asarray(cv2.resize(ground, cells, interpolation=cv2.INTER_AREA), np.float16).astype(np.float32)
+    small = resized(ground, cells, cv2.INTER_AREA).astype(np.float16).astype(np.float32)
     patient = sample.patient or sample.source or sample.name
     return BankTile(sample.name, patient, height_um, width_um, stain, small)
 
@@ -219,12 +229,13 @@ def _nuclei(sample: Sample, dyes: NDArray[np.float32], tile: int, n_classes: int
     if instances is None:
         return []
     tone, spread = tones_of(dyes, instances)
+    soft = chromatin_of(dyes, instances > 0, mpp)
     rows = []
     for k, box in enumerate(find_objects(instances), start=1):
         if box is None:
             continue
         kind = 1 if sample.classes is None or not n_classes else int(sample.classes[k])
-        measured = _shape(instances[box] == k, mpp)
+        measured = _shape(instances[box] == k, soft[box] - tone[k, 0], mpp)
         if measured is None or not 1 <= kind <= max(n_classes, 1):
             continue
         ends = [(part.start, part.stop, side) for part, side in zip(box, instances.shape, strict=True)]
@@ -237,7 +248,7 @@ def _nuclei(sample: Sample, dyes: NDArray[np.float32], tile: int, n_classes: int
     return rows
 
 
-def _shape(mask: NDArray[np.bool_], mpp: float) -> dict[str, Any] | None:
+def _shape(mask: NDArray[np.bool_], soft: NDArray[np.float32], mpp: float) -> dict[str, Any] | None:
     """Measures of one nucleus, and its shape on a grid of its own."""
     found = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     area = found["m00"]
@@ -253,6 +264,9 @@ def _shape(mask: NDArray[np.bool_], mpp: float) -> dict[str, Any] | None:
     # Pixel centres: stored pixel u shows the mask at (u - (SIDE - 1) / 2) / scale + centre.
     turn = np.array([[scale, 0, (SIDE - 1) / 2 - scale * x], [0, scale, (SIDE - 1) / 2 - scale * y]])
     inside = cv2.warpAffine(mask.astype(np.uint8) * 255, turn, (SIDE, SIDE), flags=cv2.INTER_LINEAR) > 127
+    chromatin = cv2.warpAffine(
+        soft, turn, (SIDE, SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     within, without = (
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5) for side in (inside, ~inside)
     )
@@ -264,5 +278,6 @@ def _shape(mask: NDArray[np.bool_], mpp: float) -> dict[str, Any] | None:
         "angle": 0.5 * np.arctan2(2 * xy, xx - yy),
         "stretch": min(float(stretch), 8.0),
         "shape": np.clip(np.rint(128 + LEVEL * level), 0, 255).astype(np.uint8),
+        "chromatin": np.clip(np.rint(STEPS * chromatin), -127, 127).astype(np.int8),
         "side_um": 2 * reach * mpp,
     }

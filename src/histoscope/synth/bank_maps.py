@@ -6,18 +6,24 @@ from numpy.typing import NDArray
 
 from histoscope.types import Labels, Mask
 
-GROUND_UM = 4.0
-"""Spread of the blur that leaves only the ground of a tissue: no nucleus, no fibre can be told in it."""
+GROUND_UM, CELL_UM = 1.5, 1.0
+"""Spread of the blur that the ground of a tissue is seen through, and side of the cells it is kept in."""
+WIDE_UM = 4.0
+"""Spread of the blur that fills the ground under nuclei, and that contrasts are measured in."""
+CHROMATIN_UM = 0.7
+"""Spread of the blur that chromatin is seen through."""
 _NEAR_UM, _FAR_UM = 4.0, 12.0
 _GROUND = 6
 N_PLAIN = 4 + 3 + _GROUND + 1
 """Maps beside those of the classes."""
 BASE = slice(4, 7)
-"""The maps that are a flat picture: each nucleus in its mean colour, and the ground."""
+"""The maps that are a blurred picture: each nucleus in its mean colour and chromatin, and the ground."""
 
 
 def ground_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np.float32]:
     """Blurred dyes between the nuclei, and how much they vary there, (H, W, 6).
+
+    Under nuclei stands what is around them. Nothing finer than cells of 1 um is kept.
 
     Parameters
     ----------
@@ -43,12 +49,37 @@ def ground_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np
     fine = (dyes - soft)[..., :2]
     middling = (soft - _blur(dyes, 2.5 / mpp))[..., 1:2]
     stack = np.concatenate([dyes, fine**2, middling**2], axis=2) * weight[..., None]
-    sigma = GROUND_UM / mpp
     total = stack.sum(axis=(0, 1)) / max(float(weight.sum()), 1.0)
-    near = _blur(weight, sigma)[..., None]
-    ground = (_blur(stack, sigma) + 0.01 * total) / (near + 0.01)
+    near = _blur(weight, WIDE_UM / mpp)[..., None]
+    ground = (_blur(stack, WIDE_UM / mpp) + 0.01 * total) / (near + 0.01)
+    near = _blur(weight, GROUND_UM / mpp)[..., None]
+    ground[..., :3] = (_blur(stack[..., :3], GROUND_UM / mpp) + 0.05 * ground[..., :3]) / (near + 0.05)
     ground[..., 3:] = 0.5 * np.log(ground[..., 3:] + 1e-4) + 2.5
-    return np.asarray(ground, np.float32)
+    height, width = inside.shape
+    cells = (max(1, round(width * mpp / CELL_UM)), max(1, round(height * mpp / CELL_UM)))
+    return resized(resized(ground, cells, cv2.INTER_AREA), (width, height))
+
+
+def chromatin_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np.float32]:
+    """Haematoxylin within the nuclei, blurred, (H, W); it tells nothing of what is around them."""
+    weight = inside.astype(np.float32)
+    sigma = CHROMATIN_UM / mpp
+    mean = float(dyes[..., 0][inside].mean()) if inside.any() else 0.0
+    near = _blur(weight, sigma)
+    return np.asarray((_blur(dyes[..., 0] * weight, sigma) + 1e-3 * mean) / (near + 1e-3), np.float32)
+
+
+def resized(
+    values: NDArray[np.float32], size: tuple[int, int], how: int = cv2.INTER_LINEAR
+) -> NDArray[np.float32]:
+    """Bring (H, W, C) to a (width, height); OpenCV takes four channels at once."""
+    parts = [
+        cv2.resize(np.ascontiguousarray(values[..., k : k + 3]), size, interpolation=how).reshape(
+            size[1], size[0], -1
+        )
+        for k in range(0, values.shape[2], 3)
+    ]
+    return np.concatenate(parts, axis=2).astype(np.float32)
 
 
 def tones_of(dyes: NDArray[np.float32], instances: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -70,6 +101,8 @@ def maps_of(  # all that is known of a place
     tone: NDArray[np.float32],
     spread: NDArray[np.float32],
     ground: NDArray[np.float32],
+    chromatin: NDArray[np.float32],
+    *,
     n_classes: int,
     mpp: float,
 ) -> NDArray[np.float32]:
@@ -83,14 +116,16 @@ def maps_of(  # all that is known of a place
         As `tones_of`.
     ground : (H, W, 6) float32
         As `ground_of`.
+    chromatin : (H, W) float32
+        Haematoxylin of each pixel of a nucleus less its mean.
     n_classes : int
     mpp : float
 
     Returns
     -------
     (14 + n_classes, H, W) float32
-        Inside, border, distance to the border within and outside, the flat picture (3), ground (6), spread,
-        and one map for each class.
+        Inside, border, distance to the border within and outside, the blurred picture (3), ground (6),
+        spread, and one map for each class.
     """
     inside = instances > 0
     border = _border(instances)
@@ -100,6 +135,7 @@ def maps_of(  # all that is known of a place
     maps[3] = np.minimum(_distance(~inside, mpp) / _FAR_UM, 1.0)
     flat = np.where(inside[..., None], tone[instances], ground[..., :3])
     maps[BASE] = flat.transpose(2, 0, 1)
+    maps[BASE.start] += np.where(inside, chromatin, 0)
     maps[7:13] = ground.transpose(2, 0, 1)
     maps[13] = 3.0 * spread[instances]
     kinds = classes[instances]
@@ -131,9 +167,10 @@ def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     if sigma < 4 or min(values.shape[:2]) < 32:
         return np.asarray(cv2.GaussianBlur(_cv(values), (0, 0), sigma), np.float32).reshape(values.shape)
     height, width = values.shape[:2]
-    small = cv2.resize(_cv(values), (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), sigma / 4)
-    return np.asarray(cv2.resize(soft, (width, height)), np.float32).reshape(values.shape)
+    stack = values if values.ndim == 3 else values[..., None]
+    small = resized(stack, (-(-width // 4), -(-height // 4)), cv2.INTER_AREA)
+    soft = np.asarray(cv2.GaussianBlur(small, (0, 0), sigma / 4), np.float32).reshape(small.shape)
+    return resized(soft, (width, height)).reshape(values.shape)
 
 
 def _cv(values: NDArray[np.float32]) -> NDArray[np.float32]:

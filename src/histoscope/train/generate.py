@@ -44,14 +44,16 @@ class LearnedGenerator:
         Nuclei, layouts, grounds and stains of the tiles that it was fitted to.
     realism : Realism
         Tells poor tiles.
-    licence : str
-        Terms of the tiles, which hold for what is drawn from them.
+    source, licence, citation : str
+        Name, terms and paper of the tiles; the terms hold for what is drawn from them.
     """
 
     model: Generator
     bank: Bank
     realism: Realism
+    source: str = ""
     licence: str = ""
+    citation: str = ""
 
 
 @dataclass(slots=True)
@@ -139,7 +141,7 @@ def fit_generator(
     bank.save(out / BANK)
     realism = generator_realism.learn(fitted.model, shown)
     realism.save(out / REALISM)  # last: its file says that the folder is whole
-    return LearnedGenerator(fitted.model, bank, realism, sheet.licence)
+    return LearnedGenerator(fitted.model, bank, realism, sheet.name, sheet.licence, sheet.citation)
 
 
 def load_generator(folder: str | Path) -> LearnedGenerator:
@@ -154,10 +156,10 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
     """
     folder = Path(folder)
     model = models.load(folder, Generator)
-    licence = str((models.read_card(folder).get("training data") or {}).get("licence", ""))
-    return LearnedGenerator(
-        model, load_bank(folder / BANK), generator_realism.load(folder / REALISM), licence
-    )
+    sheet = models.read_card(folder).get("training data") or {}
+    about = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
+    bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
+    return LearnedGenerator(model, bank, realism, *about)
 
 
 def generate_dataset(  # what a data set can differ in
@@ -292,9 +294,8 @@ def _best(  # one tile's lot
 
 def maps_for(layout: Arrangement, n_classes: int) -> NDArray[np.float32]:
     """Maps of a layout, for the generator."""
-    return maps_of(
-        layout.instances, layout.classes, layout.tone, layout.spread, layout.ground, n_classes, layout.mpp
-    )
+    known = (layout.instances, layout.classes, layout.tone, layout.spread, layout.ground, layout.chromatin)
+    return maps_of(*known, n_classes=n_classes, mpp=layout.mpp)
 
 
 def cropped(layout: Arrangement, size_px: int) -> Arrangement:

@@ -26,6 +26,8 @@ MEMORY = 0.1
 """Share of the steps that the average of the weights remembers."""
 WON = 0.02
 """Mean loss of the critic below which it has won, and teaches nothing more."""
+RISE = 0.25
+"""Share of the steps over which the critic's word comes to count in full."""
 _SETTLE = 100
 
 
@@ -64,7 +66,7 @@ class GeneratorConfig:
     patch_px: int = 128
     width: int = 16
     mpp: float = 0.5
-    lr: float = 2e-3
+    lr: float = 1e-3
     precision: str = "32-true"
     accelerator: str = "auto"
     workers: int = 0
@@ -220,6 +222,7 @@ class _Run:
         rate = self.config.lr * warmup_cosine(step - 1, self.config.steps, warmup=0.02, floor=0.05)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.model.trust = min(1.0, step / (RISE * self.config.steps))
         target = {name: value.to(self.fabric.device) for name, value in batch.target.items()}
         shown = torch.cat([target["maps"], noise_like(target["maps"])], dim=1)
         heads = self.net(shown.contiguous(memory_format=torch.channels_last))

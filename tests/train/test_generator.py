@@ -1,0 +1,253 @@
+"""The learned generator: it learns, resumes exactly, keeps its good weights, draws what trains."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from histoscope import data, models, synth
+from histoscope.data import Datasheet, InMemory
+from histoscope.errors import ConfigError, CorruptDataError, DataError, ShapeError, TrainingError
+from histoscope.models.generator import Generator, noise_like
+from histoscope.train import generate
+from histoscope.train.generate import Tally, fit_generator, generate_dataset, load_generator, paint
+from histoscope.train.generator import GeneratorConfig, fit
+from histoscope.train.log import read
+
+TINY = GeneratorConfig(steps=8, batch_size=2, patch_px=32, width=4, checkpoint_every=4)
+
+
+class Stop(Exception):  # noqa: N818  # stands for Ctrl-C or a crash
+    pass
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    tiles = synth.cohort(2, 1, shape_px=(200, 200), mpp=0.5, seed=5)
+    sheet = Datasheet("lab", licence="CC BY 4.0", classes={1: "a", 2: "b", 3: "c", 4: "d"}, mpp=0.5)
+    return InMemory.of(tiles, sheet)
+
+
+@pytest.fixture(scope="module")
+def fitted(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
+    return folder, fit_generator(dataset, folder, TINY)
+
+
+def _net(**more):
+    torch.manual_seed(0)
+    return Generator(**{"width": 4, "classes": ["a", "b", "c", "d"], **more})
+
+
+def _equal(a, b):
+    return all(torch.equal(value, b.state_dict()[name]) for name, value in a.state_dict().items())
+
+
+def test_the_first_picture_is_the_blurred_one(dataset):
+    net, maps = _net(), torch.from_numpy(_net().targets(dataset[0])["maps"])[None]
+    dyes = net(torch.cat([maps, noise_like(maps)], dim=1))["dyes"]
+    torch.testing.assert_close(dyes, maps[:, 4:7])
+
+
+def test_targets_are_the_dyes_of_the_patch(dataset):
+    from histoscope.synth.bank_dyes import CANONICAL, pictured
+
+    target = _net().targets(dataset[0])
+    back = pictured(target["dyes"].transpose(1, 2, 0), CANONICAL)
+    assert np.abs(back.astype(int) - dataset[0].image).max() <= 1
+    assert target["maps"].shape[0] + 3 == _net().n_maps
+
+
+def test_each_loss_reaches_its_own_part_alone(dataset):
+    net = _net()
+    target = {name: torch.from_numpy(value)[None] for name, value in net.targets(dataset[0]).items()}
+    terms = net.loss({"dyes": target["maps"][:, 4:7] + 0 * net.painter.last.bias.sum()}, target)
+    terms["critic"].backward(retain_graph=True)
+    assert all(part.grad is None for part in net.painter.parameters())
+    assert all(part.grad is not None for part in net.critic.parameters())
+    net.critic.zero_grad()
+    (terms["total"] - terms["critic"]).backward()
+    assert all(part.grad is None or not part.grad.any() for part in net.critic.parameters())
+
+
+def test_wrong_maps_are_refused():
+    with pytest.raises(ShapeError, match="multiples of 4"):
+        _net()(torch.zeros(1, _net().n_maps, 30, 32))
+    with pytest.raises(ConfigError, match="width"):
+        Generator(width=1)
+
+
+def test_a_large_picture_in_blocks_is_the_same(monkeypatch):
+    net = _net().eval()
+    torch.nn.init.normal_(net.painter.last.weight, std=0.1)
+    maps = np.random.default_rng(0).normal(size=(net.n_maps - 3, 200, 256)).astype(np.float32)
+    whole = paint(net, maps, 3)
+    monkeypatch.setattr(generate, "_BLOCK_PX", 64)
+    np.testing.assert_allclose(paint(net, maps, 3), whole, atol=1e-4)
+
+
+def test_it_learns_the_dyes(dataset, tmp_path):
+    tiles = [generate.canonical(tile, _stain(tile), 0.5) for tile in dataset]
+    config = dataclasses.replace(TINY, steps=60, batch_size=4, lr=5e-3)
+    fit(_net(width=8), tiles, config, out=tmp_path)
+    lines = read(tmp_path)
+    assert lines[-1]["features"] < lines[0]["features"] or lines[-1]["exact"] < lines[0]["exact"]
+    assert all(math.isfinite(line["loss"]) for line in lines)
+
+
+def _stain(tile):
+    from histoscope.synth.bank_dyes import stain_of
+
+    return type("Tile", (), {"stain": stain_of(tile.image)})
+
+
+def test_a_stopped_fit_ends_where_an_unbroken_one_does(dataset, tmp_path):
+    def stop_at_six(step, losses):
+        if step == 6:
+            raise Stop
+
+    unbroken = fit(_net(), dataset, TINY, out=tmp_path / "a")
+    with pytest.raises(Stop):
+        fit(_net(), dataset, TINY, out=tmp_path / "b", on_step=stop_at_six)
+    assert (tmp_path / "b" / "checkpoint.safetensors").is_file()
+    torch.manual_seed(99)
+    resumed = fit(_net(), dataset, TINY, out=tmp_path / "b")
+    assert _equal(unbroken.model, resumed.model)
+    assert resumed.step == unbroken.step == 8
+    assert not (tmp_path / "b" / "checkpoint.safetensors").exists()
+
+
+def _diverging(net, after, value):
+    loss, calls = net.loss, iter(range(100))
+
+    def late(heads, target):
+        bad = next(calls) >= after
+        return {name: term * (value if bad else 1) for name, term in loss(heads, target).items()}
+
+    net.loss = late
+    return net
+
+
+def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):
+    until = fit(_net(), dataset, dataclasses.replace(TINY, checkpoint_every=4), out=tmp_path / "good")
+    ended = fit(_diverging(_net(), 5, math.nan), dataset, TINY, out=tmp_path / "bad")
+    assert ended.step == 4
+    assert "diverged" in ended.note
+    assert models.read_card(tmp_path / "bad")["note"] == ended.note
+    assert all(torch.isfinite(part).all() for part in ended.model.parameters())
+    assert not _equal(until.model, ended.model)
+    with pytest.raises(TrainingError, match="lower the rate"):
+        fit(_diverging(_net(), 2, math.inf), dataset, TINY, out=tmp_path / "worse")
+
+
+def test_a_critic_that_has_won_ends_the_fit(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("histoscope.train.generator._SETTLE", 1)
+    ended = fit(_diverging(_net(), 5, 0.0), dataset, TINY, out=tmp_path)
+    assert "the critic won at step 6" in ended.note
+    assert ended.step == 4
+
+
+def test_the_folder_is_read_back_and_not_fitted_again(dataset, fitted):
+    folder, made = fitted
+    notes = []
+    again = fit_generator(dataset, folder, TINY, on_note=notes.append)
+    assert "used as it is" in notes[0]
+    assert again.licence == "CC BY 4.0"
+    one, two = (next(generate_dataset(kit, 1, size_px=50, seed=4)) for kit in (made, again))
+    np.testing.assert_array_equal(one.image, two.image)
+    assert not list(folder.glob("*.pkl"))
+
+
+def test_a_folder_that_is_not_whole_says_so(dataset, fitted, tmp_path):
+    folder, _ = fitted
+    for name in ("card.json", "model.safetensors", "bank.npz"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(data.base.DataError, match="fit the generator again"):
+        load_generator(tmp_path)
+    (tmp_path / "realism.npz").write_bytes(b"broken")
+    with pytest.raises(CorruptDataError, match="cannot be read"):
+        load_generator(tmp_path)
+    models.save(models.create("unet", width=2, depth=2), tmp_path)
+    with pytest.raises(ConfigError, match="holds a unet"):
+        load_generator(tmp_path)
+
+
+def test_tiles_are_labelled_and_repeatable_and_do_not_depend_on_their_number(fitted, tmp_path):
+    _, kit = fitted
+    tally = Tally()
+    four = list(generate_dataset(kit, 4, size_px=50, seed=1, tally=tally))
+    two = list(generate_dataset(kit, 2, size_px=50, seed=1))
+    for a, b in zip(four[:2], two, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+        np.testing.assert_array_equal(a.instances, b.instances)
+    assert all(len(s.classes) == s.instances.max() + 1 and s.image.shape == (50, 50, 3) for s in four)
+    assert tally.painted >= 4
+    assert tally.painted - tally.dropped == 4
+    assert "painted" in tally.lines()[0]
+    out = data.write_folder(tmp_path / "out", four, Datasheet("g", classes={1: "a", 2: "b", 3: "c", 4: "d"}))
+    back = data.open("folder", out)
+    np.testing.assert_array_equal(back[2].classes, four[2].classes)
+    assert back[2].mpp == 0.5
+
+
+def test_a_stain_made_to_order(fitted):
+    _, kit = fitted
+    pink, blue = (
+        np.mean([s.image.mean((0, 1)) for s in generate_dataset(kit, 3, size_px=64, stains=[stain])], axis=0)
+        for stain in (synth.STAINS["pink"], synth.STAINS["blue"])
+    )
+    assert pink[0] - pink[2] > blue[0] - blue[2] + 10
+
+
+def test_poor_tiles_are_dropped_and_the_loop_ends(fitted):
+    _, kit = fitted
+    strict = dataclasses.replace(kit, realism=dataclasses.replace(kit.realism, limit=0.0))
+    tally = Tally()
+    assert len(list(generate_dataset(strict, 2, size_px=96, tally=tally))) == 2
+    assert (tally.painted, tally.dropped, tally.poor) == (6, 4, 2)
+    assert any("kept 2 poor" in line for line in tally.lines())
+
+
+def test_real_tiles_are_not_poor_and_noise_is(fitted, dataset):
+    from histoscope.train.generator_realism import describe
+
+    _, kit = fitted
+    tile = generate.canonical(dataset[0], kit.bank.tiles[0], 0.5)
+    target = kit.model.targets(tile)
+    assert not kit.realism.is_poor(describe(kit.model, target["maps"], target["dyes"]))
+    noise = target["dyes"] + np.random.default_rng(0).normal(0, 3, target["dyes"].shape).astype(np.float32)
+    assert kit.realism.is_poor(describe(kit.model, target["maps"], noise))
+
+
+def test_odd_data_sets_are_named_or_refused(dataset, tmp_path):
+    notes = []
+    first = dataset[0]
+    bare = dataclasses.replace(first, classes=None)
+    coarse = data.resample(dataclasses.replace(first, name="coarse"), 0.8)
+    made = fit_generator(
+        InMemory.of([bare, dataclasses.replace(coarse, classes=None)], Datasheet("x")),
+        tmp_path / "a",
+        TINY,
+        on_note=notes.append,
+    )
+    assert made.bank.classes == ("nucleus",)
+    assert "no classes" in notes[0]
+    assert "[0.5, 0.8] um/px" in notes[1]
+    notes.clear()
+    fit_generator(InMemory.of([first], dataset.info), tmp_path / "b", TINY, on_note=notes.append)
+    assert "one tile alone" in notes[0]
+    with pytest.raises(DataError, match="empty"):
+        fit_generator(InMemory.of([], Datasheet("none")), tmp_path / "c", TINY)
+    unlabelled = dataclasses.replace(first, instances=None, classes=None)
+    with pytest.raises(DataError, match="no instance map"):
+        fit_generator(InMemory.of([unlabelled], Datasheet("none")), tmp_path / "d", TINY)
+
+
+def test_wrong_settings_are_refused(fitted):
+    for wrong in ({"steps": 0}, {"patch_px": 30}, {"lr": 0.0}, {"mpp": 9.0}):
+        with pytest.raises(ConfigError):
+            GeneratorConfig(**wrong)
+    with pytest.raises(ConfigError, match="n is 0"):
+        next(generate_dataset(fitted[1], 0))
