@@ -29,13 +29,14 @@ def main() -> None:
     parser.add_argument("page", type=Path, help="Markdown file to write")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
     parser.add_argument("--credit", default="", help="whose images the galleries show")
+    parser.add_argument("--no-galleries", action="store_true", help="for images that may not be shown")
     args = parser.parse_args()
     write_report(args.study)
     text = (args.study / "report.md").read_text(encoding="utf-8")
     pictures = args.page.parent / "img" / args.page.stem
     pictures.mkdir(parents=True, exist_ok=True)
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    page = "\n".join([head(text), notes, spent(args.study), body(text, args.credit)])
+    page = "\n".join([head(text), notes, spent(args.study), body(text, args.credit, galleries=0 if args.no_galleries else GALLERIES)])
     page = copy_pictures(page, args.study, pictures, args.page.stem)
     args.page.write_text(page.rstrip() + "\n", encoding="utf-8")
     print(f"{args.page}: {len(page)} characters, {len(list(pictures.iterdir()))} pictures")
@@ -46,15 +47,17 @@ def head(text: str) -> str:
     return text[: text.index("## The answer")]
 
 
-def body(text: str, credit: str) -> str:
+def body(text: str, credit: str, *, galleries: int) -> str:
     """From the answer to the limits, without the list of finished runs; a few of the galleries."""
     text = text[text.index("## The answer") :]
     text = re.sub(r"\n### Runs\n.*?(?=\n## |\Z)", "\n", text, flags=re.DOTALL)
     text = re.sub(r"- (Machine|Started): .*\n", "", text)
     text = text.replace("[results.csv](results.csv)", "`results.csv` beside the report")
     before, gallery, after = re.split(r"(## Best, median and worst\n.*?)(?=\n## )", text, flags=re.DOTALL)
+    if not galleries:
+        return before.rstrip() + "\n" + after
     parts = re.split(r"(?=\n\*\*)", gallery)
-    return before + "".join([parts[0], f"\n{credit}\n" if credit else "", *parts[1 : GALLERIES + 1]]) + after
+    return before + "".join([parts[0], f"\n{credit}\n" if credit else "", *parts[1 : galleries + 1]]) + after
 
 
 def spent(study: Path) -> str:

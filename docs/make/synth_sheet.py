@@ -147,18 +147,20 @@ def hard_sheet() -> NDArray[np.uint8]:
 
 
 def like_sheet(root: Path) -> NDArray[np.uint8]:
-    """For each of two laboratories a row of real tiles above a row that is drawn like them."""
-    rows = []
-    for name, title in (("monuseg", _MONUSEG), ("consep", "Real: CoNSeP (Graham et al. 2019)")):
-        opened = data.open("folder", root / name, mpp=0.25)
-        train = [k for k, record in enumerate(opened.records) if record.split == "train"]
-        part = data.subset(opened, [train[round(k)] for k in np.linspace(0, len(train) - 1, 5)])
-        target = synth.fit(part)
-        crop = slice(340, 340 + _TILE)
-        drawn = [s.image for s in synth.like(target, [1] * 5, shape_px=(_TILE, _TILE), seed=2)]
-        rows += [bar(title, 5), row([s.image[crop, crop] for s in part])]
-        rows += [bar("Drawn by numbers measured on these five tiles", 5), row(drawn)]
-    return stack(rows)
+    """A row of real tiles above a row that is drawn like them."""
+    opened = data.open("folder", root / "monuseg", mpp=0.25)
+    train = [k for k, record in enumerate(opened.records) if record.split == "train"]
+    part = data.subset(opened, [train[round(k)] for k in np.linspace(0, len(train) - 1, 5)])
+    crop = slice(340, 340 + _TILE)
+    drawn = [s.image for s in synth.like(synth.fit(part), [1] * 5, shape_px=(_TILE, _TILE), seed=2)]
+    return stack(
+        [
+            bar(_MONUSEG, 5),
+            row([s.image[crop, crop] for s in part]),
+            bar("Drawn by numbers measured on these five tiles", 5),
+            row(drawn),
+        ]
+    )
 
 
 def stains_sheet() -> NDArray[np.uint8]:

@@ -24,7 +24,8 @@ from histoscope.metrics import METRICS
 from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
 from histoscope.studies.config import StudyConfig
-from histoscope.studies.effects import effects, metrics_of
+from histoscope.studies.by_class import class_tables
+from histoscope.studies.effects import class_names, effects, metrics_of
 from histoscope.studies.report import write_report
 from histoscope.studies.results import read_study
 from histoscope.studies.study import STAIN, Condition
@@ -464,4 +465,12 @@ def test_an_imbalance_study_reports_pooled_scores_of_classes(images, configure):
             sums = tables[row.level][["tp_spindle", "fp_spindle", "fn_spindle", "sum_iou_spindle"]].sum()
             tp, fp, fn, iou = sums
             assert row.mean == pytest.approx(iou / (tp + fp / 2 + fn / 2), nan_ok=True)
-    assert "mPQ+" in write_report(config.folder).read_text(encoding="utf-8")
+    page = write_report(config.folder).read_text(encoding="utf-8")
+    assert "mPQ+" in page
+    assert "Class by class" in page
+    (table,) = class_tables(rows, class_names(study))
+    assert [name for name, _ in table.rows] == list(synth.CLASSES)
+    for name, levels in table.rows:
+        assert [(pq.level, pq.metric, f1.metric) for pq, f1 in levels] == [
+            (level, f"pq_{name}", f"f1_{name}") for level in ("none", "both")
+        ]

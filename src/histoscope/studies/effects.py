@@ -13,6 +13,8 @@ from histoscope.studies.summary import Difference, Verdict, judge
 
 NAN = float("nan")
 SHOWN = ("dice", "aji", "pq", "f1_50", "nll", "brier")
+OF_CLASSES = ("pq", "f1")
+"""Scores of single classes, of all images as if they were one."""
 RNG_SEED = 0
 UNITS = {"patient": "patient", "source": "source image", "name": "image"}
 
@@ -113,7 +115,7 @@ def effects(study: StudyResults) -> list[Effect]:
 def metrics_of(study: StudyResults) -> list[str]:
     """Primary metric, then the others of the tables, as far as any run measured them."""
     columns = _columns(study)
-    of_classes = [f"pq_{name}" for name in classes_in(columns)]
+    of_classes = [f"{score}_{name}" for score in OF_CLASSES for name in classes_in(columns)]
     names = [study.metric, *(["mpq_plus", *of_classes] if of_classes else []), *SHOWN]
     return [
         name
@@ -124,8 +126,13 @@ def metrics_of(study: StudyResults) -> list[str]:
 
 def is_pooled(study: StudyResults, metric: str) -> bool:
     """Whether a score is of all images as if they were one: scores of classes, which many images lack."""
-    names = classes_in(_columns(study))
-    return metric == "mpq_plus" or metric in {f"pq_{name}" for name in names}
+    names = class_names(study)
+    return metric == "mpq_plus" or metric in {f"{score}_{name}" for score in OF_CLASSES for name in names}
+
+
+def class_names(study: StudyResults) -> list[str]:
+    """Classes of nuclei that any run measured."""
+    return classes_in(_columns(study))
 
 
 def image_metric(study: StudyResults) -> str:

@@ -15,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import histoscope
 from histoscope.files import whole, write_image, write_text
 from histoscope.studies import figures, gallery, methods, summary, synthetic_figures
-from histoscope.studies.effects import Effect, effects, metrics_of
+from histoscope.studies.by_class import class_tables, is_of_class
+from histoscope.studies.effects import Effect, class_names, effects, metrics_of
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
@@ -119,6 +120,7 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
         "tables": [
             _table(study, rows, model, condition) for model in study.models for condition in _ordered(study)
         ],
+        "class_tables": class_tables(rows, class_names(study)),
         "shelves": shelves,
         "colours": {"true": TRUE_COLOUR, "pred": PRED_COLOUR},
         "paper": _paper(study, rows),
@@ -216,7 +218,8 @@ def _matrix(study: StudyResults, rows: Sequence[Effect]) -> list[tuple[str, str,
 def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: str) -> dict[str, Any]:
     """One table: a row a level, the primary comparison and all metrics."""
     mine = {(row.level, row.metric): row for row in rows if row.model == model and row.condition == condition}
-    names = metrics_of(study)
+    classes = class_names(study)
+    names = [name for name in metrics_of(study) if not is_of_class(name, classes)]
     return {
         "model": model,
         "condition": condition,

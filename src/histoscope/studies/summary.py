@@ -230,9 +230,14 @@ def _nothing(found: Sequence[Row], metric: str, noun: str) -> str:
 
 def metric_label(name: str) -> str:
     """Metric as people write it."""
-    if name.startswith("pq_"):
-        return f"PQ of {name.removeprefix('pq_').replace('_', ' ')}"
-    return METRIC_LABELS.get(name, readable(name))
+    if name in METRIC_LABELS:
+        return METRIC_LABELS[name]
+    score, _, of_class = name.partition("_")
+    return (
+        f"{score.upper()} of {readable(of_class).lower()}"
+        if score in {"pq", "f1"} and of_class
+        else readable(name)
+    )
 
 
 def model_label(name: str) -> str:
