@@ -23,8 +23,8 @@ from histoscope.files import read_labels
 from histoscope.metrics import METRICS
 from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
-from histoscope.studies.config import StudyConfig
 from histoscope.studies.by_class import class_tables
+from histoscope.studies.config import StudyConfig
 from histoscope.studies.effects import class_names, effects, metrics_of
 from histoscope.studies.report import write_report
 from histoscope.studies.results import read_study

@@ -309,7 +309,7 @@ def _misfit(
     ]
     given = card.get("arguments", {})
     told = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
-    same = what.split()[0]
+    same = what.split(maxsplit=1)[0]
     hint = f" Its card says {card.get('architecture')} with {told}: take the same {same}." if told else ""
     return (
         f"{source} does not fit the {what} ({n_wanted} tensors): {', '.join(parts)}. "
