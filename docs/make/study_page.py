@@ -36,7 +36,9 @@ def main() -> None:
     pictures = args.page.parent / "img" / args.page.stem
     pictures.mkdir(parents=True, exist_ok=True)
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    page = "\n".join([head(text), notes, spent(args.study), body(text, args.credit, galleries=0 if args.no_galleries else GALLERIES)])
+    galleries = 0 if args.no_galleries else GALLERIES
+    shown = body(text, args.credit, galleries=galleries)
+    page = "\n".join([head(text), notes, spent(args.study), shown])
     page = copy_pictures(page, args.study, pictures, args.page.stem)
     args.page.write_text(page.rstrip() + "\n", encoding="utf-8")
     print(f"{args.page}: {len(page)} characters, {len(list(pictures.iterdir()))} pictures")
