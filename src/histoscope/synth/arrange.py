@@ -123,7 +123,7 @@ def arrange(
     >>> from histoscope.synth.bank import cut_bank
     >>> bank = cut_bank([synth.generate((128, 128), mpp=0.5)], synth.CLASSES)
     >>> new = arrange(bank, (64, 96), mpp=0.5, rng=np.random.default_rng(0))
-    >>> new.instances.shape, len(new.classes) == new.instances.max() + 1
+    >>> new.instances.shape, len(new.classes) == int(new.instances.max()) + 1
     ((64, 96), True)
     """
     check_size(shape_px, mpp)
