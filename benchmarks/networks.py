@@ -36,6 +36,7 @@ from histoscope.metrics import match
 from histoscope.models import predict
 from histoscope.models.base import Heads
 from histoscope.models.inference import tiles_of
+from histoscope.models.precision import AUTO, FLOAT32, has_bfloat16, resolved
 from histoscope.models.stardist import StarDist, by_grid
 from histoscope.train.config import TrainConfig
 from histoscope.train.loop import fit
@@ -123,6 +124,8 @@ def _print_head(rounds: int, *, rival: bool) -> None:
     print(f"Python {platform.python_version()}, {', '.join(versions)}; medians of {rounds} turns.\n")
     if not rival:
         print("tensorflow is not installed: stardist's network cannot be timed.\n")
+    seen = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
+    print(f"Our network predicts in {seen}, theirs in float32, as either does by itself.\n")
     print("| work | ours, s | stardist, s | ratio | PQ, ours | stardist |\n|---|--:|--:|--:|--:|--:|")
 
 
@@ -259,16 +262,20 @@ def _row(
 def _training(rounds: int, steps: int, *, settle: bool) -> None:
     shape = (2 * PATCH_PX, 2 * PATCH_PX)
     samples = [synth.generate(shape, mpp=MPP, rng=np.random.default_rng(seed)) for seed in range(4)]
-    both: tuple[list[float], list[float]] = ([], [])
+    precisions = dict.fromkeys([FLOAT32, resolved(AUTO, "cpu")])
+    ours: dict[str, list[float]] = {precision: [] for precision in precisions}
+    others: list[float] = []
     theirs = _theirs()
     for _ in range(rounds):
-        both[0].extend(_steps_of_ours(samples, steps, settle=settle))
-        both[1].extend(_steps_of_theirs(theirs, samples, steps))
-    work = f"training, a step of {BATCH} patches of {PATCH_PX} px"
-    _row(work, median(both[0]), median(both[1]))
+        for precision, seconds in ours.items():
+            seconds.extend(_steps_of_ours(samples, steps, precision, settle=settle))
+        others.extend(_steps_of_theirs(theirs, samples, steps))
+    for precision, seconds in ours.items():
+        work = f"training, ours {precision}, a step of {BATCH} patches of {PATCH_PX} px"
+        _row(work, median(seconds), median(others))
 
 
-def _steps_of_ours(samples: Sequence[Sample], steps: int, *, settle: bool) -> list[float]:
+def _steps_of_ours(samples: Sequence[Sample], steps: int, precision: str, *, settle: bool) -> list[float]:
     progress = Progress()
     model = StarDist(n_rays=N_RAYS, grid=GRID, mpp=MPP, settle=settle)
     config = TrainConfig(
@@ -276,6 +283,7 @@ def _steps_of_ours(samples: Sequence[Sample], steps: int, *, settle: bool) -> li
         batch_size=BATCH,
         patch_px=PATCH_PX,
         accelerator="cpu",
+        precision=precision,
         evaluate_every=steps,
         tensorboard=False,
     )

@@ -12,6 +12,7 @@ from histoscope.errors import ShapeError
 from histoscope.models import turns
 from histoscope.models.base import Heads, Segmenter, Tile, assembled
 from histoscope.models.folding import folded_sequences
+from histoscope.models.precision import mixed
 from histoscope.types import Image, Nuclei
 
 TILE_PX = 1024
@@ -21,7 +22,8 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
     """Find the nuclei of an image.
 
     The image is resampled to the model's resolution, padded by reflection, and passed through the network, in
-    tiles if it is large. The nuclei are decoded on the image's own grid.
+    tiles if it is large. The nuclei are decoded on the image's own grid. Where the hardware multiplies bfloat16,
+    convolutions take it: scores of real tiles change by less than 0.001.
 
     Parameters
     ----------
@@ -82,12 +84,19 @@ def _tile(model: Segmenter, image: Image, top: int, left: int, *, turned: bool) 
 
 
 def _seen(model: Segmenter, tile: Tensor, *, turned: bool) -> Heads:
-    """Heads of a padded tile, seen once or in all turns."""
+    """Heads of a padded tile in float32, seen once or in all turns."""
     tile = tile.to(next(model.parameters()).device)
     if not turned:
+        return _looked(model, tile)
+    return model.merged(
+        [model.turned_back(_looked(model, turns.turn(tile, k)), k) for k in range(turns.N_TURNS)]
+    )
+
+
+def _looked(model: Segmenter, tile: Tensor) -> Heads:
+    with mixed(tile.device):
         heads: Heads = model(tile)
-        return heads
-    return model.merged([model.turned_back(model(turns.turn(tile, k)), k) for k in range(turns.N_TURNS)])
+    return {name: head.float() for name, head in heads.items()}
 
 
 def pad_to_multiple(image: Tensor, divisor: int) -> Tensor:

@@ -145,7 +145,8 @@ class StarDist(Segmenter):
         x = self.body(x)
         shape = self.shape_features(x)
         # Counted in typical radii and from one: what is learned is near 0 and of order 1 at every resolution.
-        distances = (1.0 + self.distances(shape)) * (TYPICAL_RADIUS_UM / self.spec.mpp)
+        # Numbers near 0 keep their decimals in 16 bits; a long radius would not.
+        distances = (1.0 + self.distances(shape).float()) * (TYPICAL_RADIUS_UM / self.spec.mpp)
         heads = {"probability": self.probability(shape), "distances": distances}
         if self.inside is not None:
             heads["inside"] = self.inside(shape)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
+from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
@@ -96,6 +97,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
         If the loss stops being a number; the best weights so far stay in ``model/``.
     """
     out = Path(out)
+    config = replace(config, precision=resolved(config.precision, config.accelerator))
     precision: Any = config.precision  # Fabric refuses what it does not know
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
     fabric.launch()

@@ -29,6 +29,7 @@ from histoscope.data.patches import PatchSampler, crop
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.files import write_text
 from histoscope.models.classifier import Classifier
+from histoscope.models.precision import resolved
 from histoscope.train.config import TrainConfig
 from histoscope.train.experiment import get_jitter
 from histoscope.train.log import RunLog
@@ -155,7 +156,7 @@ def pretrain(
         steps=config.steps,
         workers=config.workers,
     )
-    precision: Any = config.precision  # Fabric refuses what it does not know
+    precision: Any = resolved(config.precision, config.accelerator)  # Fabric refuses what it does not know
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
     fabric.launch()
     whole = _Expanded(model).to(memory_format=torch.channels_last)

@@ -1,0 +1,33 @@
+"""Sixteen bits where the hardware multiplies them as such: nearly the same numbers, in about half the time."""
+
+import torch
+
+AUTO, FLOAT32, BFLOAT16 = "auto", "32-true", "bf16-mixed"
+_CPU_FLAGS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 natively; where it is emulated, it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Names of torch's own, which may go: then nothing is lost but time.
+    return device.type == "cpu" and any(getattr(torch.cpu, flag, bool)() for flag in _CPU_FLAGS)
+
+
+def mixed(device: torch.device) -> torch.autocast:
+    """Within it, convolutions and products of matrices take bfloat16, if the device has it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+
+
+def resolved(precision: str, accelerator: str) -> str:
+    """What ``auto`` means for an accelerator, as Lightning Fabric names both; anything else as it is.
+
+    Examples
+    --------
+    >>> resolved("32-true", "auto")
+    '32-true'
+    """
+    if precision != AUTO:
+        return precision
+    found = None if accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
+    return BFLOAT16 if has_bfloat16(found or torch.device("cpu")) else FLOAT32
