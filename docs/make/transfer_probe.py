@@ -1,4 +1,4 @@
-"""Probe ImageNet features of LC25000 under several splits by photograph: accuracy, its interval, what is wrong.
+"""Probe ImageNet features of LC25000 under several splits by photograph: accuracy, interval, mistakes.
 
     histoscope train configs/colon_transfer.yaml --set data.root=data/lc25000_colon
     python docs/make/transfer_probe.py runs/colon_transfer data/lc25000_colon --cache runs/features

@@ -22,8 +22,8 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
     """Find the nuclei of an image.
 
     The image is resampled to the model's resolution, padded by reflection, and passed through the network, in
-    tiles if it is large. The nuclei are decoded on the image's own grid. Where the hardware multiplies bfloat16,
-    convolutions take it: scores of real tiles change by less than 0.001.
+    tiles if it is large. The nuclei are decoded on the image's own grid. Where the hardware multiplies
+    bfloat16, convolutions take it: scores of real tiles change by less than 0.001.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sixteen bits where the hardware multiplies them as such: nearly the same numbers, in about half the time."""
+"""Sixteen bits where the hardware multiplies them as such: nearly the same numbers in half the time."""
 
 import torch
 

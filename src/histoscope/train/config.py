@@ -91,8 +91,8 @@ class TrainConfig:
     weight_decay : float
         Of AdamW.
     precision : str
-        As Lightning Fabric names it: ``32-true``, ``bf16-mixed``, ``16-mixed``; ``auto`` is ``bf16-mixed`` where the
-        hardware multiplies bfloat16 natively, which takes about half the time, and ``32-true`` elsewhere.
+        As Lightning Fabric names it: ``32-true``, ``bf16-mixed``, ``16-mixed``; ``auto`` is ``bf16-mixed``
+        where the hardware multiplies bfloat16 natively, about twice as fast, and ``32-true`` elsewhere.
     accelerator : str
         ``auto``, ``cpu``, ``gpu``, ``mps``.
     devices : int
