@@ -44,6 +44,7 @@ def main() -> None:
             f"# {study.question}\n",
             notes,
             *_conditions(study, rows),
+            *_by_seed(study),
             _how(study),
             spent(args.study),
             args.credit,
@@ -95,7 +96,7 @@ def _words(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
                 continue
             said = "; ".join(
                 f"{_recipe(row.level)} {summary.signed(row.difference)} "
-                f"({summary.span(row.diff_low, row.diff_high)}, {row.verdict})"
+                f"({summary.span(row.diff_low, row.diff_high)}, {row.verdict}{_but(row)})"
                 for row in helped
             )
             tiles = "1 labelled tile" if size == 1 else f"{of_size(size)} labelled tiles"
@@ -103,6 +104,42 @@ def _words(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
                 f"- **{summary.model_label(model)}, {tiles}**: {summary.number(base.mean)} alone; {said}."
             )
     return lines
+
+
+def _but(row: Effect) -> str:
+    """Why an interval that leaves out zero is not enough."""
+    agree = f"{row.agreeing_seeds} of {row.paired_seeds} seeds agree"
+    clear = row.diff_low * row.diff_high > 0
+    if not clear or str(row.verdict) != "no difference shown":
+        return ""
+    return f": {agree}" if row.agreeing_seeds < row.paired_seeds else f": p = {row.p_holm:.2f}"
+
+
+def _by_seed(study: StudyResults) -> list[str]:
+    """Means of each seed at two labelled tiles, whose choice changes with the seed."""
+    condition = study.primary_condition
+    levels = [level for level in study.levels if level.endswith("_2")]
+    seeds = sorted({run.seed for run in study.finished()})
+    lines = [
+        "## Two labelled tiles: which two?\n",
+        f"Mean {summary.metric_label(study.metric)} of each seed, {summary.condition_label(condition)}. Each seed "
+        "draws its own two tiles.\n",
+        f"| Network | Learned from | {' | '.join(f'Seed {seed}' for seed in seeds)} |",
+        f"|---|---|{'---|' * len(seeds)}",
+    ]
+    for model in study.models:
+        for level in levels:
+            found = {run.seed: run.table for run in study.finished(model, level)}
+            means = [
+                table.loc[table.condition == condition, study.metric].mean()
+                if (table := found.get(seed)) is not None
+                else float("nan")
+                for seed in seeds
+            ]
+            cells = " | ".join(map(summary.number, means))
+            label = summary.level_label(level, study.factor)
+            lines.append(f"| {summary.model_label(model)} | {label} | {cells} |")
+    return [*lines, ""]
 
 
 def _recipe(level: str) -> str:
