@@ -36,9 +36,9 @@ What the choice of thresholds is worth: for AJI in place of PQ they gave seed 0 
 0.560 and an F1 of 0.762, for AJI hardly changes while false nuclei come and go. PQ became the rule after this
 was seen, on these images.
 
-What bfloat16 costs: seed 0 trained with `train.precision=auto`, at half the time a step, gave a PQ of 0.618, an
-F1 of 0.835, an AJI of 0.620 and a Dice of 0.795. PQ and F1 are those of float32; AJI and Dice are 0.01 lower,
-more than seeds differ here. It is one seed, and float32 stays the default of training.
+What bfloat16 costs: seed 0 trained with `train.precision=auto`, at half the time a step, gave a PQ of 0.618,
+an F1 of 0.835, an AJI of 0.620 and a Dice of 0.795. PQ and F1 are those of float32; AJI and Dice are 0.01
+lower, more than seeds differ here. It is one seed, and float32 stays the default of training.
 
 What the jitter is for: without it (with 24 channels in place of 32, and thresholds chosen for AJI) one image
 of a stain that no training hospital used fell to a Dice of 0.43 and 0.54 with two of three seeds.

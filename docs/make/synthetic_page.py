@@ -120,10 +120,10 @@ def _by_seed(study: StudyResults) -> list[str]:
     condition = study.primary_condition
     levels = [level for level in study.levels if level.endswith("_2")]
     seeds = sorted({run.seed for run in study.finished()})
+    metric, where = summary.metric_label(study.metric), summary.condition_label(condition).lower()
     lines = [
         "## Two labelled tiles: which two?\n",
-        f"Mean {summary.metric_label(study.metric)} of each seed, {summary.condition_label(condition)}. Each seed "
-        "draws its own two tiles.\n",
+        f"Mean {metric} of each seed, {where}. Each seed draws its own two tiles.\n",
         f"| Network | Learned from | {' | '.join(f'Seed {seed}' for seed in seeds)} |",
         f"|---|---|{'---|' * len(seeds)}",
     ]
