@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from PIL import ImageDraw
 import histoscope
 from histoscope.files import write_text
 from histoscope.studies.figures import INK, PALETTE, STYLE, svg
+from histoscope.studies.pages import templates
 from histoscope.studies.realism import NUCLEUS, TILE, Comparison, Tissue
 from histoscope.types import Image
 
@@ -67,14 +67,7 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
         ],
         "n_sheet": len(tiles),
     }
-    environment = Environment(
-        loader=PackageLoader("histoscope.studies", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    write_text(out / PAGE, environment.get_template("realism.html.j2").render(view))
+    write_text(out / PAGE, templates(html=True).get_template("realism.html.j2").render(view))
     return out / PAGE
 
 

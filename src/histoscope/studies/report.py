@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 import histoscope
 from histoscope.files import whole, write_image, write_text
@@ -18,6 +18,7 @@ from histoscope.studies import figures, gallery, methods, summary, synthetic_fig
 from histoscope.studies.by_class import class_tables, is_of_class
 from histoscope.studies.effects import Effect, class_names, effects, metrics_of
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
+from histoscope.studies.pages import templates
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
 from histoscope.studies.transfer import report as transfer_report
@@ -84,13 +85,7 @@ def long_table(rows: Sequence[Effect]) -> pd.DataFrame:
 
 @cache
 def _environment(*, html: bool) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("histoscope.studies", "templates"),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(html=html)
     environment.filters |= {
         "number": summary.number,
         "signed": summary.signed,
