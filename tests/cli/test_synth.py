@@ -108,9 +108,25 @@ def test_only_the_training_part_is_looked_at(tmp_path: Path) -> None:
     assert "in 1 tiles of 1 patients" in answer["notes"][0]
 
 
+def test_few_tiles_are_those_that_a_study_trains_on(tmp_path: Path) -> None:
+    samples = synth.cohort(5, 1, shape_px=(160, 160), mpp=0.5, seed=8)
+    parts = [Record(s.name, patient=s.patient, split="train" if k else "test") for k, s in enumerate(samples)]
+    lab = data.write_folder(tmp_path / "lab", samples, Datasheet("lab", mpp=0.5), records=parts)
+    options = ["--n", "1", "--size", "48", "--like", str(lab), "--like-tiles", "2", "--seed", "3"]
+    done = CliRunner().invoke(app, ["synth", str(tmp_path / "out"), *options], catch_exceptions=False)
+    train = data.split_published(data.open("folder", root=lab), val=0.0).train
+    studied = [record.name for record in data.tile_subset(train, 2, seed=3).records]
+    spec = json.loads((tmp_path / "out" / "spec.json").read_text())
+    assert spec["fitted_on"]["tiles"] == 2
+    assert f"at {', '.join(studied)} alone" in done.stderr
+    with pytest.raises(ConfigError, match="ask for 1 to 4"):
+        _run(tmp_path / "more", "--n", "1", "--size", "48", "--like", lab, "--like-tiles", "5")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
+        (["--like-tiles", "2"], ConfigError, "give its folder, or leave it out"),
         (["--like", "lab", "--spec", "spec.json"], ConfigError, "give one of them"),
         (["--like", "lab", "--stain", "pink"], ConfigError, "leave one out"),
         (["--method", "learned"], ConfigError, "give its folder as --like"),

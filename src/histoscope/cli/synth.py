@@ -68,6 +68,14 @@ def synth(
     like_mpp: Annotated[
         float | None, typer.Option(help="Micrometres per pixel of --like, where its files do not say.")
     ] = None,
+    like_tiles: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Look at so many tiles of --like alone, chosen by --seed: those that a study of few "
+            "labelled tiles trains on with that seed [default: all].",
+        ),
+    ] = None,
     spec: Annotated[
         Path | None,
         typer.Option(help=f"Draw by the {SPEC} of an earlier --like, or one written by hand."),
@@ -110,13 +118,15 @@ def synth(
         raise ConfigError(f"--patients is {people} and --n is {n}; each patient needs at least one image")
     shares = [n // people + (k < n % people) for k in range(people)]
     _check(like, spec, None if method == "learned" else stain, method, generator)
+    if like is None and like_tiles is not None:
+        raise ConfigError("--like-tiles is a number of tiles of --like; give its folder, or leave it out")
+    dataset = None if like is None else _opened(form, like, like_mpp, like_tiles, seed)
     if method == "learned":
-        dataset = None if like is None else _opened(form, like, like_mpp)
         folder = generator or out.with_name(f"{out.name}_generator")
         changes = {"steps": steps, "mpp": mpp}
         drawing = _learned(dataset, folder, n, size, seed, stain, changes)
-    elif like is not None or spec is not None:
-        target = _fitted(_opened(form, like, like_mpp), seed) if like is not None else _read(spec)
+    elif dataset is not None or spec is not None:
+        target = _fitted(dataset, seed) if dataset is not None else _read(spec)
         drawing = _like(target, shares, size, mpp, seed, hard=hard)
     else:
         drawing = _free(shares, size, 0.25 if mpp is None else mpp, stain or ["default"], seed, hard=hard)
@@ -146,16 +156,19 @@ def _check(
         )
 
 
-def _opened(form: str, root: Path, mpp: float | None) -> "Dataset":
-    """Open a data set; of its published parts, the one for training alone."""
+def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: int) -> "Dataset":
+    """Open a data set; of its published parts, the one for training alone, and of this so many tiles."""
     from histoscope import data
 
     dataset = data.open(form, root, **({} if mpp is None else {"mpp": mpp}))
     training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
-    if not training or len(training) == len(dataset):
-        return dataset
-    typer.echo(f"looking at the {len(training)} tiles of part 'train' of {root}", err=True)
-    return data.subset(dataset, training)
+    if training and len(training) < len(dataset):
+        typer.echo(f"looking at the {len(training)} tiles of part 'train' of {root}", err=True)
+        dataset = data.subset(dataset, training)
+    if tiles is not None:
+        dataset = data.tile_subset(dataset, tiles, seed=seed)
+        typer.echo(f"of these, at {', '.join(record.name for record in dataset.records)} alone", err=True)
+    return dataset
 
 
 def _fitted(dataset: "Dataset", seed: int) -> "Target":
