@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from histoscope import synth
 from histoscope.cli.main import app
-from histoscope.data import Datasheet, InMemory, write_folder
+from histoscope.data import Datasheet, InMemory, resample, write_folder
 from histoscope.errors import ConfigError, DataError
 from histoscope.models import create, save
 from histoscope.studies import realism, realism_encoder, realism_page
@@ -43,6 +43,19 @@ def real() -> InMemory:
 @pytest.fixture(scope="module")
 def alike(real: InMemory) -> realism.Comparison:
     return realism.compare_tissue(real, _set(6, 2, prefix="b"), _encode, encoder="colours")
+
+
+@pytest.fixture(scope="module")
+def fine() -> list[Sample]:
+    samples = synth.cohort(4, 1, shape_px=(520, 520), mpp=0.25, seed=4)
+    return [dataclasses.replace(s, name=f"f{k}", patient=f"f{k}", source="") for k, s in enumerate(samples)]
+
+
+@pytest.fixture(scope="module")
+def coarse(fine: list[Sample]) -> InMemory:
+    # The very same tissue in larger pixels, under other names: nothing may tell the two apart.
+    samples = [resample(s, 0.5) for s in fine]
+    return InMemory.of([dataclasses.replace(s, name="c" + s.name) for s in samples], SHEET)
 
 
 def test_alike_sets_are_no_farther_than_halves(real: InMemory, alike: realism.Comparison) -> None:
@@ -148,3 +161,44 @@ def test_verb_writes_page_and_numbers(real: InMemory, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["encoder"] == "nuclei-free"
     assert (tmp_path / "out" / "realism.html").stat().st_size > 50_000
+
+
+class TestPixelSizes:
+    """Sets of different pixel size are measured at the coarser one, tile by tile."""
+
+    def test_tissue_is_as_fine_as_itself_in_larger_pixels(self, fine: list[Sample], coarse: InMemory) -> None:
+        for order in ((InMemory.of(fine, SHEET), coarse), (coarse, InMemory.of(fine, SHEET))):
+            found = realism.compare_tissue(*order, _encode)
+            assert found.mpp == 0.5
+            table = found.table().set_index("measure")
+            assert "fine contrast (grey levels, at 0.5 µm/px)" in table.index
+            assert (table["gap"] == 0).all()
+
+    def test_its_own_pixels_would_have_told_it_apart(self, fine: list[Sample], coarse: InMemory) -> None:
+        own = [realism.look(data, mpp, np.random.default_rng(0)).tiles["fine"].to_numpy()
+               for data, mpp in ((InMemory.of(fine, SHEET), 0.25), (coarse, 0.5))]  # fmt: skip
+        assert realism.gap(*own) > 0.7
+
+    def test_tiles_of_one_set_may_differ(self, fine: list[Sample], coarse: InMemory, tmp_path: Path) -> None:
+        mixed = InMemory.of([*fine[:3], resample(fine[3], 0.4)], SHEET)
+        found = realism.compare_tissue(mixed, coarse, _encode)
+        assert found.mpp == 0.5
+        assert found.real.tiles["mpp"].tolist() == [0.25, 0.25, 0.25, 0.4]
+        assert {p.mpp for p in found.real.patches} == {0.5}
+        apart = found.real.tiles["fine"] / found.synthetic.tiles["fine"]
+        assert apart[:3].tolist() == [1, 1, 1]
+        assert 0.5 < apart[3] < 1.5
+        assert found.summary()["mpp"] == {"measured_at": 0.5, "real": [0.25, 0.4], "synthetic": [0.5]}
+        page = realism_page.write_page(tmp_path, found, real="a", synthetic="b").read_text("utf-8")
+        assert "at 0.5 µm per pixel, the coarsest of all tiles" in page
+        assert "the real tiles from 0.25 to 0.4." in page
+        assert "the synthetic tiles from" not in page
+
+    def test_one_size_is_not_called_the_coarsest(self, alike: realism.Comparison, tmp_path: Path) -> None:
+        page = realism_page.write_page(tmp_path, alike, real="a", synthetic="b").read_text("utf-8")
+        assert "All is measured at 0.5 µm per pixel.</p>" in page
+
+    def test_a_pixel_size_that_cannot_be_is_refused(self, real: InMemory, fine: list[Sample]) -> None:
+        wrong = InMemory.of([dataclasses.replace(s, mpp=250.0) for s in fine], SHEET)
+        with pytest.raises(DataError, match=r"250 micrometres per pixel.*correct its mpp"):
+            realism.compare_tissue(real, wrong, _encode)

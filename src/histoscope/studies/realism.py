@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from histoscope.types import Image, Nuclei, Sample
 PATCH_UM = 64.0
 MOST_TILES, MOST_PATCHES = 60, 16
 """Tiles of each data set that are looked at, spread evenly; patches that are encoded of each."""
+COARSEST_MPP = 8.0
+"""Beyond it there is no nucleus to be seen, and a pixel size is likelier to be wrong."""
 WHITE = 220
 NUCLEUS = {
     "area_um2": "area (µm²)",
@@ -34,7 +37,7 @@ TILE = {
     "red_out": "red, between",
     "green_out": "green, between",
     "blue_out": "blue, between",
-    "fine": "fine contrast (grey levels)",
+    "fine": "fine contrast (grey levels, at {mpp:.3g} µm/px)",
 }
 Encoder = Callable[[Sequence[Sample]], NDArray[np.floating]]
 """Patches -> one row of features each."""
@@ -43,16 +46,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tissue:
-    """What was seen of one data set.
+    """What was seen of one data set, at one resolution.
 
     Parameters
     ----------
     tiles : DataFrame
-        A row a tile: name, patient, and the columns of `TILE`.
+        A row a tile: name, patient, `mpp` of its file, and the columns of `TILE`.
     nuclei : DataFrame
         A row a nucleus: tile, class, and the columns of `NUCLEUS`.
     patches : list of Sample
-        Squares of `PATCH_UM` at one resolution; `source` is the tile, `patient` the patient.
+        Squares of `PATCH_UM`; `source` is the tile, `patient` the patient.
     """
 
     tiles: pd.DataFrame
@@ -100,6 +103,8 @@ class Comparison:
     nearest : Nearest
     encoder : str
         What gave the features.
+    mpp : float
+        Micrometres per pixel at which everything was measured, on both sides.
     """
 
     real: Tissue
@@ -107,11 +112,20 @@ class Comparison:
     distance: KernelDistance
     nearest: Nearest
     encoder: str
+    mpp: float
+
+    @property
+    def labels(self) -> dict[str, dict[str, str]]:
+        """What is measured, in words, of ``tiles`` and of ``nuclei``."""
+        return {
+            where: {key: label.format(mpp=self.mpp) for key, label in names.items()}
+            for where, names in (("tiles", TILE), ("nuclei", NUCLEUS))
+        }
 
     def table(self) -> pd.DataFrame:
         """Medians and quartiles of every measure, and the largest gap between the cumulative shares."""
         rows = []
-        for where, names in (("tiles", TILE), ("nuclei", NUCLEUS)):
+        for where, names in self.labels.items():
             for key, label in names.items():
                 x, y = (getattr(part, where)[key].dropna().to_numpy() for part in (self.real, self.synthetic))
                 cells = {
@@ -127,6 +141,13 @@ class Comparison:
         distance, nearest = self.distance, self.nearest
         return {
             "encoder": self.encoder,
+            "mpp": {
+                "measured_at": self.mpp,
+                **{
+                    name: sorted({float(mpp) for mpp in part.tiles["mpp"]})
+                    for name, part in (("real", self.real), ("synthetic", self.synthetic))
+                },
+            },
             "tiles": {"real": len(self.real.tiles), "synthetic": len(self.synthetic.tiles)},
             "patches": {"real": len(self.real.patches), "synthetic": len(self.synthetic.patches)},
             "kernel_distance": {
@@ -156,7 +177,10 @@ def compare_tissue(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure real and synthetic tiles with one ruler.
+    """Measure real and synthetic tiles with one ruler: all at the pixel size of the coarsest of them.
+
+    What is seen of a tile depends on its pixels, fine contrast above all, then the outline of nuclei and the
+    share of white; so every tile that is finer is resampled first.
 
     Parameters
     ----------
@@ -170,27 +194,24 @@ def compare_tissue(
     seed : int
         Of the halves and of the choice of patches.
     progress : callable, optional
-        Called with (tiles done, all tiles).
+        Called with (tiles done, all tiles); each tile is read twice, and counts twice.
 
     Raises
     ------
     DataError
-        If tiles have no label map, are smaller than a patch, or there are too few patients to be split.
+        If no nucleus can be seen at the pixel size of the coarsest tile, tiles have no label map or are
+        smaller than a patch, or there are too few patients to be split.
     """
     rng = np.random.default_rng(seed)
     chosen = [_chosen(real), _chosen(synthetic)]
-    total, done = sum(map(len, chosen)), 0
-    mpp = max(0.25, *(part.info.mpp or 0.25 for part in chosen))
-    seen = []
-    for part in chosen:
-        start = done
+    total, done = 2 * sum(map(len, chosen)), count(1)
 
-        def step(k: int, start: int = start) -> None:
-            if progress is not None:
-                progress(start + k, total)
+    def step() -> None:
+        if progress is not None:
+            progress(next(done), total)
 
-        seen.append(look(part, mpp, rng, step))
-        done += len(part)
+    mpp = max(_coarsest(part, step) for part in chosen)
+    seen = [look(part, mpp, rng, step) for part in chosen]
     features = [np.asarray(encode(tissue.patches), np.float64) for tissue in seen]
     scale = features[0].std(axis=0)
     kept = scale > 1e-9 * max(1.0, float(scale.max()))
@@ -201,13 +222,13 @@ def compare_tissue(
     )
     nearest = _nearest(real, seen, rows)
     nearest.shared.extend(_shared(chosen))
-    return Comparison(seen[0], seen[1], distance, nearest, encoder)
+    return Comparison(seen[0], seen[1], distance, nearest, encoder, mpp)
 
 
 def look(
-    dataset: Dataset, mpp: float, rng: np.random.Generator, step: Callable[[int], None] | None = None
+    dataset: Dataset, mpp: float, rng: np.random.Generator, step: Callable[[], None] = lambda: None
 ) -> Tissue:
-    """Measure every tile of a data set, and cut patches at `mpp`."""
+    """Bring every tile of a data set to `mpp`, measure it, and cut patches."""
     tiles, nuclei, patches = [], [], []
     for index, record in enumerate(dataset.records):
         sample = dataset[index]
@@ -216,11 +237,11 @@ def look(
                 f"{record.name!r} of {dataset.info.name!r} has no label map; nuclei are compared by them"
             )
         person = sample.patient or record.patient or sample.source or record.source or record.name
-        tiles.append({"name": record.name, "patient": person, **_tile(sample)})
+        own, sample = sample.mpp, resample(sample, mpp)
+        tiles.append({"name": record.name, "patient": person, "mpp": own, **_tile(sample)})
         nuclei.append(_nuclei(sample, record.name, dataset.info.classes))
-        patches += _patches(resample(sample, mpp), record.name, person, rng)
-        if step is not None:
-            step(index + 1)
+        patches += _patches(sample, record.name, person, rng)
+        step()
     if not patches:
         raise DataError(
             f"no tile of {dataset.info.name!r} is as large as a patch of {PATCH_UM:g} micrometres"
@@ -252,6 +273,21 @@ def _chosen(dataset: Dataset) -> Dataset:
     )
 
 
+def _coarsest(dataset: Dataset, step: Callable[[], None]) -> float:
+    """Largest pixel size of the tiles of a data set; records do not tell it, so each tile is read."""
+    most, name = 0.0, ""
+    for index, record in enumerate(dataset.records):
+        most, name = max((most, name), (dataset[index].mpp, record.name))
+        step()
+    if most > COARSEST_MPP:
+        raise DataError(
+            f"{name!r} of {dataset.info.name!r} has {most:g} micrometres per pixel, expected at most "
+            f"{COARSEST_MPP:g}; all tiles are compared at the pixel size of the coarsest, so correct its mpp "
+            "or leave it out"
+        )
+    return most
+
+
 def _tile(sample: Sample) -> dict[str, float]:
     """Density, cover and colours of a tile."""
     instances = np.asarray(sample.instances)
@@ -263,7 +299,7 @@ def _tile(sample: Sample) -> dict[str, float]:
         "per_mm2": n / (instances.size * sample.mpp**2 * 1e-6),
         "covered": float(inside.mean()),
         "white": float((image.min(axis=2) > WHITE).mean()),
-        "fine": float(local.std()),
+        "fine": float(local.std()) if local.size else float("nan"),
     }
     for where, mask in (("in", inside), ("out", ~inside)):
         mean = image[mask].mean(axis=0) if mask.any() else np.full(3, np.nan)

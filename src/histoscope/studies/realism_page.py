@@ -19,7 +19,7 @@ import histoscope
 from histoscope.files import write_text
 from histoscope.studies.figures import INK, PALETTE, STYLE, svg
 from histoscope.studies.pages import templates
-from histoscope.studies.realism import NUCLEUS, TILE, Comparison, Tissue
+from histoscope.studies.realism import Comparison, Tissue
 from histoscope.types import Image
 
 PAGE, NUMBERS = "realism.html", "realism.json"
@@ -53,6 +53,7 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
         "real": real,
         "synthetic": synthetic,
         "found": found,
+        "resolution": _resolution(found),
         "distance": found.distance,
         "nearest": found.nearest,
         "numbers": found.summary(),
@@ -122,8 +123,8 @@ def side_by_side(left: Image, right: Image) -> Image:
 
 def histograms(found: Comparison, real: str, synthetic: str) -> str:
     """Distributions of every measure, real and synthetic, as SVG."""
-    panels = [("nuclei", key, label) for key, label in NUCLEUS.items()]
-    panels += [("tiles", key, label) for key, label in TILE.items()]
+    labels = found.labels
+    panels = [(where, key, label) for where in ("nuclei", "tiles") for key, label in labels[where].items()]
     with rc_context(STYLE):
         columns = 4
         rows = math.ceil(len(panels) / columns)
@@ -174,6 +175,21 @@ def _outline(axes: Any, both: Sequence[NDArray[np.float64]]) -> None:
         x, y = np.repeat(edges, 2)[1:-1], np.repeat(shares, 2)
         axes.plot(x, y, color=colour, linewidth=1.4)
         axes.fill_between(x, y, color=colour, alpha=0.15, linewidth=0)
+
+
+def _resolution(found: Comparison) -> str:
+    """At which pixel size all was measured, and which tiles were brought to it."""
+    finer = []
+    for name, part in (("real", found.real), ("synthetic", found.synthetic)):
+        sizes = part.tiles["mpp"][part.tiles["mpp"] < 0.999 * found.mpp]
+        if len(sizes):
+            some = "" if len(sizes) == len(part.tiles) else f"{len(sizes)} of "
+            low, high = f"{sizes.min():.3g}", f"{sizes.max():.3g}"
+            finer.append(f"{some}the {name} tiles from {low if low == high else f'{low} to {high}'}")
+    text = f"All is measured at {found.mpp:.3g} µm per pixel"
+    return (
+        f"{text}, the coarsest of all tiles; resampled to it: {' and '.join(finer)}." if finer else f"{text}."
+    )
 
 
 def _row(row: dict[str, Any]) -> dict[str, str]:
