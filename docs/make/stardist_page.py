@@ -22,8 +22,14 @@ SCORES = {"pq": "PQ", "aji": "AJI", "dice": "Dice", "f1_50": "F1 at 0.5"}
 PACKAGE = {
     "monuseg": {"pq": 0.589, "aji": 0.593, "dice": 0.773, "f1_50": 0.806},
     "consep": {
-        **{"pq": 0.366, "aji": 0.418, "dice": 0.730, "f1_50": 0.530},
-        **{"pq_misc": 0.0, "pq_inflammatory": 0.509, "pq_epithelial": 0.306, "pq_spindle": 0.205},
+        "pq": 0.366,
+        "aji": 0.418,
+        "dice": 0.730,
+        "f1_50": 0.530,
+        "pq_misc": 0.0,
+        "pq_inflammatory": 0.509,
+        "pq_epithelial": 0.306,
+        "pq_spindle": 0.205,
         "mpq_plus": 0.255,
     },
 }
@@ -72,7 +78,7 @@ def row(table: pd.DataFrame, name: str, *, pooled: bool) -> metrics.Interval:
 
 
 def together(tables: list[pd.DataFrame], *, pooled: bool) -> pd.DataFrame:
-    """Bring all seeds into one table: the mean of each image, or, where nuclei are pooled, all of its rows."""
+    """All seeds in one table: the mean of each image, or, where nuclei are pooled, all of its rows."""
     every = pd.concat(tables, ignore_index=True)
     if pooled:
         return every
