@@ -112,6 +112,7 @@ def test_a_hub_that_cannot_be_used_says_what_to_do(name, error, words, monkeypat
     def fail(*args, **kwargs):
         raise error
 
+    monkeypatch.setattr("histoscope.models.hub.check_reachable", lambda *args, **kwargs: None)
     monkeypatch.setattr("timm.create_model", fail)
     monkeypatch.setattr("timm.models.load_model_config_from_hf", fail)
     with pytest.raises(ConfigError, match=words):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 from histoscope.models import mobilenet
 from histoscope.models.base import IMAGENET_MEAN, IMAGENET_STD
+from histoscope.models.published import check_reachable
 from histoscope.models.unet import check_size, double_conv
 
 Three = tuple[float, float, float]
@@ -19,6 +20,14 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 _BIOPTIMUS_MEAN, _BIOPTIMUS_STD = (0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)
 _SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
 _HUB = ("hf-hub:", "hf_hub:", "local-dir:")
+_LOCAL = (
+    "fetch the file where there is a network, copy it here, and give weights= its path (.safetensors) with "
+    "pretrained: false"
+)
+_FOLDER = (
+    "fetch config.json and model.safetensors where there is a network, copy them into a folder here, and "
+    "name it as local-dir:FOLDER"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +262,7 @@ def build(
             options = {**({} if patch_px is None else {"img_size": patch_px}), **options}
             arguments = {**known.arguments, **options}
             source = f"hf-hub:{known.repo}" if pretrained else known.architecture
+            check_reachable(source, advice=_LOCAL, options=options, weights=pretrained)
             network = timm.create_model(source, pretrained=pretrained, num_classes=0, **_layers(arguments))
             return network, known.preset, f"hf-hub:{known.repo}", dict(options)
         if name.startswith(_HUB):
@@ -260,6 +270,7 @@ def build(
         if not timm.is_model(name.split(".", maxsplit=1)[0]):
             near = get_close_matches(name, timm.list_models(), n=5)
             raise UnknownNameError("backbone", name, [*near, *FOUNDATIONS, *mobilenet.MOBILENETS, "unet"])
+        check_reachable(name, advice=_LOCAL, options=options, weights=pretrained)
         config = timm.get_pretrained_cfg(name)
         if patch_px is not None and config is not None and config.fixed_input_size:
             options = {"img_size": patch_px, **options}
@@ -298,6 +309,7 @@ def _from_hub(
     from timm.models import load_model_config_from_hf
     from timm.models._hub import load_model_config_from_path
 
+    check_reachable(name, advice=_FOLDER, options=options, weights=pretrained)
     place = name.partition(":")[2]
     read = load_model_config_from_path if name.startswith("local-dir:") else load_model_config_from_hf
     config, architecture, arguments = read(place)
@@ -330,11 +342,10 @@ def _why(name: str, known: Foundation | None, error: Exception, *, pretrained: b
     repo = known.repo if known is not None else name.partition(":")[2] or name
     page = f"https://huggingface.co/{repo}" if "/" in repo else f"https://huggingface.co/timm/{repo}"
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    local = "download it elsewhere and give weights= the .safetensors file (and pretrained: false)"
     if "GatedRepoError" in kinds or "401" in what or "403" in what:
         return (
             f"the weights of {name!r} are gated: accept the terms at {page}, then run 'hf auth login' or set "
-            f"HF_TOKEN; or {local} ({what})"
+            f"HF_TOKEN; or {_LOCAL} ({what})"
         )
     if "RepositoryNotFoundError" in kinds or "404" in what:
         return (
@@ -343,5 +354,5 @@ def _why(name: str, known: Foundation | None, error: Exception, *, pretrained: b
     gate = (
         " It is gated: its terms must be accepted there first." if known is not None and known.gated else ""
     )
-    how = f"could not be fetched from {page}; without a network, {local}"
+    how = f"could not be fetched from {page}; without a network, {_LOCAL}"
     return f"the weights of {name!r} {how}.{gate} ({what})"

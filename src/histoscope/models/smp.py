@@ -6,9 +6,14 @@ from torch import Tensor
 
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.models.base import InputSpec
+from histoscope.models.published import check_reachable
 from histoscope.models.region_segmenter import RegionSegmenter
 
 MOST_DIVISIBLE = 32
+_CACHE = (
+    "fetch them once where there is a network and copy that cache folder here (HF_HUB_CACHE is its path), or "
+    "set pretrained: false"
+)
 
 
 class Smp(RegionSegmenter):
@@ -93,6 +98,8 @@ def build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bo
         raise UnknownNameError(
             "timm encoder", encoder, timm.list_models("*" + encoder[:6] + "*") or ["resnet18"]
         )
+    if pretrained:
+        check_reachable(encoder, advice=_CACHE)
     try:
         return smp.create_model(
             decoder,
