@@ -115,6 +115,9 @@ def test_page_is_one_file_with_its_key_after_the_sheet(alike: realism.Comparison
     assert not re.search(r"https?://(?!www\.w3\.org)", page)
     assert "my &lt;lab&gt;" in page
     assert page.index("Which are real?") < page.index("The key")
+    # A picture of its own for each measure, that a narrow screen can put below the last.
+    for label in [*alike.labels["nuclei"].values(), *alike.labels["tiles"].values()]:
+        assert page.count(f"<figcaption>{label}</figcaption>") == 1
     numbers = json.loads((tmp_path / "realism.json").read_text())
     assert numbers["kernel_distance"]["value"] == pytest.approx(alike.distance.value)
     assert numbers["nearest"]["shared_pictures"] == []
@@ -190,9 +193,9 @@ class TestPixelSizes:
         assert 0.5 < apart[3] < 1.5
         assert found.summary()["mpp"] == {"measured_at": 0.5, "real": [0.25, 0.4], "synthetic": [0.5]}
         page = realism_page.write_page(tmp_path, found, real="a", synthetic="b").read_text("utf-8")
-        assert "at 0.5 µm per pixel, the coarsest of all tiles" in page
-        assert "the real tiles from 0.25 to 0.4." in page
-        assert "the synthetic tiles from" not in page
+        assert "at 0.5 µm per pixel, as the coarsest tile has it" in page
+        assert "resampled: all real tiles from 0.25 to 0.4." in page
+        assert "synthetic tiles from" not in page
 
     def test_one_size_is_not_called_the_coarsest(self, alike: realism.Comparison, tmp_path: Path) -> None:
         page = realism_page.write_page(tmp_path, alike, real="a", synthetic="b").read_text("utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
@@ -24,6 +25,7 @@ from histoscope.types import Image
 
 PAGE, NUMBERS = "realism.html", "realism.json"
 SHEET_TILES, COLUMNS, TILE_PX, GAP_PX = 24, 6, 168, 4
+NARROW_IN, WIDE_IN = (2.4, 1.3), (5.0, 1.8)
 _MOST_SHOWN = 20_000
 
 
@@ -59,8 +61,9 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
         "numbers": found.summary(),
         "rows": [_row(row) for row in found.summary()["measures"]],
         "classes": _by_class(found),
-        "histograms": _svg_uri(histograms(found, real, synthetic)),
-        "distances": _svg_uri(distances(found)),
+        "histograms": [(label, _svg_uri(picture)) for label, picture in histograms(found)],
+        "distances": [(label, _svg_uri(picture)) for label, picture in distances(found)],
+        "colours": PALETTE[:2],
         "sheet": _uri(sheet(tiles)),
         "key": _uri(sheet(tiles, key)),
         "pairs": [
@@ -121,46 +124,40 @@ def side_by_side(left: Image, right: Image) -> Image:
     return np.hstack([both[0], np.full((TILE_PX, GAP_PX, 3), 255, np.uint8), both[1]])
 
 
-def histograms(found: Comparison, real: str, synthetic: str) -> str:
-    """Distributions of every measure, real and synthetic, as SVG."""
-    labels = found.labels
-    panels = [(where, key, label) for where in ("nuclei", "tiles") for key, label in labels[where].items()]
-    with rc_context(STYLE):
-        columns = 4
-        rows = math.ceil(len(panels) / columns)
-        figure = Figure(figsize=(9.4, 1.75 * rows))
-        for k, (where, key, label) in enumerate(panels):
-            axes = figure.add_subplot(rows, columns, k + 1)
+def histograms(found: Comparison) -> list[tuple[str, str]]:
+    """Distributions of every measure, real and synthetic: its name, and a picture as SVG."""
+    pictures = []
+    for where in ("nuclei", "tiles"):
+        for key, label in found.labels[where].items():
             both = [getattr(part, where)[key].dropna().to_numpy() for part in (found.real, found.synthetic)]
-            _outline(axes, both)
-            axes.set_title(label, fontsize=9, color=INK)
-            axes.set_yticks([])
-            axes.tick_params(labelsize=7)
-            axes.spines["left"].set_visible(False)
-        figure.legend(
-            [figure.axes[0].lines[0], figure.axes[0].lines[1]],
-            [real, synthetic],
-            loc="lower right",
-            fontsize=9,
-        )
-        figure.tight_layout()
-        return svg(figure)
+            pictures.append((label, _panel(both, NARROW_IN)))
+    return pictures
 
 
-def distances(found: Comparison) -> str:
-    """Nearest distances, and kernel distances of halves, as SVG."""
+def distances(found: Comparison) -> list[tuple[str, str]]:
+    """Kernel distances of halves, and nearest distances: what they are, and a picture as SVG."""
     nearest, distance = found.nearest, found.distance
+    return [
+        (
+            "Kernel distance of halves of the real patients",
+            _panel([distance.null, distance.against], WIDE_IN),
+        ),
+        (
+            "Distance to the nearest patch that was seen",
+            _panel([nearest.reference, nearest.synthetic], WIDE_IN),
+        ),
+    ]
+
+
+def _panel(both: Sequence[NDArray[np.float64]], size_in: tuple[float, float]) -> str:
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.4, 2.4))
-        left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-        _outline(left, [distance.null, distance.against])
-        left.set_title("kernel distance of halves: real to real, real to synthetic", fontsize=9, color=INK)
-        _outline(right, [nearest.reference, nearest.synthetic])
-        right.set_title("distance to the nearest patch that was seen", fontsize=9, color=INK)
-        for axes in (left, right):
-            axes.set_yticks([])
-            axes.spines["left"].set_visible(False)
-        figure.tight_layout()
+        figure = Figure(figsize=size_in, layout="constrained")
+        axes = figure.add_subplot()
+        _outline(axes, both)
+        axes.set_yticks([])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.tick_params(labelsize=9)
+        axes.spines["left"].set_visible(False)
         return svg(figure)
 
 
@@ -168,7 +165,9 @@ def _outline(axes: Any, both: Sequence[NDArray[np.float64]]) -> None:
     """Two histograms as steps on common bins, each of area one."""
     all_ = np.concatenate(both)
     low, high = np.percentile(all_, (0.5, 99.5)) if len(all_) else (0.0, 1.0)
-    edges = np.linspace(low, high if high > low else low + 1, 25)
+    # Few values in many bins would be a comb.
+    bins = int(np.clip(3 * min(map(len, both)) ** (1 / 3), 8, 24))
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     for values, colour in zip(both, PALETTE, strict=False):
         kept = values[:: max(1, len(values) // _MOST_SHOWN)]
         shares = np.histogram(np.clip(kept, edges[0], edges[-1]), edges)[0] / max(len(kept), 1)
@@ -183,13 +182,11 @@ def _resolution(found: Comparison) -> str:
     for name, part in (("real", found.real), ("synthetic", found.synthetic)):
         sizes = part.tiles["mpp"][part.tiles["mpp"] < 0.999 * found.mpp]
         if len(sizes):
-            some = "" if len(sizes) == len(part.tiles) else f"{len(sizes)} of "
+            some = "all" if len(sizes) == len(part.tiles) else f"{len(sizes)} of {len(part.tiles)}"
             low, high = f"{sizes.min():.3g}", f"{sizes.max():.3g}"
-            finer.append(f"{some}the {name} tiles from {low if low == high else f'{low} to {high}'}")
+            finer.append(f"{some} {name} tiles from {low if low == high else f'{low} to {high}'}")
     text = f"All is measured at {found.mpp:.3g} µm per pixel"
-    return (
-        f"{text}, the coarsest of all tiles; resampled to it: {' and '.join(finer)}." if finer else f"{text}."
-    )
+    return f"{text}, as the coarsest tile has it; resampled: {', '.join(finer)}." if finer else f"{text}."
 
 
 def _row(row: dict[str, Any]) -> dict[str, str]:
