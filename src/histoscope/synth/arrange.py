@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError
 from histoscope.synth._kernels import keep_largest_piece
-from histoscope.synth.bank import LEAST_UM2, LEVEL, SIDE, STEPS, Bank
+from histoscope.synth._stamp import KNOTS, stamp
+from histoscope.synth.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.synth.bank_maps import CELL_UM, resized
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec
@@ -178,6 +179,16 @@ def _warp(points: NDArray[np.float64], move: _Move) -> NDArray[np.float64]:
     return np.asarray(np.sin(phase) @ move.waves[:, 3:], np.float64)
 
 
+def _warp_grid(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) -> NDArray[np.float64]:
+    """As `_warp`, at all points of a grid, (len(y), len(x), 2): a sine of a sum is two products."""
+    across = np.outer(x, move.waves[:, 0]) + move.waves[:, 2]
+    down = np.outer(y, move.waves[:, 1])
+    rows = np.hstack([np.cos(down), np.sin(down)])
+    columns = np.hstack([np.sin(across), np.cos(across)])
+    pushes = (columns * np.tile(push, 2) for push in move.waves[:, 3:].T)
+    return np.stack([rows @ each.T for each in pushes], axis=-1)
+
+
 def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
     """Bring the nuclei of a tile, mirrored at its borders as often as needed, to where they stand now."""
     tile, nuclei = bank.tiles[which], bank.nuclei
@@ -224,19 +235,36 @@ def _draw(
 ) -> tuple[Labels, NDArray[np.float32], Places]:
     """Draw a nucleus in each place where one fits; give labels, chromatin and those that show."""
     instances, chromatin = np.zeros(shape_px, np.int32), np.zeros(shape_px, np.float32)
+    nuclei, n = bank.nuclei, len(places.x)
     stand_in = _others(bank, places.like, rng)
-    nuclei = bank.nuclei
     contrast = np.clip(nuclei.spread[places.like] / np.maximum(nuclei.spread[stand_in], 1e-3), 0.6, 1.6)
-    kept: list[int] = []
-    for k in range(len(places.x)):
-        shape, soft = _warped(bank, stand_in[k], places, k, mpp, rng)
-        for attempt in range(ATTEMPTS):
-            x, y = np.array([places.x[k], places.y[k]]) + rng.normal(0, 0.5 * attempt + 1e-9, 2)
-            if _put(instances, chromatin, shape, contrast[k] * soft, (x / mpp, y / mpp), len(kept) + 1):
-                kept.append(k)
-                break
+    back, half = _turned(bank, stand_in, places.angle, mpp, rng)
+    dents = rng.standard_normal((n, KNOTS, KNOTS), np.float32) * np.float32(0.5 * LEVEL)
+    nudge = rng.normal(0, 1, (n, ATTEMPTS, 2)) * (0.5 * np.arange(ATTEMPTS))[:, None]
+    at = np.floor((np.stack([places.y, places.x], axis=1)[:, None] + nudge) / mpp).astype(np.int64)
+    stored = nuclei.shape, nuclei.chromatin
+    drawn = stand_in.astype(np.int64), back, half, dents, contrast.astype(np.float64) / STEPS
+    kept = stamp(instances, chromatin, stored, BORDER, drawn, at, OVERLAP)
     labels, placed = _tidy(instances, places.taken(kept), mpp)
     return labels, chromatin, placed
+
+
+def _turned(
+    bank: Bank, which: NDArray[np.intp], angle: NDArray[np.float64], mpp: float, rng: Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Turn, flip and stretch stored nuclei: from pixels to stored ones, (n, 2, 2), and the reach of each."""
+    nuclei, n = bank.nuclei, len(which)
+    flip = rng.choice([-1.0, 1.0], n)
+    turn = angle - nuclei.angle[which] * flip
+    cos, sin = np.cos(turn), np.sin(turn)
+    scale = nuclei.side_um[which].astype(np.float64) / SIDE / mpp
+    wider = np.zeros((n, 2, 2))
+    wider[:, 0, 0], wider[:, 1, 1] = rng.normal(1.0, 0.05, (2, n))
+    wider[:, 0, 1] = rng.normal(0, 0.04, n)
+    wider[..., 1] *= flip[:, None]
+    turned = np.stack([cos, -sin, sin, cos], axis=1).reshape(n, 2, 2)
+    half = np.ceil(0.72 * SIDE * scale * 1.1).astype(np.int64) + 1
+    return np.linalg.inv(scale[:, None, None] * turned @ wider), half
 
 
 def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
@@ -245,7 +273,7 @@ def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places
     shows = keep_largest_piece(instances, len(placed.x), int(areas[1:].max(initial=0)))
     keep = shows * mpp**2 >= LEAST_UM2
     new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    return new[np.abs(instances)], placed.taken(keep)
+    return new.take(instances), placed.taken(keep)
 
 
 def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.intp]:
@@ -270,78 +298,28 @@ def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.in
     return out
 
 
-def _warped(
-    bank: Bank, which: int, places: Places, k: int, mpp: float, rng: Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Turn, stretch and dent a stored nucleus: a square mask with it in the middle, and its chromatin."""
-    nuclei = bank.nuclei
-    turn = places.angle[k] - nuclei.angle[which] * (flip := rng.choice([-1.0, 1.0]))
-    cos, sin = np.cos(turn), np.sin(turn)
-    wider = np.diag(rng.normal(1.0, 0.05, 2)) + np.array([[0, rng.normal(0, 0.04)], [0, 0]])
-    scale = nuclei.side_um[which] / SIDE / mpp
-    matrix = scale * np.array([[cos, -sin], [sin, cos]]) @ wider @ np.diag([1.0, flip])
-    half = int(np.ceil(0.72 * SIDE * scale * 1.1)) + 1
-    move = np.column_stack([matrix, np.array([half, half]) - matrix @ np.full(2, (SIDE - 1) / 2)])
-    size = (2 * half + 1, 2 * half + 1)
-    level = cv2.warpAffine(nuclei.shape[which], move, size, borderValue=0)
-    dents = cv2.resize(rng.normal(0, 0.5 * LEVEL, (5, 5)), size, interpolation=cv2.INTER_CUBIC)
-    stored = nuclei.chromatin[which].astype(np.float32) / np.float32(STEPS)
-    soft = np.asarray(cv2.warpAffine(stored, move, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
-    return np.asarray(level + dents > 128), soft
-
-
-def _put(
-    instances: Labels,
-    chromatin: NDArray[np.float32],
-    shape: NDArray[np.bool_],
-    soft: NDArray[np.float32],
-    at_px: tuple[float, float],
-    number: int,
-) -> bool:
-    """Draw a nucleus around a point (x, y) where nothing is yet, unless too much of it would be hidden."""
-    half = len(shape) // 2
-    top, left = int(np.floor(at_px[1])) - half, int(np.floor(at_px[0])) - half
-    rows, columns = (
-        slice(max(0, start), min(side, start + len(shape)))
-        for start, side in zip((top, left), instances.shape, strict=True)
-    )
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return False
-    cut = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    part, under = shape[cut], instances[rows, columns]
-    free = part & (under == 0)
-    if np.count_nonzero(part) == 0 or np.count_nonzero(free) < (1 - OVERLAP) * np.count_nonzero(part):
-        return False
-    under[free] = number
-    chromatin[rows, columns][free] = soft[cut][free]
-    return True
-
-
 def _ground(
     bank: Bank, which: int, shape_px: tuple[int, int], mpp: float, move: _Move
 ) -> NDArray[np.float32]:
     """The real tile's ground, moved as its nuclei were."""
     cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
     step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
-    y, x = np.meshgrid(
-        (np.arange(cells[0]) + 0.5) * step[0], (np.arange(cells[1]) + 0.5) * step[1], indexing="ij"
-    )
-    points = np.column_stack([x.ravel(), y.ravel()])
-    at = (points + _warp(points, move) - move.centre) @ move.matrix.T + move.origin
-    cell = (at / CELL_UM - 0.5).astype(np.float32).reshape(*cells, 2)
+    y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))
+    points = np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1) + _warp_grid(x, y, move)
+    at = (points - move.centre) @ move.matrix.T + move.origin
+    cell = (at / CELL_UM - 0.5).astype(np.float32)
     source = bank.tiles[which].ground
-    parts = [
+    planes = [
         cv2.remap(
-            np.ascontiguousarray(source[..., channels]),
+            np.ascontiguousarray(plane),
             cell[..., 0],
             cell[..., 1],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
-        for channels in (slice(0, 3), slice(3, 6))
+        for plane in source.transpose(2, 0, 1)
     ]
-    ground = np.concatenate(parts, axis=2)
-    return resized(ground, shape_px[::-1])
+    return resized(np.stack(planes).transpose(1, 2, 0), shape_px[::-1])
 
 
 def restained(arrangement: Arrangement, stain: StainSpec) -> Arrangement:

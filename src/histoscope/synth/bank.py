@@ -24,8 +24,8 @@ LEAST_UM2 = 3.0
 """Smaller pieces of nuclei are no shapes of their own."""
 STEPS = 64.0
 """Steps of stored chromatin in one unit of haematoxylin."""
-LEVEL = 16.0
-"""Grey levels of a stored shape from one pixel inside its border to the next; the border is at 128."""
+BORDER, LEVEL = 128, 16.0
+"""Grey level of a stored shape on its border, and levels from one pixel to the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,7 +277,7 @@ def _shape(mask: NDArray[np.bool_], soft: NDArray[np.float32], mpp: float) -> di
         "area_um2": area * mpp**2,
         "angle": 0.5 * np.arctan2(2 * xy, xx - yy),
         "stretch": min(float(stretch), 8.0),
-        "shape": np.clip(np.rint(128 + LEVEL * level), 0, 255).astype(np.uint8),
+        "shape": np.clip(np.rint(BORDER + LEVEL * level), 0, 255).astype(np.uint8),
         "chromatin": np.clip(np.rint(STEPS * chromatin), -127, 127).astype(np.int8),
         "side_um": 2 * reach * mpp,
     }

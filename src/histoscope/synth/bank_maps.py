@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.synth._stamp import fill_maps
 from histoscope.types import Labels, Mask
 
 GROUND_UM, CELL_UM = 1.5, 1.0
@@ -72,14 +73,11 @@ def chromatin_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray
 def resized(
     values: NDArray[np.float32], size: tuple[int, int], how: int = cv2.INTER_LINEAR
 ) -> NDArray[np.float32]:
-    """Bring (H, W, C) to a (width, height); OpenCV takes four channels at once."""
-    parts = [
-        cv2.resize(np.ascontiguousarray(values[..., k : k + 3]), size, interpolation=how).reshape(
-            size[1], size[0], -1
-        )
-        for k in range(0, values.shape[2], 3)
-    ]
-    return np.concatenate(parts, axis=2).astype(np.float32)
+    """Bring (H, W, C) to a (width, height); the channels lie one behind the other."""
+    planes = np.empty((values.shape[2], size[1], size[0]), np.float32)
+    for k, plane in enumerate(planes):
+        cv2.resize(np.ascontiguousarray(values[..., k]), size, dst=plane, interpolation=how)
+    return planes.transpose(1, 2, 0)
 
 
 def tones_of(dyes: NDArray[np.float32], instances: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -127,32 +125,14 @@ def maps_of(  # all that is known of a place
         Inside, border, distance to the border within and outside, the blurred picture (3), ground (6),
         spread, and one map for each class.
     """
-    inside = instances > 0
-    border = _border(instances)
     maps = np.empty((N_PLAIN + n_classes, *instances.shape), np.float32)
-    maps[0], maps[1] = inside, border
-    maps[2] = np.minimum(_distance(~border & inside, mpp) / _NEAR_UM, 1.0)
-    maps[3] = np.minimum(_distance(~inside, mpp) / _FAR_UM, 1.0)
-    flat = np.where(inside[..., None], tone[instances], ground[..., :3])
-    maps[BASE] = flat.transpose(2, 0, 1)
-    maps[BASE.start] += np.where(inside, chromatin, 0)
     maps[7:13] = ground.transpose(2, 0, 1)
-    maps[13] = 3.0 * spread[instances]
-    kinds = classes[instances]
-    for k in range(n_classes):
-        maps[N_PLAIN + k] = kinds == k + 1
+    fill_maps(maps, instances, classes, tone, spread, chromatin, N_PLAIN)
+    inside = maps[0] > 0
+    within = inside & (maps[1] == 0)
+    maps[2] = np.minimum(_distance(within, mpp) / _NEAR_UM, 1.0)
+    maps[3] = np.minimum(_distance(~inside, mpp) / _FAR_UM, 1.0)
     return maps
-
-
-def _border(instances: Labels) -> Mask:
-    """Pixels of a nucleus beside another nucleus or the ground."""
-    border = np.zeros(instances.shape, bool)
-    for axis in (0, 1):
-        differs = np.diff(instances, axis=axis) != 0
-        low, high = (slice(None, -1), slice(1, None)) if axis == 0 else (np.s_[:, :-1], np.s_[:, 1:])
-        border[low] |= differs
-        border[high] |= differs
-    return border & (instances > 0)
 
 
 def _distance(where: Mask, mpp: float) -> NDArray[np.float32]:
