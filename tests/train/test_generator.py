@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from histoscope import data, models, synth
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import ConfigError, CorruptDataError, DataError, ShapeError, TrainingError
-from histoscope.models.generator import Generator, noise_like
+from histoscope.models.generator import Generator, _soft, noise_like
 from histoscope.train import generate
 from histoscope.train.generate import Tally, fit_generator, generate_dataset, load_generator, paint
 from histoscope.train.generator import GeneratorConfig, fit
@@ -131,6 +132,54 @@ def _diverging(net, after, value):
 
     net.loss = late
     return net
+
+
+@pytest.mark.parametrize(("native", "named"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_auto_is_what_the_processor_has(dataset, tmp_path, monkeypatch, native, named):
+    monkeypatch.setattr("histoscope.models.precision.has_bfloat16", lambda _: native)
+    config = dataclasses.replace(TINY, steps=1, precision="auto", accelerator="cpu")
+    fit(_net(), dataset, config, out=tmp_path)
+    assert models.read_card(tmp_path)["train"]["precision"] == named
+    assert GeneratorConfig().precision == "32-true"
+
+
+def test_the_critic_says_nearly_the_same_in_sixteen_bits(fitted, dataset, monkeypatch):
+    from histoscope.train.generator_realism import describe
+
+    _, kit = fitted
+    target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
+    found = []
+    for native in (True, False):
+        monkeypatch.setattr("histoscope.models.precision.has_bfloat16", lambda _, native=native: native)
+        found.append(describe(kit.model, target["maps"], target["dyes"]))
+    np.testing.assert_array_equal(found[0][:, :-1], found[1][:, :-1])
+    np.testing.assert_allclose(found[0][:, -1], found[1][:, -1], atol=0.02)
+
+
+def test_numbers_of_a_patch_are_those_of_the_plain_formulas(fitted, dataset):
+    from histoscope.train.generator_realism import describe
+
+    _, kit = fitted
+    target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
+    maps, dyes = target["maps"], target["dyes"]
+    found = describe(kit.model, maps, dyes)
+    box = np.s_[:96, 96:192]  # the second patch
+    inside, (first, second, third) = maps[0][box] > 0.5, (dye[box] for dye in dyes)
+    groups = [dye[where] for where in (inside, ~inside) for dye in (first, second)] + [third]
+    numbers = [value for group in groups for value in (group.mean(), group.std())]
+    np.testing.assert_allclose(found[1, :10], numbers, rtol=1e-3, atol=1e-5)
+    assert found[1, 10] == pytest.approx((first + second < 0.15).mean())
+    soft = [cv2.GaussianBlur(dyes[1], (0, 0), sigma) for sigma in (0.7, 1.4, 2.8, 5.6)]
+    bands = [a - b for a, b in zip([dyes[1], *soft], soft, strict=False)]
+    np.testing.assert_allclose(found[1, 15:19], [np.log(b[box].std() + 1e-3) for b in bands], atol=1e-3)
+    bare = describe(kit.model, 0 * maps, dyes)
+    assert not bare[:, :4].any()
+
+
+def test_the_critic_sees_a_mean_of_the_pixels_that_there_are():
+    x = torch.randn(2, 3, 12, 8)
+    reference = torch.nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
+    torch.testing.assert_close(_soft(x), reference)
 
 
 def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):

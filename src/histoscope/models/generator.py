@@ -209,13 +209,24 @@ class Critic(nn.Module):
 
     def forward(self, maps: Tensor, dyes: Tensor) -> list[Tensor]:
         """Features of each level, and last the verdict: above 0 real, below painted."""
-        detail = dyes - functional.avg_pool2d(dyes, 5, 1, 2, count_include_pad=False)
-        x = torch.cat([maps, dyes, DETAIL * detail], dim=1)
+        x = torch.cat([maps, dyes, DETAIL * (dyes - _soft(dyes))], dim=1)
+        x = x.contiguous(memory_format=torch.channels_last)
         found = []
         for level in self.levels:
             x = functional.leaky_relu(level(x), 0.2)
             found.append(x)
         return [*found, self.verdict(x)]
+
+
+def _soft(x: Tensor) -> Tensor:
+    """Mean of the 5 x 5 pixels around each, of those that there are; five sums are faster than a pool."""
+    for dim, pad in ((2, (0, 0, 2, 2)), (3, (2, 2))):
+        n, wide = x.shape[dim], functional.pad(x, pad)
+        at = torch.arange(n, device=x.device)
+        there = (at + 3).clamp(max=n) - (at - 2).clamp(min=0)
+        total = sum((wide.narrow(dim, k, n) for k in range(1, 5)), start=wide.narrow(dim, 0, n))
+        x = total / (there[:, None] if dim == 2 else there)
+    return x
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -155,7 +155,7 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
         If it holds a model of another kind.
     """
     folder = Path(folder)
-    model = models.load(folder, Generator)
+    model = models.load(folder, Generator).to(memory_format=torch.channels_last)
     sheet = models.read_card(folder).get("training data") or {}
     about = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
     bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
@@ -300,6 +300,8 @@ def maps_for(layout: Arrangement, n_classes: int) -> NDArray[np.float32]:
 
 def cropped(layout: Arrangement, size_px: int) -> Arrangement:
     """Cut a layout to a square, and number what is left without gaps."""
+    if layout.instances.shape == (size_px, size_px):
+        return layout
     from histoscope.data.views import compact
 
     instances, classes = compact(np.ascontiguousarray(layout.instances[:size_px, :size_px]), layout.classes)

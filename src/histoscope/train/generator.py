@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from histoscope.augment import AUGMENTATIONS
 from histoscope.data.loader import Batch, PatchLoader, make_loader
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.models.generator import Generator, noise_like
+from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.log import RunLog
 from histoscope.train.loop import LOG_EVERY, OnStep
@@ -45,8 +46,11 @@ class GeneratorConfig:
         Micrometres per pixel to paint at.
     lr : float
         Highest learning rate of painter and critic.
-    precision, accelerator : str
-        As Lightning Fabric names them.
+    precision : str
+        As Lightning Fabric names it; ``auto`` is ``bf16-mixed`` where the hardware multiplies bfloat16, else
+        ``32-true``.
+    accelerator : str
+        As Lightning Fabric names it.
     workers : int
         Loader processes; 0 prepares batches in a thread.
     checkpoint_every : int
@@ -144,6 +148,7 @@ def fit(
         If it diverges before there are any good weights.
     """
     out = Path(out)
+    config = replace(config, precision=resolved(config.precision, config.accelerator))
     precision: Any = config.precision  # Fabric refuses what it does not know
     fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
     fabric.launch()
