@@ -176,6 +176,19 @@ def test_numbers_of_a_patch_are_those_of_the_plain_formulas(fitted, dataset):
     assert not bare[:, :4].any()
 
 
+def test_what_no_patch_shows_changes_no_number(fitted, dataset, monkeypatch):
+    from histoscope.train import generator_realism
+
+    _, kit = fitted
+    target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
+    maps, dyes = (target[name][:, :160, :200] for name in ("maps", "dyes"))
+    found = generator_realism.describe(kit.model, maps, dyes)
+    monkeypatch.setattr(generator_realism, "_AROUND_PX", 1000)
+    whole = generator_realism.describe(kit.model, maps, dyes)
+    np.testing.assert_allclose(found[:, :-1], whole[:, :-1], atol=1e-5)
+    np.testing.assert_allclose(found[:, -1], whole[:, -1], atol=0.01)
+
+
 def test_the_critic_sees_a_mean_of_the_pixels_that_there_are():
     x = torch.randn(2, 3, 12, 8)
     reference = torch.nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)

@@ -22,6 +22,8 @@ PATCH_PX = 96
 STRICT = 0.95
 """Share of real patches that are near enough to those of other tiles."""
 _BANDS_PX = (0.7, 1.4, 2.8, 5.6)
+_AROUND_PX = 24
+"""How far the widest blur and the critic look beyond a patch; a multiple of four."""
 _NEIGHBOURS = 3
 
 
@@ -109,11 +111,12 @@ def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float
     model : Generator
     maps, dyes : (C, H, W) and (3, H, W) float32
     """
-    dyes = np.ascontiguousarray(dyes)
+    # What lies beyond the last patches is not looked at.
+    height, width = (min(side, _starts(side)[-1] + PATCH_PX + _AROUND_PX) for side in maps.shape[1:])
+    maps, dyes = maps[:, :height, :width], np.ascontiguousarray(dyes[:, :height, :width])
     judged = _verdict(model, maps, dyes)
     bands = [_bands(dye) for dye in dyes[:2]]
     pixels, inside = cv2.merge(list(dyes)), (maps[0] > 0.5).astype(np.uint8)
-    height, width = inside.shape
     rows = []
     for top in _starts(height):
         for left in _starts(width):
