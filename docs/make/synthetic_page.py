@@ -1,7 +1,8 @@
 """Turn a finished study of synthetic tissue into a page of these docs.
 
     python docs/make/synthetic_page.py runs/synthetic docs/results/synthetic.md \
-        --notes docs/make/synthetic_notes.txt \
+        --own runs/synthetic_own --notes docs/make/synthetic_notes.txt \
+        --reverse drawn=data/synthetic_procedural --reverse painted=data/synthetic_learned \
         --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
 
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from study_page import copy_pictures, spent
 
+from histoscope import data, models, train
 from histoscope.studies import methods, summary
 from histoscope.studies.effects import Effect, effects
 from histoscope.studies.report import write_report
@@ -25,6 +27,11 @@ FIGURE = (
     "95 % intervals. Filled: the interval leaves out zero."
 )
 
+OWN = (
+    "Here each seed's synthetic sets were fitted to the two labelled tiles of that seed, and to no other "
+    "(`configs/study_synthetic_own.yaml`).\n"
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -32,6 +39,8 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("page", type=Path, help="Markdown file to write")
+    parser.add_argument("--own", type=Path, help="folder of the study whose synthetic sets saw two tiles")
+    parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
     parser.add_argument("--credit", default="", help="whose images the study shows")
     args = parser.parse_args()
@@ -44,7 +53,10 @@ def main() -> None:
             f"# {study.question}\n",
             notes,
             *_conditions(study, rows),
+            "## Two labelled tiles: which two?\n",
             *_by_seed(study),
+            *(_own(read_study(args.own)) if args.own else []),
+            *(_reverse(study, dict(each.split("=") for each in args.reverse)) if args.reverse else []),
             _how(study),
             spent(args.study),
             args.credit,
@@ -122,7 +134,6 @@ def _by_seed(study: StudyResults) -> list[str]:
     seeds = sorted({run.seed for run in study.finished()})
     metric, where = summary.metric_label(study.metric), summary.condition_label(condition).lower()
     lines = [
-        "## Two labelled tiles: which two?\n",
         f"Mean {metric} of each seed, {where}. Each seed draws its own two tiles.\n",
         f"| Network | Learned from | {' | '.join(f'Seed {seed}' for seed in seeds)} |",
         f"|---|---|{'---|' * len(seeds)}",
@@ -139,6 +150,49 @@ def _by_seed(study: StudyResults) -> list[str]:
             cells = " | ".join(map(summary.number, means))
             label = summary.level_label(level, study.factor)
             lines.append(f"| {summary.model_label(model)} | {label} | {cells} |")
+    return [*lines, ""]
+
+
+def _own(study: StudyResults) -> list[str]:
+    """What changes if a generator, too, has seen the two labelled tiles alone."""
+    rows = [row for row in effects(study) if row.metric == study.metric]
+    parts = [
+        "## If the generators, too, have seen two tiles alone\n",
+        OWN,
+        *_by_seed(study),
+    ]
+    for condition in study.conditions:
+        mine = [row for row in rows if row.condition == condition]
+        label = summary.condition_label(condition)
+        parts += [f"{label}:\n", *_words(study, mine), "", *_table(study, mine), ""]
+    return parts
+
+
+def _reverse(study: StudyResults, sets: dict[str, str]) -> list[str]:
+    """What networks that learned from real tiles make of synthetic ones."""
+    metric, level = study.metric, "real_all"
+    label = summary.level_label(level, study.factor)
+    lines = [
+        "## The reverse: learned from real tissue, tested on synthetic\n",
+        f"{summary.metric_label(metric)} of the networks of *{label}*, mean of the seeds (each of them).\n",
+        f"| Network | real test images | {' | '.join(sets)} |",
+        f"|---|---|{'---|' * len(sets)}",
+    ]
+    tiles = {name: data.open("folder", root) for name, root in sets.items()}
+    for model in study.models:
+        runs = study.finished(model, level)
+        if not runs:
+            continue
+        found = {"real": [table.loc[table.condition == study.primary_condition, metric].mean()
+                          for run in runs if (table := run.table) is not None]}  # fmt: skip
+        for name, dataset in tiles.items():
+            networks = (models.load(run.folder / "model", models.Segmenter) for run in runs if run.folder)
+            found[name] = [train.evaluate(network, dataset)[metric].mean() for network in networks]
+        cells = [
+            f"{summary.number(sum(values) / len(values))} ({', '.join(map(summary.number, values))})"
+            for values in found.values()
+        ]
+        lines.append(f"| {summary.model_label(model)} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
