@@ -28,7 +28,7 @@ ABOUT: dict[str, dict[str, Any]] = {
         "weights licence": "Apache-2.0",
         "training command": "histoscope train configs/weights_nuclei_free.yaml",
         "known failures": [
-            "It never saw a real nucleus: some dark debris, ink, folds and purple stroma are taken for nuclei.",
+            "It never saw a real nucleus: some debris, ink, folds and purple stroma are taken for nuclei.",
             "Pale and vesicular nuclei, as of some tumours, are missed or broken up.",
             "It tells no classes apart.",
         ],
