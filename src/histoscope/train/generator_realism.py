@@ -114,7 +114,7 @@ def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float
     # What lies beyond the last patches is not looked at.
     height, width = (min(side, _starts(side)[-1] + PATCH_PX + _AROUND_PX) for side in maps.shape[1:])
     maps, dyes = maps[:, :height, :width], np.ascontiguousarray(dyes[:, :height, :width])
-    judged = _verdict(model, maps, dyes)
+    judged = verdict_of(model, maps, dyes)
     bands = [_bands(dye) for dye in dyes[:2]]
     pixels, inside = cv2.merge(list(dyes)), (maps[0] > 0.5).astype(np.uint8)
     rows = []
@@ -129,7 +129,7 @@ def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float
     return np.array(rows, np.float32)
 
 
-def _verdict(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float32]) -> NDArray[np.float32]:
+def verdict_of(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float32]) -> NDArray[np.float32]:
     """What the critic says of each 4 x 4 pixels."""
     device = next(model.parameters()).device
     shown = (torch.from_numpy(part)[None].to(device) for part in (maps, dyes))
