@@ -186,7 +186,8 @@ def _warp_grid(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) ->
     rows = np.hstack([np.cos(down), np.sin(down)])
     columns = np.hstack([np.sin(across), np.cos(across)])
     pushes = (columns * np.tile(push, 2) for push in move.waves[:, 3:].T)
-    return np.stack([rows @ each.T for each in pushes], axis=-1)
+    # Not `@`: threads of a BLAS wait busily for more work, and the painter that comes next wants the cores.
+    return np.stack([np.einsum("ik,jk->ij", rows, each) for each in pushes], axis=-1)
 
 
 def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
