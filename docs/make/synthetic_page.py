@@ -1,7 +1,7 @@
 """Turn a finished study of synthetic tissue into a page of these docs.
 
     python docs/make/synthetic_page.py runs/synthetic docs/results/synthetic.md \
-        --own runs/synthetic_own --notes docs/make/synthetic_notes.txt \
+        --own runs/synthetic_own --free runs/synthetic_free --notes docs/make/synthetic_notes.txt \
         --reverse drawn=data/synthetic_procedural --reverse painted=data/synthetic_learned \
         --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
 
@@ -27,10 +27,16 @@ FIGURE = (
     "95 % intervals. Filled: the interval leaves out zero."
 )
 
-OWN = (
-    "Here each seed's synthetic sets were fitted to the two labelled tiles of that seed, and to no other "
-    "(`configs/study_synthetic_own.yaml`).\n"
-)
+OWN = """## If the generators, too, have seen two tiles alone
+
+Here each seed's synthetic sets were fitted to the two labelled tiles of that seed, and to no other
+(`configs/study_synthetic_own.yaml`).
+"""
+FREE = """## If the drawn tissue has seen no tile at all
+
+Here the *procedural* set is [hard tissue](../synth.md) of six stains and 48 patients, fitted to nothing
+(`configs/study_synthetic_free.yaml`).
+"""
 
 
 def main() -> None:
@@ -40,6 +46,7 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("page", type=Path, help="Markdown file to write")
     parser.add_argument("--own", type=Path, help="folder of the study whose synthetic sets saw two tiles")
+    parser.add_argument("--free", type=Path, help="folder of the study whose drawn set saw none")
     parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
     parser.add_argument("--credit", default="", help="whose images the study shows")
@@ -55,7 +62,8 @@ def main() -> None:
             *_conditions(study, rows),
             "## Two labelled tiles: which two?\n",
             *_by_seed(study),
-            *(_own(read_study(args.own)) if args.own else []),
+            *(_also(args.own, OWN) if args.own else []),
+            *(_also(args.free, FREE) if args.free else []),
             *(_reverse(study, dict(each.split("=") for each in args.reverse)) if args.reverse else []),
             _how(study),
             spent(args.study),
@@ -153,19 +161,16 @@ def _by_seed(study: StudyResults) -> list[str]:
     return [*lines, ""]
 
 
-def _own(study: StudyResults) -> list[str]:
-    """What changes if a generator, too, has seen the two labelled tiles alone."""
+def _also(folder: Path, about: str) -> list[str]:
+    """Numbers of a smaller study, under a title and a sentence of its own."""
+    study = read_study(folder)
     rows = [row for row in effects(study) if row.metric == study.metric]
-    parts = [
-        "## If the generators, too, have seen two tiles alone\n",
-        OWN,
-        *_by_seed(study),
-    ]
+    parts = [about, *_by_seed(study)]
     for condition in study.conditions:
         mine = [row for row in rows if row.condition == condition]
         label = summary.condition_label(condition)
         parts += [f"{label}:\n", *_words(study, mine), "", *_table(study, mine), ""]
-    return parts
+    return [*parts, spent(folder)]
 
 
 def _reverse(study: StudyResults, sets: dict[str, str]) -> list[str]:
