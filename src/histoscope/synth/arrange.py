@@ -1,6 +1,6 @@
 """New layouts from a bank: a real tile's order, turned and warped, with other nuclei in its places."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -321,8 +321,3 @@ def _ground(
         for plane in source.transpose(2, 0, 1)
     ]
     return resized(np.stack(planes).transpose(1, 2, 0), shape_px[::-1])
-
-
-def restained(arrangement: Arrangement, stain: StainSpec) -> Arrangement:
-    """Give the same layout another stain."""
-    return replace(arrangement, stain=stain)
