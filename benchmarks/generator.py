@@ -1,15 +1,19 @@
-"""Time painted tissue, from layout to tile, beside its networks alone: painter, and painter with critic.
+"""Time painted tissue, from layout to tile, beside its network alone.
 
     python benchmarks/generator.py runs/generator [--n 8] [--size 512] [--rounds 3]
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
-process; medians. The critic is the part of the filter that is a network. A tile that is dropped as unlike
-real tissue costs time as well, and is counted.
+process; medians. The network alone paints one tile after the other, each on all cores, as torch does by
+itself; and again as `generate_dataset` does, each tile on one core. With it, the critic: the part of the
+filter that is a network. A tile that is dropped as unlike real tissue costs time as well, and is counted.
 """
 
 import argparse
 import os
 import platform
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -17,6 +21,8 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from histoscope.memory import keep_freed
+from histoscope.models.precision import has_bfloat16
 from histoscope.synth.arrange import arrange
 from histoscope.train.generate import (
     LearnedGenerator,
@@ -26,7 +32,6 @@ from histoscope.train.generate import (
     maps_for,
     paint,
 )
-from histoscope.train.generator_realism import verdict_of
 
 
 def main() -> None:
@@ -38,31 +43,48 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="height and width in pixels, a multiple of 4")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    keep_freed()
     kit = load_generator(options.generator)
     maps = known_maps(kit, options.size)
-    whole, alone, both, tally = [], [], [], Tally()
-    dyes = paint(kit.model, maps, 0).transpose(2, 0, 1)  # warms up
-    next(generate_dataset(kit, 1, size_px=options.size))
-    for turn in range(options.rounds):
-        began = perf_counter()
-        for _ in generate_dataset(kit, options.n, size_px=options.size, seed=turn, tally=tally):
-            pass
-        whole.append((perf_counter() - began) / options.n)
-        began = perf_counter()
-        for k in range(options.n):
-            paint(kit.model, maps, k)
-        alone.append((perf_counter() - began) / options.n)
-        for _ in range(options.n):
-            verdict_of(kit.model, maps, dyes)
-        both.append((perf_counter() - began) / options.n)
-    area = options.size**2 / 2**20
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; {options.size} px\n")
-    print("| work | megapixels a second |\n|---|--:|")
-    for name, times in (("painter alone", alone), ("painter and critic alone", both), ("all of it", whole)):
-        print(f"| {name} | {area / median(times):.2f} |")
-    shares = [median(times) / median(whole) for times in (alone, both)]
-    print(f"\n{shares[0]:.2f} of the painter's pace, **{shares[1]:.2f}** of both networks'. ", end="")
-    print(f"{tally.dropped} of {tally.painted} tiles were dropped and painted again.")
+    dyes = paint(kit.model, maps, 0).transpose(2, 0, 1)
+    tally, turns = Tally(), iter(range(10**6))
+
+    def judge(k: int) -> None:
+        paint(kit.model, maps, k)
+        kit.realism.median_distance(kit.model, maps, dyes)
+
+    works: dict[str, Callable[[], object]] = {
+        "all of it": lambda: deque(
+            generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
+        ),
+        "painter, a tile on all cores": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
+        "painter, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), options.n),
+        "painter and filter, a tile a core": lambda: side_by_side(judge, options.n),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(-1, options.rounds):  # the first warms up
+        for name, work in works.items():
+            began = perf_counter()
+            work()
+            if turn >= 0:
+                seconds[name].append(perf_counter() - began)
+    pace = {name: options.n * options.size**2 / 2**20 / median(times) for name, times in seconds.items()}
+    kind = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {kind}; "
+        f"{options.size} px\n\n| work | megapixels a second | all of it / this |\n|---|--:|--:|"
+    )
+    for name, found in pace.items():
+        print(f"| {name} | {found:.2f} | {pace['all of it'] / found:.2f} |")
+    print(f"\n{tally.dropped} of {tally.painted} tiles were dropped and painted again.")
+
+
+def side_by_side(work: Callable[[int], object], n: int) -> None:
+    """Do it n times, each on one core."""
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        deque(pool.map(work, range(n)), 0)
+    torch.set_num_threads(threads)
 
 
 def known_maps(kit: LearnedGenerator, side: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import threading
+from contextlib import nullcontext
 
 import cv2
 import numpy as np
@@ -84,9 +86,48 @@ def test_a_large_picture_in_blocks_is_the_same(monkeypatch):
     net = _net().eval()
     torch.nn.init.normal_(net.painter.last.weight, std=0.1)
     maps = np.random.default_rng(0).normal(size=(net.n_maps - 3, 200, 256)).astype(np.float32)
+    in_16_bits = paint(net, maps, 3)
+    monkeypatch.setattr(generate, "mixed", lambda _: nullcontext())
     whole = paint(net, maps, 3)
     monkeypatch.setattr(generate, "_BLOCK_PX", 64)
     np.testing.assert_allclose(paint(net, maps, 3), whole, atol=1e-4)
+    assert np.abs(in_16_bits - whole).mean() < 0.01 * whole.std()
+
+
+def test_tiles_come_in_order_and_are_the_same_on_one_thread_and_on_many(fitted):
+    kit, threads = fitted[1], torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = [sample.image for sample in generate_dataset(kit, 5, size_px=64, seed=4)]
+        torch.set_num_threads(3)
+        tally = Tally()
+        many = list(generate_dataset(kit, 5, size_px=64, seed=4, tally=tally))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert [sample.name for sample in many] == [f"g{k:04d}" for k in range(5)]
+    assert all((a == b.image).all() for a, b in zip(alone, many, strict=True))
+    assert tally.painted >= 5
+
+
+def test_of_a_large_tile_the_middle_is_judged(fitted):
+    kit, rng = fitted[1], np.random.default_rng(0)
+    maps = rng.normal(size=(kit.model.n_maps - 3, 512, 512)).astype(np.float32)
+    dyes = rng.normal(size=(3, 512, 512)).astype(np.float32)
+    far = kit.realism.median_distance(kit.model, maps, dyes)
+    middle = np.s_[:, 100:412, 100:412]
+    assert far == pytest.approx(kit.realism.median_distance(kit.model, maps[middle], dyes[middle]))
+    dyes[:, :96] = 50.0
+    assert far == pytest.approx(kit.realism.median_distance(kit.model, maps, dyes))
+
+
+def test_who_stops_early_gets_the_threads_back(fitted):
+    kit, threads = fitted[1], torch.get_num_threads()
+    tiles = generate_dataset(kit, 50, size_px=64)
+    next(tiles)
+    tiles.close()
+    assert torch.get_num_threads() == threads
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("painter")]
 
 
 def test_it_learns_what_the_blur_took_away(dataset, tmp_path, monkeypatch):
@@ -276,14 +317,13 @@ def test_poor_tiles_are_dropped_and_the_loop_ends(fitted):
 
 
 def test_real_tiles_are_not_poor_and_noise_is(fitted, dataset):
-    from histoscope.train.generator_realism import describe
 
     _, kit = fitted
     tile = generate.canonical(dataset[0], kit.bank.tiles[0], 0.5)
     target = kit.model.targets(tile)
-    assert not kit.realism.is_poor(describe(kit.model, target["maps"], target["dyes"]))
+    assert kit.realism.median_distance(kit.model, target["maps"], target["dyes"]) <= kit.realism.limit
     noise = target["dyes"] + np.random.default_rng(0).normal(0, 3, target["dyes"].shape).astype(np.float32)
-    assert kit.realism.is_poor(describe(kit.model, target["maps"], noise))
+    assert kit.realism.median_distance(kit.model, target["maps"], noise) > kit.realism.limit
 
 
 def test_odd_data_sets_are_named_or_refused(dataset, tmp_path):

@@ -25,6 +25,7 @@ from histoscope.cli import (
     train,
 )
 from histoscope.errors import HistoscopeError
+from histoscope.memory import keep_freed
 
 WRONG, INTERRUPTED = 2, 130
 
@@ -68,6 +69,7 @@ app.add_typer(study.app, name="study")
 
 def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
+    keep_freed()
     try:
         app()
     except SystemExit as leave:

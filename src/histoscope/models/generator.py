@@ -146,8 +146,9 @@ class _Pixelwise(nn.Module):
     """Scale the channels of each pixel to mean square 1, then LeakyReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        scaled = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
-        return functional.leaky_relu(scaled, 0.2)
+        size = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
+        # In 16 bits too: a product with a number of 32 would be one of 32.
+        return functional.leaky_relu(x * size.to(x.dtype), 0.2)
 
 
 def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:

@@ -142,6 +142,9 @@ def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> N
     signal.signal(signal.SIGTERM, _leave)
     import cv2
 
+    from histoscope.memory import keep_freed
+
+    keep_freed()
     cv2.setNumThreads(int(os.environ[THREAD_VARIABLES[0]]))
     last = ("", 0.0)
 

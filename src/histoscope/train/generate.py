@@ -1,18 +1,22 @@
 """The learned generator from end to end: fit it to a labelled data set, keep it, draw data sets from it."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.utils import parametrize
 
 from histoscope import models
 from histoscope.data import Dataset, Datasheet, resample
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.generator import Generator, noise_like
+from histoscope.models.precision import mixed
 from histoscope.synth.arrange import Arrangement, arrange
 from histoscope.synth.bank import Bank, cut_bank, load_bank
 from histoscope.synth.bank_dyes import CANONICAL, dyes_of, pictured
@@ -31,6 +35,7 @@ TRIES = 3
 """Layouts painted for one tile before a poor one is kept."""
 _BLOCK_PX = 512
 _FEW = 4
+_Drawn = tuple[Sample, "Tally"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +78,12 @@ class Tally:
     poor: int = 0
     wanted: int = 0
     placed: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Count what another has counted."""
+        self.painted, self.dropped, self.poor, self.wanted, self.placed = (
+            mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)
+        )
 
     def lines(self) -> list[str]:
         """Say it to people."""
@@ -139,9 +150,10 @@ def fit_generator(
     }
     models.save(fitted.model, out, {**models.read_card(out), **about})
     bank.save(out / BANK)
-    realism = generator_realism.learn(fitted.model, shown)
+    ready = _ready(fitted.model)
+    realism = generator_realism.learn(ready, shown)
     realism.save(out / REALISM)  # last: its file says that the folder is whole
-    return LearnedGenerator(fitted.model, bank, realism, sheet.name, sheet.licence, sheet.citation)
+    return LearnedGenerator(ready, bank, realism, sheet.name, sheet.licence, sheet.citation)
 
 
 def load_generator(folder: str | Path) -> LearnedGenerator:
@@ -155,11 +167,19 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
         If it holds a model of another kind.
     """
     folder = Path(folder)
-    model = models.load(folder, Generator).to(memory_format=torch.channels_last)
+    model = _ready(models.load(folder, Generator))
     sheet = models.read_card(folder).get("training data") or {}
     about = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
     bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
     return LearnedGenerator(model, bank, realism, *about)
+
+
+def _ready(model: Generator) -> Generator:
+    """Make a model fit to draw with: laid out for speed, the critic's weights in their norms for good."""
+    for level in model.critic.levels:
+        if parametrize.is_parametrized(level):
+            parametrize.remove_parametrizations(level, "weight")
+    return model.eval().to(memory_format=torch.channels_last)
 
 
 def generate_dataset(  # what a data set can differ in
@@ -204,15 +224,14 @@ def generate_dataset(  # what a data set can differ in
     n_tiles = len(generator.bank.tiles)
     turns = np.random.default_rng([seed, 1]).permutation(n_tiles)
     few = len({tile.patient for tile in generator.bank.tiles}) < _FEW
-    for k in range(n):
+
+    def draw(k: int) -> _Drawn:
         stain = None if not stains else stains[k % len(stains)]
-        layout, image = _best(
-            generator, size_px, int(turns[k % n_tiles]), stain, density, [seed, 2, k], counts
-        )
-        counts.wanted, counts.placed = counts.wanted + layout.wanted, counts.placed + layout.placed
+        like = int(turns[k % n_tiles])
+        layout, image, own = _best(generator, size_px, like, stain, density, [seed, 2, k])
         tile = generator.bank.tiles[layout.tile]
         name = f"g{k:04d}"
-        yield Sample(
+        drawn = Sample(
             image,
             layout.mpp,
             layout.instances,
@@ -221,6 +240,33 @@ def generate_dataset(  # what a data set can differ in
             patient=name if few else f"like_{tile.patient}",
             source=f"like_{tile.name}",
         )
+        return drawn, own
+
+    for drawn, own in _side_by_side(draw, n):
+        counts.add(own)
+        yield drawn
+
+
+def _side_by_side(draw: Callable[[int], _Drawn], n: int) -> Iterator[_Drawn]:
+    """``draw(0)`` to ``draw(n - 1)``, in order, as many at a time as torch has threads.
+
+    Each tile on one thread leaves no core idle while layouts are drawn, and no network waits for other
+    threads at every layer.
+    """
+    threads = torch.get_num_threads()
+    workers = min(n, threads)
+    pool = ThreadPoolExecutor(workers, "painter", initializer=torch.set_num_threads, initargs=(1,))
+    ahead: deque[Future[_Drawn]] = deque()
+    try:
+        for k in range(n):
+            ahead.append(pool.submit(draw, k))
+            if len(ahead) > workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # torch keeps a number for each thread, and one for those to come
 
 
 def canonical(sample: Sample, tile: Any, mpp: float) -> Sample:
@@ -245,7 +291,7 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
     device, margin = next(model.parameters()).device, model.spec.context_px
     height, width = maps.shape[1:]
     dyes = np.empty((height, width, 3), np.float32)
-    with torch.inference_mode():
+    with torch.inference_mode(), mixed(device):
         for top in range(0, height, _BLOCK_PX):
             for left in range(0, width, _BLOCK_PX):
                 y, x = max(0, top - margin), max(0, left - margin)
@@ -264,11 +310,11 @@ def _best(  # one tile's lot
     stain: StainSpec | None,
     density: float,
     seed: list[int],
-    counts: Tally,
-) -> tuple[Arrangement, NDArray[np.uint8]]:
+) -> tuple[Arrangement, NDArray[np.uint8], Tally]:
     """Paint layouts until one looks real; of poor ones, the nearest to real tissue."""
     best: tuple[float, Arrangement, NDArray[np.uint8]] | None = None
     side = -(-size_px // 4) * 4
+    counts = Tally()
     for attempt in range(TRIES):
         rng = np.random.default_rng([*seed, attempt])
         layout = arrange(
@@ -277,8 +323,7 @@ def _best(  # one tile's lot
         maps = maps_for(layout, len(generator.bank.classes))
         dyes = paint(generator.model, maps, int(rng.integers(2**31)))
         counts.painted += 1
-        described = generator_realism.describe(generator.model, maps, dyes.transpose(2, 0, 1))
-        far = float(np.median(generator.realism.distances(described)))
+        far = generator.realism.median_distance(generator.model, maps, dyes.transpose(2, 0, 1))
         image = pictured(dyes, vary_stain(layout.stain if stain is None else stain, rng))
         if best is None or far < best[0]:
             best = far, layout, image
@@ -286,10 +331,11 @@ def _best(  # one tile's lot
             break
         counts.dropped += 1
     else:
-        counts.dropped, counts.poor = counts.dropped - 1, counts.poor + 1
+        counts.dropped, counts.poor = counts.dropped - 1, 1
     if best is None:
         raise ConfigError("no layout was tried")
-    return cropped(best[1], size_px), np.ascontiguousarray(best[2][:size_px, :size_px])
+    counts.wanted, counts.placed = best[1].wanted, best[1].placed
+    return cropped(best[1], size_px), np.ascontiguousarray(best[2][:size_px, :size_px]), counts
 
 
 def maps_for(layout: Arrangement, n_classes: int) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.utils.parametrize import cached
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
 from histoscope.files import whole
@@ -25,6 +24,8 @@ _BANDS_PX = (0.7, 1.4, 2.8, 5.6)
 _AROUND_PX = 24
 """How far the widest blur and the critic look beyond a patch; a multiple of four."""
 _NEIGHBOURS = 3
+_FEW = 3
+"""Patches on a side that are looked at of a painted tile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +51,12 @@ class Realism:
         scaled = (described - self.mean) / self.spread
         return _nearest(np.linalg.norm(scaled[:, None] - self.real[None], axis=2))
 
-    def is_poor(self, described: NDArray[np.float32]) -> bool:
-        """Whether more than half of a tile's patches lie too far from real ones."""
-        return bool(np.median(self.distances(described)) > self.limit)
+    def median_distance(
+        self, model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float32]
+    ) -> float:
+        """Median of the distances of a painted tile's patches, of the middle ones where there are many."""
+        here = np.s_[:, *(_middle(side) for side in maps.shape[1:])]
+        return float(np.median(self.distances(describe(model, maps[here], dyes[here]))))
 
     def save(self, path: str | Path) -> None:
         """Write to an ``.npz``, without pickle."""
@@ -133,7 +137,7 @@ def verdict_of(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.flo
     """What the critic says of each 4 x 4 pixels."""
     device = next(model.parameters()).device
     shown = (torch.from_numpy(part)[None].to(device) for part in (maps, dyes))
-    with torch.inference_mode(), mixed(device), cached():
+    with torch.inference_mode(), mixed(device):
         verdict = model.critic(*shown)[-1]
     return np.asarray(verdict[0, 0].float().cpu().numpy(), np.float32)
 
@@ -157,6 +161,13 @@ def _bands(dye: NDArray[np.float32]) -> NDArray[np.float32]:
 def _starts(side: int) -> list[int]:
     """Where patches begin; one, cut off, in what is smaller."""
     return list(range(0, max(side - PATCH_PX, 0) + 1, PATCH_PX))
+
+
+def _middle(side: int) -> slice:
+    """The middle of a tile that has more than a few patches on a side: they tell enough of it."""
+    enough = _FEW * PATCH_PX + _AROUND_PX
+    start = max(0, side - enough) // 8 * 4  # on the critic's grid
+    return slice(start, start + enough)
 
 
 def _nearest(apart: NDArray[np.floating]) -> NDArray[np.float32]:
