@@ -84,7 +84,7 @@ class StarDist(Segmenter):
         pretrained: bool = False,
         width: int = 32,
         depth: int = 4,
-        head_width: int = 128,
+        head_width: int = 64,
         n_rays: int = 32,
         grid: int = 2,
         classes: Sequence[str] = (),
