@@ -1,10 +1,11 @@
 """Write a page of docs/results: our StarDist over seeds, beside the `stardist` package.
 
     histoscope train configs/train_stardist.yaml --set train.seed=0 --set out=runs/stardist0  # and 1, 2
-    python docs/make/stardist_page.py monuseg runs/stardist0 runs/stardist1 runs/stardist2
+    python docs/make/stardist_page.py monuseg runs/stardist[012] --package runs/package
+    python docs/make/stardist_page.py consep runs/consep[012] --remedy none=runs/none0 --remedy both=runs/consep0
 
 Each run was trained on the published training images and tested on the published test images. What a person
-has to say stands in stardist_NAME_notes.txt beside this script.
+has to say stands in stardist_NAME_notes.txt beside this script; ``{remedies}`` there is the second table.
 """
 
 import argparse
@@ -18,9 +19,8 @@ from histoscope.files import write_text
 from histoscope.metrics.pooling import classes_in
 
 HERE = Path(__file__).resolve().parent
-SCORES = {"pq": "PQ", "aji": "AJI", "dice": "Dice", "f1_50": "F1 at 0.5"}
-PACKAGE = {
-    "monuseg": {"pq": 0.589, "aji": 0.593, "dice": 0.773, "f1_50": 0.806},
+SCORES = {"pq": "PQ", "aji": "AJI", "dice": "Dice", "f1_50": "F1 at 0.5", "ap_50": "AP at 0.5"}
+KEPT: dict[str, dict[str, float]] = {
     "consep": {
         "pq": 0.366,
         "aji": 0.418,
@@ -33,7 +33,7 @@ PACKAGE = {
         "mpq_plus": 0.255,
     },
 }
-"""What the package reached on the same images, one seed; only its means were kept."""
+"""What the package reached on the same images, one seed, where its means alone were kept."""
 PAGES = {"monuseg": "stardist", "consep": "stardist_consep"}
 
 
@@ -43,33 +43,79 @@ def main() -> None:
     )
     parser.add_argument("on", choices=sorted(PAGES), help="data set")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders of histoscope train, one a seed")
+    parser.add_argument("--package", type=Path, help="folder of stardist_package.py")
+    parser.add_argument("--remedy", action="append", default=[], metavar="NAME=RUN", help="the first: none")
     given = parser.parse_args()
     tables = [pd.read_csv(run / "per_image.csv") for run in given.runs]
     title, about, notes = (
         (HERE / f"stardist_{given.on}_notes.txt").read_text(encoding="utf-8").split("\n\n", 2)
     )
-    lines = [title, "", about, "", *head(len(tables)), *rows(tables, PACKAGE[given.on]), "", notes]
-    write_text(HERE.parent / "results" / f"{PAGES[given.on]}.md", "\n".join(lines))
+    rival = pd.read_csv(given.package / "per_image.csv") if given.package else None
+    lines = [title, "", about, "", *scores(tables, KEPT.get(given.on, {}), rival)]
+    pairs = (pair.split("=", 1) for pair in given.remedy)
+    by_remedy = {name: pd.read_csv(Path(run) / "per_image.csv") for name, run in pairs}
+    notes = notes.replace("{remedies}", "\n".join(remedies(by_remedy)))
+    write_text(HERE.parent / "results" / f"{PAGES[given.on]}.md", "\n".join([*lines, "", notes]))
 
 
-def head(seeds: int) -> list[str]:
-    columns = [f"Seed {k}" for k in range(seeds)]
-    titles = ["Score", *columns, "Mean", "95 % interval", "`stardist` package"]
-    return [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-
-
-def rows(tables: list[pd.DataFrame], package: dict[str, float]) -> list[str]:
+def scores(tables: list[pd.DataFrame], kept: dict[str, float], rival: pd.DataFrame | None) -> list[str]:
     """One row a score: means over images; PQ of a class and mPQ+ pool the nuclei of all images."""
-    classes = classes_in(tables[0])
-    pooled = {f"pq_{name}": f"PQ, {name}" for name in classes} | ({"mpq_plus": "mPQ+"} if classes else {})
-    lines = []
-    for name, title in {**SCORES, **pooled}.items():
-        values = [row(table, name, pooled=name in pooled).estimate for table in tables]
-        over = row(together(tables, pooled=name in pooled), name, pooled=name in pooled)
-        seeds = " | ".join(f"{value:.3f}" for value in values)
-        bounds = f"{over.low:.3f} to {over.high:.3f}"
-        lines.append(f"| {title} | {seeds} | **{np.mean(values):.3f}** | {bounds} | {package[name]:.3f} |")
+    columns = [f"Seed {k}" for k in range(len(tables))]
+    titles = ["Score", *columns, "Mean", "95 % interval", "`stardist` package"]
+    titles += ["Difference (95 % interval)"] if rival is not None else []
+    lines = [head(titles)]
+    for name, title in {**SCORES, **of_classes(tables[0])}.items():
+        pooled = name not in SCORES
+        values = [row(table, name, pooled=pooled).estimate for table in tables]
+        every = together(tables, pooled=pooled)
+        over = row(every, name, pooled=pooled)
+        cells = [title, *(f"{value:.3f}" for value in values), f"**{np.mean(values):.3f}**"]
+        cells.append(f"{over.low:.3f} to {over.high:.3f}")
+        if rival is None:
+            cells.append(f"{kept[name]:.3f}" if name in kept else "not kept")
+        else:
+            cells += [
+                f"{row(rival, name, pooled=pooled).estimate:.3f}",
+                gain(every, rival, name, pooled=pooled),
+            ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def remedies(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """One row a remedy: PQ of each class, and how far it is from the first's; mPQ+ and PQ."""
+    if not tables:
+        return []
+    baseline = next(iter(tables.values()))
+    shown = {**of_classes(baseline), "pq": "PQ"}
+    lines = [head(["Remedy", *shown.values()])]
+    for name, table in tables.items():
+        cells = []
+        for score in shown:
+            pooled = score not in SCORES
+            cells.append(f"{row(table, score, pooled=pooled).estimate:.3f}")
+            if table is not baseline:
+                cells[-1] += f" ({gain(table, baseline, score, pooled=pooled)})"
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return lines
+
+
+def head(titles: list[str]) -> str:
+    return f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}"
+
+
+def of_classes(table: pd.DataFrame) -> dict[str, str]:
+    """Scores that pool the nuclei of all images, if they have classes."""
+    classes = classes_in(table)
+    return {f"pq_{name}": f"PQ, {name}" for name in classes} | ({"mpq_plus": "mPQ+"} if classes else {})
+
+
+def gain(ours: pd.DataFrame, theirs: pd.DataFrame, name: str, *, pooled: bool) -> str:
+    """Mean difference on the same images, with its interval."""
+    unit = metrics.independent_unit(ours)
+    found = metrics.compare(ours, theirs, name, cluster=unit, pooled=pooled, rng=np.random.default_rng(0))
+    bounds = (f"{value:+.3f}".replace("-", "\u2212") for value in (found.difference, found.low, found.high))
+    return "{}, {} to {}".format(*bounds)
 
 
 def row(table: pd.DataFrame, name: str, *, pooled: bool) -> metrics.Interval:
