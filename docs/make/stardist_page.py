@@ -2,7 +2,7 @@
 
     histoscope train configs/train_stardist.yaml --set train.seed=0 --set out=runs/stardist0  # and 1, 2
     python docs/make/stardist_page.py monuseg runs/stardist[012] --package runs/package
-    python docs/make/stardist_page.py consep runs/consep[012] --remedy none=runs/none0 --remedy both=runs/consep0
+    python docs/make/stardist_page.py consep runs/consep[012] --remedy none=runs/none0 --remedy both=...
 
 Each run was trained on the published training images and tested on the published test images. What a person
 has to say stands in stardist_NAME_notes.txt beside this script; ``{remedies}`` there is the second table.
