@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+import cv2
 import pytest
 import yaml
 
@@ -254,6 +255,13 @@ class TestFolder:
     def test_another_set_of_the_same_name_is_refused(self, finished, configure, folders):
         with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
             run_study(configure(synthetic={"procedural": {"root": str(folders["learned"])}}))
+
+    def test_a_set_drawn_anew_under_the_same_names_is_refused(self, finished, configure, folders, tmp_path):
+        again = shutil.copytree(folders["procedural"], tmp_path / "procedural")
+        for path in (again / "images").iterdir():
+            cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+        with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
+            run_study(configure(synthetic={"procedural": {"root": str(again)}}))
 
     def test_another_share_is_refused(self, finished, configure, folders):
         changed = {"procedural": {"root": str(folders["procedural"]), "share": 0.9}}

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 import histoscope
+from histoscope.data import Dataset
 from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
 from histoscope.files import write_text
 from histoscope.studies.config import StudyConfig
@@ -31,6 +32,8 @@ STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
     "per_image.csv",
     "error.txt",
 )
+_LOOKED_AT = 4
+"""Pictures of a synthetic data set that its fingerprint looks at."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "numba", "opencv-python-headless", "torch", "timm", "pandas")
 
 
@@ -62,7 +65,7 @@ def open_study(
     config: StudyConfig,
     records: list[Record],
     command: str = "",
-    synthetic: Mapping[str, list[Record]] | None = None,
+    synthetic: Mapping[str, Dataset] | None = None,
 ) -> Path:
     """Make the study's folder, or check that the one that is there holds the same study.
 
@@ -74,7 +77,7 @@ def open_study(
     command : str
         What was typed; kept for the report.
     synthetic : mapping, optional
-        Records of each synthetic data set; another one may be added later.
+        Each synthetic data set; another one may be added later.
 
     Returns
     -------
@@ -91,7 +94,7 @@ def open_study(
     folder = config.folder
     described = describe(config, records) | ({"command": command} if command else {})
     if synthetic:
-        described["synthetic_fingerprints"] = {name: fingerprint(each) for name, each in synthetic.items()}
+        described["synthetic_fingerprints"] = {name: _drawn(each) for name, each in synthetic.items()}
     if (folder / STUDY).is_file():
         described = _merged(read_study(folder), described, folder)
     elif folder.is_dir() and any(folder.iterdir()):
@@ -165,6 +168,14 @@ def fingerprint(records: list[Record]) -> str:
     """Digest names, patients and parts, so that moved data is known and other data refused."""
     lines = sorted(f"{r.name}\t{r.patient}\t{r.source}\t{r.split}" for r in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _drawn(dataset: Dataset) -> str:
+    """Digest a synthetic data set, a few of its pictures with it: drawn anew, it has the same names."""
+    digest = hashlib.sha256(fingerprint(list(dataset.records)).encode())
+    for k in range(0, len(dataset), -(-len(dataset) // _LOOKED_AT)):
+        digest.update(dataset[k].image.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def environment(**more: Any) -> dict[str, Any]:

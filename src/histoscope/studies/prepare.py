@@ -116,14 +116,14 @@ def learned_from(
     return mixture(model, real, samples, drawn, share), [*sheets, drawn.info]
 
 
-def synthetic_records(config: StudyConfig) -> dict[str, list[Record]]:
-    """List the records of each synthetic data set that may be learned from."""
+def synthetic_sets(config: StudyConfig) -> dict[str, Dataset]:
+    """Open each synthetic data set that may be learned from."""
     found = {}
     for name, each in config.synthetic.items():
         for seed in config.declared.seeds:
             own = each.of_seed(seed)
             key = name if own == each else f"{name} seed{seed}"
-            found[key] = list(open_synthetic(own.model_copy(update={"tiles": None})).records)
+            found[key] = open_synthetic(own.model_copy(update={"tiles": None}))
     return found
 
 

@@ -117,7 +117,7 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     else:
         work = Tiles(config)
     unique_names(work.records)
-    folder = open_study(config, work.records, command, prepare.synthetic_records(config))
+    folder = open_study(config, work.records, command, prepare.synthetic_sets(config))
     todo = [run for run in config.runs() if not finished(folder, run)]
     kept = tuple(run.name for run in config.runs() if finished(folder, run))
     ended: list[Event] = []
