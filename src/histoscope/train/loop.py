@@ -1,7 +1,7 @@
 """The training loop. It knows nothing of nuclei: targets, losses and scores are the model's."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,24 +110,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     start = _Start(**checkpoint.load(saved, model, optimizer)) if saved.is_file() else _Start()
     keeper, thaw = _Keeper(model, out, config, start.best), Thaw(model, config.transfer)
     remedies = _remedies(model, train, balance)
-    on_nuclei, class_weights = (
-        (config.on_nuclei, None) if remedies is None else remedies.nuclei(config.on_nuclei)
-    )
-    batches = make_loader(
-        train,
-        model.targets,
-        patch_px=model.spec.patch_px or config.patch_px,
-        batch_size=config.batch_size,
-        steps=config.steps,
-        start_step=start.step,
-        augment=augment,
-        color=color,
-        on_nuclei=on_nuclei,
-        class_weights=class_weights,
-        rarity=None if remedies is None or remedies.rarity is None else remedies.rarity.tolist(),
-        seed=config.seed,
-        workers=config.workers,
-    )
+    batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
     with RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds) as log:
         model.train()
         for step, batch in enumerate(batches, start=start.step + 1):
@@ -153,6 +136,35 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     chosen = models.load(out / "model")
     _tune(chosen, val, out)
     return Fitted(chosen, best["step"], best["score"], seconds)
+
+
+def _batches(
+    model: Model,
+    train: Sequence[Sample],
+    config: TrainConfig,
+    start_step: int,
+    remedies: Balance | None,
+    **how: Any,
+) -> Iterable[Batch]:
+    """Patches and their targets, rare classes drawn more often if a remedy says so."""
+    on_nuclei, class_weights, rarity = config.on_nuclei, None, None
+    if remedies is not None:
+        on_nuclei, class_weights = remedies.nuclei(config.on_nuclei)
+        rarity = None if remedies.rarity is None else remedies.rarity.tolist()
+    return make_loader(
+        train,
+        model.targets,
+        patch_px=model.spec.patch_px or config.patch_px,
+        batch_size=config.batch_size,
+        steps=config.steps,
+        start_step=start_step,
+        on_nuclei=on_nuclei,
+        class_weights=class_weights,
+        rarity=rarity,
+        seed=config.seed,
+        workers=config.workers,
+        **how,
+    )
 
 
 def _tune(model: Model, val: Sequence[Sample], out: Path) -> None:
