@@ -306,18 +306,13 @@ def _ground(
     cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
     step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
     y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))
-    points = np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1) + _warp_grid(x, y, move)
-    at = (points - move.centre) @ move.matrix.T + move.origin
-    cell = (at / CELL_UM - 0.5).astype(np.float32)
-    source = bank.tiles[which].ground
-    planes = [
-        cv2.remap(
-            np.ascontiguousarray(plane),
-            cell[..., 0],
-            cell[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REFLECT,
-        )
-        for plane in source.transpose(2, 0, 1)
-    ]
-    return resized(np.stack(planes).transpose(1, 2, 0), shape_px[::-1])
+    warp = _warp_grid(x, y, move)
+    right, down = warp[..., 0] + (x - move.centre[0]), warp[..., 1] + (y - move.centre[1])[:, None]
+    at = np.empty((*right.shape, 2), np.float32)
+    for k, (across, along) in enumerate(move.matrix):
+        at[..., k] = (across * right + along * down + move.origin[k]) / CELL_UM - 0.5
+    source = np.ascontiguousarray(bank.tiles[which].ground.transpose(2, 0, 1))
+    planes = np.empty((len(source), *right.shape), np.float32)
+    for plane, moved in zip(source, planes, strict=True):
+        cv2.remap(plane, at, None, cv2.INTER_LINEAR, dst=moved, borderMode=cv2.BORDER_REFLECT)
+    return resized(planes.transpose(1, 2, 0), shape_px[::-1])
