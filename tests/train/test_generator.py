@@ -94,6 +94,21 @@ def test_a_large_picture_in_blocks_is_the_same(monkeypatch):
     assert np.abs(in_16_bits - whole).mean() < 0.01 * whole.std()
 
 
+def test_no_frame_is_painted_where_tissue_ends(monkeypatch):
+    net = _net().eval()
+    torch.nn.init.normal_(net.painter.last.weight, std=0.1)
+    monkeypatch.setattr(generate, "noise_like", lambda maps, _: torch.zeros_like(maps[:, :3]))
+    even = np.full((net.n_maps - 3, 96, 96), 0.5, np.float32)
+
+    def frame():
+        dyes = paint(net, even, 0)
+        return np.abs(dyes - dyes[48, 48])[:2].mean()
+
+    with_rim = frame()
+    monkeypatch.setattr(generate, "_RIM_PX", 0)
+    assert with_rim < 0.5 * frame()
+
+
 def test_tiles_come_in_order_and_are_the_same_on_one_thread_and_on_many(fitted):
     kit, threads = fitted[1], torch.get_num_threads()
     try:

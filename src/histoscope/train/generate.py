@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from histoscope import models
@@ -33,7 +34,7 @@ OnNote = Callable[[str], None]
 BANK, REALISM = "bank.npz", "realism.npz"
 TRIES = 3
 """Layouts painted for one tile before a poor one is kept."""
-_BLOCK_PX = 512
+_BLOCK_PX, _RIM_PX = 512, 4
 _FEW = 4
 _Drawn = tuple[Sample, "Tally"]
 
@@ -286,20 +287,22 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
     seed : int
         Of the noise.
     """
-    known = torch.from_numpy(maps)[None]
+    # A rim beyond the border, mirrored: where tissue ends at once, the network paints a faint frame.
+    known = functional.pad(torch.from_numpy(maps)[None], [_RIM_PX] * 4, mode="reflect")
     shown = torch.cat([known, noise_like(known, torch.Generator().manual_seed(seed))], dim=1)
     device, margin = next(model.parameters()).device, model.spec.context_px
     height, width = maps.shape[1:]
     dyes = np.empty((height, width, 3), np.float32)
     with torch.inference_mode(), mixed(device):
-        for top in range(0, height, _BLOCK_PX):
-            for left in range(0, width, _BLOCK_PX):
+        for top in range(_RIM_PX, height + _RIM_PX, _BLOCK_PX):
+            for left in range(_RIM_PX, width + _RIM_PX, _BLOCK_PX):
                 y, x = max(0, top - margin), max(0, left - margin)
                 block = shown[:, :, y : top + _BLOCK_PX + margin, x : left + _BLOCK_PX + margin]
                 block = block.to(device).contiguous(memory_format=torch.channels_last)
                 painted = model(block)["dyes"][0].float().cpu().permute(1, 2, 0).numpy()
-                part = painted[top - y : top - y + _BLOCK_PX, left - x : left - x + _BLOCK_PX]
-                dyes[top : top + part.shape[0], left : left + part.shape[1]] = part
+                bottom, right = (min(k + _BLOCK_PX, n + _RIM_PX) for k, n in ((top, height), (left, width)))
+                part = painted[top - y : bottom - y, left - x : right - x]
+                dyes[top - _RIM_PX : bottom - _RIM_PX, left - _RIM_PX : right - _RIM_PX] = part
     return dyes
 
 
