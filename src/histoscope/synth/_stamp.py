@@ -34,6 +34,19 @@ def cubic(size: int) -> F64:
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def _within(back: F64, half: int, i: int, side: int) -> tuple[int, int]:
+    """Columns of row i of a box that may lie on what is stored, and a few more (`outline`)."""
+    first, last = 0.0, 2.0 * half + 1
+    for k in range(2):
+        slope = back[k, 0]
+        if abs(slope) > 1e-6:
+            begin = -slope * half + back[k, 1] * (i - half) + 0.5 * (side + 1)
+            enters, leaves = -begin / slope, (side + 1 - begin) / slope
+            first, last = max(first, min(enters, leaves) - 1), min(last, max(enters, leaves) + 2)
+    return int(first), max(int(first), int(last))
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def outline(
     shape: NDArray[np.uint8], back: F64, half: int, dents: F32, edge: int, spots: NDArray[np.int32]
 ) -> int:
@@ -54,7 +67,8 @@ def outline(
             line[c] = 0.0
             for r in range(KNOTS):
                 line[c] += weights[i, r] * dents[r, c]
-        for j in range(2 * half + 1):
+        first, last = _within(back, half, i, side)
+        for j in range(first, last):
             x = back[0, 0] * (j - half) + back[0, 1] * (i - half) + 0.5 * (side + 1)
             y = back[1, 0] * (j - half) + back[1, 1] * (i - half) + 0.5 * (side + 1)
             if not (0 <= x < side + 1 and 0 <= y < side + 1):
