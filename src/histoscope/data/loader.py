@@ -151,6 +151,11 @@ class PatchLoader:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except RuntimeError as error:
+            # Ctrl-C between the taking and the giving back of a lock: Python then tells of the lock instead.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
         finally:  # also after Ctrl-C or a break in the loop that reads
             pool.shutdown(wait=True, cancel_futures=True)
 
