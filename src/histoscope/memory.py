@@ -13,8 +13,8 @@ def keep_freed() -> bool:
     """Let this process keep the memory of dropped arrays, instead of handing it back and asking anew.
 
     A network on a CPU makes and drops some ten megabytes at each layer. Memory that comes from the system
-    comes in pages of 4 KB, each zeroed and mapped when it is first touched: up to a fifth of a step of
-    training. The price: a process stays as large as it ever was. The command line calls this for itself;
+    comes in pages of 4 KB, each zeroed and mapped when it is first touched: a fifth of a step of
+    training and more. The price: a process stays as large as it ever was. The command line calls this for itself;
     programs may, before they start threads.
 
     Returns
