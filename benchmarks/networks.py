@@ -268,22 +268,30 @@ def _training(rounds: int, steps: int, *, settle: bool) -> None:
     ours: dict[str, list[float]] = {precision: [] for precision in precisions}
     others: list[float] = []
     theirs = _theirs()
+    half: list[float] = []
     for _ in range(rounds):
+        half.extend(_steps_of_ours(samples, steps, FLOAT32, settle=settle, patch_px=PATCH_PX // 2))
         for precision, seconds in ours.items():
             seconds.extend(_steps_of_ours(samples, steps, precision, settle=settle))
         others.extend(_steps_of_theirs(theirs, samples, steps))
     for precision, seconds in ours.items():
         work = f"training, ours {precision}, a step of {BATCH} patches of {PATCH_PX} px"
         _row(work, median(seconds), median(others))
+    work = (
+        f"training, ours {FLOAT32}, the same field in half as many pixels a side, as in train_stardist.yaml"
+    )
+    _row(work, median(half), median(others))
 
 
-def _steps_of_ours(samples: Sequence[Sample], steps: int, precision: str, *, settle: bool) -> list[float]:
+def _steps_of_ours(
+    samples: Sequence[Sample], steps: int, precision: str, *, settle: bool, patch_px: int = PATCH_PX
+) -> list[float]:
     progress = Progress()
     model = StarDist(n_rays=N_RAYS, grid=GRID, mpp=MPP, settle=settle)
     config = TrainConfig(
         steps=steps,
         batch_size=BATCH,
-        patch_px=PATCH_PX,
+        patch_px=patch_px,
         accelerator="cpu",
         precision=precision,
         evaluate_every=steps,

@@ -61,7 +61,7 @@ def main() -> None:
 def scores(tables: list[pd.DataFrame], kept: dict[str, float], rival: pd.DataFrame | None) -> list[str]:
     """One row a score: means over images; PQ of a class and mPQ+ pool the nuclei of all images."""
     columns = [f"Seed {k}" for k in range(len(tables))]
-    titles = ["Score", *columns, "Mean", "95 % interval", "`stardist` package"]
+    titles = ["Score", *columns, "Mean (95 % interval)", "`stardist` package"]
     titles += ["Difference (95 % interval)"] if rival is not None else []
     lines = [head(titles)]
     for name, title in {**SCORES, **of_classes(tables[0])}.items():
@@ -69,8 +69,8 @@ def scores(tables: list[pd.DataFrame], kept: dict[str, float], rival: pd.DataFra
         values = [row(table, name, pooled=pooled).estimate for table in tables]
         every = together(tables, pooled=pooled)
         over = row(every, name, pooled=pooled)
-        cells = [title, *(f"{value:.3f}" for value in values), f"**{np.mean(values):.3f}**"]
-        cells.append(f"{over.low:.3f} to {over.high:.3f}")
+        cells = [title, *(f"{value:.3f}" for value in values)]
+        cells.append(f"**{np.mean(values):.3f}** ({over.low:.3f} to {over.high:.3f})")
         if rival is None:
             cells.append(f"{kept[name]:.3f}" if name in kept else "not kept")
         else:

@@ -14,8 +14,8 @@ def keep_freed() -> bool:
 
     A network on a CPU makes and drops some ten megabytes at each layer. Memory that comes from the system
     comes in pages of 4 KB, each zeroed and mapped when it is first touched: a fifth of a step of
-    training and more. The price: a process stays as large as it ever was. The command line calls this for itself;
-    programs may, before they start threads.
+    training and more. The price: a process stays as large as it ever was. The command line calls this for
+    itself; programs may, before they start threads.
 
     Returns
     -------
