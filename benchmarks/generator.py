@@ -1,6 +1,6 @@
 """Time painted tissue, from layout to tile, beside its network alone.
 
-    python benchmarks/generator.py runs/generator [--n 8] [--size 512] [--rounds 3]
+    python benchmarks/generator.py runs/generator [--n 48] [--size 512] [--rounds 3]
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
 process; medians. The network alone paints one tile after the other, each on all cores, as torch does by
@@ -39,7 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("generator", type=Path, help="folder of a fitted generator")
-    parser.add_argument("--n", type=int, default=8, help="tiles a turn")
+    parser.add_argument("--n", type=int, default=48, help="tiles a turn")
     parser.add_argument("--size", type=int, default=512, help="height and width in pixels, a multiple of 4")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()

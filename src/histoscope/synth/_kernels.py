@@ -178,7 +178,7 @@ def _flood(labels: NDArray[np.int32], i: int, j: int, new: int, stack: NDArray[n
 def keep_largest_piece(labels: NDArray[np.int32], n_labels: int, largest: int) -> NDArray[np.int64]:
     """Erase all but the largest 4-connected piece of each nucleus; give the area that is left of each.
 
-    `largest` is the area of the biggest nucleus.
+    `largest` is the area of the biggest nucleus, or more.
     """
     size = np.zeros(n_labels, dtype=np.int64)
     seed = np.zeros((n_labels, 2), dtype=np.int32)

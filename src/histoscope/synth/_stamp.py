@@ -59,29 +59,32 @@ def outline(
     framed = np.zeros((side + 2, side + 2), np.float32)
     framed[1:-1, 1:-1] = shape
     weights = cubic(2 * half + 1)
-    deepest = 2 * np.abs(dents).max()  # the weights of a cubic add up to less than this
+    deepest = np.float32(2 * np.abs(dents).max())  # the weights of a cubic add up to less than this
     line = np.empty(KNOTS)
+    beyond, one = np.float32(side + 1), np.uint64(1)
+    right, down = np.float32(back[0, 0]), np.float32(back[1, 0])
     n = 0
     for i in range(2 * half + 1):
         for c in range(KNOTS):
             line[c] = 0.0
             for r in range(KNOTS):
                 line[c] += weights[i, r] * dents[r, c]
+        x0 = np.float32(back[0, 1] * (i - half) - back[0, 0] * half + 0.5 * (side + 1))
+        y0 = np.float32(back[1, 1] * (i - half) - back[1, 0] * half + 0.5 * (side + 1))
         first, last = _within(back, half, i, side)
         for j in range(first, last):
-            x = back[0, 0] * (j - half) + back[0, 1] * (i - half) + 0.5 * (side + 1)
-            y = back[1, 0] * (j - half) + back[1, 1] * (i - half) + 0.5 * (side + 1)
-            if not (0 <= x < side + 1 and 0 <= y < side + 1):
+            x, y = x0 + right * np.float32(j), y0 + down * np.float32(j)
+            if not (0 <= x < beyond and 0 <= y < beyond):
                 continue
-            p, q = int(y), int(x)
-            u, v = x - q, y - p
-            upper = framed[p, q] + u * (framed[p, q + 1] - framed[p, q])
-            lower = framed[p + 1, q] + u * (framed[p + 1, q + 1] - framed[p + 1, q])
-            level = upper + v * (lower - upper)
-            if abs(level - edge) < deepest:
+            p, q = np.uint64(y), np.uint64(x)  # unsigned: nobody asks whether they count from the end
+            u, v = x - np.float32(q), y - np.float32(p)
+            upper = framed[p, q] + u * (framed[p, q + one] - framed[p, q])
+            lower = framed[p + one, q] + u * (framed[p + one, q + one] - framed[p + one, q])
+            above = upper + v * (lower - upper) - np.float32(edge)
+            if abs(above) < deepest:
                 for c in range(KNOTS):
-                    level += weights[j, c] * line[c]
-            if level > edge:
+                    above += np.float32(weights[j, c] * line[c])
+            if above > 0:
                 spots[n, 0], spots[n, 1] = i - half, j - half
                 n += 1
     return n

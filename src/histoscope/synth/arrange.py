@@ -179,15 +179,25 @@ def _warp(points: NDArray[np.float64], move: _Move) -> NDArray[np.float64]:
     return np.asarray(np.sin(phase) @ move.waves[:, 3:], np.float64)
 
 
-def _warp_grid(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) -> NDArray[np.float64]:
-    """As `_warp`, at all points of a grid, (len(y), len(x), 2): a sine of a sum is two products."""
+def _seen(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) -> list[NDArray[np.float32]]:
+    """Where the points of a grid lie in the real tile: x and y, (len(y), len(x)) each.
+
+    A sine of a sum is two products, so warp, turn and shift of a grid are a product of two matrices.
+    """
     across = np.outer(x, move.waves[:, 0]) + move.waves[:, 2]
     down = np.outer(y, move.waves[:, 1])
-    rows = np.hstack([np.cos(down), np.sin(down)])
-    columns = np.hstack([np.sin(across), np.cos(across)])
-    pushes = (columns * np.tile(push, 2) for push in move.waves[:, 3:].T)
-    # Not `@`: threads of a BLAS wait busily for more work, and the painter that comes next wants the cores.
-    return np.stack([np.einsum("ik,jk->ij", rows, each) for each in pushes], axis=-1)
+    rows = np.column_stack([np.cos(down), np.sin(down), y - move.centre[1], np.ones(len(y))])
+    waves = np.hstack([np.sin(across), np.cos(across)])
+    found = []
+    for (along_x, along_y), start in zip(move.matrix, move.origin, strict=True):
+        push = np.tile(move.waves[:, 3:] @ (along_x, along_y), 2)
+        straight = along_x * (x - move.centre[0]) + start
+        columns = np.column_stack([waves * push, np.full(len(x), along_y), straight])
+        # Not `@`: threads of a BLAS wait busily for more work, and a painter wants the cores.
+        factors = rows.astype(np.float32), columns.astype(np.float32)
+        product = cv2.gemm(*factors, 1.0, None, 0.0, flags=cv2.GEMM_2_T)
+        found.append(np.asarray(product, np.float32))
+    return found
 
 
 def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
@@ -246,7 +256,8 @@ def _draw(
     stored = nuclei.shape, nuclei.chromatin
     drawn = stand_in.astype(np.int64), back, half, dents, contrast.astype(np.float64) / STEPS
     kept = stamp(instances, chromatin, stored, BORDER, drawn, at, OVERLAP)
-    labels, placed = _tidy(instances, places.taken(kept), mpp)
+    largest = (2 * int(half.max(initial=0)) + 1) ** 2
+    labels, placed = _tidy(instances, places.taken(kept), mpp, largest)
     return labels, chromatin, placed
 
 
@@ -268,10 +279,9 @@ def _turned(
     return np.linalg.inv(scale[:, None, None] * turned @ wider), half
 
 
-def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
-    """Erase pieces and slivers, and number without gaps."""
-    areas = np.bincount(instances.ravel(), minlength=len(placed.x) + 1)
-    shows = keep_largest_piece(instances, len(placed.x), int(areas[1:].max(initial=0)))
+def _tidy(instances: Labels, placed: Places, mpp: float, largest: int) -> tuple[Labels, Places]:
+    """Erase pieces and slivers, and number without gaps; none has more than `largest` pixels."""
+    shows = keep_largest_piece(instances, len(placed.x), largest)
     keep = shows * mpp**2 >= LEAST_UM2
     new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
     return new.take(instances), placed.taken(keep)
@@ -306,13 +316,6 @@ def _ground(
     cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
     step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
     y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))
-    warp = _warp_grid(x, y, move)
-    right, down = warp[..., 0] + (x - move.centre[0]), warp[..., 1] + (y - move.centre[1])[:, None]
-    at = np.empty((*right.shape, 2), np.float32)
-    for k, (across, along) in enumerate(move.matrix):
-        at[..., k] = (across * right + along * down + move.origin[k]) / CELL_UM - 0.5
-    source = np.ascontiguousarray(bank.tiles[which].ground.transpose(2, 0, 1))
-    planes = np.empty((len(source), *right.shape), np.float32)
-    for plane, moved in zip(source, planes, strict=True):
-        cv2.remap(plane, at, None, cv2.INTER_LINEAR, dst=moved, borderMode=cv2.BORDER_REFLECT)
-    return resized(planes.transpose(1, 2, 0), shape_px[::-1])
+    right, down = (at / np.float32(CELL_UM) - np.float32(0.5) for at in _seen(x, y, move))
+    moved = cv2.remap(bank.tiles[which].ground, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return resized(np.stack(cv2.split(moved)).transpose(1, 2, 0), shape_px[::-1])

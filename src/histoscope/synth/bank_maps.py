@@ -128,18 +128,18 @@ def maps_of(  # all that is known of a place
     maps = np.empty((N_PLAIN + n_classes, *instances.shape), np.float32)
     maps[7:13] = ground.transpose(2, 0, 1)
     fill_maps(maps, instances, classes, tone, spread, chromatin, N_PLAIN)
-    inside = maps[0] > 0
-    within = inside & (maps[1] == 0)
-    maps[2] = np.minimum(_distance(within, mpp) / _NEAR_UM, 1.0)
-    maps[3] = np.minimum(_distance(~inside, mpp) / _FAR_UM, 1.0)
+    _distance(maps[0] > maps[1], mpp / _NEAR_UM, maps[2])
+    _distance(instances == 0, mpp / _FAR_UM, maps[3])
     return maps
 
 
-def _distance(where: Mask, mpp: float) -> NDArray[np.float32]:
-    """Micrometres to the nearest pixel that is not in `where`."""
+def _distance(where: Mask, share: float, out: NDArray[np.float32]) -> None:
+    """Write the distance to the nearest pixel that is not in `where`, a pixel being a `share`, up to 1."""
     if where.all():
-        return np.full(where.shape, 1e3, np.float32)
-    return np.asarray(cv2.distanceTransform(where.astype(np.uint8), cv2.DIST_L2, 3) * mpp, np.float32)
+        out[:] = 1.0
+        return
+    cv2.distanceTransform(where.view(np.uint8), cv2.DIST_L2, 3, dst=out)
+    np.minimum(np.multiply(out, np.float32(share), out=out), np.float32(1), out=out)
 
 
 def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
