@@ -4,8 +4,9 @@
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
 process; medians. The network alone paints one tile after the other, each on all cores, as torch does by
-itself; and again as `generate_dataset` does, each tile on one core. With it, the critic: the part of the
-filter that is a network. A tile that is dropped as unlike real tissue costs time as well, and is counted.
+itself: in float32, torch's own choice, and as ours does, in bfloat16 where the processor multiplies it; and
+again as `generate_dataset` does, each tile on one core. With it, the critic: the part of the filter that is
+a network. A tile that is dropped as unlike real tissue costs time as well, and is counted.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from histoscope.memory import keep_freed
+from histoscope.models.generator import noise_like
 from histoscope.models.precision import has_bfloat16
 from histoscope.synth.arrange import arrange
 from histoscope.train.generate import (
@@ -53,10 +55,18 @@ def main() -> None:
         paint(kit.model, maps, k)
         kit.realism.median_distance(kit.model, maps, dyes)
 
+    shown = torch.from_numpy(maps)[None]
+    shown = torch.cat([shown, noise_like(shown)], dim=1).contiguous(memory_format=torch.channels_last)
+
+    def plain(_: int) -> None:
+        with torch.inference_mode():
+            kit.model(shown)
+
     works: dict[str, Callable[[], object]] = {
         "all of it": lambda: deque(
             generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
         ),
+        "network in float32, a tile on all cores": lambda: [plain(k) for k in range(options.n)],
         "painter, a tile on all cores": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
         "painter, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), options.n),
         "painter and filter, a tile a core": lambda: side_by_side(judge, options.n),

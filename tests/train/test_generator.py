@@ -129,11 +129,18 @@ def test_of_a_large_tile_the_middle_is_judged(fitted):
     kit, rng = fitted[1], np.random.default_rng(0)
     maps = rng.normal(size=(kit.model.n_maps - 3, 512, 512)).astype(np.float32)
     dyes = rng.normal(size=(3, 512, 512)).astype(np.float32)
-    far = kit.realism.median_distance(kit.model, maps, dyes)
-    middle = np.s_[:, 100:412, 100:412]
-    assert far == pytest.approx(kit.realism.median_distance(kit.model, maps[middle], dyes[middle]))
+
+    def far(limit, part=np.s_[:]):
+        realism = dataclasses.replace(kit.realism, limit=limit)
+        return realism.median_distance(kit.model, maps[part], dyes[part])
+
+    four, nine = np.s_[:, 148:364, 148:364], np.s_[:, 100:412, 100:412]
+    assert far(np.inf) == pytest.approx(far(np.inf, four))  # near enough: four patches are believed
+    assert far(0.0) == pytest.approx(far(0.0, nine))
+    assert far(0.0) != pytest.approx(far(np.inf))
+    before = far(0.0)
     dyes[:, :96] = 50.0
-    assert far == pytest.approx(kit.realism.median_distance(kit.model, maps, dyes))
+    assert far(0.0) == pytest.approx(before)
 
 
 def test_who_stops_early_gets_the_threads_back(fitted):

@@ -112,7 +112,8 @@ def require_mpp(mpp: float | None, name: str) -> float:
     if mpp is None:
         raise DataError(
             f"the pixel size of data set {name!r} is unknown; give it in micrometres per pixel as "
-            "mpp=0.25 (command line: --mpp 0.25), or as a line 'mpp: 0.25' in dataset.yaml"
+            "mpp=0.25 (command line: --mpp 0.25; for what --like names, --like-mpp 0.25), or as a line "
+            "'mpp: 0.25' in dataset.yaml"
         )
     if not 0 < float(mpp) < np.inf:
         raise DataError(
