@@ -1,12 +1,16 @@
 """Sharing pixels, rows or candidates among threads."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numba as nb
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SMALLEST_BAND = 1 << 16
 """Pixels of a light kernel below which a further thread costs more than it saves."""
@@ -39,6 +43,54 @@ def over(kernel: Callable[..., Any], n: int, smallest: int, *arguments: Any) -> 
     jobs = [pool.submit(kernel, *part, *arguments) for part in parts[1:]]
     first = kernel(*parts[0], *arguments)
     return [first, *(job.result() for job in jobs)]
+
+
+def in_order(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int = 1,
+    ahead: int = 2,
+    name: str = "ahead",
+    initializer: Callable[[], object] | None = None,
+) -> Generator[Result, None, None]:
+    """``work(item)`` of each item, in their order, made in threads while the caller does something else.
+
+    Who stops early, by Ctrl-C or by closing the iterator, waits for what is being worked on and no more.
+
+    Parameters
+    ----------
+    work : callable
+    items : iterable
+        Taken one by one as there is room.
+    workers, ahead : int
+        Threads, and how many items are begun before the first result is asked for.
+    name : str
+        Of the threads.
+    initializer : callable, optional
+        Called in each thread first.
+
+    Examples
+    --------
+    >>> list(in_order(lambda k: k * k, range(5), workers=2))
+    [0, 1, 4, 9, 16]
+    """
+    pool = ThreadPoolExecutor(workers, name, initializer)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except RuntimeError as error:
+        # Ctrl-C between the taking and the giving back of a lock: Python then tells of the lock instead.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _pool() -> ThreadPoolExecutor:

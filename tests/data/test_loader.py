@@ -183,18 +183,6 @@ def test_few_batches_are_kept_ahead():
     assert len(made) < 20
 
 
-def test_ctrl_c_within_a_lock_is_ctrl_c(monkeypatch):
-    def strike(*_):
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise RuntimeError("release unlocked lock")  # as Python's Condition does
-
-    monkeypatch.setattr("concurrent.futures.Future.result", strike)
-    with pytest.raises(KeyboardInterrupt):
-        list(loader(steps=100))
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_ctrl_c_ends_it_without_noise(workers):
     # A job in the background of a shell ignores Ctrl-C, and so do its children: take the handler back first.

@@ -3,9 +3,7 @@
 import multiprocessing
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.context import BaseContext
 from types import TracebackType
@@ -21,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from histoscope.augment import AUGMENTATIONS, AugmentConfig, augment, lifted, margin_px, rarest
 from histoscope.data.mixture import Sampler, make_sampler
 from histoscope.errors import ConfigError
+from histoscope.threads import in_order
 from histoscope.types import Image, Sample
 
 Targets = Callable[[Sample], Mapping[str, NDArray[Any]]]
@@ -134,30 +133,14 @@ class PatchLoader:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._in_processes()) if self.workers and self.steps else self._in_thread()
+        if self.workers and self.steps:
+            return iter(self._in_processes())
+        return in_order(self.batch, self.steps, ahead=_AHEAD, name="patches")
 
     def batch(self, step: int) -> Batch:
         """Make the batch of a step, here and now."""
         first = step * self.batch_size
         return collate([self.patches[k] for k in range(first, first + self.batch_size)])
-
-    def _in_thread(self) -> Iterator[Batch]:
-        pool = ThreadPoolExecutor(1, thread_name_prefix="patches")
-        waiting: deque[Future[Batch]] = deque()
-        try:
-            for step in self.steps:
-                waiting.append(pool.submit(self.batch, step))
-                if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except RuntimeError as error:
-            # Ctrl-C between the taking and the giving back of a lock: Python then tells of the lock instead.
-            if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            raise
-        finally:  # also after Ctrl-C or a break in the loop that reads
-            pool.shutdown(wait=True, cancel_futures=True)
 
     def _in_processes(self) -> DataLoader[Any]:
         numbers = range(self.steps.start * self.batch_size, self.steps.stop * self.batch_size)

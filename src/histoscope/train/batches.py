@@ -5,9 +5,8 @@ waits for a loader, and cores do not wait for each other in every layer. On an a
 ahead.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -19,6 +18,7 @@ from torch import Tensor
 from histoscope.data import Dataset
 from histoscope.errors import HistoscopeError
 from histoscope.models.classifier import Classifier
+from histoscope.train.cores import a_core_each
 from histoscope.types import Sample
 
 # Small enough that what one layer gives is still near when the next one asks for it.
@@ -85,8 +85,7 @@ def through(
     quick = model.quick()
     device = model.mean.device
     on_processor = device.type == "cpu"
-    before = torch.get_num_threads()
-    threads = before if on_processor else READERS
+    threads = torch.get_num_threads() if on_processor else READERS
 
     def see(batch: _Batch) -> _Batch:
         if batch.pixels is not None:
@@ -101,34 +100,13 @@ def through(
 
     indices = range(len(samples)) if chosen is None else chosen
     parts = [indices[first : first + batch_size] for first in range(0, len(indices), batch_size)]
-    pool = ThreadPoolExecutor(threads, "patches", torch.set_num_threads, (1,))
-    try:
-        for batch in _in_order(pool, work, parts, ahead=threads + 2):
+    with closing(a_core_each(work, parts, cores=threads, ahead=threads + 1, name="patches")) as batches:
+        for batch in batches:
             done = batch if on_processor else see(batch)
             for skipped in done.skipped:
                 (on_skip or _nobody)(*skipped)
             if done.values is not None:
                 yield Seen(done.indices, done.samples, done.values)
-    finally:  # also after Ctrl-C or a break in the loop that reads
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(before)
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    work: Callable[[Sequence[int]], _Batch],
-    parts: Sequence[Sequence[int]],
-    *,
-    ahead: int,
-) -> Iterator[_Batch]:
-    """Results in the order of the parts, few of them waiting at a time."""
-    waiting: deque[Future[_Batch]] = deque()
-    for part in parts:
-        waiting.append(pool.submit(work, part))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _nobody(name: str, why: str) -> None:

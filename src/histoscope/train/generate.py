@@ -1,8 +1,7 @@
 """The learned generator from end to end: fit it to a labelled data set, keep it, draw data sets from it."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from histoscope.synth.bank_maps import maps_of
 from histoscope.synth.patients import vary_stain
 from histoscope.synth.spec import StainSpec
 from histoscope.train import generator_realism
+from histoscope.train.cores import a_core_each
 from histoscope.train.generator import GeneratorConfig, fit
 from histoscope.train.generator_realism import Realism
 from histoscope.train.loop import OnStep
@@ -243,31 +243,11 @@ def generate_dataset(  # what a data set can differ in
         )
         return drawn, own
 
-    for drawn, own in _side_by_side(draw, n):
-        counts.add(own)
-        yield drawn
-
-
-def _side_by_side(draw: Callable[[int], _Drawn], n: int) -> Iterator[_Drawn]:
-    """``draw(0)`` to ``draw(n - 1)``, in order, as many at a time as torch has threads.
-
-    Each tile on one thread leaves no core idle while layouts are drawn, and no network waits for other
-    threads at every layer.
-    """
-    threads = torch.get_num_threads()
-    workers = min(n, threads)
-    pool = ThreadPoolExecutor(workers, "painter", initializer=torch.set_num_threads, initargs=(1,))
-    ahead: deque[Future[_Drawn]] = deque()
-    try:
-        for k in range(n):
-            ahead.append(pool.submit(draw, k))
-            if len(ahead) > workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # torch keeps a number for each thread, and one for those to come
+    cores = min(n, torch.get_num_threads())
+    with closing(a_core_each(draw, range(n), cores=cores, ahead=cores, name="painter")) as tiles:
+        for drawn, own in tiles:
+            counts.add(own)
+            yield drawn
 
 
 def canonical(sample: Sample, tile: Any, mpp: float) -> Sample:

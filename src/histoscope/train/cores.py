@@ -1,0 +1,42 @@
+"""Tiles and patches side by side, each on a core of its own."""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TypeVar
+
+import torch
+
+from histoscope.threads import in_order
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def a_core_each(
+    work: Callable[[Item], Result], items: Iterable[Item], *, cores: int, ahead: int, name: str
+) -> Generator[Result, None, None]:
+    """``work(item)`` of each item, in order, torch using one thread for each.
+
+    So no network waits for other threads at every layer, and no core is idle while something else than a
+    network runs.
+
+    Parameters
+    ----------
+    work, items, ahead, name
+        As `histoscope.threads.in_order`.
+    cores : int
+        Items at a time.
+
+    Examples
+    --------
+    >>> list(a_core_each(lambda k: torch.get_num_threads(), range(3), cores=2, ahead=2, name="one"))
+    [1, 1, 1]
+    """
+    before = torch.get_num_threads()
+    try:
+        yield from in_order(work, items, workers=cores, ahead=ahead, name=name, initializer=_one_thread)
+    finally:
+        torch.set_num_threads(before)  # torch keeps a number for each thread, and one for those to come
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
