@@ -277,7 +277,7 @@ def _training(rounds: int, steps: int, *, settle: bool) -> None:
     for precision, seconds in ours.items():
         work = f"training, ours {precision}, a step of {BATCH} patches of {PATCH_PX} px"
         _row(work, median(seconds), median(others))
-    work = f"training, ours {FLOAT32}, the same field in {PATCH_PX // 2} px, as in train_stardist.yaml"
+    work = f"training, ours {FLOAT32}, the same field in {PATCH_PX // 2} px, as at 0.5 um/px"
     _row(work, median(half), median(others))
 
 

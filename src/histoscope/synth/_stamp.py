@@ -42,7 +42,7 @@ def _within(back: F64, half: int, i: int, side: int) -> tuple[int, int]:
         if abs(slope) > 1e-6:
             begin = -slope * half + back[k, 1] * (i - half) + 0.5 * (side + 1)
             enters, leaves = -begin / slope, (side + 1 - begin) / slope
-            first, last = max(first, min(enters, leaves) - 1), min(last, max(enters, leaves) + 2)
+            first, last = max(first, min(enters, leaves)), min(last, max(enters, leaves) + 1)
     return int(first), max(int(first), int(last))
 
 
