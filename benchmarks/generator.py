@@ -3,10 +3,11 @@
     python benchmarks/generator.py runs/generator [--n 48] [--size 512] [--rounds 3]
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
-process; medians. The network alone paints one tile after the other, each on all cores, as torch does by
-itself: in float32, torch's own choice, and as ours does, in bfloat16 where the processor multiplies it; and
-again as `generate_dataset` does, each tile on one core. With it, the critic: the part of the filter that is
-a network. A tile that is dropped as unlike real tissue costs time as well, and is counted.
+process; medians. The network as torch runs it, one tile after the other, each on all cores, its input made
+and laid out beforehand: in float32, torch's own choice, and in bfloat16 where the processor multiplies it.
+The painter: the same network as `generate_dataset` runs it, with `histoscope.models._painting` between the
+convolutions, from maps to dyes; each tile on all cores, and on one. With it, the filter that drops poor
+tiles. A tile that is dropped is painted again, which costs time as well, and is counted.
 """
 
 import argparse
@@ -15,16 +16,19 @@ import platform
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from histoscope.memory import keep_freed
+from histoscope.models import _painting
 from histoscope.models.generator import noise_like
-from histoscope.models.precision import has_bfloat16
+from histoscope.models.precision import has_bfloat16, mixed, narrowed
 from histoscope.synth.arrange import arrange
 from histoscope.train.generate import (
     LearnedGenerator,
@@ -58,15 +62,19 @@ def main() -> None:
     shown = torch.from_numpy(maps)[None]
     shown = torch.cat([shown, noise_like(shown)], dim=1).contiguous(memory_format=torch.channels_last)
 
-    def plain(_: int) -> None:
-        with torch.inference_mode():
-            kit.model(shown)
+    def by_torch(precision: AbstractContextManager[object]) -> None:
+        with torch.inference_mode(), precision, patch.object(_painting, "applies", lambda _: False):
+            ready = narrowed(shown)
+            for _ in range(options.n):
+                kit.model(ready)
 
+    kind = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
     works: dict[str, Callable[[], object]] = {
         "all of it": lambda: deque(
             generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
         ),
-        "network in float32, a tile on all cores": lambda: [plain(k) for k in range(options.n)],
+        "network by torch in float32, a tile on all cores": lambda: by_torch(nullcontext()),
+        f"network by torch in {kind}, a tile on all cores": lambda: by_torch(mixed(shown.device)),
         "painter, a tile on all cores": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
         "painter, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), options.n),
         "painter and filter, a tile a core": lambda: side_by_side(judge, options.n),
@@ -79,7 +87,6 @@ def main() -> None:
             if turn >= 0:
                 seconds[name].append(perf_counter() - began)
     pace = {name: options.n * options.size**2 / 2**20 / median(times) for name, times in seconds.items()}
-    kind = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {kind}; "
         f"{options.size} px\n\n| work | megapixels a second | all of it / this |\n|---|--:|--:|"

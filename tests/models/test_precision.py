@@ -65,3 +65,11 @@ def test_heads_are_nearly_the_same_and_always_float32(claims, rng, make, turned)
         full = seen[False][name]
         assert not torch.equal(head, full)
         torch.testing.assert_close(head, full, atol=0.05 * float(full.abs().max()), rtol=0)
+
+
+def test_values_are_narrowed_where_a_convolution_would(claims):
+    x = torch.rand(2, 3)
+    claims(True)
+    with precision.mixed(CPU):
+        assert precision.narrowed(x).dtype == torch.bfloat16
+    assert precision.narrowed(x) is x

@@ -191,3 +191,12 @@ def test_maps_say_what_stands_where():
     assert maps[2, 32, 32] > maps[2, 32, 22]
     assert maps[3, 0, 0] == 1.0
     assert 0 < (maps[1] * (maps[0] == 0)).sum() + maps[1].sum() < sample.instances.sum()
+
+
+def test_copies_of_the_tile_that_are_too_far_away_to_show_change_nothing(bank, monkeypatch):
+    def drawn():
+        return arrange(bank, (200, 120), mpp=0.5, rng=np.random.default_rng(4), tile=0)
+
+    near = drawn()
+    monkeypatch.setattr("histoscope.synth.arrange._FAR_UM", 1e6)
+    assert np.array_equal(near.instances, drawn().instances)

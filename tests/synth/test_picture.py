@@ -224,7 +224,7 @@ def test_pieces_cut_off_by_a_nucleus_in_front_are_erased() -> None:
     labels[1:3, 6:8] = 1  # 4 pixels, and touching only by a corner:
     labels[3, 8] = 1
     labels[5, 2:10] = 2
-    sizes = _kernels.keep_largest_piece(labels, 3, 12)
+    sizes = _kernels.keep_largest_piece(labels, 3)
     assert sizes.tolist() == [12, 8, 0]
     assert np.bincount(labels.ravel()).tolist() == [84 - 20, 12, 8]
 
@@ -233,5 +233,28 @@ def test_larger_piece_found_later_wins() -> None:
     labels = np.zeros((3, 9), np.int32)
     labels[0, 0] = 1
     labels[1:, 3:9] = 1
-    assert _kernels.keep_largest_piece(labels, 1, 13).tolist() == [12]
+    assert _kernels.keep_largest_piece(labels, 1).tolist() == [12]
     assert labels[0, 0] == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 30), st.integers(1, 5))
+def test_what_is_kept_is_the_largest_piece_that_scipy_finds(seed, rows, columns, n):
+    rng = np.random.default_rng(seed)
+    before = rng.integers(0, n + 1, (rows, columns)).repeat(3, axis=1).astype(np.int32)
+    after = before.copy()
+    sizes = _kernels.keep_largest_piece(after, n)
+    for label in range(1, n + 1):
+        pieces, _ = ndimage.label(before == label)
+        largest = np.bincount(pieces.ravel())[1:].max(initial=0)
+        kept, n_kept = ndimage.label(after == label)
+        assert sizes[label - 1] == largest == (kept > 0).sum()
+        assert n_kept == (largest > 0)
+    assert np.isin(after[after > 0], before).all()
+    assert (after[after > 0] == before[after > 0]).all()
+
+
+def test_labels_are_renumbered_in_place():
+    labels = np.array([[0, 3], [2, 3]], np.int32)
+    _kernels.renumber(labels, np.array([0, 9, 0, 1], np.int32))
+    assert labels.tolist() == [[0, 1], [0, 1]]

@@ -24,7 +24,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from histoscope.errors import ConfigError, ShapeError
+from histoscope.models import _painting
 from histoscope.models.base import Heads, InputSpec, Model, instances_of
+from histoscope.models.precision import narrowed
 from histoscope.synth.bank_dyes import CANONICAL, dyes_of
 from histoscope.synth.bank_maps import BASE, N_PLAIN, chromatin_of, ground_of, maps_of, tones_of
 from histoscope.types import Sample
@@ -146,12 +148,14 @@ class _Pixelwise(nn.Module):
     """Scale the channels of each pixel to mean square 1, then LeakyReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        size = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
+        if _painting.applies(x):
+            return _painting.scale(x)
+        size = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + _painting.LEAST)
         if x.dtype != torch.float32:
             # In 16 bits too: a product with a number of 32 would be one of 32. And written out for all
             # channels: a broadcast over a few of 16 bits that lie side by side takes four times as long.
             size = torch.empty_like(x).copy_(size)
-        return functional.leaky_relu(x * size, 0.2)
+        return functional.leaky_relu(x * size, _painting.SLOPE)
 
 
 def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
@@ -183,7 +187,7 @@ class _Painter(nn.Module):
             low = low + block(low)
         half = self.from_quarter(torch.cat([_twice(low), half], dim=1))
         # The noise once more, where grain is painted.
-        picture: Tensor = self.last(self.from_half(torch.cat([_twice(half), first, x[:, -N_NOISE:]], dim=1)))
+        picture: Tensor = self.last(self.from_half(_joined(half, first, x[:, -N_NOISE:].to(first.dtype))))
         return picture
 
 
@@ -213,8 +217,8 @@ class Critic(nn.Module):
 
     def forward(self, maps: Tensor, dyes: Tensor) -> list[Tensor]:
         """Features of each level, and last the verdict: above 0 real, below painted."""
-        x = torch.cat([maps, dyes, DETAIL * (dyes - _soft(dyes))], dim=1)
-        x = x.contiguous(memory_format=torch.channels_last)
+        parts = (maps, dyes, DETAIL * (dyes - _soft(dyes)))
+        x = torch.cat([narrowed(part) for part in parts], dim=1).contiguous(memory_format=torch.channels_last)
         found = []
         for level in self.levels:
             x = functional.leaky_relu(level(x), 0.2)
@@ -231,6 +235,15 @@ def _soft(x: Tensor) -> Tensor:
         total = sum((wide.narrow(dim, k, n) for k in range(1, 5)), start=wide.narrow(dim, 0, n))
         x = total / (there[:, None] if dim == 2 else there)
     return x
+
+
+def _joined(low: Tensor, high: Tensor, more: Tensor) -> Tensor:
+    """Channels of `low` at twice its size, and of the others."""
+    if _painting.applies(low) and _painting.applies(high):
+        return _painting.join(low, high, more)
+    # Laid out alike: joining them takes six times as long if they are not.
+    more = more.contiguous(memory_format=torch.channels_last)
+    return torch.cat([_twice(low), high, more], dim=1)
 
 
 def _twice(x: Tensor) -> Tensor:

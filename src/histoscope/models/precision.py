@@ -19,6 +19,12 @@ def mixed(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
+def narrowed(x: torch.Tensor) -> torch.Tensor:
+    """Give values in the type that a convolution will take them in: sooner, and less has to be moved."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 def resolved(precision: str, accelerator: str) -> str:
     """What ``auto`` means for an accelerator, as Lightning Fabric names both; anything else as it is.
 

@@ -155,48 +155,71 @@ def rasterise(
 
 
 @nb.njit(cache=True, nogil=True)
-def _flood(labels: NDArray[np.int32], i: int, j: int, new: int, stack: NDArray[np.int32]) -> int:
-    """Give the 4-connected piece at (i, j) the label `new`; give its size."""
-    old = labels[i, j]
-    labels[i, j] = new
-    stack[0, 0], stack[0, 1] = i, j
-    depth, size = 1, 0
-    while depth:
-        depth -= 1
-        size += 1
-        a, b = stack[depth]
-        for di, dj in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            p, q = a + di, b + dj
-            if 0 <= p < labels.shape[0] and 0 <= q < labels.shape[1] and labels[p, q] == old:
-                labels[p, q] = new
-                stack[depth, 0], stack[depth, 1] = p, q
-                depth += 1
+def _root(parent: NDArray[np.int32], run: int) -> int:
+    """First run of the piece that a run belongs to."""
+    while parent[run] != run:
+        parent[run] = parent[parent[run]]
+        run = parent[run]
+    return run
+
+
+@nb.njit(cache=True, nogil=True)
+def _runs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Stretches of one label along the rows: row, start, end, label; row by row from left to right."""
+    height, width = labels.shape
+    runs = np.empty((1024, 4), np.int32)
+    n = 0
+    for i in range(height):
+        j = 0
+        while j < width:
+            label, start = labels[i, j], j
+            j += 1
+            while j < width and labels[i, j] == label:
+                j += 1
+            if label > 0:
+                if n == len(runs):
+                    more = np.empty((2 * n, 4), np.int32)
+                    more[:n] = runs
+                    runs = more
+                runs[n, 0], runs[n, 1], runs[n, 2], runs[n, 3] = i, start, j, label
+                n += 1
+    return runs[:n]
+
+
+@nb.njit(cache=True, nogil=True)
+def keep_largest_piece(labels: NDArray[np.int32], n_labels: int) -> NDArray[np.int64]:
+    """Erase all but the largest 4-connected piece of each nucleus; give the area that is left of each."""
+    runs = _runs(labels)
+    parent = np.arange(len(runs)).astype(np.int32)
+    above = 0  # first run of the row above that may touch
+    for k in range(len(runs)):
+        row, start, end, label = runs[k]
+        while above < k and (runs[above, 0] < row - 1 or (runs[above, 0] < row and runs[above, 2] <= start)):
+            above += 1
+        other = above
+        while other < k and runs[other, 0] < row and runs[other, 1] < end:
+            if runs[other, 3] == label:
+                one, two = _root(parent, k), _root(parent, other)
+                parent[max(one, two)] = min(one, two)
+            other += 1
+    area = np.zeros(len(runs), np.int64)
+    size, largest = np.zeros(n_labels, np.int64), np.zeros(n_labels, np.int64)
+    for k in range(len(runs)):
+        area[_root(parent, k)] += runs[k, 2] - runs[k, 1]
+    for k in range(len(runs)):
+        label = runs[k, 3] - 1
+        if area[k] > size[label]:
+            size[label], largest[label] = area[k], k
+    for k in range(len(runs)):
+        row, start, end, label = runs[k]
+        if _root(parent, k) != largest[label - 1]:
+            labels[row, start:end] = 0
     return size
 
 
 @nb.njit(cache=True, nogil=True)
-def keep_largest_piece(labels: NDArray[np.int32], n_labels: int, largest: int) -> NDArray[np.int64]:
-    """Erase all but the largest 4-connected piece of each nucleus; give the area that is left of each.
-
-    `largest` is the area of the biggest nucleus, or more.
-    """
-    size = np.zeros(n_labels, dtype=np.int64)
-    seed = np.zeros((n_labels, 2), dtype=np.int32)
-    stack = np.empty((4 * largest + 4, 2), dtype=np.int32)
-    # Visited pieces carry negative labels, so that each pixel is flooded at most twice.
+def renumber(labels: NDArray[np.int32], new: NDArray[np.int32]) -> None:
+    """Give each pixel the new number of its label."""
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
-            label = labels[i, j]
-            if label > 0:
-                piece = _flood(labels, i, j, -label, stack)
-                if piece > size[label - 1]:
-                    if size[label - 1]:
-                        _flood(labels, seed[label - 1, 0], seed[label - 1, 1], 0, stack)
-                    size[label - 1] = piece
-                    seed[label - 1, 0], seed[label - 1, 1] = i, j
-                else:
-                    _flood(labels, i, j, 0, stack)
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            labels[i, j] = -labels[i, j]
-    return size
+            labels[i, j] = new[labels[i, j]]

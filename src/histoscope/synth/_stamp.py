@@ -161,6 +161,20 @@ def stamp(
     return kept[:count]
 
 
+@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+def product(a: F32, b: F32) -> F32:
+    """Matrix product of (n, k) and (k, m), small k, without the threads of a BLAS.
+
+    Those wait for a core at the end, and the cores are busy painting.
+    """
+    out = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            for j in range(b.shape[1]):
+                out[i, j] += a[i, k] * b[k, j]
+    return out
+
+
 @nb.njit(cache=True, nogil=True)
 def fill_maps(
     maps: F32,

@@ -1,7 +1,8 @@
 """New layouts from a bank: a real tile's order, turned and warped, with other nuclei in its places."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -9,10 +10,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError
-from histoscope.synth._kernels import keep_largest_piece
-from histoscope.synth._stamp import KNOTS, stamp
+from histoscope.synth._kernels import keep_largest_piece, renumber
+from histoscope.synth._stamp import KNOTS, product, stamp
 from histoscope.synth.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
-from histoscope.synth.bank_maps import CELL_UM, resized
+from histoscope.synth.bank_maps import CELL_UM, planes_resized
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec
 from histoscope.types import Labels
@@ -22,6 +23,7 @@ ATTEMPTS = 6
 OVERLAP = 0.15
 """Share of a nucleus that may lie under those placed before it."""
 _WARP_UM, _WAVE_UM = 1.5, 40.0
+_MARGIN_UM, _FAR_UM = 8.0, 40.0
 _SIMILAR = 24
 
 
@@ -193,10 +195,7 @@ def _seen(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) -> list
         push = np.tile(move.waves[:, 3:] @ (along_x, along_y), 2)
         straight = along_x * (x - move.centre[0]) + start
         columns = np.column_stack([waves * push, np.full(len(x), along_y), straight])
-        # Not `@`: threads of a BLAS wait busily for more work, and a painter wants the cores.
-        factors = rows.astype(np.float32), columns.astype(np.float32)
-        product = cv2.gemm(*factors, 1.0, None, 0.0, flags=cv2.GEMM_2_T)
-        found.append(np.asarray(product, np.float32))
+        found.append(product(rows.astype(np.float32), columns.T.astype(np.float32)))
     return found
 
 
@@ -207,23 +206,29 @@ def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, r
     span = np.array([tile.width_um, tile.height_um])
     reach = np.ceil((np.linalg.norm(size_um) / 2 * 1.1 + 10) / span).astype(int)
     back = np.linalg.inv(move.matrix)
-    margin = 8.0
-    parts = []
-    for i in range(-reach[0], reach[0] + 1):
-        for j in range(-reach[1], reach[1] + 1):
-            flip = np.array([1 - 2 * (i % 2), 1 - 2 * (j % 2)])
-            at = np.column_stack([nuclei.x_um[own], nuclei.y_um[own]]).astype(np.float64)
-            at = np.where(flip > 0, at, span - at) + np.array([i, j]) * span
-            new = (at - move.origin) @ back.T + move.centre
-            new -= _warp(new, move)
-            shows = ((new > -margin) & (new < size_um + margin)).all(axis=1)
-            along = np.column_stack([np.cos(nuclei.angle[own]), np.sin(nuclei.angle[own])]) * flip @ back.T
-            parts.append((new[shows], np.arctan2(along[shows, 1], along[shows, 0]), own[shows]))
-    xy = np.concatenate([part[0] for part in parts])
-    angle, like = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    # Mirrored copies of the tile, (copies, 1, 2); in each its nuclei, (copies, nuclei, 2).
+    copies = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), -1).reshape(
+        -1, 1, 2
+    )
+    flip = 1 - 2 * (copies % 2)
+    at = np.stack([nuclei.x_um[own], nuclei.y_um[own]], axis=1).astype(np.float64)
+    at = np.where(flip > 0, at, span - at) + copies * span
+    xy = (at - move.origin) @ back.T + move.centre
+    of_copy, of_own = _inside(xy, size_um, _FAR_UM)  # the rest is too far away for any warp to bring it back
+    xy = xy[of_copy, of_own]
+    xy -= _warp(xy, move)
+    shows = _inside(xy, size_um, _MARGIN_UM)
+    xy, flip, like = xy[shows], flip[of_copy[shows], 0], own[of_own[shows]]
+    along = np.stack([np.cos(nuclei.angle[like]), np.sin(nuclei.angle[like])], axis=1) * flip @ back.T
+    angle = np.arctan2(along[:, 1], along[:, 0])
     xy += rng.normal(0, 0.4, xy.shape)
     angle = angle + rng.normal(0, 0.15, len(angle))
     return Places(xy[:, 0], xy[:, 1], angle, like.astype(np.intp))
+
+
+def _inside(points: NDArray[np.float64], size_um: NDArray[np.float64], margin: float) -> Any:
+    """Indices of points (..., 2) in a box or at most `margin` from it."""
+    return np.nonzero(((points > -margin) & (points < size_um + margin)).all(axis=-1))
 
 
 def _thickened(places: Places, bank: Bank, density: float, rng: Generator) -> Places:
@@ -256,8 +261,7 @@ def _draw(
     stored = nuclei.shape, nuclei.chromatin
     drawn = stand_in.astype(np.int64), back, half, dents, contrast.astype(np.float64) / STEPS
     kept = stamp(instances, chromatin, stored, BORDER, drawn, at, OVERLAP)
-    largest = (2 * int(half.max(initial=0)) + 1) ** 2
-    labels, placed = _tidy(instances, places.taken(kept), mpp, largest)
+    labels, placed = _tidy(instances, places.taken(kept), mpp)
     return labels, chromatin, placed
 
 
@@ -279,12 +283,13 @@ def _turned(
     return np.linalg.inv(scale[:, None, None] * turned @ wider), half
 
 
-def _tidy(instances: Labels, placed: Places, mpp: float, largest: int) -> tuple[Labels, Places]:
-    """Erase pieces and slivers, and number without gaps; none has more than `largest` pixels."""
-    shows = keep_largest_piece(instances, len(placed.x), largest)
+def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
+    """Erase pieces and slivers, and number without gaps."""
+    shows = keep_largest_piece(instances, len(placed.x))
     keep = shows * mpp**2 >= LEAST_UM2
     new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    return new.take(instances), placed.taken(keep)
+    renumber(instances, new)
+    return instances, placed.taken(keep)
 
 
 def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.intp]:
@@ -293,10 +298,7 @@ def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.in
     out = np.empty(len(like), np.intp)
     for kind in np.unique(nuclei.kind[like]):
         which = np.flatnonzero(nuclei.kind[like] == kind)
-        pool = np.flatnonzero(nuclei.whole & (nuclei.kind == kind))
-        pool = pool if len(pool) else np.flatnonzero(nuclei.whole)
-        pool = pool[np.argsort(nuclei.area_um2[pool], kind="stable")]
-        area = np.log(nuclei.area_um2[pool])
+        pool, area = _pool(bank, int(kind))
         cut = ~nuclei.whole[like[which]]
         wanted = np.log(nuclei.area_um2[like[which]]) + rng.normal(0, 0.1, len(which))
         wanted[cut] = rng.choice(area, int(cut.sum()))  # how large it was is not known
@@ -309,6 +311,16 @@ def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.in
     return out
 
 
+@lru_cache(maxsize=32)
+def _pool(bank: Bank, kind: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Uncut nuclei of a class, or of any if it has none, from small to large; logarithms of their areas."""
+    nuclei = bank.nuclei
+    pool = np.flatnonzero(nuclei.whole & (nuclei.kind == kind))
+    pool = pool if len(pool) else np.flatnonzero(nuclei.whole)
+    pool = pool[np.argsort(nuclei.area_um2[pool], kind="stable")]
+    return pool, np.log(nuclei.area_um2[pool])
+
+
 def _ground(
     bank: Bank, which: int, shape_px: tuple[int, int], mpp: float, move: _Move
 ) -> NDArray[np.float32]:
@@ -318,4 +330,4 @@ def _ground(
     y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))
     right, down = (at / np.float32(CELL_UM) - np.float32(0.5) for at in _seen(x, y, move))
     moved = cv2.remap(bank.tiles[which].ground, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return resized(np.stack(cv2.split(moved)).transpose(1, 2, 0), shape_px[::-1])
+    return planes_resized(cv2.split(moved), shape_px[::-1])

@@ -1,5 +1,7 @@
 """What a learned generator is told of each pixel: where the nuclei are, how dark, and on what ground."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +76,17 @@ def resized(
     values: NDArray[np.float32], size: tuple[int, int], how: int = cv2.INTER_LINEAR
 ) -> NDArray[np.float32]:
     """Bring (H, W, C) to a (width, height); the channels lie one behind the other."""
-    planes = np.empty((values.shape[2], size[1], size[0]), np.float32)
-    for k, plane in enumerate(planes):
-        cv2.resize(np.ascontiguousarray(values[..., k]), size, dst=plane, interpolation=how)
-    return planes.transpose(1, 2, 0)
+    return planes_resized([np.ascontiguousarray(values[..., k]) for k in range(values.shape[2])], size, how)
+
+
+def planes_resized(
+    planes: Sequence[NDArray[np.float32]], size: tuple[int, int], how: int = cv2.INTER_LINEAR
+) -> NDArray[np.float32]:
+    """As `resized`, of channels (H, W) each."""
+    out = np.empty((len(planes), size[1], size[0]), np.float32)
+    for plane, large in zip(planes, out, strict=True):
+        cv2.resize(plane, size, dst=large, interpolation=how)
+    return out.transpose(1, 2, 0)
 
 
 def tones_of(dyes: NDArray[np.float32], instances: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

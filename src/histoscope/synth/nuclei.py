@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise
+from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise, renumber
 from histoscope.synth.layout import Layout
 from histoscope.synth.spec import CLASSES, TissueSpec
 from histoscope.types import Labels
@@ -69,13 +69,14 @@ def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSp
     keep = np.ones(len(x), dtype=np.bool_)
     while True:  # each round drops at least one nucleus or ends
         full = rasterise(instances, x, y, radii, keep)
-        shown = keep_largest_piece(instances, len(x), int(full.max(initial=0)))
+        shown = keep_largest_piece(instances, len(x))
         shows = shown >= np.maximum(HIDDEN * full, max(SLIVER_UM2 / mpp**2, 2.0))
         if (shows == keep).all():
             break
         keep &= shows
     new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    return Drawn(new[instances], x[keep], y[keep], radii[keep], look[keep], kind[keep])
+    renumber(instances, new)
+    return Drawn(instances, x[keep], y[keep], radii[keep], look[keep], kind[keep])
 
 
 def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
+import cv2
 import torch
 
 from histoscope.threads import in_order
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 def a_core_each(
     work: Callable[[Item], Result], items: Iterable[Item], *, cores: int, ahead: int, name: str
 ) -> Generator[Result, None, None]:
-    """``work(item)`` of each item, in order, torch using one thread for each.
+    """``work(item)`` of each item, in order, torch and OpenCV using one thread for each.
 
     So no network waits for other threads at every layer, and no core is idle while something else than a
     network runs.
@@ -31,11 +32,13 @@ def a_core_each(
     >>> list(a_core_each(lambda k: torch.get_num_threads(), range(3), cores=2, ahead=2, name="one"))
     [1, 1, 1]
     """
-    before = torch.get_num_threads()
+    before, before_cv = torch.get_num_threads(), cv2.getNumThreads()
+    cv2.setNumThreads(1)  # of the process: its threads would wait for a core in the middle of a short loop
     try:
         yield from in_order(work, items, workers=cores, ahead=ahead, name=name, initializer=_one_thread)
     finally:
         torch.set_num_threads(before)  # torch keeps a number for each thread, and one for those to come
+        cv2.setNumThreads(before_cv)
 
 
 def _one_thread() -> None:

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,11 +17,11 @@ from histoscope import models
 from histoscope.data import Dataset, Datasheet, resample
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.generator import Generator, noise_like
-from histoscope.models.precision import mixed
+from histoscope.models.precision import mixed, narrowed
 from histoscope.synth.arrange import Arrangement, arrange
 from histoscope.synth.bank import Bank, cut_bank, load_bank
 from histoscope.synth.bank_dyes import CANONICAL, dyes_of, pictured
-from histoscope.synth.bank_maps import maps_of
+from histoscope.synth.bank_maps import BASE, maps_of
 from histoscope.synth.patients import vary_stain
 from histoscope.synth.spec import StainSpec
 from histoscope.train import generator_realism
@@ -267,23 +268,25 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
     seed : int
         Of the noise.
     """
-    # A rim beyond the border, mirrored: where tissue ends at once, the network paints a faint frame.
-    known = functional.pad(torch.from_numpy(maps)[None], [_RIM_PX] * 4, mode="reflect")
-    shown = torch.cat([known, noise_like(known, torch.Generator().manual_seed(seed))], dim=1)
     device, margin = next(model.parameters()).device, model.spec.context_px
     height, width = maps.shape[1:]
-    dyes = np.empty((height, width, 3), np.float32)
+    dyes = cv2.merge(list(maps[BASE]))
+    with mixed(device):
+        known = narrowed(torch.from_numpy(maps)[None])
+    # A rim beyond the border, mirrored: where tissue ends at once, the network paints a faint frame.
+    known = functional.pad(known, [_RIM_PX] * 4, mode="reflect")
+    shown = torch.cat([known, noise_like(known, torch.Generator().manual_seed(seed))], dim=1)
     with torch.inference_mode(), mixed(device):
         for top in range(_RIM_PX, height + _RIM_PX, _BLOCK_PX):
             for left in range(_RIM_PX, width + _RIM_PX, _BLOCK_PX):
                 y, x = max(0, top - margin), max(0, left - margin)
                 block = shown[:, :, y : top + _BLOCK_PX + margin, x : left + _BLOCK_PX + margin]
                 block = block.to(device).contiguous(memory_format=torch.channels_last)
-                painted = model(block)["dyes"][0].float().cpu().permute(1, 2, 0).numpy()
+                painted = model.painter(block)[0].float().cpu().permute(1, 2, 0).numpy()
                 bottom, right = (min(k + _BLOCK_PX, n + _RIM_PX) for k, n in ((top, height), (left, width)))
                 part = painted[top - y : bottom - y, left - x : right - x]
-                dyes[top - _RIM_PX : bottom - _RIM_PX, left - _RIM_PX : right - _RIM_PX] = part
-    return dyes
+                dyes[top - _RIM_PX : bottom - _RIM_PX, left - _RIM_PX : right - _RIM_PX] += part
+    return np.asarray(dyes, np.float32)
 
 
 def _best(  # one tile's lot
