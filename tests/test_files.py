@@ -52,14 +52,17 @@ def test_whole_keeps_the_old_file_when_the_block_fails(tmp_path: Path, error: ty
 def test_a_full_disk_leaves_no_half_file(
     tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Pillow.Image, path: Path, **_: object) -> None:
-        Path(path).write_bytes(b"\x89PNG half")
+    def full(path: Path) -> None:
+        with path.open("wb") as file:
+            file.write(b"\x89PNG half")
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(Pillow.Image, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_image(tmp_path / "a.png", picture)
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Pillow.Image, "save", lambda _, path, **__: full(path))
+    monkeypatch.setattr(Path, "write_bytes", lambda path, _: full(path))
+    for name in ("a.png", "a.bmp"):
+        with pytest.raises(OSError, match="No space left"):
+            write_image(tmp_path / name, picture)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_write_text_is_utf8(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from histoscope.data.base import Datasheet, count_records
 from histoscope.data.folder import FORMAT, UNFINISHED
 from histoscope.errors import DataError
-from histoscope.files import write_image, write_labels, write_text
+from histoscope.files import write_image, write_labels, write_png, write_text
 from histoscope.types import Record, Sample
 
 _COLUMNS = ("image_id", "split", "patient", "source", "label", "mpp", "n_nuclei")
@@ -95,13 +95,8 @@ def _write_sample(out: Path, sample: Sample) -> None:
     fits = sample.instances.max(initial=0) <= _MAX_PNG_ID
     write_labels(out / "labels" / f"{sample.name}.{'png' if fits else 'tif'}", sample.instances)
     if sample.classes is not None:
-        from PIL import Image as Pillow
-
-        from histoscope.files import whole
-
         class_map = sample.classes[sample.instances].astype(np.uint8)
-        with whole(out / "classes" / f"{sample.name}.png") as temporary:
-            Pillow.fromarray(class_map).save(temporary)
+        write_png(out / "classes" / f"{sample.name}.png", class_map)
 
 
 def _row(sample: Sample, record: Record) -> dict[str, Any]:
