@@ -19,12 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from unittest.mock import patch
 
 import numpy as np
 import torch
 
+from histoscope.data import Datasheet, write_folder
 from histoscope.memory import keep_freed
 from histoscope.models import _painting
 from histoscope.models.generator import noise_like
@@ -69,10 +71,17 @@ def main() -> None:
                 kit.model(ready)
 
     kind = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
+
+    def written() -> None:
+        tiles = generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally)
+        with TemporaryDirectory() as folder:
+            write_folder(Path(folder) / "tiles", tiles, Datasheet("tiles"))
+
     works: dict[str, Callable[[], object]] = {
         "all of it": lambda: deque(
             generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
         ),
+        "all of it, and written as a data set": written,
         "network by torch in float32, a tile on all cores": lambda: by_torch(nullcontext()),
         f"network by torch in {kind}, a tile on all cores": lambda: by_torch(mixed(shown.device)),
         "painter, a tile on all cores": lambda: [paint(kit.model, maps, k) for k in range(options.n)],

@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -248,7 +249,7 @@ def _learned(  # the flags that reach it
     from histoscope.data.base import Datasheet
     from histoscope.errors import UnknownNameError
     from histoscope.synth import STAINS
-    from histoscope.train.generate import Tally, fit_generator, generate_dataset, load_generator
+    from histoscope.train.generate import Tally, fit_generator, generate_dataset, is_fitted, load_generator
     from histoscope.train.generator import GeneratorConfig
 
     for name in stain or []:
@@ -259,7 +260,8 @@ def _learned(  # the flags that reach it
     else:
         known = {key: value for key, value in changes.items() if value is not None}
         settings = GeneratorConfig(seed=seed, **known)
-        with scores.steps_bar(settings.steps) as on_step:
+        # One that is there is used, and nothing is trained.
+        with nullcontext() if is_fitted(folder) else scores.steps_bar(settings.steps) as on_step:
             made = fit_generator(dataset, folder, settings, on_step=on_step, on_note=scores.note)
     tally = Tally()
     info = Datasheet(

@@ -136,7 +136,9 @@ def noise_like(maps: Tensor, generator: torch.Generator | None = None) -> Tensor
     for step in (1, 4, 16):
         shape = (batch, 1, -(-height // step), -(-width // step))
         drawn = torch.randn(shape, generator=generator).to(maps)
-        parts.append(drawn.repeat_interleave(step, 2).repeat_interleave(step, 3)[..., :height, :width])
+        if step > 1:
+            drawn = drawn.repeat_interleave(step, 2).repeat_interleave(step, 3)[..., :height, :width]
+        parts.append(drawn)
     return torch.cat(parts, dim=1)
 
 

@@ -65,13 +65,15 @@ def outline(
     right, down = np.float32(back[0, 0]), np.float32(back[1, 0])
     n = 0
     for i in range(2 * half + 1):
+        first, last = _within(back, half, i, side)
+        if first >= last:
+            continue
         for c in range(KNOTS):
             line[c] = 0.0
             for r in range(KNOTS):
                 line[c] += weights[i, r] * dents[r, c]
         x0 = np.float32(back[0, 1] * (i - half) - back[0, 0] * half + 0.5 * (side + 1))
         y0 = np.float32(back[1, 1] * (i - half) - back[1, 0] * half + 0.5 * (side + 1))
-        first, last = _within(back, half, i, side)
         for j in range(first, last):
             x, y = x0 + right * np.float32(j), y0 + down * np.float32(j)
             if not (0 <= x < beyond and 0 <= y < beyond):

@@ -131,7 +131,7 @@ def fit_generator(
     """
     out, config = Path(out), config or GeneratorConfig()
     note = on_note or (lambda _: None)
-    if (out / REALISM).is_file():
+    if is_fitted(out):
         note(f"generator: {out} is fitted, and used as it is")
         return load_generator(out)
     classes = _classes(dataset.info)
@@ -156,6 +156,11 @@ def fit_generator(
     realism = generator_realism.learn(ready, shown)
     realism.save(out / REALISM)  # last: its file says that the folder is whole
     return LearnedGenerator(ready, bank, realism, sheet.name, sheet.licence, sheet.citation)
+
+
+def is_fitted(folder: str | Path) -> bool:
+    """Whether a folder of `fit_generator` is whole."""
+    return (Path(folder) / REALISM).is_file()
 
 
 def load_generator(folder: str | Path) -> LearnedGenerator:
