@@ -45,6 +45,7 @@ def main() -> None:
     )
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("page", type=Path, help="Markdown file to write")
+    parser.add_argument("--title", help="of the page, if not the study's question")
     parser.add_argument("--own", type=Path, help="folder of the study whose synthetic sets saw two tiles")
     parser.add_argument("--free", type=Path, help="folder of the study whose drawn set saw none")
     parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
@@ -57,7 +58,7 @@ def main() -> None:
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     text = "\n".join(
         [
-            f"# {study.question}\n",
+            f"# {args.title or study.question}\n",
             notes,
             *_conditions(study, rows),
             "## Two labelled tiles: which two?\n",

@@ -9,7 +9,15 @@ from histoscope.models.generator import Generator, _joined, _Pixelwise, _twice
 
 LAST = torch.channels_last
 KINDS = (torch.float32, torch.bfloat16)
-SHAPES = ((1, 16, 8, 8), (2, 3, 5, 7), (1, 64, 9, 13), (1, 1, 1, 1), (2, 1, 6, 5), (2, 4, 1, 1), (3, 96, 12, 20))
+SHAPES = (
+    (1, 16, 8, 8),
+    (2, 3, 5, 7),
+    (1, 64, 9, 13),
+    (1, 1, 1, 1),
+    (2, 1, 6, 5),
+    (2, 4, 1, 1),
+    (3, 96, 12, 20),
+)
 
 
 def _drawn(*shape, kind=torch.float32):
