@@ -5,6 +5,10 @@
         --reverse drawn=data/synthetic_procedural --reverse painted=data/synthetic_learned \
         --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
 
+    python docs/make/synthetic_page.py runs/synthetic_networks docs/results/synthetic_networks.md \
+        --title "More labelled tiles: the Residual U-Net and DeepLabV3+" \
+        --notes docs/make/synthetic_networks_notes.txt --credit "..."
+
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
 """
 
