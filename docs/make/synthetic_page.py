@@ -9,6 +9,10 @@
         --title "More labelled tiles: the Residual U-Net and DeepLabV3+" \
         --notes docs/make/synthetic_networks_notes.txt --credit "..."
 
+    python docs/make/synthetic_page.py runs/synthetic_pretrained docs/results/synthetic_pretrained.md \
+        --title "Pretrained on drawn tissue that saw no label" \
+        --notes docs/make/synthetic_pretrained_notes.txt --credit "..."
+
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
 """
 
@@ -236,7 +240,13 @@ def _how(study: StudyResults) -> str:
     """How it was done, in sentences; the rest stands in each run's ``config.yaml``."""
     config = study.settings.get("config", {})
     train, sets = config.get("train", {}), config.get("synthetic", {})
+    before = config.get("pretraining", 0.5)
     shares = ", ".join(f"{name}: {given.get('share', 0.5):.0%}" for name, given in sets.items())
+    mixing = (
+        f"Where real and synthetic tissue are mixed, the share of synthetic patches is fixed ({shares}). "
+        if any("_mixed_" in level for level in study.levels)
+        else ""
+    )
     fitted = [
         f"The set *{name}* was fitted to {given['fitted_to']} labelled tiles of the training part, which "
         "the axis of labelled tiles does not count."
@@ -247,13 +257,14 @@ def _how(study: StudyResults) -> str:
     text = (
         "## How it was done\n\n"
         f"Every level learned for {train.get('steps')} steps of {train.get('batch_size')} patches of "
-        f"{train.get('patch_px')} px; pretraining took half of them and tuning the other half. No tile "
+        f"{train.get('patch_px')} px; pretraining took {before:.0%} of them and tuning the rest. No tile "
         "validated and the last weights were tested, so that a labelled tile that was used is one that is "
         "counted. Which tiles the 2 and the 8 are is drawn with each seed, the same for every way of "
-        "learning; the 2 are among the 8. Where real and synthetic tissue are mixed, the share of synthetic "
-        f"patches is fixed ({shares}). A difference *helps* if its interval leaves out zero, the permutation "
-        "test says so after Holm's correction over all comparisons of its network and test set, and every "
-        "seed points the same way. " + " ".join(fitted) + "\n"
+        f"learning; the 2 are among the 8. {mixing}"
+        "A difference *helps* if its interval leaves out zero, the permutation test says so after Holm's "
+        "correction over all comparisons of its network and test set, and every seed points the same way. "
+        + " ".join(fitted)
+        + "\n"
     )
     if missing:
         names = ", ".join(run.name for run in missing)

@@ -7,8 +7,8 @@ import cv2
 import pytest
 import yaml
 
-from histoscope import data, models, synth
-from histoscope.errors import ConfigError
+from histoscope import data, models, stain, synth
+from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.models.checkpoint import read_card
 from histoscope.studies import prepare, run_study, workers
 from histoscope.studies.config import StudyConfig, check
@@ -108,6 +108,17 @@ class TestLevels:
             total = config.steps(run) + (config.steps(before) if before else 0)
             assert total == (50 if run.level.endswith("_half") else 100), run
 
+    @pytest.mark.parametrize(("share", "steps", "before"), [(0.75, 1200, 900), (0.99, 2, 1), (0.01, 2, 1)])
+    def test_pretraining_takes_its_share_and_tuning_the_rest(self, configure, share, steps, before):
+        config = configure(pretraining=share, train={"steps": steps})
+        wanted = {"real_2": steps, "procedural_half": before, "procedural_tuned_2": steps - before}
+        assert {level: config.steps(Run(level, "unet", 0)) for level in wanted} == wanted
+
+    @pytest.mark.parametrize("share", [0, 1, -0.5])
+    def test_a_share_that_leaves_nothing_is_refused(self, configure, share):
+        with pytest.raises(ValueError, match="pretraining"):
+            configure(pretraining=share)
+
     def test_levels_that_need_a_set_that_is_not_given_are_left_out(self, configure):
         config = configure(levels=[])
         assert "procedural" in config.declared.levels
@@ -137,11 +148,12 @@ class TestLevels:
             ({"levels": ["real_2", "procedural_mixed_8"]}, "'real_8'"),
             ({"elsewhere": None}, "another data set"),
             ({"sizes": {"unet": [4]}}, "sizes.unet"),
+            ({"jitter": "stian"}, "stian"),
             ({"sizes": {"unet": []}}, "sizes.unet"),
         ],
     )
     def test_settings_that_do_not_go_together(self, configure, changes, said):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises((ConfigError, UnknownNameError), match=said):
             check(configure(**changes))
 
     def test_a_run_waits_for_the_one_that_it_begins_from(self, configure):
@@ -263,10 +275,35 @@ class TestFolder:
         with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
             run_study(configure(synthetic={"procedural": {"root": str(again)}}))
 
+    @pytest.mark.parametrize(("key", "other"), [("jitter", "stain"), ("pretraining", 0.75)])
+    def test_a_folder_of_an_older_version_had_the_defaults(self, finished, configure, key, other):
+        about = yaml.safe_load((finished / "study.yaml").read_text())
+        del about["config"][key]
+        (finished / "study.yaml").write_text(yaml.safe_dump(about))
+        with pytest.raises(ConfigError, match=key):
+            run_study(configure(**{key: other}))
+        assert not run_study(configure()).done
+
     def test_another_share_is_refused(self, finished, configure, folders):
         changed = {"procedural": {"root": str(folders["procedural"]), "share": 0.9}}
         with pytest.raises(ConfigError, match="share"):
             run_study(configure(synthetic=changed))
+
+
+def test_colours_are_jittered_where_the_study_says_so(configure, monkeypatch):
+    import histoscope.studies.run as one_run
+
+    fit, colours = one_run.train.fit, []
+
+    def listen(*given, color, **rest):
+        colours.append(color)
+        return fit(*given, color=color, **rest)
+
+    monkeypatch.setattr(one_run.train, "fit", listen)
+    summary = run_study(configure(jitter="stain", levels=["real_2"]))
+    assert summary.done == ("real_2-unet-seed0",)
+    assert colours == [stain.JITTERS["stain"]]
+    assert "Jitter of colours" in write_report(summary.folder).read_text()
 
 
 def test_plan_counts_the_halves(configure):

@@ -169,6 +169,8 @@ class TestConfiguration:
     def test_sizes_are_checked_and_shares_leave_something(self, configure) -> None:
         with pytest.raises(ConfigError, match="no size of a training part"):
             check(configure(models={"unet": {}}))
+        with pytest.raises(ConfigError, match="jitter is 'stain'"):
+            check(configure(jitter="stain"))
         with pytest.raises(ConfigError, match="nothing is left"):
             check(configure(patches={"test": 0.9}))
 

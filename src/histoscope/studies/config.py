@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from histoscope import augment, config, models
+from histoscope import augment, config, models, stain
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
@@ -114,6 +114,9 @@ class StudyConfig(config.Config):
         The same for every run, but for the seed.
     augment : str
         A key of ``augment.AUGMENTATIONS``; the factor's level instead, where augmentation is the factor.
+    jitter : str
+        A key of ``stain.JITTERS``, or none; the factor's level instead, where it names one. Of studies of
+        nuclei alone.
     seeds, levels, conditions : tuple, optional
         A choice of the study's own, or further levels and seeds.
     elsewhere : DataConfig, optional
@@ -121,6 +124,9 @@ class StudyConfig(config.Config):
     synthetic : dict
         Name of a synthetic data set -> where it lies, and its share of the patches where it is mixed with
         real tiles. Levels that need one that is not named are left out.
+    pretraining : float
+        Share of the steps that pretraining on synthetic tissue takes. Tuning takes the rest, so that all
+        levels learn equally long.
     sizes : dict
         Network -> numbers of real tiles that it is trained with, where not all that the levels have.
     out : Path, optional
@@ -133,11 +139,13 @@ class StudyConfig(config.Config):
     patches: PatchesConfig = PatchesConfig()
     train: TrainConfig = TrainConfig()
     augment: str = "default"
+    jitter: str = "none"
     seeds: tuple[int, ...] = ()
     levels: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     elsewhere: DataConfig | None = None
     synthetic: dict[Literal["procedural", "learned"], TissueConfig] = Field(default_factory=dict)
+    pretraining: float = Field(default=0.5, gt=0, lt=1)
     sizes: dict[str, tuple[int | Literal["all"], ...]] = Field(default_factory=dict)
     out: Path | None = None
 
@@ -174,7 +182,10 @@ class StudyConfig(config.Config):
 
     def steps(self, run: Run) -> int:
         """Count the steps that a run trains for."""
-        return max(1, round(self.train.steps * float(self.settings(run)["part"])))
+        total = self.train.steps
+        before = min(max(1, round(total * self.pretraining)), max(1, total - 1))
+        parts = {"all": total, "pretraining": before, "tuning": max(1, total - before)}
+        return parts[self.settings(run)["part"]]
 
     def _is_wanted(self, run: Run) -> bool:
         """Whether a run's network is to be trained with its number of real tiles."""
@@ -185,7 +196,7 @@ class StudyConfig(config.Config):
         """Settings of a run: those of its level; for the rest, those of this file."""
         level = FACTORS[self.declared.factor].levels[run.level]
         arguments = {**self.models.get(run.model, {}), **level.get("arguments", {})}
-        return {**DEFAULTS, "augment": self.augment, **level, "arguments": arguments}
+        return {**DEFAULTS, "augment": self.augment, "jitter": self.jitter, **level, "arguments": arguments}
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
@@ -216,8 +227,14 @@ def check(chosen: StudyConfig) -> StudyConfig:
         _all_known("model", study.models, models.MODELS)
     else:
         _check_sizes(chosen)
+        if chosen.jitter != "none":
+            raise ConfigError(
+                f"jitter is {chosen.jitter!r}, but study {study.name!r} classifies patches and changes no "
+                "colours; leave it out"
+            )
     _all_known("model", chosen.sizes, study.models)
     _all_known("augmentation", [chosen.augment], augment.AUGMENTATIONS)
+    _all_known("jitter", [chosen.jitter], ["none", *stain.JITTERS])
     for key, values in {
         "levels": study.levels,
         "seeds": study.seeds,

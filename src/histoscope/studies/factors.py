@@ -19,7 +19,8 @@ Settings: TypeAlias = Mapping[str, Any]
 ``trained_as``: another level that is trained in the same way; its weights are taken if they are there.
 ``tiles``: how many real tiles are learned from; none for all of them, 0 for synthetic tissue alone.
 ``synthetic``: a data set of the configuration's ``synthetic``, or "" for none.
-``part``: share of the steps that this level trains for.
+``part``: of the steps, those that this level trains for: ``all``, ``pretraining`` (the configuration says
+which share), or ``tuning`` (the rest).
 ``begins_from``: another level whose weights this one goes on from; it is run first.
 ``against``: the level that this one is compared with, where that is not the study's baseline.
 ``begin``: what a classifier of patches begins from, or a baseline that knows nothing.
@@ -35,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "trained_as": "",
     "tiles": None,
     "synthetic": "",
-    "part": 1.0,
+    "part": "all",
     "begins_from": "",
     "against": "",
     "begin": "scratch",

@@ -225,7 +225,9 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
     for name, found in new.get("synthetic_fingerprints", {}).items():
         if drawn.get(name, found) != found:
             raise ConfigError(f"{folder} was run on another synthetic set {name!r}; choose another 'out'")
-    before, after = _flat(old["config"]), _flat(new["config"])
+    # A setting that an older version did not know was at its default there.
+    unknown = {key: _plain(StudyConfig.model_fields[key].default) for key in ("jitter", "pretraining")}
+    before, after = _flat(unknown | old["config"]), _flat(new["config"])
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not _may_change(key, old["config"], new["config"]):
             raise ConfigError(

@@ -172,6 +172,8 @@ def _training(study: StudyResults) -> Facts:
         facts += [(label, str(value))] if value else []
     if study.factor != "augment" and config.get("augment"):
         facts.append(("Augmentation", str(config["augment"])))
+    if config.get("jitter", "none") != "none":
+        facts.append(("Jitter of colours", f"{config['jitter']}, but where a level names another"))
     for model in study.models:
         arguments = next(
             (run.config.get("model_arguments") for run in study.runs if run.model == model), None

@@ -16,6 +16,7 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.folder import begun, finished
 from histoscope.studies.runner import space_needed
 from histoscope.studies.workers import cores
+from histoscope.train.experiment import get_jitter
 
 # The first steps load kernels and warm caches; they say nothing of the thousands that follow.
 WARM_STEPS, TIMED_STEPS = 2, 4
@@ -140,6 +141,7 @@ def measure(config: StudyConfig, name: str, parts: Split) -> Pace:
             [],
             short,
             augment=augment.get(config.augment),
+            color=get_jitter(config.jitter),
             out=out,
             on_step=lambda step, losses: ticks.append(time.perf_counter()),
         )

@@ -8,8 +8,6 @@ SOURCES = ("procedural", "learned")
 SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, None)
 """Numbers of labelled real tiles; None is all of them."""
 STUDIED: tuple[int | None, ...] = (2, 8, None)
-PRETRAINED = 0.5
-"""Share of a run's steps that pretraining takes. Tuning takes the rest: all levels learn equally long."""
 
 
 def of_size(tiles: int | None) -> str:
@@ -25,15 +23,15 @@ def _levels() -> Iterator[tuple[str, dict[str, Any], str]]:
     for source in SOURCES:
         alone = {"tiles": 0, "synthetic": source}
         yield source, alone, f"{source.capitalize()} alone"
-        half = alone | {"part": PRETRAINED}
-        yield f"{source}_half", half, f"{source.capitalize()} alone, half the steps"
+        first = alone | {"part": "pretraining"}
+        yield f"{source}_half", first, f"{source.capitalize()} alone, as long as pretraining"
         for size in SIZES:
             name = of_size(size)
             mixed = {"tiles": size, "synthetic": source, "against": f"real_{name}"}
             yield f"{source}_mixed_{name}", mixed, f"{many[size]} mixed with {source}"
             tuned = {
                 "tiles": size,
-                "part": 1 - PRETRAINED,
+                "part": "tuning",
                 "begins_from": f"{source}_half",
                 "against": f"real_{name}",
             }
