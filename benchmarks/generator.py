@@ -3,11 +3,12 @@
     python benchmarks/generator.py runs/generator [--n 48] [--size 512] [--rounds 3]
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
-process; medians. The network as torch runs it, one tile after the other, each on all cores, its input made
-and laid out beforehand: in float32, torch's own choice, and in bfloat16 where the processor multiplies it.
-The painter: the same network as `generate_dataset` runs it, with `histoscope.models._painting` between the
-convolutions, from maps to dyes; each tile on all cores, and on one. With it, the filter that drops poor
-tiles. A tile that is dropped is painted again, which costs time as well, and is counted.
+process; medians. The network as torch runs it, one tile after the other, each on all cores or on the
+accelerator, its input made and laid out there beforehand: in float32, torch's own choice, and in bfloat16
+where it is multiplied as such. The painter: the same network as `generate_dataset` runs it, from maps to
+dyes, with `histoscope.models._painting` between the convolutions on a processor; one tile after the other,
+and a tile in each core's thread. With it, the filter that drops poor tiles. A tile that is dropped is
+painted again, which costs time as well, and is counted.
 """
 
 import argparse
@@ -61,7 +62,8 @@ def main() -> None:
         paint(kit.model, maps, k)
         kit.realism.median_distance(kit.model, maps, dyes)
 
-    shown = torch.from_numpy(maps)[None]
+    device = next(kit.model.parameters()).device
+    shown = torch.from_numpy(maps)[None].to(device)
     shown = torch.cat([shown, noise_like(shown)], dim=1).contiguous(memory_format=torch.channels_last)
 
     def by_torch(precision: AbstractContextManager[object]) -> None:
@@ -69,8 +71,10 @@ def main() -> None:
             ready = narrowed(shown)
             for _ in range(options.n):
                 kit.model(ready)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
 
-    kind = "bfloat16" if has_bfloat16(torch.device("cpu")) else "float32"
+    kind = "bfloat16" if has_bfloat16(device) else "float32"
 
     def written() -> None:
         tiles = generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally)
@@ -82,9 +86,9 @@ def main() -> None:
             generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
         ),
         "all of it, and written as a data set": written,
-        "network by torch in float32, a tile on all cores": lambda: by_torch(nullcontext()),
-        f"network by torch in {kind}, a tile on all cores": lambda: by_torch(mixed(shown.device)),
-        "painter, a tile on all cores": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
+        "network by torch in float32, one tile after the other": lambda: by_torch(nullcontext()),
+        f"network by torch in {kind}, one tile after the other": lambda: by_torch(mixed(shown.device)),
+        "painter, one tile after the other": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
         "painter, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), options.n),
         "painter and filter, a tile a core": lambda: side_by_side(judge, options.n),
     }
@@ -96,8 +100,9 @@ def main() -> None:
             if turn >= 0:
                 seconds[name].append(perf_counter() - began)
     pace = {name: options.n * options.size**2 / 2**20 / median(times) for name, times in seconds.items()}
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU"
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {kind}; "
+        f"{platform.machine()}, {os.cpu_count()} cores, {where}, torch {torch.__version__}, {kind}; "
         f"{options.size} px\n\n| work | megapixels a second | all of it / this |\n|---|--:|--:|"
     )
     for name, found in pace.items():

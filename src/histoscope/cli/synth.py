@@ -98,6 +98,10 @@ def synth(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Training steps of the network [default: 2000, 15 minutes].")
     ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=1, help="Channels of the network; 48 is for accelerators [default: 16]."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
     ] = False,
@@ -124,7 +128,7 @@ def synth(
     dataset = None if like is None else _opened(form, like, like_mpp, like_tiles, seed)
     if method == "learned":
         folder = generator or out.with_name(f"{out.name}_generator")
-        changes = {"steps": steps, "mpp": mpp}
+        changes = {"steps": steps, "mpp": mpp, "width": width}
         drawing = _learned(dataset, folder, n, size, seed, stain, changes)
     elif dataset is not None or spec is not None:
         target = _fitted(dataset, seed) if dataset is not None else _read(spec)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import torch
-
 from histoscope import models, stain, weights
 from histoscope.models import Model
 from histoscope.models.checkpoint import WEIGHTS, read_card
+from histoscope.models.device import fastest
 from histoscope.train.experiment import normalizer_of
 
 M = TypeVar("M", bound=Model)
@@ -39,6 +38,5 @@ def load(model: str | Path, kind: type[M]) -> Loaded[M]:
     """
     folder = weights.find(model)
     network = models.load(folder, kind)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     fingerprint = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-    return Loaded(network.to(device), normalizer_of(folder), read_card(folder), fingerprint)
+    return Loaded(network.to(fastest()), normalizer_of(folder), read_card(folder), fingerprint)

@@ -17,6 +17,7 @@ from histoscope.data import Datasheet, Split
 from histoscope.files import whole, write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
+from histoscope.models.device import fastest
 from histoscope.models.initial import begin_from
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
@@ -221,5 +222,5 @@ def _trained_seconds(folder: Path) -> dict[str, float]:
     return seconds if "train" in seconds else {}
 
 
-def _device(config: StudyConfig) -> str:
-    return "cuda" if config.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+def _device(config: StudyConfig) -> torch.device:
+    return torch.device("cpu") if config.train.accelerator == "cpu" else fastest()

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from histoscope import models
 from histoscope.data import Dataset, Datasheet, resample
 from histoscope.errors import ConfigError, DataError
+from histoscope.models.device import fastest
 from histoscope.models.generator import Generator, noise_like
 from histoscope.models.precision import mixed, narrowed
 from histoscope.synth.arrange import Arrangement, arrange
@@ -182,11 +183,11 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
 
 
 def _ready(model: Generator) -> Generator:
-    """Make a model fit to draw with: laid out for speed, the critic's weights in their norms for good."""
+    """Make a model fit to draw with: where it is fastest, the critic's weights in their norms for good."""
     for level in model.critic.levels:
         if parametrize.is_parametrized(level):
             parametrize.remove_parametrizations(level, "weight")
-    return model.eval().to(memory_format=torch.channels_last)
+    return model.eval().to(fastest()).to(memory_format=torch.channels_last)
 
 
 def generate_dataset(  # what a data set can differ in
