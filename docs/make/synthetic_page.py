@@ -10,7 +10,8 @@
         --notes docs/make/synthetic_networks_notes.txt --credit "..."
 
     python docs/make/synthetic_page.py runs/synthetic_pretrained docs/results/synthetic_pretrained.md \
-        --title "Pretrained on drawn tissue that saw no label" \
+        --title "Trained for longer: is synthetic tissue still a help?" --own runs/synthetic_pretrained_own \
+        --own runs/synthetic_pretrained_own_8 \
         --notes docs/make/synthetic_pretrained_notes.txt --credit "..."
 
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
@@ -35,15 +36,15 @@ FIGURE = (
     "95 % intervals. Filled: the interval leaves out zero."
 )
 
-OWN = """## If the generators, too, have seen two tiles alone
+OWN = """## If the generators, too, have seen {tiles} tiles alone
 
-Here each seed's synthetic sets were fitted to the two labelled tiles of that seed, and to no other
-(`configs/study_synthetic_own.yaml`).
+Here each seed's synthetic sets were fitted to the {tiles} labelled tiles of that seed, and to no other
+(`configs/study_{name}.yaml`).
 """
 FREE = """## If the drawn tissue has seen no tile at all
 
 Here the *procedural* set is [hard tissue](../synth.md) of six stains and 48 patients, fitted to nothing
-(`configs/study_synthetic_free.yaml`).
+(`configs/study_{name}.yaml`).
 """
 
 
@@ -54,7 +55,13 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="folder of the study")
     parser.add_argument("page", type=Path, help="Markdown file to write")
     parser.add_argument("--title", help="of the page, if not the study's question")
-    parser.add_argument("--own", type=Path, help="folder of the study whose synthetic sets saw two tiles")
+    parser.add_argument(
+        "--own",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of a study whose synthetic sets saw few tiles",
+    )
     parser.add_argument("--free", type=Path, help="folder of the study whose drawn set saw none")
     parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
@@ -71,7 +78,7 @@ def main() -> None:
             *_conditions(study, rows),
             "## Two labelled tiles: which two?\n",
             *_by_seed(study),
-            *(_also(args.own, OWN) if args.own else []),
+            *(line for folder in args.own for line in _also(folder, OWN)),
             *(_also(args.free, FREE) if args.free else []),
             *(_reverse(study, dict(each.split("=") for each in args.reverse)) if args.reverse else []),
             _how(study),
@@ -147,7 +154,7 @@ def _but(row: Effect) -> str:
 def _by_seed(study: StudyResults) -> list[str]:
     """Means of each seed at two labelled tiles, whose choice changes with the seed."""
     condition = study.primary_condition
-    levels = [level for level in study.levels if level.endswith("_2")]
+    levels = _twos(study)
     seeds = sorted({run.seed for run in study.finished()})
     metric, where = summary.metric_label(study.metric), summary.condition_label(condition).lower()
     lines = [
@@ -170,11 +177,17 @@ def _by_seed(study: StudyResults) -> list[str]:
     return [*lines, ""]
 
 
+def _twos(study: StudyResults) -> list[str]:
+    return [level for level in study.levels if level.endswith("_2")]
+
+
 def _also(folder: Path, about: str) -> list[str]:
     """Numbers of a smaller study, under a title and a sentence of its own."""
     study = read_study(folder)
     rows = [row for row in effects(study) if row.metric == study.metric]
-    parts = [about, *_by_seed(study)]
+    sets = study.settings["config"]["synthetic"].values()
+    tiles = {2: "two", 8: "eight"}.get(max(given.get("fitted_to", 0) for given in sets))
+    parts = [about.format(name=folder.name, tiles=tiles), *(_by_seed(study) if _twos(study) else [])]
     for condition in study.conditions:
         mine = [row for row in rows if row.condition == condition]
         label = summary.condition_label(condition)
