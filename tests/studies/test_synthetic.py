@@ -114,6 +114,18 @@ class TestLevels:
         wanted = {"real_2": steps, "procedural_half": before, "procedural_tuned_2": steps - before}
         assert {level: config.steps(Run(level, "unet", 0)) for level in wanted} == wanted
 
+    def test_tuning_alone_has_a_rate_of_its_own(self, configure):
+        config = configure(tuning_lr=1e-5)
+        rates = {level: config.training(Run(level, "unet", 3)).lr for level in config.declared.levels}
+        tuned = rates.pop("procedural_tuned_2")
+        assert tuned == 1e-5
+        assert set(rates.values()) == {config.train.lr} == {configure().training(Run("real_2", "unet", 3)).lr}
+        assert config.training(Run("real_2", "unet", 3)).seed == 3
+
+    def test_a_rate_of_tuning_where_nothing_is_tuned_is_refused(self, configure):
+        with pytest.raises(ConfigError, match="procedural_tuned_8"):
+            check(configure(tuning_lr=1e-5, levels=["real_2"]))
+
     @pytest.mark.parametrize("share", [0, 1, -0.5])
     def test_a_share_that_leaves_nothing_is_refused(self, configure, share):
         with pytest.raises(ValueError, match="pretraining"):
@@ -283,6 +295,10 @@ class TestFolder:
         with pytest.raises(ConfigError, match=key):
             run_study(configure(**{key: other}))
         assert not run_study(configure()).done
+
+    def test_another_rate_of_tuning_is_refused(self, finished, configure):
+        with pytest.raises(ConfigError, match="tuning_lr"):
+            run_study(configure(tuning_lr=1e-5))
 
     def test_another_share_is_refused(self, finished, configure, folders):
         changed = {"procedural": {"root": str(folders["procedural"]), "share": 0.9}}

@@ -127,6 +127,8 @@ class StudyConfig(config.Config):
     pretraining : float
         Share of the steps that pretraining on synthetic tissue takes. Tuning takes the rest, so that all
         levels learn equally long.
+    tuning_lr : float, optional
+        Learning rate of tuning; ``train.lr`` if left out. A low one keeps more of what pretraining taught.
     sizes : dict
         Network -> numbers of real tiles that it is trained with, where not all that the levels have.
     out : Path, optional
@@ -146,6 +148,7 @@ class StudyConfig(config.Config):
     elsewhere: DataConfig | None = None
     synthetic: dict[Literal["procedural", "learned"], TissueConfig] = Field(default_factory=dict)
     pretraining: float = Field(default=0.5, gt=0, lt=1)
+    tuning_lr: float | None = Field(default=None, gt=0)
     sizes: dict[str, tuple[int | Literal["all"], ...]] = Field(default_factory=dict)
     out: Path | None = None
 
@@ -186,6 +189,12 @@ class StudyConfig(config.Config):
         before = min(max(1, round(total * self.pretraining)), max(1, total - 1))
         parts = {"all": total, "pretraining": before, "tuning": max(1, total - before)}
         return parts[self.settings(run)["part"]]
+
+    def training(self, run: Run) -> TrainConfig:
+        """Say how a run is trained: as all are, but for its seed, its steps, and the rate of tuning."""
+        tuned = self.settings(run)["part"] == "tuning"
+        lr = self.tuning_lr if tuned and self.tuning_lr else self.train.lr
+        return dataclasses.replace(self.train, seed=run.seed, steps=self.steps(run), lr=lr)
 
     def _is_wanted(self, run: Run) -> bool:
         """Whether a run's network is to be trained with its number of real tiles."""
@@ -281,6 +290,11 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
             other = known[level].get(key)
             if other and other not in study.levels:
                 raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
+    if chosen.tuning_lr and not any(known[level].get("part") == "tuning" for level in study.levels):
+        raise ConfigError(
+            f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} tunes a pretrained "
+            "network; leave it out, or add a level such as 'procedural_tuned_8'"
+        )
     if chosen.elsewhere is None and any(condition.elsewhere for condition in study.conditions):
         raise ConfigError(
             "condition 'elsewhere' needs another data set; add 'elsewhere: {name: folder, root: FOLDER}', "

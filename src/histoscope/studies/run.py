@@ -135,17 +135,17 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     samples, val, sheets = images.training(run, model)
     if needed := config.needed(run):
         begin_from(model, study_folder.weights_of(config.folder, needed))
-    prepared, steps = time.perf_counter() - began, config.steps(run)
+    prepared, training = time.perf_counter() - began, config.training(run)
     fitted = train.fit(
         model,
         samples,
         val,
-        replace(config.train, seed=run.seed, steps=steps),
+        training,
         augment=augment.get(settings["augment"]),
         color=get_jitter(settings["jitter"]),
         balance=balance.get(settings["balance"]),
         out=folder,
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, steps)),
+        on_step=lambda step, losses: tell(Event(run.name, "train", step, training.steps)),
     )
     learned = about_data(sheets)
     about = {
@@ -200,7 +200,7 @@ def _about(images: Images, run: Run) -> dict[str, Any]:
         "model": run.model,
         "seed": run.seed,
         "model_arguments": settings["arguments"],
-        "train": asdict(replace(config.train, seed=run.seed, steps=config.steps(run))),
+        "train": asdict(config.training(run)),
         "data": config.data.model_dump(mode="json"),
         "images": {name: [record.name for record in part.records] for name, part in images.parts},
         "conditions": [condition.name for condition in study.conditions],
