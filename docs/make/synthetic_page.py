@@ -11,7 +11,8 @@
 
     python docs/make/synthetic_page.py runs/synthetic_pretrained docs/results/synthetic_pretrained.md \
         --title "Trained for longer: is synthetic tissue still a help?" --own runs/synthetic_pretrained_own \
-        --own runs/synthetic_pretrained_own_8 \
+        --own runs/synthetic_pretrained_own_8 --gently runs/synthetic_tuned_gently \
+        --gently runs/synthetic_tuned_gently_own \
         --notes docs/make/synthetic_pretrained_notes.txt --credit "..."
 
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
@@ -41,6 +42,10 @@ OWN = """## If the generators, too, have seen {tiles} tiles alone
 Here each seed's synthetic sets were fitted to the {tiles} labelled tiles of that seed, and to no other
 (`configs/study_{name}.yaml`).
 """
+GENTLY = """## If tuning is gentle{only}
+
+Here tuning learns at a rate of {tuned:g}, not {lr:g} as all other training. The rest is the same{fitted}.
+"""
 FREE = """## If the drawn tissue has seen no tile at all
 
 Here the *procedural* set is [hard tissue](../synth.md) of six stains and 48 patients, fitted to nothing
@@ -62,6 +67,13 @@ def main() -> None:
         default=[],
         help="folder of a study whose synthetic sets saw few tiles",
     )
+    parser.add_argument(
+        "--gently",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of a study with a low rate of tuning",
+    )
     parser.add_argument("--free", type=Path, help="folder of the study whose drawn set saw none")
     parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
@@ -79,6 +91,7 @@ def main() -> None:
             "## Two labelled tiles: which two?\n",
             *_by_seed(study),
             *(line for folder in args.own for line in _also(folder, OWN)),
+            *(line for folder in args.gently for line in _also(folder, GENTLY)),
             *(_also(args.free, FREE) if args.free else []),
             *(_reverse(study, dict(each.split("=") for each in args.reverse)) if args.reverse else []),
             _how(study),
@@ -185,9 +198,17 @@ def _also(folder: Path, about: str) -> list[str]:
     """Numbers of a smaller study, under a title and a sentence of its own."""
     study = read_study(folder)
     rows = [row for row in effects(study) if row.metric == study.metric]
-    sets = study.settings["config"]["synthetic"].values()
-    tiles = {2: "two", 8: "eight"}.get(max(given.get("fitted_to", 0) for given in sets))
-    parts = [about.format(name=folder.name, tiles=tiles), *(_by_seed(study) if _twos(study) else [])]
+    config = study.settings["config"]
+    tiles = {2: "two", 8: "eight"}.get(
+        max(given.get("fitted_to", 0) for given in config["synthetic"].values())
+    )
+    words = {
+        "only": f", and the generators have seen {tiles} tiles alone" if tiles else "",
+        "fitted": f", and each seed's sets were fitted to its {tiles} labelled tiles" if tiles else "",
+        "tuned": config.get("tuning_lr") or 0,
+        "lr": config["train"]["lr"],
+    }
+    parts = [about.format(name=folder.name, tiles=tiles, **words), *(_by_seed(study) if _twos(study) else [])]
     for condition in study.conditions:
         mine = [row for row in rows if row.condition == condition]
         label = summary.condition_label(condition)
