@@ -32,8 +32,7 @@ from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.synthetic import TISSUE, of_size
 
 FIGURE = (
-    "Above: means over images and seeds with 95 % intervals; dotted: synthetic tissue alone, without one "
-    "labelled tile. Below: what synthetic tissue adds to as many real tiles, paired by seed and {unit}, with "
+    "Above: means over images and seeds with 95 % intervals{dotted}. Below: what synthetic tissue adds to as many real tiles, paired by seed and {unit}, with "
     "95 % intervals. Filled: the interval leaves out zero."
 )
 
@@ -109,21 +108,34 @@ def main() -> None:
 
 def _conditions(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
     """A section for each set of test images: figure, verdicts in plain words, table."""
+    alone = any(TISSUE[level] == {"tiles": 0, "synthetic": level} for level in study.levels)
+    dotted = "; dotted: synthetic tissue alone, without one labelled tile" if alone else ""
     parts = []
     for condition in study.conditions:
         mine = [row for row in rows if row.condition == condition]
         unit = next((row.against.unit for row in mine), "image")
         parts += [
             f"## {summary.condition_label(condition)}\n",
-            f"{summary.readable(methods.condition_about(study, condition))}.\n",
+            *_described(study, condition),
             f"![Score against the number of labelled tiles](report_files/labels_{condition}.svg)\n",
-            FIGURE.format(unit=unit) + "\n",
+            FIGURE.format(unit=unit, dotted=dotted) + "\n",
             *_words(study, mine),
             "",
             *_table(study, mine),
             "",
         ]
     return parts
+
+
+def _described(study: StudyResults, condition: str) -> list[str]:
+    """What the test images are, where their name does not say it all."""
+    about = summary.readable(methods.condition_about(study, condition))
+    return [] if about.endswith(summary.condition_label(condition)[1:]) else [f"{about}.\n"]
+
+
+def _levels(study: StudyResults) -> list[str]:
+    """Levels by tissue and by how it is used, whatever the order in which they were run."""
+    return [level for level in TISSUE if level in study.levels]
 
 
 def _words(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
@@ -135,7 +147,7 @@ def _words(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
                 continue
             helped = [
                 row
-                for row in rows
+                for row in sorted(rows, key=lambda row: list(TISSUE).index(row.level))
                 if row.model == model and TISSUE[row.level]["tiles"] == size and not row.is_baseline
             ]
             base = next(
@@ -191,7 +203,7 @@ def _by_seed(study: StudyResults) -> list[str]:
 
 
 def _twos(study: StudyResults) -> list[str]:
-    return [level for level in study.levels if level.endswith("_2")]
+    return [level for level in _levels(study) if level.endswith("_2")]
 
 
 def _also(folder: Path, about: str) -> list[str]:
@@ -257,7 +269,7 @@ def _table(study: StudyResults, rows: Sequence[Effect]) -> list[str]:
         + " |",
         f"|---|{'---|' * len(study.models)}",
     ]
-    for level in study.levels:
+    for level in _levels(study):
         found = {row.model: row for row in rows if row.level == level}
         cells = [
             f"{summary.number(row.mean)} ({summary.number(row.low)} to {summary.number(row.high)})"
