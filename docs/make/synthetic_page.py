@@ -32,8 +32,8 @@ from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.synthetic import TISSUE, of_size
 
 FIGURE = (
-    "Above: means over images and seeds with 95 % intervals{dotted}. "
-    "Below: what synthetic tissue adds to as many real tiles, paired by seed and {unit}, with 95 % intervals. Filled: the interval leaves out zero."
+    "Above: means over images and seeds with 95 % intervals{dotted}. Below: what synthetic tissue adds to as "
+    "many real tiles, paired by seed and {unit}, with 95 % intervals. Filled: the interval leaves out zero."
 )
 
 OWN = """## If the generators, too, have seen {tiles} tiles alone
