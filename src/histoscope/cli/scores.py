@@ -91,9 +91,12 @@ def show(table: "pd.DataFrame", *, where: Path | None, as_json: bool) -> None:
 
     grid = Table("Score", "Mean", "95 % interval", title=f"{len(table)} {what}, interval by {cluster}")
     for name, value in found.items():
-        grid.add_row(name, f"{value.estimate:.3f}", f"{value.low:.3f} to {value.high:.3f}")
+        span = "" if math.isnan(value.low) else f"{value.low:.3f} to {value.high:.3f}"
+        grid.add_row(name, f"{value.estimate:.3f}", span)
     console = Console()
     console.print(grid)
+    if table[cluster].nunique() < 2:
+        console.print(f"No interval: it takes images of at least two {cluster}s.", highlight=False)
     if where is not None:
         console.print(f"One row {'a patch' if what == 'patches' else 'an image'}: {where}", highlight=False)
 
