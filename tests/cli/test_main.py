@@ -71,6 +71,13 @@ def test_every_verb_has_a_summary() -> None:
         (UnknownNameError("model", "unt", ["unet"]), 2, "error: unknown model 'unt': did you mean 'unet'?"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "a.png"), 2, "the disk is full (a.png)"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a.png"), 2, "the disk is full (a.png)"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/s/a.png"),
+            2,
+            "write /s/a.png: Permission denied",
+        ),
+        (OSError(errno.EROFS, "Read-only file system", "/s/a"), 2, "write /s/a: Read-only file system"),
     ],
 )
 def test_errors_are_one_line_and_a_code(boom, capsys, error: BaseException, code: int, words: str) -> None:

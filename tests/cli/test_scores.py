@@ -15,7 +15,9 @@ def _table(patients: list[str]) -> pd.DataFrame:
 def test_an_interval_stands_beside_each_mean(capsys: pytest.CaptureFixture[str]) -> None:
     scores.show(_table(["a", "a", "b", "c"]), where=None, as_json=False)
     told = capsys.readouterr().out
-    assert "interval by patient" in told and " to 0." in told and "No interval" not in told
+    assert "interval by patient" in told
+    assert " to 0." in told
+    assert "No interval" not in told
 
 
 def test_one_patient_has_no_interval_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:

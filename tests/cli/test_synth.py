@@ -105,7 +105,7 @@ def test_only_the_training_part_is_looked_at(tmp_path: Path) -> None:
     ]
     lab = data.write_folder(tmp_path / "lab", samples, Datasheet("lab", mpp=0.5), records=parts)
     answer = json.loads(_run(tmp_path / "out", "--n", "1", "--size", "48", "--like", lab, "--json"))
-    assert "in 1 tiles of 1 patients" in answer["notes"][0]
+    assert "in 1 tile of 1 patient" in answer["notes"][0]
 
 
 def test_few_tiles_are_those_that_a_study_trains_on(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from histoscope.errors import HistoscopeError
 from histoscope.memory import keep_freed
 
 WRONG, INTERRUPTED = 2, 130
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+"""What a place on disk may say that no verb has asked beforehand."""
 
 app = typer.Typer(
     name="histoscope",
@@ -79,12 +81,19 @@ def main() -> None:
     except HistoscopeError as error:
         message, code = f"error: {error}", WRONG
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        place = f" ({error.filename})" if error.filename else ""
-        message, code = f"error: the disk is full{place}; free space and run again", WRONG
+        message, code = f"error: {_of_the_disk(error)}", WRONG
     sys.stderr.write(message + "\n")
     sys.exit(code)
+
+
+def _of_the_disk(error: OSError) -> str:
+    """Say what the disk said; an error of another kind is a mistake of ours and is raised again."""
+    place = str(error.filename or "")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"the disk is full{f' ({place})' if place else ''}; free space and run again"
+    if error.errno in NOT_ALLOWED and place:
+        return f"cannot read or write {place}: {error.strerror}; name another place, or change its rights"
+    raise error
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: i
     dataset = data.open(form, root, **({} if mpp is None else {"mpp": mpp}))
     training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
     if training and len(training) < len(dataset):
-        typer.echo(f"looking at the {len(training)} tiles of part 'train' of {root}", err=True)
+        typer.echo(f"looking at the {_many(len(training), 'tile')} of part 'train' of {root}", err=True)
         dataset = data.subset(dataset, training)
     if tiles is not None:
         dataset = data.tile_subset(dataset, tiles, seed=seed)
@@ -230,7 +230,10 @@ def _like(
     on = target.fitted_on
     notes = []
     if on:
-        notes.append(f"fitted to {on['nuclei']:,} nuclei in {on['tiles']} tiles of {on['patients']} patients")
+        tiles, patients = _many(on["tiles"], "tile"), _many(on["patients"], "patient")
+        notes.append(f"fitted to {on['nuclei']:,} nuclei in {tiles} of {patients}")
+        if on["tiles"] == 1:
+            notes.append("one tile alone: stain, density and sizes are those of one patient")
     if target.by_class:
         notes.append("drawn as " + ", ".join(f"{k}: {one.style}" for k, one in target.by_class.items()))
     asked, fits = target.density()
@@ -314,7 +317,13 @@ def _report(
         typer.echo(json.dumps(answer, indent=2))
         return
     kinds = ", ".join(f"{count:,} {name}" for name, count in nuclei.items())
-    of = f" of {drawing.patients} patients" if drawing.patients else ""
-    typer.echo(f"{n} images{of} in {out}: {sum(nuclei.values()):,} nuclei ({kinds}), {per_mm2:,.0f} per mm2")
+    of = f" of {_many(drawing.patients, 'patient')}" if drawing.patients else ""
+    typer.echo(
+        f"{_many(n, 'image')}{of} in {out}: {sum(nuclei.values()):,} nuclei ({kinds}), {per_mm2:,.0f} per mm2"
+    )
     for line in drawing.notes:
         typer.echo(f"  {line}")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -141,8 +141,8 @@ def split_published(
         if part is None:
             raise DataError(
                 f"record {record.name!r} of {dataset.info.name!r} has the published part {record.split!r}, "
-                "expected train, val or test; cut it by patient instead: split_by(dataset, 'patient'), on the "
-                "command line data split --by patient, in a training's file split_by: patient under data"
+                "expected train, val or test; cut it by patient instead: split_by(dataset, 'patient'), on "
+                "the command line data split --by patient, in a training's file data: {split_by: patient}"
             )
         chosen[part].append(index)
     parts = {name: subset(dataset, indices) for name, indices in chosen.items()}
