@@ -12,8 +12,7 @@
     python docs/make/synthetic_page.py runs/synthetic_pretrained docs/results/synthetic_pretrained.md \
         --title "Trained for longer: is synthetic tissue still a help?" --own runs/synthetic_pretrained_own \
         --own runs/synthetic_pretrained_own_8 --gently runs/synthetic_tuned_gently \
-        --gently runs/synthetic_tuned_gently_own --training runs/synthetic_short_mild \
-        --training runs/synthetic_short_strong --training runs/synthetic_long_mild \
+        --gently runs/synthetic_tuned_gently_own \
         --notes docs/make/synthetic_pretrained_notes.txt --credit "..."
 
 The figures and numbers are the report's own. What a person has to say about them stands in the notes.
@@ -24,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study_page import copy_pictures, spent
-from synthetic_training import section
 
 from histoscope import data, models, train
 from histoscope.studies import methods, summary
@@ -75,13 +73,6 @@ def main() -> None:
         default=[],
         help="folder of a study with a low rate of tuning",
     )
-    parser.add_argument(
-        "--training",
-        type=Path,
-        action="append",
-        default=[],
-        help="folder of a study of real tiles with other steps or augmentation; three in all",
-    )
     parser.add_argument("--free", type=Path, help="folder of the study whose drawn set saw none")
     parser.add_argument("--reverse", action="append", default=[], help="name=folder of a synthetic set")
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
@@ -102,7 +93,6 @@ def main() -> None:
             *(line for folder in args.gently for line in _also(folder, GENTLY)),
             *(_also(args.free, FREE) if args.free else []),
             *(_reverse(study, dict(each.split("=") for each in args.reverse)) if args.reverse else []),
-            *(section(study, args.training) if args.training else []),
             _how(study),
             spent(args.study),
             args.credit,

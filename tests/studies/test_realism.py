@@ -133,6 +133,7 @@ def test_page_is_one_file_with_its_key_after_the_sheet(alike: realism.Comparison
         ([Sample(np.zeros((200, 200, 3), np.uint8), 0.5, name="bare")], "no label map"),
         ([Sample(np.zeros((9, 9, 3), np.uint8), 0.5, np.zeros((9, 9), np.int32), name="a")], "as large as"),
         ([], "empty"),
+        (synth.cohort(1, 1, shape_px=(260, 260), mpp=0.5), "from 1 patient.*at least 2"),
     ],
 )
 def test_odd_data_sets_say_what_is_wrong(real: InMemory, samples: list[Sample], words: str) -> None:

@@ -16,6 +16,8 @@ from histoscope.slides.features import measure
 from histoscope.types import Image, Nuclei, Sample
 
 PATCH_UM = 64.0
+LEAST_PATIENTS = {"real": 4, "synthetic": 2}
+"""Real ones are split in halves, and a half of one patient would tell of that patient alone."""
 MOST_TILES, MOST_PATCHES = 60, 16
 """Tiles of each data set that are looked at, spread evenly; patches that are encoded of each."""
 COARSEST_MPP = 8.0
@@ -212,6 +214,8 @@ def compare_tissue(
 
     mpp = max(_coarsest(part, step) for part in chosen)
     seen = [look(part, mpp, rng, step) for part in chosen]
+    for part, tissue, (which, least) in zip(chosen, seen, LEAST_PATIENTS.items(), strict=True):
+        _enough(part.info.name, tissue, which, least)
     features = [np.asarray(encode(tissue.patches), np.float64) for tissue in seen]
     scale = features[0].std(axis=0)
     kept = scale > 1e-9 * max(1.0, float(scale.max()))
@@ -223,6 +227,15 @@ def compare_tissue(
     nearest = _nearest(real, seen, rows)
     nearest.shared.extend(_shared(chosen))
     return Comparison(seen[0], seen[1], distance, nearest, encoder, mpp)
+
+
+def _enough(name: str, tissue: Tissue, which: str, least: int) -> None:
+    found = {patch.patient for patch in tissue.patches}
+    if len(found) < least:
+        raise DataError(
+            f"the {which} tiles ({name!r}) come from {len(found)} patient(s), expected at least {least}, to "
+            "split them in halves; add tiles of others, or name the patients in index.csv"
+        )
 
 
 def look(
