@@ -132,6 +132,25 @@ def test_mixed_pixel_sizes_and_one_tile_without_label() -> None:
     assert log_areas[0] == pytest.approx(log_areas[1], abs=0.25)
 
 
+def test_blank_tiles_give_way_to_others() -> None:
+    empty = np.zeros((360, 360), np.int32)
+    drawn = [dataclasses.replace(s, patient="p") for s in _tiles(3)]
+    blank = [dataclasses.replace(drawn[0], instances=empty, classes=None, name=f"b{k}") for k in range(20)]
+    # Spread evenly, 16 tiles of these 23 would hold two of the three with nuclei.
+    target = synth.fit(_dataset([*blank, *drawn]))
+    assert target.fitted_on == {
+        "tiles": 3,
+        "patients": 1,
+        "nuclei": sum(int(s.instances.max()) for s in drawn),
+    }
+
+
+def test_one_patient_is_known_by_more_tiles_than_one_of_many() -> None:
+    small = [synth.generate((96, 96), mpp=0.5, rng=np.random.default_rng(k), name=f"t{k}") for k in range(20)]
+    alone = synth.fit(_dataset([dataclasses.replace(s, patient="p") for s in small]))
+    assert alone.fitted_on["tiles"] == 16
+
+
 def test_nothing_labelled_is_an_error() -> None:
     bare = dataclasses.replace(_tiles(1)[0], instances=None, classes=None)
     with pytest.raises(DataError, match="none of the 1 tiles has a label map"):

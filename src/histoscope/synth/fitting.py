@@ -5,10 +5,11 @@ setting is then moved by what its own measure is off. The rounds are few and cou
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,8 +22,12 @@ from histoscope.synth.styles import Look, assign, guess
 from histoscope.synth.target import ClassSpec, PatientSpec, Target
 from histoscope.types import Image, Sample
 
-MOST_PATIENTS, MOST_TILES, MOST_PX = 64, 4, 2048
-"""Patients that are fitted, tiles of each that are read, and the side that is looked at: spread evenly."""
+_Item = TypeVar("_Item")
+
+MOST_PATIENTS, MOST_PX = 64, 2048
+"""Patients that are fitted, and the side of a tile that is looked at."""
+FEW_TILES, MANY_TILES = 4, 16
+"""Tiles of each patient that are measured: few where there are many patients, more where there is one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,12 +74,11 @@ def fit(dataset: Any, *, seed: int = 0, progress: Callable[[int, int], None] | N
     DataError
         If there are no tiles, or none with a label map and a nucleus in it.
     """
-    groups = _patients(dataset)
-    chosen = _evenly(list(groups.values()), MOST_PATIENTS)
+    chosen = list(islice(_spread(_patients(dataset), MOST_PATIENTS), MOST_PATIENTS))
+    most = min(max(FEW_TILES, MOST_PATIENTS // len(chosen)), MANY_TILES)
     read = []
     for number, indices in enumerate(chosen):
-        tiles = [tile for index in indices if (tile := _tile(dataset[index])) is not None]
-        if tiles:
+        if tiles := _measured(dataset, indices, most):
             read.append(tiles)
         if progress is not None:
             progress(number + 1, 2 * len(chosen))
@@ -107,18 +111,27 @@ def fit(dataset: Any, *, seed: int = 0, progress: Callable[[int, int], None] | N
     )
 
 
-def _patients(dataset: Any) -> dict[str, list[int]]:
-    """Indices of the tiles to read of each patient."""
+def _patients(dataset: Any) -> list[list[int]]:
+    """Indices of the tiles of each patient."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(dataset.records):
         groups[record.patient or record.source or record.name].append(index)
     if not groups:
         raise DataError("the data set to draw the like of has no tiles")
-    return {key: _evenly(indices, MOST_TILES) for key, indices in groups.items()}
+    return list(groups.values())
 
 
-def _evenly(items: list[Any], most: int) -> list[Any]:
-    return [items[round(k)] for k in np.linspace(0, len(items) - 1, min(most, len(items)))]
+def _measured(dataset: Any, indices: list[int], most: int) -> list[_Tile]:
+    """At most `most` tiles with nuclei, spread evenly; blank tiles give way to others."""
+    found = (_tile(dataset[index]) for index in _spread(indices, most))
+    return list(islice((tile for tile in found if tile is not None), most))
+
+
+def _spread(items: list[_Item], most: int) -> Iterator[_Item]:
+    """`most` of the items, evenly spread, and after them the others."""
+    first = dict.fromkeys(round(k) for k in np.linspace(0, len(items) - 1, min(most, len(items))))
+    yield from (items[k] for k in first)
+    yield from (item for k, item in enumerate(items) if k not in first)
 
 
 def _tile(sample: Sample) -> _Tile | None:
