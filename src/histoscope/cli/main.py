@@ -77,7 +77,8 @@ def main() -> None:
     except SystemExit as leave:
         if leave.code != INTERRUPTED:  # what Typer makes of Ctrl-C
             raise
-        message, code = "interrupted; what is finished is kept, run it again to go on", INTERRUPTED
+        message = "interrupted; the same command again goes on with what is finished, or says what to delete"
+        code = INTERRUPTED
     except HistoscopeError as error:
         message, code = f"error: {error}", WRONG
     except OSError as error:

@@ -52,7 +52,10 @@ def write_folder(
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; name another one, or delete it first")
+        unfinished = ": a write to it was cut off, or still goes on" if (out / UNFINISHED).exists() else ""
+        raise DataError(
+            f"{out} exists and is not an empty folder{unfinished}; name another one, or delete it first"
+        )
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
     write_text(out / UNFINISHED, "This folder is being written, or its writing was cut off: do not use it.\n")
     rows: list[dict[str, Any]] = []
