@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXT_COLUMNS = frozenset(
-    ("name", "patient", "source", "group", "image", "image_id", "path", "condition", "level", "model", "run")
-    + ("split", "part", "class")
+    (
+        *("name", "patient", "source", "group", "image", "image_id", "path"),
+        *("condition", "level", "model", "run", "split", "part", "class"),
+    )
 )
 """Columns that name things. ``005`` and ``NA`` are names here, never a number and never a gap."""
 
