@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from histoscope.cli.terminal import progress
+from histoscope.cli.progress import progress
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset

@@ -39,7 +39,7 @@ def compare(
     Example: `histoscope data compare data/my_tiles mine realism`
     """
     from histoscope import data, weights
-    from histoscope.cli.terminal import progress
+    from histoscope.cli.progress import progress
     from histoscope.studies.realism import compare_tissue
     from histoscope.studies.realism_encoder import encoder as encoder_of
     from histoscope.studies.realism_page import write_page

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from histoscope.cli.terminal import progress, show
+from histoscope.cli.progress import progress
+from histoscope.cli.terminal import show
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset, Split

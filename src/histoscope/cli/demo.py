@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from histoscope.words import duration
+
 
 def demo(
     out: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("histoscope_demo"),
@@ -23,7 +25,6 @@ def demo(
     import json
 
     from histoscope.cli.study import Screen
-    from histoscope.studies.summary import duration
 
     typer.echo("loading ...", err=True)
     from histoscope.studies.demo import FULL, QUICK, run_demo

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histoscope.cli.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,46 +19,13 @@ SHOWN_OF_PATCHES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "nll",
 
 @contextmanager
 def steps_bar(steps: int, what: str = "Training") -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Show a progress bar on stderr; the callable that is given moves it to a step and shows the loss."""
-    with _bar(what, steps) as update:
-
-        def on_step(step: int, losses: dict[str, float]) -> None:
-            loss = f"loss {losses['loss']:.3f}" if "loss" in losses else ""
-            update(completed=step, note=loss)
-
-        yield on_step
+    """Show how far steps are; the callable that is given takes a step and its losses."""
+    with progress(what, steps) as advance:
+        yield lambda step, losses: advance(step, note=_loss(losses))
 
 
-@contextmanager
-def patches_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr; the callable that is given takes patches done and all patches."""
-    with _bar(what, None) as update:
-
-        def progress(done: int, total: int) -> None:
-            update(completed=done, total=total)
-
-        yield progress
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(file=sys.stderr)) as progress:
-        task = progress.add_task(what, total=total, note="")
-
-        def update(**values: Any) -> None:
-            progress.update(task, **values)
-
-        yield update
+def _loss(losses: dict[str, float]) -> str:
+    return f"loss {losses['loss']:.3f}" if "loss" in losses else ""
 
 
 def note(line: str) -> None:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
+from histoscope.cli.progress import Board
+from histoscope.words import count, duration
 
+if TYPE_CHECKING:
     from histoscope.studies.events import Event
     from histoscope.studies.plan import Plan
     from histoscope.studies.runner import Summary
@@ -113,14 +114,12 @@ def show_plan(planned: "Plan") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from histoscope.studies.summary import duration
-
     table = Table("run", "state", title=f"Runs in {planned.folder}", title_justify="left")
     for name, state in planned.states.items():
         table.add_row(name, state)
     console = Console()
     console.print(table)
-    count = Counter(planned.states.values())
+    states = Counter(planned.states.values())
     images = ", ".join(f"{n} {part}" for part, n in planned.images.items())
     typer.echo(f"images: {images}; tested under {planned.conditions} conditions")
     for name, pace in planned.pace.items():
@@ -128,7 +127,7 @@ def show_plan(planned: "Plan") -> None:
             f"{name}: {pace.parameters / 1e6:.2f} million weights, {pace.step_seconds:.2f} s a step, "
             f"{pace.image_seconds:.2f} s a test image"
         )
-    left = len(planned.states) - count["finished"]
+    left = len(planned.states) - states["finished"]
     time = (
         "" if planned.seconds is None else f"about {duration(planned.seconds)} with --jobs {planned.jobs}, "
     )
@@ -139,10 +138,8 @@ def show_plan(planned: "Plan") -> None:
 
 def say(summary: "Summary") -> None:
     """Print how a study ended."""
-    text = (
-        f"{len(summary.done)} runs done, {len(summary.kept)} were done before, {len(summary.failed)} failed"
-    )
-    typer.echo(f"{text}; in {summary.folder}")
+    done, failed = count(len(summary.done), "run"), len(summary.failed)
+    typer.echo(f"{done} done, {len(summary.kept)} were done before, {failed} failed; in {summary.folder}")
     for name, note in summary.failed.items():
         typer.secho(f"  {name}: {note} (traceback: {summary.folder / name / 'error.txt'})", err=True)
     if summary.done or summary.kept:
@@ -150,7 +147,7 @@ def say(summary: "Summary") -> None:
 
 
 class Screen:
-    """Shows on stderr where a study stands: a bar over its runs, one for each that is under way.
+    """Shows on stderr where a study stands: over all runs, and in each that is under way.
 
     Parameters
     ----------
@@ -159,43 +156,37 @@ class Screen:
     """
 
     def __init__(self, runs: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[stage]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
+        self._board = Board()
         self._runs = runs
-        self._tasks: dict[str, TaskID] = {}
+        self._ended = 0
+        self._stages: dict[str, Event] = {}
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        self._board.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+        self._board.__exit__(*error)
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._bars.console.print(line, markup=False, highlight=False)
+        self._board.say(line)
 
     def tell(self, event: "Event") -> None:
         """Show an event of a run."""
-        over = self._task("runs", self._runs)
-        task = self._task(event.run, None)
-        if event.stage in {"done", "failed"}:
-            self._bars.remove_task(self._tasks.pop(event.run))
-            self._bars.advance(over, 0 if event.is_before else 1)
-            self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
+        before = self._stages.pop(event.run, None)
+        if before is not None and before.stage != event.stage:
+            self._board.end(_work(before))
+        if event.is_over:
+            self._ended += not event.is_before
+            if event.stage != "kept":
+                self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
         else:
-            self._bars.update(task, completed=event.done, total=event.total or None, stage=event.stage)
+            self._stages[event.run] = event
+            self._board.move(_work(event), event.done, event.total or None)
+        under_way = sum(each.share for each in self._stages.values() if not each.is_before)
+        self._board.move("runs", self._ended + under_way, self._runs)
 
-    def _task(self, name: str, total: int | None) -> "TaskID":
-        if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total, stage="")
-        return self._tasks[name]
+
+def _work(event: "Event") -> str:
+    return f"{event.run}, {event.stage}"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from histoscope.words import count
+
 if TYPE_CHECKING:
     from histoscope.data import Dataset
     from histoscope.data.base import Datasheet
@@ -168,7 +170,7 @@ def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: i
     dataset = data.open(form, root, **({} if mpp is None else {"mpp": mpp}))
     training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
     if training and len(training) < len(dataset):
-        typer.echo(f"looking at the {_many(len(training), 'tile')} of part 'train' of {root}", err=True)
+        typer.echo(f"looking at the {count(len(training), 'tile')} of part 'train' of {root}", err=True)
         dataset = data.subset(dataset, training)
     if tiles is not None:
         dataset = data.tile_subset(dataset, tiles, seed=seed)
@@ -178,7 +180,7 @@ def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: i
 
 def _fitted(dataset: "Dataset", seed: int) -> "Target":
     from histoscope import synth as generator
-    from histoscope.cli.terminal import progress
+    from histoscope.cli.progress import progress
 
     with progress("fitting") as advance:
         return generator.fit(dataset, seed=seed, progress=advance)
@@ -230,7 +232,7 @@ def _like(
     on = target.fitted_on
     notes = []
     if on:
-        tiles, patients = _many(on["tiles"], "tile"), _many(on["patients"], "patient")
+        tiles, patients = count(on["tiles"], "tile"), count(on["patients"], "patient")
         notes.append(f"fitted to {on['nuclei']:,} nuclei in {tiles} of {patients}")
         if on["tiles"] == 1:
             notes.append("one tile alone: stain, density and sizes are those of one patient")
@@ -293,16 +295,17 @@ def _learned(  # the flags that reach it
 def _shown(
     samples: "Iterable[Sample]", n: int, counts: Counter[int], area_mm2: list[float]
 ) -> "Iterator[Sample]":
-    """Pass the samples on under a progress bar, counting their nuclei."""
-    from rich.console import Console
-    from rich.progress import track
+    """Pass the samples on, counting their nuclei and showing how many are done."""
+    from histoscope.cli.progress import progress
 
-    for sample in track(samples, "drawing", total=n, console=Console(stderr=True), transient=True):
-        if sample.classes is not None:
-            counts.update(sample.classes[1:].tolist())
-        rows, columns = sample.image.shape[:2]
-        area_mm2[0] += rows * columns * sample.mpp**2 * 1e-6
-        yield sample
+    with progress("drawing", n) as advance:
+        for number, sample in enumerate(samples, start=1):
+            if sample.classes is not None:
+                counts.update(sample.classes[1:].tolist())
+            rows, columns = sample.image.shape[:2]
+            area_mm2[0] += rows * columns * sample.mpp**2 * 1e-6
+            yield sample
+            advance(number)
 
 
 def _report(
@@ -316,14 +319,10 @@ def _report(
         answer |= {"per_mm2": round(per_mm2, 1), "notes": drawing.notes}
         typer.echo(json.dumps(answer, indent=2))
         return
-    kinds = ", ".join(f"{count:,} {name}" for name, count in nuclei.items())
-    of = f" of {_many(drawing.patients, 'patient')}" if drawing.patients else ""
+    kinds = ", ".join(f"{number:,} {name}" for name, number in nuclei.items())
+    of = f" of {count(drawing.patients, 'patient')}" if drawing.patients else ""
     typer.echo(
-        f"{_many(n, 'image')}{of} in {out}: {sum(nuclei.values()):,} nuclei ({kinds}), {per_mm2:,.0f} per mm2"
+        f"{count(n, 'image')}{of} in {out}: {sum(nuclei.values()):,} nuclei ({kinds}), {per_mm2:,.0f} per mm2"
     )
     for line in drawing.notes:
         typer.echo(f"  {line}")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

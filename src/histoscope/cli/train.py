@@ -25,6 +25,7 @@ def train(
     `histoscope train configs/colon_transfer.yaml --set data.root=data/lc25000_colon`
     """
     from histoscope.cli import scores
+    from histoscope.cli.progress import progress
     from histoscope.config import load
     from histoscope.train import experiment
 
@@ -33,6 +34,6 @@ def train(
         with scores.steps_bar(chosen.train.steps) as on_step:
             table = experiment.run(chosen, on_step=on_step, on_note=scores.note)
     else:
-        with scores.patches_bar("Features") as progress:
-            table = experiment.run(chosen, progress=progress, on_note=scores.note)
+        with progress("Features") as advance:
+            table = experiment.run(chosen, progress=advance, on_note=scores.note)
     scores.show(table, where=chosen.out / "per_image.csv", as_json=json)

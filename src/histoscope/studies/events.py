@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+SHARES = {"train": (0.0, 0.9), "test": (0.9, 0.09)}
+"""Where each stage of a run begins, and how much of the run it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -13,8 +16,8 @@ class Event:
     ----------
     run : str
         Name of the run.
-    stage : {"prepare", "train", "test", "done", "failed", "disk full"}
-        What it does, or how it ended.
+    stage : {"kept", "prepare", "train", "test", "done", "failed", "disk full"}
+        What it does, or how it ended; kept if it was finished before.
     done, total : int
         Steps or images of the stage.
     note : str
@@ -31,6 +34,23 @@ class Event:
     def is_before(self) -> bool:
         """Whether it is no run, but what several runs begin from."""
         return "/" in self.run
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of the run."""
+        return self.stage in {"kept", "done", "failed"}
+
+    @property
+    def share(self) -> float:
+        """How much of the run is done, from 0 to less than 1; training is nine tenths of it.
+
+        Examples
+        --------
+        >>> Event("none-unet-seed0", "train", 50, 200).share
+        0.225
+        """
+        begin, length = SHARES.get(self.stage, (0.0, 0.0))
+        return begin + length * self.done / max(self.total, 1)
 
 
 Tell: TypeAlias = Callable[[Event], None]

@@ -9,6 +9,7 @@ import yaml
 from histoscope.studies import summary
 from histoscope.studies.effects import UNITS, Effect, unit_of
 from histoscope.studies.results import RunResult, StudyResults
+from histoscope.words import count, duration
 
 NOT_RECORDED = "not recorded"
 STATUS_WORDS = {
@@ -69,8 +70,8 @@ def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     sets = _mapping(_mapping(study.settings.get("config")).get("synthetic"))
     for name, given in sets.items():
         if fitted := _mapping(given).get("fitted_to"):
-            texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=summary.count(fitted, "real tile")))
-    numbers = {"units": summary.count(units, noun), "seeds": summary.count(seeds, "seed"), "noun": noun}
+            texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=count(fitted, "real tile")))
+    numbers = {"units": count(units, noun), "seeds": count(seeds, "seed"), "noun": noun}
     return [text.format(**numbers) for text in texts]
 
 
@@ -125,9 +126,9 @@ def _tested(study: StudyResults) -> str:
     if not tables:
         return ""
     shown = tables[0][tables[0]["condition"] == study.primary_condition]
-    images = summary.count(shown["name"].nunique(), "image")
+    images = count(shown["name"].nunique(), "image")
     known = shown.loc[shown["patient"] != "", "patient"].nunique()
-    patients = f" of {summary.count(known, 'patient')}" if known else ""
+    patients = f" of {count(known, 'patient')}" if known else ""
     nuclei = f" with {int(shown['n_true'].sum()):,} nuclei" if "n_true" in shown else ""
     return f"{images}{patients}{nuclei}"
 
@@ -210,7 +211,7 @@ def _machine_words(environment: Mapping[str, Any]) -> str:
     cores = environment.get("cpu_count")
     parts = [
         str(environment.get("gpu") or "no GPU"),
-        summary.count(int(cores), "core") if isinstance(cores, int) else "",
+        count(int(cores), "core") if isinstance(cores, int) else "",
         str(environment.get("platform") or ""),
     ]
     return ", ".join(part for part in parts if part)
@@ -221,8 +222,8 @@ def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
     seconds = [float(value) for value in values if isinstance(value, int | float)]
     if not seconds:
         return ""
-    mean = summary.duration(sum(seconds) / len(seconds))
-    return f"{summary.duration(sum(seconds))} in all, {mean} a run"
+    mean = duration(sum(seconds) / len(seconds))
+    return f"{duration(sum(seconds))} in all, {mean} a run"
 
 
 def _command(study: StudyResults) -> Facts:
@@ -242,7 +243,7 @@ def configuration(study: StudyResults) -> str:
 def run_seconds(run: RunResult) -> str:
     """Training time of a run; a dash where it is not recorded."""
     seconds = _mapping(run.environment.get("seconds")).get("train")
-    return summary.duration(float(seconds)) if isinstance(seconds, int | float) else "–"
+    return duration(float(seconds)) if isinstance(seconds, int | float) else "–"
 
 
 def _first(study: StudyResults, key: str) -> Any:

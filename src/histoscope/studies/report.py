@@ -22,6 +22,7 @@ from histoscope.studies.pages import templates
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
 from histoscope.studies.transfer import report as transfer_report
+from histoscope.words import count
 
 FIGURES = "report_files"
 MARKS = {
@@ -161,10 +162,10 @@ def _lead(study: StudyResults, rows: Sequence[Effect]) -> str:
     if best is None or not best.n_images:
         return ""
     parts = [
-        summary.count(best.n_images, "test image"),
-        summary.count(best.n_units, best.against.unit),
-        summary.count(max(row.n_seeds for row in mine), "seed"),
-        summary.count(len(study.models), summary.axis(study.factor)),
+        count(best.n_images, "test image"),
+        count(best.n_units, best.against.unit),
+        count(max(row.n_seeds for row in mine), "seed"),
+        count(len(study.models), summary.axis(study.factor)),
     ]
     return ", ".join(parts if best.unit != "name" else parts[:1] + parts[2:])
 

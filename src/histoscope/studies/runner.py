@@ -123,10 +123,12 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     ended: list[Event] = []
 
     def listen(event: Event) -> None:
-        if event.stage in {"done", "failed"}:
+        if event.is_over:
             ended.append(event)
         tell(event)
 
+    for name in kept:
+        tell(Event(name, "kept"))
     if todo:
         work.prepare(todo, folder)
         for batch, place in work.first(todo, folder):

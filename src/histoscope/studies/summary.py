@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from histoscope.studies.factors import FACTORS
+from histoscope.words import count, listed
 
 ALPHA = 0.05
 MINUS = "\N{MINUS SIGN}"
@@ -341,32 +342,6 @@ def p_text(value: float) -> str:
 def p_cell(value: float) -> str:
     """Write a p value for a table: without the letter."""
     return "–" if not math.isfinite(value) else p_text(value).removeprefix("p ").removeprefix("= ")
-
-
-def count(n: int, noun: str) -> str:
-    """``1 patient``, ``14 patients``."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def listed(words: Sequence[str], last: str = "and") -> str:
-    """Words with commas, and `last` before the last one."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Examples
-    --------
-    >>> duration(42), duration(1500), duration(9000)
-    ('42 s', '25 min', '2 h 30 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
 def _unique(values: Iterable[str]) -> list[str]:

@@ -113,7 +113,7 @@ def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: i
                 elif event.stage == "disk full":
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), event.note)
                 else:
-                    if event.stage in {"done", "failed"}:
+                    if event.is_over:
                         ended.add(run)
                     tell(event)
     finally:

@@ -23,6 +23,7 @@ from histoscope.studies.transfer import compare, figures
 from histoscope.studies.transfer.parts import GROUPED
 from histoscope.studies.transfer.run import MISTAKES
 from histoscope.types import Image
+from histoscope.words import listed
 
 SHOWN = 6
 """Surest mistakes of a level that are shown."""
@@ -180,7 +181,7 @@ def sentences(
     clear = [row for row in beaten if row.size == size and row.low > 0]
     if beaten:
         names = [f"“{summary.level_label(row.level, study.factor)}”" for row in clear]
-        who = summary.listed(names) if names else "No level"
+        who = listed(names) if names else "No level"
         texts.append(
             f"With {summary.small(summary.model_label(size))}, colours alone are beaten, with an interval "
             f"that leaves out zero, by: {who}."
