@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, ShapeError
+from histoscope.images import kinds
 from histoscope.types import Image, Labels
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = kinds.IMAGE_SUFFIXES
 
 
 @contextmanager

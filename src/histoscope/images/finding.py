@@ -1,0 +1,172 @@
+"""The images of a file, a folder or a glob; what is left out is named with its reason."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from histoscope.errors import CorruptDataError
+from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, unreadable
+
+JOURNALS = ("predictions.jsonl", "normalized.jsonl")
+"""A folder below the one that is searched, with one of these in it, holds results of an earlier call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file or folder that is left out.
+
+    Parameters
+    ----------
+    path : Path
+    reason : str
+        Why, and what to do.
+    """
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that names of images start from.
+    images : list of Path
+        Images, in the order of their paths, all below `root`.
+    skipped : list of Skipped
+        Slides and pictures of formats that are not read, folders that may not be entered, links that lead
+        nowhere, and results of earlier calls.
+    """
+
+    root: Path
+    images: list[Path] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def find_images(source: str | Path) -> Found:
+    """Find the images of a file, of a folder (to the bottom) or of a glob.
+
+    A file is taken as it is. In folders and globs a file is an image by its suffix, or by its first bytes if
+    it has another suffix or none. Links are followed, each folder once. Hidden files, and files of other
+    kinds (tables, notes), are left out without a word.
+
+    Parameters
+    ----------
+    source : str or Path
+
+    Returns
+    -------
+    Found
+        With no images if there are none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.png").write_bytes(b""), (folder / "notes.txt").write_text("of Monday")
+    >>> _ = (folder / "slide.mrxs").write_bytes(b"")
+    >>> found = find_images(folder)
+    >>> [image.name for image in found.images], [one.path.name for one in found.skipped]
+    (['a.png'], ['slide.mrxs'])
+    """
+    source = Path(source)
+    if source.is_file():
+        return Found(source.parent, [source])
+    if source.is_dir():
+        found = Found(source)
+        paths = _below(source, found)
+    else:
+        found = Found(_fixed_part(source))
+        rest = source.parts[len(found.root.parts) :]
+        tops = sorted(found.root.glob(str(Path(*rest)))) if rest else []
+        paths = (path for top in tops for path in (_below(top, found) if top.is_dir() else [top]))
+    results: dict[Path, bool] = {}
+    for path in dict.fromkeys(paths):
+        if not path.name.startswith(".") and not _is_result(path, found, results):
+            _sort(path, found)
+    found.images.sort()
+    found.skipped.sort(key=lambda one: one.path)
+    return found
+
+
+def lines_of(skipped: Iterable[Skipped]) -> list[str]:
+    """Say what was left out, a line for each reason.
+
+    Examples
+    --------
+    >>> lines_of([Skipped(Path(f"{name}.dcm"), "DICOM files are not read yet") for name in "abcd"])
+    ['left out 4 files or folders: DICOM files are not read yet (a.dcm, b.dcm, c.dcm, ...)']
+    """
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(one.reason, []).append(str(one.path))
+    lines = []
+    for reason, names in by_reason.items():
+        some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        is_one = len(names) == 1
+        lines.append(
+            f"left out {some}: {reason}"
+            if is_one
+            else f"left out {len(names)} files or folders: {reason} ({some})"
+        )
+    return lines
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Give the folders of a glob before its first sign."""
+    parts = pattern.parts
+    fixed = next((k for k, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
+    return Path(*parts[:fixed])
+
+
+def _below(top: Path, found: Found) -> Iterator[Path]:
+    """Give the files of a folder and of those below it; links are followed, each folder once."""
+
+    def refused(error: OSError) -> None:
+        found.skipped.append(Skipped(Path(error.filename), f"cannot be entered ({error.strerror})"))
+
+    entered: set[Path] = set()
+    for name, folders, files in os.walk(top, onerror=refused, followlinks=True):
+        folder = Path(name)
+        if folder.resolve() in entered:
+            folders.clear()
+            continue
+        entered.add(folder.resolve())
+        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        yield from (folder / one for one in files)
+
+
+def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
+    """Whether a file lies in a folder of results below the root; each such folder is told once."""
+    for folder in path.parents[: len(path.parts) - len(found.root.parts) - 1]:
+        if folder not in results:
+            results[folder] = any((folder / journal).is_file() for journal in JOURNALS)
+            if results[folder]:
+                reason = "holds results of an earlier call; name this folder itself to take its images"
+                found.skipped.append(Skipped(folder, reason))
+        if results[folder]:
+            return True
+    return False
+
+
+def _sort(path: Path, found: Found) -> None:
+    """Put a file to the images, to what is left out, or nowhere."""
+    if path.is_symlink() and not path.exists():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            found.skipped.append(Skipped(path, "is a link that leads nowhere"))
+    elif path.is_file() and looks_like_image(path):
+        try:
+            reason = unreadable(path)
+        except CorruptDataError:
+            reason = ""  # told when its turn comes
+        if reason:
+            found.skipped.append(Skipped(path, reason))
+        else:
+            found.images.append(path)

@@ -1,0 +1,136 @@
+"""What a file is, by its first bytes: suffixes are wrong too often."""
+
+from pathlib import Path
+
+from histoscope.errors import CorruptDataError, DatasetNotFoundError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+"""Suffixes that are written, and those that an image is expected to have."""
+
+_READ = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+    b"II+\x00": "TIFF",
+    b"MM\x00+": "TIFF",
+    b"GIF8": "GIF",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+}
+_UNREAD = {
+    b"ZISRAWFILE": "Zeiss CZI",
+    b"8BPS": "Photoshop",
+    b"SIS\x00": "Olympus ETS",
+    b"\x76\x2f\x31\x01": "OpenEXR",
+    b"\xff\x0a": "JPEG XL",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"II\xbc\x01": "JPEG XR",
+    b"\xda\xce\xbe\x0a": "Nikon ND2",
+    b"\x70\x00\x00\x00": "Leica LIF",
+}
+_WITHIN = (
+    (8, 12, {b"WEBP"}, "WebP"),
+    (128, 132, {b"DICM"}, "DICOM"),
+    (4, 12, {b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"}, "HEIF"),
+)
+_BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
+READ = frozenset({*_READ.values(), "WebP"})
+"""Names of the formats that are read."""
+
+_SLIDES = {
+    ".mrxs": "MIRAX",
+    ".vsi": "Olympus VSI",
+    ".ets": "Olympus ETS",
+    ".czi": "Zeiss CZI",
+    ".zvi": "Zeiss ZVI",
+    ".vms": "Hamamatsu VMS",
+    ".vmu": "Hamamatsu VMU",
+    ".dcm": "DICOM",
+    ".dicom": "DICOM",
+    ".isyntax": "Philips iSyntax",
+    ".i2syntax": "Philips iSyntax",
+    ".lif": "Leica LIF",
+    ".nd2": "Nikon ND2",
+    ".sdpc": "SDPC",
+    ".kfb": "KFB",
+    ".mds": "Motic",
+    ".svslide": "SVSlide",
+}
+_PICTURES = frozenset(
+    {".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".webp", ".gif", ".jp2", ".heic", ".heif", ".avif", ".jxl"}
+)
+_ADVICE = "export the region as TIFF or PNG, with QuPath or the vendor's viewer"
+
+
+def kind_of(path: str | Path) -> str:
+    """Name of the format that a file's first bytes show.
+
+    Returns
+    -------
+    str
+        Such as "PNG", "TIFF" or "DICOM"; empty if the bytes are no image's.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.tif"
+    >>> _ = path.write_bytes(bytes.fromhex("89504e470d0a1a0a"))
+    >>> kind_of(path)
+    'PNG'
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = f"{path} is a folder, expected an image" if path.is_dir() else f"no image at {path}"
+        raise DatasetNotFoundError(f"{what}; check the path")
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError as error:
+        raise CorruptDataError(f"{path} cannot be read ({error.strerror or error})") from error
+    for start, end, values, name in _WITHIN:
+        if head[start:end] in values:
+            return name
+    kind = next((name for magic, name in (_READ | _UNREAD).items() if head.startswith(magic)), "")
+    is_text = kind == "BMP" and head[14:18] not in _BMP_HEADERS  # such as a table that begins with "BMI"
+    return "" if is_text else kind
+
+
+def unreadable(path: str | Path) -> str:
+    """Say why a file of a known format cannot be read as an image, or nothing if it may be.
+
+    Formats whose own file holds no more than a preview are told by their suffix: a MIRAX slide begins like
+    a JPEG, and its pixels lie in a folder beside.
+
+    Returns
+    -------
+    str
+        The reason and what to do, or empty.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `kind_of`.
+    """
+    kind = kind_of(path)
+    name = _SLIDES.get(Path(path).suffix.lower(), "" if kind in READ else kind)
+    return f"{name} files are not read yet: {_ADVICE}" if name else ""
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file's suffix or first bytes are those of an image or slide, one that is read or not."""
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES or suffix in _SLIDES or suffix in _PICTURES:
+        return True
+    try:
+        return bool(kind_of(path))
+    except CorruptDataError:
+        return False
