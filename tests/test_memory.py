@@ -1,11 +1,16 @@
 """Memory that is given back and asked for anew is the same memory."""
 
+import errno
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
 from histoscope import memory
+from histoscope.errors import CorruptDataError
 
 COUNT = """
 import resource, numpy as np
@@ -43,3 +48,52 @@ def test_pages_are_touched_for_the_first_time_but_once(monkeypatch):
 def test_elsewhere_nothing_is_done(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert memory.keep_freed() is False
+
+
+def _asked(how):
+    """Ask a library for more than there is, as it is asked in earnest."""
+    if how == "torch":
+        torch.empty(1 << 50)
+    elif how == "numpy":
+        np.empty(1 << 60, np.uint8)
+    elif how == "numpy, beyond all numbers":
+        np.empty((1 << 40, 1 << 40))
+    elif how == "opencv":
+        cv2.resize(np.zeros((1, 1), np.float64), (46_340, 2_000_000_000))
+    elif how == "the system":
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+    elif how == "opencv, while reading":
+        try:
+            raise cv2.error("OpenCV(4.12.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate")
+        except cv2.error as error:
+            raise CorruptDataError("a.png cannot be decoded") from error
+    elif how == "an accelerator":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("torch", "numpy", "numpy, beyond all numbers", "opencv", "the system"),
+        *("opencv, while reading", "an accelerator"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_known_in_every_librarys_words(how):
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (each library has its own)
+        _asked(how)
+    assert memory.is_out_of_memory(caught.value), caught.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("operands could not be broadcast together"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        cv2.error("(-215:Assertion failed) !ssize.empty() in function 'resize'"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        CorruptDataError("a page out of memory.tif cannot be decoded"),
+        KeyError("out of memory"),
+    ],
+)
+def test_other_errors_are_not_taken_for_it(error):
+    assert not memory.is_out_of_memory(error)

@@ -1,12 +1,25 @@
-"""Keeping the memory that arrays gave back for those that come next."""
+"""Memory: keeping what arrays gave back for those that come next, and telling when it did not suffice."""
 
 import ctypes
+import errno
 import os
 import sys
+
+from histoscope.errors import HistoscopeError
 
 _TRIM, _MMAP, _ARENAS = -1, -3, -8
 """Names of three settings in ``malloc.h``: what to give back, what to map by itself, how many heaps."""
 _KEPT, _MAPPED = 2**31 - 1, 2**30
+_WORDS = (
+    "out of memory",  # CUDA, Metal
+    "can't allocate memory",  # torch on a processor
+    "not enough memory",
+    "insufficient memory",  # OpenCV
+    "cannot allocate memory",  # the system
+    "unable to allocate",  # NumPy
+    "array is too big",
+    "maximum allowed dimension",
+)
 
 
 def keep_freed() -> bool:
@@ -35,3 +48,33 @@ def keep_freed() -> bool:
     # One heap for all threads: what one gives back, another may take. Older libraries refuse so large a size.
     settings = ((_MMAP, _MAPPED), (_TRIM, _KEPT), (_ARENAS, 1))
     return mallopt is not None and sum(mallopt(*setting) for setting in settings) == len(settings)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised from, says that memory did not suffice.
+
+    Each library says it in its own way: Python, NumPy and Numba by ``MemoryError``, torch by a
+    ``RuntimeError``, OpenCV by its only kind of error, the system by a number.
+
+    Examples
+    --------
+    >>> is_out_of_memory(MemoryError())
+    True
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."))
+    True
+    >>> is_out_of_memory(RuntimeError("shapes do not fit"))
+    False
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        is_of_library = isinstance(error, RuntimeError | ValueError) or type(error).__module__ == "cv2"
+        is_ours = isinstance(error, HistoscopeError)  # its words are of files and settings
+        if is_of_library and not is_ours and any(words in str(error).lower() for words in _WORDS):
+            return True
+        seen.add(id(error))
+        error = error.__cause__
+    return False

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from histoscope import compiled
 from histoscope.cli import doctor
 from histoscope.cli.main import app
 
@@ -117,6 +118,11 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     assert doctor.disk(tmp_path).status == "FAIL"
     assert "NUMBA_CACHE_DIR" in doctor.numba_cache().advice
+    monkeypatch.setattr(compiled, "temporary_folder", lambda: tmp_path)
+    assert doctor.numba_cache().found.endswith(f"until it is emptied, {tmp_path} is used")
+    monkeypatch.setattr(compiled, "temporary_folder", lambda: None)
+    assert doctor.numba_cache().found.endswith("each start compiles again")
+    assert doctor.numba_cache().status == "WARN"
 
 
 def test_a_chosen_kernel_cache_is_the_one_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

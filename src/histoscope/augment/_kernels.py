@@ -1,11 +1,12 @@
 """Compiled loops over label maps."""
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 
-@nb.njit(cache=True, nogil=True)
+
+@njit
 def _root(parent: NDArray[np.int32], k: int) -> int:
     while parent[k] != k:
         parent[k] = parent[parent[k]]
@@ -13,7 +14,7 @@ def _root(parent: NDArray[np.int32], k: int) -> int:
     return k
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _join(parent: NDArray[np.int32], a: int, b: int) -> int:
     """Make one tree of the two that hold `a` and `b`; its root is the smaller, hence the earlier, number."""
     a, b = _root(parent, a), _root(parent, b)
@@ -22,7 +23,7 @@ def _join(parent: NDArray[np.int32], a: int, b: int) -> int:
     return low
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _scan(labels: NDArray[np.int32], out: NDArray[np.int32]) -> NDArray[np.int32]:
     """Write a provisional number to each pixel of `out`; give the tree that says which numbers are one.
 
@@ -62,7 +63,7 @@ def _scan(labels: NDArray[np.int32], out: NDArray[np.int32]) -> NDArray[np.int32
     return parent[: n + 1]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def pieces(labels: NDArray[np.int32], min_px: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Give each connected piece of a label map (same id, eight neighbours) its own number.
 

@@ -179,8 +179,9 @@ def cores_and_memory() -> Check:
 
 
 def numba_cache() -> Check:
-    """Folder where compiled kernels are kept; without one each start compiles again, for some seconds."""
+    """Folder where compiled kernels are kept; without one each start compiles again, for half a minute."""
     import histoscope
+    from histoscope.compiled import temporary_folder
 
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     beside = Path(histoscope.__file__).parent / "stain" / "__pycache__"
@@ -190,9 +191,10 @@ def numba_cache() -> Check:
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "numba"
     if not chosen and _writable(home):  # where Numba goes by itself
         return Check("kernel cache", "PASS", str(home))
-    return Check(
-        "kernel cache", "WARN", f"{folder} is read-only", "export NUMBA_CACHE_DIR=/a/folder/you/can/write"
-    )
+    temporary = temporary_folder()
+    kept = "each start compiles again" if temporary is None else f"until it is emptied, {temporary} is used"
+    found = f"{folder} is read-only; {kept}"
+    return Check("kernel cache", "WARN", found, "export NUMBA_CACHE_DIR=/a/folder/you/can/write")
 
 
 def disk(folder: Path) -> Check:

@@ -5,13 +5,13 @@ Candidates are named by their rank. Each has a box of eight whole numbers: least
 x - y of its corners, that is, the tightest octagon around it.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 from histoscope.geometry._overlap import corners, twice_shared
 
-_njit = nb.njit(cache=True, nogil=True, error_model="numpy")
+_njit = njit(error_model="numpy")
 
 Shapes = tuple[
     NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32],

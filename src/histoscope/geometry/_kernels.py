@@ -3,15 +3,16 @@
 Kernels take a part ``start <= i < stop`` of the rows or columns, write only there, and release the GIL.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from histoscope.compiled import njit
 
 LANES = 64
 Ids = NDArray[np.uint16] | NDArray[np.int32]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def march(
     start: int,
     stop: int,
@@ -64,7 +65,7 @@ def march(
     return True
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def row_distances(
     start: int, stop: int, labels: NDArray[np.int32], closed: bool, out: NDArray[np.int32]
 ) -> None:
@@ -95,7 +96,7 @@ def row_distances(
 FAR = 1 << 30
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def column_distances(
     start: int,
     stop: int,
@@ -149,7 +150,7 @@ def column_distances(
             begin = end
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def largest(index: NDArray[np.int32], values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Largest of the flat `values` of each index."""
     for i in range(index.size):
@@ -157,7 +158,7 @@ def largest(index: NDArray[np.int32], values: NDArray[np.float32], out: NDArray[
             out[index[i]] = values[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def normalize(
     start: int,
     stop: int,
@@ -175,7 +176,7 @@ def normalize(
                 out[i, j] = distance[i * grid, j * grid] / top[k]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def paint(
     start: int,
     stop: int,
@@ -235,7 +236,7 @@ def paint(
     return scratch
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _cross_column(a: float, x0: float, b: float, x1: float, left: int, right: int, also: bool) -> int:
     """Last column from ``left - 1`` to `right` left of an edge's crossing (or on it, if `also`).
 
@@ -250,13 +251,13 @@ def _cross_column(a: float, x0: float, b: float, x1: float, left: int, right: in
     return c
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _is_left(a: float, x0: float, b: float, x1: float, c: int, also: bool) -> bool:
     side = ((x0 - c) * b - (x1 - c) * a) / (b - a)
     return side >= 0 if also else side > 0
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def paint_all(
     start: int,
     stop: int,

@@ -6,11 +6,12 @@ less downwards (Edelsbrunner and Muecke 1990, doi:10.1145/77635.77639). Then no 
 other polygon and no two edges lie on one line, so shared corners and edges need no code of their own.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-_njit = nb.njit(cache=True, nogil=True, error_model="numpy")
+from histoscope.compiled import njit
+
+_njit = njit(error_model="numpy")
 
 Corners = NDArray[np.int64]
 """(R, 2) x, y."""

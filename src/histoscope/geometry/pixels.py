@@ -1,10 +1,10 @@
 # mypy: disallow-untyped-decorators=False
 """Nuclei drawn as polygons -> nuclei that end where the pixels say."""
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 from histoscope.errors import ShapeError
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Labels, Mask
@@ -85,7 +85,7 @@ def areas_and_centroids(labels: Labels, n: int) -> tuple[NDArray[np.int64], NDAr
     return area, centroid.astype(np.float32)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _sums(start: int, stop: int, labels: Labels, n: int) -> NDArray[np.int64]:
     """(3, n + 1) number, sum of x and sum of y of the pixels of each id, in some rows."""
     sums = np.zeros((3, n + 1), np.int64)
@@ -99,7 +99,7 @@ def _sums(start: int, stop: int, labels: Labels, n: int) -> NDArray[np.int64]:
     return sums
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _counts(labels: Labels, inside: Mask, n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels of each id, and how many of them are inside."""
     drawn, confirmed = np.zeros(n + 1, np.int64), np.zeros(n + 1, np.int64)
@@ -112,7 +112,7 @@ def _counts(labels: Labels, inside: Mask, n: int) -> tuple[NDArray[np.int64], ND
     return drawn, confirmed
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _cut(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
     """Without the pixels that are outside, but for nuclei that stay as drawn."""
     out = labels.copy()
@@ -123,7 +123,7 @@ def _cut(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _grown(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
     """One step: a free pixel that is inside takes the id of its first neighbour that may grow."""
     out = labels.copy()

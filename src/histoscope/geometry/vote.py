@@ -6,10 +6,10 @@ References
 .. [1] Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.compiled import njit
 from histoscope.geometry import _kernels
 from histoscope.geometry.polygons import check_polygons
 from histoscope.types import Labels
@@ -72,7 +72,7 @@ def draw_by_vote(
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _draw(
     voters: NDArray[np.int64],
     starts: NDArray[np.int64],

@@ -1,11 +1,12 @@
 """The one pass over two label maps that every metric rests on, and two passes over its short result."""
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 
-@nb.njit(cache=True, nogil=True)
+
+@njit
 def count_pairs(
     true: NDArray[np.int32], pred: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
@@ -39,7 +40,7 @@ def count_pairs(
     return keys[order[:n_keys]], pixels[order[:n_keys]], place >= 0
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """List the distinct ids above 0 by first appearance, and where in it each entry stands (-1 for 0)."""
     size = 16
@@ -59,7 +60,7 @@ def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.in
     return known[:n_known].copy(), index
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def best_two(
     index: NDArray[np.int64], weights: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -77,7 +78,7 @@ def best_two(
     return best, first, second
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _fill(  # arrays that are not replaced stay in registers: half the time of one loop that also grows them
     true: NDArray[np.int32],
     pred: NDArray[np.int32],
@@ -120,7 +121,7 @@ def _fill(  # arrays that are not replaced stay in registers: half the time of o
     return end, n_keys
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _find(keys: NDArray[np.int64], key: np.int64) -> np.int64:
     """Slot that holds `key` (above 0), or the free one where it belongs (linear probing)."""
     mixed = (key ^ (key >> 29)) * np.int64(0x2545F4914F6CDD1D)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from histoscope.compiled import njit
 from histoscope.threads import over
 
 F32 = NDArray[np.float32]
@@ -91,7 +92,7 @@ def _share(n: int) -> int:
     return max(1, n // torch.get_num_threads())
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _join(start: int, stop: int, parts: Three, channels: tuple[Counted, ...], out: NDArray[Any]) -> None:
     low, high, more = parts
     in_low, in_high, in_more = channels
@@ -106,7 +107,7 @@ def _join(start: int, stop: int, parts: Three, channels: tuple[Counted, ...], ou
                 out[i, j, b + k] = more[i, j, k]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _wide(start: int, stop: int, values: F32, channels: Counted) -> None:
     c = len(channels)
     rest, each = np.zeros(_BLOCK * c, np.float32), np.empty(_BLOCK * c, np.float32)
@@ -122,7 +123,7 @@ def _wide(start: int, stop: int, values: F32, channels: Counted) -> None:
             some[:] = rest[: some.size]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _narrow(start: int, stop: int, values: NDArray[np.uint16], channels: Counted) -> None:
     c = len(channels)
     rest, each = np.zeros(_BLOCK * c, np.uint16), np.empty(_BLOCK * c, np.float32)

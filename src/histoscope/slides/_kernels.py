@@ -1,8 +1,9 @@
 """Loops over the pixels of an instance map: outlines, sums and shapes of all nuclei in one pass each."""
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from histoscope.compiled import njit
 
 # Steps over pixels while walking right, down, left, up with the nucleus on the right hand.
 _ROW_STEP = (0, 1, 0, -1)
@@ -13,7 +14,7 @@ _Y_MIDDLE = (0.0, 0.5, 1.0, 0.5)
 _EMPTY_ROW = 1 << 40
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def count_edges(parts: NDArray[np.int32]) -> int:
     """Count the sides of pixels that part a piece from something else: an upper bound of outline points."""
     height, width = parts.shape
@@ -30,7 +31,7 @@ def count_edges(parts: NDArray[np.int32]) -> int:
     return edges
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def trace_rings(
     parts: NDArray[np.int32], n_edges: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32]]:
@@ -70,7 +71,7 @@ def trace_rings(
     return points[:n_points].copy(), starts[: n_rings + 1].copy(), part[:n_rings].copy()
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _trace(
     parts: NDArray[np.int32],
     row: int,
@@ -110,12 +111,12 @@ def _trace(
     return n
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@njit(inline="always")
 def _is(parts: NDArray[np.int32], row: int, column: int, height: int, width: int, here: int) -> bool:
     return 0 <= row < height and 0 <= column < width and parts[row, column] == here
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def sums(
     labels: NDArray[np.int32], image: NDArray[np.uint8], share: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -163,7 +164,7 @@ def sums(
     return total, box
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def perimeters(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     """Perimeter of each nucleus in pixels, by Crofton's formula.
 
@@ -185,7 +186,7 @@ def perimeters(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     return length
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def convex_pixels(
     labels: NDArray[np.int32], top: NDArray[np.int64], bottom: NDArray[np.int64], n: int
 ) -> NDArray[np.int64]:
@@ -216,7 +217,7 @@ def convex_pixels(
     return found
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _hull_side(first: NDArray[np.int64]) -> NDArray[np.int64]:
     """First whole x inside the convex hull in each row; all in halves of a pixel, so nothing is rounded."""
     height = first.size

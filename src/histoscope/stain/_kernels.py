@@ -4,15 +4,16 @@ Most kernels take the part ``start <= i < stop`` of the pixels that they work on
 `histoscope.threads` can hand parts to threads.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from histoscope.compiled import njit
 
 _BITS = np.uint64(21)
 _FIELD = np.uint64((1 << 21) - 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def map_pixels(
     start: int,
     stop: int,
@@ -29,7 +30,7 @@ def map_pixels(
         out[i, 2] = tables[2, packed >> (_BITS + _BITS)]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def is_tissue(red: int, green: int, blue: int, density: NDArray[np.float32], least: float) -> bool:
     """Whether a pixel is dense enough for stain and has no colour that only pens have."""
     if density[red] + density[green] + density[blue] < 3.0 * least:
@@ -44,7 +45,7 @@ def is_tissue(red: int, green: int, blue: int, density: NDArray[np.float32], lea
     return not (red > 140 and red - green > 110 and red - blue > 110)  # red ink
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def tissue(
     start: int,
     stop: int,
@@ -60,7 +61,7 @@ def tissue(
         )
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def sample_tissue(
     pixels: NDArray[np.uint8], strata: int, density: NDArray[np.float32], least: float, out: NDArray[np.uint8]
 ) -> int:
@@ -83,7 +84,7 @@ def sample_tissue(
     return found
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@njit(fastmath=True)
 def sparse_moments(
     density: NDArray[np.float32], stains: NDArray[np.float64], penalty: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -120,7 +121,7 @@ def sparse_moments(
     return np.array([[hh, he], [he, ee]]), np.array([[h_x0, h_x1, h_x2], [e_x0, e_x1, e_x2]]), total
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def root_moments(
     pixels: NDArray[np.uint8], sums: NDArray[np.uint64], root: NDArray[np.float32]
 ) -> NDArray[np.float64]:
@@ -139,13 +140,13 @@ def root_moments(
     return moments
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
     """Level between two, `weight` of 256 on the way from the old to the new."""
     return np.uint8((np.int32(old) * (256 - weight) + np.int32(new) * weight + 128) >> 8)
 
 
-@nb.njit(cache=True, nogil=True, fastmath=True)
+@njit(fastmath=True)
 def map_lab(
     start: int,
     stop: int,
@@ -198,7 +199,7 @@ def map_lab(
         out[i, 0], out[i, 1], out[i, 2] = new_r, new_g, new_b
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def ranked(values: NDArray[np.float32], rank: int) -> float:
     """Value that stands at `rank` (from 0) of the sorted values; finite ones, at least one.
 

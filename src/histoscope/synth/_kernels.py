@@ -2,16 +2,17 @@
 
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from histoscope.compiled import njit
 
 F32 = NDArray[np.float32]
 N_RAYS = 64
 FAR_UM = 40.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def sample(tile: F32, x: float, y: float) -> float:
     """Read a tileable noise field between its texels; its side is a power of two."""
     last = tile.shape[0] - 1
@@ -24,7 +25,7 @@ def sample(tile: F32, x: float, y: float) -> float:
     return float(upper + v * (lower - upper))
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def box_noise(tile: F32, rows: int, columns: int, x0: float, y0: float, step: float) -> F32:
     """Sample a noise field on a grid of `rows` x `columns`, `step` texels apart."""
     out = np.empty((rows, columns), dtype=np.float32)
@@ -34,7 +35,7 @@ def box_noise(tile: F32, rows: int, columns: int, x0: float, y0: float, step: fl
     return out
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def gland_depth(glands: F32, rows: int, columns: int, cell: float) -> tuple[F32, F32, F32]:
     """Depth inside the nearest gland, height of its epithelium, and its tone, on the coarse grid."""
     first = np.full((rows, columns), -FAR_UM, dtype=np.float32)
@@ -66,14 +67,14 @@ def gland_depth(glands: F32, rows: int, columns: int, cell: float) -> tuple[F32,
     return first, height, tone
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _reach(long: float, short: float, angle: float, dx: float, dy: float) -> float:
     """Radius of an ellipse in a direction."""
     phi = math.atan2(dy, dx) - angle
     return long * short / math.hypot(short * math.cos(phi), long * math.sin(phi))
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def place(
     shape: F32,
     start: NDArray[np.int64],
@@ -121,7 +122,7 @@ def place(
     return kept[:n]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def rim(radii: F32, n: int, dx: float, dy: float) -> float:
     """Radius of nucleus `n` in the direction (dx, dy)."""
     turn = math.atan2(dy, dx) * (N_RAYS / (2 * math.pi)) + N_RAYS
@@ -131,7 +132,7 @@ def rim(radii: F32, n: int, dx: float, dy: float) -> float:
     return float(a + part * (b - a))
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def rasterise(
     labels: NDArray[np.int32], x: F32, y: F32, radii: F32, keep: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
@@ -154,7 +155,7 @@ def rasterise(
     return area
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _root(parent: NDArray[np.int32], run: int) -> int:
     """First run of the piece that a run belongs to."""
     while parent[run] != run:
@@ -163,7 +164,7 @@ def _root(parent: NDArray[np.int32], run: int) -> int:
     return run
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _runs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     """Stretches of one label along the rows: row, start, end, label; row by row from left to right."""
     height, width = labels.shape
@@ -186,7 +187,7 @@ def _runs(labels: NDArray[np.int32]) -> NDArray[np.int32]:
     return runs[:n]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def keep_largest_piece(labels: NDArray[np.int32], n_labels: int) -> NDArray[np.int64]:
     """Erase all but the largest 4-connected piece of each nucleus; give the area that is left of each."""
     runs = _runs(labels)
@@ -217,7 +218,7 @@ def keep_largest_piece(labels: NDArray[np.int32], n_labels: int) -> NDArray[np.i
     return size
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def renumber(labels: NDArray[np.int32], new: NDArray[np.int32]) -> None:
     """Give each pixel the new number of its label."""
     for i in range(labels.shape[0]):

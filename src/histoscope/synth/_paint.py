@@ -7,30 +7,30 @@ every pixel is computed from its position alone, and the result does not depend 
 
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 from histoscope.synth._kernels import F32, rim, sample
 
 Buckets = tuple[NDArray[np.int64], NDArray[np.int64], int, float]
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _step(x: float, width: float) -> float:
     """0 below -width, 1 above width, smooth between."""
     t = min(1.0, max(0.0, 0.5 + 0.5 * x / width))
     return t * t * (3 - 2 * t)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _bump(x: float) -> float:
     """Close to a Gaussian of unit width, and much cheaper."""
     t = max(0.0, 1.0 - 0.2 * x * x)
     return t * t * t * t
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _two_nearest(cells: F32, buckets: Buckets, x: float, y: float) -> tuple[float, float, int]:
     """Distances beyond the nuclear edge to the two nearest cells, and the nearest one's row (-1 if none)."""
     start, items, columns, side = buckets
@@ -50,7 +50,7 @@ def _two_nearest(cells: F32, buckets: Buckets, x: float, y: float) -> tuple[floa
     return near, next_, who
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _stroma(tiles: F32, across: float, along: float, cleft: float, shift: F32) -> tuple[float, float]:
     """Haematoxylin and eosin of connective tissue: dense collagen, loose filaments, and clefts between."""
     smooth, fractal = tiles[0], tiles[1]
@@ -77,7 +77,7 @@ def _stroma(tiles: F32, across: float, along: float, cleft: float, shift: F32) -
     return max(h, 0.01) * whole, max(e, 0.03) * whole
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _epithelium(
     tiles: F32, x: float, y: float, place: tuple[float, float, float], cell: tuple[float, float, float]
 ) -> tuple[float, float]:
@@ -106,7 +106,7 @@ def _epithelium(
     return max(h, 0.01), max(e, 0.02)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _lumen(tiles: F32, x: float, y: float, lumen: float, tone: float) -> tuple[float, float]:
     """Haematoxylin and eosin inside a lumen: clear, or filled in part with pink secretion."""
     if (tone * 13.7) % 1.0 < 0.6:
@@ -120,7 +120,7 @@ def _lumen(tiles: F32, x: float, y: float, lumen: float, tone: float) -> tuple[f
     return 0.03 * fill, fill * (0.2 + 0.05 * sample(tiles[1], y * 5, x * 5))
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _purple(
     tiles: F32, x: float, y: float, dye: tuple[float, float], rough: float, basophilia: float
 ) -> float:
@@ -131,7 +131,7 @@ def _purple(
     return basophilia * min(1.0, 5.0 * (dye[0] + dye[1])) * patch
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_tissue(
     dye: F32, fields: F32, cells: F32, buckets: Buckets, tiles: F32, knobs: F32, rows: tuple[int, int]
 ) -> None:
@@ -185,7 +185,7 @@ def paint_tissue(
             dye[i, j, 1] = e * slow
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_bodies(dye: F32, bodies: F32, tiles: F32, mpp: float) -> None:
     """Lay cell bodies over the tissue, one after the other.
 
@@ -208,7 +208,7 @@ def paint_bodies(dye: F32, bodies: F32, tiles: F32, mpp: float) -> None:
                     dye[i, j, 1] += part * (e * thin - dye[i, j, 1])
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_nuclei(
     dye: F32,
     labels: NDArray[np.int32],
@@ -261,7 +261,7 @@ def paint_nuclei(
                 dye[i, j, 1] = dye[i, j, 1] * (1 - solid) + e * solid
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def _normal(seed: np.uint64, k: int) -> float:
     """Near-normal number of spread 1 from a counter: the sum of four uniform bytes pairs."""
     z = seed + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15)
@@ -274,7 +274,7 @@ def _normal(seed: np.uint64, k: int) -> float:
     return (total - 131070.0) / 37837.0
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def expose(light: F32, dye: F32, vectors: F32, rows: tuple[int, int]) -> None:
     """Beer-Lambert: share of the light of each colour that passes the dyes."""
     for i in range(rows[0], rows[1]):
@@ -283,7 +283,7 @@ def expose(light: F32, dye: F32, vectors: F32, rows: tuple[int, int]) -> None:
                 light[i, j, c] = math.exp(-(dye[i, j, 0] * vectors[0, c] + dye[i, j, 1] * vectors[1, c]))
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def develop(
     image: NDArray[np.uint8], light: F32, glass: F32, noise: float, seed: np.uint64, rows: tuple[int, int]
 ) -> None:

@@ -3,10 +3,10 @@
 
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.compiled import njit
 from histoscope.synth._kernels import F32
 
 F64 = NDArray[np.float64]
@@ -16,7 +16,7 @@ KNOTS = 5
 _SHARP = -0.75  # of the cubic, as OpenCV and others have it
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def cubic(size: int) -> F64:
     """Weights that bring `KNOTS` values to `size` values over the same length, (size, KNOTS)."""
     weights = np.zeros((size, KNOTS))
@@ -33,7 +33,7 @@ def cubic(size: int) -> F64:
     return weights
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _within(back: F64, half: int, i: int, side: int) -> tuple[int, int]:
     """Columns of row i of a box that may lie on what is stored, and a few more (`outline`)."""
     first, last = 0.0, 2.0 * half + 1
@@ -46,7 +46,7 @@ def _within(back: F64, half: int, i: int, side: int) -> tuple[int, int]:
     return int(first), max(int(first), int(last))
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def outline(
     shape: NDArray[np.uint8], back: F64, half: int, dents: F32, edge: int, spots: NDArray[np.int32]
 ) -> int:
@@ -92,7 +92,7 @@ def outline(
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def fits(
     labels: NDArray[np.int32], spots: NDArray[np.int32], n: int, row: int, column: int, overlap: float
 ) -> bool:
@@ -107,7 +107,7 @@ def fits(
     return shown > 0 and free >= (1 - overlap) * shown
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _grain(stored: NDArray[np.int8], x: float, y: float) -> float:
     """Read stored chromatin between its pixels; beyond its border stands the border."""
     last = stored.shape[0] - 1
@@ -119,7 +119,7 @@ def _grain(stored: NDArray[np.int8], x: float, y: float) -> float:
     return float((1 - v) * upper + v * lower)
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def stamp(
     labels: NDArray[np.int32],
     chromatin: F32,
@@ -163,7 +163,7 @@ def stamp(
     return kept[:count]
 
 
-@nb.njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def product(a: F32, b: F32) -> F32:
     """Matrix product of (n, k) and (k, m), small k, without the threads of a BLAS.
 
@@ -177,7 +177,7 @@ def product(a: F32, b: F32) -> F32:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit
 def fill_maps(
     maps: F32,
     labels: NDArray[np.int32],

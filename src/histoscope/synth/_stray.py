@@ -3,13 +3,12 @@
 
 import math
 
-import numba as nb
-
+from histoscope.compiled import njit
 from histoscope.synth._kernels import F32, sample
 from histoscope.synth._paint import _step
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_blots(dye: F32, blots: F32, tiles: F32, mpp: float) -> None:
     """Add blots to the two layers of `dye`.
 
@@ -32,7 +31,7 @@ def paint_blots(dye: F32, blots: F32, tiles: F32, mpp: float) -> None:
                 dye[i, j, 1] += part * second
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_folds(dye: F32, folds: F32, tiles: F32, mpp: float) -> None:
     """Multiply the dye where the section lies twice.
 
@@ -55,7 +54,7 @@ def paint_folds(dye: F32, folds: F32, tiles: F32, mpp: float) -> None:
                     dye[i, j, 1] *= 1.0 + share
 
 
-@nb.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def paint_mucin(
     dye: F32, pools: F32, tiles: F32, knobs: tuple[float, float, float, float], rows: tuple[int, int]
 ) -> None:
