@@ -3,14 +3,19 @@
 import weakref
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from histoscope import models, synth
 from histoscope.errors import ShapeError
 from histoscope.models import inference
 from histoscope.models.base import Tile
+from histoscope.models.stardist import StarDist
+from histoscope.types import Sample
 
 
 @pytest.fixture(params=["unet", "stardist"])
@@ -141,3 +146,45 @@ def test_predicting_leaves_the_model_as_it_was(model):
 def test_wrong_images_are_refused(model, image, mpp, word):
     with pytest.raises(ShapeError, match=word):
         models.predict(model, image, mpp)
+
+
+class Exact(StarDist):
+    """Perfect heads of an image whose nuclei are dark."""
+
+    def heads(self, x):
+        labels = ndimage.label(x[0].mean(0).numpy() < -0.5)[0].astype(np.int32)
+        target = self.targets(Sample(np.zeros((*labels.shape, 3), np.uint8), self.spec.mpp, labels))
+        found = {name: torch.from_numpy(value)[None] for name, value in target.items()}
+        return found | {name: found[name] * 20 - 10 for name in ("probability", "inside") if name in found}
+
+
+def disks(shape, radius_px, step_px):
+    """White image with dark disks on a grid that ends at the far edges, and their centres (x, y)."""
+    centres = [
+        (x, y)
+        for y in np.arange(shape[0] - 2 * radius_px, 0, -step_px)
+        for x in np.arange(shape[1] - 2 * radius_px, 0, -step_px)
+    ]
+    image = np.full((*shape, 3), 255, np.uint8)
+    for x, y in centres:
+        at = (round(x * 16), round(y * 16))
+        cv2.circle(image, at, round(radius_px * 16), (0, 0, 0), -1, cv2.LINE_AA, 4)
+    return image, np.array(centres, np.float64)
+
+
+@pytest.mark.parametrize("settle", [False, True])
+@pytest.mark.parametrize("ratio", [0.37, 0.7, 1.3])
+def test_places_do_not_drift_towards_the_far_edge(ratio, settle):
+    """The resampled image has a whole number of pixels, so its resolution is not quite the one asked for."""
+    shape = {0.37: (1501, 1127), 0.7: (1115, 1008), 1.3: (551, 335)}[ratio]  # each loses almost half a pixel
+    lost = [abs(side * ratio - round(side * ratio)) for side in shape]
+    assert max(lost) > 0.35
+    image, centres = disks(shape, radius_px=8 / ratio, step_px=30 / ratio)
+    model = Exact(width=1, depth=1, n_rays=32, grid=1, mpp=0.5, settle=settle, refine=False).eval()
+    found = models.predict(model, image, 0.5 * ratio)
+    assert len(found) == len(centres)
+    _, column = cKDTree(centres).query(found.centroid_px)
+    off = found.centroid_px - centres[column]
+    far = (centres[column] > 0.7 * np.array(shape[::-1])).any(axis=1)
+    assert np.abs(off[far].mean(axis=0)).max() < 0.25
+    assert np.abs(off[far].mean(axis=0) - off[~far].mean(axis=0)).max() < 0.25

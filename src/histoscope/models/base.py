@@ -195,6 +195,21 @@ class Segmenter(Model):
         return self.decode(assembled(tiles), shape, mpp)
 
 
+def resampled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Height and width of an image at another resolution: `scale` times as many pixels a side, at least one.
+
+    Sizes are whole numbers, so the two sides of what was resampled have scales of their own, a little off
+    the one that was asked for. Places are brought back by the sizes themselves: by the scale, they would
+    drift towards the far edge.
+
+    Examples
+    --------
+    >>> resampled_shape((2001, 1507), 0.37)
+    (740, 558)
+    """
+    return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
+
+
 def instances_of(sample: Sample) -> Labels:
     """Instance map of a sample, or an error that names the sample."""
     if sample.instances is None:

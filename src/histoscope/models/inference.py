@@ -10,7 +10,7 @@ from torch import Tensor
 
 from histoscope.errors import ShapeError
 from histoscope.models import turns
-from histoscope.models.base import Heads, Segmenter, Tile, assembled
+from histoscope.models.base import Heads, Segmenter, Tile, assembled, resampled_shape
 from histoscope.models.folding import folded_sequences
 from histoscope.models.precision import mixed
 from histoscope.types import Image, Nuclei
@@ -116,9 +116,9 @@ def _reflected(size: int, padded: int) -> Tensor:
 
 def rescaled(image: Image, scale: float) -> Image:
     """Bring an image to another resolution: `scale` times as many pixels a side, at least one."""
-    height, width = image.shape[:2]
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    if size == (width, height):
+    size = resampled_shape((image.shape[0], image.shape[1]), scale)
+    if size == image.shape[:2]:
         return image
-    resized: Image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    resized: Image = cv2.resize(image, size[::-1], interpolation=way)
     return resized

@@ -38,7 +38,11 @@ class Candidates:
 
 
 def candidates_of(
-    places: NDArray[np.int64], values: dict[str, NDArray[np.float32]], *, step_px: float, scale: float
+    places: NDArray[np.int64],
+    values: dict[str, NDArray[np.float32]],
+    *,
+    grid: int,
+    scale: tuple[float, float],
 ) -> Candidates:
     """Candidates from the heads at some points.
 
@@ -48,21 +52,23 @@ def candidates_of(
         Row and column of each point on the grid of the heads.
     values : dict
         ``probability`` (N, 1) logits, ``distances`` (N, n_rays), ``classes`` (N, C + 1) logits.
-    step_px : float
-        Pixels of the wanted image from one point of the grid to the next.
-    scale : float
-        Pixels of the wanted image for one pixel of the network's.
+    grid : int
+        Pixels of the network's image from one point to the next.
+    scale : (float, float)
+        Pixels of the wanted image for one pixel of the network's, down and across.
     """
     # A pixel of another resolution is an area: centres stay where they are, corners do too.
-    offset = (scale - 1.0) / 2.0
+    by_axis = np.array(scale)
+    offset = (by_axis - 1.0) / 2.0
     classes = None
     if "classes" in values:
         found = values["classes"].astype(np.float64)
         powers = np.exp(found - found.max(axis=1, keepdims=True, initial=-np.inf))
         classes = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return Candidates(
-        (places * step_px + offset).astype(np.float32),
-        np.maximum(values["distances"] * np.float32(scale), np.float32(MIN_DISTANCE_PX)),
+        (places * (grid * by_axis) + offset).astype(np.float32),
+        # A star has one scale; its two sides differ by less than half a pixel in the length of the image.
+        np.maximum(values["distances"] * np.float32(by_axis.mean()), np.float32(MIN_DISTANCE_PX)),
         (1.0 / (1.0 + np.exp(-values["probability"][:, 0]))).astype(np.float32),
         classes,
     )

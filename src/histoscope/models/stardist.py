@@ -20,7 +20,15 @@ from torch.nn import functional
 from histoscope import geometry
 from histoscope.errors import ConfigError
 from histoscope.models import losses, smp, turns
-from histoscope.models.base import Heads, InputSpec, Segmenter, Tile, assembled, instances_of
+from histoscope.models.base import (
+    Heads,
+    InputSpec,
+    Segmenter,
+    Tile,
+    assembled,
+    instances_of,
+    resampled_shape,
+)
 from histoscope.models.star import Candidates, candidates_of, joined, nuclei_of
 from histoscope.models.unet import UNetBody, double_conv
 from histoscope.types import Mask, Nuclei, Sample
@@ -244,7 +252,7 @@ class StarDist(Segmenter):
 
         def masks() -> Iterator[Tile]:
             for tile in tiles:
-                parts.append(self.candidates(tile, mpp))
+                parts.append(self.candidates(tile, shape, mpp))
                 if "inside" in tile.heads:
                     yield self._by_pixels(tile)
 
@@ -262,15 +270,15 @@ class StarDist(Segmenter):
 
     def _inside(self, logits: Tensor, shape: tuple[int, int], mpp: float) -> Mask:
         """Mask of nuclei on the pixels of an image."""
-        height, width = (max(round(side * mpp / self.spec.mpp), 1) for side in shape)
+        height, width = resampled_shape(shape, mpp / self.spec.mpp)
         seen = logits[0, 0, :height, :width].numpy()
         if seen.shape != shape:
             seen = np.asarray(cv2.resize(seen, shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
         mask: Mask = seen > 0.0
         return mask
 
-    def candidates(self, tile: Tile, mpp: float) -> Candidates:
-        """Points of the grid that are probable enough, on the pixels of an image of resolution `mpp`."""
+    def candidates(self, tile: Tile, shape: tuple[int, int], mpp: float) -> Candidates:
+        """Points of the grid that are probable enough, on the pixels of an image of this shape."""
         threshold = self.thresholds["probability"]
         probable = tile.heads["probability"][0, 0] > math.log(threshold / (1.0 - threshold))
         rows, columns = torch.nonzero(probable, as_tuple=True)
@@ -280,8 +288,9 @@ class StarDist(Segmenter):
             if name != "inside"
         }
         places = torch.stack([rows + tile.row, columns + tile.column], dim=1).cpu().numpy()
-        scale = self.spec.mpp / mpp
-        return candidates_of(places, values, step_px=self.spec.grid * scale, scale=scale)
+        height, width = resampled_shape(shape, mpp / self.spec.mpp)
+        scale = shape[0] / height, shape[1] / width
+        return candidates_of(places, values, grid=self.spec.grid, scale=scale)
 
 
 def by_grid(mask: Mask, grid: int) -> NDArray[np.float32]:
