@@ -73,7 +73,7 @@ def configure(patches: Path, imagenet: Path, tmp_path: Path):
                 "test": 0.3,
                 "drawn": 12,
                 "synthetic": STEPS,
-                "self_supervised": STEPS,
+                "self_supervised": {key: STEPS[key] for key in STEPS if key != "evaluate_every"},
             },
             "models": {"groups_2": {}},
             "train": STEPS,

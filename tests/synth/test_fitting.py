@@ -97,6 +97,17 @@ def test_what_is_drawn_measures_like_the_data_set(plain: list[Sample], fitted: s
     assert areas[0] == pytest.approx(areas[1], rel=0.3)
 
 
+def test_tiles_of_a_patient_differ_in_density_as_far_as_was_measured(fitted: synth.Target) -> None:
+    def counts(spread: float) -> np.ndarray:
+        target = dataclasses.replace(fitted, density_spread=spread)
+        return np.array(
+            [s.instances.max() for s in synth.like(target, [12], shape_px=(150, 150), seed=1, distractors=0)]
+        )
+
+    alike, apart = counts(0.0), counts(0.8)
+    assert np.log(apart + 1).std() > 1.5 * np.log(alike + 1).std()
+
+
 def test_the_same_seed_gives_the_same_bytes_and_a_file_loses_little(
     fitted: synth.Target, tmp_path: Path
 ) -> None:

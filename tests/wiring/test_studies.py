@@ -27,6 +27,7 @@ TRAIN = {
     "accelerator": "cpu",
     "tensorboard": False,
 }
+UNLABELLED = {key: TRAIN[key] for key in ("steps", "batch_size", "accelerator", "tensorboard")}
 NUCLEI = {
     "study": "stain",
     "data": {"name": "folder", "root": "COHORT", "val": 0.25},
@@ -53,7 +54,7 @@ PATCHES = {
         "test": 0.25,
         "drawn": 12,
         "synthetic": TRAIN,
-        "self_supervised": TRAIN,
+        "self_supervised": UNLABELLED,
     },
     "models": {"groups_2": {}},
     "levels": ["scratch"],
@@ -299,7 +300,8 @@ def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, conf
 
     monkeypatch.setattr(begin.train if section == "fit" else begin, section, watch)
     values = json.loads(json.dumps(PATCHES))
-    values["patches"][level] = {**TRAIN, "lr": 0.004, "warmup": 0.3, "weight_decay": 0.2, "batch_size": 3}
+    known = TRAIN if section == "fit" else UNLABELLED
+    values["patches"][level] = {**known, "lr": 0.004, "warmup": 0.3, "weight_decay": 0.2, "batch_size": 3}
     chosen = configure({**values, "levels": ["scratch", level], "seeds": [5]}, "study")
     with pytest.raises(KeyboardInterrupt):
         run_study(chosen)

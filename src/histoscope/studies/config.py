@@ -13,7 +13,7 @@ from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
-from histoscope.train.config import TransferConfig
+from histoscope.train.config import TransferConfig, check_unlabelled
 from histoscope.train.mix import SyntheticConfig
 
 
@@ -236,6 +236,7 @@ def check(chosen: StudyConfig) -> StudyConfig:
         _all_known("model", study.models, models.MODELS)
     else:
         _check_sizes(chosen)
+        check_unlabelled(chosen.patches.self_supervised, "patches.self_supervised")
         if chosen.jitter != "none":
             raise ConfigError(
                 f"jitter is {chosen.jitter!r}, but study {study.name!r} classifies patches and changes no "

@@ -11,6 +11,11 @@ MONITORS = (
 )
 PATCH_MONITORS = MONITORS[6:]
 
+NOT_WITHOUT_LABELS = (
+    *("patch_px", "on_nuclei", "evaluate_every", "patience", "monitor", "checkpoint_every", "transfer"),
+)
+"""Settings of training that self-supervised pretraining has no use for."""
+
 
 @dataclass(frozen=True, slots=True)
 class TransferConfig:
@@ -158,3 +163,37 @@ class TrainConfig:
             )
         if self.monitor not in MONITORS:
             raise ConfigError(f"train.monitor is {self.monitor!r}, expected one of {', '.join(MONITORS)}")
+
+
+def check_unlabelled(config: TrainConfig, where: str = "train") -> None:
+    """Refuse settings that self-supervised pretraining would ignore or cannot work with.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    where : str
+        Section of the configuration file, for the message.
+
+    Raises
+    ------
+    ConfigError
+        If one of `NOT_WITHOUT_LABELS` is not at its default, or a batch holds a single patch: its loss
+        compares the patches of a batch.
+
+    Examples
+    --------
+    >>> check_unlabelled(TrainConfig(steps=100, batch_size=64))
+    """
+    if config.batch_size < 2:
+        raise ConfigError(
+            f"{where}.batch_size is {config.batch_size}; pretraining without labels compares the patches "
+            "of a batch and needs at least 2, better 64"
+        )
+    default = TrainConfig()
+    unread = [name for name in NOT_WITHOUT_LABELS if getattr(config, name) != getattr(default, name)]
+    if unread:
+        raise ConfigError(
+            f"{where}.{unread[0]} is {getattr(config, unread[0])!r}, but pretraining without labels does not "
+            "use it: patches have the size of the backbone, nothing is validated and the last weights are "
+            "kept; leave it out"
+        )

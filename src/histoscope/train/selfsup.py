@@ -30,7 +30,7 @@ from histoscope.errors import ConfigError, TrainingError
 from histoscope.files import write_text
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
-from histoscope.train.config import TrainConfig
+from histoscope.train.config import TrainConfig, check_unlabelled
 from histoscope.train.experiment import get_jitter
 from histoscope.train.log import RunLog
 from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
@@ -58,7 +58,8 @@ class Pretraining(config.Config):
     augment, jitter : str
         As of an experiment; they decide what the features are blind to.
     train : TrainConfig
-        Steps, batch size (64 or more), rate and seed are read.
+        Steps, batch size (64 or more), rate, machine and seed; what is only for training with labels is
+        refused.
     out : Path
         Folder of the backbone.
     """
@@ -85,6 +86,7 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
     ConfigError
         If the folder holds a backbone that was made with other settings.
     """
+    check_unlabelled(chosen.train)
     folder, settled = chosen.out / "model", chosen.out / "config.yaml"
     text = config.dump(chosen)
     if settled.is_file() and settled.read_text(encoding="utf-8") != text:
@@ -135,7 +137,7 @@ def pretrain(
     tiles : sequence of Sample
         In memory, at the model's resolution, of any size.
     config : TrainConfig
-        ``steps``, ``batch_size``, ``lr``, ``warmup``, ``weight_decay``, ``workers``, ``seed``.
+        Without what is only for training with labels (`histoscope.train.config.NOT_WITHOUT_LABELS`).
     out : str or Path
         Folder of the log.
     augment : AugmentConfig
@@ -147,9 +149,12 @@ def pretrain(
 
     Raises
     ------
+    ConfigError
+        If a setting has no meaning here.
     TrainingError
         If the loss stops being a number.
     """
+    check_unlabelled(config)
     loader = PatchLoader(
         _Pairs(tiles, model.spec.patch_px, augment, color, config.seed),
         batch_size=config.batch_size,

@@ -1,0 +1,69 @@
+"""Scores of a model on images: what the columns are, and that resolution and turns reach them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from histoscope import metrics, models, train
+from histoscope.models import inference
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return models.create(
+        "stardist", width=4, depth=2, n_rays=8, head_width=8, mpp=0.25, classes=["a", "b"]
+    ).eval()
+
+
+@pytest.fixture
+def found(disks, monkeypatch):
+    """A model that finds every nucleus 10 pixels to the right, each in its true class."""
+    moved = np.roll(disks.instances, 10, axis=1)
+    nuclei = []
+
+    def predict(model, image, mpp, **how):
+        from histoscope.types import Nuclei
+
+        n = int(moved.max())
+        nuclei.append((mpp, how))
+        return Nuclei(np.zeros((n, 2), np.float32), disks.classes[1:], np.ones(n, np.float32), moved, mpp)
+
+    monkeypatch.setattr("histoscope.train.evaluation.predict", predict)
+    return moved, nuclei
+
+
+def test_distances_of_centroids_are_in_micrometres(model, disks, found):
+    """Ten pixels are 2.5 um at 0.25 um a pixel, within the 3 um of the metric, and 5 um at 0.5, beyond it."""
+    near = train.evaluate(model, [disks]).iloc[0]
+    far = train.evaluate(model, [dataclasses.replace(disks, mpp=0.5)]).iloc[0]
+    expected = metrics.class_scores(
+        disks.instances, found[0], disks.classes, disks.classes, ("a", "b"), mpp=disks.mpp
+    )
+    columns = [name for name in expected if name.startswith(("detection_f1_", "found_", "unpaired_"))]
+    assert len(columns) == 6
+    for name in columns:
+        assert near[name] == pytest.approx(expected[name], nan_ok=True), name
+    assert any(near[name] != far[name] for name in columns)
+
+
+def test_classes_are_scored_where_both_sides_know_them(model, disks, found):
+    with_classes = train.evaluate(model, [disks])
+    without = train.evaluate(model, [dataclasses.replace(disks, classes=None)])
+    assert {"pq_a", "pq_b"} <= set(with_classes)
+    assert not {"pq_a", "pq_b"} & set(without)
+
+
+def test_resolution_and_turns_reach_the_prediction(model, disks, found):
+    train.evaluate(model, [disks], turned=True)
+    train.evaluate(model, [dataclasses.replace(disks, mpp=0.4)])
+    assert found[1] == [(0.25, {"turned": True}), (0.4, {"turned": False})]
+
+
+def test_every_turn_is_looked_at(model, disks, monkeypatch):
+    seen, turn = [], inference.turns.turn
+    monkeypatch.setattr(inference.turns, "turn", lambda image, k: seen.append(k) or turn(image, k))
+    train.evaluate(model, [disks], turned=True)
+    assert sorted(set(seen)) == list(range(8))

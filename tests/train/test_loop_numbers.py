@@ -1,0 +1,93 @@
+"""Numbers of the loop: learning rate of each step, weight decay, clipping, all read off the optimiser."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from histoscope import train
+from histoscope.train.log import read
+
+
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """What AdamW is given at each step: rates, decays, and the norm of all gradients."""
+    taken = []
+    step = torch.optim.AdamW.step
+
+    def watch(self, *args, **kwargs):
+        gradients = [
+            parameter.grad.detach().flatten()
+            for group in self.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        taken.append(
+            {
+                "lr": [group["lr"] for group in self.param_groups],
+                "weight_decay": [group["weight_decay"] for group in self.param_groups],
+                "norm": float(torch.cat(gradients).norm()),
+            }
+        )
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watch)
+    return taken
+
+
+def expected_rates(steps: int, lr: float, warmup: int) -> list[float]:
+    """A line up to `lr` over the warm-up, then half a cosine down to a hundredth, from the definition."""
+    rates = []
+    for step in range(steps):
+        if step < warmup:
+            rates.append(lr * (step + 1) / warmup)
+        else:
+            share = (step - warmup) / (steps - 1 - warmup)
+            rates.append(lr * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2))
+    return rates
+
+
+def test_the_rate_rises_over_the_warm_up_and_falls_along_a_cosine(
+    samples, fresh_model, config, tmp_path, steps_taken
+):
+    config = dataclasses.replace(config, steps=20, warmup=0.25, lr=2e-3)
+    train.fit(fresh_model(), samples[:3], [], config, out=tmp_path)
+    found = [rate for taken in steps_taken for rate in taken["lr"]]
+    assert found == pytest.approx(expected_rates(20, 2e-3, 5))
+    assert max(found) == pytest.approx(2e-3)
+    assert found[-1] == pytest.approx(2e-5)
+    assert read(tmp_path)[-2]["lr"] == pytest.approx(2e-5, abs=1e-6)  # what is logged is what is done
+
+
+def test_weight_decay_reaches_the_optimiser(samples, fresh_model, config, tmp_path, steps_taken):
+    train.fit(fresh_model(), samples[:3], [], dataclasses.replace(config, weight_decay=0.37), out=tmp_path)
+    assert {decay for taken in steps_taken for decay in taken["weight_decay"]} == {0.37}
+
+
+def test_long_gradients_are_clipped_to_norm_one(
+    samples, fresh_model, config, tmp_path, steps_taken, monkeypatch
+):
+    model = fresh_model()
+    loss = model.loss
+    monkeypatch.setattr(
+        model,
+        "loss",
+        lambda *given: {name: 1000 * value for name, value in loss(*given).items()},
+        raising=False,
+    )
+    train.fit(model, samples[:3], [], config, out=tmp_path)
+    assert [taken["norm"] for taken in steps_taken] == pytest.approx([1.0] * config.steps, abs=1e-3)
+
+
+def test_short_gradients_are_left_alone(samples, fresh_model, config, tmp_path, steps_taken, monkeypatch):
+    model = fresh_model()
+    loss = model.loss
+    monkeypatch.setattr(
+        model,
+        "loss",
+        lambda *given: {name: 1e-3 * value for name, value in loss(*given).items()},
+        raising=False,
+    )
+    train.fit(model, samples[:3], [], config, out=tmp_path)
+    assert all(0 < taken["norm"] < 0.5 for taken in steps_taken)
