@@ -1,6 +1,5 @@
 """Reading and writing files: whole or not at all, and a clear error for what cannot be decoded."""
 
-import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import CorruptDataError, DatasetNotFoundError, ShapeError
-from histoscope.images import kinds
+from histoscope.errors import CorruptDataError, ShapeError
+from histoscope.images import colours, kinds, reading
 from histoscope.types import Image, Labels
 
 IMAGE_SUFFIXES = kinds.IMAGE_SUFFIXES
@@ -78,19 +77,9 @@ def read_image(path: str | Path, *, ignore_alpha: bool = False) -> Image:
         If it cannot be decoded to the end.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DatasetNotFoundError(f"no image at {path}; check the path")
-    try:
-        pixels = _decode(path, colour=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # decoders raise dozens of types on broken files
-        raise CorruptDataError(
-            f"{path} cannot be decoded as an image ({error}); replace or remove it"
-        ) from error
-    if ignore_alpha and pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = pixels[:, :, :3]
-    return _to_rgb(pixels, path)
+    raw = reading.stored(path, colour=True)
+    image = colours.to_rgb(raw, path, ignore_alpha=ignore_alpha)
+    return colours.upright(image, raw.orientation)
 
 
 def read_labels(path: str | Path) -> Labels:
@@ -108,22 +97,24 @@ def read_labels(path: str | Path) -> Labels:
         If the file holds more than one channel, or numbers that are no ids.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DatasetNotFoundError(f"no label map at {path}; check the path")
-    try:
-        pixels = _decode(path, colour=False)
-    except MemoryError:
-        raise
-    except Exception as error:
+    raw = reading.stored(path, colour=False)
+    pixels = raw.pixels
+    if raw.is_lossy:
         raise CorruptDataError(
-            f"{path} cannot be decoded as a label map ({error}); replace or remove it"
-        ) from error
+            f"{path} cannot be read as a label map: JPEG and other lossy compressions change ids; save label "
+            "maps as PNG or TIFF"
+        )
     if pixels.ndim != 2:
-        raise ShapeError(f"{path}: label map has shape {pixels.shape}, expected one channel of integers")
+        raise ShapeError(
+            f"{path}: label map has shape {pixels.shape} ({raw.model}), expected one channel of integers; "
+            "save the ids as grey PNG or TIFF"
+        )
     if pixels.dtype.kind not in "bui":
-        raise ShapeError(f"{path}: label map holds {pixels.dtype}, expected whole numbers")
+        raise ShapeError(
+            f"{path}: label map holds {pixels.dtype}, expected whole numbers; save it as integers"
+        )
     _check_ids(pixels, 2**31 - 1, f"{path}: expected ids from 0 to 2147483647")
-    return pixels.astype(np.int32)
+    return colours.upright(pixels.astype(np.int32), raw.orientation)
 
 
 def write_image(path: str | Path, image: Image) -> None:
@@ -185,49 +176,7 @@ def write_labels(path: str | Path, labels: Labels) -> None:
     write_png(path, labels.astype(np.uint16))
 
 
-def _decode(path: Path, *, colour: bool) -> NDArray[Any]:
-    if path.suffix.lower() in {".tif", ".tiff"}:
-        import tifffile
-
-        return np.asarray(tifffile.imread(path))
-    from PIL import Image as Pillow
-
-    with Pillow.open(io.BytesIO(path.read_bytes())) as picture:
-        picture.load()
-        if colour and picture.mode in {"P", "L", "LA", "PA", "RGB"} and picture.has_transparency_data:
-            return np.asarray(picture.convert("RGBA"))
-        if colour and picture.mode in {"P", "CMYK", "YCbCr", "LAB", "HSV"}:
-            return np.asarray(picture.convert("RGB"))
-        return np.asarray(picture)  # of a palette these are the indices: the ids, in a label map
-
-
-def _corrupt(path: Path, kind: str, error: Exception) -> CorruptDataError:
-    return CorruptDataError(f"{path} cannot be decoded as {kind} ({error}); replace or remove it")
-
-
 def _check_ids(labels: NDArray[Any], top: int, advice: str) -> None:
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
     if low < 0 or high > top:
         raise ShapeError(f"label ids run from {low} to {high}; {advice}")
-
-
-def _to_rgb(pixels: NDArray[Any], path: Path) -> Image:
-    if pixels.ndim == 3 and pixels.shape[0] in {3, 4} and pixels.shape[2] not in {3, 4}:
-        pixels = np.moveaxis(pixels, 0, 2)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.ndim != 3 or pixels.shape[2] not in {3, 4} or 0 in pixels.shape:
-        raise CorruptDataError(
-            f"{path} holds an array of shape {pixels.shape}, expected (H, W), (H, W, 3) or (H, W, 4)"
-        )
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    elif pixels.dtype == np.bool_:
-        pixels = pixels.astype(np.uint8) * 255
-    elif pixels.dtype != np.uint8:
-        raise CorruptDataError(f"{path} holds {pixels.dtype} pixels, expected 8 or 16 bits a channel")
-    if pixels.shape[2] == 4:
-        alpha = pixels[:, :, 3:].astype(np.float32) / 255.0
-        blended = pixels[:, :, :3].astype(np.float32) * alpha + 255.0 * (1.0 - alpha)
-        pixels = np.rint(blended).astype(np.uint8)
-    return np.ascontiguousarray(pixels, dtype=np.uint8)

@@ -12,13 +12,13 @@ import numpy as np
 
 from histoscope.errors import HistoscopeError
 from histoscope.files import read_image, whole
+from histoscope.images.reading import size_of
 from histoscope.slides.batch import FAILURES, OnImage, Outcome, require_mpp, told
 from histoscope.slides.detector import known_mpp
 from histoscope.slides.geojson import write_tiles
 from histoscope.slides.heatmap import draw_heatmap
 from histoscope.slides.journal import Job, Journal
 from histoscope.slides.patch_classifier import PatchClassifier
-from histoscope.slides.resolution import size_of
 from histoscope.slides.result import ending, write_png
 from histoscope.slides.tilemap import LEAST_TISSUE, OnTiles, TileMap, classify_tiles
 from histoscope.types import Image, Record, Sample

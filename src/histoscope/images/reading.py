@@ -1,0 +1,108 @@
+"""One way into every image file: by its first bytes, and with one clear error for what cannot be decoded."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from histoscope.errors import CorruptDataError, HistoscopeError
+from histoscope.images import kinds, limits, pictures, tiff
+from histoscope.images.raw import Raw
+
+T = TypeVar("T")
+
+
+def stored(path: Path, *, colour: bool) -> Raw:
+    """Decode the numbers of a file, as they are stored.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If it cannot be decoded to the end, or is of a format or a colour model that is not read.
+    """
+    return _guarded(
+        path,
+        lambda: tiff.read(path),
+        lambda kind: pictures.read(path, kind, colour=colour),
+    )
+
+
+def header(path: Path, of_tiff: Callable[[Any, Any], T], of_picture: Callable[[Any], T]) -> T:
+    """Ask a file's header something, without decoding a pixel.
+
+    Parameters
+    ----------
+    path : Path
+    of_tiff : callable
+        Gets the file of tifffile and the series of its main image.
+    of_picture : callable
+        Gets the picture of Pillow.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `stored`.
+    """
+
+    def ask_tiff() -> T:
+        with tiff.opened(path) as (file, series):
+            return of_tiff(file, series)
+
+    def ask_picture(kind: str) -> T:
+        with pictures.opened(path, kind) as picture:
+            return of_picture(picture)
+
+    return _guarded(path, ask_tiff, ask_picture)
+
+
+def size_of(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image file as `read_image` gives it, without decoding a pixel.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `stored`.
+    """
+    path = Path(path)
+    height, width, orientation = header(
+        path,
+        lambda _, series: (
+            int(series.keyframe.imagelength),
+            int(series.keyframe.imagewidth),
+            tiff.orientation_of(series.keyframe),
+        ),
+        lambda picture: (picture.height, picture.width, pictures.orientation_of(picture)),
+    )
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def orientation_of(path: str | Path) -> int:
+    """How an image file asks viewers to turn it: 1 (as it is stored) to 8, as EXIF and TIFF count.
+
+    `read_image` turns it so.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `stored`.
+    """
+    return header(Path(path), lambda _, series: tiff.orientation_of(series.keyframe), pictures.orientation_of)
+
+
+def _guarded(path: Path, of_tiff: Callable[[], T], of_picture: Callable[[str], T]) -> T:
+    """Call what reads this kind of file; errors of decoders, of which there are dozens, become one."""
+    reason = kinds.unreadable(path)
+    if reason:
+        raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")
+    kind = kinds.kind_of(path)
+    try:
+        if not kind:
+            raise limits.damaged(path, "its first bytes are those of no image")
+        return of_tiff() if kind == "TIFF" else of_picture(kind)
+    except HistoscopeError:
+        raise
+    except MemoryError as error:
+        raise limits.too_large(path, "there is not enough memory") from error
+    except Exception as error:
+        raise limits.damaged(path, error) from error

@@ -1,0 +1,182 @@
+"""Micrometres per pixel, as image files tell it, and the bounds that hold wherever it is asked."""
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from histoscope.errors import ConfigError
+from histoscope.images import pictures, reading
+
+LEAST_MPP, MOST_MPP = 0.05, 5.0
+"""No microscope's picture of nuclei is finer or coarser. A screen's 72 dots an inch, which many programs
+write without thinking, are 353 micrometres a pixel."""
+
+_INCH, _CM = 25_400.0, 10_000.0
+_SI = {"p": 1e-6, "n": 1e-3, "µ": 1.0, "u": 1.0, "m": 1e3, "c": 1e4, "d": 1e5, "": 1e6, "k": 1e9}
+_WORDS = {"micron": 1.0, "microns": 1.0, "inch": _INCH, "inches": _INCH, "in": _INCH, "Å": 1e-4, "mil": 25.4}
+_NUMBER = r"([\d.]+(?:[eE][+-]?\d+)?)"
+_PER_PIXEL = {
+    "Aperio": re.compile(rf"\bMPP\s*=\s*{_NUMBER.replace('.]', '.,]')}"),
+    "Ventana": re.compile(rf"\bScanRes\s*=\s*[\"']{_NUMBER}"),
+}
+
+
+def check_mpp(value: float, where: str) -> float:
+    """Give micrometres per pixel back if a microscope may have them.
+
+    Parameters
+    ----------
+    value : float
+    where : str
+        What gave it, such as ``--mpp``; named in the error.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number from 0.05 to 5.
+
+    Examples
+    --------
+    >>> check_mpp(0.25, "--mpp")
+    0.25
+    >>> check_mpp(40, "--mpp")
+    Traceback (most recent call last):
+    ...
+    histoscope.errors.ConfigError: --mpp is 40, expected micrometres per pixel from 0.05 to 5: mostly
+    0.25 for a 40x scan, 0.5 for 20x
+    """
+    if not LEAST_MPP <= value <= MOST_MPP:  # not a number is neither
+        raise ConfigError(
+            f"{where} is {value:g}, expected micrometres per pixel from {LEAST_MPP:g} to {MOST_MPP:g}: "
+            "mostly 0.25 for a 40x scan, 0.5 for 20x"
+        )
+    return value
+
+
+def mpp_of(path: str | Path) -> float | None:
+    """Micrometres per pixel that a file gives, or None if it gives none that could be a microscope's.
+
+    Read are OME-XML, what Aperio, Olympus, Philips, Ventana, Zeiss (LSM), Micro-Manager and ImageJ write, and
+    the resolution of TIFF (so of Hamamatsu and Leica), PNG, JPEG and BMP. What the file is, its first bytes
+    tell. Pixels must be square within a hundredth. No pixel is decoded.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If its header cannot be read.
+    """
+    path = Path(path)
+    for x, y in reading.header(path, _of_tiff, _of_picture):
+        if LEAST_MPP <= x <= MOST_MPP and abs(x - y) <= 0.01 * x:
+            return float(f"{(x + y) / 2:.6g}")
+    return None
+
+
+def length_um(unit: str) -> float | None:
+    r"""Micrometres of a unit of length, as programs write it; None if it is not known.
+
+    Examples
+    --------
+    >>> [length_um(unit) for unit in ("µm", "\\u00B5m", "microns", "mm", "inch", "pixel")]
+    [1.0, 1.0, 1.0, 1000.0, 25400.0, None]
+    """
+    unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), unit.strip().strip("\"'"))
+    unit = unicodedata.normalize("NFKC", unit).replace("μ", "µ").strip()  # all the signs of micro are one
+    if unit.lower() in _WORDS or unit in _WORDS:
+        return _WORDS.get(unit, _WORDS.get(unit.lower()))
+    long = re.fullmatch(r"(pico|nano|micro|milli|centi|deci|kilo|)met(?:er|re)s?", unit.lower())
+    if long:
+        prefixes = {
+            "pico": "p",
+            "nano": "n",
+            "micro": "µ",
+            "milli": "m",
+            "centi": "c",
+            "deci": "d",
+            "kilo": "k",
+        }
+        return _SI[prefixes.get(long[1], "")]
+    return _SI.get(unit[:-1]) if unit.endswith("m") and len(unit) <= 2 else None
+
+
+def _of_picture(picture: Any) -> list[tuple[float, float]]:
+    """Sizes of a pixel that a picture gives: of PNG from dots a metre, of JPEG from JFIF, then from EXIF."""
+    found = [dpi] if (dpi := picture.info.get("dpi")) else []
+    exif = pictures.exif_of(picture)
+    unit = {2: 1.0, 3: 2.54}.get(exif.get(0x0128, 2))
+    if unit and 0x011A in exif and 0x011B in exif:
+        found.append((float(exif[0x011A]) * unit, float(exif[0x011B]) * unit))
+    return [(_INCH / float(x), _INCH / float(y)) for x, y in found if float(x) > 0 and float(y) > 0]
+
+
+def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
+    """Size of a pixel that a TIFF gives: what vendors write is believed before the resolution tags."""
+    page = series.keyframe
+    pair = (
+        (_of_ome(file.ome_metadata, page) if file.is_ome else None)
+        or _of_vendor(file, page)
+        or _of_tags(file, page)
+    )
+    return [] if pair is None else [pair]
+
+
+def _of_ome(text: str, page: Any) -> tuple[float, float] | None:
+    """Size of a pixel in OME-XML: of the image that is as large as the page, or of the first."""
+    every = [one for one in ElementTree.fromstring(text).iter() if one.tag.rpartition("}")[2] == "Pixels"]
+    size = (str(page.imagewidth), str(page.imagelength))
+    every.sort(key=lambda one: (one.get("SizeX"), one.get("SizeY")) != size)
+    sizes = []
+    for axis in "XY":
+        value = every[0].get(f"PhysicalSize{axis}") if every else None
+        unit_um = length_um(every[0].get(f"PhysicalSize{axis}Unit") or "µm") if every else None
+        if value is None or unit_um is None:
+            return None
+        sizes.append(float(value) * unit_um)
+    return sizes[0], sizes[1]
+
+
+def _of_vendor(file: Any, page: Any) -> tuple[float, float] | None:
+    """Size of a pixel as makers of scanners and microscopes write it."""
+    texts = [page.description, file.pages[0].description]
+    xmp = page.tags.get("XMP") or file.pages[0].tags.get("XMP")
+    if xmp is not None:
+        texts.append(xmp.value.decode("utf-8", "replace") if isinstance(xmp.value, bytes) else str(xmp.value))
+    for pattern in _PER_PIXEL.values():
+        for text in texts:
+            if found := pattern.search(text):
+                value = float(found[1].replace(",", "."))
+                return value, value
+    if file.is_philips and (
+        found := re.search(r'"DICOM_PIXEL_SPACING"[^>]*>\s*"([\d.eE+-]+)"\s+"([\d.eE+-]+)', texts[1])
+    ):
+        return 1e3 * float(found[2]), 1e3 * float(found[1])  # rows come first, in millimetres
+    if file.is_sis:
+        known = file.sis_metadata or {}
+        if known.get("pixelsizex"):
+            return 1e6 * float(known["pixelsizex"]), 1e6 * float(known["pixelsizey"])
+    if file.is_lsm:
+        known = file.lsm_metadata or {}
+        return 1e6 * float(known["VoxelSizeX"]), 1e6 * float(known["VoxelSizeY"])
+    if file.is_micromanager:
+        value = float((page.tags.get("MicroManagerMetadata").value or {}).get("PixelSizeUm") or 0)
+        return (value, value) if value else None
+    return None
+
+
+def _of_tags(file: Any, page: Any) -> tuple[float, float] | None:
+    """Size of a pixel by the resolution tags; the unit is ImageJ's if it names one."""
+    tags = [page.tags.get(f"{axis}Resolution") for axis in "XY"]
+    if None in tags:
+        return None
+    unit_um = length_um(str((file.imagej_metadata or {}).get("unit", "")))
+    if unit_um is None:
+        tag = page.tags.get("ResolutionUnit")
+        unit_um = {2: _INCH, 3: _CM, 4: 1e3, 5: 1.0}.get(2 if tag is None else int(tag.value))
+    pixels = [tag.value[0] / tag.value[1] if tag.value[1] else 0.0 for tag in tags]
+    if unit_um is None or min(pixels) <= 0:
+        return None
+    return unit_um / pixels[0], unit_um / pixels[1]

@@ -1,0 +1,229 @@
+"""TIFF by its tags: which image of the file is meant, and what its numbers mean."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import CorruptDataError
+from histoscope.images import limits
+from histoscope.images.raw import Raw
+
+_MODELS = {
+    0: "white is zero",
+    1: "grey",
+    2: "rgb",
+    3: "palette",
+    5: "cmyk",
+    6: "ycbcr",
+    8: "cielab",
+    9: "icclab",
+}
+_CHANNELS = {"rgb": 3, "ycbcr": 3, "cielab": 3, "icclab": 3, "cmyk": 4}
+_JPEGS = frozenset({6, 7, 34892, 33007})
+_AS_RGB = _JPEGS | {50001, 50002}
+"""Compressions whose decoders turn YCbCr into RGB: the JPEGs, WebP and JPEG XL."""
+_APERIO_YCBCR = 33003
+_MOST = {1: 2.0, 5: limits.LZW, 8: limits.DEFLATE, 32946: limits.DEFLATE, 32773: limits.PACKBITS}
+_LOSSY = frozenset({*_JPEGS, 33003, 33004, 33005, 34712, 34887, 50001, 22610, 34933, 34934})
+_ALPHA = {1: "premultiplied", 2: "straight"}
+_RGB = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a TIFF; gives the file and the series of its main image.
+
+    Previews, labels and overviews of slides, pages of a lower resolution and masks are not meant.
+
+    Raises
+    ------
+    CorruptDataError
+        If it holds several images of the same size, or a slide that cannot be put together.
+    """
+    import tifffile
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd tags, of which there are many
+        with tifffile.TiffFile(path) as file:
+            if file.is_bif:
+                raise CorruptDataError(
+                    f"{path} is a Ventana BIF slide, whose tiles overlap: it is not read yet; export the "
+                    "region as TIFF with QuPath"
+                )
+            yield file, _main(file, path)
+
+
+def read(path: Path) -> Raw:
+    """Decode the main image of a TIFF."""
+    with opened(path) as (file, series):
+        page = series.keyframe
+        model = "ycbcr" if page.compression == _APERIO_YCBCR else _MODELS.get(int(page.photometric), "")
+        if not model:
+            name = getattr(page.photometric, "name", page.photometric)
+            raise CorruptDataError(
+                f"{path} is a TIFF of the colour model {name}, which is not read; save it as RGB"
+            )
+        axes, shape = (page.axes, page.shape) if len(series.pages) == 1 else (series.axes, series.shape)
+        order = _channels_last(axes, shape, model, path)
+        if "C" in order:
+            model = _channels_as_rgb(file, path)
+        _check(page, path, len(series.pages))
+        pixels = _decoded(page, series, path, model).reshape(shape)
+        pixels = np.squeeze(pixels, tuple(k for k, axis in enumerate(axes) if axis not in order))
+        kept = "".join(axis for axis in axes if axis in order)
+        pixels = pixels.transpose([kept.index(axis) for axis in order])
+        was_rgb = model == "ycbcr" and (page.compression in _AS_RGB or not _is_plain_ycbcr(page))
+        return Raw(
+            pixels=pixels,
+            model="rgb" if was_rgb else model,
+            alpha=_alpha(page, model),
+            bits=_bits(page, file, path),
+            palette=_palette(page) if model == "palette" else None,
+            icc=bytes(page.iccprofile or b""),
+            orientation=orientation_of(page),
+            is_lossy=int(page.compression) in _LOSSY,
+        )
+
+
+def orientation_of(page: Any) -> int:
+    """Orientation of a page, 1 to 8."""
+    tag = page.tags.get("Orientation")
+    value = int(tag.value) if tag is not None else 1
+    return value if 1 <= value <= 8 else 1
+
+
+def _main(file: Any, path: Path) -> Any:
+    """Choose the largest image; pages of lower resolution and masks only if there is nothing else."""
+    every = list(file.series)
+    if not every:
+        raise CorruptDataError(f"{path} is a TIFF without an image; replace or remove it")
+    full = [one for one in every if not int(one.keyframe.subfiletype or 0) & 5] or every
+    areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in full]
+    best = full[int(np.argmax(areas))]
+    if areas.count(max(areas)) > 1 and best.kind in {"generic", "uniform", "shaped", "ome", "imagej"}:
+        raise CorruptDataError(
+            f"{path} holds {areas.count(max(areas))} images of {best.keyframe.imagewidth} x "
+            f"{best.keyframe.imagelength} pixels, expected one; save the right one in a file of its own"
+        )
+    return best
+
+
+def _channels_last(axes: str, shape: tuple[int, ...], model: str, path: Path) -> str:
+    """Give the axes that matter, in the order of an image."""
+    sizes = {axis: size for axis, size in zip(axes, shape, strict=True) if size > 1 or axis in "YX"}
+    names = "".join(sizes)
+    is_planes = names == "CYX" and sizes["C"] == 3 and model in {"grey", "rgb"}
+    if names in {"YX", "YXS", "SYX"} or is_planes:
+        return "YX" + names.replace("Y", "").replace("X", "")
+    raise CorruptDataError(
+        f"{path} holds an array of shape {tuple(shape)} with axes {axes} ({model}), expected one picture, "
+        "grey or RGB; save the right plane, or an RGB picture of the channels"
+    )
+
+
+def _channels_as_rgb(file: Any, path: Path) -> str:
+    """Take three grey channels for red, green and blue, unless the file colours them otherwise."""
+    colours: list[tuple[bool, ...]] = []
+    if file.is_ome:
+        for text in re.findall(r'<(?:\w+:)?Channel\b[^>]*?\bColor="(-?\d+)"', file.ome_metadata):
+            value = int(text) % 2**32
+            colours.append(tuple(bool(value >> shift & 255) for shift in (24, 16, 8)))
+    else:
+        luts = (file.imagej_metadata or {}).get("LUTs") or []
+        colours = [tuple(bool(row.any()) for row in lut) for lut in luts if np.shape(lut) == (3, 256)]
+    is_plain = all(all(colour) for colour in colours) or [tuple(map(int, one)) for one in colours] == list(
+        _RGB
+    )
+    if not is_plain:
+        raise CorruptDataError(
+            f"{path} holds 3 channels whose colours are not red, green and blue in this order, as in "
+            "fluorescence; save an RGB picture of the channels"
+        )
+    return "rgb"
+
+
+def _check(page: Any, path: Path, n_pages: int) -> None:
+    """Check the sizes in the tags against the bytes that are there."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    n_chunks = int(np.prod([int(n) for n in page.chunked], dtype=object))
+    size = path.stat().st_size
+    present = [(start, count) for start, count in zip(offsets, counts, strict=False) if count]
+    if len(offsets) < n_chunks or len(counts) < n_chunks or (len(present) < n_chunks and not page.is_tiled):
+        what = "tiles" if page.is_tiled else "strips"
+        raise limits.damaged(path, f"it holds {len(present)} of {n_chunks} {what}")
+    if any(start + count > size for start, count in present):
+        raise limits.damaged(path, "it ends before its last pixels")
+    sample_bytes = int(page.bitspersample or 8) / 8
+    height, width = int(page.imagelength), int(page.imagewidth)
+    chunk = [int(n) for n in page.chunks]
+    decoded = len(present) * float(np.prod(chunk, dtype=object)) * sample_bytes
+    if not page.is_tiled:  # the last strip is shorter
+        decoded = min(decoded, height * width * int(page.samplesperpixel) * sample_bytes)
+    most = limits.JPEG if page.compression in _JPEGS else _MOST.get(int(page.compression))
+    if most is not None:
+        limits.check_stored(path, (height, width), decoded, sum(count for _, count in present), most)
+    limits.check_memory(
+        path,
+        (max(height, chunk[0]), max([width, *chunk[1:]])),
+        int(page.samplesperpixel) * max(sample_bytes, 1) * n_pages,
+    )
+
+
+def _decoded(page: Any, series: Any, path: Path, model: str) -> NDArray[Any]:
+    if model == "ycbcr" and not _is_plain_ycbcr(page) and page.compression not in _AS_RGB:
+        return _by_libtiff(page, path)
+    if model in {"rgb", "ycbcr"} and page.dtype == np.uint8:
+        page.nodata = 255  # slides leave out the tiles of bare glass
+    return np.asarray(page.asarray() if len(series.pages) == 1 else series.asarray())
+
+
+def _is_plain_ycbcr(page: Any) -> bool:
+    """Whether brightness and colours are stored for each pixel, in the whole range."""
+    range_ = page.tags.get("ReferenceBlackWhite")
+    return page.compression == _APERIO_YCBCR or (page.subsampling in {None, (1, 1)} and range_ is None)
+
+
+def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
+    """Let OpenCV's libtiff turn YCbCr with fewer colours than pixels into RGB."""
+    import cv2
+
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    done, images = cv2.imreadmulti(str(path), start=int(page.index), count=1, flags=flags)
+    if not done or images[0].shape[:2] != (page.imagelength, page.imagewidth):
+        raise CorruptDataError(
+            f"{path} is a TIFF of the colour model YCbCr with subsampled colours, which could not be "
+            "decoded; save it as RGB"
+        )
+    return np.ascontiguousarray(images[0][:, :, ::-1])
+
+
+def _alpha(page: Any, model: str) -> str:
+    extra = tuple(int(one) for one in page.extrasamples or ())
+    channels = _CHANNELS.get(model, 1)
+    return _ALPHA.get(extra[0], "") if extra and page.samplesperpixel > channels else ""
+
+
+def _bits(page: Any, file: Any, path: Path) -> int | None:
+    """Bits of a sample that are used, as the file says."""
+    stored = int(page.bitspersample or 8)
+    if stored not in {8, 16}:
+        return stored
+    ome = re.search(r'\bSignificantBits="(\d+)"', file.ome_metadata) if file.is_ome else None
+    if ome and int(ome[1]) > 0:
+        return int(ome[1])
+    tag = page.tags.get("MaxSampleValue")
+    if tag is None or stored == 8:
+        return None
+    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
+    return max(8, int(max(values)).bit_length())
+
+
+def _palette(page: Any) -> NDArray[np.uint8]:
+    colours = np.asarray(page.colormap).T
+    return (colours if colours.max(initial=0) < 256 else colours >> 8).astype(np.uint8)
