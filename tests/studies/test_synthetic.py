@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import cv2
+import pandas as pd
 import pytest
 import yaml
 
@@ -272,19 +273,19 @@ class TestFolder:
         both = {kind: {"root": str(folders[kind])} for kind in ("procedural", "learned")}
         summary = run_study(configure(synthetic=both, levels=[*configure().levels, "learned"]))
         assert summary.done == ("learned-unet-seed0",)
-        about = yaml.safe_load((finished / "study.yaml").read_text())
-        assert set(about["synthetic_fingerprints"]) == {"procedural", "learned"}
+        known = pd.read_csv(finished / "content.csv")
+        assert {"procedural", "learned"} <= set(known["set"])
         assert not run_study(configure()).done
 
     def test_another_set_of_the_same_name_is_refused(self, finished, configure, folders):
-        with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
+        with pytest.raises(ConfigError, match="in 'procedural' have changed"):
             run_study(configure(synthetic={"procedural": {"root": str(folders["learned"])}}))
 
     def test_a_set_drawn_anew_under_the_same_names_is_refused(self, finished, configure, folders, tmp_path):
         again = shutil.copytree(folders["procedural"], tmp_path / "procedural")
         for path in (again / "images").iterdir():
             cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
-        with pytest.raises(ConfigError, match="another synthetic set 'procedural'"):
+        with pytest.raises(ConfigError, match="in 'procedural' have changed"):
             run_study(configure(synthetic={"procedural": {"root": str(again)}}))
 
     @pytest.mark.parametrize(("key", "other"), [("jitter", "stain"), ("pretraining", 0.75)])

@@ -1,5 +1,7 @@
 """Features: those of a plain loop, in order, stored once."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 
 from histoscope import data, models
 from histoscope.errors import CorruptDataError, DataError
-from histoscope.files import write_image
+from histoscope.files import read_image, write_image
 from histoscope.train import batches, features
 from histoscope.train.features import extract
 
@@ -91,6 +93,23 @@ def test_a_changed_file_or_network_is_computed_anew(folder, fresh_classifier, pa
         model.backbone.down[0][0].weight += 1
     assert extract(model, dataset, cache=cache).computed == len(dataset)
     assert len(list(cache.iterdir())) == 2
+
+
+def test_another_file_of_the_same_size_and_time_is_computed_anew(patches, fresh_classifier, tmp_path):
+    model, cache = fresh_classifier(), tmp_path / "cache"
+    for sample in patches:
+        write_image(tmp_path / "set" / "any" / f"{sample.name}.bmp", sample.image)
+    first = extract(model, opened(tmp_path / "set"), cache=cache)
+    moved = shutil.copytree(tmp_path / "set", tmp_path / "moved")
+    assert extract(model, opened(moved), cache=cache).computed == 0
+    path = opened(moved).image_path(0)
+    before = path.stat()
+    write_image(path, read_image(path)[::-1].copy())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    again = extract(model, opened(moved), cache=cache)
+    assert again.computed == 1
+    assert not np.array_equal(again.values[0], first.values[0])
 
 
 def test_the_fingerprint_is_of_what_features_depend_on(fresh_classifier):

@@ -76,7 +76,8 @@ def plan(
 def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = False) -> None:
     """Train and test every run that is not finished; the same command again goes on after a stop.
 
-    Ends with 1 if some runs failed (the summary names them), with 130 after Ctrl-C.
+    Ends with 1 if some runs failed or images could not be read (the summary names them), with 130 after
+    Ctrl-C.
     """
     import dataclasses
     import json
@@ -93,7 +94,7 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
         typer.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
     else:
         say(summary)
-    if summary.failed:
+    if summary.failed or summary.left_out:
         raise typer.Exit(1)
 
 
@@ -142,6 +143,8 @@ def say(summary: "Summary") -> None:
     typer.echo(f"{done} done, {len(summary.kept)} were done before, {failed} failed; in {summary.folder}")
     for name, note in summary.failed.items():
         typer.secho(f"  {name}: {note} (traceback: {summary.folder / name / 'error.txt'})", err=True)
+    for name, why in summary.left_out.items():
+        typer.secho(f"  left out of every run, since it cannot be read: {name} ({why})", err=True)
     if summary.done or summary.kept:
         typer.echo(f"next: histoscope study report {summary.folder}")
 

@@ -12,12 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 import histoscope
-from histoscope.data import Dataset
 from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
 from histoscope.files import write_text
+from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.study import Run
@@ -32,8 +33,6 @@ STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
     "per_image.csv",
     "error.txt",
 )
-_LOOKED_AT = 4
-"""Pictures of a synthetic data set that its fingerprint looks at."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "numba", "opencv-python-headless", "torch", "timm", "pandas")
 
 
@@ -65,7 +64,7 @@ def open_study(
     config: StudyConfig,
     records: list[Record],
     command: str = "",
-    synthetic: Mapping[str, Dataset] | None = None,
+    found: pd.DataFrame | None = None,
 ) -> Path:
     """Make the study's folder, or check that the one that is there holds the same study.
 
@@ -76,8 +75,8 @@ def open_study(
         All that the study trains or tests on; a fingerprint of them is kept.
     command : str
         What was typed; kept for the report.
-    synthetic : mapping, optional
-        Each synthetic data set; another one may be added later.
+    found : DataFrame, optional
+        What its images hold (`content.read`); other images under the same names are refused.
 
     Returns
     -------
@@ -93,15 +92,17 @@ def open_study(
     """
     folder = config.folder
     described = describe(config, records) | ({"command": command} if command else {})
-    if synthetic:
-        described["synthetic_fingerprints"] = {name: _drawn(each) for name, each in synthetic.items()}
     if (folder / STUDY).is_file():
         described = _merged(read_study(folder), described, folder)
+        if found is not None:
+            content.check(folder, found)
     elif folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(
             f"{folder} is not empty and holds no {STUDY}, so no study was run there; choose another 'out'"
         )
     write_text(folder / STUDY, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=100))
+    if found is not None:
+        content.write(folder, found)
     return folder
 
 
@@ -170,14 +171,6 @@ def fingerprint(records: list[Record]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _drawn(dataset: Dataset) -> str:
-    """Digest a synthetic data set, a few of its pictures with it: drawn anew, it has the same names."""
-    digest = hashlib.sha256(fingerprint(list(dataset.records)).encode())
-    for k in range(0, len(dataset), -(-len(dataset) // _LOOKED_AT)):
-        digest.update(dataset[k].image.tobytes())
-    return digest.hexdigest()[:16]
-
-
 def environment(**more: Any) -> dict[str, Any]:
     """Describe machine, versions and code that a run is made with."""
     import torch
@@ -221,10 +214,6 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
         raise ConfigError(
             f"{folder} was run on other images (names, patients or parts differ); choose another 'out'"
         )
-    drawn = old.get("synthetic_fingerprints", {})
-    for name, found in new.get("synthetic_fingerprints", {}).items():
-        if drawn.get(name, found) != found:
-            raise ConfigError(f"{folder} was run on another synthetic set {name!r}; choose another 'out'")
     # A setting that an older version did not know was at its default there.
     unknown = {key: _plain(StudyConfig.model_fields[key].default) for key in ("jitter", "pretraining")}
     before, after = _flat(unknown | old["config"]), _flat(new["config"])
@@ -237,9 +226,8 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
     for key in ("levels", "seeds", "models"):
         new[key] = [*old[key], *(value for value in new[key] if value not in old[key])]
     new["runs"] = [*old["runs"], *(name for name in new["runs"] if name not in old["runs"])]
-    for key in ("against", "synthetic_fingerprints"):
-        if key in old or key in new:
-            new[key] = old.get(key, {}) | new.get(key, {})
+    if "against" in old or "against" in new:
+        new["against"] = old.get("against", {}) | new.get("against", {})
     new["config"]["models"] = old["config"]["models"] | new["config"]["models"]
     new["config"] |= {key: list(new[key]) for key in ("levels", "seeds")}
     return new

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from histoscope.studies import summary
+from histoscope.studies import content, summary
 from histoscope.studies.effects import UNITS, Effect, unit_of
 from histoscope.studies.results import RunResult, StudyResults
 from histoscope.words import count, duration
@@ -98,7 +98,8 @@ def _data(study: StudyResults) -> Facts:
     ]
     if "licence" not in sheet:
         facts.append(("Licence", NOT_RECORDED))
-    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Split", _split(study, sheet))]
+    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Left out", left_out(study))]
+    facts.append(("Split", _split(study, sheet)))
     return [(term, value) for term, value in facts if value]
 
 
@@ -119,6 +120,15 @@ def _parts(study: StudyResults) -> str:
     words = {"train": "training", "val": "validation", "test": "testing"}
     counts = [(word, len(parts[name])) for name, word in words.items() if isinstance(parts.get(name), list)]
     return ", ".join(f"{size:,} for {name}" for name, size in counts)
+
+
+def left_out(study: StudyResults) -> str:
+    """Name the images that could not be read; empty if all could."""
+    names = list(content.left_out(study.folder))
+    more = ", ..." if len(names) > 5 else ""
+    return (
+        f"{count(len(names), 'image')} that could not be read: {', '.join(names[:5])}{more}" if names else ""
+    )
 
 
 def _tested(study: StudyResults) -> str:

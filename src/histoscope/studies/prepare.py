@@ -10,6 +10,7 @@ from histoscope import data, stain
 from histoscope.data import Dataset, Datasheet, Split
 from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
+from histoscope.studies import content
 from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.study import TYPICAL, Condition, Run
 from histoscope.train.mix import mixture, open_synthetic
@@ -74,22 +75,32 @@ def records(parts: Split) -> list[Record]:
 def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
     """Choose the test images of every condition, before any change of colour.
 
+    Those that could not be read when the study began are left out, of every run alike.
+
     Raises
     ------
     DataError
         If a condition has none.
     """
-    return {
-        condition: _elsewhere(config.elsewhere)
-        if condition.elsewhere and config.elsewhere is not None
-        else tested_on(parts.test, condition)
-        for condition in config.declared.conditions
-    }
+    found = {}
+    for condition in config.declared.conditions:
+        away = elsewhere(config) if condition.elsewhere else None
+        chosen = tested_on(parts.test, condition) if away is None else away
+        found[condition] = content.readable(chosen, config.folder)
+        if not len(found[condition]):
+            raise DataError(
+                f"none of the {len(chosen)} test images of condition {condition.name!r} can be read; run "
+                "'histoscope data verify' on them"
+            )
+    return found
 
 
-def _elsewhere(config: DataConfig) -> Dataset:
-    """Test part of another data set; all of it where it publishes no parts."""
-    dataset = open_data(config)
+def elsewhere(config: StudyConfig) -> Dataset | None:
+    """Test part of the other data set, all of it where it publishes no parts; None if no condition asks."""
+    asked = any(condition.elsewhere for condition in config.declared.conditions)
+    if config.elsewhere is None or not asked:
+        return None
+    dataset = open_data(config.elsewhere)
     chosen = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
     return data.subset(dataset, chosen) if chosen else dataset
 

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment
 
 import histoscope
-from histoscope.files import whole, write_image, write_text
+from histoscope.files import write_image, write_text
 from histoscope.studies import figures, gallery, methods, summary, synthetic_figures
 from histoscope.studies.by_class import class_tables, is_of_class
 from histoscope.studies.effects import Effect, class_names, effects, metrics_of
@@ -22,6 +22,7 @@ from histoscope.studies.pages import templates
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
 from histoscope.studies.transfer import report as transfer_report
+from histoscope.tables import write_table
 from histoscope.words import count
 
 FIGURES = "report_files"
@@ -68,8 +69,7 @@ def write_report(folder: str | Path) -> Path:
         drawn |= transfer_report.drawn(study, rows, found)
     view = _view(study, rows, shelves) | {"figures": drawn, "transfer": found}
     view["label_curves"] = [name for name in drawn if name.startswith(synthetic_figures.PREFIX)]
-    with whole(study.folder / "results.csv") as path:
-        long_table(rows).to_csv(path, index=False)
+    write_table(study.folder / "results.csv", long_table(rows))
     view["strips"] = _write_figures(study, drawn, shelves)
     if found is not None:
         found["strips"] = transfer_report.write_strips(found["shelves"], study.folder / FIGURES)

@@ -13,9 +13,9 @@ import yaml
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.studies.study import Run
+from histoscope.tables import read_table
 
 FORMAT = 1
-TEXT_COLUMNS = ("condition", "name", "patient", "source")
 
 
 @dataclass(frozen=True)
@@ -276,14 +276,14 @@ def _read_table(path: Path) -> tuple[pd.DataFrame | None, str]:
     if not path.is_file():
         return None, ""
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=True)
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        return None, f"per_image.csv is not readable ({error})"
+        table = read_table(path)
+    except CorruptDataError as error:
+        return None, str(error)
     lacking = [name for name in ("condition", "name") if name not in table]
     if lacking or table.empty:
         return None, f"per_image.csv has no {' and no '.join(lacking) or 'rows'}"
-    for column in TEXT_COLUMNS:
-        table[column] = table[column].fillna("") if column in table else ""
+    for column in {"patient", "source"} - set(table):
+        table[column] = ""
     return table, ""
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from histoscope import augment, balance, models, train
 from histoscope.data import Datasheet, Split
-from histoscope.files import whole, write_labels, write_text
+from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
 from histoscope.models.device import fastest
@@ -25,6 +25,7 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
+from histoscope.tables import write_table
 from histoscope.train.experiment import get_jitter
 from histoscope.train.mix import about_data
 from histoscope.types import Nuclei, Sample
@@ -106,8 +107,7 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
     study_folder.write_json(
         folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
     )
-    with whole(folder / study_folder.RESULT) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(folder / study_folder.RESULT, table)
 
 
 def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:

@@ -3,16 +3,18 @@
 import math
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
-from histoscope import models
+import pandas as pd
+
+from histoscope import data, models
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import write_image, write_labels
-from histoscope.studies import prepare, workers
+from histoscope.studies import content, prepare, workers
 from histoscope.studies.config import StudyConfig, check
 from histoscope.studies.events import Event, Tell, silent
 from histoscope.studies.folder import finished, open_study
@@ -38,18 +40,27 @@ class Summary:
         Runs that were finished before.
     failed : dict
         Name of a run -> what went wrong, in one line.
+    left_out : dict
+        Name of an image that could not be read, and is left out of every run alike -> why.
     """
 
     folder: Path
     done: tuple[str, ...]
     kept: tuple[str, ...]
     failed: dict[str, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Work(Protocol):
     """What differs between studies of nuclei and of patches."""
 
     records: list[Record]
+
+    def sets(self) -> dict[str, Dataset]:
+        """All that the study looks at, by name."""
+
+    def require(self, found: pd.DataFrame) -> None:
+        """Check that what is needed can be read."""
 
     def prepare(self, todo: list[Run], folder: Path) -> None:
         """Check that there is room, and write what all runs need."""
@@ -64,14 +75,34 @@ class Tiles:
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
         self.parts = prepare.open_parts(config.data)
-        self.tested = prepare.tested(config, self.parts)
-        elsewhere = [dataset for condition, dataset in self.tested.items() if condition.elsewhere]
-        self.records = prepare.records(self.parts) + [r for dataset in elsewhere for r in dataset.records]
+        prepare.tested(config, self.parts)  # refuses conditions that have no images
+        self.elsewhere = prepare.elsewhere(config)
+        away = [] if self.elsewhere is None else list(self.elsewhere.records)
+        self.records = prepare.records(self.parts) + away
+
+    def sets(self) -> dict[str, Dataset]:
+        """All parts, the other laboratory, and what is synthetic."""
+        found = {content.DATA: data.joined([part for _, part in self.parts if len(part)])}
+        if self.elsewhere is not None:
+            found[content.ELSEWHERE] = self.elsewhere
+        return found | self.synthetic
+
+    @cached_property
+    def synthetic(self) -> dict[str, Dataset]:
+        """Synthetic data sets that may be learned from."""
+        return prepare.synthetic_sets(self.config)
+
+    def require(self, found: pd.DataFrame) -> None:
+        """Check that all that is learned from can be read; test images that cannot are left out."""
+        real = [(content.DATA, r.name) for part in (self.parts.train, self.parts.val) for r in part.records]
+        drawn = [(name, r.name) for name, dataset in self.synthetic.items() for r in dataset.records]
+        content.require_readable(found, {*real, *drawn})
 
     def prepare(self, todo: list[Run], folder: Path) -> None:
         """Check that there is room, and write the test images with their truth."""
+        tested = prepare.tested(self.config, self.parts)
         require_space(folder, space_needed(self.config, todo, self.parts))
-        write_truth(self.tested, folder)
+        write_truth(tested, folder)
 
     def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:
         """Nothing is made before."""
@@ -117,7 +148,9 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     else:
         work = Tiles(config)
     unique_names(work.records)
-    folder = open_study(config, work.records, command, prepare.synthetic_sets(config))
+    found = content.read(work.sets(), config, tell)
+    work.require(found)
+    folder = open_study(config, work.records, command, found)
     todo = [run for run in config.runs() if not finished(folder, run)]
     kept = tuple(run.name for run in config.runs() if finished(folder, run))
     ended: list[Event] = []
@@ -135,7 +168,8 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
             _do(config, batch, place, jobs, partial(_named, place, listen))
         _do(config, todo, folder, jobs, listen)
     done = tuple(event.run for event in ended if event.stage == "done" and not event.is_before)
-    return Summary(folder, done, kept, {event.run: event.note for event in ended if event.stage == "failed"})
+    failed = {event.run: event.note for event in ended if event.stage == "failed"}
+    return Summary(folder, done, kept, failed, content.left_out(folder))
 
 
 def _do(config: StudyConfig, todo: list[Run], folder: Path, jobs: int, tell: Tell) -> None:

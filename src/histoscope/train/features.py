@@ -67,8 +67,8 @@ def extract(
         Each is read when it is needed.
     cache : str or Path, optional
         Folder in which features are kept, one file a network. Patches that are in it are not computed again,
-        in whatever split they come: a patch is known by its file (path, size and time of change), or by its
-        pixels where it has no file of its own.
+        in whatever split they come: a patch is known by the content of its file, or by its pixels where it
+        has no file of its own.
     batch_size : int
         Patches a batch.
     progress : callable, optional
@@ -152,17 +152,16 @@ def _keys(samples: Any) -> dict[int, bytes]:
     shared = _shared_files(samples)
     for index in range(len(samples)):
         path = samples.image_path(index) if hasattr(samples, "image_path") else None
-        if path is not None and path not in shared and path.is_file():
-            state = path.stat()
-            text = f"{path.resolve()}\t{state.st_size}\t{state.st_mtime_ns}\t{samples.info.mpp}"
-            found[index] = _digest(text.encode())
-            continue
         try:
-            sample = samples[index]
+            if path is not None and path not in shared:
+                about = f"file\t{samples.info.mpp}\t".encode()
+                found[index] = _digest(about + path.read_bytes())
+            else:
+                sample = samples[index]
+                about = f"{sample.image.shape}\t{sample.mpp}\t".encode()
+                found[index] = _digest(about + np.ascontiguousarray(sample.image).tobytes())
         except (HistoscopeError, OSError):
             continue
-        about = f"{sample.image.shape}\t{sample.mpp}\t".encode()
-        found[index] = _digest(about + np.ascontiguousarray(sample.image).tobytes())
     return found
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from histoscope import data
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError, DataError
+from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 
 GROUPED, RANDOM = "grouped", "random"
@@ -47,6 +48,11 @@ def groups_of(size: str) -> int | None:
 
 
 def open_patches(config: StudyConfig) -> Dataset:
+    """Open the patches of a study, without those that could not be read when it began."""
+    return content.readable(open_everything(config), config.folder)
+
+
+def open_everything(config: StudyConfig) -> Dataset:
     """Open the data set of a study of patches; no pixel is read.
 
     Raises

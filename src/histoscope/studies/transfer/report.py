@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from histoscope import metrics
 from histoscope.explain import mistakes
-from histoscope.files import read_image, whole, write_image
+from histoscope.files import read_image, write_image
 from histoscope.studies import summary
 from histoscope.studies.effects import Effect
 from histoscope.studies.factors import BASELINES
@@ -22,6 +22,7 @@ from histoscope.studies.results import StudyResults
 from histoscope.studies.transfer import compare, figures
 from histoscope.studies.transfer.parts import GROUPED
 from histoscope.studies.transfer.run import MISTAKES
+from histoscope.tables import write_table
 from histoscope.types import Image
 from histoscope.words import listed
 
@@ -64,10 +65,10 @@ def view(study: StudyResults) -> dict[str, Any]:
     """Numbers and pictures for the templates; also writes the tables as CSV files."""
     flattery, spent = compare.flattery(study), compare.spent(study)
     beaten, scored = compare.against(study, "colour"), compare.scores(study)
-    _write(study.folder / "flattery.csv", [asdict(row) for row in flattery])
-    _write(study.folder / "against_colour.csv", [asdict(row) for row in beaten])
-    _write(study.folder / "spent.csv", [asdict(row) for row in spent])
-    _write(study.folder / "scores.csv", _long(scored))
+    write_table(study.folder / "flattery.csv", pd.DataFrame([asdict(row) for row in flattery]))
+    write_table(study.folder / "against_colour.csv", pd.DataFrame([asdict(row) for row in beaten]))
+    write_table(study.folder / "spent.csv", pd.DataFrame([asdict(row) for row in spent]))
+    write_table(study.folder / "scores.csv", pd.DataFrame(_long(scored)))
     return {
         "flattery": flattery,
         "against_colour": beaten,
@@ -206,8 +207,3 @@ def _long(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> list[dict[str, Any
         for size, level, found in rows
         for name, one in found.items()
     ]
-
-
-def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    with whole(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False)

@@ -11,7 +11,7 @@ import yaml
 from histoscope import augment, data, explain, metrics, models, train
 from histoscope.data import Dataset, Split
 from histoscope.errors import HistoscopeError
-from histoscope.files import whole, write_image, write_text
+from histoscope.files import write_image, write_text
 from histoscope.models.classifier import Classifier
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
@@ -20,6 +20,7 @@ from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.begin import BASELINES, PRETRAINED, PROBE, TUNED
 from histoscope.studies.transfer.parts import Cell, parts
+from histoscope.tables import read_table, write_table
 from histoscope.train import classification
 from histoscope.train.baselines import predict_baseline
 from histoscope.train.features import extract
@@ -48,8 +49,7 @@ def do_run(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: 
         folder / study_folder.ENVIRONMENT,
         study_folder.environment(started=started, seconds=_seconds(folder, kinds)),
     )
-    with whole(folder / study_folder.RESULT) as temporary:
-        pd.concat(tables, ignore_index=True).to_csv(temporary, index=False)
+    write_table(folder / study_folder.RESULT, pd.concat(tables, ignore_index=True))
 
 
 def _under(
@@ -58,7 +58,7 @@ def _under(
     """Train and test under one split; the table of its test patches."""
     out = folder / kind
     if (out / TABLE).is_file():
-        return pd.read_csv(out / TABLE, dtype={"patient": str, "source": str}, keep_default_na=False)
+        return read_table(out / TABLE)
     cell = parts(dataset, config, Cell(kind, run.model, run.seed))
     classification.check_seen(cell.train, cell.test)
     table, seconds = _trained(config, dataset, cell, run, kind, out, tell)
@@ -67,8 +67,7 @@ def _under(
     table.insert(0, "condition", kind)
     _keep_mistakes(table, cell, out / MISTAKES)
     study_folder.write_json(out / SPENT, seconds | {"images": float(len(cell.train))})
-    with whole(out / TABLE) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(out / TABLE, table)
     return table
 
 

@@ -3,12 +3,17 @@
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
+from histoscope.data import Dataset
+from histoscope.errors import DataError
+from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Tell
 from histoscope.studies.runner import RUN_BYTES, require_space
 from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin, run
-from histoscope.studies.transfer.parts import Cell, open_patches, parts
+from histoscope.studies.transfer.parts import Cell, open_everything, open_patches, parts
 from histoscope.studies.workers import DoRun
 
 
@@ -17,13 +22,25 @@ class Patches:
 
     def __init__(self, config: StudyConfig) -> None:
         self.config = config
-        self.dataset = open_patches(config)
-        self.records = list(self.dataset.records)
+        self.everything = open_everything(config)
+        self.records = list(self.everything.records)
+
+    def sets(self) -> dict[str, Dataset]:
+        """All patches."""
+        return {content.DATA: self.everything}
+
+    def require(self, found: pd.DataFrame) -> None:
+        """Patches that cannot be read are left out of every run alike."""
+        if (found["problem"] != "").sum() == len(self.records):
+            raise DataError(
+                f"none of the {len(self.records)} patches can be read; run 'histoscope data verify'"
+            )
 
     def prepare(self, todo: list[Run], folder: Path) -> None:
         """Check that there is room, and that every part can be made."""
+        dataset = open_patches(self.config)
         for size in self.config.declared.models:
-            parts(self.dataset, self.config, Cell("random", size, self.config.declared.seeds[0]))
+            parts(dataset, self.config, Cell("random", size, self.config.declared.seeds[0]))
         require_space(folder, space_needed(self.config, todo))
 
     def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:

@@ -1,0 +1,224 @@
+"""What the answers of a study depend on, by content: images with labels, classes, weights to begin from.
+
+Names and patients say which images were meant; only pixels and labels say which were there. Every sample is
+read once before anything is trained, so files that cannot be read are found here as well.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histoscope import data
+from histoscope.data import Dataset
+from histoscope.errors import ConfigError, DataError, HistoscopeError
+from histoscope.studies.config import StudyConfig
+from histoscope.studies.events import Event, Tell
+from histoscope.tables import TEXT_COLUMNS, read_table, write_table
+from histoscope.types import Record, Sample
+
+FILE = "content.csv"
+TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
+WEIGHTS = "model.safetensors"
+DATA, ELSEWHERE, GIVEN = "data", "elsewhere", "weights"
+"""Sets: the images of the study, those of the other laboratory, and files that the configuration names."""
+CLASSES = "its classes"
+"""Name of the row that is no image, but what the classes of a set are called."""
+TELL_AS = "data/images"
+
+
+def read(sets: Mapping[str, Dataset], config: StudyConfig, tell: Tell) -> pd.DataFrame:
+    """Digest every sample of the data sets, and every file of weights that the configuration names.
+
+    Parameters
+    ----------
+    sets : mapping
+        Name -> data set.
+    config : StudyConfig
+    tell : callable
+        Given an `Event` for each sample.
+
+    Returns
+    -------
+    DataFrame
+        Columns set, name, digest and problem: what was wrong with a sample that could not be read, else "".
+    """
+    known, keys = _known(config.folder), _grouped_by(config)
+    rows, done, total = list[tuple[str, str, str, str]](), 0, sum(map(len, sets.values()))
+    for name, dataset in sets.items():
+        rows.append((name, CLASSES, _digest(repr(sorted(dataset.info.classes.items()))), ""))
+        for record, digest, problem in _samples(dataset, keys, known):
+            rows.append((name, record.name, digest, problem))
+            done += 1
+            tell(Event(TELL_AS, "read", done, total))
+    tell(Event(TELL_AS, "done"))
+    rows += [(GIVEN, key, _digest(path.read_bytes()), "") for key, path in _weights(config)]
+    return pd.DataFrame(rows, columns=["set", "name", "digest", "problem"])
+
+
+def check(folder: Path, found: pd.DataFrame) -> None:
+    """Refuse to go on with other images, labels, classes or weights than those that are known in a folder.
+
+    Sets that are new are welcome, and so is a folder that knows none.
+
+    Raises
+    ------
+    ConfigError
+        With the number of what has changed, and the first of it.
+    """
+    if not (folder / FILE).is_file():
+        return
+    before = read_table(folder / FILE, text=TEXT)
+    for name in found["set"].unique():
+        old, new = (
+            part[part["set"] == name].set_index("name")["digest"].to_dict() for part in (before, found)
+        )
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        if old and changed:
+            images = len(new.keys() - {CLASSES})
+            raise ConfigError(
+                f"{folder} was run on other images, labels or weights: {len(changed)} of {images} in "
+                f"{name!r} have changed since (first: {changed[0]}); choose another 'out', or bring the old "
+                "ones back"
+            )
+
+
+def write(folder: Path, found: pd.DataFrame) -> None:
+    """Keep what was found, and what is known of sets that were not looked at now."""
+    if (folder / FILE).is_file():
+        before = read_table(folder / FILE, text=TEXT)
+        found = pd.concat([found, before[~before["set"].isin(found["set"])]], ignore_index=True)
+    write_table(folder / FILE, found)
+
+
+def left_out(folder: Path) -> dict[str, str]:
+    """Give the name of each image that could not be read when the study began, and why."""
+    if not (folder / FILE).is_file():
+        return {}
+    table = read_table(folder / FILE, text=TEXT)
+    broken = table[(table["problem"] != "") & table["set"].isin([DATA, ELSEWHERE])]
+    return dict(zip(broken["name"], broken["problem"], strict=True))
+
+
+def readable(dataset: Dataset, folder: Path) -> Dataset:
+    """Leave out what could not be read when the study in `folder` began; a new study leaves out nothing."""
+    lacking = left_out(folder)
+    kept = [index for index, record in enumerate(dataset.records) if record.name not in lacking]
+    return dataset if len(kept) == len(dataset) else data.subset(dataset, kept)
+
+
+def require_readable(found: pd.DataFrame, learned: Collection[tuple[str, str]]) -> None:
+    """Refuse to train where something to learn from cannot be read.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From `read`.
+    learned : collection of (str, str)
+        Set and name of each image that is learned from.
+
+    Raises
+    ------
+    DataError
+        With the first of them, and how many there are.
+    """
+    broken = found[found["problem"] != ""]
+    lacking = [row for row in broken.itertuples() if (row.set, row.name) in learned]
+    if lacking:
+        raise DataError(
+            f"{len(lacking)} of {len(learned)} images to learn from cannot be read (first: "
+            f"{lacking[0].name!r}: {lacking[0].problem}); replace them, or take them out of the index"
+        )
+
+
+def _grouped_by(config: StudyConfig) -> list[str]:
+    """Columns of the index that a study parts its images by."""
+    asked = [condition.only[0] for condition in config.declared.conditions if condition.only]
+    return sorted({config.data.val_by, *asked})
+
+
+def _samples(
+    dataset: Dataset, keys: list[str], known: Mapping[str, str]
+) -> Iterator[tuple[Record, str, str]]:
+    """Record, digest and problem of each sample."""
+    places = [dataset.image_path(index) for index in range(len(dataset))]
+    times = Counter(places)  # a file of many patches tells none apart
+    for index, (record, path) in enumerate(zip(dataset.records, places, strict=True)):
+        about = repr((dataset.info.mpp, record.label, [record.group(key) for key in keys]))
+        if record.label is not None and path is not None and times[path] == 1 and path.is_file():
+            # A patch is its file and its class: what is known already need not be decoded.
+            digest = _digest(about, path.read_bytes())
+            problem = known[digest] if digest in known else _problem(dataset, index)
+            yield record, digest, problem
+            continue
+        try:
+            sample = dataset[index]
+        except (HistoscopeError, OSError) as error:
+            yield record, _digest(about, "not readable"), str(error)
+        else:
+            yield record, of_sample(sample, about), ""
+
+
+def of_sample(sample: Sample, about: str = "") -> str:
+    """Digest a sample: pixels, labels, classes, resolution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dark, light = (Sample(np.full((4, 4, 3), grey, np.uint8), 0.5) for grey in (0, 255))
+    >>> of_sample(dark) == of_sample(dark), of_sample(dark) == of_sample(light)
+    (True, False)
+    """
+    arrays = [array for array in (sample.image, sample.instances, sample.classes) if array is not None]
+    shapes = repr([(array.shape, str(array.dtype)) for array in arrays])
+    return _digest(about, repr((sample.mpp, sample.label)), shapes, *(array.tobytes() for array in arrays))
+
+
+def _problem(dataset: Dataset, index: int) -> str:
+    try:
+        dataset[index]
+    except (HistoscopeError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _known(folder: Path) -> dict[str, str]:
+    """Digest of each file that was looked at before -> its problem."""
+    if not (folder / FILE).is_file():
+        return {}
+    table = read_table(folder / FILE, text=TEXT)
+    return dict(zip(table["digest"], table["problem"], strict=True))
+
+
+def _weights(config: StudyConfig) -> Iterator[tuple[str, Path]]:
+    """Files of weights that the arguments of the networks name, by key."""
+    given: dict[str, Any] = {"models": config.models}
+    if config.declared.task == "patches":
+        given |= {"patches.backbone": config.patches.backbone, "patches.imagenet": config.patches.imagenet}
+    for key, value in _leaves(given):
+        if isinstance(value, str | Path) and str(value):
+            for place in (Path(value), config.data.root / value):
+                found = place / WEIGHTS if place.is_dir() else place
+                if found.is_file():
+                    yield key, found
+                    break
+
+
+def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()
