@@ -1,5 +1,6 @@
 """TIFF by its tags: which image of the file is meant, and what its numbers mean."""
 
+import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _LOSSY = frozenset({*_JPEGS, 33003, 33004, 33005, 34712, 34887, 50001, 22610, 34
 _ALPHA = {1: "premultiplied", 2: "straight"}
 _RGB = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
+_SILENT = logging.NullHandler()
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Any]]:
@@ -48,6 +51,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """
     import tifffile
 
+    logging.getLogger("tifffile").addHandler(_SILENT)  # what is wrong with a file, our errors say
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd tags, of which there are many
         with tifffile.TiffFile(path) as file:
