@@ -107,7 +107,7 @@ def test_non_commercial_weights_say_so_once_on_stderr(model, tile, tmp_path):
         ({"model": "nucle"}, UnknownNameError, "unknown model 'nucle'"),
         ({"image": "none.png"}, DatasetNotFoundError, "no image at none.png"),
         ({"mpp": []}, ConfigError, "tile.png does not say its resolution"),
-        ({"mpp": ["--mpp", "-1"]}, ConfigError, "above 0"),
+        ({"mpp": ["--mpp", "-1"]}, ConfigError, "from 0.05 to 5"),
     ],
 )
 def test_wrong_input_is_told(model, tile, tmp_path, change, error, words):

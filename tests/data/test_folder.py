@@ -9,6 +9,7 @@ import pytest
 
 from histoscope import data
 from histoscope.errors import (
+    ConfigError,
     CorruptDataError,
     DataError,
     DatasetNotFoundError,
@@ -51,9 +52,9 @@ def test_missing_mpp_names_the_option(folder_tree: Path) -> None:
         data.open("folder", folder_tree)
 
 
-@pytest.mark.parametrize("mpp", [0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("mpp", [0, -1.0, 0.001, 40, float("nan"), float("inf")])
 def test_impossible_mpp(folder_tree: Path, mpp: float) -> None:
-    with pytest.raises(DataError, match="above 0"):
+    with pytest.raises(ConfigError, match=r"mpp of data set .* from 0\.05 to 5"):
         data.open("folder", folder_tree, mpp=mpp)
 
 

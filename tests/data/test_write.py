@@ -54,7 +54,7 @@ def samples(draw: st.DrawFn) -> list[Sample]:
         made.append(
             Sample(
                 image=draw(arrays(np.uint8, (*shape, 3))),
-                mpp=draw(st.floats(0.01, 10)),
+                mpp=draw(st.floats(0.05, 5)),
                 instances=instances,
                 classes=classes,
                 label=draw(st.none() | st.integers(0, 9)),

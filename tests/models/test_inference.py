@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from histoscope import models, synth
-from histoscope.errors import ShapeError
+from histoscope.errors import ConfigError, ShapeError
 from histoscope.models import inference
 from histoscope.models.base import Tile
 from histoscope.models.stardist import StarDist
@@ -140,12 +140,17 @@ def test_predicting_leaves_the_model_as_it_was(model):
         (np.zeros((0, 4, 3), np.uint8), 0.5, "at least one pixel"),
         (np.zeros((4, 4), np.uint8), 0.5, "uint8 RGB"),
         (np.zeros((4, 4, 3)), 0.5, "uint8 RGB"),
-        (np.zeros((4, 4, 3), np.uint8), 0.0, "--mpp"),
     ],
 )
 def test_wrong_images_are_refused(model, image, mpp, word):
     with pytest.raises(ShapeError, match=word):
         models.predict(model, image, mpp)
+
+
+@pytest.mark.parametrize("mpp", [0.0, -1, 0.001, 40, float("nan"), float("inf")])
+def test_impossible_resolutions_are_refused(model, mpp):
+    with pytest.raises(ConfigError, match=r"expected micrometres per pixel from 0\.05 to 5"):
+        models.predict(model, np.zeros((4, 4, 3), np.uint8), mpp)
 
 
 class Exact(StarDist):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
+
 
 def compare(
     real: Annotated[
@@ -17,9 +19,12 @@ def compare(
         str, typer.Option("--synthetic-format", help="Reader of SYNTHETIC.")
     ] = "folder",
     mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel of REAL, where its files do not say.")
+        float | None,
+        typer.Option(callback=checked_mpp, help="Micrometres per pixel of REAL, where its files do not say."),
     ] = None,
-    synthetic_mpp: Annotated[float | None, typer.Option(help="That of SYNTHETIC.")] = None,
+    synthetic_mpp: Annotated[
+        float | None, typer.Option(callback=checked_mpp, help="That of SYNTHETIC.")
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(

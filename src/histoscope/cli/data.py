@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
 from histoscope.cli.progress import progress
 from histoscope.cli.terminal import show
 
@@ -25,7 +26,10 @@ Name = Annotated[
 Root = Annotated[Path, typer.Argument(help="The folder of the data set.")]
 Mpp = Annotated[
     float | None,
-    typer.Option(help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x."),
+    typer.Option(
+        callback=checked_mpp,
+        help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 By = Annotated[
@@ -133,7 +137,10 @@ def convert(
     ] = "folder",
     to_mpp: Annotated[
         float | None,
-        typer.Option(help="Bring everything to this pixel size (default: as it is; that of the arrays)."),
+        typer.Option(
+            callback=checked_mpp,
+            help="Bring everything to this pixel size (default: as it is; that of the arrays).",
+        ),
     ] = None,
     option: ReaderOption = None,
 ) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
+
 
 def evaluate(
     model: Annotated[
@@ -13,7 +15,8 @@ def evaluate(
     root: Annotated[Path, typer.Argument(help="Folder of the labelled images.")],
     data: Annotated[str, typer.Option(help="Layout of that folder; see `histoscope data list`.")] = "folder",
     mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel, for layouts that do not say.")
+        float | None,
+        typer.Option(callback=checked_mpp, help="Micrometres per pixel, for layouts that do not say."),
     ] = None,
     split: Annotated[str, typer.Option(help="Only the images of this published part: train, test.")] = "",
     turned: Annotated[

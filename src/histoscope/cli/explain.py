@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -37,7 +39,8 @@ def explain(
         str, typer.Option(help="Layout of that folder; see `histoscope data list`.")
     ] = "class_folder",
     mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel, for layouts that do not say.")
+        float | None,
+        typer.Option(callback=checked_mpp, help="Micrometres per pixel, for layouts that do not say."),
     ] = None,
     split: Annotated[str, typer.Option(help="Only the patches of this published part: train, test.")] = "",
     which: Annotated[Which, typer.Option(help="Which patches to show.")] = Which.MISTAKES,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
+
 if TYPE_CHECKING:
     from histoscope.slides.batch import Outcome
     from histoscope.slides.journal import Job
@@ -44,7 +46,10 @@ def predict(
     out: Annotated[Path, typer.Argument(help="Folder to write to.")],
     mpp: Annotated[
         float | None,
-        typer.Option(help="Micrometres per pixel of all images; if left out, each file must say its own."),
+        typer.Option(
+            callback=checked_mpp,
+            help="Micrometres per pixel of all images; if left out, each file must say its own.",
+        ),
     ] = None,
     turned: Annotated[
         bool,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from histoscope.cli.pixel_size import checked_mpp
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -39,8 +40,9 @@ def synth(
     mpp: Annotated[
         float | None,
         typer.Option(
+            callback=checked_mpp,
             help="Micrometres per pixel: 0.25 is 40x, 0.5 is 20x, 1 is 10x [default: 0.25; with --like, that "
-            "of the data set; with --method learned, 0.5]."
+            "of the data set; with --method learned, 0.5].",
         ),
     ] = None,
     stain: Annotated[
@@ -69,7 +71,10 @@ def synth(
         str, typer.Option("--format", help="Reader of --like: folder, monuseg, consep, ... (see data list).")
     ] = "folder",
     like_mpp: Annotated[
-        float | None, typer.Option(help="Micrometres per pixel of --like, where its files do not say.")
+        float | None,
+        typer.Option(
+            callback=checked_mpp, help="Micrometres per pixel of --like, where its files do not say."
+        ),
     ] = None,
     like_tiles: Annotated[
         int | None,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import DataError, HistoscopeError
+from histoscope.images.resolution import check_mpp
 from histoscope.types import Labels, Record, Sample
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -107,7 +108,9 @@ def require_mpp(mpp: float | None, name: str) -> float:
     Raises
     ------
     DataError
-        If it is missing or not above 0.
+        If it is missing.
+    ConfigError
+        If no microscope has it.
     """
     if mpp is None:
         raise DataError(
@@ -115,11 +118,7 @@ def require_mpp(mpp: float | None, name: str) -> float:
             "mpp=0.25 (command line: --mpp 0.25; for what --like names, --like-mpp 0.25), or as a line "
             "'mpp: 0.25' in dataset.yaml"
         )
-    if not 0 < float(mpp) < np.inf:
-        raise DataError(
-            f"mpp of data set {name!r} is {mpp}, expected micrometres per pixel above 0, such as 0.25"
-        )
-    return float(mpp)
+    return check_mpp(float(mpp), f"mpp of data set {name!r}")
 
 
 def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -69,11 +69,27 @@ def mpp_of(path: str | Path) -> float | None:
     CorruptDataError
         If its header cannot be read.
     """
-    path = Path(path)
-    for x, y in reading.header(path, _of_tiff, _of_picture):
+    for x, y in reading.header(Path(path), _of_tiff, _of_picture):
         if LEAST_MPP <= x <= MOST_MPP and abs(x - y) <= 0.01 * x:
             return float(f"{(x + y) / 2:.6g}")
     return None
+
+
+def why_unknown(path: str | Path) -> str:
+    """Say why `mpp_of` gives None, in words that follow the name of the file.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `mpp_of`.
+    """
+    found = reading.header(Path(path), _of_tiff, _of_picture)
+    if not found:
+        return "does not say its resolution"
+    x, y = found[0]
+    if abs(x - y) > 0.01 * x:
+        return f"says that its pixels are {x:.4g} x {y:.4g} micrometres, expected squares"
+    return f"says {x:.4g} micrometres per pixel, expected {LEAST_MPP:g} to {MOST_MPP:g}"
 
 
 def length_um(unit: str) -> float | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from histoscope.errors import ConfigError, ShapeError
+from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
 from histoscope.types import Labels, Nuclei, Sample
 
@@ -53,8 +54,7 @@ class InputSpec:
     patch_px: int = 0
 
     def __post_init__(self) -> None:
-        if not self.mpp > 0:
-            raise ConfigError(f"mpp is {self.mpp}, expected micrometres per pixel above 0")
+        check_mpp(self.mpp, "mpp of the model")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a model card."""

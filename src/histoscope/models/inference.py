@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from histoscope.errors import ShapeError
+from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
 from histoscope.models.base import Heads, Segmenter, Tile, assembled, resampled_shape
 from histoscope.models.folding import folded_sequences
@@ -44,8 +45,7 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
         raise ShapeError(
             f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with at least one pixel"
         )
-    if not mpp > 0:
-        raise ShapeError(f"mpp is {mpp}, expected micrometres per pixel above 0; set it with mpp= or --mpp")
+    check_mpp(mpp, "mpp")
     tiles = tiles_of(model, rescaled(image, mpp / model.spec.mpp), turned=turned)
     return model.decode_tiles(tiles, image.shape[:2], mpp)
 

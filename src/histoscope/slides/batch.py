@@ -14,9 +14,9 @@ import torch
 
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.files import IMAGE_SUFFIXES, read_image
+from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.slides.detector import Detector, known_mpp
 from histoscope.slides.journal import Job, Journal
-from histoscope.slides.resolution import mpp_of
 from histoscope.slides.result import OUTPUTS, columns, summarise, write
 from histoscope.types import Image, Nuclei
 
@@ -136,15 +136,14 @@ def run(
 def require_mpp(jobs: list[Job], mpp: float | None) -> None:
     """Raise, before anything is predicted, if the resolution of an image is not known."""
     if mpp is not None:
-        if not mpp > 0:
-            raise ConfigError(f"--mpp is {mpp}, expected micrometres per pixel above 0")
+        check_mpp(mpp, "--mpp")
         return
     unknown = [job for job in jobs if not _says_mpp(job.image)]
     if unknown:
         more = f" (and {len(unknown) - 1} of {len(jobs)} more images)" if len(unknown) > 1 else ""
         raise ConfigError(
-            f"{unknown[0].image}{more} does not say its resolution; give its micrometres per pixel "
-            "with --mpp: mostly 0.25 for a 40x scan, 0.5 for 20x"
+            f"{unknown[0].image}{more} {why_unknown(unknown[0].image)}; give its micrometres per pixel with "
+            "--mpp: mostly 0.25 for a 40x scan, 0.5 for 20x"
         )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from histoscope import models, stain, weights
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
+from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.models import Segmenter
 from histoscope.slides.loading import load
-from histoscope.slides.resolution import mpp_of
 from histoscope.types import Image, Nuclei
 
 
@@ -128,10 +128,10 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
     ConfigError
         If neither is known.
     """
-    found = mpp_of(path) if mpp is None else mpp
+    found = mpp_of(path) if mpp is None else check_mpp(mpp, "mpp")
     if found is None:
         raise ConfigError(
-            f"{path} does not say its resolution; give its micrometres per pixel with --mpp "
+            f"{path} {why_unknown(path)}; give its micrometres per pixel with --mpp "
             "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
         )
     return found

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.images.resolution import check_mpp
 from histoscope.slides.patch_classifier import PatchClassifier
 from histoscope.slides.tissue import tissue_share
 from histoscope.types import Image, Sample
@@ -108,8 +109,9 @@ def classify_tiles(
         def region(left: int, top: int, right: int, bottom: int) -> Image:
             return image[top:bottom, left:right]
 
-    if shape is None or min(shape) < 1 or not mpp > 0:
-        raise ShapeError(f"shape is {shape} and mpp {mpp}; expected sizes above 0")
+    check_mpp(mpp, "mpp")
+    if shape is None or min(shape) < 1:
+        raise ShapeError(f"shape is {shape}, expected sizes above 0")
     box_px = boxes(shape, classifier.side_um / mpp)
     tissue = np.array([tissue_share(region(*box), mpp) for box in box_px.tolist()], np.float32)
     kept = np.flatnonzero(tissue >= least_tissue)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from histoscope import augment, config, models, stain
 from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
@@ -40,7 +41,7 @@ class DataConfig(config.Config):
 
     name: str
     root: Path
-    mpp: float | None = Field(default=None, gt=0)
+    mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
     val: float = Field(default=0.15, ge=0, lt=1)
     val_by: str = "patient"
     licence: str = ""

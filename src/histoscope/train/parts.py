@@ -8,6 +8,7 @@ from pydantic import Field
 
 from histoscope import config, data
 from histoscope.data import Split
+from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 
 
 class DataConfig(config.Config):
@@ -38,7 +39,7 @@ class DataConfig(config.Config):
 
     name: str = "folder"
     root: Path
-    mpp: float | None = Field(default=None, gt=0)
+    mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
     split_by: str = "patient"
     val: float = Field(default=0.15, gt=0, lt=1)
     val_by: str = "patient"
