@@ -198,11 +198,11 @@ def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
     import cv2
 
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    level = cv2.setLogLevel(0)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         done, images = cv2.imreadmulti(str(path), start=int(page.index), count=1, flags=flags)
     finally:
-        cv2.setLogLevel(level)
+        cv2.utils.logging.setLogLevel(level)
     if not done or images[0].shape[:2] != (page.imagelength, page.imagewidth):
         raise CorruptDataError(
             f"{path} is a TIFF of the colour model YCbCr with subsampled colours, which could not be "
