@@ -21,6 +21,17 @@ Floats: TypeAlias = NDArray[np.floating]
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
+def class_key(name: str) -> str:
+    """Name of a class as it is compared: capitals and spaces do not count.
+
+    Examples
+    --------
+    >>> class_key(" Tumour  cell ") == class_key("tumour cell")
+    True
+    """
+    return " ".join(name.casefold().split())
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What is known of a sample without reading its pixels.

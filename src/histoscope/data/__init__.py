@@ -13,6 +13,7 @@ from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
 from histoscope.data.breakhis import BreakHis
 from histoscope.data.class_folder import ClassFolder
+from histoscope.data.classes import ClassMatch, match_classes, renumbered
 from histoscope.data.conic import CoNIC
 from histoscope.data.consep import CoNSeP
 from histoscope.data.dsb2018 import DSB2018
@@ -105,6 +106,7 @@ __all__ = [
     "DATASETS",
     "EXPORTS",
     "AuditReport",
+    "ClassMatch",
     "Dataset",
     "Datasheet",
     "Groups",
@@ -117,9 +119,11 @@ __all__ = [
     "in_memory",
     "joined",
     "mapped",
+    "match_classes",
     "open",
     "propose_groups",
     "readable",
+    "renumbered",
     "resample",
     "split_by",
     "split_published",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.base import Dataset, Datasheet, Problem, Progress, count_records
+from histoscope.data.classes import HOW, listed, match_classes, renumbered
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.types import Labels, Record, Sample
 
@@ -161,7 +162,9 @@ def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
 def joined(datasets: Sequence[Dataset]) -> Dataset:
     """Several data sets as one, in their order.
 
-    Nuclei of data sets without classes stay without one: they teach a network where nuclei are, and no class.
+    Classes are those of the first data set that has any. The others must have the same, by name; where they
+    are numbered otherwise, numbers are changed. Nuclei of data sets without classes stay without one: they
+    teach a network where nuclei are, and no class.
 
     Parameters
     ----------
@@ -175,19 +178,26 @@ def joined(datasets: Sequence[Dataset]) -> Dataset:
     """
     if not datasets:
         raise DataError("there is nothing to join; give at least one data set")
-    classes: Mapping[int, str] = {}
-    for part in datasets:
-        if classes and part.info.classes and dict(classes) != dict(part.info.classes):
-            raise DataError(
-                f"{part.info.name!r} has the classes {dict(part.info.classes)}, another data set "
-                f"{dict(classes)}; convert one to the classes of the other"
-            )
-        classes = classes or part.info.classes
+    first = next((part.info for part in datasets if part.info.classes), None)
+    if first is not None:
+        datasets = [_in_classes_of(first, part) for part in datasets]
+    classes = {} if first is None else first.classes
     names = Counter(record.name for part in datasets for record in part.records)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         raise DataError(f"{len(twice)} image name(s) are in two data sets, such as {twice[0]!r}; rename them")
     return datasets[0] if len(datasets) == 1 else _Joined(datasets, classes)
+
+
+def _in_classes_of(first: Datasheet, part: Dataset) -> Dataset:
+    """`part` with the numbers that `first` has for the same classes."""
+    theirs = part.info.classes
+    if theirs and match_classes(theirs, first.classes).lacking:
+        raise DataError(
+            f"data set {part.info.name!r} has the classes {listed(theirs)}, {first.name!r} "
+            f"{listed(first.classes)}; {HOW}"
+        )
+    return renumbered(part, first.classes, whose=repr(first.name))
 
 
 def in_memory(dataset: Dataset, *, progress: Progress | None = None) -> InMemory:

@@ -12,7 +12,12 @@ from math import inf
 from types import MappingProxyType
 
 from histoscope.errors import UnknownNameError
-from histoscope.metrics.by_class import class_scores, count_by_class, match_by_class
+from histoscope.metrics.by_class import (
+    class_scores,
+    count_by_class,
+    match_by_class,
+    without_unknown,
+)
 from histoscope.metrics.calibration import Reliability, ece, fit_temperature, reliability, scaled
 from histoscope.metrics.classification import (
     accuracy,
@@ -163,6 +168,7 @@ __all__ = [
     "reliability",
     "scaled",
     "wilcoxon",
+    "without_unknown",
 ]
 
 

@@ -109,6 +109,56 @@ def count_by_class(
     return np.bincount(of_nuclei, minlength=n_classes + 1)[1:].astype(np.int64)
 
 
+def without_unknown(
+    true: Overlap | ArrayLike,
+    pred: ArrayLike | None,
+    true_classes: ArrayLike,
+    pred_classes: ArrayLike,
+    *,
+    n_classes: int,
+) -> NDArray[np.integer]:
+    """Classes of the predicted nuclei, 0 for those that lie on true nuclei of no class.
+
+    A true nucleus whose class is not known cannot say whether a predicted class is right. With the result,
+    `match_by_class`, `detections` and `class_scores` count such a prediction for no class, as HoVer-Net's
+    evaluation does with data sets that are labelled in part.
+
+    Parameters
+    ----------
+    true, pred, true_classes, pred_classes, n_classes
+        As in `match_by_class`.
+
+    Returns
+    -------
+    (n_ids + 1,) integers
+        `pred_classes`, with 0 where more than half of the nucleus lies on true nuclei of no class.
+
+    Raises
+    ------
+    ShapeError
+        As in `match_by_class`.
+
+    References
+    ----------
+    .. [1] Graham et al., Medical Image Analysis 58, 2019, doi:10.1016/j.media.2019.101563
+
+    Examples
+    --------
+    >>> without_unknown([[1, 1, 0, 2, 2]], [[1, 1, 0, 2, 2]], [0, 1, 0], [0, 1, 1], n_classes=1)
+    array([0, 1, 0])
+    """
+    table = as_overlap(true, pred)
+    of_true = classes_of_ids(table.true_ids, true_classes, n_classes, "true")
+    classes_of_ids(table.pred_ids, pred_classes, n_classes, "pred")
+    of_none = of_true[table.true_index] == 0
+    unknown_px = np.bincount(
+        table.pred_index[of_none], weights=table.pixels[of_none], minlength=len(table.pred_ids)
+    )
+    classes = np.array(pred_classes)
+    classes[table.pred_ids[2 * unknown_px > table.pred_areas]] = 0
+    return classes
+
+
 def class_scores(
     true: ArrayLike | Labels,
     pred: ArrayLike | Labels,

@@ -104,7 +104,7 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
     Parameters
     ----------
     classes : mapping of int to str
-        Of the data set: of nuclei, ids from 1, or of patches, labels from 0.
+        Of the data set: of nuclei, ids from 1 (0 is the background and no class), or of patches.
     name : str
         A key of `MODELS`.
     arguments : mapping
@@ -112,12 +112,10 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
     """
     from inspect import signature
 
+    first, last = min(classes, default=0) if name == "classifier" else 1, max(classes, default=-1)
+    known = [classes.get(number, f"class {number}") for number in range(first, last + 1)]
     takes = "classes" in signature(get(name)).parameters and "classes" not in arguments
-    if takes and classes:
-        first = 0 if 0 in classes else 1
-        known = [classes.get(number, f"class {number}") for number in range(first, max(classes) + 1)]
-        return create(name, **arguments, classes=known)
-    return create(name, **arguments)
+    return create(name, **arguments, **({"classes": known} if takes and known else {}))
 
 
 def __getattr__(name: str) -> Any:

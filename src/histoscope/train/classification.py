@@ -2,9 +2,8 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from histoscope import data, metrics
-from histoscope.data import Dataset, Datasheet
+from histoscope.data import Dataset
+from histoscope.data.classes import HOW, listed, numbered
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.models.classifier import Classifier
 from histoscope.models.hub import foundation
@@ -138,61 +138,35 @@ def in_words_of(classes: Sequence[str], dataset: Dataset) -> Dataset:
     classes : sequence of str
         Of the model.
     dataset : Dataset
-        With classes from 0.
+        With classes.
 
     Raises
     ------
     DataError
         If no class of the data set is one of the model's.
     """
-    theirs = dict(dataset.info.classes)
-    place = {label: classes.index(name) for label, name in theirs.items() if name in classes}
-    if not place:
+    theirs, wanted = dataset.info.classes, dict(enumerate(classes))
+    number = data.match_classes(theirs, wanted).number
+    if not number:
         raise DataError(
-            f"data set {dataset.info.name!r} has the classes {', '.join(theirs.values()) or '(none)'}, the "
-            f"model knows {', '.join(classes)}: none is the same; rename them in the index"
+            f"data set {dataset.info.name!r} has the classes {listed(theirs)}, the model knows "
+            f"{listed(wanted)}: none is the same; {HOW}"
         )
     foreign = Counter(
         theirs.get(record.label, str(record.label))
         for record in dataset.records
-        if record.label is not None and record.label not in place
+        if record.label is not None and record.label not in number
     )
     if foreign:
-        listed = ", ".join(f"{count} of {name!r}" for name, count in sorted(foreign.items()))
+        counts = ", ".join(f"{count} of {name!r}" for name, count in sorted(foreign.items()))
         warnings.warn(
-            f"the model never learned some classes of {dataset.info.name!r}; left out: {listed}", stacklevel=2
+            f"the model never learned some classes of {dataset.info.name!r}; left out: {counts}", stacklevel=2
         )
         kept = [
-            i for i, record in enumerate(dataset.records) if record.label is None or record.label in place
+            i for i, record in enumerate(dataset.records) if record.label is None or record.label in number
         ]
         dataset = data.subset(dataset, kept)
-    same = dict(enumerate(classes)) == theirs
-    return dataset if same else _Renumbered(dataset, place, classes)
-
-
-class _Renumbered(Dataset):
-    """A data set with other numbers for its classes."""
-
-    def __init__(self, dataset: Dataset, place: Mapping[int, int], classes: Sequence[str]) -> None:
-        self._dataset, self._place, self._classes = dataset, place, dict(enumerate(classes))
-
-    @property
-    def info(self) -> Datasheet:
-        return replace(self._dataset.info, classes=self._classes)
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        return tuple(replace(record, label=self._new(record.label)) for record in self._dataset.records)
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = self._dataset[index]
-        return replace(sample, label=self._new(sample.label))
-
-    def image_path(self, index: int) -> Path | None:
-        return self._dataset.image_path(index)
-
-    def _new(self, label: int | None) -> int | None:
-        return None if label is None else self._place[label]
+    return numbered(dataset, number, wanted)
 
 
 def settle(model: Classifier, train: Dataset, *, mpp_given: bool) -> None:

@@ -1,17 +1,23 @@
 """Scores of a model, one row an image."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from histoscope import metrics
-from histoscope.errors import ConfigError, DataError
+from histoscope.data import Dataset
+from histoscope.data.classes import HOW, ClassMatch, listed, match_classes
+from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.models.inference import predict
 from histoscope.train import classification
+from histoscope.train.batches import OnSkip
 from histoscope.types import Nuclei, Sample
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
@@ -23,18 +29,26 @@ def evaluate(
     samples: Iterable[Sample],
     *,
     on_image: OnImage | None = None,
+    on_skip: OnSkip | None = None,
     turned: bool = False,
 ) -> pd.DataFrame:
     """Predict every image and compare with its truth.
 
+    The classes of a data set are matched with the model's by name (`histoscope.data.match_classes`). Nuclei
+    of classes that only the data set has count as nuclei and for no class; classes that only the model has
+    get no scores. A warning says which these are.
+
     Parameters
     ----------
     model : Model
-    samples : iterable of Sample
+    samples : Dataset, or iterable of Sample
         With instance maps; of any resolution: truth and prediction are compared on the image's own grid. For
-        a classifier, patches with classes.
+        a classifier, patches with classes. Without a datasheet, class numbers must be the model's.
     on_image : callable, optional
         Called with each sample and its nuclei, to save or show them; not for classifiers.
+    on_skip : callable, optional
+        Called with the name of an image that cannot be read or scored, and why; it is left out. Without it,
+        that is an error.
     turned : bool
         Look at each image in eight turns and flips.
 
@@ -42,36 +56,51 @@ def evaluate(
     -------
     DataFrame
         One row an image: ``name``, ``patient``, ``source`` and every score of `histoscope.metrics.per_image`;
-        where the model tells classes apart and the sample knows them, those of
-        `histoscope.metrics.class_scores` too. For a classifier, what
-        `histoscope.train.classification.predict_classes` gives.
+        for classes that both model and sample know, those of `histoscope.metrics.class_scores` too. For a
+        classifier, what `histoscope.train.classification.predict_classes` gives.
 
     Raises
     ------
     DataError
-        If a sample has no instance map, or there are no samples.
+        If a sample has no instance map, or there are no samples that can be scored.
     ConfigError
         If the model neither finds nuclei nor classifies.
     """
     if isinstance(model, Classifier):
-        return classification.predict_classes(model, samples)
+        if _classes_of(samples) is not None:
+            samples = classification.in_words_of(model.spec.classes, cast("Dataset", samples))
+        return classification.predict_classes(model, samples, on_skip=on_skip)
     if not isinstance(model, Segmenter):
         raise ConfigError(f"model {model.name!r} neither finds nuclei nor classifies: nothing to score")
+    shared = _shared_classes(model, samples)
     rows: list[dict[str, Any]] = []
-    for sample in _indexed(samples):
+    skipped: list[str] = []
+
+    def skip(name: str, why: str) -> None:
+        if on_skip is None:
+            raise DataError(why)
+        skipped.append(why)
+        on_skip(name, why)
+
+    for sample in _readable(samples, on_skip and skip):
         if sample.instances is None:
-            raise DataError(
-                f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images"
+            skip(
+                sample.name,
+                f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images",
             )
+            continue
         nuclei = predict(model, sample.image, sample.mpp, turned=turned)
         about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
-        rows.append(
-            about | metrics.per_image(sample.instances, nuclei.instances) | _of_classes(model, sample, nuclei)
-        )
+        of_classes = shared.scores(sample, nuclei)
+        rows.append(about | metrics.per_image(sample.instances, nuclei.instances) | of_classes)
         if on_image is not None:
             on_image(sample, nuclei)
     if not rows:
-        raise DataError("there are no images to evaluate on; check the split and the data set's folder")
+        raise DataError(
+            f"none of {len(skipped)} images could be scored: {skipped[0]}"
+            if skipped
+            else "there are no images to evaluate on; check the split and the data set's folder"
+        )
     return pd.DataFrame(rows)
 
 
@@ -90,17 +119,88 @@ def summary(table: pd.DataFrame, *more: str) -> dict[str, float]:
     return {name: float(table[name].mean()) for name in (*SHOWN, *more)}
 
 
-def _of_classes(model: Segmenter, sample: Sample, nuclei: Nuclei) -> dict[str, float]:
-    """Scores of each class, if both sides know classes."""
-    names = model.spec.classes
-    if not names or sample.instances is None or sample.classes is None:
-        return {}
-    found = np.append(np.uint8(0), nuclei.class_id)
-    return metrics.class_scores(
-        sample.instances, nuclei.instances, sample.classes, found, names, mpp=sample.mpp
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shared:
+    """The classes that model and data set share, numbered from 1 in the model's order.
+
+    Parameters
+    ----------
+    names : tuple of str
+    of_true, of_pred : (256,) uint8
+        Shared number of each class of the data set, and of the model; 0 for those that are not shared.
+    unnamed : bool
+        The model has classes, and the data set names none.
+    """
+
+    names: tuple[str, ...]
+    of_true: NDArray[np.uint8]
+    of_pred: NDArray[np.uint8]
+    unnamed: bool = False
+
+    def scores(self, sample: Sample, nuclei: Nuclei) -> dict[str, float]:
+        """Scores of each shared class; nothing if the sample has no classes."""
+        if self.unnamed and sample.classes is not None and sample.classes.any():
+            told = "the data set has class maps and does not name its classes"
+            warnings.warn(f"{told}: no class is scored; name them in classes.json", stacklevel=3)
+        if not self.names or sample.instances is None or sample.classes is None:
+            return {}
+        maps = sample.instances, nuclei.instances
+        of_true, of_pred = self.of_true[sample.classes], self.of_pred[np.append(0, nuclei.class_id)]
+        of_pred = metrics.without_unknown(*maps, of_true, of_pred, n_classes=len(self.names))
+        return metrics.class_scores(*maps, of_true, of_pred, self.names, mpp=sample.mpp)
 
 
-def _indexed(samples: Any) -> Iterable[Sample]:
-    """Iterate over anything with a length and items, as data sets are."""
-    return (samples[i] for i in range(len(samples))) if hasattr(samples, "__len__") else iter(samples)
+def _shared_classes(model: Segmenter, samples: Iterable[Sample]) -> _Shared:
+    """Match classes by name if `samples` name theirs; say which are in one of both alone."""
+    wanted = dict(enumerate(model.spec.classes, start=1))
+    theirs = _classes_of(samples)
+    if theirs is None or not wanted:
+        own = np.zeros(256, np.uint8)
+        own[list(wanted)] = list(wanted)
+        return _Shared(tuple(wanted.values()), own, own)
+    match = match_classes(theirs, wanted)
+    shared = [number for number in wanted if number not in match.lacking]
+    place = {number: k for k, number in enumerate(shared, start=1)}
+    of_true, of_pred = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+    of_pred[shared] = list(place.values())
+    of_true[list(match.number)] = [place[number] for number in match.number.values()]
+    if theirs:
+        _tell(theirs, wanted, match)
+    return _Shared(tuple(wanted[number] for number in shared), of_true, of_pred, unnamed=not theirs)
+
+
+def _tell(theirs: Mapping[int, str], wanted: Mapping[int, str], match: ClassMatch) -> None:
+    """Say which classes are in one of data set and model alone."""
+    if not match.number:
+        told = f"data set: {listed(theirs)}; model: {listed(wanted)}; {HOW}"
+        warnings.warn(f"no class is scored, since none is in both ({told})", stacklevel=4)
+        return
+    if match.foreign:
+        told = f"the model does not know {listed(match.foreign)}"
+        warnings.warn(f"{told}: these nuclei count as nuclei and for no class", stacklevel=4)
+    if match.lacking:
+        told = f"the data set has no {listed(match.lacking)}"
+        warnings.warn(f"{told}: there is no score of that class", stacklevel=4)
+
+
+def _classes_of(samples: object) -> Mapping[int, str] | None:
+    """Classes of a data set; None of samples without a datasheet."""
+    info = getattr(samples, "info", None)
+    return None if info is None else info.classes
+
+
+def _readable(samples: Any, on_skip: OnSkip | None) -> Iterator[Sample]:
+    """Iterate over samples; of those that cannot be read, only the name is known."""
+    if not hasattr(samples, "__len__"):
+        yield from samples
+        return
+    records = getattr(samples, "records", None)
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+        except (HistoscopeError, OSError) as error:
+            if on_skip is None:
+                raise
+            on_skip(str(index) if records is None else records[index].name, str(error))
+            continue
+        yield sample

@@ -1,0 +1,167 @@
+"""Classes of one data set in the numbers of another, or of a model: matched by name, never by number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from histoscope.data.base import Dataset, Datasheet
+from histoscope.errors import DataError
+from histoscope.types import Record, Sample, class_key
+
+HOW = (
+    "classes are matched by their names (capitals and spaces do not count): rename them in dataset.yaml, "
+    "classes.json or the index"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMatch:
+    """Which classes of a data set are which of a model's (or of another data set's).
+
+    Parameters
+    ----------
+    number : mapping of int to int
+        From the number of a class in the data set to the wanted one, for the classes that both have.
+    foreign : mapping of int to str
+        Classes that the data set has alone.
+    lacking : mapping of int to str
+        Classes that the data set lacks.
+    """
+
+    number: Mapping[int, int]
+    foreign: Mapping[int, str]
+    lacking: Mapping[int, str]
+
+
+def match_classes(theirs: Mapping[int, str], wanted: Mapping[int, str]) -> ClassMatch:
+    """Match the classes of a data set with wanted ones by name; capitals and spaces do not count.
+
+    Parameters
+    ----------
+    theirs, wanted : mapping of int to str
+        Number and name of each class. Wanted classes from 1 are of nuclei: a 0 of the data set is then the
+        background, whatever it is called, and no class.
+
+    Raises
+    ------
+    DataError
+        If a name fits two wanted classes and is written like neither.
+
+    Examples
+    --------
+    >>> match_classes({1: "stroma", 2: "Tumour", 3: "debris"}, {1: "tumour", 2: "stroma", 3: "immune"})
+    ClassMatch(number={1: 2, 2: 1}, foreign={3: 'debris'}, lacking={3: 'immune'})
+    """
+    theirs = {place: name for place, name in theirs.items() if place or 0 in wanted}
+    number = {place: found for place, name in theirs.items() if (found := _find(name, wanted)) is not None}
+    return ClassMatch(
+        number,
+        {place: name for place, name in theirs.items() if place not in number},
+        {place: name for place, name in wanted.items() if place not in number.values()},
+    )
+
+
+def renumbered(dataset: Dataset, wanted: Mapping[int, str], *, whose: str = "the model") -> Dataset:
+    """A data set to learn from, with its classes numbered as wanted.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Without class names it may have no classes at all: it teaches where nuclei are, and no class.
+    wanted : mapping of int to str
+        Classes of nuclei (from 1) or of patches (from 0); all that the data set has must be among them.
+    whose : str
+        Who wants them, for the message.
+
+    Raises
+    ------
+    DataError
+        If the data set has a class that is not wanted, or classes without names (those of nuclei are seen
+        when a sample is read).
+    """
+    match = match_classes(dataset.info.classes, wanted)
+    if match.foreign:
+        raise DataError(
+            f"data set {dataset.info.name!r} has the classes {listed(dataset.info.classes)}, {whose} "
+            f"{listed(wanted)}: {listed(match.foreign)} only the data set; {HOW}"
+        )
+    labelled = next((record for record in dataset.records if record.label is not None), None)
+    if labelled is not None and not match.number:
+        raise _unnamed(dataset, f"patch {labelled.name!r} is of class {labelled.label}")
+    return numbered(dataset, match.number, wanted)
+
+
+def numbered(dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, str]) -> Dataset:
+    """A data set with other numbers for its classes; the same one if they are the wanted ones already.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    number : mapping of int to int
+        From old to new, as in `ClassMatch`; a sample of another class is an error when it is read.
+    classes : mapping of int to str
+        Names of the new numbers.
+    """
+    theirs = dataset.info.classes
+    same = theirs and all(old == new and theirs[old] == classes[new] for old, new in number.items())
+    return dataset if same and len(theirs) == len(number) else _Numbered(dataset, number, classes)
+
+
+def listed(classes: Mapping[int, str]) -> str:
+    """Names of classes in the order of their numbers, for messages."""
+    return ", ".join(classes[number] for number in sorted(classes)) or "(none)"
+
+
+class _Numbered(Dataset):
+    def __init__(self, dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, str]) -> None:
+        self._dataset, self._number = dataset, {0: 0, **number} if 0 not in classes else dict(number)
+        self._classes = classes if number else {}
+
+    @property
+    def info(self) -> Datasheet:
+        return replace(self._dataset.info, classes=self._classes)
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(
+            replace(record, label=self._new(record.label, record.name)) for record in self._dataset.records
+        )
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        classes = sample.classes
+        if classes is not None:
+            olds, place = np.unique(classes, return_inverse=True)
+            classes = np.array([self._new(old, sample.name) for old in olds.tolist()], np.uint8)[place]
+        return replace(sample, label=self._new(sample.label, sample.name), classes=classes)
+
+    def image_path(self, index: int) -> Path | None:
+        return self._dataset.image_path(index)
+
+    def _new(self, old: int | None, name: str) -> int | None:
+        if old is None:
+            return None
+        if old not in self._number:
+            raise _unnamed(self._dataset, f"{name!r} has class {old}")
+        return self._number[old]
+
+
+def _unnamed(dataset: Dataset, what: str) -> DataError:
+    return DataError(
+        f"{what}, but data set {dataset.info.name!r} names the classes {listed(dataset.info.classes)}; "
+        "name every class in dataset.yaml or classes.json, or remove the class maps"
+    )
+
+
+def _find(name: str, wanted: Mapping[int, str]) -> int | None:
+    """Number of the class of that name: written alike, else alike but for capitals and spaces."""
+    exact = [number for number, other in wanted.items() if other == name]
+    alike = exact or [number for number, other in wanted.items() if class_key(other) == class_key(name)]
+    if len(alike) > 1:
+        raise DataError(
+            f"class {name!r} fits {' and '.join(repr(wanted[number]) for number in alike)}; write it like one"
+        )
+    return alike[0] if alike else None
