@@ -104,6 +104,14 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
         assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+def test_weights_of_classes_in_another_order_are_refused(tmp_path):
+    small = {"width": 2, "depth": 2, "head_width": 2, "n_rays": 4}
+    models.save(models.create("stardist", classes=["tumour", "stroma"], **small), tmp_path / "first")
+    begin_from(models.create("stardist", classes=["Tumour", "stroma"], **small), tmp_path / "first")
+    with pytest.raises(ConfigError, match=r"write model.arguments.classes: \[tumour, stroma\]"):
+        begin_from(models.create("stardist", classes=["stroma", "tumour"], **small), tmp_path / "first")
+
+
 def test_other_classes_are_refused(recipe, samples, tmp_path):
     sheet = Datasheet(name="others", mpp=0.5, classes={1: "one", 2: "two", 3: "three", 4: "four"})
     others = [replace(s, name=f"other_{s.name}") for s in samples[:2]]

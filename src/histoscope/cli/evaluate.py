@@ -31,7 +31,9 @@ def evaluate(
     """Compare a model's nuclei with the truth, image by image, or its classes, patch by patch.
 
     Scores come with a 95 % interval by patient (of patches: by patient, or else by source). If the model was
-    trained on normalised stains, images are normalised the same way first.
+    trained on normalised stains, images are normalised the same way first. Classes are matched by name.
+
+    Images that cannot be read or scored are named at the end; the exit code is then 1.
 
     Example: `histoscope evaluate runs/unet data/monuseg --mpp 0.25 --split test`
     """
@@ -70,7 +72,13 @@ def evaluate(
             )
         else:
             shown = normalised(dataset, normalizer_of(folder))
-            table = evaluated(network, shown, on_image=lambda *_: on_step(next(done), {}), turned=turned)
+            table = evaluated(
+                network,
+                shown,
+                on_image=lambda *_: on_step(next(done), {}),
+                on_skip=skipped.__setitem__,
+                turned=turned,
+            )
     if out is not None:
         with whole(out) as temporary:
             table.to_csv(temporary, index=False)
@@ -78,4 +86,5 @@ def evaluate(
     for name, why in skipped.items():
         scores.note(f"skipped {name}: {why}")
     if skipped:
+        scores.note(f"{len(skipped)} of {len(skipped) + len(table)} could not be scored")
         raise typer.Exit(1)

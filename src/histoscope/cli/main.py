@@ -5,7 +5,8 @@ Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wron
 
 import errno
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -72,6 +73,7 @@ app.add_typer(study.app, name="study")
 def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     keep_freed()
+    warnings.showwarning = _warned
     try:
         app()
     except SystemExit as leave:
@@ -85,6 +87,11 @@ def main() -> None:
         message, code = f"error: {_of_the_disk(error)}", WRONG
     sys.stderr.write(message + "\n")
     sys.exit(code)
+
+
+def _warned(message: Warning | str, *_where: Any, **_more: Any) -> None:
+    """Show a warning as one line, without the line of code that gave it."""
+    sys.stderr.write(f"warning: {message}\n")
 
 
 def _of_the_disk(error: OSError) -> str:

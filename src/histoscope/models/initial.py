@@ -20,6 +20,7 @@ from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundErro
 from histoscope.models import mobilenet
 from histoscope.models.base import Model
 from histoscope.models.tflite import read_convolutions
+from histoscope.types import class_key
 
 if TYPE_CHECKING:
     from histoscope.models.classifier import Classifier
@@ -153,7 +154,8 @@ def begin_from(model: Model, source: str | Path) -> Loaded:
     DatasetNotFoundError
         If there is no model at `source`.
     ConfigError
-        If a name is missing or left over, or a shape differs. The model is as before then.
+        If a name is missing or left over, a shape differs, or the classes are others or in another order. The
+        model is as before then.
     """
     source = Path(source)
     found, card = _read_folder(source)
@@ -168,9 +170,21 @@ def begin_from(model: Model, source: str | Path) -> Loaded:
     shapes = _other_shapes(found, wanted)
     if missing or left or shapes:
         raise ConfigError(_misfit(source, f"model {model.name!r}", len(wanted), card, missing, left, shapes))
+    _same_classes(model, card, source)
     model.load_state_dict(found)
     model.thresholds = {**model.thresholds, **card.get("thresholds", {})}
     return Loaded(str(source), tuple(found), values=_count(found))
+
+
+def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
+    """Refuse weights whose classes are others, or numbered otherwise."""
+    theirs = [str(name) for name in (card.get("input") or {}).get("classes") or ()]
+    if list(map(class_key, theirs)) != list(map(class_key, model.spec.classes)):
+        raise ConfigError(
+            f"{source} has the classes {', '.join(theirs) or '(none)'}, the model "
+            f"{', '.join(model.spec.classes) or '(none)'}, and the order of classes is in the weights; write "
+            f"model.arguments.classes: [{', '.join(theirs)}] (data sets are matched by name)"
+        )
 
 
 def _other_shapes(found: State, wanted: State) -> list[str]:

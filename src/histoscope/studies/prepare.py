@@ -121,10 +121,10 @@ def learned_from(
         real, sheets = at(recolored(chosen, normalise), mpp), [chosen.info]
     if not source:
         return real, sheets
-    drawn = open_synthetic(config.synthetic[source].of_seed(run.seed), seed=run.seed)
+    drawn = open_synthetic(config.synthetic[source].of_seed(run.seed), model.spec.classes, seed=run.seed)
     samples = at(recolored(drawn, normalise), mpp)
     share = config.synthetic[source].share if real else 1.0
-    return mixture(model, real, samples, drawn, share), [*sheets, drawn.info]
+    return mixture(real, samples, drawn, share), [*sheets, drawn.info]
 
 
 def synthetic_sets(config: StudyConfig) -> dict[str, Dataset]:

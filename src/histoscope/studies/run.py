@@ -28,6 +28,7 @@ from histoscope.studies.study import Condition, Run
 from histoscope.tables import write_table
 from histoscope.train.experiment import get_jitter
 from histoscope.train.mix import about_data
+from histoscope.train.parts import in_classes_of
 from histoscope.types import Nuclei, Sample
 
 Learned: TypeAlias = tuple[Sequence[Sample], list[Sample], list[Datasheet]]
@@ -68,8 +69,9 @@ class Images:
         if self._ready is None or self._ready[0] != key:
             self._ready = None
             normalise = self.normaliser(settings["normalizer"])
-            samples, sheets = prepare.learned_from(self.config, run, self.parts, normalise, model)
-            val = prepare.at(prepare.recolored(self.parts.val, normalise), model.spec.mpp)
+            parts = in_classes_of(model, self.parts)
+            samples, sheets = prepare.learned_from(self.config, run, parts, normalise, model)
+            val = prepare.at(prepare.recolored(parts.val, normalise), model.spec.mpp)
             self._ready = key, (samples, val, sheets)
         return self._ready[1]
 

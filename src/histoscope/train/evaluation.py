@@ -171,16 +171,17 @@ def _shared_classes(model: Segmenter, samples: Iterable[Sample]) -> _Shared:
 
 def _tell(theirs: Mapping[int, str], wanted: Mapping[int, str], match: ClassMatch) -> None:
     """Say which classes are in one of data set and model alone."""
+    told = []
+    if match.number and match.foreign:
+        alone = f"the model does not know {listed(match.foreign)}"
+        told.append(f"{alone}: these nuclei count as nuclei and for no class")
+    if match.number and match.lacking:
+        told.append(f"the data set has no {listed(match.lacking)}: no score of that class")
     if not match.number:
-        told = f"data set: {listed(theirs)}; model: {listed(wanted)}; {HOW}"
-        warnings.warn(f"no class is scored, since none is in both ({told})", stacklevel=4)
-        return
-    if match.foreign:
-        told = f"the model does not know {listed(match.foreign)}"
-        warnings.warn(f"{told}: these nuclei count as nuclei and for no class", stacklevel=4)
-    if match.lacking:
-        told = f"the data set has no {listed(match.lacking)}"
-        warnings.warn(f"{told}: there is no score of that class", stacklevel=4)
+        both = f"data set: {listed(theirs)}; model: {listed(wanted)}"
+        told.append(f"no class is scored, since none is in both ({both}); {HOW}")
+    if told:
+        warnings.warn("; ".join(told), stacklevel=4)
 
 
 def _classes_of(samples: object) -> Mapping[int, str] | None:

@@ -26,7 +26,7 @@ from histoscope.train.features import extract
 from histoscope.train.log import RunLog
 from histoscope.train.loop import Color, OnStep, fit
 from histoscope.train.mix import SyntheticConfig, about_data, mixture, open_synthetic
-from histoscope.train.parts import DataConfig, join_parts, open_parts
+from histoscope.train.parts import DataConfig, in_classes_of, join_parts, open_parts
 from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
 
@@ -130,6 +130,7 @@ def run(
     given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
     parts = join_parts(given)
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
+    parts = in_classes_of(model, parts)
     if isinstance(model, Classifier) and (experiment.synthetic or experiment.begin_from):
         raise ConfigError(
             "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
@@ -163,16 +164,16 @@ def _samples(
 ) -> tuple[Sequence[Sample], list[Sample]]:
     """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
     chosen, mpp = experiment.synthetic, model.spec.mpp
-    val = at_model(shown.val, mpp)
     if chosen is None:
-        return at_model(shown.train, mpp), val
-    drawn = normalised(open_synthetic(chosen, seed=experiment.train.seed), normalizer)
+        return at_model(shown.train, mpp), at_model(shown.val, mpp)
+    drawn = normalised(open_synthetic(chosen, model.spec.classes, seed=experiment.train.seed), normalizer)
+    val = at_model(shown.val, mpp)
     real = at_model(shown.train, mpp) if chosen.share < 1 else []
     note(
         f"learning from {len(real)} real tiles and {len(drawn)} of {drawn.info.name}, which give "
         f"{chosen.share:.0%} of the patches"
     )
-    return mixture(model, real, at_model(drawn, mpp), drawn, chosen.share), val
+    return mixture(real, at_model(drawn, mpp), drawn, chosen.share), val
 
 
 def _of_patches(

@@ -9,7 +9,6 @@ from histoscope import config, data
 from histoscope.data import Dataset, Datasheet
 from histoscope.data.mixture import Mixture
 from histoscope.errors import DataError
-from histoscope.models.base import Model
 from histoscope.types import Sample
 
 
@@ -40,13 +39,21 @@ class SyntheticConfig(config.Config):
     licence: str = ""
 
 
-def open_synthetic(chosen: SyntheticConfig, *, seed: int = 0) -> Dataset:
+def open_synthetic(chosen: SyntheticConfig, classes: Sequence[str] = (), *, seed: int = 0) -> Dataset:
     """Open a synthetic data set, and choose its tiles; no pixel is read.
 
-    Its own parts, if it has any, count for nothing: all of it may be learned from.
+    Its own parts, if it has any, count for nothing: all of it may be learned from. Given the model's
+    `classes`, its own are numbered like them.
+
+    Raises
+    ------
+    DataError
+        If the synthetic nuclei have classes that the model does not know.
     """
     given = {"mpp": chosen.mpp, "licence": chosen.licence}
     dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    if classes:
+        dataset = data.renumbered(dataset, dict(enumerate(classes, start=1)))
     return data.tile_subset(dataset, chosen.tiles, seed=seed)
 
 
@@ -64,16 +71,13 @@ def about_data(sheets: Sequence[Datasheet]) -> dict[str, str]:
     }
 
 
-def mixture(
-    model: Model, real: Sequence[Sample], synthetic: Sequence[Sample], dataset: Dataset, share: float
-) -> Mixture:
-    """Put real and synthetic samples together, if the model can learn from both.
+def mixture(real: Sequence[Sample], synthetic: Sequence[Sample], dataset: Dataset, share: float) -> Mixture:
+    """Put real and synthetic samples together.
 
     Parameters
     ----------
-    model : Model
     real, synthetic : sequences of Sample
-        In memory, at the model's resolution.
+        In memory, at the model's resolution, with the model's class numbers.
     dataset : Dataset
         That the synthetic samples are of.
     share : float
@@ -82,15 +86,8 @@ def mixture(
     Raises
     ------
     DataError
-        If the model tells classes apart, and the synthetic nuclei have others; or if one has no labels.
+        If a synthetic sample has no labels.
     """
-    known, found = model.spec.classes, dataset.info.classes
-    theirs = tuple(found.get(number, f"class {number}") for number in range(1, max(found, default=0) + 1))
-    if known and theirs and theirs != tuple(known):
-        raise DataError(
-            f"synthetic data set {dataset.info.name!r} has the classes {', '.join(theirs)}, the model "
-            f"{', '.join(known)}; make it with the same classes, or set the model's 'classes: []'"
-        )
     bare = next((sample.name for sample in synthetic if sample.instances is None), None)
     if bare is not None:
         raise DataError(

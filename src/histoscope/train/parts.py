@@ -8,7 +8,11 @@ from pydantic import Field
 
 from histoscope import config, data
 from histoscope.data import Split
+<<<<<<< HEAD
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
+=======
+from histoscope.models import Classifier, Model
+>>>>>>> 064d868 (evaluate names what it cannot score and goes on; training numbers classes as the model does)
 
 
 class DataConfig(config.Config):
@@ -69,3 +73,20 @@ def join_parts(splits: Sequence[Split]) -> Split:
     return Split(
         *(data.joined([part for _, part in column]) for column in zip(*map(list, splits), strict=True))
     )
+
+
+def in_classes_of(model: Model, parts: Split) -> Split:
+    """The parts with classes numbered as a model numbers them, matched by name.
+
+    Raises
+    ------
+    DataError
+        If the data set has a class that the model does not know, or classes without names.
+    """
+    wanted = numbers_of(model)
+    return parts if not wanted else Split(*(data.renumbered(part, wanted) for _, part in parts))
+
+
+def numbers_of(model: Model) -> dict[int, str]:
+    """Number and name of each class of a model: of patches from 0, of nuclei from 1."""
+    return dict(enumerate(model.spec.classes, start=0 if isinstance(model, Classifier) else 1))

@@ -53,12 +53,12 @@ def open_patches(config: StudyConfig) -> Dataset:
 
 
 def open_everything(config: StudyConfig) -> Dataset:
-    """Open the data set of a study of patches; no pixel is read.
+    """Open the data set of a study of patches, with classes from 0 on; no pixel is read.
 
     Raises
     ------
     DataError
-        If it is no data set of patches with classes.
+        If it is no data set of patches with classes that have names.
     """
     chosen = config.data
     given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
@@ -69,7 +69,8 @@ def open_everything(config: StudyConfig) -> Dataset:
             f"{len(lacking)} of {len(dataset)} records in {chosen.root} have no class "
             f"(first: {lacking[0]!r}); this study compares classifiers: give it patches with a class each"
         )
-    return dataset
+    theirs = dataset.info.classes
+    return data.renumbered(dataset, dict(enumerate(theirs[label] for label in sorted(theirs))))
 
 
 def split(dataset: Dataset, config: StudyConfig, kind: str, seed: int) -> Split:
