@@ -8,11 +8,8 @@ from pydantic import Field
 
 from histoscope import config, data
 from histoscope.data import Split
-<<<<<<< HEAD
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
-=======
 from histoscope.models import Classifier, Model
->>>>>>> 064d868 (evaluate names what it cannot score and goes on; training numbers classes as the model does)
 
 
 class DataConfig(config.Config):
