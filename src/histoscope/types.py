@@ -18,6 +18,9 @@ Mask: TypeAlias = NDArray[np.bool_]
 """(H, W) bool."""
 Floats: TypeAlias = NDArray[np.floating]
 
+MAX_ID = 20_000_000
+"""Samples hold ids up to this, or to their number of pixels, so that tables by id fit in memory."""
+
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -81,14 +84,15 @@ class Sample:
     classes : (n_ids + 1,) uint8, optional
         Class of each instance id; 0 is background or unknown.
     label : int, optional
-        Class of the whole patch.
+        Class of the whole patch, from 0.
     name, source, patient : str
         Where it comes from.
 
     Raises
     ------
     ShapeError
-        If the arrays do not fit together.
+        If an array has another type or shape than stated, if they do not fit together, or if a number is
+        impossible: nothing later has to check again.
     """
 
     image: Image
@@ -101,27 +105,61 @@ class Sample:
     patient: str = ""
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ShapeError(
-                f"sample {self.name!r}: image is {self.image.shape} {self.image.dtype}, "
-                "expected (H, W, 3) uint8 RGB"
+        image = self.image
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise self._wrong(f"image is {_form(image)}, expected (H, W, 3) uint8 RGB")
+        if not _is_number(self.mpp) or not 0 < self.mpp < np.inf:
+            raise self._wrong(f"mpp is {self.mpp}, expected micrometres per pixel above 0")
+        if self.label is not None and (not isinstance(self.label, int | np.integer) or self.label < 0):
+            raise self._wrong(f"label is {self.label!r}, expected the number of a class, 0 or above")
+        if self.instances is not None:
+            self._check_instances(self.instances)
+        if self.classes is not None:
+            self._check_classes(self.classes)
+
+    def _check_instances(self, instances: Labels) -> None:
+        if not isinstance(instances, np.ndarray) or instances.dtype != np.int32:
+            raise self._wrong(
+                f"label map is {_form(instances)}, expected (H, W) int32; "
+                "where it holds whole numbers, convert it with astype(np.int32)"
             )
-        if not self.mpp > 0:
-            raise ShapeError(
-                f"sample {self.name!r}: mpp is {self.mpp}, expected micrometres per pixel above 0"
+        if instances.shape != self.image.shape[:2]:
+            raise self._wrong(
+                f"label map is {instances.shape}, its image {self.image.shape[:2]}; "
+                "they must have the same height and width"
             )
-        if self.instances is not None and self.instances.shape != self.image.shape[:2]:
-            raise ShapeError(
-                f"sample {self.name!r}: label map is {self.instances.shape}, "
-                f"its image {self.image.shape[:2]}; they must have the same height and width"
+        low, high = int(instances.min(initial=0)), int(instances.max(initial=0))
+        if low < 0:
+            raise self._wrong(
+                f"label map holds the negative id {low}, expected 0 for background, ids above 0"
             )
-        if self.instances is not None and self.classes is not None:
-            top = int(self.instances.max(initial=0))
-            if len(self.classes) <= top:
-                raise ShapeError(
-                    f"sample {self.name!r}: {len(self.classes)} class entries for instance ids up to {top}; "
-                    "expected one for each id and one for background"
-                )
+        if high > max(MAX_ID, instances.size):
+            raise self._wrong(
+                f"label map holds the id {high}, expected ids up to {max(MAX_ID, instances.size)}; "
+                "number them 1, 2, 3 with histoscope.data.compact"
+            )
+
+    def _check_classes(self, classes: NDArray[np.uint8]) -> None:
+        if not isinstance(classes, np.ndarray) or classes.dtype != np.uint8 or classes.ndim != 1:
+            raise self._wrong(f"classes are {_form(classes)}, expected (ids + 1,) uint8")
+        top = 0 if self.instances is None else int(self.instances.max(initial=0))
+        if len(classes) <= top:
+            raise self._wrong(
+                f"{len(classes)} class entries for instance ids up to {top}; "
+                "expected one for each id and one for background"
+            )
+
+    def _wrong(self, what: str) -> ShapeError:
+        return ShapeError(f"sample {self.name!r}: {what}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _form(array: object) -> str:
+    """Shape and type of an array, or the type of what is none."""
+    return f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
 
 
 @dataclass(frozen=True, slots=True, eq=False)

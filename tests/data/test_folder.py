@@ -17,7 +17,7 @@ from histoscope.errors import (
     ShapeError,
     UnknownNameError,
 )
-from histoscope.files import read_image, write_image, write_labels
+from histoscope.files import read_image, read_labels, write_image, write_labels
 
 MPP = 0.5
 
@@ -60,11 +60,11 @@ def test_impossible_mpp(folder_tree: Path, mpp: float) -> None:
 
 def test_sheet_and_index_give_mpp(folder_tree: Path) -> None:
     (folder_tree / "dataset.yaml").write_text(
-        "format: 1\nname: mine\nmpp: 0.4\nlicence: CC0\nclasses: {1: a}\n"
+        "format: 1\nname: mine\nmpp: 0.4\nlicence: CC0\nclasses: {1: a, 2: b}\n"
     )
     dataset = data.open("folder", folder_tree)
     assert (dataset.info.name, dataset.info.licence, dataset[0].mpp) == ("mine", "CC0", 0.4)
-    assert dataset.info.classes == {1: "a"}
+    assert dataset.info.classes == {1: "a", 2: "b"}
     index = folder_tree / "index.csv"
     lines = index.read_text().splitlines()
     index.write_text("\n".join([lines[0] + ",mpp", lines[1] + ",0.3", *(line + "," for line in lines[2:])]))
@@ -243,3 +243,28 @@ def test_licence_and_citation_of_a_copy_without_a_datasheet(folder_tree: Path) -
     (folder_tree / "dataset.yaml").write_text("licence: CC0\nmpp: 0.5\n")
     assert data.open("folder", folder_tree).info.licence == "CC0"
     assert data.open("folder", folder_tree, licence="MIT").info.licence == "MIT"
+
+
+def test_ids_to_the_largest_are_numbered_anew(folder_tree: Path) -> None:
+    labels = read_labels(folder_tree / "labels" / "tile0.png")
+    large = np.where(labels > 0, 2**31 - 6 + labels, 0).astype(np.int32)
+    (folder_tree / "labels" / "tile0.png").unlink()
+    write_labels(folder_tree / "labels" / "tile0.tif", large)
+    dataset = data.open("folder", folder_tree, mpp=MPP)
+    assert np.array_equal(dataset[0].instances, labels)
+    assert dataset[0].classes.tolist() == [0, 1, 2, 1, 2, 1]
+    assert dataset.verify() == []
+
+
+def test_a_class_map_that_is_shifted_against_its_labels(folder_tree: Path) -> None:
+    path = folder_tree / "classes" / "tile0.png"
+    write_labels(path, np.roll(read_labels(path), 3, axis=0))
+    warnings = _messages(data.open("folder", folder_tree, mpp=MPP), "warning")
+    assert "class map shifted or turned" in warnings["tile0"]
+
+
+@pytest.mark.parametrize("cell", ["1.5", "nan", "inf", "-1", "tumour"])
+def test_labels_of_patches_are_whole_numbers(folder_tree: Path, cell: str) -> None:
+    (folder_tree / "index.csv").write_text(f"image_id,label\ntile0,{cell}\n")
+    with pytest.raises(DataError, match=f"label of 'tile0' is '{cell}', expected a whole number"):
+        data.open("folder", folder_tree, mpp=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
 from histoscope import data
-from histoscope.data.monuseg import rasterise, read_aperio
+from histoscope.data.aperio import rasterise, read_aperio
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
 
 Write = Callable[[Path, list[list[tuple[float, float]]]], None]
@@ -155,3 +155,35 @@ def test_pixels_are_those_whose_centre_is_inside(points: list[tuple[float, float
     along = np.clip((offsets * edges).sum(axis=2) / lengths, 0, 1)
     distance = np.linalg.norm(offsets - along[..., None] * edges, axis=2).min(axis=1).reshape(30, 30)
     assert np.array_equal(inside[distance > 1e-6], drawn[distance > 1e-6])
+
+
+def test_a_negative_region_is_a_hole_of_the_nucleus_around_it() -> None:
+    large, hole = np.array(_circle(20, 20, 12)), np.array(_circle(20, 20, 6))
+    within, beside = np.array(_circle(20, 20, 2)), np.array(_circle(27, 20, 3))
+    labels = rasterise([large, within, beside], (40, 40), holes=[hole])
+    assert [labels[20, x] for x in (20, 23, 25, 11)] == [2, 0, 3, 1]
+    outside = np.array(_circle(4, 36, 3))
+    assert np.array_equal(rasterise([large], (40, 40), holes=[outside]), rasterise([large], (40, 40)))
+    assert rasterise([hole], (40, 40), holes=[np.array(_circle(20, 20, 5.9))]).any()
+
+
+@pytest.mark.parametrize("flag", ["1", "true", "True"])
+def test_negative_regions_are_read_as_holes(tmp_path: Path, flag: str) -> None:
+    square = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((1, 1), (9, 1), (9, 9), (1, 9)))
+    inner = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in ((3, 3), (6, 3), (6, 6), (3, 6)))
+    (tmp_path / "a.xml").write_text(
+        f'<Annotations><Region NegativeROA="0"><Vertices>{square}</Vertices></Region>'
+        f'<Region NegativeROA="{flag}"><Vertices>{inner}</Vertices></Region></Annotations>'
+    )
+    annotation = read_aperio(tmp_path / "a.xml")
+    assert (len(annotation.outlines), len(annotation.holes)) == (1, 1)
+    labels = annotation.drawn((12, 12))
+    assert (labels[4, 4], labels[2, 2], labels.max()) == (0, 1, 1)
+
+
+def test_archives_with_suffixes_in_capitals(monuseg_tree: Path) -> None:
+    for path in [path for path in monuseg_tree.rglob("*") if path.is_file()]:
+        path.rename(path.with_name(path.stem + path.suffix.upper()))
+    dataset = data.open("monuseg", monuseg_tree)
+    assert [int(sample.instances.max()) for sample in dataset] == [2, 2, 2]
+    assert dataset.verify() == []

@@ -1,14 +1,15 @@
 """Splits: no group in two parts, nothing lost, nothing that depends on the order of files."""
 
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from histoscope import data
+from histoscope.data.split import SHARE_TOLERANCE
 from histoscope.errors import ConfigError, DataError, LeakError
 from histoscope.types import Record
 
@@ -197,3 +198,61 @@ def test_classes_that_training_never_sees() -> None:
     train, test = (data.InMemory(info, [Record("a", label=k)], []) for k in (0, 1))
     assert data.unseen_classes(train, test) == ["tumour"]
     assert data.unseen_classes(train, train) == []
+
+
+def test_one_patch_of_a_rare_class_turns_no_split_upside_down() -> None:
+    records = [Record(f"a{k}", patient="A", label=k % 2) for k in range(37)]
+    records += [Record("b0", patient="B", label=0), Record("b1", patient="B", label=1)]
+    records += [Record("c0", patient="C", label=0), Record("c1", patient="C", label=7)]
+    for seed in range(10):
+        split = data.split_by(_dataset(records), stratify="label", seed=seed)
+        assert [len(part) for _, part in split] == [37, 2, 2]
+
+
+def _miss(sizes: dict[str, int], parts: list[set[str]], shares: list[float]) -> float:
+    total = sum(sizes.values())
+    held = [sum(sizes[group] for group in part) / total for part in parts]
+    return max(abs(share - have) for share, have in zip(shares, held, strict=True))
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.lists(st.sampled_from("aaaabbc"), min_size=1, max_size=30), min_size=3, max_size=6), st.data()
+)
+def test_shares_are_as_near_as_whole_groups_allow(groups: list[list[str]], drawn: st.DataObject) -> None:
+    """Against every way to deal the groups, with and without strata."""
+    shares = drawn.draw(st.sampled_from([[0.7, 0.15, 0.15], [0.5, 0.25, 0.25], [0.34, 0.33, 0.33]]))
+    seed = drawn.draw(st.integers(0, 3))
+    records = [
+        Record(f"{number}-{k}", patient=f"p{number}", tags={"kind": kind})
+        for number, kinds in enumerate(groups)
+        for k, kind in enumerate(kinds)
+    ]
+    sizes = {f"p{number}": len(kinds) for number, kinds in enumerate(groups)}
+    best = min(
+        _miss(
+            sizes,
+            [{g for g, at in zip(sizes, places, strict=True) if at == part} for part in range(3)],
+            shares,
+        )
+        for places in product(range(3), repeat=len(sizes))
+        if len(set(places)) == 3
+    )
+    misses = []
+    for stratify in (None, "kind"):
+        options = dict(zip(("train", "val", "test"), shares, strict=True))
+        split = data.split_by(_dataset(records), stratify=stratify, seed=seed, **options)
+        again = data.split_by(_dataset(records[::-1]), stratify=stratify, seed=seed, **options)
+        assert _parts(split) == _parts(again)
+        misses.append(
+            _miss(sizes, [{record.patient for record in part.records} for _, part in split], shares)
+        )
+    assert misses[0] <= best + 0.15
+    assert misses[1] <= misses[0] + SHARE_TOLERANCE + 1e-6
+
+
+@pytest.mark.parametrize("split", [data.split_by, data.split_published])
+def test_a_name_that_stands_twice_is_not_split(split: object) -> None:
+    records = [Record(name, patient=name, split="train") for name in "abca"]
+    with pytest.raises(DataError, match=r"1 name\(s\) of 'made' stand more than once, such as 'a'"):
+        split(_dataset(records))

@@ -20,7 +20,7 @@ INFO = Datasheet(
     url="https://x.org",
     licence="CC0 1.0",
     citation="Nobody, 'never'",
-    classes={1: "round", 2: "long, thin"},
+    classes={1: "round", 2: "long, thin", 3: "third"},
     mpp=0.5,
 )
 
@@ -50,7 +50,7 @@ def samples(draw: st.DrawFn) -> list[Sample]:
         if labelled and classed:
             classes = np.zeros(instances.max() + 1, np.uint8)
             present = np.setdiff1d(instances, [0])
-            classes[present] = present % 250
+            classes[present] = present % 4
         made.append(
             Sample(
                 image=draw(arrays(np.uint8, (*shape, 3))),
@@ -140,3 +140,31 @@ def test_does_not_write_over_files(tmp_path: Path) -> None:
         data.write_folder(tmp_path, [_sample()], INFO)
     with pytest.raises(DataError, match="delete it first"):
         data.write_folder(tmp_path / "mine.txt", [_sample()], INFO)
+
+
+def _named(name: str) -> Sample:
+    return Sample(np.zeros((4, 4, 3), np.uint8), 0.5, name=name)
+
+
+@pytest.mark.parametrize(("first", "second"), [("Tile", "tile"), ("é", "e\u0301"), ("STRASSE", "straße")])
+def test_names_that_are_one_file_on_some_disks(tmp_path: Path, first: str, second: str) -> None:
+    with pytest.raises(DataError, match="one file on disks that know no letter case"):
+        data.write_folder(tmp_path / "out", [_named(first), _named(second)], INFO)
+
+
+def test_a_class_without_a_name_is_not_written(tmp_path: Path) -> None:
+    sample = replace(_named("a"), instances=np.ones((4, 4), np.int32), classes=np.array([0, 9], np.uint8))
+    with pytest.raises(DataError, match="'a': 1 nuclei have class 9, which the datasheet does not name"):
+        data.write_folder(tmp_path / "out", [sample], INFO)
+
+
+@pytest.mark.parametrize("tag", ["Patient", "image id", "MPP", "group"])
+def test_a_tag_called_like_a_column_of_ours_is_refused(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(DataError, match=f"a tag called '{tag}'"):
+        data.write_folder(tmp_path / "out", [_named("a")], INFO, records=[Record("a", tags={tag: "x"})])
+
+
+def test_patients_called_like_gaps_and_numbers_come_back(tmp_path: Path) -> None:
+    samples = [replace(_named(name), patient=name) for name in ("NA", "None", "005", "nan", "1e5")]
+    back = data.open("folder", data.write_folder(tmp_path / "out", samples, INFO))
+    assert [record.patient for record in back.records] == ["NA", "None", "005", "nan", "1e5"]

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from histoscope.data.base import Dataset, Progress
+from histoscope.data.base import Dataset
+from histoscope.data.checks import UNREADABLE, Progress
 from histoscope.data.copies import find_copies
 from histoscope.data.landmarks import Landmarks, find_landmarks, read_landmarks
 from histoscope.data.split import unseen_classes
-from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.errors import ConfigError
 
 _SHOWN = 12
 
@@ -166,7 +167,7 @@ def _landmarks(dataset: Dataset) -> Iterator[Landmarks | None]:
         try:
             path = dataset.image_path(index)
             return read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
-        except (HistoscopeError, OSError):
+        except UNREADABLE:
             return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter

@@ -1,20 +1,29 @@
 """What a data set is: a datasheet, records, samples, and a check of its files."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import DataError, HistoscopeError
+from histoscope.data.checks import Problem, Progress, check_samples
+from histoscope.errors import DataError
 from histoscope.images.resolution import check_mpp
 from histoscope.types import Labels, Record, Sample
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with (samples done, all samples)."""
+__all__ = (
+    "Dataset",
+    "Datasheet",
+    "Problem",
+    "Progress",
+    "check_samples",
+    "classes_of",
+    "count_records",
+    "require_mpp",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +52,6 @@ class Datasheet:
     classes: Mapping[int, str] = field(default_factory=dict)
     mpp: float = 0.0
     counts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that `Dataset.verify` found wrong with the sample (or file) called `name`."""
-
-    name: str
-    severity: Literal["error", "warning"]
-    message: str
 
 
 class Dataset(Protocol):
@@ -127,7 +127,7 @@ def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.
     Parameters
     ----------
     instances : (H, W) int32
-        Instance map.
+        Instance map; its ids should have no large gaps, see `histoscope.data.compact`.
     class_map : (H, W) integers
         Class of each pixel; 0 is background or unknown and counts only where an instance has nothing else.
 
@@ -148,51 +148,3 @@ def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.
     votes[0] = 0
     classes: NDArray[np.uint8] = votes.argmax(axis=1).astype(np.uint8)
     return classes
-
-
-def check_samples(dataset: Dataset, progress: Progress | None = None) -> list[Problem]:
-    """Problems of names and of every sample of `dataset`, in its order."""
-    names = Counter(record.name for record in dataset.records)
-    problems = [
-        Problem(name, "error", f"the name stands {times} times in the index; names must be unique")
-        for name, times in names.items()
-        if times > 1
-    ]
-    for index, record in enumerate(dataset.records):
-        if progress is not None:
-            progress(index + 1, len(dataset))
-        try:
-            sample = dataset[index]
-        except (HistoscopeError, OSError, ValueError) as error:
-            problems.append(Problem(record.name, "error", str(error)))
-            continue
-        problems += check_sample(sample)
-    return problems
-
-
-def check_sample(sample: Sample) -> list[Problem]:
-    """Problems of one sample that could be read."""
-    problems = []
-    if sample.image.min() == sample.image.max():
-        problems.append(
-            Problem(sample.name, "warning", f"every pixel of the image is {sample.image.flat[0]}")
-        )
-    if sample.instances is None:
-        return problems
-    if sample.instances.min(initial=0) < 0:
-        return [
-            *problems,
-            Problem(sample.name, "error", f"label map holds the negative id {sample.instances.min()}"),
-        ]
-    areas = np.bincount(sample.instances.ravel(), minlength=1)[1:]
-    missing = np.flatnonzero(areas == 0) + 1
-    if not areas.any():
-        problems.append(Problem(sample.name, "warning", "the label map has no nuclei"))
-    elif missing.size:
-        message = f"{missing.size} ids up to {areas.size} do not occur (first: {missing[0]}); ids have gaps"
-        problems.append(Problem(sample.name, "warning", message))
-    if sample.classes is not None:
-        unknown = int((sample.classes[1:][areas[: len(sample.classes) - 1] > 0] == 0).sum())
-        if unknown:
-            problems.append(Problem(sample.name, "warning", f"{unknown} nuclei have no class"))
-    return problems

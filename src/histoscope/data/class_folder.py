@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
-from histoscope.data.folder import read_sheet
 from histoscope.data.index import Row, expectation, files_by_stem, first_column, read_index, require_folder
 from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, warn_empty
+from histoscope.data.sheet import read_sheet
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.types import Record
 
@@ -63,7 +63,7 @@ class ClassFolder(PatchFiles):
         citation: str = "",
     ) -> None:
         self.root = require_folder(root, name="class_folder", layout=self.layout, url="")
-        sheet = read_sheet(self.root)
+        sheet = read_sheet(self.root, of_patches=True)
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
         path = Path(index) if index is not None else self.root / "index.csv"
         if index is not None and not path.is_file():

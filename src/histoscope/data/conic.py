@@ -114,9 +114,9 @@ class CoNIC(Dataset):
         image = open_npy(self.root / "images.npy", -1, -1, -1, 3)[index]
         ids, types = np.moveaxis(open_npy(self.root / "labels.npy", -1, -1, -1, 2)[index], 2, 0)
         what = f"{self.root / 'labels.npy'}, patch {index}"
-        instances = whole_numbers(ids, f"{what}: ids")
+        instances = compact(whole_numbers(ids, f"{what}: ids"))[0]
         class_map = check_classes(whole_numbers(types, f"{what}: classes"), CLASSES, what)
-        instances, classes = compact(instances, classes_of(instances, class_map))
+        classes = classes_of(instances, class_map)
         record = self._records[index]
         return Sample(
             image=np.array(image),

@@ -9,7 +9,9 @@ import numpy as np
 
 from histoscope.data.base import Datasheet, classes_of
 from histoscope.data.containers import read_mat, require_variable, whole_numbers
+from histoscope.data.index import composed, sibling
 from histoscope.data.tiles import Tile, Tiles, Truth, check_classes, files_in, folders_below
+from histoscope.data.views import compact
 from histoscope.errors import DataError, ShapeError
 from histoscope.types import Record
 
@@ -83,14 +85,15 @@ class CoNSeP(Tiles):
             if part not in {"train", "test"}:
                 continue
             for image in files_in(folder / "Images", ".png"):
-                record = Record(image.stem, source=image.stem, split=part)
-                yield Tile(image, folder / "Labels" / f"{image.stem}.mat", record)
+                name = composed(image.stem)
+                record = Record(name, source=name, split=part)
+                yield Tile(image, sibling(folder / "Labels", name, ".mat"), record)
 
     def read_truth(self, tile: Tile) -> Truth:
         """Read one label file."""
         path = tile.labels
         held = read_mat(path, "inst_map", "type_map", "inst_type")
-        instances = whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map")
+        instances = compact(whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map"))[0]
         if instances.ndim != 2:
             raise ShapeError(f"{path}: inst_map has shape {instances.shape}, expected (H, W)")
         if "type_map" in held:
@@ -100,9 +103,8 @@ class CoNSeP(Tiles):
             classes = classes_of(instances, check_classes(class_map, RAW_CLASSES, f"{path}: type_map"))
         else:
             types = whole_numbers(require_variable(held, "inst_type", path), f"{path}: inst_type").ravel()
-            ids = np.setdiff1d(instances, [0])
-            if types.size != ids.size:
-                raise DataError(f"{path}: {types.size} rows in inst_type for {ids.size} nuclei in inst_map")
-            classes = np.zeros(int(instances.max(initial=0)) + 1, np.uint8)
-            classes[ids] = check_classes(types, RAW_CLASSES, f"{path}: inst_type")
+            n = int(instances.max(initial=0))
+            if types.size != n:
+                raise DataError(f"{path}: {types.size} rows in inst_type for {n} nuclei in inst_map")
+            classes = np.append(np.uint8(0), check_classes(types, RAW_CLASSES, f"{path}: inst_type"))
         return instances, _MERGED_OF_RAW[classes] if self._merge else classes

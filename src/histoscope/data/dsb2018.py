@@ -16,7 +16,7 @@ from histoscope.data.base import (
     require_mpp,
 )
 from histoscope.data.index import expectation, files_by_stem, require_folder
-from histoscope.errors import DatasetNotFoundError, HistoscopeError, ShapeError
+from histoscope.errors import DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
 from histoscope.types import Labels, Record, Sample
 
@@ -99,18 +99,14 @@ class DSB2018(Dataset):
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self, progress)
-        for index, folder in enumerate(self._folders):
-            path = self.image_path(index)
-            if path is None or not (folder / "masks").is_dir():
-                continue
-            try:
-                shared = join_masks(folder / "masks", read_image(path).shape[:2])[1]
-            except (HistoscopeError, OSError):
-                continue  # already reported by reading the sample
-            if shared:
-                problems.append(Problem(folder.name, "warning", f"{shared} pixels lie in more than one mask"))
-        return problems
+        return check_samples(self, progress, notes=self._notes)
+
+    def _notes(self, index: int) -> list[str]:
+        path, masks = self.image_path(index), self._folders[index] / "masks"
+        if path is None or not masks.is_dir():
+            return []
+        shared = join_masks(masks, read_image(path).shape[:2])[1]
+        return [f"{shared} pixels lie in more than one mask"] if shared else []
 
 
 def join_masks(folder: Path, shape: tuple[int, ...]) -> tuple[Labels, int]:

@@ -1,10 +1,9 @@
 """Our own folder format: ``images/``, ``labels/``, ``classes/``, ``index.csv``, ``dataset.yaml``."""
 
-import json
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,36 +12,35 @@ from histoscope.data.base import (
     Datasheet,
     Problem,
     Progress,
-    check_samples,
     classes_of,
     count_records,
     require_mpp,
 )
+from histoscope.data.checks import check_samples, unnamed_classes
 from histoscope.data.index import (
     Row,
+    composed,
     expectation,
     files_by_stem,
     first_column,
     only_file,
     read_index,
     require_folder,
+    to_number,
 )
-from histoscope.errors import (
-    CorruptDataError,
-    DataError,
-    DatasetNotFoundError,
-    FormatVersionError,
-    ShapeError,
-)
+from histoscope.data.sheet import read_sheet
+from histoscope.data.views import compact, largest_small_id
+from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
-from histoscope.types import Record, Sample
+from histoscope.types import Labels, Record, Sample
 
-FORMAT = 1
 UNFINISHED = "UNFINISHED"
 """A file that stands in a folder until its writing has ended."""
-_NAME_COLUMNS = ("image_id", "name", "file", "path")
+_NAME_COLUMNS = ("image_id", "name", "file", "filename", "path")
 _KNOWN_COLUMNS = {*_NAME_COLUMNS, "patient", "source", "split", "label", "mpp"}
-_SHEET_KEYS = {"format", "name", "title", "url", "licence", "citation", "mpp", "classes", "counts"}
+_MAX_CLASS = 255
+_ASKEW = 0.1
+"""Share of nuclear pixels with another class than their nucleus from which a class map looks shifted."""
 
 
 class Folder(Dataset):
@@ -90,16 +88,17 @@ class Folder(Dataset):
             raise DatasetNotFoundError(
                 f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}"
             )
-        sheet = read_sheet(self.root)
-        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
         rows, self._records = self._read_records()
-        own = [float(row.get("mpp") or 0) for row in rows]
+        own = [to_number(row.get("mpp") or "0") for row in rows]
         if mpp is None and all(own):
             mpp = float(np.median(own))
         elif mpp is not None:
             own = [0.0] * len(own)
         self._labels = files_by_stem(self.root / "labels") if (self.root / "labels").is_dir() else None
         self._classes = files_by_stem(self.root / "classes") if (self.root / "classes").is_dir() else None
+        of_patches = self._labels is None and any(record.label is not None for record in self._records)
+        sheet = read_sheet(self.root, of_patches=of_patches)
+        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
         self._mpps = [value or mpp for value in own]
         self._info = replace(sheet, mpp=mpp, counts=count_records(self._records))
@@ -118,16 +117,10 @@ class Folder(Dataset):
         record = self._records[index]
         instances = classes = None
         if self._labels is not None:
-            instances = read_labels(only_file(self._labels, record.name, self.root / "labels", "label map"))
-        if self._classes is not None and instances is not None:
-            path = only_file(self._classes, record.name, self.root / "classes", "class map")
-            class_map = read_labels(path)
-            if class_map.shape != instances.shape:
-                raise ShapeError(f"{path}: class map is {class_map.shape}, its label map {instances.shape}")
-            if min(class_map.min(initial=0), instances.min(initial=0)) < 0 or class_map.max(initial=0) > 255:
-                raise DataError(f"{path}: classes must be 0 to 255 and ids 0 or more")
-            classes = classes_of(instances, class_map)
-        return Sample(
+            instances = self._instances(record.name)
+            class_map = self._class_map(record.name, instances)
+            classes = None if class_map is None else classes_of(instances, class_map)
+        sample = Sample(
             image=read_image(self._image(record.name)),
             mpp=self._mpps[index],
             instances=instances,
@@ -137,6 +130,42 @@ class Folder(Dataset):
             source=record.source,
             patient=record.patient,
         )
+        for text in unnamed_classes(sample, self._info.classes):
+            raise DataError(f"{self.root / 'classes'}, {record.name}: {text}")
+        return sample
+
+    def _instances(self, name: str) -> Labels:
+        """Label map of an image; ids too large for tables by id are numbered 1..N."""
+        labels = read_labels(only_file(self._labels or {}, name, self.root / "labels", "label map"))
+        return compact(labels)[0] if labels.max(initial=0) > largest_small_id(labels) else labels
+
+    def _class_map(self, name: str, instances: Labels) -> Labels | None:
+        if self._classes is None:
+            return None
+        path = only_file(self._classes, name, self.root / "classes", "class map")
+        class_map = read_labels(path)
+        if class_map.shape != instances.shape:
+            raise ShapeError(f"{path}: class map is {class_map.shape}, its label map {instances.shape}")
+        in_nuclei = class_map[instances > 0]
+        if in_nuclei.max(initial=0) > _MAX_CLASS:
+            raise DataError(f"{path}: classes run to {in_nuclei.max()}, expected 0 to {_MAX_CLASS}")
+        return np.minimum(class_map, _MAX_CLASS)
+
+    def _notes(self, index: int) -> list[str]:
+        """Say what reading a sample leaves no trace of."""
+        if self._labels is None:
+            return []
+        instances = self._instances(self._records[index].name)
+        class_map = self._class_map(self._records[index].name, instances)
+        inside = instances > 0
+        if class_map is None or not inside.any():
+            return []
+        of_nucleus = classes_of(instances, class_map)[instances[inside]]
+        other = float(np.mean((of_nucleus != class_map[inside])[of_nucleus > 0])) if of_nucleus.any() else 0.0
+        if other < _ASKEW:
+            return []
+        text = f"{other:.0%} of the pixels of nuclei have another class in the class map than their nucleus"
+        return [f"{text}, or none: is the class map shifted or turned against the label map?"]
 
     def image_path(self, index: int) -> Path | None:
         """File of the image."""
@@ -145,7 +174,7 @@ class Folder(Dataset):
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self, progress)
+        problems = check_samples(self, progress, notes=self._notes)
         names = {record.name for record in self._records}
         for stem in sorted(set(self._images) - names):
             problems.append(Problem(stem, "warning", "the image is not in index.csv and is left out"))
@@ -168,90 +197,32 @@ class Folder(Dataset):
         return rows, tuple(_record(row, _stem(row[column], self._images), path) for row in rows)
 
 
-def read_sheet(root: Path) -> Datasheet:
-    """Read ``dataset.yaml`` and, for class names, ``classes.json``; defaults where there is none.
-
-    Raises
-    ------
-    FormatVersionError
-        If a newer Histoscope wrote it.
-    CorruptDataError, DataError
-        If it cannot be read or holds something else.
-    """
-    values = _read_yaml(root / "dataset.yaml")
-    version = values.pop("format", FORMAT)
-    if version != FORMAT:
-        raise FormatVersionError(
-            f"{root / 'dataset.yaml'} has format {version}, this Histoscope reads {FORMAT}; update it"
-        )
-    names: Any = values.get("classes") or _read_json(root / "classes.json")
-    try:
-        return Datasheet(
-            name=str(values.get("name") or root.resolve().name),
-            title=str(values.get("title") or ""),
-            url=str(values.get("url") or ""),
-            licence=str(values.get("licence") or ""),
-            citation=str(values.get("citation") or ""),
-            classes={int(key): str(name) for key, name in dict(names).items()},
-            mpp=float(values.get("mpp") or 0),
-        )
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{root / 'dataset.yaml'}: {error}; expected mpp as a number and classes as 1: name"
-        ) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CorruptDataError(f"{path} is not readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path} holds {type(values).__name__}, expected keys and values")
-    unknown = set(values) - _SHEET_KEYS
-    if unknown:
-        raise DataError(
-            f"{path}: unknown key {sorted(map(str, unknown))[0]!r}; known: {', '.join(sorted(_SHEET_KEYS))}"
-        )
-    return values
-
-
-def _read_json(path: Path) -> Mapping[str, str]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptDataError(f"{path} is not readable JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise DataError(f'{path} holds {type(values).__name__}, expected {{"1": "name of class 1", ...}}')
-    return values
-
-
 def _stem(text: str, images: Container[str]) -> str:
     """Return the name of an image from a cell that may hold folders and a suffix; names may hold dots."""
-    name = text.replace("\\", "/").rsplit("/", 1)[-1]
+    name = composed(text.replace("\\", "/").rsplit("/", 1)[-1])
     stem = name.rpartition(".")[0]
     return stem if name not in images and stem in images else name
 
 
 def _record(row: Row, name: str, path: Path) -> Record:
-    label = row.get("label", "")
-    for key in ("label", "mpp"):
-        try:
-            if row.get(key) and not float(row[key]) >= 0:
-                raise ValueError
-        except ValueError:
-            raise DataError(f"{path}: {key} of {name!r} is {row[key]!r}, expected a number") from None
+    if row.get("mpp"):
+        _number(row, "mpp", name, path)
     return Record(
         name=name,
         patient=row.get("patient", ""),
         source=row.get("source") or row.get("group", ""),
         split=row.get("split", ""),
-        label=int(float(label)) if label else None,
+        label=int(_number(row, "label", name, path)) if row.get("label") else None,
         tags={key: value for key, value in row.items() if key not in _KNOWN_COLUMNS},
     )
+
+
+def _number(row: Row, key: str, name: str, path: Path) -> float:
+    try:
+        number = to_number(row[key])
+    except ValueError:
+        number = np.nan
+    if not 0 <= number < np.inf or (key == "label" and number % 1):
+        wanted = "a number above 0" if key == "mpp" else "a whole number, 0 or above"
+        raise DataError(f"{path}: {key} of {name!r} is {row[key]!r}, expected {wanted}")
+    return number

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +12,13 @@ from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError
 from histoscope.files import IMAGE_SUFFIXES
 
 Row = dict[str, str]
+SEPARATORS = (",", ";", "\t")
+KNOWN_COLUMNS = frozenset(
+    (
+        *("image_id", "name", "file", "filename", "path", "patient", "source", "group", "split"),
+        *("label", "class", "mpp", "n_nuclei", "patch_info"),
+    )
+)
 
 
 def require_folder(root: str | Path, *, name: str, layout: str, url: str) -> Path:
@@ -33,32 +42,111 @@ def expectation(name: str, layout: str, url: str) -> str:
     return f"data set {name!r} expects {layout}.{where}"
 
 
-def read_index(path: Path) -> list[Row]:
-    """Rows of a CSV file with a header line, values stripped.
+def read_text(path: Path) -> str:
+    """Read a text file as people's programs write it: UTF-8, UTF-16, or else Windows-1252.
 
     Raises
     ------
     CorruptDataError
-        If it is not UTF-8 text or a row has more fields than the header.
-    DataError
-        If a column stands twice.
+        If it is none of these.
     """
+    held = path.read_bytes()
+    if held.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif b"\0" in held[:4]:
+        encodings = ["utf-16-le" if held[1:2] == b"\0" else "utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            text = held.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise CorruptDataError(f"{path} is no text in UTF-8, UTF-16 or Windows-1252; save it again as UTF-8")
+
+
+def read_index(path: Path) -> list[Row]:
+    """Rows of a table with a header line, as a spreadsheet or a script writes it.
+
+    Commas, semicolons or tabs part the cells. Cells are stripped, and their letters composed (NFC), so that
+    names written on macOS are the same. Empty rows are passed over, and so are columns without a name that
+    are empty, or that number the rows. Columns that Histoscope knows are found in any letter case, with a
+    space or hyphen for ``_``.
+
+    Raises
+    ------
+    CorruptDataError
+        If it is no text, or a row has more fields than the header.
+    DataError
+        If a column stands twice, or has cells but no name.
+    """
+    text = unicodedata.normalize("NFC", read_text(path))
+    separator, text = _separator(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = [column.strip() for column in reader.fieldnames or []]
-        if len(set(columns)) < len(columns):
-            raise DataError(f"{path}: a column name stands twice in {columns}; names must be unique")
-        rows = []
-        for row in reader:
-            if None in row:
-                raise CorruptDataError(
-                    f"{path}: line {reader.line_num} has more fields than the header's {len(columns)}"
-                )
-            rows.append({(key or "").strip(): (value or "").strip() for key, value in row.items()})
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorruptDataError(f"{path} is not a UTF-8 CSV file ({error}); save it again as CSV") from error
-    return rows
+        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except csv.Error as error:
+        raise CorruptDataError(f"{path} is not a CSV table ({error}); save it again as CSV") from error
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    if not filled:
+        return []
+    columns = [known_column(cell) for cell in filled[0][1]]
+    named = [column for column in columns if column]
+    if not all(column.isprintable() for column in columns):
+        raise CorruptDataError(
+            f"{path} is not a UTF-8 CSV file: its header is {filled[0][1]}; save it again as CSV"
+        )
+    if len(set(named)) < len(named):
+        raise DataError(f"{path}: a column name stands twice in {named}; names must be unique")
+    for number, cells in filled[1:]:
+        if any(cells[len(columns) :]):
+            raise CorruptDataError(
+                f"{path}: line {number} has more fields ({len(cells)}) than the header ({len(columns)}); "
+                "put names with a comma in quotes"
+            )
+        _check_unnamed(path, number, columns, cells)
+    rows = [dict(zip(columns, cells + [""] * len(columns), strict=False)) for _, cells in filled[1:]]
+    return [{column: row[column] for column in named} for row in rows]
+
+
+def to_number(cell: str) -> float:
+    """Read a number; a spreadsheet in many languages writes 0,25 for 0.25.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    return float(cell if "." in cell else cell.replace(",", ".", 1))
+
+
+def _separator(text: str) -> tuple[str, str]:
+    """Sign that parts the cells, and the text without the line in which Excel states it."""
+    first, end, rest = text.lstrip().partition("\n")
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:
+        return first.strip()[-1], rest
+    bare = re.sub('"[^"]*"', "", first)
+    return max(SEPARATORS, key=bare.count), first + end + rest
+
+
+def known_column(column: str) -> str:
+    """Name of a column; those that Histoscope knows in their own spelling."""
+    plain = re.sub(r"[\s-]+", "_", column.strip().casefold())
+    return plain if plain in KNOWN_COLUMNS else column.strip()
+
+
+def _check_unnamed(path: Path, number: int, columns: list[str], cells: list[str]) -> None:
+    """Refuse a cell without a column; the first column is a number of the row if it has no name."""
+    for place, (column, cell) in enumerate(zip(columns, cells, strict=False)):
+        if cell and not column and place:
+            raise DataError(
+                f"{path}: column {place + 1} has no name in the header, and holds {cell!r} in line {number}; "
+                "name it, or empty it"
+            )
 
 
 def first_column(rows: Iterable[Row], names: tuple[str, ...], path: Path) -> str:
@@ -79,13 +167,41 @@ def first_column(rows: Iterable[Row], names: tuple[str, ...], path: Path) -> str
 
 
 def files_by_stem(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dict[str, list[Path]]:
-    """Files of a folder grouped by the name without suffix; hidden files are left out."""
+    """Files of a folder grouped by the name without suffix, with composed letters; hidden files are left out.
+
+    Suffixes are found in any letter case.
+    """
     found: dict[str, list[Path]] = defaultdict(list)
     wanted = set(suffixes)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in wanted and not path.name.startswith("."):
-            found[path.stem].append(path)
+            found[composed(path.stem)].append(path)
     return dict(found)
+
+
+def composed(name: str) -> str:
+    """Name with composed letters (NFC): macOS parts an accent from its letter, other systems do not."""
+    return unicodedata.normalize("NFC", name)
+
+
+def plain(name: str) -> str:
+    """Name as a disk knows it that tells no letter case apart, and no form of accents."""
+    return composed(name).casefold()
+
+
+def sibling(folder: Path, name: str, *suffixes: str) -> Path:
+    """Find the file of a folder that is called `name` with one of the suffixes, the first that is there.
+
+    Letter case of the suffix and the form of accents do not matter. If there is none, this is where the file
+    should be.
+    """
+    for suffix in suffixes:
+        exact = folder / f"{name}{suffix}"
+        if exact.is_file():
+            return exact
+        if paths := files_by_stem(folder, {suffix}).get(composed(name)):
+            return paths[0]
+    return folder / f"{name}{suffixes[0]}"
 
 
 def only_file(found: Mapping[str, list[Path]], stem: str, folder: Path, what: str) -> Path:
@@ -98,7 +214,7 @@ def only_file(found: Mapping[str, list[Path]], stem: str, folder: Path, what: st
     DataError
         If several differ only in their suffix: which one is meant cannot be known.
     """
-    paths = found.get(stem, [])
+    paths = found.get(composed(stem), [])
     if not paths:
         raise DatasetNotFoundError(
             f"no {what} for {stem!r} in {folder}; expected {stem}.png or another image type"

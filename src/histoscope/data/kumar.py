@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from histoscope.data.aperio import read_aperio
 from histoscope.data.base import Datasheet
 from histoscope.data.containers import read_mat, require_variable, whole_numbers
-from histoscope.data.monuseg import rasterise, read_aperio
+from histoscope.data.index import composed
 from histoscope.data.tiles import Tile, Tiles, Truth, files_in, folders_below
 from histoscope.errors import DatasetNotFoundError, ShapeError
 from histoscope.files import read_image
@@ -86,9 +87,9 @@ class Kumar(Tiles):
         for folder in folders_below(self.root):
             if "overlay" in folder.name.lower():
                 continue
-            images |= {path.stem: path for path in files_in(folder, ".tif", ".tiff")}
-            labels = {path.stem: path for path in files_in(folder, ".xml")} | labels
-            labels |= {path.stem: path for path in files_in(folder, ".mat")}
+            images |= {composed(path.stem): path for path in files_in(folder, ".tif", ".tiff")}
+            labels = {composed(path.stem): path for path in files_in(folder, ".xml")} | labels
+            labels |= {composed(path.stem): path for path in files_in(folder, ".mat")}
         for name, image in sorted(images.items()):
             yield Tile(image, labels.get(name, image.with_suffix(".mat")), _record(name))
 
@@ -100,8 +101,7 @@ class Kumar(Tiles):
                 f"no annotation of {tile.image}; expected {path.stem}.mat or {path.stem}.xml"
             )
         if path.suffix.lower() == ".xml":
-            polygons = [polygon for polygon in read_aperio(path) if len(polygon) >= 3]
-            return rasterise(polygons, read_image(tile.image).shape[:2]), None
+            return read_aperio(path).drawn(read_image(tile.image).shape[:2]), None
         held = read_mat(path, "inst_map")
         instances = whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map")
         if instances.ndim != 2:

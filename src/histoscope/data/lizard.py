@@ -8,8 +8,9 @@ import numpy as np
 
 from histoscope.data.base import Datasheet
 from histoscope.data.containers import read_mat, require_variable, whole_numbers
-from histoscope.data.index import read_index
+from histoscope.data.index import composed, read_index, sibling
 from histoscope.data.tiles import Tile, Tiles, Truth, check_classes, files_in, folders_below
+from histoscope.data.views import compact
 from histoscope.errors import ConfigError, DataError, ShapeError
 from histoscope.types import Record
 
@@ -75,13 +76,12 @@ class Lizard(Tiles):
         ]
         labels = next((folder for folder in folders if files_in(folder, ".mat")), self.root / "Labels")
         tables = [folder / "info.csv" for folder in folders if (folder / "info.csv").is_file()]
-        rows = {row.get("Filename", ""): row for row in (read_index(tables[0]) if tables else ())}
+        rows = {row.get("filename", ""): row for row in (read_index(tables[0]) if tables else ())}
         for folder in folders:
             for image in files_in(folder, ".png"):
-                row = rows.get(image.stem, {})
-                yield Tile(
-                    image, labels / f"{image.stem}.mat", self._record(image.stem, row.get("Split", ""))
-                )
+                name = composed(image.stem)
+                record = self._record(name, rows.get(name, {}).get("split", ""))
+                yield Tile(image, sibling(labels, name, ".mat"), record)
 
     def _record(self, name: str, fold: str) -> Record:
         split = "" if not fold else "test" if fold == str(self._test_fold) else "train"
@@ -106,6 +106,7 @@ class Lizard(Tiles):
             raise DataError(
                 f"{path}: nucleus {unlisted[0]} of inst_map is not among the {ids.size} ids; get it again"
             )
-        classes = np.zeros(max(int(instances.max(initial=0)), int(ids.max(initial=0))) + 1, np.uint8)
-        classes[ids] = check_classes(types, CLASSES, f"{path}: class")
-        return instances, classes
+        of_id = dict(zip(ids.tolist(), check_classes(types, CLASSES, f"{path}: class").tolist(), strict=True))
+        present = np.setdiff1d(instances, [0])
+        classes = np.array([0, *(of_id[number] for number in present.tolist())], np.uint8)
+        return compact(instances)[0], classes

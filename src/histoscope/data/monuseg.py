@@ -1,14 +1,10 @@
 """MoNuSeg as distributed: TIFF tiles and Aperio ImageScope XML annotations."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
-from xml.etree import ElementTree
 
-import numpy as np
-from numpy.typing import NDArray
-
+from histoscope.data.aperio import odd_regions, read_aperio
 from histoscope.data.base import (
     Dataset,
     Datasheet,
@@ -18,14 +14,10 @@ from histoscope.data.base import (
     count_records,
     require_mpp,
 )
-from histoscope.data.index import expectation, files_by_stem, only_file, require_folder
-from histoscope.data.views import compact
-from histoscope.errors import CorruptDataError, DatasetNotFoundError, HistoscopeError
+from histoscope.data.index import expectation, files_by_stem, only_file, require_folder, sibling
+from histoscope.errors import DatasetNotFoundError
 from histoscope.files import read_image
-from histoscope.types import Labels, Record, Sample
-
-Polygon = NDArray[np.float64]
-"""(N, 2) x, y in pixels; pixel centres lie at whole numbers."""
+from histoscope.types import Record, Sample
 
 _TEST_PATIENTS = frozenset(
     """
@@ -96,11 +88,10 @@ class MoNuSeg(Dataset):
     def __getitem__(self, index: int) -> Sample:
         record, tile = self._records[index], self._tiles[index]
         image = read_image(only_file({tile.stem: tile.images}, tile.stem, tile.images[0].parent, "tile"))
-        polygons = [polygon for polygon in read_aperio(tile.annotation) if len(polygon) >= 3]
         return Sample(
             image=image,
             mpp=self._info.mpp,
-            instances=rasterise(polygons, image.shape[:2]),
+            instances=read_aperio(tile.annotation).drawn(image.shape[:2]),
             name=record.name,
             source=record.source,
             patient=record.patient,
@@ -113,13 +104,7 @@ class MoNuSeg(Dataset):
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self, progress)
-        for index, tile in enumerate(self._tiles):
-            try:
-                odd = odd_regions(read_aperio(tile.annotation), self[index].image.shape[:2])
-            except (HistoscopeError, OSError):
-                continue  # already reported by reading the sample
-            problems += [Problem(tile.stem, "warning", text) for text in odd]
+        problems = check_samples(self, progress, notes=self._notes)
         stems = {(tile.annotation.parent, tile.stem) for tile in self._tiles}
         for folder in sorted({folder for folder, _ in stems}):
             problems += [
@@ -129,90 +114,8 @@ class MoNuSeg(Dataset):
             ]
         return problems
 
-
-def read_aperio(path: str | Path) -> list[Polygon]:
-    """Read the regions of an Aperio ImageScope annotation file, in their order.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such file.
-    CorruptDataError
-        If it is not such XML, or a vertex is not a finite number.
-    """
-    if not Path(path).is_file():
-        raise DatasetNotFoundError(f"no annotation at {path}; expected the XML of the same name as its tile")
-    try:
-        root = ElementTree.parse(path).getroot()
-        polygons = [
-            np.array(
-                [(vertex.attrib["X"], vertex.attrib["Y"]) for vertex in region.iter("Vertex")], np.float64
-            )
-            for region in root.iter("Region")
-        ]
-    except (ElementTree.ParseError, KeyError, ValueError, UnicodeError) as error:
-        raise CorruptDataError(f"{path} is not an Aperio annotation ({error}); get the file again") from error
-    if root.tag != "Annotations":
-        raise CorruptDataError(
-            f"{path} holds <{root.tag}>, expected <Annotations> as Aperio ImageScope writes it"
-        )
-    if not all(np.isfinite(polygon).all() for polygon in polygons):
-        raise CorruptDataError(f"{path} has a vertex that is not a finite number; get the file again")
-    return [polygon.reshape(-1, 2) for polygon in polygons]
-
-
-def rasterise(polygons: Sequence[Polygon], shape: tuple[int, ...]) -> Labels:
-    """Draw polygons as an instance map.
-
-    A pixel belongs to a polygon that holds its centre. Where polygons overlap the smaller one wins, so that a
-    large nucleus never hides a small one; what is outside the image, or hidden all the same, is dropped. Ids
-    run without gaps in the order of the polygons.
-
-    Parameters
-    ----------
-    polygons : sequence of (N, 2) float64
-        x, y in pixels, pixel centres at whole numbers.
-    shape : tuple of int
-        Height and width.
-
-    Returns
-    -------
-    (H, W) int32
-
-    Examples
-    --------
-    >>> rasterise([np.array([(0.5, 0.5), (2.5, 0.5), (2.5, 2.5), (0.5, 2.5)])], (4, 4))
-    array([[0, 0, 0, 0],
-           [0, 1, 1, 0],
-           [0, 1, 1, 0],
-           [0, 0, 0, 0]], dtype=int32)
-    """
-    from skimage.draw import polygon as pixels_inside
-
-    instances = np.zeros(shape, np.int32)
-    for number in np.argsort([-_area(polygon) for polygon in polygons], kind="stable"):
-        x, y = polygons[number].T
-        instances[pixels_inside(y, x, shape)] = number + 1
-    return compact(instances)[0]
-
-
-def _area(polygon: Polygon) -> float:
-    x, y = (polygon - polygon[0]).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
-def odd_regions(polygons: Sequence[Polygon], shape: tuple[int, ...]) -> list[str]:
-    """Say how many regions a label map of `shape` cannot show, and why."""
-    whole = [polygon for polygon in polygons if len(polygon) >= 3]
-    edge = (shape[1] - 1, shape[0] - 1)
-    outside = sum(bool((p.max(axis=0) < 0).any() or (p.min(axis=0) > edge).any()) for p in whole)
-    drawn = int(rasterise(whole, shape).max(initial=0))
-    reasons = {
-        "with fewer than 3 points": len(polygons) - len(whole),
-        "wholly outside the image": outside,
-        "smaller than a pixel or hidden by others": len(whole) - outside - drawn,
-    }
-    return [f"{count} region(s) {reason} left out" for reason, count in reasons.items() if count]
+    def _notes(self, index: int) -> list[str]:
+        return odd_regions(read_aperio(self._tiles[index].annotation), self[index].image.shape[:2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +135,7 @@ def _find_tiles(root: Path) -> list[_Tile]:
         if not images.is_dir():
             images = annotations = folder
         found = files_by_stem(images, _SUFFIXES)
-        tiles += [_Tile(stem, paths, annotations / f"{stem}.xml") for stem, paths in found.items()]
+        tiles += [_Tile(stem, paths, sibling(annotations, stem, ".xml")) for stem, paths in found.items()]
     return tiles
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from histoscope.data.base import Datasheet
+from histoscope.data.index import composed, sibling
 from histoscope.data.tiles import Tile, Tiles, Truth, files_in, folders_below
 from histoscope.files import read_labels
 from histoscope.types import Record
@@ -56,8 +57,9 @@ class NuInsSeg(Tiles):
             species, _, organ = folder.name.partition(" ")
             for image in files_in(folder / "tissue images", ".png"):
                 tags = {"organ": organ or species, "species": species if organ else ""}
-                record = Record(image.stem, source=folder.name, tags=tags)
-                yield Tile(image, folder / "label masks modify" / f"{image.stem}.tif", record)
+                name = composed(image.stem)
+                record = Record(name, source=folder.name, tags=tags)
+                yield Tile(image, sibling(folder / "label masks modify", name, ".tif", ".tiff"), record)
 
     def read_truth(self, tile: Tile) -> Truth:
         """Read one label map."""

@@ -23,6 +23,8 @@ _PART_NAMES = {
     "test": "test",
 }
 _MAX_TRIES = 32
+SHARE_TOLERANCE = 0.05
+"""How much farther from the wanted shares a stratified split may be than one that looks at sizes alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +56,10 @@ def split_by(
     """Cut a data set in parts so that no group is in two of them.
 
     Groups are dealt in random order to the part that lacks most; of several dealings the one nearest the
-    wanted shares is kept. The result depends on the records and the seed, not on the order of the files.
+    wanted shares is kept. With `stratify` it is the one with the evenest strata of those that are as near to
+    the shares, give or take 0.05: a rare class never costs a part its size.
+
+    The result depends on the records and the seed, not on the order of the files.
 
     Parameters
     ----------
@@ -74,13 +79,14 @@ def split_by(
     ConfigError
         If the shares are not numbers of 0 or more with a sum above 0.
     DataError
-        If records lack the group, or there are fewer groups than parts.
+        If records lack the group, a name stands twice, or there are fewer groups than parts.
     """
     shares = {"train": float(train), "val": float(val), "test": float(test)}
     if any(not 0 <= share < np.inf for share in shares.values()) or not sum(shares.values()):
         raise ConfigError(
             f"shares {shares}: expected numbers of 0 or more, at least one above 0, such as 0.7 0.15 0.15"
         )
+    _require_unique(dataset)
     wanted = {name: share for name, share in shares.items() if share}
     members = _groups(dataset.records, by, dataset.info.name)
     if len(members) < len(wanted):
@@ -92,7 +98,7 @@ def split_by(
     counts = np.zeros((len(members), max(strata) + 1), np.float64)
     for row, indices in enumerate(members.values()):
         np.add.at(counts[row], [strata[index] for index in indices], 1)
-    owner = _deal(counts, np.array(list(wanted.values())), np.random.default_rng(seed))
+    owner = _deal(counts, np.array(list(wanted.values())), seed)
     chosen: dict[str, list[int]] = {name: [] for name in shares}
     names = list(wanted)
     for part, indices in zip(owner, members.values(), strict=True):
@@ -125,7 +131,8 @@ def split_published(
     Raises
     ------
     DataError
-        If a record has no or an unknown split, or validation is asked for and already published.
+        If a record has no or an unknown split, a name stands twice, or validation is asked for and already
+        published.
     LeakError
         If published parts share a patient or a source.
     """
@@ -135,6 +142,7 @@ def split_published(
         )
     if on_leak not in {"raise", "warn"}:
         raise ConfigError(f"on_leak is {on_leak!r}, expected 'raise' or 'warn'")
+    _require_unique(dataset)
     chosen: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, record in enumerate(dataset.records):
         part = _PART_NAMES.get(record.split.lower())
@@ -298,6 +306,17 @@ def _commonest_label(records: Sequence[Record]) -> int:
     return min(labels, key=lambda label: (-labels[label], label))
 
 
+def _require_unique(dataset: Dataset) -> None:
+    """Refuse names that stand twice: one image would count double, or come to lie in two parts."""
+    names = Counter(record.name for record in dataset.records)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} name(s) of {dataset.info.name!r} stand more than once, such as {twice[0]!r}; "
+            "keep one row (or file) of each"
+        )
+
+
 def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int]]:
     members: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
@@ -328,13 +347,28 @@ def _strata(records: Sequence[Record], stratify: str | None, name: str) -> list[
     return [numbers[value] for value in values]
 
 
-def _deal(
+def _deal(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
+    """Part of each group: counts is (groups, strata), shares (parts,).
+
+    Dealings by size alone say how near the shares can come. Of those that come as near, give or take
+    `SHARE_TOLERANCE`, the one with the evenest strata is kept.
+    """
+    sizes = counts.sum(axis=1, keepdims=True)
+    by_size = list(_dealings(sizes, shares, np.random.default_rng(seed)))
+    if counts.shape[1] == 1:
+        return min(by_size, key=lambda owner: _misses(sizes, shares, owner))
+    near = min(_misses(sizes, shares, owner)[0] for owner in by_size) + SHARE_TOLERANCE + 1e-9
+    dealings = [*_dealings(counts, shares, np.random.default_rng(seed)), *by_size]
+    kept = [owner for owner in dealings if _misses(sizes, shares, owner)[0] <= near]
+    return min(kept, key=lambda owner: _misses(counts, shares, owner))
+
+
+def _dealings(
     counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """Part of each group: counts is (groups, strata), shares (parts,)."""
+) -> Iterator[NDArray[np.intp]]:
+    """Deal the groups, in random orders, to the part that lacks most of what they hold."""
     totals = counts.sum(axis=0)
     targets = (shares / shares.sum())[:, None] * totals
-    best, best_miss = np.zeros(len(counts), np.intp), np.inf
     for _ in range(int(np.clip(20_000 // len(counts), 1, _MAX_TRIES))):
         owner, lack = np.zeros(len(counts), np.intp), targets.copy()
         empty = np.ones(len(shares), bool)
@@ -345,7 +379,15 @@ def _deal(
             part = int(gain.argmax())
             owner[group], empty[part] = part, False
             lack[part] -= counts[group]
-        miss = float(np.abs(lack / totals).max())
-        if miss < best_miss - 1e-12:
-            best, best_miss = owner, miss
-    return best
+        yield owner
+
+
+def _misses(
+    counts: NDArray[np.float64], shares: NDArray[np.float64], owner: NDArray[np.intp]
+) -> tuple[float, float]:
+    """How far a dealing is from the shares: most in any stratum, and chi-squared over all of them."""
+    totals = counts.sum(axis=0)
+    wanted = (shares / shares.sum())[:, None] * totals
+    held = np.stack([counts[owner == part].sum(axis=0) for part in range(len(shares))])
+    most = float(np.abs((wanted - held) / totals).max())
+    return round(most, 12), float(((held - wanted) ** 2 / wanted).sum())

@@ -101,7 +101,7 @@ class Tiles(Dataset):
         """Read everything and list what is wrong; never raises for a bad file."""
         problems = check_samples(self, progress)
         used = {tile.labels for tile in self._tiles}
-        for folder, suffix in sorted({(path.parent, path.suffix) for path in used}):
+        for folder, suffix in sorted({(path.parent, path.suffix.lower()) for path in used}):
             problems += [
                 Problem(path.stem, "warning", "the label file belongs to no image")
                 for path in files_in(folder, suffix)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from histoscope.data.base import Datasheet
+from histoscope.data.index import composed, sibling
 from histoscope.data.tiles import Tile, Tiles, Truth, files_in, folders_below
 from histoscope.files import read_labels
 from histoscope.types import Record
@@ -63,8 +64,9 @@ class TNBC(Tiles):
                 continue
             for image in files_in(folder, ".png"):
                 tags = {"organ": "brain" if number in _BRAIN else "breast"}
-                record = Record(image.stem, patient=folder.name, source=folder.name, tags=tags)
-                yield Tile(image, folder.parent / f"GT_{number}" / image.name, record)
+                name = composed(image.stem)
+                record = Record(name, patient=folder.name, source=folder.name, tags=tags)
+                yield Tile(image, sibling(folder.parent / f"GT_{number}", name, ".png"), record)
 
     def read_truth(self, tile: Tile) -> Truth:
         """Read one mask."""

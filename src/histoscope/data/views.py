@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.data.base import Dataset, Datasheet, Problem, Progress, count_records
+from histoscope.data.base import Dataset, Datasheet, count_records
+from histoscope.data.checks import UNREADABLE, Problem, Progress, reason
 from histoscope.data.classes import HOW, listed, match_classes, renumbered
-from histoscope.errors import DataError, HistoscopeError
+from histoscope.errors import DataError
 from histoscope.types import Labels, Record, Sample
 
 
@@ -145,8 +146,8 @@ def readable(dataset: Dataset, *, progress: Progress | None = None) -> tuple[Dat
     for index, record in enumerate(dataset.records):
         try:
             dataset[index]
-        except (HistoscopeError, OSError) as error:
-            skipped.append(Problem(record.name, "error", str(error)))
+        except UNREADABLE as error:
+            skipped.append(Problem(record.name, "error", reason(error)))
         else:
             kept.append(index)
         if progress is not None:
@@ -275,12 +276,21 @@ def compact(
     >>> compact(np.array([[0, 2, 5]], np.int32), np.array([0, 9, 1, 9, 9, 3], np.uint8))
     (array([[0, 1, 2]], dtype=int32), array([0, 1, 3], dtype=uint8))
     """
-    present = np.zeros(int(instances.max(initial=0)) + 1, bool)
+    top = int(instances.max(initial=0))
+    if top > largest_small_id(instances):  # a table by id would take gigabytes
+        ids = np.union1d([0], instances)
+        return np.searchsorted(ids, instances).astype(np.int32), None if classes is None else classes[ids]
+    present = np.zeros(top + 1, bool)
     present[instances] = True
     present[0] = True
     lookup = (np.cumsum(present) - 1).astype(np.int32)
     renumbered: Labels = lookup[instances]
     return renumbered, None if classes is None else classes[: present.size][present]
+
+
+def largest_small_id(instances: Labels) -> int:
+    """Give the largest id with which tables by id take about as much memory as the map itself."""
+    return max(2**20, instances.size)
 
 
 def _nearest(labels: Labels, height: int, width: int) -> Labels:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from histoscope.data.base import Datasheet, count_records
-from histoscope.data.folder import FORMAT, UNFINISHED
+from histoscope.data.checks import unnamed_classes
+from histoscope.data.folder import UNFINISHED
+from histoscope.data.index import known_column, plain
+from histoscope.data.sheet import FORMAT
 from histoscope.errors import DataError
 from histoscope.files import write_image, write_labels, write_png, write_text
 from histoscope.types import Record, Sample
@@ -47,8 +50,9 @@ def write_folder(
     Raises
     ------
     DataError
-        If `out` holds files, a name is empty, doubled or no file name, samples differ in what they carry, or
-        there are none.
+        If `out` holds files, a name is empty, doubled (also in other letter case) or no file name, samples
+        differ in what they carry or have a class that `info` does not name, a tag is called like a column of
+        ours, or there are no samples.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -63,6 +67,8 @@ def write_folder(
     carries: tuple[bool, bool] | None = None
     for sample in samples:
         _check_name(sample.name, written)
+        for text in unnamed_classes(sample, info.classes):
+            raise DataError(f"sample {sample.name!r}: {text}")
         carried = (sample.instances is not None, sample.classes is not None)
         if carries is not None and carried != carries:
             raise DataError(
@@ -73,7 +79,7 @@ def write_folder(
         _write_sample(out, sample)
         record = known.get(sample.name, Record(sample.name))
         rows.append(_row(sample, record))
-        written[sample.name] = record
+        written[plain(sample.name)] = record
     if not rows:
         (out / UNFINISHED).unlink()
         raise DataError(f"no samples to write to {out}")
@@ -84,11 +90,16 @@ def write_folder(
     return out
 
 
-def _check_name(name: str, written: Iterable[str]) -> None:
+def _check_name(name: str, written: Mapping[str, Record]) -> None:
     if not name or name != name.strip() or name.startswith(".") or any(sign in name for sign in "/\\\0\n\r"):
         raise DataError(f"{name!r} cannot be the name of a file; rename the sample")
-    if name in written:
-        raise DataError(f"two samples are called {name!r}; names must be unique")
+    same = written.get(plain(name))
+    if same is not None:
+        raise DataError(
+            f"two samples are called {name!r}; names must be unique"
+            if same.name == name
+            else f"{same.name!r} and {name!r} are one file on disks that know no letter case; rename one"
+        )
 
 
 def _write_sample(out: Path, sample: Sample) -> None:
@@ -106,6 +117,12 @@ def _row(sample: Sample, record: Record) -> dict[str, Any]:
     nuclei = {}
     if sample.instances is not None:
         nuclei = {"n_nuclei": int(np.count_nonzero(np.bincount(sample.instances.ravel())[1:]))}
+    for tag in record.tags:
+        if known_column(tag) in {*_COLUMNS[:-1], "name", "file", "filename", "path", "group"}:
+            raise DataError(
+                f"sample {sample.name!r} has a tag called {tag!r}, which index.csv keeps for its own column; "
+                "rename the tag"
+            )
     return {
         **record.tags,
         "image_id": sample.name,

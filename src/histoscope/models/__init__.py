@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from histoscope.class_names import names_in_order, names_of_nuclei
 from histoscope.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
-    from histoscope.models.checkpoint import load, normalizer_of, read_card, save
+    from histoscope.models.checkpoint import load, read_card, save
     from histoscope.models.classifier import Classifier
     from histoscope.models.inference import predict
 
@@ -36,7 +37,6 @@ _LAZY = {
     "Segmenter": "histoscope.models.base",
     "load": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
-    "normalizer_of": "histoscope.models.checkpoint",
     "predict": "histoscope.models.inference",
     "read_card": "histoscope.models.checkpoint",
 }
@@ -51,7 +51,6 @@ __all__ = [
     "create_for",
     "get",
     "load",
-    "normalizer_of",
     "predict",
     "read_card",
     "save",
@@ -100,16 +99,6 @@ def create(name: str, **arguments: Any) -> "Model":
     return kind(**arguments)
 
 
-def name_of(model: "Model") -> str:
-    """Name that a model is made again by: a key of `MODELS`, or of one's own class its full Python name.
-
-    A class of one's own may inherit the name of a class here; it is not taken for that.
-    """
-    kind = type(model)
-    known = model.name in MODELS and get(model.name) is kind
-    return model.name if known else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Model":
     """Make a model that tells the classes of a data set apart, if it can tell any and is not told which.
 
@@ -121,13 +110,23 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
         A key of `MODELS`.
     arguments : mapping
         Of the model; ``classes`` among them wins.
+
+    Raises
+    ------
+    DataError
+        If the names of nuclei give class 0, which is background, to something else.
     """
     from inspect import signature
 
-    first, last = min(classes, default=0) if name == "classifier" else 1, max(classes, default=-1)
-    known = [classes.get(number, f"class {number}") for number in range(first, last + 1)]
-    takes = "classes" in signature(get(name)).parameters and "classes" not in arguments
-    return create(name, **arguments, **({"classes": known} if takes and known else {}))
+    from histoscope.models.base import Segmenter
+
+    kind = get(name)
+    if not classes or "classes" not in signature(kind).parameters or "classes" in arguments:
+        return create(name, **arguments)
+    of_nuclei = issubclass(kind, Segmenter)
+    known = names_of_nuclei(classes, "the data set") if of_nuclei else classes
+    names = names_in_order(known, first=1 if of_nuclei else min(classes))
+    return create(name, **arguments, **({"classes": list(names)} if names else {}))
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,8 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from histoscope import models
-from histoscope.data import Dataset, Datasheet, resample
+from histoscope.class_names import names_in_order
+from histoscope.data import Dataset, resample
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.device import fastest
 from histoscope.models.generator import Generator, noise_like
@@ -30,7 +31,6 @@ from histoscope.train.cores import a_core_each
 from histoscope.train.generator import GeneratorConfig, fit
 from histoscope.train.generator_realism import Realism
 from histoscope.train.loop import OnStep
-from histoscope.train.mix import learned_from
 from histoscope.types import Sample
 
 OnNote = Callable[[str], None]
@@ -136,17 +136,23 @@ def fit_generator(
     if is_fitted(out):
         note(f"generator: {out} is fitted, and used as it is")
         return load_generator(out)
-    classes = _classes(dataset.info)
+    classes = names_in_order(dataset.info.classes)
     tiles = _tiles(dataset, note, named=bool(classes))
     bank = cut_bank(tiles, classes)
     shown = [canonical(tile, stain, config.mpp) for tile, stain in zip(tiles, bank.tiles, strict=True)]
     torch.manual_seed(config.seed)
     model = Generator(width=config.width, mpp=config.mpp, classes=bank.classes)
-    sheet = dataset.info
-    card = {**learned_from([sheet]), "tiles": len(tiles), "nuclei": len(bank.nuclei)}
-    fitted = fit(model, shown, config, out=out, on_step=on_step, card=card)
+    fitted = fit(model, shown, config, out=out, on_step=on_step)
     if fitted.note:
         note(f"generator: {fitted.note}")
+    sheet = dataset.info
+    about = {
+        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
+        "weights licence": sheet.licence or "as the training data",
+        "tiles": len(tiles),
+        "nuclei": len(bank.nuclei),
+    }
+    models.save(fitted.model, out, {**models.read_card(out), **about})
     bank.save(out / BANK)
     ready = _ready(fitted.model)
     realism = generator_realism.learn(ready, shown)
@@ -340,12 +346,6 @@ def cropped(layout: Arrangement, size_px: int) -> Arrangement:
     instances, classes = compact(np.ascontiguousarray(layout.instances[:size_px, :size_px]), layout.classes)
     kept = layout.classes if classes is None else classes
     return replace(layout, instances=instances, classes=kept)
-
-
-def _classes(sheet: Datasheet) -> tuple[str, ...]:
-    if not sheet.classes:
-        return ()
-    return tuple(sheet.classes.get(k, f"class {k}") for k in range(1, max(sheet.classes) + 1))
 
 
 def _tiles(dataset: Dataset, note: OnNote, *, named: bool) -> list[Sample]:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from histoscope import augment, models, synth, train
-from histoscope.data import Dataset, Datasheet
+from histoscope.class_names import names_in_order
+from histoscope.data import Dataset
 from histoscope.errors import TrainingError
 from histoscope.models.classifier import Classifier
 from histoscope.stain import JITTERS
@@ -20,7 +21,6 @@ from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train.classification import in_memory, settle
 from histoscope.train.features import extract
-from histoscope.train.mix import learned_from
 from histoscope.train.selfsup import pretrain
 from histoscope.types import Sample
 
@@ -94,7 +94,7 @@ def classifier(
     """The one network of the study, from a file or folder, or fresh."""
     torch.manual_seed(seed)
     given = dict(config.patches.backbone)
-    names = [dataset.info.classes[label] for label in sorted(dataset.info.classes)] if classes else []
+    names = list(names_in_order(dataset.info.classes, first=0)) if classes else []
     model = Classifier(**given, classes=names, weights=weights)
     settle(model, dataset, mpp_given="mpp" in given)
     return model
@@ -174,7 +174,6 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
         out=folder,
         augment=augment.get("default"),
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
-        card=learned_from([Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")]),
     )
     return len(tiles)
 
@@ -195,8 +194,9 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
         color=JITTERS["stain"],
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
     )
-    about = {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
-    models.save(model, folder / "model", {**learned_from([part.info]), **about})
+    models.save(
+        model, folder / "model", {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
+    )
     return len(tiles)
 
 
