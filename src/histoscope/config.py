@@ -67,6 +67,32 @@ def dump(config: Config) -> str:
     return str(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
+def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """Settings that differ, by their place in the file, with both values.
+
+    Examples
+    --------
+    >>> class Train(Config):
+    ...     steps: int = 300
+    >>> differences(Train(), Train(steps=400))
+    {'steps': (300, 400)}
+    """
+    before, after = (_flat(each.model_dump(mode="json")) for each in (old, new))
+    return {
+        key: (before.get(key), after.get(key))
+        for key in {**before, **after}
+        if before.get(key) != after.get(key)
+    }
+
+
+def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Values by their whole place, such as ``train.steps``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {above + key: value}
+    return found
+
+
 def _explain(kind: type[Config], item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:  # of a model, of a dataclass

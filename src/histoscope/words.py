@@ -8,11 +8,13 @@ def count(n: int, noun: str) -> str:
 
     Examples
     --------
-    >>> count(1, "patient"), count(3729, "patch")
-    ('1 patient', '3,729 patches')
+    >>> count(1, "patient"), count(3729, "patch"), count(2, "nucleus")
+    ('1 patient', '3,729 patches', '2 nuclei')
     """
     if n == 1:
         return f"1 {noun}"
+    if noun.endswith("nucleus"):
+        return f"{n:,} {noun[:-2]}i"
     return f"{n:,} {noun}{'es' if noun.endswith(('ch', 'sh', 's', 'x')) else 's'}"
 
 

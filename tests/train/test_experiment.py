@@ -88,8 +88,9 @@ def test_wrong_words_exit_with_two_and_help(recipe, monkeypatch, capsys, change,
 
 def test_a_folder_of_other_settings_is_refused(recipe, monkeypatch, capsys):
     assert cli(monkeypatch, "train", recipe, "--json") == 0
-    assert cli(monkeypatch, "train", recipe, "--set", "train.steps=5") == 2
-    assert "other settings" in capsys.readouterr().err
+    assert cli(monkeypatch, "train", recipe, "--set", "train.lr=0.5", "--set", "augment=none") == 2
+    said = capsys.readouterr().err
+    assert "augment is 'basic' there and 'none' here; train.lr is 0.001 there and 0.5 here" in said
 
 
 def test_a_part_that_is_not_there_is_named(recipe, tmp_path, monkeypatch, capsys):

@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 
-from histoscope import models, train
+from histoscope import models, stain, train
 from histoscope.augment import AUGMENTATIONS
 from histoscope.errors import ConfigError, CorruptDataError, DataError, TrainingError
+from histoscope.models.unet import UNet
 from histoscope.train.log import read
+from histoscope.train.schedule import warmup_cosine
 
 
 class Stop(Exception):  # noqa: N818  # stands for Ctrl-C or a crash
@@ -136,3 +138,85 @@ def test_nothing_to_evaluate_is_an_error(fresh_model, samples):
         train.evaluate(fresh_model(), [])
     with pytest.raises(DataError, match="no instance map"):
         train.evaluate(fresh_model(), [dataclasses.replace(samples[0], instances=None, classes=None)])
+
+
+class Own(UNet):
+    """A network of one's own, with an argument that no card could give back."""
+
+    def __init__(self, secret: object) -> None:
+        super().__init__(width=4, depth=2, mpp=0.5)
+        self.secret = secret
+
+
+def test_a_network_of_ones_own_is_given_back_with_its_best_weights(samples, config, tmp_path):
+    torch.manual_seed(0)
+    network = Own(object())
+    fitted = train.fit(network, samples[:3], samples[3:], config, out=tmp_path)
+    assert fitted.model is network
+    assert not network.training
+    again = models.load(tmp_path, network=Own(None))
+    assert weights_equal(network, again)
+    looks = [line["val"]["aji"] for line in read(tmp_path) if "val" in line]
+    assert train.evaluate(network, samples[3:])["aji"].mean() == pytest.approx(max(looks), abs=1e-5)
+
+
+def test_the_folder_says_from_the_first_look_what_prediction_needs(samples, fresh_model, config, tmp_path):
+    def stop_after_the_first_look(step, losses):
+        if step == config.evaluate_every + 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train.fit(
+            fresh_model(),
+            samples[:3],
+            samples[3:],
+            config,
+            out=tmp_path,
+            on_step=stop_after_the_first_look,
+            card={"weights licence": "CC BY-NC 4.0"},
+            normalizer=stain.get("macenko").default(),
+        )
+    card = models.read_card(tmp_path / "model")
+    assert (card["weights licence"], card["stain normaliser"], card["step"]) == ("CC BY-NC 4.0", "macenko", 6)
+    assert models.normalizer_of(tmp_path).name == "macenko"
+
+
+def test_thresholds_that_are_tuned_lose_neither_card_nor_normaliser(samples, config, tmp_path):
+    torch.manual_seed(0)
+    model = models.create("stardist", width=4, depth=2, n_rays=8, mpp=0.5, grid=1)
+    train.fit(
+        model,
+        samples[:1],
+        samples[1:2],
+        dataclasses.replace(config, steps=1),
+        out=tmp_path,
+        card={"weights licence": "CC0"},
+        normalizer=stain.get("reinhard").default(),
+    )
+    card = models.read_card(tmp_path / "model")
+    assert "pq with tuned thresholds" in card["validation"]
+    assert (card["weights licence"], card["stain normaliser"]) == ("CC0", "reinhard")
+    assert models.normalizer_of(tmp_path).name == "reinhard"
+
+
+def test_more_steps_go_on_along_the_longer_schedule(samples, fresh_model, config, tmp_path):
+    short = dataclasses.replace(config, steps=6)
+    train.fit(fresh_model(), samples[:3], [], short, out=tmp_path, keep_checkpoint=True)
+    rates = []
+    longer = dataclasses.replace(config, steps=12)
+
+    def spy(step, losses):
+        rates.append(step)
+
+    fitted = train.fit(
+        fresh_model(), samples[:3], [], longer, out=tmp_path, on_step=spy, keep_checkpoint=True
+    )
+    assert rates == [7, 8, 9, 10, 11, 12]
+    assert fitted.best_step == 12
+    logged = {line["step"]: line["lr"] for line in read(tmp_path) if "lr" in line}
+    assert logged[6] == pytest.approx(config.lr * warmup_cosine(5, 6), abs=1e-6)
+    assert logged[12] == pytest.approx(config.lr * warmup_cosine(11, 12), abs=1e-6)
+    card = models.read_card(tmp_path / "model")
+    assert card["learning rate"] == "up to step 6 along 6 steps, then along 12"
+    with pytest.raises(ConfigError, match=r"step 12, but train\.steps is 6"):
+        train.fit(fresh_model(), samples[:3], [], short, out=tmp_path)

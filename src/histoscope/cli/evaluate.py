@@ -44,7 +44,7 @@ def evaluate(
     from histoscope.files import whole
     from histoscope.train import classification
     from histoscope.train import evaluate as evaluated
-    from histoscope.train.experiment import normalised, normalizer_of
+    from histoscope.train.experiment import normalised
 
     folder = weights.find(model)
     notice = weights.licence_notice(folder)
@@ -65,13 +65,13 @@ def evaluate(
     with scores.steps_bar(len(dataset), "Images") as on_step:
         if isinstance(network, models.Classifier):
             shown = normalised(
-                classification.in_words_of(network.spec.classes, dataset), normalizer_of(folder)
+                classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
             )
             table = classification.predict_classes(
                 network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
             )
         else:
-            shown = normalised(dataset, normalizer_of(folder))
+            shown = normalised(dataset, models.normalizer_of(folder))
             table = evaluated(
                 network,
                 shown,

@@ -71,7 +71,7 @@ def explain(
     from histoscope import models, weights
     from histoscope.cli import scores
     from histoscope.train import classification
-    from histoscope.train.experiment import normalised, normalizer_of
+    from histoscope.train.experiment import normalised
 
     folder = weights.find(model)
     network = models.load(folder, models.Classifier)
@@ -79,7 +79,9 @@ def explain(
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
         dataset = _part(dataset, split, root)
-    shown = normalised(classification.in_words_of(network.spec.classes, dataset), normalizer_of(folder))
+    shown = normalised(
+        classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
+    )
     done = iter(range(1, len(shown) + 1))
     with scores.steps_bar(len(shown), "Patches") as on_step:
         table = classification.predict_classes(

@@ -15,7 +15,7 @@ from histoscope.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
-    from histoscope.models.checkpoint import load, read_card, save
+    from histoscope.models.checkpoint import load, normalizer_of, read_card, save
     from histoscope.models.classifier import Classifier
     from histoscope.models.inference import predict
 
@@ -37,6 +37,7 @@ _LAZY = {
     "Segmenter": "histoscope.models.base",
     "load": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
+    "normalizer_of": "histoscope.models.checkpoint",
     "predict": "histoscope.models.inference",
     "read_card": "histoscope.models.checkpoint",
 }
@@ -51,6 +52,7 @@ __all__ = [
     "create_for",
     "get",
     "load",
+    "normalizer_of",
     "predict",
     "read_card",
     "save",
@@ -97,6 +99,16 @@ def create(name: str, **arguments: Any) -> "Model":
         if key not in known:
             raise ConfigError(str(UnknownNameError(f"argument of model {name!r}", key, known)))
     return kind(**arguments)
+
+
+def name_of(model: "Model") -> str:
+    """Name that a model is made again by: a key of `MODELS`, or of one's own class its full Python name.
+
+    A class of one's own may inherit the name of a class here; it is not taken for that.
+    """
+    kind = type(model)
+    known = model.name in MODELS and get(model.name) is kind
+    return model.name if known else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Model":

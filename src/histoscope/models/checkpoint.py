@@ -1,6 +1,7 @@
 """Model folders: weights as safetensors, everything else as a readable card. No pickle anywhere."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -10,27 +11,38 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import histoscope
+from histoscope import stain
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole, write_text
-from histoscope.models import MODELS, create, get
+from histoscope.models import MODELS, create, get, name_of
 from histoscope.models.base import Model
 
 M = TypeVar("M", bound=Model)
 
 FORMAT = 1
-WEIGHTS, CARD = "model.safetensors", "card.json"
+WEIGHTS, CARD, STAIN_REFERENCE = "model.safetensors", "card.json", "stain_reference.json"
+NORMALISER = "stain normaliser"
+"""Key of a card: ``none``, or the method that images go through before the network."""
 
 
-def save(model: Model, folder: str | Path, card: dict[str, Any] | None = None) -> Path:
+def save(
+    model: Model,
+    folder: str | Path,
+    card: Mapping[str, Any] | None = None,
+    normalizer: stain.Normalizer | None = None,
+) -> Path:
     """Write a model folder.
 
     Parameters
     ----------
     model : Model
     folder : str or Path
-        Made if missing; a model in it is replaced.
-    card : dict, optional
-        What to say of it: training data, licences, scores. Architecture, resolution and versions are added.
+        Made if missing; a model in it is replaced, with its normaliser.
+    card : mapping, optional
+        What to say of it: training data, licences, scores. Architecture, resolution, normaliser and versions
+        are added.
+    normalizer : Normalizer, optional
+        Fitted; what images must go through before this network. Left out: the images as they are.
 
     Returns
     -------
@@ -42,17 +54,22 @@ def save(model: Model, folder: str | Path, card: dict[str, Any] | None = None) -
     about = {
         **(card or {}),
         "format": FORMAT,
-        "architecture": model.name,
+        "architecture": name_of(model),
         "arguments": model.arguments,
         "input": model.spec.to_dict(),
         "thresholds": model.thresholds,
+        NORMALISER: "none" if normalizer is None else normalizer.name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"histoscope": histoscope.__version__, "torch": torch.__version__},
     }
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if normalizer is not None:  # first: a card never names a normaliser that is not there
+        normalizer.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
         save_file(weights, temporary)
     write_text(folder / CARD, json.dumps(about, indent=2) + "\n")
+    if normalizer is None:
+        (folder / STAIN_REFERENCE).unlink(missing_ok=True)
     return folder
 
 
@@ -64,7 +81,11 @@ def load(folder: str | Path) -> Model: ...
 def load(folder: str | Path, kind: type[M]) -> M: ...
 
 
-def load(folder: str | Path, kind: type[Model] = Model) -> Model:
+@overload
+def load(folder: str | Path, *, network: M) -> M: ...
+
+
+def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None = None) -> Model:
     """Read a model folder, ready to predict.
 
     Parameters
@@ -73,6 +94,9 @@ def load(folder: str | Path, kind: type[Model] = Model) -> Model:
         A model folder, or a run folder with one called ``model`` in it.
     kind : type
         What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
+    network : Model, optional
+        Takes the weights and is given back. A network of one's own class is opened so, since no code is read
+        from a folder: ``models.load(folder, network=MyNet(...))``.
 
     Raises
     ------
@@ -83,20 +107,14 @@ def load(folder: str | Path, kind: type[Model] = Model) -> Model:
     CorruptDataError
         If card or weights cannot be read, or do not fit each other.
     ConfigError
-        If it is a model of another kind.
+        If it is a model of another kind, or one of somebody's own class and no `network` is given.
     """
-    folder = Path(folder)
-    if not (folder / CARD).is_file() and (folder / "model" / CARD).is_file():
-        folder = folder / "model"
+    folder = _folder(folder)
     about = read_card(folder)
     found = str(about.get("architecture"))
-    if found in MODELS and not issubclass(get(found), kind):
-        raise ConfigError(
-            f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
-            "a segmenter finds nuclei in images, a classifier tells patches apart"
-        )
+    _check_kind(folder, found, kind, network)
     try:
-        model = create(about["architecture"], **about["arguments"])
+        model = create(found, **about["arguments"]) if network is None else network
         missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS), strict=False)
     except FileNotFoundError as error:
         raise DatasetNotFoundError(
@@ -108,11 +126,31 @@ def load(folder: str | Path, kind: type[Model] = Model) -> Model:
         ) from error
     if missing or unexpected:
         raise CorruptDataError(
-            f"the weights in {folder} do not fit architecture {about['architecture']!r}: "
+            f"the weights in {folder} do not fit architecture {found!r}: "
             f"missing {missing[:3]}, unexpected {unexpected[:3]}"
         )
     model.thresholds = _thresholds(folder, about, expected=model.thresholds)
     return model.eval()
+
+
+def _check_kind(folder: Path, found: str, kind: type[Model], network: Model | None) -> None:
+    """Refuse a model of another kind than was asked for, or of a class that cannot be made from here."""
+    if network is not None:
+        if name_of(network) != found:
+            raise ConfigError(f"{folder} holds a {found}, the network given is a {name_of(network)}")
+    elif found in MODELS:
+        if not issubclass(get(found), kind):
+            raise ConfigError(
+                f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
+                "a segmenter finds nuclei in images, a classifier tells patches apart"
+            )
+    elif "." in found:
+        module, _, name = found.rpartition(".")
+        raise ConfigError(
+            f"{folder} holds a network of the class {found}, which is not part of Histoscope. Make one and "
+            f"hand it over, histoscope.models.load(folder, network={name}(...)); or let it be found by its "
+            f"name: histoscope.models.MODELS[{name}.name] = ({module!r}, {name!r}), before it is trained"
+        )
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
@@ -131,6 +169,47 @@ def read_card(folder: str | Path) -> dict[str, Any]:
             "install the version that wrote it"
         )
     return about
+
+
+def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
+    """What images must go through before a model, or None for the images as they are.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A model folder, or a run folder with one called ``model`` in it.
+
+    Raises
+    ------
+    CorruptDataError
+        If the card names a normaliser and its reference is missing or of another method: scores without it
+        would not be those of this model.
+    """
+    folder = _folder(folder)
+    named, reference = str(read_card(folder).get(NORMALISER) or ""), folder / STAIN_REFERENCE
+    if not reference.is_file():
+        if named in {"", "none"}:
+            return None
+        raise CorruptDataError(
+            f"{folder / CARD} says that images go through the normaliser {named!r}, but {STAIN_REFERENCE} is "
+            "missing beside it (earlier versions did not write it in studies). Copy the whole folder, train "
+            "again, or write it from the reference image that the run's config.yaml names: "
+            f"histoscope.stain.get({named!r}).fit(image).save({str(reference)!r})"
+        )
+    found = stain.load(reference)
+    if named not in {"", "none", found.name}:  # a reference may be laid beside a model by hand
+        raise CorruptDataError(
+            f"{folder / CARD} says {NORMALISER} {named!r}, but {STAIN_REFERENCE} beside it is for "
+            f"{found.name!r}; copy the model folder again, or train again"
+        )
+    return found
+
+
+def _folder(folder: str | Path) -> Path:
+    """The model folder itself, where a run folder with one in it is given."""
+    folder = Path(folder)
+    inner = folder / "model"
+    return inner if not (folder / CARD).is_file() and (inner / CARD).is_file() else folder
 
 
 def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, float]) -> dict[str, float]:

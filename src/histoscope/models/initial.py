@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from histoscope import models
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.models import mobilenet
 from histoscope.models.base import Model
@@ -159,7 +160,7 @@ def begin_from(model: Model, source: str | Path) -> Loaded:
     """
     source = Path(source)
     found, card = _read_folder(source)
-    if card.get("architecture") != model.name or model.name == "classifier":
+    if card.get("architecture") != models.name_of(model) or model.name == "classifier":
         raise ConfigError(
             f"{source} holds a {card.get('architecture')}, and a {model.name} cannot begin from it; choose a "
             "model of the same kind (a classifier says what it begins from in its argument 'weights')"

@@ -7,9 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from histoscope import models, stain, weights
 from histoscope.models import Model
-from histoscope.models.checkpoint import WEIGHTS, read_card
+from histoscope.models.checkpoint import WEIGHTS, normalizer_of, read_card
 from histoscope.models.device import fastest
-from histoscope.train.experiment import normalizer_of
 
 M = TypeVar("M", bound=Model)
 

@@ -16,7 +16,7 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.folder import begun, finished
 from histoscope.studies.runner import space_needed
 from histoscope.studies.workers import cores
-from histoscope.train.experiment import get_jitter
+from histoscope.train.choices import get_jitter
 
 # The first steps load kernels and warm caches; they say nothing of the thousands that follow.
 WARM_STEPS, TIMED_STEPS = 2, 4

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pandas as pd
 import torch
 import yaml
 
-from histoscope import augment, balance, models, train
+from histoscope import augment, balance, models, stain, train
 from histoscope.data import Datasheet, Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
@@ -26,8 +26,8 @@ from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
 from histoscope.tables import write_table
-from histoscope.train.experiment import get_jitter
-from histoscope.train.mix import about_data
+from histoscope.train.choices import get_jitter
+from histoscope.train.mix import learned_from
 from histoscope.train.parts import in_classes_of
 from histoscope.types import Nuclei, Sample
 
@@ -60,6 +60,10 @@ class Images:
     def normaliser(self, level: str) -> Recolor:
         """Make what a normaliser does to an image."""
         return prepare.normaliser(level, self.reference) if level != "none" else prepare.unchanged
+
+    def fitted(self, level: str) -> stain.Normalizer | None:
+        """The normaliser of a level, for the folder of its model."""
+        return None if level == "none" else cast("stain.Normalizer", self.normaliser(level))
 
     def training(self, run: Run, model: models.Model) -> Learned:
         """Normalise training and validation samples, at a model's resolution; the last ones are kept."""
@@ -124,7 +128,8 @@ def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:
     trained = models.load(lender / "model")
     network.load_state_dict(trained.state_dict())
     network.thresholds = trained.thresholds
-    models.save(network, folder / "model", read_card(lender / "model") | {"trained_in": lender.name})
+    about = read_card(lender / "model") | {"trained_in": lender.name}
+    models.save(network, folder / "model", about, images.fitted(settings["normalizer"]))
     return _trained_seconds(lender)
 
 
@@ -148,19 +153,14 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
         balance=balance.get(settings["balance"]),
         out=folder,
         on_step=lambda step, losses: tell(Event(run.name, "train", step, training.steps)),
+        card={
+            "study": config.study,
+            "run": run.name,
+            **learned_from(sheets),
+            **({"begun from": needed.name} if needed else {}),
+        },
+        normalizer=images.fitted(settings["normalizer"]),
     )
-    learned = about_data(sheets)
-    about = {
-        "study": config.study,
-        "run": run.name,
-        "stain normaliser": settings["normalizer"],
-        "training data": learned,
-        "weights licence": f"as the training data: {learned['licence']}"
-        if learned["licence"]
-        else "as the training data",
-        **({"begun from": needed.name} if needed else {}),
-    }
-    models.save(fitted.model, folder / "model", read_card(folder / "model") | about)
     return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
 
 

@@ -1,6 +1,9 @@
 """Settings of a training run."""
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
 from histoscope.errors import ConfigError
 
@@ -10,6 +13,48 @@ MONITORS = (
     *("nll", "accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc", "kappa"),
 )
 PATCH_MONITORS = MONITORS[6:]
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+LEAST = {"steps": 1, "batch_size": 1, "patch_px": 1, "evaluate_every": 1, "checkpoint_every": 1, "seed": 0}
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+
+
+def check_settings(settings: Any, section: str) -> None:
+    """Refuse settings of training that are of another type than their class says, or that nothing can be.
+
+    Raises
+    ------
+    ConfigError
+        With the name, what was got and what was expected.
+    """
+    for name, kind in type(settings).__annotations__.items():
+        value = getattr(settings, name)
+        if not _is(value, kind):
+            words = kind.__name__ if isinstance(kind, type) else str(kind)
+            raise ConfigError(f"{section}.{name} is {value!r}, expected {words}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{section}.{name} is {value}, expected a number that is not infinite")
+    for name, known in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
+        if getattr(settings, name, known[0]) not in known:
+            raise ConfigError(
+                f"{section}.{name} is {getattr(settings, name)!r}, expected one of {', '.join(known)}"
+            )
+    for name, least in LEAST.items():
+        if getattr(settings, name, least) < least:
+            raise ConfigError(f"{section}.{name} is {getattr(settings, name)}, expected at least {least}")
+    if getattr(settings, "seed", 0) >= 2**63:
+        raise ConfigError(f"{section}.seed is {settings.seed}, expected a number below 2^63")
+
+
+def _is(value: object, kind: Any) -> bool:
+    """Whether a value is of an annotated type; whole numbers serve for numbers, truth values do not."""
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    if kind in {int, float}:
+        return isinstance(value, Integral if kind is int else Real)
+    if kind == int | None:
+        return value is None or isinstance(value, Integral)
+    return isinstance(value, kind)
+
 
 NOT_WITHOUT_LABELS = (
     *("patch_px", "on_nuclei", "evaluate_every", "patience", "monitor", "checkpoint_every", "transfer"),
@@ -56,6 +101,7 @@ class TransferConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
+        check_settings(self, "train.transfer")
         if not 0 <= self.backbone_lr <= 1 or not 0 < self.layer_decay <= 1:
             raise ConfigError(
                 f"transfer: backbone_lr is {self.backbone_lr} and layer_decay {self.layer_decay}; "
@@ -96,12 +142,12 @@ class TrainConfig:
     weight_decay : float
         Of AdamW.
     precision : str
-        As Lightning Fabric names it: ``32-true``, ``bf16-mixed``, ``16-mixed``; ``auto`` is ``bf16-mixed``
+        ``32-true``, ``bf16-mixed``, ``16-mixed`` (on a GPU), or ``auto``: ``bf16-mixed``
         where the hardware multiplies bfloat16 natively, about twice as fast, and ``32-true`` elsewhere.
     accelerator : str
-        ``auto``, ``cpu``, ``gpu``, ``mps``.
+        ``auto``, ``cpu``, ``gpu``, ``cuda``, ``mps``.
     devices : int
-        How many of them.
+        1: a training run uses one device.
     workers : int
         Loader processes; 0 prepares batches in a thread of this process.
     evaluate_every : int
@@ -149,9 +195,14 @@ class TrainConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "patch_px", "devices", "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"train.{name} is {getattr(self, name)}, expected at least 1")
+        check_settings(self, "train")
+        if self.devices != 1:
+            raise ConfigError(
+                f"train.devices is {self.devices}, expected 1: a training run uses one device. To use more, "
+                "start a run on each (studies: --jobs)"
+            )
+        if self.weight_decay < 0:
+            raise ConfigError(f"train.weight_decay is {self.weight_decay}, expected 0 or more")
         if not self.lr > 0 or not 0 <= self.warmup < 1 or not 0 <= self.on_nuclei <= 1 or self.workers < 0:
             raise ConfigError(
                 f"train: lr {self.lr} must be above 0, warmup {self.warmup} in [0, 1), "

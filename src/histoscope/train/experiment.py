@@ -1,8 +1,8 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,29 +10,31 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from histoscope import augment, balance, config, data, models, stain
+from histoscope import config, data, models, stain
 from histoscope.data import Dataset, Split
 from histoscope.data.base import Progress
 from histoscope.data.patch_files import groups_of_two_classes
-from histoscope.errors import ConfigError, UnknownNameError
-from histoscope.files import read_image, whole, write_text
+from histoscope.errors import ConfigError
+from histoscope.files import write_text
 from histoscope.models import Classifier
-from histoscope.models.checkpoint import read_card
 from histoscope.models.initial import begin_from
-from histoscope.train import classification
+from histoscope.tables import read_table, write_table
+from histoscope.train import census, classification, run_folder
+from histoscope.train.checks import check_device, check_fit
+from histoscope.train.choices import get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
 from histoscope.train.features import extract
 from histoscope.train.log import RunLog
-from histoscope.train.loop import Color, OnStep, fit
-from histoscope.train.mix import SyntheticConfig, about_data, mixture, open_synthetic
+from histoscope.train.loop import OnStep, fit
+from histoscope.train.mix import SyntheticConfig, learned_from, mixture, open_synthetic
 from histoscope.train.parts import DataConfig, in_classes_of, join_parts, open_parts
 from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
+from histoscope.words import count
 
 OnNote = Callable[[str], None]
 """Called with lines for people: what was loaded, what was skipped."""
-STAIN_REFERENCE = "stain_reference.json"
 
 
 class ModelConfig(config.Config):
@@ -122,15 +124,81 @@ def run(
         If the run folder belongs to an experiment with other settings.
     """
     out, note = experiment.out, on_note or _nobody
-    finished = out / "per_image.csv"
-    _check_folder(experiment)
-    if finished.is_file():
-        return pd.read_csv(finished)
+    _check_names(experiment)
+    standing = run_folder.stand(experiment, out)
+    finished = out / run_folder.RESULT
+    if finished.is_file() and standing.is_settled:
+        note(
+            f"{out} is finished: nothing was trained, these are its scores. More train.steps go on from it; "
+            "--set out=... starts another run"
+        )
+        return read_table(finished)
+    check_device(experiment.train.accelerator, experiment.train.precision)
     torch.manual_seed(experiment.train.seed)
     given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
     parts = join_parts(given)
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
     parts = in_classes_of(model, parts)
+    _check_model(experiment, model)
+    plan = _Plan(experiment, parts, standing, get_normalizer(experiment.normalizer, experiment.reference))
+    if isinstance(model, Classifier):
+        table = _of_patches(plan, model, on_step, note, progress)
+    else:
+        train, val = _samples(plan, model, note)
+        if experiment.begin_from is not None:
+            note(f"weights: {begin_from(model, experiment.begin_from)}")
+        fitted = _fit(plan, model, train, val, on_step, note)
+        table = evaluate(fitted, plan.shown.test, on_image=on_image)
+    _finish_card(plan, table)
+    write_table(finished, table)
+    return read_table(finished)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a run is made of, once all of it is open."""
+
+    experiment: Experiment
+    parts: Split
+    standing: run_folder.Standing
+    normalizer: stain.Normalizer | None
+
+    @property
+    def shown(self) -> Split:
+        """The parts as the network sees them."""
+        return Split(*(normalised(part, self.normalizer) for _, part in self.parts))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model's card says of what was learned from, from the first save."""
+        experiment, chosen = self.experiment, self.experiment.synthetic
+        sheets = [self.parts.train.info] if chosen is None or chosen.share < 1 else []
+        if chosen is not None:
+            sheets.append(open_synthetic(chosen).info)
+        return {
+            **learned_from(sheets),
+            **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
+            "split": {name: [record.name for record in part.records] for name, part in self.parts},
+        }
+
+
+def _check_names(experiment: Experiment) -> None:
+    """Refuse names that nothing answers to, before any file is read."""
+    models.get(experiment.model.name)
+    if experiment.normalizer != "none":
+        stain.get(experiment.normalizer)
+    get_augment(experiment.augment)
+    get_jitter(experiment.jitter)
+    get_balance(experiment.balance)
+
+
+def _check_model(experiment: Experiment, model: models.Model) -> None:
+    """Refuse settings that are not for this kind of model."""
+    if not isinstance(model, (Classifier, models.Segmenter)):
+        raise ConfigError(
+            f"model {model.name!r} neither finds nuclei nor classifies; train takes one of the others "
+            "(histoscope synth fits a generator)"
+        )
     if isinstance(model, Classifier) and (experiment.synthetic or experiment.begin_from):
         raise ConfigError(
             "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
@@ -138,68 +206,70 @@ def run(
         )
     if experiment.probe is not None and not isinstance(model, Classifier):
         raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
-    write_text(out / "config.yaml", config.dump(experiment))
-    normalizer = get_normalizer(experiment.normalizer, experiment.reference)
-    shown = Split(*(normalised(part, normalizer) for _, part in parts))
-    if isinstance(model, Classifier):
-        table = _of_patches(experiment, model, shown, on_step, note, progress)
-    else:
-        train, val = _samples(experiment, model, shown, normalizer, note)
-        if experiment.begin_from is not None:
-            note(f"weights: {begin_from(model, experiment.begin_from)}")
-        fitted = _fit(experiment, model, train, val, on_step)
-        table = evaluate(fitted, shown.test, on_image=on_image)
-    _finish_card(experiment, parts, table, normalizer)
-    with whole(finished) as temporary:
-        table.to_csv(temporary, index=False)
-    return table
 
 
-def _samples(
-    experiment: Experiment,
-    model: models.Model,
-    shown: Split,
-    normalizer: stain.Normalizer | None,
-    note: OnNote,
-) -> tuple[Sequence[Sample], list[Sample]]:
+def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[Sample], list[Sample]]:
     """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
-    chosen, mpp = experiment.synthetic, model.spec.mpp
-    if chosen is None:
-        return at_model(shown.train, mpp), at_model(shown.val, mpp)
-    drawn = normalised(open_synthetic(chosen, model.spec.classes, seed=experiment.train.seed), normalizer)
+    chosen, mpp, shown = plan.experiment.synthetic, model.spec.mpp, plan.shown
+    note(f"reading {count(sum(len(part) for _, part in shown), 'image')}")
+    real = at_model(shown.train, mpp) if chosen is None or chosen.share < 1 else []
     val = at_model(shown.val, mpp)
-    real = at_model(shown.train, mpp) if chosen.share < 1 else []
+    if real:
+        _tell_counts(plan, model, real, val, note)
+    if chosen is None:
+        return real, val
+    drawn = normalised(
+        open_synthetic(chosen, model.spec.classes, seed=plan.experiment.train.seed), plan.normalizer
+    )
     note(
-        f"learning from {len(real)} real tiles and {len(drawn)} of {drawn.info.name}, which give "
+        f"learning from {count(len(real), 'real tile')} and {len(drawn):,} of {drawn.info.name}, which give "
         f"{chosen.share:.0%} of the patches"
     )
     return mixture(real, at_model(drawn, mpp), drawn, chosen.share), val
 
 
+def _tell_counts(
+    plan: _Plan, model: models.Model, train: list[Sample], val: list[Sample], note: OnNote
+) -> None:
+    """Say what is in which part, and which classes cannot be learned."""
+    names = plan.parts.train.info.classes
+    read: dict[str, Iterable[Sample]] = {"train": train, "val": val, "test": plan.parts.test}
+    counts = [
+        census.count_nuclei(name, part.records, read[name], names) for name, part in plan.parts if len(part)
+    ]
+    for line in map(str, counts):
+        note(line)
+    for line in census.warnings_of(counts, names, model, plan.experiment.model.arguments):
+        note(line)
+
+
 def _of_patches(
-    experiment: Experiment,
+    plan: _Plan,
     model: Classifier,
-    parts: Split,
     on_step: OnStep | None,
     note: OnNote,
     progress: Progress | None,
 ) -> pd.DataFrame:
     """Train or probe a classifier, and classify the test part."""
     skipped: dict[str, str] = {}
+    experiment, parts = plan.experiment, plan.shown
     classification.check_seen(parts.train, parts.val, parts.test)
     mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
     if mixed:
         first = f"{mixed[0].name}: {mixed[0].message}"
         note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
+    for name, part in parts:
+        note(str(census.count_patches(name, part.records, part.info.classes)))
     classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
     note(f"backbone {model.arguments['backbone']}: {model.loaded}")
     if experiment.probe is not None:
-        table = _probe(experiment, experiment.probe, model, parts, skipped, note, progress)
+        run_folder.begin(experiment, experiment.out, plan.standing)
+        table = _probe(plan, experiment.probe, model, skipped, note, progress)
     else:
         train, val = (
             classification.in_memory(model, part, skipped.__setitem__) for part in (parts.train, parts.val)
         )
-        fitted = cast("Classifier", _fit(experiment, model, train, val, on_step))
+        fitted = cast("Classifier", _fit(plan, model, train, val, on_step, note))
         table = classification.predict_classes(fitted, parts.test, on_skip=skipped.__setitem__)
     if skipped:
         listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
@@ -208,38 +278,51 @@ def _of_patches(
 
 
 def _fit(
-    experiment: Experiment,
+    plan: _Plan,
     model: models.Model,
     train: Sequence[Sample],
     val: Sequence[Sample],
     on_step: OnStep | None,
+    note: OnNote,
 ) -> models.Model:
     """Train; the model with the best weights."""
+    experiment, shorter = plan.experiment, plan.standing.shorter
+    check_fit(model, train, val, experiment.train)
+    run_folder.begin(experiment, experiment.out, plan.standing)
+    length = f"training for {experiment.train.steps:,} steps of {count(experiment.train.batch_size, 'patch')}"
+    if shorter:
+        note(f"{length}: goes on from the first {shorter:,}, whose scores are kept beside the new ones")
+    elif (experiment.out / run_folder.CHECKPOINT).is_file():
+        note(f"{length}: goes on from the last checkpoint")
+    else:
+        note(f"{length}; how long it takes is told after the first")
     return fit(
         model,
         train,
         val,
         experiment.train,
         out=experiment.out,
-        augment=augment.get(experiment.augment),
+        augment=get_augment(experiment.augment),
         color=get_jitter(experiment.jitter),
-        balance=balance.get(experiment.balance),
+        balance=get_balance(experiment.balance),
         on_step=on_step,
+        card=plan.card,
+        normalizer=plan.normalizer,
+        keep_checkpoint=True,
     ).model
 
 
 def _probe(
-    experiment: Experiment,
+    plan: _Plan,
     chosen: ProbeConfig,
     model: Classifier,
-    parts: Split,
     skipped: dict[str, str],
     note: OnNote,
     progress: Progress | None,
 ) -> pd.DataFrame:
     """Fit the head on cached features, save the model, and classify the test part from its features."""
-    out = experiment.out
-    with RunLog(out, tensorboard=experiment.train.tensorboard) as log:
+    out, parts = plan.experiment.out, plan.shown
+    with RunLog(out, tensorboard=plan.experiment.train.tensorboard) as log:
         features = {
             name: extract(model, part, cache=chosen.cache, progress=progress, on_skip=skipped.__setitem__)
             for name, part in parts
@@ -255,27 +338,12 @@ def _probe(
         "features": {"computed": computed, "seconds": round(ready, 2)},
         "validation": scores,
     }
-    models.save(model, out / "model", about)
+    models.save(model, out / "model", {**plan.card, **about}, plan.normalizer)
     note(
         f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
         f"others from the cache); probe fitted in {probed.seconds:.1f} s, penalty {probed.pull:g}"
     )
     return classification.classify_features(model, features["test"], parts.test)
-
-
-def _check_folder(experiment: Experiment) -> None:
-    """Refuse a folder that holds a run with other settings; what was not set then had its default."""
-    settled = experiment.out / "config.yaml"
-    if not settled.is_file():
-        return
-    try:
-        same = config.load(Experiment, settled) == experiment
-    except ConfigError:
-        same = False
-    if not same:
-        raise ConfigError(
-            f"{experiment.out} holds a run with other settings; choose another folder with --set out=..."
-        )
 
 
 def _arguments(experiment: Experiment) -> dict[str, Any]:
@@ -290,33 +358,6 @@ def _arguments(experiment: Experiment) -> dict[str, Any]:
 
 def _nobody(line: str) -> None:
     """Nobody wants to know."""
-
-
-def get_normalizer(name: str, reference: Path | None) -> stain.Normalizer | None:
-    """Fitted normaliser, or None for ``none``."""
-    if name == "none":
-        return None
-    kind = stain.get(name)
-    if reference is None:
-        return kind.default()
-    if reference.suffix == ".json":
-        return stain.load(reference, name)
-    return kind.fit(read_image(reference))
-
-
-def get_jitter(name: str) -> Color | None:
-    """Random change of colour, or None for ``none``."""
-    if name == "none":
-        return None
-    if name not in stain.JITTERS:
-        raise UnknownNameError("jitter", name, ["none", *stain.JITTERS])
-    return stain.JITTERS[name]
-
-
-def normalizer_of(model_folder: Path) -> stain.Normalizer | None:
-    """The normaliser that a trained model's images must go through, or None."""
-    saved = model_folder / STAIN_REFERENCE
-    return stain.load(saved) if saved.is_file() else None
 
 
 def normalised(dataset: Dataset, normalizer: stain.Normalizer | None) -> Dataset:
@@ -335,26 +376,10 @@ def at_model(dataset: Dataset, mpp: float) -> list[Sample]:
     return [data.resample(sample, mpp) for sample in dataset]
 
 
-def _finish_card(
-    experiment: Experiment, parts: Split, table: pd.DataFrame, normalizer: stain.Normalizer | None
-) -> None:
-    """Write on the model's card what it was trained on and how it did."""
-    folder = experiment.out / "model"
-    sheets = [parts.train.info] if experiment.synthetic is None or experiment.synthetic.share < 1 else []
-    if experiment.synthetic is not None:
-        sheets.append(open_synthetic(experiment.synthetic).info)
-    learned = about_data(sheets)
+def _finish_card(plan: _Plan, table: pd.DataFrame) -> None:
+    """Write on the model's card how it did."""
+    folder = plan.experiment.out / "model"
     scores = {name: round(value, 4) for name, value in summary(table).items()}
-    about = {
-        "stain normaliser": experiment.normalizer,
-        "training data": learned,
-        "weights licence": learned["licence"] or "as the training data",
-        **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
-        "split": {name: [record.name for record in part.records] for name, part in parts},
-        "test": {"images": len(table), **scores},
-    }
-    if normalizer is not None:
-        normalizer.save(folder / STAIN_REFERENCE)
-    card = read_card(folder) | about
+    card = models.read_card(folder) | {"test": {"images": len(table), **scores}}
     write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
-    write_text(folder / "config.yaml", config.dump(experiment))
+    write_text(folder / "config.yaml", config.dump(plan.experiment))

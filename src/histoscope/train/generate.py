@@ -31,6 +31,7 @@ from histoscope.train.cores import a_core_each
 from histoscope.train.generator import GeneratorConfig, fit
 from histoscope.train.generator_realism import Realism
 from histoscope.train.loop import OnStep
+from histoscope.train.mix import learned_from
 from histoscope.types import Sample
 
 OnNote = Callable[[str], None]
@@ -142,17 +143,11 @@ def fit_generator(
     shown = [canonical(tile, stain, config.mpp) for tile, stain in zip(tiles, bank.tiles, strict=True)]
     torch.manual_seed(config.seed)
     model = Generator(width=config.width, mpp=config.mpp, classes=bank.classes)
-    fitted = fit(model, shown, config, out=out, on_step=on_step)
+    sheet = dataset.info
+    card = {**learned_from([sheet]), "tiles": len(tiles), "nuclei": len(bank.nuclei)}
+    fitted = fit(model, shown, config, out=out, on_step=on_step, card=card)
     if fitted.note:
         note(f"generator: {fitted.note}")
-    sheet = dataset.info
-    about = {
-        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
-        "weights licence": sheet.licence or "as the training data",
-        "tiles": len(tiles),
-        "nuclei": len(bank.nuclei),
-    }
-    models.save(fitted.model, out, {**models.read_card(out), **about})
     bank.save(out / BANK)
     ready = _ready(fitted.model)
     realism = generator_realism.learn(ready, shown)

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from histoscope.errors import ConfigError, TrainingError
 from histoscope.models.generator import Generator, noise_like
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
+from histoscope.train.checks import check_device
+from histoscope.train.config import check_settings
 from histoscope.train.log import RunLog
 from histoscope.train.loop import LOG_EVERY, OnStep
 from histoscope.train.schedule import warmup_cosine
@@ -82,9 +84,7 @@ class GeneratorConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"generator: {name} is {getattr(self, name)}, expected at least 1")
+        check_settings(self, "generator")
         if self.patch_px < 32 or self.patch_px % 4:
             raise ConfigError(f"generator: patch_px is {self.patch_px}, expected a multiple of 4 from 32 on")
         if not self.lr > 0 or self.workers < 0 or not 0.05 <= self.mpp <= 4:
@@ -123,6 +123,7 @@ def fit(
     *,
     out: str | Path,
     on_step: OnStep | None = None,
+    card: Mapping[str, Any] | None = None,
 ) -> FittedGenerator:
     """Fit painter and critic on labelled tiles.
 
@@ -141,6 +142,8 @@ def fit(
         Folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model.safetensors`` and its card.
     on_step : callable, optional
         Called with step and losses.
+    card : mapping, optional
+        What the model's card says beside, such as the training data and their licence.
 
     Raises
     ------
@@ -149,11 +152,11 @@ def fit(
     """
     out = Path(out)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
-    precision: Any = config.precision  # Fabric refuses what it does not know
+    check_device(config.accelerator, config.precision)
+    precision: Any = config.precision
     fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
-    fabric.launch()
     torch.manual_seed(config.seed)
-    run = _Run(fabric, model, config, out)
+    run = _Run(fabric, model, config, out, card or {})
     with RunLog(out, step=run.step, tensorboard=config.tensorboard, seconds=run.seconds) as log:
         for step, batch in enumerate(_batches(model, tiles, config, run.step), start=run.step + 1):
             values = run.learn(batch, step)
@@ -202,8 +205,10 @@ class _Run:
 
     CHECKPOINT = "checkpoint.safetensors"
 
-    def __init__(self, fabric: Fabric, model: Generator, config: GeneratorConfig, out: Path) -> None:
-        self.fabric, self.config, self.out = fabric, config, out
+    def __init__(
+        self, fabric: Fabric, model: Generator, config: GeneratorConfig, out: Path, card: Mapping[str, Any]
+    ) -> None:
+        self.fabric, self.config, self.out, self.card = fabric, config, out, card
         self.model = model.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(model.painter).requires_grad_(requires_grad=False)
         self.both = nn.ModuleDict({"model": self.model, "average": self.average})
@@ -257,7 +262,7 @@ class _Run:
         averaged = dict(self.average.state_dict())
         live = copy.deepcopy(self.model.painter.state_dict())
         self.model.painter.load_state_dict(averaged)
-        models.save(self.model, self.out, {"step": step, "train": asdict(self.config)})
+        models.save(self.model, self.out, {**self.card, "step": step, "train": asdict(self.config)})
         self.model.painter.load_state_dict(live)
         self.good = step
         if step < self.config.steps:

@@ -1,8 +1,9 @@
 """The training loop. It knows nothing of nuclei: targets, losses and scores are the model's."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from histoscope import models
+from histoscope import models, stain
 from histoscope.augment import AugmentConfig
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.data.loader import Batch, make_loader
@@ -19,16 +20,17 @@ from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
+from histoscope.train.checks import check_fit
+from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
 from histoscope.train.thresholds import tune
 from histoscope.train.transfer import Thaw, parameter_groups
-from histoscope.types import Image, Sample
+from histoscope.types import Sample
 
 OnStep = Callable[[int, dict[str, float]], None]
-Color = Callable[[Image, np.random.Generator], Image]
 LOG_EVERY = 20
 GRADIENT_NORM = 1.0
 """Longer gradients are cut to this norm: one odd batch must not throw a run."""
@@ -41,7 +43,7 @@ class Fitted:
     Parameters
     ----------
     model : Model
-        With the best weights, ready to predict.
+        The network that was given, with the best weights, ready to predict.
     best_step : int
         Step that they come from.
     best_score : float
@@ -63,15 +65,20 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     config: TrainConfig,
     *,
     out: str | Path,
-    augment: AugmentConfig | None = None,
-    color: Color | None = None,
-    balance: BalanceConfig | None = None,
+    augment: AugmentConfig | str | None = None,
+    color: Color | str | None = None,
+    balance: BalanceConfig | str | None = None,
     on_step: OnStep | None = None,
+    card: Mapping[str, Any] | None = None,
+    normalizer: stain.Normalizer | None = None,
+    keep_checkpoint: bool = False,
 ) -> Fitted:
     """Train a model and keep the weights with the best score on the validation part.
 
     Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly
-    where an unbroken run would have.
+    where an unbroken run would have. With more steps it goes on too: the learning rate then follows the
+    schedule of the new length from there on, so it rises again, and the end is not that of an unbroken run of
+    that length.
 
     Parameters
     ----------
@@ -82,37 +89,44 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     config : TrainConfig
     out : str or Path
         Run folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model/`` with the best weights.
-    augment : AugmentConfig, optional
-        Augmentation of the patches; none if left out.
-    color : callable, optional
-        Further colour augmentation of a patch, such as a stain jitter: ``color(image, rng) -> image``.
-    balance : BalanceConfig, optional
-        Remedies for rare classes; none if left out.
+    augment : AugmentConfig or str, optional
+        Augmentation of the patches, or its name; none if left out.
+    color : callable or str, optional
+        Further colour augmentation of a patch, ``color(image, rng) -> image``, or the name of a stain jitter.
+    balance : BalanceConfig or str, optional
+        Remedies for rare classes, or their name; none if left out.
     on_step : callable, optional
         Called with step and losses after each step, for progress bars.
+    card : mapping, optional
+        What the model's card says beside its scores, such as the training data and their licence.
+    normalizer : Normalizer, optional
+        What the samples went through; it is kept in the model's folder, and prediction applies it.
+    keep_checkpoint : bool
+        Keep the last checkpoint, so that a later call with more steps goes on from there.
 
     Raises
     ------
+    ConfigError, DataError
+        Before the first step, if settings, machine, samples and network do not fit each other.
     TrainingError
         If the loss stops being a number; the best weights so far stay in ``model/``.
     """
     out = Path(out)
+    check_fit(model, train, val, config)
+    augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
-    precision: Any = config.precision  # Fabric refuses what it does not know
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
-    fabric.launch()
-    torch.manual_seed(config.seed)
-    model.to(memory_format=torch.channels_last)
-    groups = parameter_groups(model, config.transfer)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    net, optimizer = fabric.setup(model, optimizer)
+    fabric, net, optimizer = _set_up(model, config)
     saved = out / "checkpoint.safetensors"
-    start = _Start(**checkpoint.load(saved, model, optimizer)) if saved.is_file() else _Start()
-    keeper, thaw = _Keeper(model, out, config, start.best), Thaw(model, config.transfer)
+    found = checkpoint.load(saved, model, optimizer) if saved.is_file() else {}
+    start = _Start(**found).towards(config.steps, saved)
+    keep = partial(models.save, folder=out / "model", normalizer=normalizer)
+    keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
+    thaw = Thaw(model, config.transfer)
     remedies = _remedies(model, train, balance)
     batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
     with RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds) as log:
         model.train()
+        step = start.step
         for step, batch in enumerate(batches, start=start.step + 1):
             thaw(step - 1)
             rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
@@ -128,14 +142,29 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
             if keeper.tired:
                 break
             if step % config.checkpoint_every == 0 and step < config.steps:
-                here = _Start(step, keeper.best, log.seconds)
-                checkpoint.save(saved, model, optimizer, asdict(here))
+                checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, log.seconds))
         seconds = log.seconds
-    saved.unlink(missing_ok=True)
+    if keep_checkpoint:
+        checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, seconds))
+    else:
+        saved.unlink(missing_ok=True)
     best = keeper.best or {"step": config.steps, "score": math.nan}
-    chosen = models.load(out / "model")
-    _tune(chosen, val, out)
-    return Fitted(chosen, best["step"], best["score"], seconds)
+    # Back from the device and the memory layout that it was trained in.
+    model.to("cpu").to(memory_format=torch.contiguous_format)
+    models.load(out / "model", network=model)
+    _tune(model, val, out, keep)
+    return Fitted(model, best["step"], best["score"], seconds)
+
+
+def _set_up(model: Model, config: TrainConfig) -> tuple[Fabric, Any, Any]:
+    """Network and optimiser on the device, in the precision that was chosen."""
+    precision: Any = config.precision
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
+    torch.manual_seed(config.seed)
+    model.to(memory_format=torch.channels_last)
+    groups = parameter_groups(model, config.transfer)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+    return fabric, *fabric.setup(model, optimizer)
 
 
 def _batches(
@@ -167,13 +196,13 @@ def _batches(
     )
 
 
-def _tune(model: Model, val: Sequence[Sample], out: Path) -> None:
+def _tune(model: Model, val: Sequence[Sample], out: Path, keep: Callable[..., Path]) -> None:
     """Choose the thresholds of the best weights, if they have any, and keep them."""
     if isinstance(model, Segmenter) and model.thresholds and len(val):
         score = tune(model, val)
         card = models.read_card(out / "model")
         card["validation"] = {**card.get("validation", {}), "pq with tuned thresholds": score}
-        models.save(model, out / "model", card)
+        keep(model, card=card)
 
 
 def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
@@ -207,6 +236,31 @@ class _Start:
     step: int = 0
     best: dict[str, Any] | None = None
     seconds: float = 0.0
+    steps: int = 0
+    earlier: list[list[int]] = field(default_factory=list)
+    """Of each schedule that was left for a longer one: up to which step, and its length."""
+
+    def towards(self, steps: int, saved: Path) -> "_Start":
+        """The same, on the way to a number of steps."""
+        if self.step > steps:
+            raise ConfigError(
+                f"{saved} is at step {self.step}, but train.steps is {steps}; set more steps, or take "
+                "another folder to train for fewer"
+            )
+        left = [[self.step, self.steps]] if self.steps and self.steps != steps and self.step else []
+        return replace(self, steps=steps, earlier=[*self.earlier, *left])
+
+    def reached(self, step: int, best: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
+        """What a checkpoint says at a later step."""
+        return asdict(replace(self, step=step, best=best, seconds=seconds))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the card says of a run that was made longer."""
+        if not self.earlier:
+            return {}
+        parts = [f"up to step {until} along {length} steps" for until, length in self.earlier]
+        return {"learning rate": ", ".join([*parts, f"then along {self.steps}"])}
 
 
 def _learn(
@@ -234,15 +288,18 @@ def _diverged(loss: float, step: int, out: Path) -> str:
 class _Keeper:
     """Looks at the validation part, keeps the best weights, and says when to give up."""
 
-    def __init__(self, model: Model, out: Path, config: TrainConfig, best: dict[str, Any] | None) -> None:
-        self.model, self.out, self.config, self.best = model, out, config, best
+    def __init__(
+        self,
+        model: Model,
+        keep: Callable[..., Path],
+        config: TrainConfig,
+        best: dict[str, Any] | None,
+        card: Mapping[str, Any],
+    ) -> None:
+        self.model, self.keep, self.config, self.best, self.card = model, keep, config, best, card
         self.monitor = config.monitor
         if isinstance(model, Classifier):
             self.monitor = config.monitor if config.monitor in PATCH_MONITORS else "nll"
-        elif config.monitor in PATCH_MONITORS:
-            raise ConfigError(
-                f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none"
-            )
 
     def look(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""
@@ -258,7 +315,7 @@ class _Keeper:
         if better:
             self.best = {"step": step, "score": score}
             about = {"step": step, "train": asdict(self.config), "validation": scores}
-            models.save(self.model, self.out / "model", about)
+            self.keep(self.model, card={**self.card, **about})
         return scores
 
     _since = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -57,18 +58,20 @@ def open_synthetic(chosen: SyntheticConfig, classes: Sequence[str] = (), *, seed
     return data.tile_subset(dataset, chosen.tiles, seed=seed)
 
 
-def about_data(sheets: Sequence[Datasheet]) -> dict[str, str]:
-    """Say for a model's card what it learned from; of several data sets, everything that each one says.
+def learned_from(sheets: Sequence[Datasheet]) -> dict[str, Any]:
+    """Say for a model's card what it learned from, and on what terms; of several data sets, all they say.
 
     Examples
     --------
-    >>> about_data([Datasheet("lab", licence="CC BY 4.0"), Datasheet("drawn", licence="CC0")])["licence"]
-    'CC BY 4.0; CC0'
+    >>> card = learned_from([Datasheet("lab", licence="CC BY 4.0"), Datasheet("drawn", licence="CC0")])
+    >>> card["weights licence"], card["training data"]["name"]
+    ('CC BY 4.0; CC0', 'lab; drawn')
     """
-    return {
+    known = {
         key: "; ".join(dict.fromkeys(text for sheet in sheets if (text := getattr(sheet, key))))
         for key in ("name", "licence", "citation", "url")
     }
+    return {"training data": known, "weights licence": known["licence"] or "as the training data"}
 
 
 def mixture(real: Sequence[Sample], synthetic: Sequence[Sample], dataset: Dataset, share: float) -> Mixture:

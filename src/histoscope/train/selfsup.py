@@ -20,20 +20,23 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from histoscope import augment, config, models
+from histoscope import config, models
 from histoscope.augment import AugmentConfig, margin_px
 from histoscope.augment import augment as augmented
 from histoscope.data import resample
 from histoscope.data.loader import Color, PatchDataset, PatchLoader
 from histoscope.data.patches import PatchSampler, crop
-from histoscope.errors import ConfigError, TrainingError
-from histoscope.files import write_text
+from histoscope.errors import TrainingError
+from histoscope.models.checkpoint import CARD
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
+from histoscope.train import run_folder
+from histoscope.train.checks import check_device, check_resolution
+from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
-from histoscope.train.experiment import get_jitter
 from histoscope.train.log import RunLog
 from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
+from histoscope.train.mix import learned_from
 from histoscope.train.parts import DataConfig, join_parts, open_parts
 from histoscope.train.schedule import warmup_cosine
 from histoscope.types import Image, Sample
@@ -87,32 +90,30 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
         If the folder holds a backbone that was made with other settings.
     """
     check_unlabelled(chosen.train)
-    folder, settled = chosen.out / "model", chosen.out / "config.yaml"
-    text = config.dump(chosen)
-    if settled.is_file() and settled.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{chosen.out} holds a run with other settings; choose another with --set out=...")
-    if (folder / "card.json").is_file():
+    augmentation, color = get_augment(chosen.augment), get_jitter(chosen.jitter)
+    standing, folder = run_folder.stand(chosen, chosen.out), chosen.out / "model"
+    if (folder / CARD).is_file():
         return folder
+    check_device(chosen.train.accelerator, chosen.train.precision)
     torch.manual_seed(chosen.train.seed)
     parts = join_parts([open_parts(each) for each in (chosen.data, *chosen.more)])
     model = Classifier(**chosen.backbone)
     if "mpp" not in chosen.backbone and parts.train.info.mpp:
         model.show_at(parts.train.info.mpp)
     tiles = [resample(sample, model.spec.mpp) for sample in parts.train]
-    write_text(settled, text)
+    check_pretraining(model, tiles, chosen.train)
+    run_folder.begin(chosen, chosen.out, standing)
     pretrain(
         model,
         tiles,
         chosen.train,
         out=chosen.out,
-        augment=augment.get(chosen.augment),
-        color=get_jitter(chosen.jitter),
+        augment=augmentation or AugmentConfig(),
+        color=color,
         on_step=on_step,
     )
-    sheet = parts.train.info
     about = {
-        "training data": {"name": sheet.name, "licence": sheet.licence, "citation": sheet.citation},
-        "weights licence": sheet.licence or "as the training data",
+        **learned_from([parts.train.info]),
         "pretrained": {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(chosen.train)},
     }
     return models.save(model, folder, about)
@@ -149,21 +150,20 @@ def pretrain(
 
     Raises
     ------
-    ConfigError
-        If a setting has no meaning here.
+    ConfigError, DataError
+        Before the first step, if settings, machine and tiles do not fit each other.
     TrainingError
         If the loss stops being a number.
     """
-    check_unlabelled(config)
+    check_pretraining(model, tiles, config)
     loader = PatchLoader(
         _Pairs(tiles, model.spec.patch_px, augment, color, config.seed),
         batch_size=config.batch_size,
         steps=config.steps,
         workers=config.workers,
     )
-    precision: Any = resolved(config.precision, config.accelerator)  # Fabric refuses what it does not know
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=precision)
-    fabric.launch()
+    precision: Any = resolved(config.precision, config.accelerator)
+    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
     whole = _Expanded(model).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(whole.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     net, optimizer = fabric.setup(whole, optimizer)
@@ -187,6 +187,21 @@ def pretrain(
             if step % LOG_EVERY == 0 or step == config.steps:
                 log.write(step, values)
     model.to("cpu").eval()
+
+
+def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainConfig) -> None:
+    """Refuse what pretraining could not end well with.
+
+    Raises
+    ------
+    ConfigError
+        If a batch holds fewer than two tiles, or this machine lacks what is asked for.
+    DataError
+        If there are no tiles, or they have another resolution than the network.
+    """
+    check_unlabelled(config)
+    check_device(config.accelerator, config.precision)
+    check_resolution(model, tiles)
 
 
 def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:

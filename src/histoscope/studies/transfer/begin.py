@@ -9,7 +9,7 @@ import torch
 
 from histoscope import augment, models, synth, train
 from histoscope.class_names import names_in_order
-from histoscope.data import Dataset
+from histoscope.data import Dataset, Datasheet
 from histoscope.errors import TrainingError
 from histoscope.models.classifier import Classifier
 from histoscope.stain import JITTERS
@@ -21,6 +21,7 @@ from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train.classification import in_memory, settle
 from histoscope.train.features import extract
+from histoscope.train.mix import learned_from
 from histoscope.train.selfsup import pretrain
 from histoscope.types import Sample
 
@@ -174,6 +175,7 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
         out=folder,
         augment=augment.get("default"),
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
+        card=learned_from([Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")]),
     )
     return len(tiles)
 
@@ -194,9 +196,8 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
         color=JITTERS["stain"],
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
     )
-    models.save(
-        model, folder / "model", {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
-    )
+    about = {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
+    models.save(model, folder / "model", {**learned_from([part.info]), **about})
     return len(tiles)
 
 

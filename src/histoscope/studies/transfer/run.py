@@ -26,6 +26,7 @@ from histoscope.train import classification
 from histoscope.train.baselines import predict_baseline
 from histoscope.train.features import extract
 from histoscope.train.log import RunLog, read
+from histoscope.train.mix import learned_from
 from histoscope.train.probe import fit_probe
 
 TABLE, SPENT, MISTAKES = "per_patch.csv", "spent.json", "mistakes"
@@ -69,7 +70,7 @@ def _under(
     _keep_mistakes(table, cell, out / MISTAKES)
     study_folder.write_json(out / SPENT, seconds | {"images": float(len(cell.train))})
     write_table(out / TABLE, table)
-    return table
+    return read_table(out / TABLE)
 
 
 def _trained(
@@ -85,7 +86,7 @@ def _trained(
         return table, {"train": round(time.perf_counter() - began, 2), "evaluate": 0.0}
     model = begin.beginning(config, dataset, run, kind)
     if run.level == PROBE:
-        return _probed(config, model, cell, out)
+        return _probed(config, model, cell, run, out)
     ready = time.perf_counter()
     known, val = (classification.in_memory(model, part, _skip) for part in (cell.train, cell.val))
     ready = time.perf_counter() - ready
@@ -99,6 +100,7 @@ def _trained(
         augment=augment.get(config.augment),
         out=out,
         on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
+        card=_card(cell, run),
     )
     began = time.perf_counter()
     table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=_skip)
@@ -110,8 +112,14 @@ def _trained(
     }
 
 
+def _card(cell: Split, run: Run) -> dict[str, Any]:
+    """What a model's card says of what it learned from."""
+    split = {name: [record.name for record in part.records] for name, part in cell}
+    return {"run": run.name, **learned_from([cell.train.info]), "split": split}
+
+
 def _probed(
-    config: StudyConfig, model: Classifier, cell: Split, out: Path
+    config: StudyConfig, model: Classifier, cell: Split, run: Run, out: Path
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Fit the head on features that are there; what computing them took is counted as if it were now."""
     made = begin.begins([Run(PROBE, "", 0)], [])[0]
@@ -126,7 +134,8 @@ def _probed(
         log.write(1, {"loss": scores["nll"]})
         log.write(1, scores, part="val")
         seconds = log.seconds
-    models.save(model, out / "model", {"probe": probed.to_dict(), "validation": scores})
+    about = {**_card(cell, run), "probe": probed.to_dict(), "validation": scores}
+    models.save(model, out / "model", about)
     table = classification.classify_features(model, features["test"], cell.test)
     evaluated = each * len(features["test"])
     return table, {"train": round(seconds, 2), "features": round(before, 2), "evaluate": round(evaluated, 2)}

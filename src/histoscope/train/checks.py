@@ -1,0 +1,135 @@
+"""What can be known to be wrong before the first step: settings, machine and samples."""
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+
+from histoscope.errors import ConfigError, DataError
+from histoscope.models.base import Model, Segmenter
+from histoscope.models.classifier import Classifier
+from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.transfer import parameter_groups
+from histoscope.types import Sample
+
+SAME_MPP = 0.01
+"""Relative difference of two resolutions that are taken as one."""
+
+
+def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig) -> None:
+    """Refuse what a training run could not end well with.
+
+    Raises
+    ------
+    ConfigError
+        If the settings are of another type, need hardware that is not there, or do not fit the network.
+    DataError
+        If there is nothing to learn from, or a sample lacks its truth, has a class that the network does not
+        know, or another resolution than the network.
+    """
+    if not isinstance(model, Model) or not isinstance(config, TrainConfig):
+        raise ConfigError(
+            f"fit got a {type(model).__name__} and a {type(config).__name__}, expected a "
+            "histoscope.models.Model and a histoscope.train.TrainConfig"
+        )
+    check_device(config.accelerator, config.precision)
+    parameter_groups(model, config.transfer)
+    if config.monitor in PATCH_MONITORS and not isinstance(model, Classifier):
+        raise ConfigError(f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none")
+    if len(val) and not isinstance(model, (Segmenter, Classifier)):
+        raise ConfigError(f"model {model.name!r} neither finds nuclei nor classifies: nothing to validate")
+    divisor = model.spec.divisible_by
+    if not model.spec.patch_px and config.patch_px % divisor:
+        near = max(divisor, round(config.patch_px / divisor) * divisor)
+        raise ConfigError(
+            f"train.patch_px is {config.patch_px}, but model {model.name!r} takes multiples of {divisor}, "
+            f"such as {near}"
+        )
+    _check_norm(model, config)
+    check_resolution(model, train)
+    if isinstance(model, Classifier):
+        for sample in train:
+            model.targets(sample)
+    elif isinstance(model, Segmenter):
+        for sample in (*train, *val):
+            _check_truth(model, sample)
+
+
+def check_device(accelerator: str, precision: str) -> None:
+    """Refuse an accelerator that this machine does not have, and a precision that it cannot compute in.
+
+    Raises
+    ------
+    ConfigError
+        With what there is.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    there = {"auto": True, "cpu": True, "gpu": cuda or mps, "cuda": cuda, "mps": mps}
+    if not there.get(accelerator, False):
+        found = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ConfigError(
+            f"train.accelerator is {accelerator!r}, but torch finds no such device here; there is {found} "
+            "(histoscope doctor says more)"
+        )
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not cuda and not mps)
+    if precision == "16-mixed" and on_cpu:
+        raise ConfigError(
+            "train.precision is '16-mixed', which needs a GPU; take auto, 32-true or bf16-mixed on a CPU"
+        )
+
+
+def check_resolution(model: Model, train: Sequence[Sample]) -> None:
+    """Refuse an empty training set, and samples of another resolution than the model's.
+
+    Raises
+    ------
+    ConfigError
+        If the model's resolution is not settled.
+    DataError
+        If there are no samples, or one has another resolution.
+    """
+    if not len(train):
+        raise DataError("there are no training samples; check the split and the data set's folder")
+    mpp = model.spec.mpp
+    if math.isnan(mpp):
+        raise ConfigError(
+            f"the resolution of model {model.name!r} is not settled: give it mpp=... (micrometres per "
+            "pixel), or call show_at(mpp)"
+        )
+    other = next((sample for sample in train if abs(sample.mpp / mpp - 1) > SAME_MPP), None)
+    if other is not None:
+        raise DataError(
+            f"training sample {other.name!r} has {other.mpp:g} micrometres per pixel, the model learns at "
+            f"{mpp:g}; bring it there first with histoscope.data.resample(sample, {mpp:g})"
+        )
+
+
+def _check_norm(model: Model, config: TrainConfig) -> None:
+    """Refuse batches of one patch where a layer's norm over the batch would have a single value."""
+    if config.batch_size > 1:
+        return
+    side = model.spec.patch_px or config.patch_px
+    try:  # without numbers: shapes alone decide
+        patch = torch.empty((1, 3, side, side), dtype=torch.uint8, device="meta")
+        copy.deepcopy(model).to("meta").train()(patch)
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ConfigError(
+                f"train.batch_size is 1, too few for the batch norm of model {model.name!r} on patches of "
+                f"{side} pixels: take 2 or more"
+            ) from error
+    except (RuntimeError, NotImplementedError, TypeError):
+        pass  # a network that needs numbers to run; it is tried by the first step
+
+
+def _check_truth(model: Segmenter, sample: Sample) -> None:
+    if sample.instances is None:
+        raise DataError(f"sample {sample.name!r} has no instance map to learn from")
+    names = model.spec.classes
+    top = 0 if sample.classes is None else int(sample.classes.max(initial=0))
+    if names and top > len(names):
+        raise DataError(
+            f"sample {sample.name!r} has nuclei of class {top}, but the model knows 1 to {len(names)}: "
+            f"{', '.join(names)}; name all classes in the data set's datasheet, or mend the label map"
+        )

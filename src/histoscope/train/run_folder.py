@@ -1,0 +1,101 @@
+"""The folder of a training run: whose settings it holds, and whether a call may go on in it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from histoscope import config
+from histoscope.config import Config
+from histoscope.errors import ConfigError
+from histoscope.files import write_text
+
+CONFIG, RESULT, CHECKPOINT = "config.yaml", "per_image.csv", "checkpoint.safetensors"
+CARD = "model/card.json"
+STEPS = "train.steps"
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands in its folder.
+
+    Parameters
+    ----------
+    is_settled : bool
+        These settings stand in it.
+    shorter : int
+        Steps of the run of fewer steps that is gone on with; 0 if there is none.
+    """
+
+    is_settled: bool = False
+    shorter: int = 0
+
+
+def check_out(out: Path) -> None:
+    """Refuse a folder that cannot be made or written; nothing is made.
+
+    Raises
+    ------
+    ConfigError
+        With the place that is in the way.
+    """
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ConfigError(f"out is {out}, but {there} is a file; name a folder with --set out=...")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"out is {out}, but {there} cannot be written; name another folder with --set out=..."
+        )
+
+
+def stand(chosen: C, out: Path) -> Standing:
+    """Find out whether a run is begun in a folder, and refuse one of other settings; nothing is written.
+
+    A folder in which nothing was kept yet takes any settings. Where only ``train.steps`` differs, and is
+    more, the run is made longer, if its last checkpoint was kept.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds a run of other settings, with both values of each; or something else.
+    """
+    check_out(out)
+    path = out / CONFIG
+    kept = [name for name in (CHECKPOINT, CARD, RESULT) if (out / name).is_file()]
+    if not path.is_file():
+        if kept:
+            raise ConfigError(
+                f"{out} holds {kept[0]}, but no {CONFIG}: it is not the folder of a run of this kind; choose "
+                "another with --set out=..."
+            )
+        return Standing()
+    try:
+        there = config.load(type(chosen), path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{out} holds a run with other settings, which cannot be read as these ({error}); choose another "
+            "folder with --set out=..."
+        ) from error
+    changed = config.differences(there, chosen)
+    changed.pop("out", None)
+    if not changed:
+        return Standing(is_settled=True)
+    if not kept and path.read_text(encoding="utf-8") == config.dump(there):
+        return Standing()
+    before, after = changed.get(STEPS, (0, 0))
+    if CHECKPOINT in kept and len(changed) == 1 and after > before > 0:
+        return Standing(shorter=before)
+    told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in changed.items())
+    raise ConfigError(
+        f"{out} holds a run with other settings: {told}. Choose another folder with --set out=..., or the "
+        "settings as they were"
+    )
+
+
+def begin(chosen: Config, out: Path, standing: Standing) -> None:
+    """Write the settings; the scores of a shorter run are kept under another name."""
+    if standing.shorter and (out / RESULT).is_file():
+        (out / RESULT).replace(out / f"per_image_{standing.shorter}_steps.csv")
+    if not standing.is_settled:
+        write_text(out / CONFIG, config.dump(chosen))
