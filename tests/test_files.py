@@ -1,6 +1,7 @@
 """Files are written whole or not at all; broken and unusual images give an RGB array or one clear error."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL import ImageCms
 
-from histoscope.errors import CorruptDataError, DatasetNotFoundError, ShapeError
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels, whole, write_image, write_labels, write_text
+from histoscope.images.resolution import mpp_of
 
 
 @pytest.fixture
@@ -63,6 +66,52 @@ def test_a_full_disk_leaves_no_half_file(
         with pytest.raises(OSError, match="No space left"):
             write_image(tmp_path / name, picture)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["ä" * 125 + ".png", "切片" * 40 + ".tif", "x" * 251 + ".txt", "y." + "z" * 253]
+)
+def test_names_may_be_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
+    assert len(name.encode()) <= 255
+    with whole(tmp_path / name) as temporary:
+        temporary.write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_new_file_has_the_rights_of_new_files_and_an_old_one_keeps_its_own(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with whole(tmp_path / "new.txt") as temporary:
+            temporary.write_text("a")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "new.txt").stat().st_mode & 0o777 == 0o640
+    (tmp_path / "new.txt").chmod(0o664)
+    with whole(tmp_path / "new.txt") as temporary:
+        temporary.write_text("b")
+    assert (tmp_path / "new.txt").stat().st_mode & 0o777 == 0o664
+
+
+def test_a_disk_that_fills_when_it_is_asked_for_safety_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.txt").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"), whole(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "theirs.txt").write_text("theirs")
+    (tmp_path / "a.txt").symlink_to(tmp_path / "theirs.txt")
+    write_text(tmp_path / "a.txt", "ours")
+    assert (tmp_path / "theirs.txt").read_text() == "theirs"
+    assert (tmp_path / "a.txt").read_text() == "ours"
 
 
 def test_write_text_is_utf8(tmp_path: Path) -> None:
@@ -202,6 +251,36 @@ def test_missing_files_and_folders_say_so(tmp_path: Path, read) -> None:
         with pytest.raises(DatasetNotFoundError, match="check the path") as caught:
             read(path)
         assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])
+@pytest.mark.parametrize("mpp", [0.1, 0.25, 0.499, 1.0])
+def test_the_size_of_a_pixel_is_written_and_others_read_it(
+    tmp_path: Path, picture: np.ndarray, suffix: str, mpp: float
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    write_image(path, picture, mpp=mpp)
+    assert mpp_of(path) == pytest.approx(mpp, rel=1e-3 if suffix == ".bmp" else 1e-5)
+    if suffix != ".jpg":
+        with Pillow.open(path) as other:
+            assert float(other.info["dpi"][0]) == pytest.approx(25_400 / mpp, rel=1e-3)
+        np.testing.assert_array_equal(read_image(path), picture)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_a_profile_is_written_and_others_read_it(tmp_path: Path, picture: np.ndarray, suffix: str) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_image(tmp_path / f"a{suffix}", picture, icc=profile)
+    with Pillow.open(tmp_path / f"a{suffix}") as other:
+        other.load()
+        assert other.info["icc_profile"] == profile
+
+
+def test_a_suffix_that_is_not_written_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("a.svs", "a.webp", "a"):
+        with pytest.raises(ConfigError, match=r"is none of \.bmp, \.jpeg"):
+            write_image(tmp_path / name, picture)
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- label maps ---
