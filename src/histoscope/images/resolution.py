@@ -1,5 +1,6 @@
 """Micrometres per pixel, as image files tell it, and the bounds that hold wherever it is asked."""
 
+import html
 import re
 import unicodedata
 from pathlib import Path
@@ -16,11 +17,9 @@ write without thinking, are 353 micrometres a pixel."""
 _INCH, _CM = 25_400.0, 10_000.0
 _SI = {"p": 1e-6, "n": 1e-3, "µ": 1.0, "u": 1.0, "m": 1e3, "c": 1e4, "d": 1e5, "": 1e6, "k": 1e9}
 _WORDS = {"micron": 1.0, "microns": 1.0, "inch": _INCH, "inches": _INCH, "in": _INCH, "Å": 1e-4, "mil": 25.4}
-_NUMBER = r"([\d.]+(?:[eE][+-]?\d+)?)"
-_PER_PIXEL = {
-    "Aperio": re.compile(rf"\bMPP\s*=\s*{_NUMBER.replace('.]', '.,]')}"),
-    "Ventana": re.compile(rf"\bScanRes\s*=\s*[\"']{_NUMBER}"),
-}
+_APERIO = re.compile(r"\bMPP\s*=\s*(\d+(?:[.,]\d+)?)")
+_VENTANA = re.compile(r"\bScanRes\s*=\s*[\"'](\d+(?:[.,]\d+)?)")
+_PHILIPS = re.compile(r'"DICOM_PIXEL_SPACING"[^>]*>\s*"([\d.eE+-]+)"\s+"([\d.eE+-]+)')
 
 
 def check_mpp(value: float, where: str) -> float:
@@ -142,7 +141,10 @@ def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
 
 def _of_ome(text: str, page: Any) -> tuple[float, float] | None:
     """Size of a pixel in OME-XML: of the image that is as large as the page, or of the first."""
-    every = [one for one in ElementTree.fromstring(text).iter() if one.tag.rpartition("}")[2] == "Pixels"]
+    try:
+        every = [one for one in ElementTree.fromstring(text).iter() if one.tag.rpartition("}")[2] == "Pixels"]
+    except ElementTree.ParseError:
+        return None
     size = (str(page.imagewidth), str(page.imagelength))
     every.sort(key=lambda one: (one.get("SizeX"), one.get("SizeY")) != size)
     sizes = []
@@ -161,14 +163,12 @@ def _of_vendor(file: Any, page: Any) -> tuple[float, float] | None:
     xmp = page.tags.get("XMP") or file.pages[0].tags.get("XMP")
     if xmp is not None:
         texts.append(xmp.value.decode("utf-8", "replace") if isinstance(xmp.value, bytes) else str(xmp.value))
-    for pattern in _PER_PIXEL.values():
+    for pattern in (_APERIO, _VENTANA):
         for text in texts:
             if found := pattern.search(text):
                 value = float(found[1].replace(",", "."))
                 return value, value
-    if file.is_philips and (
-        found := re.search(r'"DICOM_PIXEL_SPACING"[^>]*>\s*"([\d.eE+-]+)"\s+"([\d.eE+-]+)', texts[1])
-    ):
+    if file.is_philips and (found := _PHILIPS.search(html.unescape(texts[1]))):
         return 1e3 * float(found[2]), 1e3 * float(found[1])  # rows come first, in millimetres
     if file.is_sis:
         known = file.sis_metadata or {}
