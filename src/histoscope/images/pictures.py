@@ -41,8 +41,8 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
 def read(path: Path, kind: str, *, colour: bool) -> Raw:
     """Decode a picture of that kind; without `colour` a palette's indices stay indices."""
     with opened(path, kind) as picture:
-        _check(picture, path, kind)
         depth, is_grey = _png_depth(path) if kind == "PNG" else (8, False)
+        _check(picture, path, kind, max(depth, 8))
         about: dict[str, Any] = {
             "icc": picture.info.get("icc_profile") or b"",
             "orientation": orientation_of(picture),
@@ -80,13 +80,13 @@ def orientation_of(picture: Any) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _check(picture: Any, path: Path, kind: str) -> None:
+def _check(picture: Any, path: Path, kind: str, depth: int) -> None:
     width, height = picture.size
     pixel_bytes = max(len(picture.getbands()), 1)
     if kind in _MOST:
         decoded = float(height) * width * (pixel_bytes if picture.mode not in {"1", "P", "L"} else 1 / 8)
         limits.check_stored(path, (height, width), decoded, path.stat().st_size, _MOST[kind])
-    limits.check_memory(path, (height, width), 2 * pixel_bytes)
+    limits.check_memory(path, (height, width), pixel_bytes * depth / 8)
     n_frames = getattr(picture, "n_frames", 1)
     if n_frames > 1:
         raise CorruptDataError(
