@@ -211,21 +211,21 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
 def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[Sample], list[Sample]]:
     """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
     chosen, mpp, shown = plan.experiment.synthetic, model.spec.mpp, plan.shown
+    drawn, share = None, 0.0
+    if chosen is not None:  # first: no pixel is read where its classes are others
+        opened = open_synthetic(chosen, model.spec.classes, seed=plan.experiment.train.seed)
+        drawn, share = normalised(opened, plan.normalizer), chosen.share
     note(f"reading {count(sum(len(part) for _, part in shown), 'image')}")
-    real = at_model(shown.train, mpp) if chosen is None or chosen.share < 1 else []
-    val = at_model(shown.val, mpp)
+    real, val = at_model(shown.train, mpp) if share < 1 else [], at_model(shown.val, mpp)
     if real:
         _tell_counts(plan, model, real, val, note)
-    if chosen is None:
+    if drawn is None:
         return real, val
-    drawn = normalised(
-        open_synthetic(chosen, model.spec.classes, seed=plan.experiment.train.seed), plan.normalizer
-    )
     note(
         f"learning from {count(len(real), 'real tile')} and {len(drawn):,} of {drawn.info.name}, which give "
-        f"{chosen.share:.0%} of the patches"
+        f"{share:.0%} of the patches"
     )
-    return mixture(real, at_model(drawn, mpp), drawn, chosen.share), val
+    return mixture(real, at_model(drawn, mpp), drawn, share), val
 
 
 def _tell_counts(
