@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from histoscope.errors import DataError, UnknownNameError
 from histoscope.metrics import (
@@ -68,15 +69,21 @@ def test_the_interval_is_that_of_a_loop_over_patients(tables, metric, rng):
     spread = np.nanmax(draws) - np.nanmin(draws)
     assert [got.low, got.high] == pytest.approx([low, high], abs=0.03 * spread)
     assert got.estimate == pytest.approx({**pooled(table), **pooled_by_class(table)}[metric])
-    assert (got.n_clusters, got.n_images, got.n_undefined) == (4, 7, 0)
+    rare = metric.endswith("misc")
+    assert (got.n_clusters, got.n_images, got.n_undefined) == ((2, 3, 4) if rare else (4, 7, 0))
 
 
-@pytest.mark.parametrize("method", ["expanded", "percentile", "bca"])
-def test_intervals_hold_the_estimate_and_survive_a_class_in_one_patient(tables, method, rng):
+@pytest.mark.parametrize("method", ["jackknife", "percentile", "bca"])
+def test_a_class_in_one_patient_has_a_score_and_no_interval(tables, method, rng):
     table = tables[0].copy()
-    table.loc[table["patient"] == "a", ["tp_misc", "fp_misc", "fn_misc", "sum_iou_misc"]] = 0
     got = interval(table, "pq_misc", pooled=True, method=method, rng=rng)
-    assert got.low <= got.estimate <= got.high
+    assert 0 <= got.low <= got.estimate <= got.high <= 1
+    assert str(got).endswith("(2 patients)")  # of four: the others have none of that class
+    table.loc[table["patient"] == "a", ["tp_misc", "fp_misc", "fn_misc", "sum_iou_misc"]] = 0
+    alone = interval(table, "pq_misc", pooled=True, method=method, rng=rng)
+    assert 0 <= alone.estimate <= 1
+    assert str(alone).endswith("[no interval] (1 patient)")
+    assert math.isnan(interval(table, "mpq_plus", pooled=True).low)  # a mean that one patient decides
     nowhere = table.assign(tp_misc=0, fp_misc=0, fn_misc=0, sum_iou_misc=0.0)
     nothing = interval(nowhere, "pq_misc", pooled=True, method=method, rng=rng)
     assert all(math.isnan(value) for value in (nothing.estimate, nothing.low, nothing.high))
@@ -112,12 +119,16 @@ def test_the_comparison_is_that_of_loops(tables, metric, rng):
         other = pd.concat([second[~moved], first[moved]])
         swaps.append(abs(score(one) - score(other)) >= abs(observed) - 1e-12)
     assert got.p_permutation == pytest.approx(np.mean(swaps))
-    draws = []
-    for drawn in itertools.combinations_with_replacement("abcd", 4):
-        several = [pd.concat([table[table["patient"] == k] for k in drawn]) for table in tables]
-        draws.append(score(several[0]) - score(several[1]))
-    assert np.nanmin(draws) - 1e-12 <= got.low <= got.high <= np.nanmax(draws) + 1e-12
-    assert (got.n, got.n_images, got.n_dropped) == (4, 7, 0)
+    without = [
+        score(first[first["patient"] != k]) - score(second[second["patient"] != k])
+        for k in ("ac" if metric == "pq_misc" else "abcd")
+    ]
+    assert got.n == len(without)
+    moves = (got.n - 1) * (observed - np.array(without))
+    error = np.sqrt((moves**2).sum() / (got.n - 1) / got.n)
+    narrowest = stats.t.ppf(0.9, got.n - 1) * error
+    assert got.low <= max(-1, observed - narrowest) < min(1, observed + narrowest) <= got.high
+    assert (got.n_images, got.n_dropped) == (7, 0)
 
 
 def test_seeds_are_averaged_before_anything_is_compared(tables, rng):
@@ -135,8 +146,10 @@ def test_seeds_are_averaged_before_anything_is_compared(tables, rng):
 
 
 def test_a_method_does_not_differ_from_itself(tables, rng):
-    same = compare(tables[0], tables[0], "mpq_plus", pooled=True, rng=rng)
-    assert (same.difference, same.low, same.high, same.p_permutation) == (0, 0, 0, 1)
+    """On these patients: as many others as the level allows may still differ."""
+    same = compare(tables[0], tables[0], "pq_round", pooled=True, rng=rng)
+    assert (same.difference, same.p_permutation) == (0, 1)
+    assert 1 - 0.025 ** (1 / 4) <= same.high == -same.low < 1
 
 
 def test_wrong_names_are_told_the_nearest(tables, rng):

@@ -51,8 +51,9 @@ from histoscope.metrics.instance import (
     match,
     pq_image_mean,
 )
-from histoscope.metrics.intervals import Interval, independent_unit, interval
+from histoscope.metrics.intervals import Interval, interval
 from histoscope.metrics.kernel_distance import KernelDistance, kernel_distance, kernel_distance_with_null
+from histoscope.metrics.keys import independent_unit
 from histoscope.metrics.paired import Comparison, compare
 from histoscope.metrics.patches import (
     PATCH_METRICS,
@@ -63,6 +64,7 @@ from histoscope.metrics.patches import (
     probabilities,
 )
 from histoscope.metrics.pooling import PooledStatistic, pooled_by_class, pooled_statistic
+from histoscope.metrics.ranges import RANGES, Range, range_of
 from histoscope.metrics.ranking import auprc, auprc_by_class, auroc, auroc_by_class
 from histoscope.metrics.scores import per_image, pooled
 from histoscope.metrics.semantic import (
@@ -163,6 +165,7 @@ __all__ = [
     "precision",
     "probabilities",
     "r2_conic",
+    "range_of",
     "reached",
     "recall",
     "reliability",
@@ -193,7 +196,7 @@ class Metric:
     label: str
     function: Callable[..., float]
     doi: str = ""
-    range: tuple[float, float] = (0.0, 1.0)
+    range: Range = (0.0, 1.0)
     higher_is_better: bool = True
 
 
@@ -207,7 +210,7 @@ METRICS: MappingProxyType[str, Metric] = MappingProxyType(
         "recall": Metric("Pixel recall", recall),
         "dice": Metric("Dice", dice, "10.2307/1932409"),
         "iou": Metric("IoU", iou),
-        "mcc": Metric("Matthews correlation", mcc, "10.1016/0005-2795(75)90109-9", range=(-1.0, 1.0)),
+        "mcc": Metric("Matthews correlation", mcc, "10.1016/0005-2795(75)90109-9", range=RANGES["mcc"]),
         "aji": Metric("AJI", aji, "10.1109/TMI.2017.2677499"),
         "aji_plus": Metric("AJI+", aji_plus, "10.1016/j.media.2019.101563"),
         "pq": Metric("PQ", lambda true, pred=None: match(true, pred).pq, _PANOPTIC),

@@ -10,15 +10,20 @@ from numpy.typing import NDArray
 
 from histoscope.errors import DataError
 from histoscope.metrics.intervals import (
-    bootstrap,
+    bracketed,
     check_resampling,
-    cluster_bootstrap,
-    cluster_codes,
     cluster_sums,
     cluster_totals,
     column,
+    counted,
+    limits_of,
+    number,
+    with_ones,
 )
-from histoscope.metrics.pooling import pooled_statistic, swap_permutation
+from histoscope.metrics.jackknife import UNLIMITED, ClusterScore
+from histoscope.metrics.keys import as_text, cluster_names, row_keys
+from histoscope.metrics.pooling import pooled_statistic, ratio_of_means, swap_permutation
+from histoscope.metrics.ranges import Range, range_of
 from histoscope.metrics.significance import effect_size, paired_permutation, wilcoxon
 
 if TYPE_CHECKING:
@@ -34,19 +39,22 @@ class Comparison:
     difference : float
         Mean over images of first minus second; above 0 if the first scores higher.
     low, high : float
-        Confidence interval of the difference, by resampling clusters.
+        Confidence interval of the difference, with the cluster as the unit; NaN if nothing can be said.
     p_permutation, p_wilcoxon : float
         Two-sided p values; the first is of the mean over images, the second of clusters' mean differences.
     d_z, rank_biserial : float
         Effect sizes of the clusters' mean differences.
     n : int
-        Clusters (patients): the sample size of both tests.
+        Clusters (patients) that have a part in the difference: the sample size of the interval and both tests.
     n_images : int
         Images compared.
     n_dropped : int
-        Rows of either table without a partner in the other, plus pairs of which a score was NaN.
+        Rows of either table without a partner in the other, or whose score was NaN while other seeds of the
+        image have one, plus pairs of which a score was NaN.
     level : float
         Confidence of the interval.
+    unit : str
+        Column of the clusters, such as "patient".
     """
 
     difference: float
@@ -60,10 +68,17 @@ class Comparison:
     n_images: int
     n_dropped: int
     level: float
+    unit: str = "patient"
+
+    @property
+    def basis(self) -> str:
+        """What the interval and the tests rest on, in words: "14 patients"."""
+        return counted(self.n, self.unit)
 
     def __str__(self) -> str:
-        bounds = f"[{self.low:+.3f}, {self.high:+.3f}]"
-        return f"{self.difference:+.3f} {bounds}, p = {self.p_permutation:.3g} (n = {self.n})"
+        found = f"{self.difference:+.3f} {bracketed(self.low, self.high, '+.3f')}, p = {self.p_permutation:.3g}"
+        left_out = f"; {counted(self.n_dropped, 'row')} left out" if self.n_dropped else ""
+        return f"{found} ({self.basis}{left_out})"
 
 
 def compare(
@@ -72,7 +87,7 @@ def compare(
     metric: str,
     *,
     cluster: str = "patient",
-    n: int = 2000,
+    n: int = 2**16,
     level: float = 0.95,
     pooled: bool = False,
     rng: np.random.Generator,
@@ -82,7 +97,8 @@ def compare(
     Rows are paired by ``name`` (and ``condition``, where both tables have it). A table may hold several runs,
     in a column ``seed``: where both have the same seeds these are paired too, and each image's differences
     are averaged over seeds before anything is tested, because runs are not patients. The patient is the unit:
-    signs flip, and patients are drawn, for all of a patient's images at once.
+    signs flip, and patients are left out, for all of a patient's images at once. Keys are compared as text
+    (seed 0, 0.0 and "0" are one), and an empty condition is a condition of its own.
 
     Parameters
     ----------
@@ -93,7 +109,8 @@ def compare(
     cluster : str
         The column of the independent unit.
     n : int
-        Resamples of the interval.
+        Sign flips (or swaps): all are tried, and `p_permutation` is exact, if there are at most so many; else
+        so many are drawn.
     level : float in (0, 1)
         Confidence.
     pooled : bool
@@ -101,7 +118,7 @@ def compare(
         place of means over images. Counts are averaged over seeds; a permutation swaps all counts of a
         patient between the methods; `p_wilcoxon` and the effect sizes are of patients' own pooled scores.
     rng : Generator
-        Source of resamples and of random sign flips.
+        Source of the flips, where they are drawn.
 
     Returns
     -------
@@ -112,7 +129,8 @@ def compare(
     UnknownNameError
         If a table lacks the metric, ``name`` or the cluster column.
     DataError
-        If an image occurs twice under one seed, a cluster is not known, or counts are missing.
+        If an image occurs twice under one seed, a cluster is not known, counts are missing, an image is of
+        other patients in one table than in the other, or one table has lost names that the other one has.
 
     Examples
     --------
@@ -125,45 +143,34 @@ def compare(
     check_resampling(n, level)
     if pooled:
         return _compare_pooled((table_a, table_b), metric, cluster, n=n, level=level, rng=rng)
-    differences, clusters, dropped = _pair(table_a, table_b, metric, cluster)
-    low, high = cluster_bootstrap(differences, clusters, n=n, level=level, method="expanded", rng=rng)
+    pairs = _paired(
+        (table_a, table_b), [{"score": column(table, metric)} for table in (table_a, table_b)], cluster
+    )
+    differences, clusters = pairs.values[:, 0] - pairs.values[:, 1], pairs.clusters
+    totals = cluster_totals(with_ones(differences), clusters)
+    limits = _of_differences(limits_of(metric, pairs.values.ravel()))
+    low, high = ClusterScore.of_sums(totals, ratio_of_means, number(totals)).bounds(level, limits)
     sums, counts = cluster_sums(differences, clusters)
     means, zeros = sums / counts, np.zeros(len(sums))
     size = effect_size(means, zeros)
     return Comparison(
         difference=float(differences.mean()) if len(differences) else nan,
-        low=low,
-        high=high,
-        p_permutation=paired_permutation(differences, np.zeros_like(differences), clusters=clusters, rng=rng),
+        low=max(low, limits[0]),
+        high=min(high, limits[1]),
+        p_permutation=paired_permutation(sums, zeros, n=n, rng=rng),
         p_wilcoxon=wilcoxon(means, zeros),
         d_z=size.d_z,
         rank_biserial=size.rank_biserial,
         n=len(sums),
         n_images=len(differences),
-        n_dropped=dropped,
+        n_dropped=pairs.n_dropped,
         level=level,
+        unit=cluster,
     )
 
 
-def _pair(
-    table_a: "pd.DataFrame", table_b: "pd.DataFrame", metric: str, cluster: str
-) -> tuple[NDArray[np.float64], NDArray[np.intp], int]:
-    """One difference for each image, its cluster, and how many rows or pairs found no use."""
-    image = ["name"]
-    if "condition" in table_a.columns and "condition" in table_b.columns:
-        image.append("condition")
-    runs = [set(table["seed"]) if "seed" in table.columns else None for table in (table_a, table_b)]
-    keys = [*image, "seed"] if runs[0] is not None and runs[0] == runs[1] else image
-    left, right = (
-        _by_image(table, {"_score": column(table, metric)}, cluster, keys) for table in (table_a, table_b)
-    )
-    both = left.merge(right.drop(columns="_cluster"), on=keys, suffixes=("_a", "_b"))
-    both["_difference"] = both["_score_a"] - both["_score_b"]
-    defined = both.dropna(subset="_difference")
-    dropped = len(left) + len(right) - len(both) - len(defined)
-    images = defined.groupby([*image, "_cluster"], as_index=False)["_difference"].mean()
-    clusters = np.unique(images["_cluster"].to_numpy(str), return_inverse=True)[1]
-    return images["_difference"].to_numpy(np.float64), clusters, dropped
+def _of_differences(limits: Range | None) -> Range:
+    return (limits[0] - limits[1], limits[1] - limits[0]) if limits else UNLIMITED
 
 
 def _compare_pooled(
@@ -176,58 +183,125 @@ def _compare_pooled(
     rng: np.random.Generator,
 ) -> Comparison:
     statistic = pooled_statistic([str(name) for name in tables[0] if name in tables[1]], metric)
-    keys = ["name", *(["condition"] if all("condition" in table for table in tables) else [])]
-    names = [f"_{k}" for k in range(len(statistic.columns))]
-    left, right = (
-        _by_image(table, dict(zip(names, statistic.totals(table).T, strict=True)), cluster, keys)
-        for table in tables
+    counts = [dict(zip(statistic.columns, statistic.totals(table).T, strict=True)) for table in tables]
+    pairs = _paired(tables, counts, cluster, average_runs=True)
+    width, score, whole = len(statistic.columns), statistic.function, statistic.whole
+    totals = cluster_totals(pairs.values, pairs.clusters)
+    a, b = totals[:, :width], totals[:, width:]
+    limits = _of_differences(range_of(metric))
+    gap = ClusterScore.of_sums(
+        totals,
+        lambda sums: score(sums[..., :width]) - score(sums[..., width:]),
+        np.concatenate([whole(a), whole(b)], axis=1),
     )
-    both = left.merge(right.drop(columns="_cluster"), on=keys, suffixes=("_a", "_b"))
-    used = both.dropna()
-    clusters = np.unique(used["_cluster"].to_numpy(str), return_inverse=True)[1]
-    a, b = (
-        cluster_totals(used[[f"{name}_{side}" for name in names]].to_numpy(np.float64), clusters)
-        for side in "ab"
-    )
-    score, width = statistic.function, len(names)
-    low, high = bootstrap(
-        np.concatenate((a, b), axis=1),
-        lambda totals: score(totals[..., :width]) - score(totals[..., width:]),
-        n=n,
-        level=level,
-        method="expanded",
-        rng=rng,
-    )
+    low, high = gap.bounds(level, limits)
     own, zeros = score(a) - score(b), np.zeros(len(a))
     size = effect_size(own, zeros)
     return Comparison(
         difference=float(score(a.sum(axis=0)) - score(b.sum(axis=0))),
-        low=low,
-        high=high,
-        p_permutation=swap_permutation(a, b, score, rng=rng),
+        low=max(low, limits[0]),
+        high=min(high, limits[1]),
+        p_permutation=swap_permutation(a, b, score, n=n, rng=rng),
         p_wilcoxon=wilcoxon(own, zeros),
         d_z=size.d_z,
         rank_biserial=size.rank_biserial,
-        n=len(a),
-        n_images=len(used),
-        n_dropped=len(left) + len(right) - len(both) - len(used),
+        n=gap.n_clusters,
+        n_images=len(pairs.values),
+        n_dropped=pairs.n_dropped,
         level=level,
+        unit=cluster,
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Values (N, 2 K) of the images in both tables, first those of the first, and cluster of each."""
+
+    values: NDArray[np.float64]
+    clusters: NDArray[np.intp]
+    n_dropped: int
+
+
+def _paired(
+    tables: tuple["pd.DataFrame", "pd.DataFrame"],
+    values: list[dict[str, NDArray[np.float64]]],
+    cluster: str,
+    *,
+    average_runs: bool = False,
+) -> _Pairs:
+    """Pair the images of two tables; average over runs, after pairing these where both have the same."""
+    for table in tables:
+        cluster_names(table, "name")
+    shared = [name for name in ("condition", "seed") if all(name in table for table in tables)]
+    keys = row_keys(tables, ["name", *shared])
+    image = ["name", *[name for name in shared if name != "seed"]]
+    same = "seed" in shared and not average_runs and set(keys[0]["seed"]) == set(keys[1]["seed"])
+    by = [*image, "seed"] if same else image
+    left, right = (
+        _by_image(table, key, cells, cluster, by)
+        for table, key, cells in zip(tables, keys, values, strict=True)
+    )
+    names = list(values[0])
+    both = left.rows.merge(right.rows, on=by, suffixes=("_a", "_b"))
+    _check_clusters(both, cluster)
+    columns = [f"{name}_{side}" for side in "ab" for name in names]
+    used = both[both[columns].notna().all(axis=1)]
+    images = used.groupby(image, as_index=False).agg({"_cluster_a": "first", **dict.fromkeys(columns, "mean")})
+    return _Pairs(
+        images[columns].to_numpy(np.float64),
+        np.unique(images["_cluster_a"].to_numpy(str), return_inverse=True)[1],
+        left.n_undefined + right.n_undefined + len(left.rows) + len(right.rows) - len(both) - len(used),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """One row for each key of a table, and how many rows were left out of averages because they had no score."""
+
+    rows: "pd.DataFrame"
+    n_undefined: int
+
+
 def _by_image(
-    table: "pd.DataFrame", values: Mapping[str, NDArray[np.float64]], cluster: str, keys: list[str]
-) -> "pd.DataFrame":
+    table: "pd.DataFrame",
+    keys: "pd.DataFrame",
+    values: Mapping[str, NDArray[np.float64]],
+    cluster: str,
+    by: list[str],
+) -> _Side:
     """Keys, cluster and values of each row; averaged over seeds unless those are a key."""
-    cluster_codes(table, "name")
-    cluster_codes(table, cluster)
-    run = [*keys, "seed"] if "seed" in table.columns and "seed" not in keys else keys
-    twice = table.duplicated(run)
+    run = keys.assign(seed=as_text(table["seed"])) if "seed" in table else keys
+    twice = run.duplicated()
     if twice.any():
         raise DataError(
-            f"{', '.join(run)} {table.loc[twice, run].iloc[0].tolist()} occurs more than once; expected one "
+            f"{', '.join(run)} {run[twice].iloc[0].tolist()} occurs more than once; expected one "
             "row for each: keep one condition, or tell several runs apart in a column 'seed'"
         )
-    rows = table[keys].assign(_cluster=table[cluster].astype(str), **values)
-    rows["name"] = rows["name"].astype(str)
-    return rows.groupby([*keys, "_cluster"])[list(values)].mean().reset_index()
+    rows = keys[by].assign(_cluster=cluster_names(table, cluster), **values)
+    names = list(values)
+    undefined = rows[names].isna().any(axis=1)
+    rows.loc[undefined, names] = nan
+    groups = rows.groupby(by)
+    several = groups["_cluster"].nunique()
+    if (several > 1).any():
+        at = several.idxmax()
+        raise DataError(
+            f"{', '.join(by)} {list(at) if isinstance(at, tuple) else [str(at)]} is of {several.max()} different "
+            f"{cluster} names; expected one"
+        )
+    means = groups.agg({"_cluster": "first", **dict.fromkeys(names, "mean")})
+    none_left = means[names].isna().any(axis=1)
+    return _Side(means.reset_index(), int(undefined.sum()) - int(groups.size()[none_left].sum()))
+
+
+def _check_clusters(both: "pd.DataFrame", cluster: str) -> None:
+    """Refuse images that one table puts into other clusters than the other one does; names may differ."""
+    names = both[["_cluster_a", "_cluster_b"]].drop_duplicates()
+    for mine, other in (("_cluster_a", "_cluster_b"), ("_cluster_b", "_cluster_a")):
+        split = names.duplicated(mine, keep=False)
+        if split.any():
+            first = names[split].sort_values([mine, other]).iloc[:2]
+            raise DataError(
+                f"the tables differ in {cluster}: {first[mine].iloc[0]!r} of one is "
+                f"{first[other].iloc[0]!r} and {first[other].iloc[1]!r} in the other; expected the same of each image"
+            )

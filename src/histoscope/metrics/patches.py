@@ -1,4 +1,4 @@
-"""Scores of a table of classified patches, with intervals that draw whole groups.
+"""Scores of a table of classified patches, with intervals by group.
 
 A table has a row for each patch (and seed): ``name``, ``true`` and ``predicted`` as numbers from 0, a column
 ``p_CLASS`` for each class, and what the patch belongs to: ``group``, ``source``, ``patient``.
@@ -24,9 +24,14 @@ from histoscope.metrics.classification import (
     mean_of_defined,
     squared_distances,
 )
-from histoscope.metrics.intervals import Interval, check_resampling, cluster_codes, resampled
+from histoscope.metrics import resampling
+from histoscope.metrics.intervals import Interval, check_resampling
+from histoscope.metrics.jackknife import ClusterScore
+from histoscope.metrics.keys import as_text, cluster_codes
 from histoscope.metrics.pooling import Function, Values, ratio_of_means
+from histoscope.metrics.ranges import RANGES, Range, range_of
 from histoscope.metrics.ranking import Area, by_class, precision_recall_area, roc_area
+from histoscope.metrics.resampling import Method
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +41,6 @@ Rows: TypeAlias = Callable[[NDArray[np.intp], Values], Values]
 Statistic: TypeAlias = Callable[[NDArray[np.intp], Values, NDArray[np.intp], int], Function]
 
 _PREFIX = "p_"
-_BLOCK = 4_000_000  # weights of patches held in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,15 @@ class PatchMetric:
         Lowest and highest value.
     higher_is_better : bool
         Direction.
+    by_class : bool
+        Whether it is a mean over classes.
     """
 
     label: str
     statistic: Statistic
-    range: tuple[float, float] = (0.0, 1.0)
+    range: Range = (0.0, 1.0)
     higher_is_better: bool = True
+    by_class: bool = False
 
 
 def _confusions(true: NDArray[np.intp], probability: Values) -> Values:
@@ -114,22 +121,22 @@ def _ranked(area: Area) -> Statistic:
 PATCH_METRICS: Mapping[str, PatchMetric] = MappingProxyType(
     {
         "accuracy": PatchMetric("Accuracy", _of_confusion(accuracy_of)),
-        "balanced_accuracy": PatchMetric("Balanced accuracy", _of_confusion(balanced_accuracy_of)),
-        "macro_f1": PatchMetric("Macro F1", _of_confusion(macro_f1_of)),
-        "kappa": PatchMetric("Cohen's kappa", _of_confusion(kappa_of), range=(-1.0, 1.0)),
-        "auroc": PatchMetric("AUROC", _ranked(roc_area)),
-        "auprc": PatchMetric("AUPRC", _ranked(precision_recall_area)),
+        "balanced_accuracy": PatchMetric("Balanced accuracy", _of_confusion(balanced_accuracy_of), by_class=True),
+        "macro_f1": PatchMetric("Macro F1", _of_confusion(macro_f1_of), by_class=True),
+        "kappa": PatchMetric("Cohen's kappa", _of_confusion(kappa_of), range=RANGES["kappa"]),
+        "auroc": PatchMetric("AUROC", _ranked(roc_area), by_class=True),
+        "auprc": PatchMetric("AUPRC", _ranked(precision_recall_area), by_class=True),
         "ece": PatchMetric("Calibration error", _summed(bin_counts, ece_of), higher_is_better=False),
         "brier": PatchMetric(
             "Brier score",
             _averaged(squared_distances),
-            range=(0.0, 2.0),
+            range=RANGES["brier"],
             higher_is_better=False,
         ),
         "nll": PatchMetric(
             "Log loss",
             _averaged(log_losses),
-            range=(0.0, float("inf")),
+            range=RANGES["nll"],
             higher_is_better=False,
         ),
     }
@@ -172,7 +179,7 @@ def per_patch(table: "pd.DataFrame") -> "pd.DataFrame":
     >>> b = a.assign(p_benign=[0.9, 0.8, 0.7, 0.6], p_tumour=[0.1, 0.2, 0.3, 0.4])
     >>> rng = np.random.default_rng(0)
     >>> print(compare(per_patch(a), per_patch(b), "correct", cluster="group", rng=rng))
-    +0.500 [+0.000, +1.000], p = 1 (n = 2)
+    +0.500 [-1.000, +1.000], p = 1 (2 groups)
     """
     _, true, p = probabilities(table)
     return table.assign(
@@ -203,7 +210,7 @@ def patch_scores(table: "pd.DataFrame") -> dict[str, float]:
     there = np.bincount(true, minlength=len(names))
     alone = (there == 0) | (there == len(true))
     # One draw that takes each row for itself once is the table.
-    scores = {name: float(_Drawn.of(table, name, None).of_all()) for name in PATCH_METRICS}
+    scores = {name: _score(table, name, None).of_all() for name in PATCH_METRICS}
     return {**scores, "n": len(true), "n_undefined": int(alone.sum())}
 
 
@@ -214,12 +221,13 @@ def patch_interval(
     cluster: str = "group",
     n: int = 2000,
     level: float = 0.95,
-    rng: np.random.Generator,
+    method: Method = "jackknife",
+    rng: np.random.Generator | None = None,
 ) -> Interval:
-    """Confidence interval of any score of classified patches, by drawing whole groups.
+    """Confidence interval of any score of classified patches, with the group as the unit.
 
-    Tiles of one photograph, slide or patient resemble each other; the groups, not the patches, are drawn.
-    Rows of several seeds are scored seed by seed and averaged, under the same draws.
+    Tiles of one photograph, slide or patient resemble each other; the groups, not the patches, are left out
+    (or drawn) whole. Rows of several seeds are scored seed by seed and averaged.
 
     Parameters
     ----------
@@ -230,16 +238,19 @@ def patch_interval(
     cluster : str
         The column of the independent unit.
     n : int
-        Resamples.
+        Resamples, of the methods that draw.
     level : float in (0, 1)
         Confidence.
-    rng : Generator
-        Source of the resamples.
+    method : {"jackknife", "percentile", "bca"}
+        As in `histoscope.metrics.interval`.
+    rng : Generator, optional
+        Source of the resamples, of the methods that draw.
 
     Returns
     -------
     Interval
-        Widened as `histoscope.metrics.interval` does (``expanded``).
+        Without ends where nothing can be said: of fewer than two groups, and of a mean over classes of which one
+        is in a single group.
 
     Raises
     ------
@@ -254,49 +265,38 @@ def patch_interval(
     >>> p = np.array([0.9, 0.8, 0.4, 0.1, 0.3, 0.6, 0.7, 0.2])
     >>> table = pd.DataFrame({"group": list("aabbccdd"), "true": [0, 0, 1, 1, 1, 1, 0, 0],
     ...                       "p_benign": p, "p_tumour": 1 - p})
-    >>> print(patch_interval(table, "accuracy", rng=np.random.default_rng(0)))
-    0.750 [0.500, 1.000]
+    >>> print(patch_interval(table, "accuracy"))
+    0.750 [0.133, 1.000] (4 groups)
     """
     check_resampling(n, level)
-    score = _Drawn.of(table, metric, cluster)
-    low, high = resampled(
-        score.of_draws,
-        score.n_clusters,
-        n=n,
-        block=max(1, _BLOCK // max(1, len(table))),
-        level=level,
-        rng=rng,
-    )
-    return Interval(
-        estimate=float(score.of_all()),
+    score, limits = _score(table, metric, cluster), range_of(metric)
+    low, high = resampling.bounds(score, method=method, level=level, n=n, rng=rng, limits=limits)
+    found = Interval(
+        estimate=score.of_all(),
         low=low,
         high=high,
         level=level,
         n_clusters=score.n_clusters,
         n_images=len(table),
         n_undefined=0,
+        unit=cluster,
     )
+    return found.within(limits)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """A score as a function of how often each cluster was drawn."""
-
-    n_clusters: int
-    of_draws: Function
-
-    def of_all(self) -> Values:
-        return self.of_draws(np.ones(self.n_clusters))
-
-    @classmethod
-    def of(cls, table: "pd.DataFrame", metric: str, cluster: str | None) -> "_Drawn":
-        if metric not in PATCH_METRICS:
-            raise UnknownNameError("metric of patches", metric, PATCH_METRICS)
-        _, true, p = probabilities(table)
-        clusters = np.zeros(len(true), np.intp) if cluster is None else cluster_codes(table, cluster)
-        n_clusters = int(clusters.max(initial=0)) + 1
-        seeds = table["seed"].to_numpy() if "seed" in table else np.zeros(len(true))
-        parts = [seeds == seed for seed in dict.fromkeys(seeds.tolist())]
-        statistic = PATCH_METRICS[metric].statistic
-        single = [statistic(true[at], p[at], clusters[at], n_clusters) for at in parts]
-        return cls(n_clusters, lambda draws: np.mean([score(draws) for score in single], axis=0))
+def _score(table: "pd.DataFrame", metric: str, cluster: str | None) -> ClusterScore:
+    """Score as a function of how often each cluster counts; without clusters, of how often the table does."""
+    if metric not in PATCH_METRICS:
+        raise UnknownNameError("metric of patches", metric, PATCH_METRICS)
+    names, true, p = probabilities(table)
+    clusters = np.zeros(len(true), np.intp) if cluster is None else cluster_codes(table, cluster)
+    n_clusters = int(clusters.max(initial=0)) + 1
+    seeds = as_text(table["seed"]).to_numpy(str) if "seed" in table else np.zeros(len(true))
+    sheet = PATCH_METRICS[metric]
+    parts = [seeds == seed for seed in np.unique(seeds)]
+    single = [sheet.statistic(true[at], p[at], clusters[at], n_clusters) for at in parts]
+    shares = np.zeros((n_clusters, len(names) if sheet.by_class else 1))
+    np.add.at(shares, (clusters, true if sheet.by_class else 0), 1.0)
+    return ClusterScore(
+        lambda draws: np.mean([score(draws) for score in single], axis=0), shares, width=len(true)
+    )

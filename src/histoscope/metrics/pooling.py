@@ -1,7 +1,7 @@
 """Pooled scores in a form that can be resampled: add the counts of the images drawn, then divide."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -29,6 +29,9 @@ class PooledStatistic:
         The K columns of counts.
     function : callable
         From sums (..., K) to scores (...); NaN where a score is undefined.
+    whole : callable
+        From counts (..., K) to what they add to the score's denominators, (..., parts): one for each class of
+        a mean over classes. Rows that add nothing have no part in the score.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class PooledStatistic:
 
     columns: tuple[str, ...]
     function: Function
+    whole: Function
 
     def totals(self, table: "pd.DataFrame") -> Values:
         """(N, K) counts of each row.
@@ -86,11 +90,10 @@ def pooled_statistic(columns: "Iterable[str] | pd.DataFrame", metric: str) -> Po
     known = [str(name) for name in columns]
     names = classes_in(known)
     if metric == "mpq_plus" and names:
-        return PooledStatistic(tuple(f"{count}_{name}" for name in names for count in _MATCHES), _mean_pq)
-    found = {formula: PooledStatistic(*sheet) for formula, sheet in FORMULAS.items()}
-    for formula, (counts, function) in CLASS_FORMULAS.items():
-        for name in names:
-            found[f"{formula}_{name}"] = PooledStatistic(tuple(f"{each}_{name}" for each in counts), function)
+        return _mean_over(names)
+    found = dict(FORMULAS)
+    for formula, sheet in CLASS_FORMULAS.items():
+        found |= {f"{formula}_{name}": _of_class(sheet, name) for name in names}
     there = {name: sheet for name, sheet in found.items() if set(sheet.columns) <= set(known)}
     if metric not in there:
         raise UnknownNameError("pooled metric", metric, [*there, *(["mpq_plus"] if names else [])])
@@ -142,12 +145,11 @@ def pooled_by_class(table: "pd.DataFrame", names: Sequence[str] | None = None) -
     names = classes_in(table) if names is None else names
     scores: dict[str, float] = {}
     for name in names:
-        for formula, (counts, function) in CLASS_FORMULAS.items():
-            columns = tuple(f"{each}_{name}" for each in counts)
-            if formula != "detection_f1" or set(columns) <= set(table.columns):
-                scores[f"{formula}_{name}"] = PooledStatistic(columns, function).of(table)
-    every = PooledStatistic(tuple(f"{each}_{name}" for name in names for each in _MATCHES), _mean_pq)
-    return {**scores, "mpq_plus": every.of(table)}
+        for formula, sheet in CLASS_FORMULAS.items():
+            of_class = _of_class(sheet, name)
+            if formula != "detection_f1" or set(of_class.columns) <= set(table.columns):
+                scores[f"{formula}_{name}"] = of_class.of(table)
+    return {**scores, "mpq_plus": _mean_over(names).of(table)}
 
 
 def ratio_of_means(totals: Values) -> Values:
@@ -204,57 +206,77 @@ def divide(part: Values, whole: Values) -> Values:
     return divided
 
 
-def _formula(function: Callable[..., Values]) -> Function:
-    return lambda totals: function(*np.moveaxis(totals, -1, 0))
+def _of_class(sheet: PooledStatistic, name: str) -> PooledStatistic:
+    return replace(sheet, columns=tuple(f"{each}_{name}" for each in sheet.columns))
+
+
+def _mean_over(names: Iterable[str]) -> PooledStatistic:
+    columns = tuple(f"{each}_{name}" for name in names for each in _MATCHES)
+    return PooledStatistic(columns, _mean_pq, lambda totals: _PQ.whole(_by_class(totals))[..., 0])
+
+
+def _ratio(
+    columns: tuple[str, ...], part: Callable[..., Values], whole: Callable[..., Values]
+) -> PooledStatistic:
+    """Ratio of two sums of counts."""
+
+    def function(totals: Values) -> Values:
+        counts = np.moveaxis(totals, -1, 0)
+        return divide(part(*counts), whole(*counts))
+
+    return PooledStatistic(columns, function, lambda totals: whole(*np.moveaxis(totals, -1, 0))[..., None])
 
 
 _MATCHES = ("tp", "fp", "fn", "sum_iou")
 _PIXELS = ("pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn")
-_PQ = _formula(lambda tp, fp, fn, sum_iou: divide(sum_iou, tp + fp / 2 + fn / 2))
-_F1 = _formula(lambda tp, fp, fn, _: divide(2 * tp, 2 * tp + fp + fn))
-_SQ = _formula(lambda tp, _fp, _fn, sum_iou: divide(sum_iou, tp))
-_FOUND = _formula(lambda found, confused, unpaired: divide(2 * found, 2 * found + 2 * confused + unpaired))
-_JACCARD = _formula(lambda tp, fp, fn, _: divide(tp, tp + fp + fn))
+_CENTROIDS = ("found", "confused", "unpaired")
+_PQ = _ratio(_MATCHES, lambda tp, fp, fn, sum_iou: sum_iou, lambda tp, fp, fn, _: tp + fp / 2 + fn / 2)
+_F1 = _ratio(_MATCHES, lambda tp, *_: 2 * tp, lambda tp, fp, fn, _: 2 * tp + fp + fn)
+_SQ = _ratio(_MATCHES, lambda tp, fp, fn, sum_iou: sum_iou, lambda tp, *_: tp)
+_JACCARD = _ratio(_MATCHES, lambda tp, *_: tp, lambda tp, fp, fn, _: tp + fp + fn)
+_FOUND = _ratio(
+    _CENTROIDS,
+    lambda found, *_: 2 * found,
+    lambda found, confused, unpaired: 2 * found + 2 * confused + unpaired,
+)
+
+
+def _by_class(totals: Values) -> Values:
+    return totals.reshape(*totals.shape[:-1], -1, len(_MATCHES))
 
 
 def _mean_pq(totals: Values) -> Values:
     """Mean over classes of PQ, undefined ones left out."""
-    scores = _PQ(totals.reshape(*totals.shape[:-1], -1, len(_MATCHES)))
+    scores = _PQ.function(_by_class(totals))
     defined = ~np.isnan(scores)
     return divide(np.where(defined, scores, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
-def _mcc(tp: Values, fp: Values, fn: Values, tn: Values) -> Values:
+def _mcc(totals: Values) -> Values:
+    tp, fp, fn, tn = np.moveaxis(totals, -1, 0)
     return divide(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
 
 
-FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
+FORMULAS: Mapping[str, PooledStatistic] = MappingProxyType(
     {
-        "pq": (_MATCHES, _PQ),
-        "dq": (_MATCHES, _F1),
-        "sq": (_MATCHES, _SQ),
-        "f1_50": (_MATCHES, _F1),
-        "ap_50": (_MATCHES, _JACCARD),
-        "dice": (_PIXELS, _F1),
-        "iou": (_PIXELS, _JACCARD),
-        "precision": (_PIXELS, _formula(lambda tp, fp, _fn, _tn: divide(tp, tp + fp))),
-        "recall": (_PIXELS, _formula(lambda tp, _fp, fn, _tn: divide(tp, tp + fn))),
-        "mcc": (_PIXELS, _formula(_mcc)),
-        "pixel_accuracy": (
-            _PIXELS,
-            _formula(lambda tp, fp, fn, tn: divide(tp + tn, tp + fp + fn + tn)),
+        "pq": _PQ,
+        "dq": _F1,
+        "sq": _SQ,
+        "f1_50": _F1,
+        "ap_50": _JACCARD,
+        "dice": replace(_F1, columns=_PIXELS),
+        "iou": replace(_JACCARD, columns=_PIXELS),
+        "precision": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fp),
+        "recall": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fn),
+        "mcc": PooledStatistic(_PIXELS, _mcc, lambda totals: totals.sum(axis=-1, keepdims=True)),
+        "pixel_accuracy": _ratio(
+            _PIXELS, lambda tp, fp, fn, tn: tp + tn, lambda tp, fp, fn, tn: tp + fp + fn + tn
         ),
     }
 )
-"""Scores of whole images that follow from sums of counts: their columns, and the formula."""
+"""Scores of whole images that follow from sums of counts."""
 
-CLASS_FORMULAS: Mapping[str, tuple[tuple[str, ...], Function]] = MappingProxyType(
-    {
-        "pq": (_MATCHES, _PQ),
-        "dq": (_MATCHES, _F1),
-        "sq": (_MATCHES, _SQ),
-        "f1": (_MATCHES, _F1),
-        "detection_f1": (("found", "confused", "unpaired"), _FOUND),
-    }
+CLASS_FORMULAS: Mapping[str, PooledStatistic] = MappingProxyType(
+    {"pq": _PQ, "dq": _F1, "sq": _SQ, "f1": _F1, "detection_f1": _FOUND}
 )
-"""The same of each class; the columns end in its name."""
+"""The same of each class; its columns end in the name of the class."""

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from histoscope import metrics
-from histoscope.metrics.intervals import bootstrap, cluster_totals
+from histoscope.metrics.intervals import cluster_totals
+from histoscope.metrics.jackknife import ClusterScore
 from histoscope.metrics.pooling import Values, divide
 from histoscope.studies.effects import NAN, RNG_SEED, stacked
 from histoscope.studies.factors import BASELINES
@@ -98,8 +99,7 @@ def _flattered(level: str, size: str, grouped: pd.DataFrame, random: pd.DataFram
         counts[side == k, 2 * k + 1] = 1.0
     codes = np.unique(tables[unit].to_numpy(str), return_inverse=True)[1]
     totals = cluster_totals(counts, codes)
-    rng = np.random.default_rng(RNG_SEED)
-    low, high = bootstrap(totals, _gap, n=2000, level=0.95, method="expanded", rng=rng)
+    low, high = ClusterScore.of_sums(totals, _gap, totals[:, [1, 3]]).bounds(0.95, (-1.0, 1.0))
     means = grouped["accuracy"].mean(), random["accuracy"].mean()
     return Flattery(level, size, *means, float(_gap(totals.sum(axis=0))), low, high, len(totals))
 
