@@ -255,11 +255,11 @@ def reread(table):
 def test_a_table_that_lost_its_names_is_refused_beside_one_that_has_them(rng):
     a = scores(rng, n_patients=3, images=2, seeds=(0,)).assign(condition=["None"] * 3 + ["macenko"] * 3)
     for tables in ((a, reread(a)), (reread(a), a)):
-        with pytest.raises(DataError, match="condition is empty .* 'None' in the other.*read_table"):
+        with pytest.raises(DataError, match=r"condition is empty .* 'None' in the other.*read_table"):
             compare(*tables, "pq", rng=rng)
     b = a.assign(condition="", name=[f"00{k}" for k in range(6)])
     for tables in ((b, reread(b)), (reread(b), b)):
-        with pytest.raises(DataError, match="name '000' of one table is 0 in the other.*read_table"):
+        with pytest.raises(DataError, match=r"name '000' of one table is 0 in the other.*read_table"):
             compare(*tables, "pq", rng=rng)
     assert compare(reread(b), reread(b), "pq", rng=rng).n_images == 6
     nobody = reread(a.assign(patient="NA"))

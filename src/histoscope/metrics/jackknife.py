@@ -1,7 +1,7 @@
 """Intervals that hold the truth as often as they say, from two patients on.
 
-Leave out one patient at a time: how much the score moves says how sure it is. The spread of these moves gives a
-t interval, their skewness says on which side it must reach farther, and patients of unequal weight count as
+Leave out one patient at a time: how much the score moves says how sure it is. The spread of these moves gives
+a t interval, their skewness says on which side it must reach farther, and patients of unequal weight count as
 fewer. Everything here is arrays; tables are read by `histoscope.metrics.interval`.
 """
 
@@ -70,12 +70,12 @@ class ClusterScore:
         return self.in_blocks(1.0 - left), left @ self.shares
 
     def bounds(self, level: float, limits: Range | None = None) -> tuple[float, float]:
-        """Bounds of the score, which lies within `limits`, see `studentised`; NaN where nothing can be said."""
+        """Bounds of a score that lies within `limits`, see `studentised`; NaN where nothing can be said."""
         if self.n_clusters < 2:
             return np.nan, np.nan
         left_out, shares = self.without_each()
         low, high = studentised(
-            np.float64(self.of_all()), left_out, weights_of(shares), level=level, limits=limits or UNLIMITED
+            np.array(self.of_all()), left_out, weights_of(shares), level=level, limits=limits or UNLIMITED
         )
         return float(low), float(high)
 
@@ -113,13 +113,14 @@ def studentised(
     Notes
     -----
     With `m` clusters, of which the largest make `m*` count (Kish's effective number), the half-width is that
-    of Student's t with ``m* - 1`` degrees of freedom. It is moved outwards where skewness asks for it, by Hall's
-    transformation [1]_, never inwards. The tail is made smaller by ``(m* - 1) / (m* + 1)``, since few
+    of Student's t with ``m* - 1`` degrees of freedom. It is moved outwards where skewness asks for it, by
+    Hall's transformation [1]_, never inwards. The tail is made smaller by ``(m* - 1) / (m* + 1)``, since few
     patients hide how skewed their law is. See docs/metrics.md for how often that holds the truth.
 
     References
     ----------
-    .. [1] Hall, Journal of the Royal Statistical Society B 54(1), 1992, doi:10.1111/j.2517-6161.1992.tb01872.x
+    .. [1] Hall, Journal of the Royal Statistical Society B 54(1), 1992,
+       doi:10.1111/j.2517-6161.1992.tb01872.x
     .. [2] Efron, The jackknife, the bootstrap and other resampling plans, SIAM 1982,
        doi:10.1137/1.9781611970319
 
@@ -129,7 +130,7 @@ def studentised(
     >>> without = (patients.sum() - patients) / 3
     >>> low, high = studentised(patients.mean(), without, np.full(4, 0.25), level=0.95)
     >>> round(float(low), 2), round(float(high), 2)
-    (0.43, 0.77)
+    (0.44, 0.76)
     """
     from scipy.special import stdtrit
 
@@ -159,8 +160,8 @@ def weights_of(shares: Values) -> Values:
     Parameters
     ----------
     shares : (..., n, parts) float
-        A mean has one part, to which a cluster adds its number of images; a mean over classes has one for each
-        class. Parts that nobody adds to are left out.
+        A mean has one part, to which a cluster adds its number of images; a mean over classes has one for
+        each class. Parts that nobody adds to are left out.
 
     Returns
     -------

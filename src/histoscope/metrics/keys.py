@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Sequence
-from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,8 +52,8 @@ def row_keys(
             words = sorted(other & _GAPS - mine)
             if "" in mine - other and words:
                 raise DataError(
-                    f"{column} is empty in some rows of one table, and {words[0]!r} in the other, which pandas "
-                    f"takes for a gap; {TOLD}"
+                    f"{column} is empty in some rows of one table, and {words[0]!r} in the other, which "
+                    f"pandas takes for a gap; {TOLD}"
                 )
             lost = sorted(name for name in other - mine if _as_number(name) in mine - other)
             if lost:
@@ -109,7 +108,7 @@ def independent_unit(table: "pd.DataFrame") -> str:
 
 
 def _text(name: object) -> str:
-    if isinstance(name, Real) and not isinstance(name, Integral) and float(name).is_integer():
+    if isinstance(name, float | np.floating) and float(name).is_integer():
         return str(int(name))
     return unicodedata.normalize("NFC", str(name))
 

@@ -45,7 +45,7 @@ class Comparison:
     d_z, rank_biserial : float
         Effect sizes of the clusters' mean differences.
     n : int
-        Clusters (patients) that have a part in the difference: the sample size of the interval and both tests.
+        Clusters (patients) that have a part in the difference: the sample size of interval and tests.
     n_images : int
         Images compared.
     n_dropped : int
@@ -76,9 +76,9 @@ class Comparison:
         return counted(self.n, self.unit)
 
     def __str__(self) -> str:
-        found = f"{self.difference:+.3f} {bracketed(self.low, self.high, '+.3f')}, p = {self.p_permutation:.3g}"
+        ends = bracketed(self.low, self.high, "+.3f")
         left_out = f"; {counted(self.n_dropped, 'row')} left out" if self.n_dropped else ""
-        return f"{found} ({self.basis}{left_out})"
+        return f"{self.difference:+.3f} {ends}, p = {self.p_permutation:.3g} ({self.basis}{left_out})"
 
 
 def compare(
@@ -138,7 +138,7 @@ def compare(
     >>> a = pd.DataFrame({"name": list("stuvw"), "patient": list("12345"), "pq": [0.6, 0.7, 0.5, 0.6, 0.8]})
     >>> b = a.assign(pq=[0.5, 0.7, 0.3, 0.5, 0.6])
     >>> print(compare(a, b, "pq", rng=np.random.default_rng(0)))
-    +0.120 [+0.020, +0.200], p = 0.125 (n = 5)
+    +0.120 [-0.057, +0.239], p = 0.125 (5 patients)
     """
     check_resampling(n, level)
     if pooled:
@@ -246,7 +246,9 @@ def _paired(
     _check_clusters(both, cluster)
     columns = [f"{name}_{side}" for side in "ab" for name in names]
     used = both[both[columns].notna().all(axis=1)]
-    images = used.groupby(image, as_index=False).agg({"_cluster_a": "first", **dict.fromkeys(columns, "mean")})
+    images = used.groupby(image, as_index=False).agg(
+        {"_cluster_a": "first", **dict.fromkeys(columns, "mean")}
+    )
     return _Pairs(
         images[columns].to_numpy(np.float64),
         np.unique(images["_cluster_a"].to_numpy(str), return_inverse=True)[1],
@@ -256,7 +258,7 @@ def _paired(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """One row for each key of a table, and how many rows were left out of averages because they had no score."""
+    """One row for each key of a table, and how many rows were left out of averages for want of a score."""
 
     rows: "pd.DataFrame"
     n_undefined: int
@@ -274,7 +276,7 @@ def _by_image(
     twice = run.duplicated()
     if twice.any():
         raise DataError(
-            f"{', '.join(run)} {run[twice].iloc[0].tolist()} occurs more than once; expected one "
+            f"{', '.join(map(str, run))} {run[twice].iloc[0].tolist()} occurs more than once; expected one "
             "row for each: keep one condition, or tell several runs apart in a column 'seed'"
         )
     rows = keys[by].assign(_cluster=cluster_names(table, cluster), **values)
@@ -286,8 +288,8 @@ def _by_image(
     if (several > 1).any():
         at = several.idxmax()
         raise DataError(
-            f"{', '.join(by)} {list(at) if isinstance(at, tuple) else [str(at)]} is of {several.max()} different "
-            f"{cluster} names; expected one"
+            f"{', '.join(by)} {list(at) if isinstance(at, tuple) else [str(at)]} is of {several.max()} "
+            f"different {cluster} names; expected one"
         )
     means = groups.agg({"_cluster": "first", **dict.fromkeys(names, "mean")})
     none_left = means[names].isna().any(axis=1)
@@ -302,6 +304,6 @@ def _check_clusters(both: "pd.DataFrame", cluster: str) -> None:
         if split.any():
             first = names[split].sort_values([mine, other]).iloc[:2]
             raise DataError(
-                f"the tables differ in {cluster}: {first[mine].iloc[0]!r} of one is "
-                f"{first[other].iloc[0]!r} and {first[other].iloc[1]!r} in the other; expected the same of each image"
+                f"the tables differ in {cluster}: {first[mine].iloc[0]!r} of one is {first[other].iloc[0]!r} "
+                f"and {first[other].iloc[1]!r} in the other; expected the same of each image"
             )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import DataError, UnknownNameError
+from histoscope.metrics import resampling
 from histoscope.metrics.calibration import bin_counts, ece_of
 from histoscope.metrics.classification import (
     accuracy_of,
@@ -24,7 +25,6 @@ from histoscope.metrics.classification import (
     mean_of_defined,
     squared_distances,
 )
-from histoscope.metrics import resampling
 from histoscope.metrics.intervals import Interval, check_resampling
 from histoscope.metrics.jackknife import ClusterScore
 from histoscope.metrics.keys import as_text, cluster_codes
@@ -121,7 +121,9 @@ def _ranked(area: Area) -> Statistic:
 PATCH_METRICS: Mapping[str, PatchMetric] = MappingProxyType(
     {
         "accuracy": PatchMetric("Accuracy", _of_confusion(accuracy_of)),
-        "balanced_accuracy": PatchMetric("Balanced accuracy", _of_confusion(balanced_accuracy_of), by_class=True),
+        "balanced_accuracy": PatchMetric(
+            "Balanced accuracy", _of_confusion(balanced_accuracy_of), by_class=True
+        ),
         "macro_f1": PatchMetric("Macro F1", _of_confusion(macro_f1_of), by_class=True),
         "kappa": PatchMetric("Cohen's kappa", _of_confusion(kappa_of), range=RANGES["kappa"]),
         "auroc": PatchMetric("AUROC", _ranked(roc_area), by_class=True),
@@ -249,8 +251,8 @@ def patch_interval(
     Returns
     -------
     Interval
-        Without ends where nothing can be said: of fewer than two groups, and of a mean over classes of which one
-        is in a single group.
+        Without ends where nothing can be said: of fewer than two groups, and of a mean over classes of which
+        one is in a single group.
 
     Raises
     ------
@@ -266,7 +268,7 @@ def patch_interval(
     >>> table = pd.DataFrame({"group": list("aabbccdd"), "true": [0, 0, 1, 1, 1, 1, 0, 0],
     ...                       "p_benign": p, "p_tumour": 1 - p})
     >>> print(patch_interval(table, "accuracy"))
-    0.750 [0.133, 1.000] (4 groups)
+    0.750 [0.188, 1.000] (4 groups)
     """
     check_resampling(n, level)
     score, limits = _score(table, metric, cluster), range_of(metric)
@@ -295,8 +297,10 @@ def _score(table: "pd.DataFrame", metric: str, cluster: str | None) -> ClusterSc
     sheet = PATCH_METRICS[metric]
     parts = [seeds == seed for seed in np.unique(seeds)]
     single = [sheet.statistic(true[at], p[at], clusters[at], n_clusters) for at in parts]
-    shares = np.zeros((n_clusters, len(names) if sheet.by_class else 1))
-    np.add.at(shares, (clusters, true if sheet.by_class else 0), 1.0)
+    shares = np.zeros((n_clusters, len(names)))
+    np.add.at(shares, (clusters, true), 1.0)
+    if not sheet.by_class:
+        shares = shares.sum(axis=1, keepdims=True)
     return ClusterScore(
         lambda draws: np.mean([score(draws) for score in single], axis=0), shares, width=len(true)
     )
