@@ -1,7 +1,7 @@
 """Whether 95 % intervals hold the truth in 95 % of simulated studies, many studies at once.
 
 A cell fails if fewer than 93 % of its intervals hold the truth. With 10,000 studies the standard error is
-0.25 %, so that a method which covers 92 % fails nearly always; draws are seeded, so that none fails by chance.
+0.25 %, so that a method which covers 92 % fails nearly always. Draws are seeded: none fails by chance.
 """
 
 import numpy as np
