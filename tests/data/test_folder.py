@@ -268,3 +268,33 @@ def test_labels_of_patches_are_whole_numbers(folder_tree: Path, cell: str) -> No
     (folder_tree / "index.csv").write_text(f"image_id,label\ntile0,{cell}\n")
     with pytest.raises(DataError, match=f"label of 'tile0' is '{cell}', expected a whole number"):
         data.open("folder", folder_tree, mpp=1)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("size", [(20, 30), (30, 30)])
+def test_labels_of_a_turned_image_fit_for_certain_or_are_refused(
+    tmp_path: Path, turn: int, size: tuple[int, int]
+) -> None:
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    stored = np.full((*size, 3), 240, np.uint8)
+    stored[3:9, 12:19] = (120, 60, 140)
+    picture = Pillow.fromarray(stored)
+    exif = picture.getexif()
+    exif[274] = turn
+    (tmp_path / "images").mkdir()
+    picture.save(tmp_path / "images" / "a.png", exif=exif)
+    with Pillow.open(tmp_path / "images" / "a.png") as shown:
+        drawn_on_shown = np.asarray(ImageOps.exif_transpose(shown))[..., 1] < 150
+    for drawn, is_shown in ((drawn_on_shown, True), (stored[..., 1] < 150, False)):
+        write_labels(tmp_path / "labels" / "a.png", drawn.astype(np.int32))
+        dataset = data.open("folder", tmp_path, mpp=0.25)
+        if turn == 1 or (is_shown and turn >= 5 and size[0] != size[1]):
+            sample = dataset[0]
+            np.testing.assert_array_equal(sample.instances > 0, sample.image[..., 1] < 150)
+            assert not any("orientation" in problem.message for problem in dataset.verify())
+        else:
+            with pytest.raises(DataError, match=f"orientation {turn} in EXIF"):
+                dataset[0]
+            assert any("orientation" in problem.message for problem in dataset.verify())

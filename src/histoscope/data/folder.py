@@ -32,6 +32,7 @@ from histoscope.data.sheet import read_sheet
 from histoscope.data.views import compact, largest_small_id
 from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
+from histoscope.images.reading import check_labels_fit
 from histoscope.types import Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"
@@ -118,6 +119,7 @@ class Folder(Dataset):
         instances = classes = None
         if self._labels is not None:
             instances = self._instances(record.name)
+            check_labels_fit(self._image(record.name), self._label_map(record.name))
             class_map = self._class_map(record.name, instances)
             classes = None if class_map is None else classes_of(instances, class_map)
         sample = Sample(
@@ -136,8 +138,11 @@ class Folder(Dataset):
 
     def _instances(self, name: str) -> Labels:
         """Label map of an image; ids too large for tables by id are numbered 1..N."""
-        labels = read_labels(only_file(self._labels or {}, name, self.root / "labels", "label map"))
+        labels = read_labels(self._label_map(name))
         return compact(labels)[0] if labels.max(initial=0) > largest_small_id(labels) else labels
+
+    def _label_map(self, name: str) -> Path:
+        return only_file(self._labels or {}, name, self.root / "labels", "label map")
 
     def _class_map(self, name: str, instances: Labels) -> Labels | None:
         if self._classes is None:

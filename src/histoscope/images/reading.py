@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from histoscope.errors import CorruptDataError, HistoscopeError
+from histoscope.errors import CorruptDataError, DataError, HistoscopeError
 from histoscope.images import kinds, limits, pictures, tiff
 from histoscope.images.raw import Raw
 
@@ -88,6 +88,32 @@ def orientation_of(path: str | Path) -> int:
         As `stored`.
     """
     return header(Path(path), lambda _, series: tiff.orientation_of(series.keyframe), pictures.orientation_of)
+
+
+def check_labels_fit(image: Path, labels: Path) -> None:
+    """Raise if an image asks to be turned, and nothing tells whether its label map was drawn before or after.
+
+    `read_image` turns it, as viewers do. Where height and width change places, the shape of the label map
+    tells.
+
+    Raises
+    ------
+    DataError
+        If it cannot be told, or the label map fits the image as it is stored.
+    DatasetNotFoundError, CorruptDataError
+        As `stored`.
+    """
+    turn = orientation_of(image)
+    if turn == 1 or orientation_of(labels) == turn:
+        return
+    shown, drawn = size_of(image), size_of(labels)
+    if drawn == shown and turn >= 5 and shown[0] != shown[1]:
+        return
+    fits = "fits the image as it is stored" if drawn != shown else "may be drawn on the image as it is stored"
+    raise DataError(
+        f"{image} asks viewers to turn it (orientation {turn} in EXIF or TIFF), and its label map {labels} "
+        f"{fits}; save the image turned and without the tag, so that both fit for certain"
+    )
 
 
 def _guarded(path: Path, of_tiff: Callable[[], T], of_picture: Callable[[str], T]) -> T:
