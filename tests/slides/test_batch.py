@@ -1,16 +1,19 @@
 import csv
 import errno
 import json
+import os
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from histoscope import slides
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import read_image, read_labels, write_image
 from histoscope.slides import batch, result
 from histoscope.slides.batch import plan
-from histoscope.slides.journal import JOURNAL, SUMMARY
+from histoscope.slides.naming import JOURNAL, SUMMARY
 from histoscope.types import Nuclei
 
 FILES = ["_overlay.png", "_labels.png", ".geojson", ".csv"]
@@ -148,6 +151,42 @@ def test_a_full_disk_ends_everything(detector, tiles, tmp_path, monkeypatch):
         predicted(detector, tiles, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+        cv2.error("OpenCV: (-4:Insufficient memory) Failed to allocate 30000000000 bytes"),
+        ZeroDivisionError("division by zero"),
+    ],
+)
+@pytest.mark.parametrize("where", ["read_image", "write", "Detector"])
+def test_no_image_ends_the_batch(detector, tiles, tmp_path, monkeypatch, error, where, painted):
+    """Memory that did not suffice, or a fault of ours: the image is named, the rest goes on."""
+    write_image(tiles / "a" / "huge.png", painted(1))
+    real = slides.Detector.__call__ if where == "Detector" else getattr(batch, where)
+
+    def failing(*arguments):
+        given = arguments[0] if where != "Detector" else arguments[1]
+        is_huge = "huge" in str(given) if where != "Detector" else (given == painted(1)).all()
+        if is_huge:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(*((slides.Detector, "__call__") if where == "Detector" else (batch, where)), failing)
+    outcome = predicted(detector, tiles, tmp_path / "out")
+    assert [row["image"] for row in outcome.done] == ["a/one", "b/two.v2"]
+    assert len(summary(tmp_path / "out")) == 2
+    (failure,) = outcome.failed
+    is_bug = isinstance(error, ZeroDivisionError)
+    words = "ZeroDivisionError in test_batch.py, line" if is_bug else "huge.png: out of memory; cut the image"
+    assert words in failure["error"]
+    monkeypatch.undo()
+    assert predicted(detector, tiles, tmp_path / "out").skipped == 2
+    assert len(summary(tmp_path / "out")) == 3
+
+
 def test_memory_that_does_not_suffice_is_told(detector, tiles, tmp_path, monkeypatch):
     def greedy(*_args):
         raise MemoryError
@@ -177,7 +216,7 @@ def test_a_journal_of_another_version_or_broken_is_told(detector, tiles, tmp_pat
     out = tmp_path / "out"
     predicted(detector, tiles, out)
     text = (out / JOURNAL).read_text()
-    (out / JOURNAL).write_text(text.replace('"format": 1', '"format": 99'))
+    (out / JOURNAL).write_text(text.replace('"format": 2', '"format": 99'))
     with pytest.raises(FormatVersionError, match="99"):
         predicted(detector, tiles, out)
     (out / JOURNAL).write_text(text.replace("{", "", 2))
@@ -198,7 +237,6 @@ def test_many_nuclei_become_a_tiff(tmp_path):
     result.write(stem, image, nuclei, ["a", "b"], ["labels"])
     assert np.array_equal(read_labels(tmp_path / "many_labels.tif"), labels)
     assert not (tmp_path / "many_labels.png").exists()
-    assert result.is_written(stem, [result.OUTPUTS["labels"]])
 
 
 def test_unknown_resolutions_are_told_before_anything_is_done(detector, tiles, tmp_path):
@@ -224,6 +262,107 @@ def test_names(tmp_path, tiles):
     inside = tiles / "results"
     write_image(inside / "one_overlay.png", read_image(one))
     assert all("results" not in str(job.image) for job in plan([tiles], inside))
+
+
+def test_what_was_written_is_never_an_image(detector, tmp_path, painted):
+    folder = tmp_path / "mine"
+    write_image(folder / "a.png", painted(9))
+    batch.run(detector, plan([folder], folder), folder, mpp=0.25)
+    told = []
+    assert [job.name for job in plan([folder], folder, on_skip=told.append)] == ["a"]
+    assert {(one.path.name, one.reason) for one in told} == {
+        ("a_overlay.png", "was written by an earlier call"),
+        ("a_labels.png", "was written by an earlier call"),
+    }
+    named = sorted(folder.glob("*.png"))  # as a shell does
+    assert [job.name for job in plan(named, folder)] == ["a"]
+    assert [job.name for job in plan([str(folder / "*.png")], tmp_path / "out")] == ["a"]
+    with pytest.raises(DatasetNotFoundError, match="written by an earlier call"):
+        plan([folder / "a_overlay.png"], tmp_path / "out")
+    assert batch.run(detector, plan([folder], folder), folder, mpp=0.25).skipped == 1
+    # images below the folder for the results
+    write_image(folder / "more" / "b.png", painted(4))
+    outcome = batch.run(detector, plan([folder / "more"], folder), folder, mpp=0.25)
+    assert [row["image"] for row in outcome.done] == ["b"]
+    assert [row["image"] for row in summary(folder)] == ["a", "b"]
+    assert [job.image.name for job in plan([folder / "more"], folder)] == ["b.png"]
+
+
+def test_files_of_the_user_are_told_before_anything_is_done(detector, tiles, tmp_path):
+    out = tmp_path / "out"
+    for file in ("b/two.v2.geojson", "a/one_labels.tif", SUMMARY):
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).write_text("of the user")
+        with pytest.raises(ConfigError, match=f"{file} was not written by Histoscope"):
+            predicted(detector, tiles, out)
+        with pytest.raises(ConfigError, match=f"{file} was not written by Histoscope"):
+            predicted(detector, tiles, out, overwrite=True)
+        assert [path for path in out.rglob("*") if path.is_file()] == [out / file]
+        (out / file).unlink()
+    (out / "b" / "two.v2.geojson").write_text("of the user")
+    assert not predicted(
+        detector, tiles, out, kinds=["csv", "labels"]
+    ).failed  # nothing of that name is written
+
+
+def test_links_are_one_image_and_loops_end(detector, tiles, tmp_path):
+    (tiles / "b" / "linked.png").symlink_to(tiles / "a" / "one.png")
+    (tiles / "again").symlink_to(tiles)
+    assert len(plan([tiles], tmp_path / "out")) == 2
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    predicted(detector, tiles, tmp_path / "out")
+    assert batch.run(detector, plan([tiles], tmp_path / "link"), tmp_path / "link", mpp=0.25).skipped == 2
+
+
+def test_an_image_keeps_its_name_beside_later_ones(detector, tiles, tmp_path, painted):
+    out, folder = tmp_path / "out", tiles / "a"
+    predicted(detector, folder, out)
+    write_image(folder / "one.tif", painted(3))
+    outcome = predicted(detector, folder, out)
+    assert [row["image"] for row in outcome.done] == ["one", "one.tif"]
+    assert outcome.skipped == 1
+    assert [row["nuclei"] for row in summary(out)] == ["9", "3"]
+
+
+def test_three_images_of_one_stem_have_three_sets_of_files(detector, tmp_path, painted):
+    for n, name in enumerate(("slide.tif", "slide.png", "slide.tif.png"), start=2):
+        write_image(tmp_path / "in" / name, painted(n))
+    out = tmp_path / "out"
+    assert not predicted(detector, tmp_path / "in", out).failed
+    assert {row["image"]: row["nuclei"] for row in summary(out)} == {
+        "slide.tif": "2",
+        "slide.png": "3",
+        "slide.tif.png": "4",
+    }
+    for name, n in (("slide.tif", 2), ("slide.png", 3), ("slide.tif.png", 4)):
+        assert len(table(out / f"{name}.csv")) == n
+
+
+def test_names_of_files_that_are_none_of_tables(detector, tmp_path, painted):
+    odd = ["two\nlines.png", "a,b 'c' \"d\".png", "😀.png", os.fsdecode(b"raw\xff.png"), "x" * 240 + ".png"]
+    for name in odd:
+        write_image(tmp_path / "in" / "t.png", painted(1))
+        (tmp_path / "in" / "t.png").rename(tmp_path / "in" / name)
+    out = tmp_path / "out"
+    outcome = predicted(detector, tmp_path / "in", out)
+    assert not outcome.failed
+    assert len(summary(out)) == len(list(out.glob("*.geojson"))) == len(odd)
+    assert predicted(detector, tmp_path / "in", out).skipped == len(odd)
+
+
+@pytest.mark.parametrize(
+    "classes", [["nuclei", "other"], ["b_per_mm2", "n_b"], ["a/b", "a, b"], ["image", "mpp"]]
+)
+def test_no_class_takes_the_place_of_another_column(classes):
+    found = result.columns(classes)
+    assert len(set(found)) == len(found) == 6 + 2 * len(classes)
+    nuclei = Nuclei(np.zeros((3, 2), np.float32), np.array([1, 2, 2], np.uint8), np.ones(3, np.float32),
+                    np.arange(4, dtype=np.int32).reshape(2, 2), 100.0)  # fmt: skip
+    row = result.summarise(np.full((2, 2, 3), (120, 60, 150), np.uint8), nuclei, classes)
+    total = row["nuclei_per_mm2"]
+    assert total == pytest.approx(3 / row["tissue_mm2"], rel=1e-3)
+    assert (row["nuclei"], row[f"n_{classes[0]}"], row[f"n_{classes[1]}"]) == (3, 1, 2)
+    assert row[f"per_mm2_{classes[1]}"] == pytest.approx(total * 2 / 3, rel=1e-3)
 
 
 def test_nothing_to_predict_is_told(tmp_path, tiles):

@@ -14,9 +14,9 @@ from histoscope.errors import ConfigError, ShapeError
 from histoscope.files import read_image, write_image
 from histoscope.slides import classify
 from histoscope.slides.batch import plan
-from histoscope.slides.classify import PREDICTIONS, Settings
+from histoscope.slides.classify import Settings
 from histoscope.slides.heatmap import draw_heatmap
-from histoscope.slides.journal import JOURNAL, SUMMARY
+from histoscope.slides.naming import JOURNAL, PREDICTIONS, SUMMARY
 from histoscope.slides.tilemap import boxes
 
 RED, BLUE, GLASS = (210, 80, 150), (120, 80, 200), (250, 250, 250)
@@ -62,9 +62,9 @@ def test_a_row_for_each_patch(classifier, patches, tmp_path):
     assert not outcome.failed
     rows = rows_of(tmp_path / "out" / PREDICTIONS)
     assert [(row["name"], row["predicted"]) for row in rows] == [
-        ("a/one", "red"),
-        ("a/two", "blue"),
-        ("b/three", "red"),
+        ("a__one", "red"),
+        ("a__two", "blue"),
+        ("b__three", "red"),
     ]
     assert list(rows[0]) == ["name", "predicted", "p_red", "p_blue"]
     logit = 20 * (210 - 150) / 255

@@ -179,7 +179,7 @@ def _classes(
     **settings: Any,
 ) -> Found:
     """Classify all patches and large images; counts for machines, and lines for people."""
-    from histoscope.slides import PatchClassifier, classify
+    from histoscope.slides import PatchClassifier, classify, naming
     from histoscope.slides.overlay import colour_names
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
@@ -200,7 +200,7 @@ def _classes(
     lines = []
     if patches or not maps:
         shares = ", ".join(f"{name} {count}" for name, count in counts.items())
-        lines.append(f"{len(patches)} patches: {shares}; results in {out / classify.PREDICTIONS}")
+        lines.append(f"{len(patches)} patches: {shares}; results in {out / naming.PREDICTIONS}")
     if maps:
         tiles = {name: sum(row[f"tiles_{name}"] for row in maps) for name in classifier.classes}
         told = zip(tiles.items(), colour_names(classifier.classes), strict=True)

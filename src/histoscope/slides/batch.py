@@ -2,26 +2,27 @@
 
 import errno
 import os
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable
+import traceback
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePath
 from typing import Any, TypeAlias
 
-import torch
-
+from histoscope import __version__
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.files import IMAGE_SUFFIXES, read_image
+from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
+from histoscope.memory import is_out_of_memory
 from histoscope.slides.detector import Detector, known_mpp
-from histoscope.slides.journal import Job, Journal
+from histoscope.slides.journal import Job, Journal, Results
+from histoscope.slides.naming import SUMMARY, files_of, unique_names
+from histoscope.slides.ownership import digest_of
 from histoscope.slides.result import OUTPUTS, columns, summarise, write
 from histoscope.types import Image, Nuclei
-
-FAILURES = (HistoscopeError, OSError, MemoryError, torch.OutOfMemoryError)
-"""What may befall an image and leaves the others alone."""
 
 OnImage: TypeAlias = Callable[[str], None]
 """Told the name of each image when it is done, skipped or has failed."""
@@ -45,12 +46,30 @@ class Outcome:
     skipped: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
 
+    def take(self, job: Job, error: str | None, journal: Journal) -> None:
+        """Note what became of one image."""
+        if error is None:
+            self.done.append(journal.row(job))
+        else:
+            self.failed.append({"path": str(job.image), "error": error})
 
-def plan(sources: Iterable[str | Path], out: Path) -> list[Job]:
-    """List the images of files, folders (to the bottom) and globs, each with a name of its own.
+
+def plan(
+    sources: Iterable[str | Path], out: Path, *, on_skip: Callable[[Skipped], None] | None = None
+) -> list[Job]:
+    """List the images of files, folders (to the bottom) and globs, each once, with a name of its own.
 
     Names are paths below the folder or glob that was given. Where two are alike, they begin at the folder
-    that all images have in common; images that differ in their suffix alone keep it.
+    that all images have in common; see `histoscope.slides.naming` for what else makes them unique. An image
+    with results in `out` keeps its name. What an earlier call wrote is no image, wherever it lies.
+
+    Parameters
+    ----------
+    sources : iterable of str or Path
+    out : Path
+        Folder of the results.
+    on_skip : callable, optional
+        Told what is left out, and why.
 
     Raises
     ------
@@ -61,23 +80,47 @@ def plan(sources: Iterable[str | Path], out: Path) -> list[Job]:
     """
     if out.is_file():
         raise ConfigError(f"{out} is a file, expected a folder for the results; give another OUT")
-    found: dict[Path, Path] = {}
+    images: dict[Path, tuple[Path, PurePath]] = {}
+    results = Results()
     for source in sources:
-        root, images = _images(Path(source), out.resolve())
-        if not images:
-            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise DatasetNotFoundError(
-                f"no image at {source}; give an image, a folder or a quoted glob ({kinds})"
-            )
-        for image in images:
-            found.setdefault(image, image.relative_to(root))
-    names = list(found.values())
-    if len({name.with_suffix("") for name in names}) < len(names):
-        common = Path(os.path.commonpath([image.resolve().parent for image in found]))
-        names = [image.resolve().relative_to(common) for image in found]
-    often = Counter(name.with_suffix("") for name in names)
-    short = [name if often[name.with_suffix("")] > 1 else name.with_suffix("") for name in names]
-    return [Job(image, name.as_posix()) for image, name in zip(found, short, strict=True)]
+        found = find_images(source)
+        reasons = {image: _why_ours(image, found.root, results, out) for image in found.images}
+        ours = [Skipped(image, reason) for image, reason in reasons.items() if reason]
+        left_out = {one.path for one in ours}
+        if on_skip is not None:
+            for one in [*found.skipped, *ours]:
+                on_skip(one)
+        taken = [image for image in found.images if image not in left_out]
+        if not taken and not (ours and Path(source).is_file()):  # a shell names our files, too
+            raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours]))
+        for image in taken:
+            images.setdefault(image.resolve(), (image, image.relative_to(found.root)))
+    if not images:
+        raise DatasetNotFoundError("all images that were given were written by an earlier call; give others")
+    places = [image for image, _ in images.values()]
+    paths = [path for _, path in images.values()]
+    if len({path.with_suffix("") for path in paths}) < len(paths):
+        absolute = [Path.cwd() / place for place in places]  # links are not followed here
+        common = os.path.commonpath([place.parent for place in absolute])
+        paths = [place.relative_to(common) for place in absolute]
+    known = results.names(out)
+    kept = {k: known[key] for k, key in enumerate(map(str, images)) if key in known}
+    return [Job(place, name) for place, name in zip(places, unique_names(paths, kept), strict=True)]
+
+
+def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
+    """Why an image is none of the user's, or nothing."""
+    if image in results:
+        return "was written by an earlier call"
+    folder = out.resolve()
+    is_below = root.resolve() in folder.parents and folder in image.resolve().parents
+    return "lies in the folder for the results" if is_below else ""
+
+
+def _nothing(source: str | Path, skipped: Sequence[Skipped]) -> str:
+    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+    why = "".join(f"; {line}" for line in lines_of(skipped))
+    return f"no image at {source}; give an image, a folder or a quoted glob ({kinds}){why}"
 
 
 def run(
@@ -102,34 +145,38 @@ def run(
         of other settings, or of other images of the same names.
     """
     require_mpp(jobs, mpp)
-    settings = {"model": detector.fingerprint, "turned": detector.turned, "mpp": mpp}
-    journal = Journal.open(out, settings, overwrite=overwrite)
-    journal.check(jobs)
-    outcome, todo = Outcome(), []
-    for job in jobs:
-        if journal.is_finished(job, [OUTPUTS[kind] for kind in kinds]):
-            outcome.done.append(journal.row(job))
-            outcome.skipped += 1
-            if on_image is not None:
-                on_image(job.name)
-        else:
-            todo.append(job)
+    settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
+    settings |= {"turned": detector.turned, "mpp": mpp}
+    ends = [OUTPUTS[kind] for kind in kinds]
+    outcome = Outcome()
 
-    def save(job: Job, image: Image, nuclei: Nuclei) -> None:
-        write(out / job.name, image, nuclei, detector.classes, kinds)
-        journal.add(job, summarise(image, nuclei, detector.classes))
+    def files(job: Job) -> list[str]:
+        return files_of(job.name, chain.from_iterable(ends))
 
-    try:
-        with closing(_predicted(detector, todo, mpp, save)) as images:
-            for job, error in images:
-                if error is None:
-                    outcome.done.append(journal.row(job))
-                else:
-                    outcome.failed.append({"path": str(job.image), "error": error})
-                if on_image is not None:
-                    on_image(job.name)
-    finally:
-        journal.write_summary(columns(detector.classes))
+    def save(job: Job, digest: str, image: Image, nuclei: Nuclei) -> None:
+        with journal.writing(files(job)):
+            write(out / job.name, image, nuclei, detector.classes, kinds)
+        journal.add(job, summarise(image, nuclei, detector.classes), digest=digest)
+
+    def tell(job: Job, error: str | None) -> None:
+        outcome.take(job, error, journal)
+        if on_image is not None:
+            on_image(job.name)
+
+    with Journal.open(out, settings, overwrite=overwrite) as journal:
+        finished = journal.finished(jobs, lambda _: ends)
+        todo = [job for job in jobs if job.name not in finished]
+        journal.require([SUMMARY, *chain.from_iterable(map(files, todo))])
+        outcome.skipped = len(finished)
+        for job in jobs:
+            if job.name in finished:
+                tell(job, None)
+        try:
+            with closing(_predicted(detector, todo, mpp, save)) as images:
+                for job, error in images:
+                    tell(job, error)
+        finally:
+            journal.write_summary(columns(detector.classes))
     return outcome
 
 
@@ -155,62 +202,52 @@ def _says_mpp(path: Path) -> bool:
 
 
 def _predicted(
-    detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, Image, Nuclei], None]
+    detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, str, Image, Nuclei], None]
 ) -> Generator[tuple[Job, str | None], None, None]:
     """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved."""
     # Leaving the block waits for what is being read and written, also after Ctrl-C.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        ahead = [reader.submit(read_image, job.image) for job in jobs[:1]]
+        ahead = [reader.submit(_read, job) for job in jobs[:1]]
         behind: list[tuple[Job, Future[None]]] = []
         for k, job in enumerate(jobs):
             reading = ahead.pop()
-            ahead += [reader.submit(read_image, following.image) for following in jobs[k + 1 : k + 2]]
+            ahead += [reader.submit(_read, following) for following in jobs[k + 1 : k + 2]]
             try:
-                image = reading.result()
+                digest, image = reading.result()
                 nuclei = detector(image, known_mpp(job.image, mpp))
-            except FAILURES as error:
+            except Exception as error:  # noqa: BLE001  (no image may end the batch)
                 yield job, told(job, error)
                 continue
             if behind:
                 yield _written(*behind.pop())
-            behind.append((job, writer.submit(save, job, image, nuclei)))
+            behind.append((job, writer.submit(save, job, digest, image, nuclei)))
         if behind:
             yield _written(*behind.pop())
+
+
+def _read(job: Job) -> tuple[str, Image]:
+    return digest_of(job.image), read_image(job.image)
 
 
 def _written(job: Job, saving: "Future[None]") -> tuple[Job, str | None]:
     try:
         saving.result()
-    except FAILURES as error:
+    except Exception as error:  # noqa: BLE001
         return job, told(job, error)
     return job, None
 
 
-def told(job: Job, error: BaseException) -> str:
+def told(job: Job, error: Exception) -> str:
     """What to say of an image that failed; a full disk ends everything."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise error
+    if is_out_of_memory(error):
+        return f"{job.image}: out of memory; cut the image into tiles, or give the machine more memory"
     if isinstance(error, HistoscopeError):
         return str(error)
     if isinstance(error, OSError):
         return f"{job.image}: {error.strerror or error}"
-    return f"{job.image}: out of memory; cut the image into tiles"
-
-
-def _images(source: Path, out: Path) -> tuple[Path, list[Path]]:
-    """Images of a file, folder or glob, and the folder that their names start from."""
-    if source.is_file():
-        return source.parent, [source]
-    if source.is_dir():
-        root, found = source, source.rglob("*")
-    else:
-        parts = source.parts
-        fixed = next((k for k, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
-        if fixed == len(parts):
-            return source, []
-        root = Path(*parts[:fixed])
-        found = root.glob(str(Path(*parts[fixed:])))
-    images = (one for one in found if one.suffix.lower() in IMAGE_SUFFIXES and one.is_file())
-    shown = sorted(one for one in images if not one.name.startswith("."))
-    # What an earlier call wrote is no input.
-    return root, [one for one in shown if out == source.resolve() or out not in one.resolve().parents]
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
+    what = f"{type(error).__name__}{at}: {error}"
+    return f"{job.image}: {what}; this is a fault of Histoscope's, please report it"

@@ -3,29 +3,33 @@
 Resume, names and failures are as in `histoscope.slides.batch`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from histoscope.errors import HistoscopeError
-from histoscope.files import read_image, whole
+from histoscope import __version__
+from histoscope.errors import DataError, HistoscopeError
+from histoscope.files import read_image
 from histoscope.images.reading import size_of
-from histoscope.slides.batch import FAILURES, OnImage, Outcome, require_mpp, told
+from histoscope.slides.batch import OnImage, Outcome, require_mpp, told
 from histoscope.slides.detector import known_mpp
 from histoscope.slides.geojson import write_tiles
 from histoscope.slides.heatmap import draw_heatmap
 from histoscope.slides.journal import Job, Journal
+from histoscope.slides.naming import PREDICTIONS, SUMMARY, files_of
+from histoscope.slides.ownership import digest_of
 from histoscope.slides.patch_classifier import PatchClassifier
-from histoscope.slides.result import ending, write_png
+from histoscope.slides.result import TILE_OUTPUTS, ending, write_png
 from histoscope.slides.tilemap import LEAST_TISSUE, OnTiles, TileMap, classify_tiles
+from histoscope.tables import write_table
 from histoscope.types import Image, Record, Sample
 
-OUTPUTS = {"heatmap": ("_heatmap.png",), "geojson": (".geojson",), "csv": ("_tiles.csv",)}
-"""Kind of output of a large image -> how its file's name ends."""
-PREDICTIONS = "predictions.csv"
+OUTPUTS = TILE_OUTPUTS
 Shown: TypeAlias = Literal["auto", "patch", "tiles"]
 """Whether an image is one patch, is cut into tiles, or that depends on its size."""
 
@@ -89,40 +93,46 @@ def run(
     """
     chosen = settings or Settings()
     require_mpp(jobs, chosen.mpp)
-    about = {"model": classifier.fingerprint, "turned": classifier.turned, "mpp": chosen.mpp}
-    about |= {"as": chosen.shown, "least_tissue": chosen.least_tissue}
-    journal = Journal.open(out, about, overwrite=overwrite)
-    journal.check(jobs)
+    about = {"histoscope": __version__, "model": classifier.fingerprint, "turned": classifier.turned}
+    about |= {"mpp": chosen.mpp, "as": chosen.shown, "least_tissue": chosen.least_tissue}
+    is_large = {job.name: _is_large(job, classifier, chosen) for job in jobs}
+    ends = [OUTPUTS[kind] for kind in chosen.kinds]
     outcome = Outcome()
-    patches: list[Job] = []
-    large: list[Job] = []
 
-    def done(job: Job, error: str | None = None) -> None:
-        if error is None:
-            outcome.done.append(journal.row(job))
-        else:
-            outcome.failed.append({"path": str(job.image), "error": error})
+    def tell(job: Job, error: str | None) -> None:
+        outcome.take(job, error, journal)
         if on_image is not None:
             on_image(job.name)
 
-    for job in jobs:
-        tiled = "tiles" in journal.lines[job.name]["row"] if job.name in journal.lines else None
-        if tiled is None:
-            tiled = _is_large(job, classifier, chosen)
-        if journal.is_finished(job, [OUTPUTS[kind] for kind in chosen.kinds] if tiled else []):
-            outcome.skipped += 1
-            done(job)
-        else:
-            (large if tiled else patches).append(job)
-    try:
-        _classify_patches(classifier, patches, chosen, journal, done)
-        for job in large:
-            done(job, _classify_large(classifier, job, chosen, journal, on_tiles))
-    finally:
-        columns = patch_columns(classifier.classes)
-        journal.write_summary(columns, path=PREDICTIONS, key="name", always=not journal.lines)
-        journal.write_summary(tile_columns(classifier.classes), always=False)
+    with Journal.open(out, about, overwrite=overwrite) as journal:
+        finished = journal.finished(jobs, lambda job: ends if is_large[job.name] else [])
+        todo = [job for job in jobs if job.name not in finished]
+        large = [job for job in todo if is_large[job.name]]
+        maps = {job.name: files_of(job.name, chain.from_iterable(ends)) for job in large}
+        journal.require([PREDICTIONS, SUMMARY, *chain.from_iterable(maps.values())])
+        outcome.skipped = len(finished)
+        for job in jobs:
+            if job.name in finished:
+                tell(job, None)
+        try:
+            patches = [job for job in todo if not is_large[job.name]]
+            _classify_patches(classifier, patches, chosen, journal, tell)
+            for job in large:
+                with journal.writing(maps[job.name]):
+                    error = _classify_large(classifier, job, chosen, journal, on_tiles)
+                tell(job, error)
+        finally:
+            columns, always = patch_columns(classifier.classes), len(journal) == 0
+            journal.write_summary(columns, path=PREDICTIONS, key="name", always=always)
+            journal.write_summary(tile_columns(classifier.classes), always=False)
     return outcome
+
+
+def patch_names(jobs: Sequence[Job]) -> list[str]:
+    """Name each patch as data sets name it, ``colon_aca__colonca103``, unless two would be called alike."""
+    names = [job.name.replace("/", "__") for job in jobs]
+    often = Counter(names)
+    return [name if often[name] == 1 else job.name for name, job in zip(names, jobs, strict=True)]
 
 
 def patch_columns(classes: Sequence[str]) -> list[str]:
@@ -168,8 +178,7 @@ def write_map(
     if "geojson" in kinds:
         write_tiles(ending(stem, ".geojson"), tiles, classes, name=stem.name)
     if "csv" in kinds:
-        with whole(ending(stem, "_tiles.csv")) as temporary:
-            tiles.table(classes).to_csv(temporary, index=False, float_format="%.5g")
+        write_table(ending(stem, "_tiles.csv"), tiles.table(classes), float_format="%.5g")
 
 
 def _classify_patches(
@@ -180,12 +189,14 @@ def _classify_patches(
     done: Callable[[Job, str | None], None],
 ) -> None:
     by_name = {job.name: job for job in jobs}
+    shown = patch_names(jobs)
     patches = _Patches(jobs, settings.mpp, classifier)
     columns = patch_columns(classifier.classes)
     for seen in classifier.through(patches, on_skip=lambda name, why: done(by_name[name], why)):
         for index, row in zip(seen.indices, seen.values, strict=True):
             values = [classifier.classes[int(row.argmax())], *(float(f"{value:.6g}") for value in row)]
-            journal.add(jobs[index], dict(zip(columns, values, strict=True)))
+            found = dict(zip(["image", *columns], [shown[index], *values], strict=True))
+            journal.add(jobs[index], found, digest=patches.digests[index])
             done(jobs[index], None)
 
 
@@ -194,12 +205,12 @@ def _classify_large(
 ) -> str | None:
     """Classify and write one large image; what went wrong, if something did."""
     try:
-        image = read_image(job.image)
+        digest, image = digest_of(job.image), read_image(job.image)
         mpp = known_mpp(job.image, settings.mpp)
         tiles = classify_tiles(image, classifier, mpp, least_tissue=settings.least_tissue, on_tiles=on_tiles)
         write_map(journal.out / job.name, image, tiles, classifier.classes, settings.kinds)
-        journal.add(job, summarise(tiles, classifier.classes))
-    except FAILURES as error:
+        journal.add(job, summarise(tiles, classifier.classes), digest=digest)
+    except Exception as error:  # noqa: BLE001  (no image may end the batch)
         return told(job, error)
     return None
 
@@ -221,6 +232,7 @@ class _Patches(Sequence[Sample]):
     jobs: list[Job]
     mpp: float | None
     classifier: PatchClassifier
+    digests: dict[int, str] = field(default_factory=dict)
 
     @property
     def records(self) -> list[Record]:
@@ -231,5 +243,9 @@ class _Patches(Sequence[Sample]):
 
     def __getitem__(self, index: Any) -> Any:
         job = self.jobs[index]
-        image = self.classifier.normalised(read_image(job.image))
-        return Sample(image, known_mpp(job.image, self.mpp), name=job.name)
+        try:
+            self.digests[index] = digest_of(job.image)
+            image = self.classifier.normalised(read_image(job.image))
+            return Sample(image, known_mpp(job.image, self.mpp), name=job.name)
+        except Exception as error:
+            raise DataError(told(job, error)) from error

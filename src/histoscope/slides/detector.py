@@ -15,6 +15,9 @@ from histoscope.models import Segmenter
 from histoscope.slides.loading import load
 from histoscope.types import Image, Nuclei
 
+LEAST_AREA_UM2 = 4.0
+"""Smaller ones are no nuclei: a lymphocyte, the smallest common one, has about 25 um2."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Detector:
@@ -30,7 +33,9 @@ class Detector:
     card : dict, optional
         What the model folder says of it.
     fingerprint : str
-        Tells one model's weights from another's.
+        What its answers depend on.
+    least_area_um2 : float
+        Smaller ones are specks, and no nuclei.
     """
 
     network: Segmenter
@@ -38,10 +43,21 @@ class Detector:
     turned: bool = False
     card: dict[str, Any] | None = None
     fingerprint: str = ""
+    least_area_um2: float = LEAST_AREA_UM2
 
     @classmethod
-    def open(cls, model: str | Path, *, turned: bool = False) -> "Detector":
+    def open(
+        cls, model: str | Path, *, turned: bool = False, least_area_um2: float = LEAST_AREA_UM2
+    ) -> "Detector":
         """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
+
+        Parameters
+        ----------
+        model : str or Path
+        turned : bool
+            Look at each tile in all eight turns and flips.
+        least_area_um2 : float
+            Smaller ones are left out.
 
         Raises
         ------
@@ -50,8 +66,11 @@ class Detector:
         DatasetNotFoundError, FormatVersionError, CorruptDataError
             If the folder holds no model, one of another version, or a broken one.
         """
+        if not 0 <= least_area_um2 < float("inf"):
+            raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
         loaded = load(model, Segmenter)
-        return cls(loaded.network, loaded.normalizer, turned, loaded.card, loaded.fingerprint)
+        depends_on = f"{loaded.fingerprint}, nuclei from {least_area_um2:g} um2"
+        return cls(loaded.network, loaded.normalizer, turned, loaded.card, depends_on, least_area_um2)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -69,7 +88,8 @@ class Detector:
             Its micrometres per pixel.
         """
         shown = image if self.normalizer is None else self.normalizer(image)
-        return visible(models.predict(self.network, shown, mpp, turned=self.turned))
+        found = models.predict(self.network, shown, mpp, turned=self.turned)
+        return visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
 
 
 def predict(
@@ -137,10 +157,10 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
     return found
 
 
-def visible(nuclei: Nuclei) -> Nuclei:
-    """The nuclei that have pixels, numbered anew without gaps; others may have drawn over the rest."""
+def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
+    """The nuclei that have enough pixels, numbered anew without gaps; others may have drawn over the rest."""
     n = len(nuclei)
-    seen = np.bincount(nuclei.instances.ravel(), minlength=n + 1)[1:] > 0
+    seen = np.bincount(nuclei.instances.ravel(), minlength=n + 1)[1:] >= least_px
     if seen.all():
         return nuclei
     new_id = np.zeros(n + 1, np.int32)

@@ -119,12 +119,14 @@ def features(
 ) -> Iterator[dict[str, Any]]:
     """Give each nucleus as a GeoJSON feature; the arguments are those of `write_geojson`.
 
-    A nucleus in several pieces is a MultiPolygon; one without a pixel has no feature.
+    They stand in the order of the table. A nucleus in several pieces is a MultiPolygon; one without a pixel
+    has no feature. Its number in table and map is there twice: as a property for readers of GeoJSON, and as a
+    measurement for QuPath, which keeps no other property.
     """
     found = trace(nuclei.instances) if outlines is None else outlines
     palette, names = colours(classes), class_names(nuclei, classes)
     numbers = _numbers(nuclei, table)
-    for label, pieces in found.polygons().items():
+    for label, pieces in sorted(found.polygons().items()):
         class_id = int(nuclei.class_id[label - 1])
         shape = [[_closed(ring, offset_px) for ring in piece] for piece in pieces]
         yield {
@@ -135,8 +137,9 @@ def features(
             else {"type": "MultiPolygon", "coordinates": shape},
             "properties": {
                 "objectType": "detection",
+                "id": label,
                 "classification": {"name": names[label - 1], "color": palette[class_id % len(palette)]},
-                "measurements": _known(numbers[label - 1]),
+                "measurements": {"id": float(label), **_known(numbers[label - 1])},
             },
         }
 

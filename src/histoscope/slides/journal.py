@@ -1,19 +1,29 @@
-"""Which images of a folder of results are finished, one line each, so that an interrupted call can go on."""
+"""The journal of a folder of results: which images are finished, and which files are ours.
+
+Lines of JSON are only ever added, each before or after what it tells of, so a call that was killed loses no
+more than the image it was at. While a call runs it holds a lock on the journal; the lock of a dead one is
+nobody's.
+"""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TextIO
 
 import pandas as pd
 
 from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
-from histoscope.files import whole, write_text
-from histoscope.slides.result import is_written
+from histoscope.slides.naming import JOURNAL, PREDICTIONS, SUMMARY, files_of
+from histoscope.slides.ownership import ABSENT, Owned, digest_of
+from histoscope.tables import write_table
 
-JOURNAL, SUMMARY = "predictions.jsonl", "summary.csv"
-FORMAT = 1
+FORMAT = 2
+_READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,95 +34,181 @@ class Job:
     ----------
     image : Path
     name : str
-        Sub-folders and name, without suffix.
+        Sub-folders and name.
     """
 
     image: Path
     name: str
 
-    def file(self) -> list[Any]:
-        """What tells the image from another: its place, its size, and when it was changed."""
-        known = self.image.stat()
-        return [str(self.image.resolve()), known.st_size, known.st_mtime_ns]
-
 
 @dataclass(slots=True)
+class State:
+    """What the lines of a journal say."""
+
+    settings: dict[str, Any] | None = None
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str | None] = field(default_factory=dict)
+    holder: dict[str, Any] = field(default_factory=dict)
+    format: Any = None
+
+
 class Journal:
-    """The finished images of a folder of results; made by `open`.
+    """The finished images of a folder of results; made by `open`, held until `close`.
 
     Parameters
     ----------
     out : Path
         The folder.
-    lines : dict
-        Of each finished image its ``name``, its ``file``, and its ``row`` of the summary.
+    file : TextIO
+        The journal, open for adding.
+    state : State
+    head : dict, optional
+        First line of a journal that is begun, maybe anew.
     """
 
-    out: Path
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def __init__(self, out: Path, file: TextIO, state: State, head: dict[str, Any] | None) -> None:
+        self.out = out
+        self.owned = Owned(out, state.files)
+        self._file = file
+        self._lines = state.lines if head is None else {}
+        self._head = head  # written with the first result, so a call that is refused changes nothing
+        self._is_new = state.settings is None
 
     @classmethod
-    def open(cls, out: Path, settings: dict[str, Any], *, overwrite: bool = False) -> "Journal":
-        """Read the journal of a folder, or begin one.
+    def open(cls, out: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> Self:
+        """Take the journal of a folder, or begin one.
 
         Raises
         ------
         ConfigError
-            If it was begun with other settings.
+            If another call writes there, or the journal was begun with other settings.
+        FormatVersionError
+            If another version of Histoscope wrote it.
+        CorruptDataError
+            If it is none of ours, or damaged.
         """
-        path, head = out / JOURNAL, {"format": FORMAT, **settings}
-        if overwrite or not path.is_file():
-            write_text(path, json.dumps(head) + "\n")
-            return cls(out)
-        before, lines = _read(path)
-        if before.get("format") != FORMAT:
-            raise FormatVersionError(
-                f"{path} has format {before.get('format')!r}, this version of Histoscope reads {FORMAT}; "
-                "choose another folder, or begin anew with --overwrite"
-            )
-        for key, value in settings.items():
-            if before.get(key) != value:
-                raise ConfigError(
-                    f"{out} holds results with {key} {before.get(key)!r}, now it is {value!r}; "
-                    "choose another folder, or begin anew with --overwrite"
-                )
-        # Written again, since a call that was killed may have left half a line.
-        write_text(path, "".join(json.dumps(line) + "\n" for line in [before, *lines.values()]))
-        return cls(out, lines)
+        path = out / JOURNAL
+        out.mkdir(parents=True, exist_ok=True)
+        file = _held(path)
+        try:
+            state = read(path)
+            begins = state.settings is None or overwrite
+            if not begins:
+                _check_settings(out, state, settings)
+            _cut_half_a_line(file)
+            _add(file, {"job": {"host": socket.gethostname(), "pid": os.getpid()}})
+        except BaseException:
+            file.close()
+            raise
+        return cls(out, file, state, {"format": FORMAT, "settings": dict(settings)} if begins else None)
 
-    def check(self, jobs: Iterable[Job]) -> None:
-        """Raise if an image has the name of another one that is finished."""
-        for job in jobs:
-            line = self.lines.get(job.name)
-            if line is None or not job.image.is_file():
-                continue
-            here, there = job.file(), line["file"]
-            if here[0] != there[0] and here[1:] != there[1:]:
-                raise ConfigError(
-                    f"{self.out} holds results of {there[0]} under the name of {job.image}; "
-                    "choose another folder, or begin anew with --overwrite"
-                )
+    def __enter__(self) -> Self:
+        return self
 
-    def is_finished(self, job: Job, endings: Iterable[Collection[str]]) -> bool:
-        """Whether this very image has been predicted, and a file of each of these endings is there."""
-        line = self.lines.get(job.name)
-        same = line is not None and job.file()[1:] == line["file"][1:]
-        return same and is_written(self.out / job.name, endings)
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; a journal that was begun for nothing is taken away."""
+        if self._is_new and self._head is not None:
+            (self.out / JOURNAL).unlink(missing_ok=True)
+        self._file.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
     def row(self, job: Job) -> dict[str, Any]:
         """Row of the summary of a finished image."""
-        row: dict[str, Any] = self.lines[job.name]["row"]
+        row: dict[str, Any] = self._lines[job.name]["row"]
         return row
 
-    def add(self, job: Job, row: dict[str, Any]) -> None:
-        """Write down that an image is finished."""
-        line = {"name": job.name, "file": job.file(), "row": {"image": job.name, **row}}
-        self.lines[job.name] = line
-        with (self.out / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def finished(self, jobs: Iterable[Job], endings: Callable[[Job], Iterable[Iterable[str]]]) -> set[str]:
+        """Names of the images that have been predicted as they are now, with their files still there.
+
+        An image is known by its content: a file that was moved or touched is the same, one that was replaced
+        is not, whatever its date says.
+
+        Parameters
+        ----------
+        jobs : iterable of Job
+        endings : callable
+            From an image to how the names of its files end: one of each collection must be there.
+
+        Raises
+        ------
+        ConfigError
+            If an image has the name of another one that is finished.
+        """
+        known = [job for job in jobs if job.name in self._lines]
+        with ThreadPoolExecutor(_READERS) as readers:
+            digests = list(readers.map(_digest_if_there, known))
+        same = []
+        for job, digest in zip(known, digests, strict=True):
+            place, before = self._lines[job.name]["image"]
+            if digest == before:
+                same.append(job)
+            elif digest is not None and place != str(job.image.resolve()):
+                raise ConfigError(
+                    f"{self.out} holds results of {place} under the name of {job.image}; "
+                    "choose another folder, or begin anew with --overwrite"
+                )
+        return {job.name for job in same if self._is_written(job.name, endings(job))}
+
+    def require(self, files: Iterable[str]) -> None:
+        """Raise if one of these files is there and not as we wrote it.
+
+        Raises
+        ------
+        ConfigError
+            With the name of the file.
+        """
+        self.owned.require(files)
+
+    @contextmanager
+    def writing(self, files: Sequence[str]) -> Iterator[None]:
+        """Write down that these files are written in this block, and then what they hold.
+
+        So they are known as ours, also if we are killed or something goes wrong.
+
+        Raises
+        ------
+        ConfigError
+            As `require`.
+        """
+        self.require(files)
+        self._add({"writing": list(files)})
+        self.owned.files |= dict.fromkeys(files)
+        try:
+            yield
+        finally:
+            self._add({"files": self.owned.seal(files)})
+
+    def add(self, job: Job, row: Mapping[str, Any], *, digest: str) -> None:
+        """Write down that an image is finished.
+
+        Parameters
+        ----------
+        job : Job
+        row : mapping
+            Its row of the summary; ``image`` is its name there, if that is another.
+        digest : str
+            Of the image, from `histoscope.slides.ownership.digest_of`, before its pixels were read.
+        """
+        line: dict[str, Any] = {"name": job.name, "image": [str(job.image.resolve()), digest]}
+        line["row"] = {"image": job.name, **row}
+        self._lines[job.name] = line
+        self._add(line)
 
     def write_summary(
-        self, columns: Sequence[str], *, path: str = SUMMARY, key: str = "image", always: bool = True
+        self,
+        columns: Sequence[str],
+        *,
+        path: str = SUMMARY,
+        key: str = "image",
+        always: bool = True,
     ) -> None:
         """Write one row an image, in the order of their names.
 
@@ -127,21 +223,161 @@ class Journal:
         always : bool
             Also if there are no rows.
         """
-        rows = [self.lines[name]["row"] for name in sorted(self.lines)]
+        rows = [self._lines[name]["row"] for name in sorted(self._lines)]
         rows = [row for row in rows if columns[0] in row]
-        if rows or always:
-            table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
-            with whole(self.out / path) as temporary:
-                table.to_csv(temporary, index=False)
+        if not rows and not always:
+            return
+        table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
+        with self.writing([path]):
+            write_table(self.out / path, table)
+
+    def _is_written(self, name: str, endings: Iterable[Iterable[str]]) -> bool:
+        return all(any((self.out / file).is_file() for file in files_of(name, ends)) for ends in endings)
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        if self._head is not None:
+            _add(self._file, self._head)
+            self._head = None
+        _add(self._file, line)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """First line, and the others by name; half a line at the end is left out."""
-    text = path.read_text(encoding="utf-8")
+class Results:
+    """Files that earlier calls wrote, wherever they lie; each journal is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, State] = {}
+
+    def __contains__(self, image: Path) -> bool:
+        """Whether a journal in one of the folders above an image says that we wrote it."""
+        place = image.resolve()
+        folders = ((folder, place.relative_to(folder).as_posix()) for folder in place.parents)
+        return any(self._state(folder).files.get(file, ABSENT) != ABSENT for folder, file in folders)
+
+    def names(self, out: Path) -> dict[str, str]:
+        """Names of the finished images of a folder, by their places."""
+        lines = self._state(out.resolve()).lines.values()
+        return {line["image"][0]: line["name"] for line in lines if "image" in line}
+
+    def _state(self, folder: Path) -> State:
+        if folder not in self._read:
+            try:
+                self._read[folder] = read(folder / JOURNAL)
+            except (CorruptDataError, OSError):
+                self._read[folder] = State()  # told when it is written to
+        return self._read[folder]
+
+
+def read(path: Path) -> State:
+    """Say what a journal holds; half a line at its end, as of a call that was killed, is left out.
+
+    Raises
+    ------
+    CorruptDataError
+        If it is none of ours, or damaged.
+    """
+    state = State()
+    if not path.is_file():
+        return state
     try:
-        head, *lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
-        return head, {line["name"]: line for line in lines}
-    except (ValueError, KeyError, TypeError) as error:
+        text = path.read_text(encoding="utf-8")
+        for line in text[: text.rfind("\n") + 1].splitlines():
+            _take(state, json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptDataError(
-            f"{path} is not readable ({error}); delete it, and the images are predicted again"
+            f"{path} is no journal of Histoscope's, or is damaged ({error}); move it away or delete it, or "
+            "choose another folder"
         ) from error
+    return state
+
+
+def _take(state: State, line: dict[str, Any]) -> None:
+    if "format" in line:  # begun anew: rows are forgotten, files are still ours
+        state.format, state.lines = line["format"], {}
+        state.settings = line.get("settings", line)
+        if state.format == 1:  # it noted no files
+            state.files |= dict.fromkeys((SUMMARY, PREDICTIONS))
+    elif "job" in line:
+        state.holder = line["job"]
+    elif state.format is None:
+        raise ValueError("its first line is none of a journal")
+    elif "writing" in line:
+        state.files |= dict.fromkeys(line["writing"])
+    elif "files" in line:
+        state.files |= line["files"]
+    else:
+        state.lines[line["name"]] = line
+        if state.format == 1:
+            state.files |= dict.fromkeys(files_of(line["name"]))
+
+
+def _check_settings(out: Path, state: State, settings: Mapping[str, Any]) -> None:
+    if state.format != FORMAT:
+        raise FormatVersionError(
+            f"{out / JOURNAL} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
+            "choose another folder, or begin anew with --overwrite"
+        )
+    before = state.settings or {}
+    for key in [*settings, *before]:
+        if before.get(key) != settings.get(key):
+            raise ConfigError(
+                f"{out} holds results with {key} {before.get(key)!r}, now it is {settings.get(key)!r}; "
+                "choose another folder, or begin anew with --overwrite"
+            )
+
+
+def _held(path: Path) -> TextIO:
+    """Open a journal for adding and hold it; the system lets go of it when the process ends, however it ends.
+
+    Raises
+    ------
+    ConfigError
+        If another call holds it.
+    """
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            _lock(file)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file  # and not one that its holder has just taken away
+        except BlockingIOError:
+            file.close()
+            holder = read(path).holder
+            who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
+            raise ConfigError(
+                f"{path.parent} is being written by {who}; wait until it is done, or choose another folder"
+            ) from None
+        file.close()
+
+
+def _add(file: TextIO, line: Mapping[str, Any]) -> None:
+    file.write(json.dumps(line) + "\n")
+    file.flush()
+
+
+def _lock(file: TextIO) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return  # some network disks know no locks
+
+
+def _cut_half_a_line(file: TextIO) -> None:
+    file.seek(0)
+    text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.truncate(len(whole.encode("utf-8")))
+    file.seek(0, os.SEEK_END)
+
+
+def _digest_if_there(job: Job) -> str | None:
+    try:
+        return digest_of(job.image)
+    except OSError:
+        return None  # told when its turn comes

@@ -1,16 +1,19 @@
 """A model folder opened for prediction, whatever the model finds."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from histoscope import models, stain, weights
+from histoscope.errors import CorruptDataError
 from histoscope.models import Model
-from histoscope.models.checkpoint import WEIGHTS, normalizer_of, read_card
+from histoscope.models.checkpoint import STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
 from histoscope.models.device import fastest
 
 M = TypeVar("M", bound=Model)
+_ANSWERS = ("architecture", "arguments", "input", "thresholds")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,5 +40,31 @@ def load(model: str | Path, kind: type[M]) -> Loaded[M]:
     """
     folder = weights.find(model)
     network = models.load(folder, kind)
-    fingerprint = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-    return Loaded(network.to(fastest()), normalizer_of(folder), read_card(folder), fingerprint)
+    classes = network.spec.classes
+    if len(set(classes)) < len(classes) or "" in classes:
+        raise CorruptDataError(
+            f"the card in {folder} names the classes {', '.join(map(repr, classes))}; "
+            "expected each once, and none empty"
+        )
+    card = read_card(folder)
+    return Loaded(network.to(fastest()), normalizer_of(folder), card, fingerprint(folder, card))
+
+
+def fingerprint(folder: Path, card: dict[str, Any]) -> str:
+    """What the answers of a model depend on, in 16 digits: weights, card and stain reference, by content.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the model.
+    card : dict
+        What it says of itself; scores, names and dates on it change no answer.
+    """
+    reference = folder / STAIN_REFERENCE
+    parts = [
+        (folder / WEIGHTS).read_bytes(),
+        json.dumps({key: card.get(key) for key in _ANSWERS}, sort_keys=True).encode(),
+        reference.read_bytes() if reference.is_file() else b"",
+    ]
+    digests = [hashlib.blake2b(part).digest() for part in parts]
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()

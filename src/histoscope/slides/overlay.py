@@ -5,6 +5,8 @@ from itertools import cycle, islice
 
 import cv2
 import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
 from histoscope.errors import ShapeError
 from histoscope.slides.outlines import Outlines, trace
@@ -27,6 +29,9 @@ PALETTE: dict[str, Colour] = {
 UNCLASSED: Colour = (0, 0, 0)
 _SHIFT = 4  # OpenCV's sub-pixel coordinates: sixteenths
 _WIDTH_UM = 0.5
+_INK, _PAPER = (31, 35, 40), (255, 255, 255)
+_MOST_OF_IMAGE = 0.15
+"""A legend that would cover more is left out."""
 
 
 def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
@@ -82,10 +87,55 @@ def draw(
     palette = colours(classes)
     class_of_ring = nuclei.class_id[found.label - 1]
     rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
-    width_px = max(round(_WIDTH_UM / nuclei.mpp), 1)
+    # Smoothing adds about a pixel; a broader line would hide the chromatin along the border.
+    width_px = max(round(_WIDTH_UM / nuclei.mpp) - 1, 1)
     canvas = np.array(image, order="C")
     for class_id in np.unique(class_of_ring):
         lines = [rings[k] for k in np.flatnonzero(class_of_ring == class_id)]
         colour = palette[int(class_id) % len(palette)]
         cv2.polylines(canvas, lines, True, colour, width_px, cv2.LINE_AA, _SHIFT)  # noqa: FBT003
     return canvas
+
+
+def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
+    """Copy a drawn image with the colour and number of nuclei of each class, in the corner with the fewest.
+
+    Parameters
+    ----------
+    canvas : (H, W, 3) uint8
+        From `draw`.
+    nuclei : Nuclei
+    classes : sequence of str
+        Names of class 1, 2, ... Without classes or nuclei, or on an image too small for it, there is no
+        legend.
+    """
+    counts = np.bincount(nuclei.class_id, minlength=len(classes) + 1).tolist()
+    names = ["no class", *classes]
+    lines = [(colours(classes)[k], f"{names[k]} {counts[k]:,}") for k in range(len(names)) if counts[k]]
+    if not classes or not lines:
+        return canvas
+    box = _legend(lines, unit=int(np.clip(canvas.shape[1] // 60, 10, 28)))
+    height, width = box.shape[:2]
+    if height * width > _MOST_OF_IMAGE * canvas.shape[0] * canvas.shape[1] or width > canvas.shape[1]:
+        return canvas
+    rows = slice(height), slice(canvas.shape[0] - height, None)
+    columns = slice(width), slice(canvas.shape[1] - width, None)
+    corners = [(row, column) for row in rows for column in columns]
+    emptiest = min(corners, key=lambda corner: np.count_nonzero(nuclei.instances[corner]))
+    with_box = np.array(canvas)
+    with_box[emptiest] = box
+    return with_box
+
+
+def _legend(lines: Sequence[tuple[Colour, str]], unit: int) -> Image:
+    """A box with a swatch and words in each line; `unit` is the height of letters."""
+    font = ImageFont.load_default(size=unit)
+    step, margin = round(1.5 * unit), unit // 2
+    width = 2 * margin + round(1.5 * unit + max(font.getlength(words) for _, words in lines))
+    box = Pillow.new("RGB", (width, 2 * margin + step * len(lines)), _PAPER)
+    pen = ImageDraw.Draw(box)
+    for k, (colour, words) in enumerate(lines):
+        y = margin + step * k + (step - unit) // 2
+        pen.rectangle((margin, y, margin + unit, y + unit), fill=colour)
+        pen.text((margin + round(1.5 * unit), y + unit / 2), words, fill=_INK, font=font, anchor="lm")
+    return np.asarray(box)

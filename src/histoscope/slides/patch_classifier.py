@@ -30,7 +30,7 @@ class PatchClassifier:
     card : dict, optional
         What the model folder says of it.
     fingerprint : str
-        Tells one model's weights from another's.
+        What its answers depend on.
     """
 
     network: Classifier

@@ -1,6 +1,6 @@
 """What is written of one image, and what is said of it in the summary."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from histoscope.files import whole, write_labels
 from histoscope.slides.features import measure
 from histoscope.slides.geojson import write_geojson
 from histoscope.slides.outlines import trace
-from histoscope.slides.overlay import draw
+from histoscope.slides.overlay import draw, with_legend
 from histoscope.slides.tissue import tissue_area_mm2
+from histoscope.tables import write_table
 from histoscope.types import Image, Nuclei
 
 OUTPUTS = {
@@ -21,7 +22,9 @@ OUTPUTS = {
     "geojson": (".geojson",),
     "csv": (".csv",),
 }
-"""Kind of output -> how its file's name ends."""
+"""Kind of output of a model of nuclei -> how its file's name ends."""
+TILE_OUTPUTS = {"heatmap": ("_heatmap.png",), "geojson": (".geojson",), "csv": ("_tiles.csv",)}
+"""Kind of output of a classifier, for a large image -> how its file's name ends."""
 
 
 def write(
@@ -43,7 +46,8 @@ def write(
     outlines = trace(nuclei.instances) if {"overlay", "geojson"} & set(kinds) else None
     table = measure(nuclei, image, classes) if {"geojson", "csv"} & set(kinds) else None
     if "overlay" in kinds:
-        write_png(ending(stem, "_overlay.png"), draw(image, nuclei, classes, outlines=outlines))
+        drawn = draw(image, nuclei, classes, outlines=outlines)
+        write_png(ending(stem, "_overlay.png"), with_legend(drawn, nuclei, classes))
     if "labels" in kinds:
         chosen, other = OUTPUTS["labels"] if len(nuclei) <= 65_535 else OUTPUTS["labels"][::-1]
         write_labels(ending(stem, chosen), nuclei.instances)
@@ -53,8 +57,9 @@ def write(
             ending(stem, ".geojson"), nuclei, classes=classes, table=table, outlines=outlines, name=stem.name
         )
     if "csv" in kinds and table is not None:
-        with whole(ending(stem, ".csv")) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.5g")
+        # Five digits, but places to the nanometre: an image may be centimetres long.
+        places = {name: table[name].map("{:.3f}".format) for name in ("x_um", "y_um")}
+        write_table(ending(stem, ".csv"), table.assign(**places), float_format="%.5g")
 
 
 def write_png(path: Path, image: Image) -> None:
@@ -63,11 +68,6 @@ def write_png(path: Path, image: Image) -> None:
     _, packed = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     with whole(path) as temporary:
         temporary.write_bytes(packed.tobytes())
-
-
-def is_written(stem: Path, endings: Iterable[Collection[str]]) -> bool:
-    """Whether for each of these collections a file with one of its endings is there."""
-    return all(any(ending(stem, end).is_file() for end in ends) for ends in endings)
 
 
 def ending(stem: Path, end: str) -> Path:
@@ -95,7 +95,8 @@ def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str,
 def columns(classes: Sequence[str]) -> list[str]:
     """Columns of the summary behind the image's name."""
     first = ["width_px", "height_px", "mpp", "tissue_mm2", "nuclei", "nuclei_per_mm2"]
-    return [*first, *(column for name in classes for column in (f"n_{name}", f"{name}_per_mm2"))]
+    # No name of a class can make one of these the same as another, or as one of the first.
+    return [*first, *(column for name in classes for column in (f"n_{name}", f"per_mm2_{name}"))]
 
 
 def density(count: int, tissue_mm2: float) -> float | None:

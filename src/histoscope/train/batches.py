@@ -17,6 +17,7 @@ from torch import Tensor
 
 from histoscope.data import Dataset
 from histoscope.errors import HistoscopeError
+from histoscope.memory import is_out_of_memory
 from histoscope.models.classifier import Classifier
 from histoscope.train.cores import a_core_each
 from histoscope.types import Sample
@@ -119,13 +120,15 @@ def _read(model: Classifier, samples: Any, part: Sequence[int], *, must: bool) -
     for index in part:
         try:
             sample = samples[index]
-        except (HistoscopeError, OSError) as error:
-            if must:
+            patch = model.patch(sample.image, sample.mpp)
+        except Exception as error:
+            is_of_the_file = isinstance(error, HistoscopeError | OSError)
+            if must or not (is_of_the_file or is_out_of_memory(error)):
                 raise
             name = samples.records[index].name if hasattr(samples, "records") else f"patch {index}"
-            batch.skipped.append((name, str(error)))
+            batch.skipped.append((name, str(error) if is_of_the_file else "out of memory"))
             continue
-        patches.append(model.patch(sample.image, sample.mpp))
+        patches.append(patch)
         batch.indices.append(index)
         batch.samples.append(sample)
     if patches:
