@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from typer.testing import CliRunner
 
 from histoscope import models
 from histoscope.cli.main import app
-from histoscope.errors import ConfigError, DataError
+from histoscope.errors import ConfigError, DataError, MissingDependencyError
 from histoscope.files import read_image, write_image
 
 
@@ -42,10 +44,39 @@ def test_a_page_a_sheet_figures_and_a_table(folder, patches, tmp_path):
     assert "4 patches" in done.stdout
     assert "2 shown" in done.stdout
     written = {path.name for path in out.iterdir()}
-    assert written == {"patches.html", "patches.png", "confusion.svg", "reliability.svg", "predictions.csv"}
+    assert written == {
+        "patches.html",
+        "patches.png",
+        "confusion.svg",
+        "reliability.svg",
+        "predictions.csv",
+        "explained.jsonl",
+    }
     assert (out / "patches.html").read_text(encoding="utf-8").count("<figure>") == 2
     assert read_image(out / "patches.png").std() > 0
     assert len((out / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 5
+
+
+def test_files_of_the_user_stay_and_its_own_are_replaced(folder, patches, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    assert call(folder, patches, out, "--mpp", 1).exit_code == 0
+    assert call(folder, patches, out, "--mpp", 1).exit_code == 0
+    (out / "predictions.csv").write_text("with notes of mine")
+    done = call(folder, patches, out, "--mpp", 1)
+    assert isinstance(done.exception, ConfigError)
+    assert "predictions.csv was changed since" in str(done.exception)
+    assert (out / "predictions.csv").read_text() == "with notes of mine"
+    for inside in (patches, patches / "out"):
+        done = call(folder, patches, inside, "--mpp", 1)
+        assert isinstance(done.exception, ConfigError)
+        assert "inside of the patches" in str(done.exception)
+
+
+def test_a_missing_extra_is_told_before_the_work(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    done = call(folder, tmp_path / "no patches", tmp_path / "out", "--mpp", 1)
+    assert isinstance(done.exception, MissingDependencyError)
+    assert "pip install 'histoscope[explain]'" in str(done.exception)
 
 
 def test_bad_files_are_told_and_the_rest_goes_on(folder, patches, tmp_path):

@@ -1,6 +1,8 @@
 """The entry point: every verb explains itself; errors are one line and an exit code, never a traceback."""
 
 import errno
+import os
+import subprocess
 import sys
 
 import pytest
@@ -106,3 +108,21 @@ def test_wrong_usage_leaves_with_two(monkeypatch: pytest.MonkeyPatch, capsys, ar
         entry.main()
     assert left.value.code == 2
     assert "no-such" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "arguments"),
+    [
+        *(("ascii", ["doctor"]), ("ascii", ["models"]), ("cp1252", ["predict", "--help"])),
+        *((encoding, ["synth", "--help"]) for encoding in ("ascii", "latin-1", "cp437", "utf-8")),
+        *((encoding, ["predict", "é→\udcff", "in", "out"]) for encoding in ("ascii", "utf-8")),
+    ],
+)
+def test_every_terminal_can_print_it(encoding, arguments, tmp_path):
+    """Also one that is not UTF-8, and names that are no text."""
+    own = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "histoscope", *arguments]
+    done = subprocess.run(command, capture_output=True, env=own, cwd=tmp_path, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+    assert done.returncode == (2 if "out" in arguments else 0)
+    assert len(done.stdout + done.stderr) > 50

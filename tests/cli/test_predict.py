@@ -61,7 +61,7 @@ def test_one_image(model, tile, tmp_path, disks: Sample):
     out = tmp_path / "out"
     done = call(model, tile, out, "--mpp", 0.25)
     assert done.exit_code == 0, done.output
-    assert "1 nuclei in 1 images" in done.stdout
+    assert "1 nucleus in 1 image;" in done.stdout
     assert "cell 1 (yellow), other 0 (blue)" in done.stdout
     written = {path.name for path in out.iterdir()}
     ends = {"_overlay.png", "_labels.png", ".geojson", ".csv"}
@@ -82,16 +82,43 @@ def test_many_sources_choice_and_json(model, tile, tmp_path, disks: Sample):
     ends = {path.name.removeprefix("tile").removeprefix("b") for path in out.glob("[tb]*")}
     assert ends == {".csv", ".geojson"}
     again = call(*arguments, "--turned")
-    assert "2 images were finished already" in again.stdout
+    assert "2 finished images skipped" in again.stdout
 
 
 def test_bad_files_are_told_at_the_end(model, tile, tmp_path):
     (tmp_path / "text.png").write_text("no image")
     done = call(model, tile, tmp_path / "text.png", tmp_path / "out", "--mpp", 0.25)
     assert done.exit_code == 1
-    assert "1 nuclei in 1 images" in done.stdout
-    assert "1 images failed" in done.stderr
+    assert "1 nucleus in 1 image;" in done.stdout
+    assert "1 image failed" in done.stderr
     assert "text.png cannot be decoded" in done.stderr
+
+
+def test_what_is_left_out_is_told(model, tile, tmp_path, disks: Sample):
+    folder = tmp_path / "folder"
+    write_image(folder / "a.png", disks.image)
+    (folder / "slide.mrxs").write_bytes(b"")
+    done = call(model, folder, folder, "--mpp", 0.25)
+    assert done.exit_code == 0, done.output
+    assert "slide.mrxs" in done.stderr
+    done = call(model, folder, folder, "--mpp", 0.25, "--json")
+    told = json.loads(done.stdout)
+    assert [row["image"] for row in told["images"]] == ["a"]
+    names = {one["path"].rpartition("/")[2] for one in told["left_out"]}
+    assert names == {"slide.mrxs", "a_labels.png", "a_overlay.png"}
+
+
+def test_specks_are_no_nuclei_and_how_small_they_are_can_be_said(model, tmp_path):
+    image = np.full((40, 40, 3), 255, np.uint8)
+    image[5:12, 5:12] = 20  # 49 pixels of 0.0625 um2: 3.1 um2
+    write_image(tmp_path / "a.png", image)
+    for least, n in ((None, 0), (3, 1), (0, 1), (3.2, 0)):
+        given = [] if least is None else ["--least-area", least]
+        done = call(model, tmp_path / "a.png", tmp_path / f"out{least}", "--mpp", 0.25, "--json", *given)
+        assert json.loads(done.stdout)["nuclei"] == n
+    done = call(model, tmp_path / "a.png", tmp_path / "out3", "--mpp", 0.25)
+    assert isinstance(done.exception, ConfigError)
+    assert "nuclei from 3 um2" in str(done.exception)
 
 
 def test_non_commercial_weights_say_so_once_on_stderr(model, tile, tmp_path):
@@ -189,7 +216,7 @@ def test_a_large_image_as_a_map(classifier, tmp_path):
     write_image(tmp_path / "large.png", image)
     done = call(classifier, tmp_path / "large.png", tmp_path / "out", "--mpp", 1, "--only", "heatmap")
     assert done.exit_code == 0, done.output
-    assert "6 tiles in 1 images: red 2 (yellow), blue 4 (blue)" in done.stdout
+    assert "6 tiles in 1 image: red 2 (yellow), blue 4 (blue)" in done.stdout
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"large_heatmap.png", "summary.csv", "predictions.jsonl"}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from histoscope.cli.pixel_size import checked_mpp
+from histoscope.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,10 @@ class Which(StrEnum):
     SUREST = "surest"
     UNSURE = "unsure"
 
+
+EXPLAINED = "explained.jsonl"
+"""The journal: which files of the folder are ours."""
+FILES = ("patches.html", "patches.png", "confusion.svg", "reliability.svg", "predictions.csv")
 
 _TITLES = {
     Which.MISTAKES: "Surest mistakes",
@@ -63,18 +68,23 @@ def explain(
 
     - `predictions.csv`: class and probabilities of every patch.
 
-    Patches that cannot be read are listed at the end; the exit code is then 1.
+    A file of yours with one of these names is never overwritten. Patches that cannot be read are listed at
+    the end; the exit code is then 1.
 
     Example: `histoscope explain runs/colon data/lc25000 out/ --mpp 0.5 --split test`
     """
     from histoscope import data as datasets
     from histoscope import models, weights
     from histoscope.cli import scores
+    from histoscope.explain import method_of
+    from histoscope.slides.journal import Journal
     from histoscope.train import classification
     from histoscope.train.experiment import normalised
 
     folder = weights.find(model)
     network = models.load(folder, models.Classifier)
+    method_of(network)  # what is missing is told before the work
+    _require_apart(root, out)
     skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
@@ -82,20 +92,32 @@ def explain(
     shown = normalised(
         classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
     )
-    done = iter(range(1, len(shown) + 1))
-    with scores.steps_bar(len(shown), "Patches") as on_step:
-        table = classification.predict_classes(
-            network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
-        )
-    chosen = choose(table, str(which), n, per_group)
-    method, gallery = explained(network, shown, chosen)
-    write(out, table, gallery, method, title=f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}")
+    title = f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}"
+    with Journal.open(out, {}, overwrite=True, name=EXPLAINED) as journal:
+        journal.require(FILES)
+        done = iter(range(1, len(shown) + 1))
+        with scores.steps_bar(len(shown), "Patches") as on_step:
+            table = classification.predict_classes(
+                network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
+            )
+        chosen = choose(table, str(which), n, per_group)
+        method, gallery = explained(network, shown, chosen)
+        with journal.writing(FILES):
+            write(out, table, gallery, method, title=title)
     wrong = int((table["true"] != table["predicted"]).sum())
-    typer.echo(f"{len(table)} patches, {wrong} mistaken; {len(gallery)} shown in {out}/patches.html")
+    typer.echo(f"{count(len(table), 'patch')}, {wrong} mistaken; {len(gallery)} shown in {out}/patches.html")
     for name, why in skipped.items():
         scores.note(f"skipped {name}: {why}")
     if skipped:
         raise typer.Exit(1)
+
+
+def _require_apart(root: Path, out: Path) -> None:
+    """Raise if results would lie among the patches, where the next call would take them for a class."""
+    from histoscope.errors import ConfigError
+
+    if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
+        raise ConfigError(f"OUT is {out}, inside of the patches in {root}; choose a folder outside of them")
 
 
 def choose(table: "pd.DataFrame", which: str, n: int, per_group: int) -> "pd.DataFrame":
@@ -133,10 +155,12 @@ def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str,
     """Write page, sheet, figures and table, each whole or not at all."""
     from histoscope import metrics
     from histoscope.explain import page, sheet
-    from histoscope.files import whole, write_image, write_text
+    from histoscope.files import write_image, write_text
     from histoscope.studies.patch_figures import confusion_matrix, reliability_diagram
+    from histoscope.tables import write_table
 
     write_text(out / "patches.html", page(gallery, title=title, method=method))
+    (out / "patches.png").unlink(missing_ok=True)
     if gallery:
         write_image(out / "patches.png", sheet(gallery))
     known = table[table["true"] >= 0]
@@ -145,8 +169,7 @@ def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str,
         out / "confusion.svg", confusion_matrix(metrics.confusion(true, p.argmax(1), len(names)), names)
     )
     write_text(out / "reliability.svg", reliability_diagram(metrics.reliability(true, p)))
-    with whole(out / "predictions.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(out / "predictions.csv", table)
 
 
 def _part(dataset: "Dataset", split: str, root: Path) -> "Dataset":

@@ -18,11 +18,13 @@ from histoscope.cli import (
     doctor,
     evaluate,
     explain,
+    models,
     normalize,
     predict,
     pretrain,
     study,
     synth,
+    terminal,
     train,
 )
 from histoscope.errors import HistoscopeError
@@ -64,6 +66,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("normalize")(normalize.normalize)
 app.command("predict")(predict.predict)
+app.command("models")(models.models)
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
@@ -74,6 +77,8 @@ def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     keep_freed()
     warnings.showwarning = _warned
+    for stream in (sys.stdout, sys.stderr):
+        terminal.print_anywhere(stream)
     try:
         app()
     except SystemExit as leave:

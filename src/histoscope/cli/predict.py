@@ -1,6 +1,6 @@
 """``histoscope predict``: the nuclei of images, or the classes of patches and of tiles of large images."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from histoscope.cli.pixel_size import checked_mpp
+from histoscope.weights import WEIGHTS
+from histoscope.words import count, listed
 
 if TYPE_CHECKING:
-    from histoscope.slides.batch import Outcome
+    from histoscope.slides.batch import OnBegin, OnImage, Outcome
     from histoscope.slides.journal import Job
+    from histoscope.slides.tilemap import OnTiles
 
 Found: TypeAlias = "tuple[Outcome, dict[str, Any], list[str]]"
 
@@ -37,7 +40,10 @@ class Shown(StrEnum):
 
 def predict(
     model: Annotated[
-        str, typer.Argument(help="Name of a model that comes with Histoscope, or a model or run folder.")
+        str,
+        typer.Argument(
+            help=f"{listed(list(WEIGHTS), 'or')} (see `histoscope models`), or a model or run folder."
+        ),
     ],
     sources: Annotated[
         list[str],
@@ -67,6 +73,9 @@ def predict(
     least_tissue: Annotated[
         float, typer.Option(min=0, max=1, help="Classifiers: share of a tile that must be tissue.")
     ] = 0.1,
+    least_area: Annotated[
+        float, typer.Option(min=0, help="Models of nuclei: smaller ones are specks, and left out; in um2.")
+    ] = 4.0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Predict images anew that are finished in OUT.")
     ] = False,
@@ -100,7 +109,9 @@ def predict(
     The resolution matters: a network looks for things of a certain size. Images are brought to the network's
     resolution, and results are given on the image's own pixels. Finished images are skipped, so an
     interrupted call goes on where it stopped. Files that cannot be read are listed at the end; the exit code
-    is then 1.
+    is then 1. A file of yours is never overwritten, and what an earlier call wrote is no image.
+
+    - `histoscope predict nuclei-free tiles/ out/ --mpp 0.25`
 
     - `histoscope predict runs/first tile.png out/ --mpp 0.25`
 
@@ -112,11 +123,16 @@ def predict(
     from time import perf_counter
 
     from histoscope import weights
-    from histoscope.slides import batch
+    from histoscope.images.finding import Skipped, lines_of
 
     begin = perf_counter()
-    folder = weights.find(model)
-    jobs = batch.plan(sources, out)
+    folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
+    from histoscope.slides import batch
+
+    left_out: list[Skipped] = []
+    jobs = batch.plan(sources, out, on_skip=left_out.append)
+    for line in lines_of(left_out):
+        typer.echo(line, err=True)
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)
@@ -125,11 +141,13 @@ def predict(
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
         outcome, told, lines = _classes(folder, jobs, out, _chosen(only), turned=turned, **settings)
     else:
-        outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), turned=turned, **settings)
+        opened = {"turned": turned, "least_area_um2": least_area}
+        outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), opened, **settings)
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
         seconds = {"seconds": round(perf_counter() - begin, 3)}
         about = {"model": model, "out": str(out), **done, "failed": outcome.failed, **told}
+        about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
         typer.echo(json.dumps({**about, "images": outcome.done, **seconds}, indent=2))
     else:
         _report(outcome, lines)
@@ -148,7 +166,7 @@ def is_classifier(folder: Path) -> bool:
 
 
 def _nuclei(
-    folder: Path, jobs: "list[Job]", out: Path, only: list[str], *, turned: bool, **settings: Any
+    folder: Path, jobs: "list[Job]", out: Path, only: list[str], opened: dict[str, Any], **settings: Any
 ) -> Found:
     """Find nuclei in all images; counts for machines, and lines for people."""
     from histoscope.slides import Detector, batch
@@ -156,15 +174,18 @@ def _nuclei(
     from histoscope.slides.result import OUTPUTS
 
     kinds = _known(only, OUTPUTS, "a model of nuclei")
-    detector = Detector.open(folder, turned=turned)
-    with _bar(len(jobs)) as (on_image, _):
-        outcome = batch.run(detector, jobs, out, kinds=kinds, on_image=on_image, **settings)
+    detector = Detector.open(folder, **opened)
+    with _watched() as (on_begin, on_image, _):
+        outcome = batch.run(
+            detector, jobs, out, kinds=kinds, on_begin=on_begin, on_image=on_image, **settings
+        )
     n_nuclei = sum(row["nuclei"] for row in outcome.done)
-    lines = [f"{n_nuclei} nuclei in {len(outcome.done)} images; results in {out}"]
+    found = f"{count(n_nuclei, 'nucleus')} in {count(len(outcome.done), 'image')}"
+    lines = [f"{found}; results in {out}"]
     if detector.classes and n_nuclei:
         counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
-        told = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
-        lines.append(", ".join(f"{name} {count} ({colour})" for name, count, colour in told))
+        by_class = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
+        lines.append(", ".join(f"{name} {n:,} ({colour})" for name, n, colour in by_class))
     return outcome, {"classes": list(detector.classes), "nuclei": n_nuclei}, lines
 
 
@@ -184,13 +205,14 @@ def _classes(
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
     classifier = PatchClassifier.open(folder, turned=turned)
-    with _bar(len(jobs)) as (on_image, on_tiles):
+    with _watched() as (on_begin, on_image, on_tiles):
         outcome = classify.run(
             classifier,
             jobs,
             out,
             classify.Settings(kinds=kinds, **settings),
             overwrite=overwrite,
+            on_begin=on_begin,
             on_image=on_image,
             on_tiles=on_tiles,
         )
@@ -199,13 +221,14 @@ def _classes(
     counts = {name: patches.count(name) for name in classifier.classes}
     lines = []
     if patches or not maps:
-        shares = ", ".join(f"{name} {count}" for name, count in counts.items())
-        lines.append(f"{len(patches)} patches: {shares}; results in {out / naming.PREDICTIONS}")
+        shares = ", ".join(f"{name} {n:,}" for name, n in counts.items())
+        lines.append(f"{count(len(patches), 'patch')}: {shares}; results in {out / naming.PREDICTIONS}")
     if maps:
         tiles = {name: sum(row[f"tiles_{name}"] for row in maps) for name in classifier.classes}
-        told = zip(tiles.items(), colour_names(classifier.classes), strict=True)
-        shares = ", ".join(f"{name} {count} ({colour})" for (name, count), colour in told)
-        lines.append(f"{sum(tiles.values())} tiles in {len(maps)} images: {shares}; results in {out}")
+        by_class = zip(tiles.items(), colour_names(classifier.classes), strict=True)
+        shares = ", ".join(f"{name} {n:,} ({colour})" for (name, n), colour in by_class)
+        of = f"{count(sum(tiles.values()), 'tile')} in {count(len(maps), 'image')}"
+        lines.append(f"{of}: {shares}; results in {out}")
     about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
     return outcome, {**about, "maps": len(maps)}, lines
 
@@ -225,20 +248,30 @@ def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
 
 
 @contextmanager
-def _bar(n_images: int) -> Iterator[tuple[Callable[[str], None], Callable[[int, int], None]]]:
-    """Show a bar on stderr that moves once an image, and one more for the tiles of a large image."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
+    """Show on stderr how many images are done, and how many tiles of a large one; gives whom to tell."""
+    from histoscope.cli.progress import Board
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        images = bar.add_task("predicting", total=n_images)
-        tiles = bar.add_task("tiles", total=None, visible=False)
+    done, total = 0, 0
+    with Board() as board:
 
-        def on_tiles(done: int, total: int) -> None:
-            bar.update(tiles, completed=done, total=total, visible=done < total)
+        def on_begin(n_images: int) -> None:
+            nonlocal total
+            total = n_images
+            if total:
+                board.move("predicting", 0, total)
 
-        yield lambda _: bar.advance(images), on_tiles
+        def on_image(_: str) -> None:
+            nonlocal done
+            done += 1
+            board.move("predicting", done, total)
+
+        def on_tiles(n_done: int, n_tiles: int) -> None:
+            board.move("tiles", n_done, n_tiles)
+            if n_done == n_tiles:
+                board.end("tiles")
+
+        yield on_begin, on_image, on_tiles
 
 
 def _report(outcome: "Outcome", lines: list[str]) -> None:
@@ -246,6 +279,7 @@ def _report(outcome: "Outcome", lines: list[str]) -> None:
     for line in lines:
         typer.echo(line)
     if outcome.skipped:
-        typer.echo(f"{outcome.skipped} images were finished already; --overwrite predicts them anew")
+        finished = count(outcome.skipped, "finished image")
+        typer.echo(f"{finished} skipped; --overwrite predicts anew")
     if outcome.failed:
-        typer.echo(f"{len(outcome.failed)} images failed", err=True)
+        typer.echo(f"{count(len(outcome.failed), 'image')} failed", err=True)

@@ -1,6 +1,37 @@
-"""Tables on the terminal."""
+"""Tables on the terminal, whatever its encoding."""
 
-from typing import Any
+import codecs
+import io
+from typing import Any, TextIO
+
+_PLAIN = str.maketrans(
+    {"µ": "u", "μ": "u", "²": "2", "→": "->", "…": "...", "–": "-", "•": "-", "×": "x", "±": "+/-", "’": "'"}
+)
+
+
+def print_anywhere(stream: TextIO) -> None:
+    """Let a stream print every text: signs that its encoding lacks become plain ones.
+
+    Terminals that are not UTF-8 lack µ and arrows; names of files may hold bytes that are no text at all.
+
+    Examples
+    --------
+    >>> stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    >>> print_anywhere(stream)
+    >>> _ = stream.write("0.25 µm → é"), stream.flush()
+    >>> stream.buffer.getvalue()
+    b'0.25 um -> ?'
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("histoscope", _plain)
+        stream.reconfigure(errors="histoscope")
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end].translate(_PLAIN)
+    return "".join(sign if sign.isascii() else "?" for sign in signs), error.end
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from histoscope.explain.attention import rollout
     from histoscope.explain.gallery import Shown, mistakes, page, patches_by_sureness, sheet
     from histoscope.explain.gradcam import grad_cam
-    from histoscope.explain.maps import Explanation, blend, explain
+    from histoscope.explain.maps import Explanation, blend, explain, method_of
 
 _LAZY = {
     "Explanation": "maps",
@@ -18,6 +18,7 @@ _LAZY = {
     "blend": "maps",
     "explain": "maps",
     "grad_cam": "gradcam",
+    "method_of": "maps",
     "mistakes": "gallery",
     "page": "gallery",
     "patches_by_sureness": "gallery",
@@ -31,6 +32,7 @@ __all__ = [
     "blend",
     "explain",
     "grad_cam",
+    "method_of",
     "mistakes",
     "page",
     "patches_by_sureness",

@@ -38,18 +38,30 @@ def grad_cam(model: Classifier, x: Tensor, target: Sequence[int]) -> Tensor:
     ----------
     .. [1] Selvaraju et al., ICCV 2017, doi:10.1109/ICCV.2017.74
     """
+    layer_grad_cam = require_captum()
+    split = _Split(model).eval()
+    classes = torch.tensor(list(target), device=x.device)
+    with torch.enable_grad():
+        heat = layer_grad_cam(split, split.maps).attribute(x, target=classes, relu_attributions=True)
+    found: Tensor = heat.detach()[:, 0].float()
+    return found
+
+
+def require_captum() -> Any:
+    """Give captum's Grad-CAM.
+
+    Raises
+    ------
+    MissingDependencyError
+        With the line that installs it.
+    """
     try:
         from captum.attr import LayerGradCam
     except ImportError as error:
         raise MissingDependencyError(
             "Grad-CAM needs captum, which is not installed: pip install 'histoscope[explain]'"
         ) from error
-    split = _Split(model).eval()
-    classes = torch.tensor(list(target), device=x.device)
-    with torch.enable_grad():
-        heat = LayerGradCam(split, split.maps).attribute(x, target=classes, relu_attributions=True)
-    found: Tensor = heat.detach()[:, 0].float()
-    return found
+    return LayerGradCam
 
 
 class _Split(nn.Module):

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.explain.attention import has_global_attention, rollout
-from histoscope.explain.gradcam import grad_cam
+from histoscope.explain.gradcam import grad_cam, require_captum
 from histoscope.models import Classifier
 from histoscope.types import Image
 
 BATCH = 8
 """Patches at a time; gradients of all layers are held for these."""
 _OPACITY = 0.6
+ROLLOUT, GRAD_CAM = "attention rollout", "Grad-CAM"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +37,20 @@ class Explanation:
     method: str
     heat: NDArray[np.float32]
     target: NDArray[np.intp]
+
+
+def method_of(model: Classifier) -> str:
+    """Name of the method that explains a classifier.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it needs captum, and that is not installed: ask before long work.
+    """
+    if has_global_attention(model):
+        return ROLLOUT
+    require_captum()
+    return GRAD_CAM
 
 
 def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] | None = None) -> Explanation:
@@ -70,7 +85,8 @@ def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] |
         raise ShapeError(
             f"{len(patches)} patches and {n_classes} classes; expected one class a patch, or none"
         )
-    by_attention = has_global_attention(model)
+    method = method_of(model)
+    by_attention = method == ROLLOUT
     training = [module for module in model.modules() if module.training]
     model.eval()
     heats, targets = [], []
@@ -89,7 +105,6 @@ def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] |
     finally:
         for module in training:
             module.training = True
-    method = "attention rollout" if by_attention else "Grad-CAM"
     return Explanation(method, np.concatenate(heats), np.array(targets, np.intp))
 
 

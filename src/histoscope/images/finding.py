@@ -8,7 +8,7 @@ from pathlib import Path
 from histoscope.errors import CorruptDataError
 from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, unreadable
 
-JOURNALS = ("predictions.jsonl", "normalized.jsonl")
+JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl")
 """A folder below the one that is searched, with one of these in it, holds results of an earlier call."""
 
 

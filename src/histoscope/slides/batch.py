@@ -24,8 +24,10 @@ from histoscope.slides.ownership import digest_of
 from histoscope.slides.result import OUTPUTS, columns, summarise, write
 from histoscope.types import Image, Nuclei
 
+OnBegin: TypeAlias = Callable[[int], None]
+"""Told how many images are not finished yet."""
 OnImage: TypeAlias = Callable[[str], None]
-"""Told the name of each image when it is done, skipped or has failed."""
+"""Told the name of each of these when it is done or has failed."""
 
 
 @dataclass(slots=True)
@@ -46,12 +48,23 @@ class Outcome:
     skipped: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
 
-    def take(self, job: Job, error: str | None, journal: Journal) -> None:
+    def begin(
+        self, jobs: Sequence[Job], finished: Collection[str], journal: Journal, on_begin: OnBegin | None
+    ) -> None:
+        """Note the images that are finished already."""
+        self.done += [journal.row(job) for job in jobs if job.name in finished]
+        self.skipped = len(self.done)
+        if on_begin is not None:
+            on_begin(len(jobs) - self.skipped)
+
+    def take(self, job: Job, error: str | None, journal: Journal, on_image: OnImage | None) -> None:
         """Note what became of one image."""
         if error is None:
             self.done.append(journal.row(job))
         else:
             self.failed.append({"path": str(job.image), "error": error})
+        if on_image is not None:
+            on_image(job.name)
 
 
 def plan(
@@ -131,6 +144,7 @@ def run(
     mpp: float | None = None,
     kinds: Collection[str] = tuple(OUTPUTS),
     overwrite: bool = False,
+    on_begin: OnBegin | None = None,
     on_image: OnImage | None = None,
 ) -> Outcome:
     """Predict all images that are not finished in `out`, and write the summary of all that are.
@@ -158,23 +172,15 @@ def run(
             write(out / job.name, image, nuclei, detector.classes, kinds)
         journal.add(job, summarise(image, nuclei, detector.classes), digest=digest)
 
-    def tell(job: Job, error: str | None) -> None:
-        outcome.take(job, error, journal)
-        if on_image is not None:
-            on_image(job.name)
-
     with Journal.open(out, settings, overwrite=overwrite) as journal:
         finished = journal.finished(jobs, lambda _: ends)
         todo = [job for job in jobs if job.name not in finished]
         journal.require([SUMMARY, *chain.from_iterable(map(files, todo))])
-        outcome.skipped = len(finished)
-        for job in jobs:
-            if job.name in finished:
-                tell(job, None)
+        outcome.begin(jobs, finished, journal, on_begin)
         try:
             with closing(_predicted(detector, todo, mpp, save)) as images:
                 for job, error in images:
-                    tell(job, error)
+                    outcome.take(job, error, journal, on_image)
         finally:
             journal.write_summary(columns(detector.classes))
     return outcome

@@ -16,7 +16,7 @@ from histoscope import __version__
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.files import read_image
 from histoscope.images.reading import size_of
-from histoscope.slides.batch import OnImage, Outcome, require_mpp, told
+from histoscope.slides.batch import OnBegin, OnImage, Outcome, require_mpp, told
 from histoscope.slides.detector import known_mpp
 from histoscope.slides.geojson import write_tiles
 from histoscope.slides.heatmap import draw_heatmap
@@ -65,6 +65,7 @@ def run(
     settings: Settings | None = None,
     *,
     overwrite: bool = False,
+    on_begin: OnBegin | None = None,
     on_image: OnImage | None = None,
     on_tiles: OnTiles | None = None,
 ) -> Outcome:
@@ -81,8 +82,10 @@ def run(
     settings : Settings, optional
     overwrite : bool
         Begin anew.
+    on_begin : callable, optional
+        Told how many images are not finished yet.
     on_image : callable, optional
-        Told the name of each image when it is done, skipped or has failed.
+        Told the name of each of these when it is done or has failed.
     on_tiles : callable, optional
         Told how many tiles of a large image are done, of how many.
 
@@ -100,9 +103,7 @@ def run(
     outcome = Outcome()
 
     def tell(job: Job, error: str | None) -> None:
-        outcome.take(job, error, journal)
-        if on_image is not None:
-            on_image(job.name)
+        outcome.take(job, error, journal, on_image)
 
     with Journal.open(out, about, overwrite=overwrite) as journal:
         finished = journal.finished(jobs, lambda job: ends if is_large[job.name] else [])
@@ -110,10 +111,7 @@ def run(
         large = [job for job in todo if is_large[job.name]]
         maps = {job.name: files_of(job.name, chain.from_iterable(ends)) for job in large}
         journal.require([PREDICTIONS, SUMMARY, *chain.from_iterable(maps.values())])
-        outcome.skipped = len(finished)
-        for job in jobs:
-            if job.name in finished:
-                tell(job, None)
+        outcome.begin(jobs, finished, journal, on_begin)
         try:
             patches = [job for job in todo if not is_large[job.name]]
             _classify_patches(classifier, patches, chosen, journal, tell)

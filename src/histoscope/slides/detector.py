@@ -115,7 +115,7 @@ def predict(
     Raises
     ------
     ConfigError
-        If the resolution is not known.
+        If the resolution is not known, or none of a microscope.
 
     Examples
     --------
@@ -137,7 +137,7 @@ def predict(
         return model(pixels, known_mpp(image, mpp))
     if mpp is None:
         raise ConfigError("an array does not say its resolution; give mpp=, its micrometres per pixel")
-    return model(image, mpp)
+    return model(image, check_mpp(mpp, "mpp"))
 
 
 def known_mpp(path: str | Path, mpp: float | None) -> float:

@@ -57,26 +57,40 @@ class Journal:
 
     Parameters
     ----------
-    out : Path
-        The folder.
+    path : Path
+        The journal.
     file : TextIO
-        The journal, open for adding.
+        The same, open for adding.
     state : State
     head : dict, optional
         First line of a journal that is begun, maybe anew.
     """
 
-    def __init__(self, out: Path, file: TextIO, state: State, head: dict[str, Any] | None) -> None:
-        self.out = out
-        self.owned = Owned(out, state.files)
+    def __init__(self, path: Path, file: TextIO, state: State, head: dict[str, Any] | None) -> None:
+        self.out = path.parent
+        self.owned = Owned(self.out, state.files)
+        self._path = path
         self._file = file
         self._lines = state.lines if head is None else {}
         self._head = head  # written with the first result, so a call that is refused changes nothing
         self._is_new = state.settings is None
 
     @classmethod
-    def open(cls, out: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> Self:
+    def open(
+        cls, out: Path, settings: Mapping[str, Any], *, overwrite: bool = False, name: str = JOURNAL
+    ) -> Self:
         """Take the journal of a folder, or begin one.
+
+        Parameters
+        ----------
+        out : Path
+            The folder; made if it is missing.
+        settings : mapping
+            What the results depend on.
+        overwrite : bool
+            Begin anew: nothing is finished, but what was ours is.
+        name : str
+            Of the journal's file.
 
         Raises
         ------
@@ -87,20 +101,20 @@ class Journal:
         CorruptDataError
             If it is none of ours, or damaged.
         """
-        path = out / JOURNAL
+        path = out / name
         out.mkdir(parents=True, exist_ok=True)
         file = _held(path)
         try:
             state = read(path)
             begins = state.settings is None or overwrite
             if not begins:
-                _check_settings(out, state, settings)
+                _check_settings(path, state, settings)
             _cut_half_a_line(file)
             _add(file, {"job": {"host": socket.gethostname(), "pid": os.getpid()}})
         except BaseException:
             file.close()
             raise
-        return cls(out, file, state, {"format": FORMAT, "settings": dict(settings)} if begins else None)
+        return cls(path, file, state, {"format": FORMAT, "settings": dict(settings)} if begins else None)
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +125,7 @@ class Journal:
     def close(self) -> None:
         """Let go of the folder; a journal that was begun for nothing is taken away."""
         if self._is_new and self._head is not None:
-            (self.out / JOURNAL).unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
         self._file.close()
 
     def __contains__(self, name: str) -> bool:
@@ -310,17 +324,18 @@ def _take(state: State, line: dict[str, Any]) -> None:
             state.files |= dict.fromkeys(files_of(line["name"]))
 
 
-def _check_settings(out: Path, state: State, settings: Mapping[str, Any]) -> None:
+def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> None:
     if state.format != FORMAT:
         raise FormatVersionError(
-            f"{out / JOURNAL} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
+            f"{path} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
             "choose another folder, or begin anew with --overwrite"
         )
     before = state.settings or {}
     for key in [*settings, *before]:
-        if before.get(key) != settings.get(key):
+        then, now = before.get(key), settings.get(key)
+        if then != now:
             raise ConfigError(
-                f"{out} holds results with {key} {before.get(key)!r}, now it is {settings.get(key)!r}; "
+                f"{path.parent} holds results with {key} {then!r}, now it is {now!r}; "
                 "choose another folder, or begin anew with --overwrite"
             )
 

@@ -8,8 +8,9 @@ import json
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-from histoscope.errors import UnknownNameError
+from histoscope.errors import CorruptDataError, DatasetNotFoundError, UnknownNameError
 
 WEIGHTS: dict[str, str] = {
     "nuclei-free": "nuclei of H&E tissue, learned from drawn tissue alone; free for any use",
@@ -41,6 +42,28 @@ def find(name_or_path: str | Path) -> Path:
     if not path.is_dir():
         raise UnknownNameError("model", str(name_or_path), [*WEIGHTS, "the path of a model folder"])
     return path / "model" if not (path / "card.json").is_file() and (path / "model").is_dir() else path
+
+
+def card(name_or_path: str | Path) -> dict[str, Any]:
+    """What a model says of itself; no weights are read.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither a name nor a folder.
+    DatasetNotFoundError, CorruptDataError
+        If the folder holds no card, or a broken one.
+    """
+    path = find(name_or_path) / "card.json"
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no model at {path.parent}: expected {path.name} in it")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorruptDataError(f"{path} is not readable JSON ({error})") from error
+    if not isinstance(about, dict) or not {"architecture", "input"} <= about.keys():
+        raise CorruptDataError(f"{path} is not the card of a model: it names no architecture or input")
+    return about
 
 
 def licence_notice(folder: str | Path) -> str:

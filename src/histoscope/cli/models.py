@@ -1,0 +1,78 @@
+"""``histoscope models``: the models that come with Histoscope, and what the card of one says."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from histoscope.words import listed
+
+
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Show the card of this one: a name, or a model or run folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the card, or all cards.")] = False,
+) -> None:
+    """List the models that come with Histoscope, for `predict` and `evaluate`.
+
+    AJI, the aggregated Jaccard index, is of MoNuSeg's published test images: 1 is every pixel right.
+
+    - `histoscope models`
+
+    - `histoscope models nuclei-free`
+    """
+    from histoscope.weights import WEIGHTS, card
+
+    if model is not None:
+        about = card(model)
+        typer.echo(json.dumps(about, indent=2) if as_json else "\n".join(described(about)))
+        return
+    cards = {name: card(name) for name in WEIGHTS}
+    if as_json:
+        typer.echo(json.dumps(cards, indent=2))
+        return
+    for name, about in cards.items():
+        typer.echo(line(name, about))
+    typer.echo("histoscope models NAME says more; a model or run folder of yours does in place of a name")
+
+
+def line(name: str, about: dict[str, Any]) -> str:
+    """Say in a line what a model is."""
+    tests: dict[str, dict[str, Any]] = about.get("test") or {}
+    scores = next((found for part, found in tests.items() if "monuseg" in part), {})
+    parts = [
+        "classes of patches" if about["input"].get("patch_px") else "nuclei",
+        _classes(about),
+        f"{about['input']['mpp']} um per pixel",
+        *([f"AJI {_interval(scores['aji'])}"] if "aji" in scores else []),
+        f"licence {about.get('weights licence') or 'not stated'}",
+    ]
+    return f"{name}: {', '.join(parts)}"
+
+
+def described(about: dict[str, Any]) -> list[str]:
+    """What a card says, in lines."""
+    data = about.get("training data") or {}
+    lines = [
+        str(about.get("about") or about["architecture"]),
+        f"architecture: {about['architecture']}, at {about['input']['mpp']} um per pixel",
+        _classes(about),
+        f"stain normaliser: {about.get('stain normaliser', 'none')}",
+        f"licence: {about.get('weights licence') or 'not stated'}",
+        f"trained on: {data.get('name', 'not stated')} ({data.get('licence', 'licence not stated')})",
+    ]
+    for part, found in (about.get("test") or {}).items():
+        told = [f"{key} {_interval(value)}" for key, value in found.items() if isinstance(value, list)]
+        lines.append(f"{part}: {', '.join(told)}")
+    return lines + [f"known failure: {failure}" for failure in about.get("known failures", [])]
+
+
+def _classes(about: dict[str, Any]) -> str:
+    names = about["input"]["classes"]
+    return f"classes {listed(names)}" if names else "tells no classes apart"
+
+
+def _interval(value: list[float]) -> str:
+    estimate, low, high = value
+    return f"{estimate:.3f} ({low:.3f} to {high:.3f})"
