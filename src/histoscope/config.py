@@ -1,13 +1,14 @@
 """The frozen base of configuration files: YAML in, typed objects out, unknown keys refused."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from histoscope import plain
 from histoscope.errors import ConfigError, UnknownNameError
 
 
@@ -30,7 +31,8 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     path : str or Path
         The YAML file.
     overrides : sequence of str
-        ``a.b=value`` lines that win over the file; values are read as YAML.
+        ``a.b=value`` lines that win over the file; values are read as YAML, or as they are where text is
+        wanted.
 
     Raises
     ------
@@ -42,13 +44,15 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     if not path.is_file():
         raise ConfigError(f"no configuration file at {path}; check the path")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        written = plain.read(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable YAML: {error}") from error
+    values = settled(written, [kind])
+    values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
     for line in overrides:
-        _override(values, line)
+        _override(values, line, kind)
     return parse(kind, values, where=str(path))
 
 
@@ -96,37 +100,16 @@ def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
 def _explain(kind: type[Config], item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:  # of a model, of a dataclass
-        name, known = str(item["loc"][-1]), _fields(kind, item["loc"][:-1])
+        name, known = str(item["loc"][-1]), _keys_at(kind, item["loc"][:-1])
         return f"{place}: {UnknownNameError('key', name, known)}" if known else f"{place}: unknown key"
     if item["type"] == "missing":
         return f"{place}: missing, please set it"
+    if item["type"] == "value_error":  # in our own words, with what was got
+        return f"{place}: {item['ctx']['error']}"
     return f"{place}: {item['msg']} (got {item['input']!r})"
 
 
-def _fields(kind: Any, loc: Sequence[Any]) -> list[str]:
-    """Names of the keys that may stand at `loc`."""
-    kinds = [kind]
-    for part in loc:
-        found = [field for each in kinds for name, field in _fields_of(each).items() if name == part]
-        if found:  # else it is an index of a list or the chosen name of a union, and its types are in `kinds`
-            kinds = [inner for annotation in found for inner in _sections(annotation)]
-    return list(dict.fromkeys(name for each in kinds for name in _fields_of(each)))
-
-
-def _fields_of(kind: Any) -> dict[str, Any]:
-    if hasattr(kind, "model_fields"):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    return {name: field.type for name, field in getattr(kind, "__dataclass_fields__", {}).items()}
-
-
-def _sections(annotation: Any) -> list[Any]:
-    """Classes with keys of their own inside ``Jitter | None``, ``list[Jitter]`` or ``Annotated[...]``."""
-    if isinstance(annotation, type) and _fields_of(annotation):
-        return [annotation]
-    return [inner for argument in get_args(annotation) for inner in _sections(argument)]
-
-
-def _override(values: dict[str, Any], line: str) -> None:
+def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
     key, sign, text = line.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not sign or not all(parts):
@@ -138,15 +121,99 @@ def _override(values: dict[str, Any], line: str) -> None:
         values = values[parent]
         if not isinstance(values, dict):
             raise ConfigError(f"--set {line!r}: {parent} is a value, not a section")
+    text, options = text.strip(), _at(kind, parts)
     try:
-        values[last] = _scalar(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {line!r}: {text!r} is not readable YAML: {error}") from error
+        written = plain.read(text)
+    except ValueError as error:
+        if not _is_text(options):
+            raise ConfigError(f"--set {line!r}: {text!r} is not readable YAML: {error}") from error
+        written = text
+    is_null = isinstance(written, plain.Plain) and written.value is None
+    if _is_text(options) and text[:1] not in {"'", '"'} and not is_null:
+        written = text  # letter by letter, whatever it means in YAML
+    values[last] = settled(written, options)
 
 
-def _scalar(text: str) -> Any:
-    value = yaml.safe_load(text)
-    if isinstance(value, str) and any(character.isdigit() for character in value):
-        with suppress(ValueError):  # YAML 1.1 reads 1e-3 as text
-            return float(value)
+# From here on: what the classes say of a place in the file. `options` are the types that may stand there.
+
+
+def settled(value: Any, options: Sequence[Any]) -> Any:
+    """Values as their types want them: where text is wanted, as it was written.
+
+    Parameters
+    ----------
+    value : object
+        From `histoscope.plain.read`.
+    options : sequence of types
+        That may stand there, such as ``[Experiment]``.
+    """
+    if isinstance(value, dict):
+        return {_key(key, options): settled(each, _inside(options, key)) for key, each in value.items()}
+    if isinstance(value, list):
+        return [settled(each, _inside(options, None)) for each in value]
+    if isinstance(value, plain.Plain):
+        if value.value is None and (NoneType in options or str not in options):
+            return None
+        value = value.text if _is_text(options) else value.value
+    if isinstance(value, str) and value.startswith("~") and Path in options and str not in options:
+        return str(Path(value).expanduser())
     return value
+
+
+def _key(key: Any, options: Sequence[Any]) -> Any:
+    if not isinstance(key, plain.Plain):
+        return key
+    kinds = [_options(get_args(option)[0]) for option in options if get_origin(option) is dict]
+    return key.text if not kinds or any(map(_is_text, kinds)) else key.value
+
+
+def _is_text(options: Sequence[Any]) -> bool:
+    """Whether nothing but text, or null, may stand there."""
+    kinds = [option for option in options if option is not NoneType]
+    return bool(kinds) and all(
+        option in {str, Path}
+        or (get_origin(option) is Literal and all(isinstance(word, str) for word in get_args(option)))
+        for option in kinds
+    )
+
+
+def _at(kind: Any, place: Sequence[Any]) -> list[Any]:
+    """Types that may stand at a place."""
+    options = [kind]
+    for part in place:
+        options = _inside(options, part)
+    return options
+
+
+def _inside(options: Sequence[Any], part: Any) -> list[Any]:
+    """Types that may stand in one of `options`: under a key, or in a list."""
+    part = part.text if isinstance(part, plain.Plain) else part
+    found = []
+    for option in options:
+        if part in _fields_of(option):
+            found += _options(_fields_of(option)[part])
+        elif get_origin(option) is dict:
+            found += _options(get_args(option)[1])
+        elif get_origin(option) in {list, tuple}:
+            found += [each for argument in get_args(option) for each in _options(argument)]
+        elif isinstance(option, type) and option.__name__ == part:
+            found.append(option)  # the chosen one of a union
+    return found
+
+
+def _options(annotation: Any) -> list[Any]:
+    """Types in ``Jitter | None`` or ``Annotated[...]``."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return [option for each in get_args(annotation) for option in _options(each)]
+    return _options(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]
+
+
+def _keys_at(kind: Any, place: Sequence[Any]) -> list[str]:
+    """Names of the keys that may stand at a place."""
+    return list(dict.fromkeys(name for option in _at(kind, place) for name in _fields_of(option)))
+
+
+def _fields_of(kind: Any) -> dict[Any, Any]:
+    if hasattr(kind, "model_fields"):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {name: field.type for name, field in getattr(kind, "__dataclass_fields__", {}).items()}
