@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from pydantic import Field
 
-from histoscope.config import Config, dump, load, parse
+from histoscope.config import Config, differences, dump, load, parse
 from histoscope.errors import ConfigError
 
 
@@ -172,3 +172,99 @@ def test_dump_and_parse_agree(tmp_path: Path) -> None:
 def test_parse_names_where_it_came_from() -> None:
     with pytest.raises(ConfigError, match=r"^run 3: lr"):
         parse(Train, {"lr": "x"}, where="run 3")
+
+
+class Written(Config):
+    name: str = ""
+    out: Path = Path("runs")
+    maybe: str | None = None
+    rate: float = 0.0
+    count: int = 0
+    flag: bool = False
+    size: int | Literal["all"] = "all"
+    words: tuple[str, ...] = ()
+    by_name: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    kind: Literal["on", "off"] = "on"
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-11-05", "on", "no", "010", "1e-3", "5", "null", "true", "1_000", "12:30", "~"]
+)
+def test_text_is_kept_as_it_was_written(yaml_file, text) -> None:
+    empty = yaml_file("")
+    assert load(Written, empty, [f"name={text}"]).name == text
+    assert load(Written, yaml_file(f"name: {text}")).name == text
+    assert load(Written, yaml_file(f"words: [{text}]")).words == (text,)
+    assert list(load(Written, yaml_file(f"by_name: {{{text}: {{}}}}")).by_name) == [text]
+    if text not in {"~", "null"}:
+        assert load(Written, yaml_file(f"out: {text}")).out == Path(text)
+        assert load(Written, empty, [f"out={text}"]).out == Path(text)
+        assert load(Written, yaml_file(f"maybe: {text}")).maybe == text
+    else:
+        assert load(Written, yaml_file(f"maybe: {text}")).maybe is None
+
+
+@pytest.mark.parametrize("text", ["run #3", "a: b", "*x", "@home", "[1", "{a}", "- a", "'odd", "a, b", "%x"])
+def test_set_takes_text_letter_by_letter(yaml_file, text) -> None:
+    assert load(Written, yaml_file(""), [f"name={text}"]).name == text
+
+
+def test_set_takes_quotes_off(yaml_file) -> None:
+    assert load(Written, yaml_file(""), ["name='a b'"]).name == "a b"
+
+
+def test_numbers_stay_numbers(yaml_file) -> None:
+    text = "{rate: 1e-3, count: 010, flag: on, size: 8, by_name: {unet: {width: 16, rate: 1e-3, on: off}}}"
+    found = load(Written, yaml_file(text))
+    assert (found.rate, found.count, found.flag, found.size) == (0.001, 10, True, 8)
+    assert found.by_name == {"unet": {"width": 16, "rate": 0.001, "on": "off"}}
+    assert load(Written, yaml_file("size: all")).size == "all"
+    assert load(Written, yaml_file("kind: off")).kind == "off"
+
+
+def test_home_is_found_in_paths_alone(yaml_file, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+    found = load(Written, yaml_file("out: ~/runs"), ["name=~/x"])
+    assert (found.out, found.name) == (Path("/home/someone/runs"), "~/x")
+    assert load(Written, yaml_file(""), ["out=~/runs"]).out == Path("/home/someone/runs")
+
+
+def test_a_key_that_stands_twice_is_refused_in_one_line(yaml_file) -> None:
+    with pytest.raises(ConfigError, match="line 3, column 1: the key 'rate' stands twice") as refused:
+        load(Written, yaml_file("rate: 1\nname: a\nrate: 2\n"))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["2024-11-05", "010", "on", "1e-3", "null", "~", "a: b", "12:30", "'", "é", "#"]
+)
+def test_what_is_written_is_read_back(tmp_path: Path, text) -> None:
+    config = Written(name=text, maybe=text, words=(text,), by_name={text: {}}, out=Path("x") / text)
+    (tmp_path / "a.yaml").write_text(dump(config), encoding="utf-8")
+    assert load(Written, tmp_path / "a.yaml") == config
+
+
+def test_our_own_errors_are_not_wrapped(yaml_file) -> None:
+    @dataclass(frozen=True)
+    class Picky:
+        lr: float = 1.0
+
+        def __post_init__(self) -> None:
+            if self.lr < 0:
+                raise ConfigError(f"lr is {self.lr}, expected 0 or more")
+
+    class Holder(Config):
+        train: Picky = Picky()
+
+    with pytest.raises(ConfigError, match=r"a\.yaml: train: lr is -1\.0, expected 0 or more$"):
+        load(Holder, yaml_file("train: {lr: -1}"))
+
+
+def test_differences_are_told_by_place() -> None:
+    old = Experiment(model="unet", train=Train(steps=3))
+    new = Experiment(model="resunet", train=Train(steps=3, maybe=Jitter(0.1)))
+    found = differences(old, new)
+    assert found == {
+        "model": ("unet", "resunet"),
+        "train.maybe.strength": (None, 0.1),
+    }

@@ -195,7 +195,8 @@ def _inside(options: Sequence[Any], part: Any) -> list[Any]:
         elif get_origin(option) is dict:
             found += _options(get_args(option)[1])
         elif get_origin(option) in {list, tuple}:
-            found += [each for argument in get_args(option) for each in _options(argument)]
+            inner = [argument for argument in get_args(option) if argument is not ...]
+            found += [each for argument in inner for each in _options(argument)]
         elif isinstance(option, type) and option.__name__ == part:
             found.append(option)  # the chosen one of a union
     return found

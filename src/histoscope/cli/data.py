@@ -325,9 +325,9 @@ def audit(
 
 def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | None = None) -> "Dataset":
     """Open a data set with the options that were given."""
-    import yaml
+    from contextlib import suppress
 
-    from histoscope import data
+    from histoscope import data, plain
     from histoscope.errors import ConfigError
 
     given: dict[str, Any] = {} if mpp is None else {"mpp": mpp}
@@ -335,7 +335,9 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
         key, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"option {text!r}: expected KEY=VALUE, such as fold=3")
-        given[key.strip()] = yaml.safe_load(value)
+        given[key.strip()] = value
+        with suppress(ValueError):  # text as it is
+            given[key.strip()] = plain.bare(plain.read(value))
     return data.open(name, root, **given)
 
 

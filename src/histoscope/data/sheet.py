@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from histoscope import plain
 from histoscope.class_names import names_of_nuclei, names_of_patches, unique_keys
 from histoscope.data.base import Datasheet
 from histoscope.data.index import read_text
 from histoscope.errors import CorruptDataError, DataError, FormatVersionError
 
 FORMAT = 1
-_SHEET_KEYS = {"format", "name", "title", "url", "licence", "citation", "mpp", "classes", "counts"}
+_TEXTS = {"name", "title", "url", "licence", "citation"}
+_SHEET_KEYS = {*_TEXTS, "format", "mpp", "classes", "counts"}
 
 
 def read_sheet(root: Path, *, of_patches: bool = False) -> Datasheet:
@@ -73,12 +75,11 @@ def _class_names(root: Path, in_sheet: Any, *, of_patches: bool) -> dict[int, st
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    import yaml
-
     try:
-        values = yaml.load(read_text(path), _strict_loader()) or {}  # a safe loader
-    except (yaml.YAMLError, ValueError) as error:
+        read = plain.read(read_text(path))
+    except ValueError as error:
         raise CorruptDataError(f"{path} is not readable YAML: {error}") from error
+    values = {} if plain.bare(read) is None else _as_written(read)
     if not isinstance(values, dict):
         raise DataError(f"{path} holds {type(values).__name__}, expected keys and values")
     unknown = set(values) - _SHEET_KEYS
@@ -89,16 +90,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _strict_loader() -> Any:
-    """Make a safe YAML loader that refuses a key that stands twice."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # PyYAML's
-            unique_keys((self.construct_object(key, deep=True), None) for key, _ in node.value)
-            return super().construct_mapping(node, deep)
-
-    return Loader
+def _as_written(value: Any, key: Any = None) -> Any:
+    """Numbers as numbers, but texts letter by letter, and so on, no, true: they are names here."""
+    if isinstance(value, dict):
+        return {plain.bare(inner): _as_written(each, plain.bare(inner)) for inner, each in value.items()}
+    if isinstance(value, plain.Plain):
+        as_text = value.value is not None and (isinstance(value.value, bool) or key in _TEXTS)
+        return value.text if as_text else value.value
+    return value
 
 
 def _read_json(path: Path) -> Mapping[str, str]:
