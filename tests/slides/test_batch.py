@@ -305,6 +305,22 @@ def test_files_of_the_user_are_told_before_anything_is_done(detector, tiles, tmp
     ).failed  # nothing of that name is written
 
 
+def test_files_of_other_pixels_are_taken_away(detector, tiles, tmp_path, painted):
+    out = tmp_path / "out"
+    predicted(detector, tiles, out)
+    (out / "a" / "one_labels.png").write_bytes(b"corrected by hand")
+    write_image(tiles / "a" / "one.png", painted(4))
+    with pytest.raises(ConfigError, match=r"one_labels\.png was changed since"):
+        predicted(detector, tiles, out)
+    assert predicted(detector, tiles, out, kinds=["csv"]).skipped == 1
+    assert {path.name for path in (out / "a").iterdir()} == {"one.csv", "one_labels.png"}
+    with pytest.raises(ConfigError, match=r"one_labels\.png was not written"):
+        predicted(detector, tiles, out)
+    (out / "a" / "one_labels.png").unlink()
+    assert predicted(detector, tiles, out).skipped == 1
+    assert read_labels(out / "a" / "one_labels.png").max() == len(table(out / "a" / "one.csv")) == 4
+
+
 def test_links_are_one_image_and_loops_end(detector, tiles, tmp_path):
     (tiles / "b" / "linked.png").symlink_to(tiles / "a" / "one.png")
     (tiles / "again").symlink_to(tiles)

@@ -31,7 +31,7 @@ def finish(out, job, text="of ours", settings=SETTINGS, **more):
     with Journal.open(out, settings, **more) as journal:
         with journal.writing(["a.csv"]):
             (out / "a.csv").write_text(text)
-        journal.add(job, {"nuclei": 3}, digest=digest_of(job.image))
+        journal.add(job, {"nuclei": 3}, digest=digest_of(job.image), files=["a.csv"])
 
 
 def is_finished(out, job, settings=SETTINGS):

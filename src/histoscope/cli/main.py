@@ -31,7 +31,10 @@ from histoscope.errors import HistoscopeError
 from histoscope.memory import keep_freed
 
 WRONG, INTERRUPTED = 2, 130
-NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+NOT_ALLOWED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+    *(errno.EEXIST, errno.EISDIR, errno.ELOOP),
+}
 """What a place on disk may say that no verb has asked beforehand."""
 
 app = typer.Typer(

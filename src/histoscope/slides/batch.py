@@ -170,7 +170,7 @@ def run(
     def save(job: Job, digest: str, image: Image, nuclei: Nuclei) -> None:
         with journal.writing(files(job)):
             write(out / job.name, image, nuclei, detector.classes, kinds)
-        journal.add(job, summarise(image, nuclei, detector.classes), digest=digest)
+        journal.add(job, summarise(image, nuclei, detector.classes), digest=digest, files=files(job))
 
     with Journal.open(out, settings, overwrite=overwrite) as journal:
         finished = journal.finished(jobs, lambda _: ends)

@@ -109,16 +109,14 @@ def run(
         finished = journal.finished(jobs, lambda job: ends if is_large[job.name] else [])
         todo = [job for job in jobs if job.name not in finished]
         large = [job for job in todo if is_large[job.name]]
-        maps = {job.name: files_of(job.name, chain.from_iterable(ends)) for job in large}
-        journal.require([PREDICTIONS, SUMMARY, *chain.from_iterable(maps.values())])
+        maps = chain.from_iterable(_files(job, chosen) for job in large)
+        journal.require([PREDICTIONS, SUMMARY, *maps])
         outcome.begin(jobs, finished, journal, on_begin)
         try:
             patches = [job for job in todo if not is_large[job.name]]
             _classify_patches(classifier, patches, chosen, journal, tell)
             for job in large:
-                with journal.writing(maps[job.name]):
-                    error = _classify_large(classifier, job, chosen, journal, on_tiles)
-                tell(job, error)
+                tell(job, _classify_large(classifier, job, chosen, journal, on_tiles))
         finally:
             columns, always = patch_columns(classifier.classes), len(journal) == 0
             journal.write_summary(columns, path=PREDICTIONS, key="name", always=always)
@@ -194,7 +192,7 @@ def _classify_patches(
         for index, row in zip(seen.indices, seen.values, strict=True):
             values = [classifier.classes[int(row.argmax())], *(float(f"{value:.6g}") for value in row)]
             found = dict(zip(["image", *columns], [shown[index], *values], strict=True))
-            journal.add(jobs[index], found, digest=patches.digests[index])
+            journal.add(jobs[index], found, digest=patches.digests[index], files=())
             done(jobs[index], None)
 
 
@@ -206,11 +204,17 @@ def _classify_large(
         digest, image = digest_of(job.image), read_image(job.image)
         mpp = known_mpp(job.image, settings.mpp)
         tiles = classify_tiles(image, classifier, mpp, least_tissue=settings.least_tissue, on_tiles=on_tiles)
-        write_map(journal.out / job.name, image, tiles, classifier.classes, settings.kinds)
-        journal.add(job, summarise(tiles, classifier.classes), digest=digest)
+        files = _files(job, settings)
+        with journal.writing(files):
+            write_map(journal.out / job.name, image, tiles, classifier.classes, settings.kinds)
+        journal.add(job, summarise(tiles, classifier.classes), digest=digest, files=files)
     except Exception as error:  # noqa: BLE001  (no image may end the batch)
         return told(job, error)
     return None
+
+
+def _files(job: Job, settings: Settings) -> list[str]:
+    return files_of(job.name, chain.from_iterable(OUTPUTS[kind] for kind in settings.kinds))
 
 
 def _is_large(job: Job, classifier: PatchClassifier, settings: Settings) -> bool:

@@ -8,7 +8,7 @@ nobody's.
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -200,8 +200,8 @@ class Journal:
         finally:
             self._add({"files": self.owned.seal(files)})
 
-    def add(self, job: Job, row: Mapping[str, Any], *, digest: str) -> None:
-        """Write down that an image is finished.
+    def add(self, job: Job, row: Mapping[str, Any], *, digest: str, files: Collection[str]) -> None:
+        """Write down that an image is finished; files of ours that are of other pixels are taken away.
 
         Parameters
         ----------
@@ -210,9 +210,16 @@ class Journal:
             Its row of the summary; ``image`` is its name there, if that is another.
         digest : str
             Of the image, from `histoscope.slides.ownership.digest_of`, before its pixels were read.
+        files : collection of str
+            What was written of it.
         """
         line: dict[str, Any] = {"name": job.name, "image": [str(job.image.resolve()), digest]}
         line["row"] = {"image": job.name, **row}
+        before = self._lines.get(job.name)
+        if before is None or before["image"][1] != digest:
+            stale = [file for file in files_of(job.name) if file not in files and self.owned.holds(file)]
+            if stale:
+                self._add({"files": self.owned.drop(stale)})
         self._lines[job.name] = line
         self._add(line)
 
@@ -240,13 +247,15 @@ class Journal:
         rows = [self._lines[name]["row"] for name in sorted(self._lines)]
         rows = [row for row in rows if columns[0] in row]
         if not rows and not always:
+            if self.owned.holds(path):  # of a model or of images that this folder is no longer of
+                self._add({"files": self.owned.drop([path])})
             return
         table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
         with self.writing([path]):
             write_table(self.out / path, table)
 
     def _is_written(self, name: str, endings: Iterable[Iterable[str]]) -> bool:
-        return all(any((self.out / file).is_file() for file in files_of(name, ends)) for ends in endings)
+        return all(any(self.owned.holds(file) for file in files_of(name, ends)) for ends in endings)
 
     def _add(self, line: Mapping[str, Any]) -> None:
         if self._head is not None:

@@ -53,6 +53,19 @@ class Owned:
             return False
         return self.files[file] in {None, digest_of(path)}
 
+    def holds(self, file: str) -> bool:
+        """Whether we wrote this file, and it is there, maybe changed."""
+        return self.files.get(file, ABSENT) != ABSENT and (self.out / file).is_file()
+
+    def drop(self, files: Iterable[str]) -> dict[str, str | None]:
+        """Take away files that are as we wrote them, and own no longer those that are not."""
+        found: dict[str, str | None] = dict.fromkeys(files, ABSENT)
+        for file in found:
+            if self.may_replace(file):
+                (self.out / file).unlink()
+        self.files |= found
+        return found
+
     def require(self, files: Iterable[str]) -> None:
         """Raise if one of these files is there and not as we wrote it.
 
