@@ -9,6 +9,7 @@ import typer
 from histoscope.cli.pixel_size import checked_mpp
 from histoscope.cli.progress import progress
 from histoscope.cli.terminal import show
+from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset, Split
@@ -117,7 +118,8 @@ def verify(
     else:
         if problems:
             show([dataclasses.asdict(problem) for problem in problems])
-        typer.echo(f"{len(dataset)} images: {errors} errors, {len(problems) - errors} warnings")
+        told = f"{count(errors, 'error')}, {count(len(problems) - errors, 'warning')}"
+        typer.echo(f"{count(len(dataset), 'image')}: {told}")
     if errors or (strict and problems):
         raise typer.Exit(1)
 
@@ -164,7 +166,8 @@ def convert(
     finally:
         for line in skipped:
             typer.echo(f"left out {line}", err=True)
-    typer.echo(f"{len(dataset) - len(skipped)} samples written to {out}, {len(skipped)} left out")
+    written = count(len(dataset) - len(skipped), "sample")
+    typer.echo(f"{written} written to {out}, {len(skipped)} left out")
     typer.echo(f"next: histoscope data verify {to} {out}")
     if skipped:
         raise typer.Exit(1)
@@ -305,7 +308,7 @@ def audit(
     first = next(iter(datasets.values()))
     if groups is not None:
         if len(roots) > 1:
-            raise ConfigError(f"--groups takes one folder, and {len(roots)} came; run it for each")
+            raise ConfigError(f"--groups takes one folder, got {len(roots)}; run it for each")
         good = write_proposed(
             first,
             groups,
