@@ -65,7 +65,7 @@ def test_verify_ends_with_one_on_errors(root: Path) -> None:
     done = _run("verify", "folder", root, "--json")
     answer = json.loads(done.stdout)
     assert (done.exit_code, answer["errors"], answer["problems"][0]["name"]) == (1, 1, "t1")
-    assert "1 errors" in _run("verify", "folder", root).stdout
+    assert "1 error," in _run("verify", "folder", root).stdout
 
 
 def test_verify_minds_warnings_only_when_strict(root: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from histoscope.errors import ConfigError, CorruptDataError
 from histoscope.slides import journal as journals
-from histoscope.slides.journal import Job, Journal, Results, read
+from histoscope.slides.journal import Job, Journal
+from histoscope.slides.lines import Results, read
 from histoscope.slides.naming import JOURNAL, SUMMARY
 from histoscope.slides.ownership import digest_of
 

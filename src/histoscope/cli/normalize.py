@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from histoscope.words import count
+from histoscope import words
 
 if TYPE_CHECKING:
     from histoscope.stain import Normalizer
@@ -272,7 +272,7 @@ def _summary(tally: Tally, method: str, reference: str, out: Path, seconds: floa
 
 
 def _report(tally: Tally, method: str, out: Path) -> None:
-    typer.echo(f"{count(tally.normalized, 'image')} normalised ({method}) in {out}")
+    typer.echo(f"{words.count(tally.normalized, 'image')} normalised ({method}) in {out}")
     if tally.skipped:
         typer.echo(f"{tally.skipped} were there already; --overwrite writes them anew")
     if tally.unchanged:

@@ -18,7 +18,8 @@ from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.memory import is_out_of_memory
 from histoscope.slides.detector import Detector, known_mpp
-from histoscope.slides.journal import Job, Journal, Results
+from histoscope.slides.journal import Job, Journal
+from histoscope.slides.lines import Results
 from histoscope.slides.naming import SUMMARY, files_of, unique_names
 from histoscope.slides.ownership import digest_of
 from histoscope.slides.result import OUTPUTS, columns, summarise, write

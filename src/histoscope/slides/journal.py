@@ -11,15 +11,16 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 import pandas as pd
 
-from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
-from histoscope.slides.naming import JOURNAL, PREDICTIONS, SUMMARY, files_of
-from histoscope.slides.ownership import ABSENT, Owned, digest_of
+from histoscope.errors import ConfigError, FormatVersionError
+from histoscope.slides.lines import State, read
+from histoscope.slides.naming import JOURNAL, SUMMARY, files_of
+from histoscope.slides.ownership import Owned, digest_of
 from histoscope.tables import write_table
 
 FORMAT = 2
@@ -39,17 +40,6 @@ class Job:
 
     image: Path
     name: str
-
-
-@dataclass(slots=True)
-class State:
-    """What the lines of a journal say."""
-
-    settings: dict[str, Any] | None = None
-    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
-    files: dict[str, str | None] = field(default_factory=dict)
-    holder: dict[str, Any] = field(default_factory=dict)
-    format: Any = None
 
 
 class Journal:
@@ -262,75 +252,6 @@ class Journal:
             _add(self._file, self._head)
             self._head = None
         _add(self._file, line)
-
-
-class Results:
-    """Files that earlier calls wrote, wherever they lie; each journal is read once."""
-
-    def __init__(self) -> None:
-        self._read: dict[Path, State] = {}
-
-    def __contains__(self, image: Path) -> bool:
-        """Whether a journal in one of the folders above an image says that we wrote it."""
-        place = image.resolve()
-        folders = ((folder, place.relative_to(folder).as_posix()) for folder in place.parents)
-        return any(self._state(folder).files.get(file, ABSENT) != ABSENT for folder, file in folders)
-
-    def names(self, out: Path) -> dict[str, str]:
-        """Names of the finished images of a folder, by their places."""
-        lines = self._state(out.resolve()).lines.values()
-        return {line["image"][0]: line["name"] for line in lines if "image" in line}
-
-    def _state(self, folder: Path) -> State:
-        if folder not in self._read:
-            try:
-                self._read[folder] = read(folder / JOURNAL)
-            except (CorruptDataError, OSError):
-                self._read[folder] = State()  # told when it is written to
-        return self._read[folder]
-
-
-def read(path: Path) -> State:
-    """Say what a journal holds; half a line at its end, as of a call that was killed, is left out.
-
-    Raises
-    ------
-    CorruptDataError
-        If it is none of ours, or damaged.
-    """
-    state = State()
-    if not path.is_file():
-        return state
-    try:
-        text = path.read_text(encoding="utf-8")
-        for line in text[: text.rfind("\n") + 1].splitlines():
-            _take(state, json.loads(line))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptDataError(
-            f"{path} is no journal of Histoscope's, or is damaged ({error}); move it away or delete it, or "
-            "choose another folder"
-        ) from error
-    return state
-
-
-def _take(state: State, line: dict[str, Any]) -> None:
-    if "format" in line:  # begun anew: rows are forgotten, files are still ours
-        state.format, state.lines = line["format"], {}
-        state.settings = line.get("settings", line)
-        if state.format == 1:  # it noted no files
-            state.files |= dict.fromkeys((SUMMARY, PREDICTIONS))
-    elif "job" in line:
-        state.holder = line["job"]
-    elif state.format is None:
-        raise ValueError("its first line is none of a journal")
-    elif "writing" in line:
-        state.files |= dict.fromkeys(line["writing"])
-    elif "files" in line:
-        state.files |= line["files"]
-    else:
-        state.lines[line["name"]] = line
-        if state.format == 1:
-            state.files |= dict.fromkeys(files_of(line["name"]))
 
 
 def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> None:
