@@ -42,7 +42,7 @@ def cli(monkeypatch, *arguments):
 def test_train_then_evaluate(recipe, tmp_path, monkeypatch, capsys):
     assert cli(monkeypatch, "train", recipe, "--json") == 0
     scores = json.loads(capsys.readouterr().out)
-    assert set(scores) == {"images", "dice", "aji", "pq", "f1_50"}
+    assert set(scores) == {"images", "unit", "dice", "aji", "pq", "f1_50"}
     card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
     assert card["training data"]["licence"] == "CC0-1.0"
     assert card["stain normaliser"] == "macenko"

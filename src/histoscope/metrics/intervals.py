@@ -73,10 +73,15 @@ def counted(n: int, unit: str) -> str:
     >>> counted(14, "patient"), counted(1, "name"), counted(3, "case_id")
     ('14 patients', '1 image', '3 values of case_id')
     """
-    word = {"name": "image", "source": "source image"}.get(unit, unit)
-    if not word.replace(" ", "").isalpha():
-        return f"{n} values of {word}" if n != 1 else f"1 value of {word}"
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+    one = {"name": "image", "source": "source image"}.get(unit, unit)
+    one = one if one.replace(" ", "").isalpha() else f"value of {one}"
+    return f"{n} {one if n == 1 else units(unit)}"
+
+
+def units(unit: str) -> str:
+    """What the values of a column are called: "patients"; of ``name`` "images"."""
+    one = {"name": "image", "source": "source image"}.get(unit, unit)
+    return f"{one}s" if one.replace(" ", "").isalpha() else f"values of {one}"
 
 
 def bracketed(low: float, high: float, form: str = ".3f") -> str:

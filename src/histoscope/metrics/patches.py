@@ -295,7 +295,7 @@ def _score(table: "pd.DataFrame", metric: str, cluster: str | None) -> ClusterSc
     n_clusters = int(clusters.max(initial=0)) + 1
     seeds = as_text(table["seed"]).to_numpy(str) if "seed" in table else np.zeros(len(true))
     sheet = PATCH_METRICS[metric]
-    parts = [seeds == seed for seed in np.unique(seeds)]
+    parts = [seeds == seed for seed in np.unique(seeds)] or [np.ones(0, np.bool_)]
     single = [sheet.statistic(true[at], p[at], clusters[at], n_clusters) for at in parts]
     shares = np.zeros((n_clusters, len(names)))
     np.add.at(shares, (clusters, true), 1.0)
