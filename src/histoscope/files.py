@@ -67,19 +67,22 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_image(path: str | Path, *, ignore_alpha: bool = False) -> Image:
+def read_image(path: str | Path, *, ignore_alpha: bool = False, least_px: int | None = None) -> Image:
     """Read an image file as RGB.
 
-    Greyscale, palette, CMYK and RGBA files become RGB (transparent parts become white, like glass);
-    16-bit files are scaled to 8 bits.
+    What a file is, its first bytes tell. Any colour model becomes RGB (transparent parts become white, like
+    glass), 16 bits are scaled to 8 by what the file says, and an image that asks to be turned is turned. Of a
+    slide the finest level is read.
 
     Parameters
     ----------
     path : str or Path
-        PNG, JPEG, TIFF or BMP.
+        PNG, JPEG, TIFF, BMP, WebP, JPEG 2000 or GIF; Aperio, Hamamatsu, Leica, Philips or OME TIFF.
     ignore_alpha : bool
         Take the colours under transparent parts instead of white, for files whose fourth channel means
         nothing.
+    least_px : int, optional
+        JPEG may be decoded at a half, a quarter or an eighth, if its sides still have so many pixels.
 
     Returns
     -------
@@ -90,10 +93,11 @@ def read_image(path: str | Path, *, ignore_alpha: bool = False) -> Image:
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it cannot be decoded to the end.
+        If it cannot be decoded to the end, is of a format or a colour model that is not read, or does not fit
+        the memory.
     """
     path = Path(path)
-    raw = reading.stored(path, colour=True)
+    raw = reading.stored(path, colour=True, least_px=least_px)
     image = colours.to_rgb(raw, path, ignore_alpha=ignore_alpha)
     return colours.upright(image, raw.orientation)
 

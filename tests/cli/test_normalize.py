@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from histoscope import stain
-from histoscope.cli import normalize as verb
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError, UnknownNameError
 from histoscope.files import read_image, write_image
+from histoscope.slides import normalize as verb
 
 
 def tile(seed):
@@ -157,10 +157,10 @@ def test_wrong_input_is_a_named_error(tiles, tmp_path, monkeypatch, arguments, e
 
 
 def test_a_full_disk_stops_the_run(tiles, tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("histoscope.files.write_image", full)
+    monkeypatch.setattr("histoscope.slides.normalize.write_image", full)
     done = call(tiles, tmp_path / "out")
     assert isinstance(done.exception, OSError)
     assert done.exception.errno == errno.ENOSPC
@@ -170,7 +170,7 @@ def test_a_file_that_may_not_be_read_is_a_failure_like_others(tiles, tmp_path, m
     def refused(_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("histoscope.files.read_image", refused)
+    monkeypatch.setattr("histoscope.slides.normalize.read_image", refused)
     result = summary(call(tiles, tmp_path / "out", "--json"))
     assert [failure["error"].endswith("Permission denied") for failure in result["failed"]] == [True, True]
 
@@ -186,14 +186,12 @@ def test_interruption_drops_what_waits(tiles, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor", Watched)
-    monkeypatch.setattr(verb, "count", interrupted)
+    monkeypatch.setattr(verb, "ThreadPoolExecutor", Watched)
+    monkeypatch.setattr(verb._Work, "count", interrupted)
     with pytest.raises(KeyboardInterrupt):
         verb.run(
             stain.Macenko.default(),
-            verb.plan(str(tiles), tmp_path / "out"),
-            verb.Scope.IMAGE,
-            overwrite=False,
+            verb.plan(tiles, tmp_path / "out"),
             workers=1,
         )
     assert stopped == [True]

@@ -67,16 +67,7 @@ def read_landmarks(path: str | Path) -> Landmarks:
     CorruptDataError
         If it cannot be decoded.
     """
-    from PIL import Image as Pillow
-
-    try:
-        with Pillow.open(path) as picture:
-            picture.draft("RGB", (SIDE_PX, SIDE_PX))
-            if picture.mode in {"RGB", "L"}:
-                return find_landmarks(np.asarray(picture.convert("L")))
-    except OSError:
-        pass  # a TIFF that Pillow does not know, or a broken file: the full reader decides
-    return find_landmarks(read_image(path))
+    return find_landmarks(read_image(path, least_px=SIDE_PX))
 
 
 def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:

@@ -74,11 +74,6 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(turned[orientation](pixels)) if orientation in turned else pixels
 
 
-def is_rgb_profile(icc: bytes) -> bool:
-    """Whether an ICC profile is of RGB colours."""
-    return icc[16:20] == b"RGB "
-
-
 def _unsigned(pixels: NDArray[Any], raw: Raw, path: Path) -> NDArray[Any]:
     """Give the numbers as bool, uint8 or uint16."""
     is_signed_lab = raw.model == "cielab" and pixels.dtype in (np.int8, np.int16)

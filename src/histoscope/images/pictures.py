@@ -38,9 +38,14 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
             yield picture
 
 
-def read(path: Path, kind: str, *, colour: bool) -> Raw:
-    """Decode a picture of that kind; without `colour` a palette's indices stay indices."""
+def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) -> Raw:
+    """Decode a picture of that kind; without `colour` a palette's indices stay indices.
+
+    JPEG is decoded at a half, a quarter or an eighth if its sides still have `least_px` then.
+    """
     with opened(path, kind) as picture:
+        if kind == "JPEG" and least_px is not None:
+            picture.draft(None, (least_px, least_px))
         depth, is_grey = _png_depth(path) if kind == "PNG" else (8, False)
         _check(picture, path, kind, max(depth, 8))
         about: dict[str, Any] = {

@@ -11,8 +11,16 @@ from histoscope.images.raw import Raw
 T = TypeVar("T")
 
 
-def stored(path: Path, *, colour: bool) -> Raw:
+def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
     """Decode the numbers of a file, as they are stored.
+
+    Parameters
+    ----------
+    path : Path
+    colour : bool
+        Whether palettes are looked up; ids of label maps are indices.
+    least_px : int, optional
+        JPEG may be decoded at a fraction of its size, down to sides of so many pixels.
 
     Raises
     ------
@@ -24,7 +32,7 @@ def stored(path: Path, *, colour: bool) -> Raw:
     return _guarded(
         path,
         lambda: tiff.read(path),
-        lambda kind: pictures.read(path, kind, colour=colour),
+        lambda kind: pictures.read(path, kind, colour=colour, least_px=least_px),
     )
 
 
@@ -88,6 +96,24 @@ def orientation_of(path: str | Path) -> int:
         As `stored`.
     """
     return header(Path(path), lambda _, series: tiff.orientation_of(series.keyframe), pictures.orientation_of)
+
+
+def profile_of(path: str | Path) -> bytes:
+    """ICC profile of an image's RGB, to hand on to what is made of it; empty if there is none.
+
+    Profiles of CMYK and grey are not given, since `read_image` gives RGB.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `stored`.
+    """
+    profile = header(
+        Path(path),
+        lambda _, series: bytes(series.keyframe.iccprofile or b""),
+        lambda picture: picture.info.get("icc_profile") or b"",
+    )
+    return profile if profile[16:20] == b"RGB " else b""
 
 
 def check_labels_fit(image: Path, labels: Path) -> None:

@@ -1,8 +1,6 @@
 """Many images: what is still to do, one after the other, and a summary. One bad image stops no other."""
 
-import errno
 import os
-import traceback
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -16,8 +14,8 @@ from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
-from histoscope.memory import is_out_of_memory
 from histoscope.slides.detector import Detector, known_mpp
+from histoscope.slides.failures import told
 from histoscope.slides.journal import Job, Journal
 from histoscope.slides.lines import Results
 from histoscope.slides.naming import SUMMARY, files_of, unique_names
@@ -242,19 +240,3 @@ def _written(job: Job, saving: "Future[None]") -> tuple[Job, str | None]:
     except Exception as error:  # noqa: BLE001
         return job, told(job, error)
     return job, None
-
-
-def told(job: Job, error: Exception) -> str:
-    """What to say of an image that failed; a full disk ends everything."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        raise error
-    if is_out_of_memory(error):
-        return f"{job.image}: out of memory; cut the image into tiles, or give the machine more memory"
-    if isinstance(error, HistoscopeError):
-        return str(error)
-    if isinstance(error, OSError):
-        return f"{job.image}: {error.strerror or error}"
-    where = traceback.extract_tb(error.__traceback__)[-1:]
-    at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
-    what = f"{type(error).__name__}{at}: {error}"
-    return f"{job.image}: {what}; this is a fault of Histoscope's, please report it"

@@ -16,8 +16,9 @@ from histoscope import __version__
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.files import read_image
 from histoscope.images.reading import size_of
-from histoscope.slides.batch import OnBegin, OnImage, Outcome, require_mpp, told
+from histoscope.slides.batch import OnBegin, OnImage, Outcome, require_mpp
 from histoscope.slides.detector import known_mpp
+from histoscope.slides.failures import told
 from histoscope.slides.geojson import write_tiles
 from histoscope.slides.heatmap import draw_heatmap
 from histoscope.slides.journal import Job, Journal
