@@ -231,7 +231,7 @@ class _Work:
         if self.journal is not None:
             with self.lock:
                 row = {"what": what, "group": self.groups.get(job.image, "")}
-                self.journal.add(job, row, digest=digest)
+                self.journal.add(job, row, digest=digest, files=[job.name])
         return what, ""
 
     @contextmanager
