@@ -152,6 +152,26 @@ def third_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _write(tmp_path_factory.mktemp("wiring") / "third", seed=12, tiles=6)
 
 
+@pytest.fixture(scope="session")
+def parts_list(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other parts of the cohort, as ``data split --out`` writes them."""
+    path = tmp_path_factory.mktemp("parts") / "split.csv"
+    names = sorted(file.stem for file in (cohort / "images").iterdir())
+    rows = [f"{name},{'test' if k < 3 else 'train'},p{k}" for k, name in enumerate(names)]
+    path.write_text("\n".join(["name,split,patient", *rows]))
+    return path
+
+
+@pytest.fixture(scope="session")
+def other_index(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Other groups of the patches, as ``data audit --groups`` writes them."""
+    path = tmp_path_factory.mktemp("groups") / "groups.csv"
+    files = sorted(file.relative_to(patches) for file in patches.glob("*/*.png"))
+    rows = [f"{file.as_posix()},{file.parent.name},g{(7 * k) % 8}" for k, file in enumerate(files)]
+    path.write_text("\n".join(["path,class,group", *rows]))
+    return path
+
+
 def _write(folder: Path, *, seed: int, tiles: int) -> Path:
     samples = []
     for k, sample in enumerate(synth.cohort(tiles, 1, shape_px=(96, 96), mpp=0.5, seed=seed)):

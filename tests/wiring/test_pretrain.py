@@ -36,6 +36,8 @@ FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "data.licence": ("CC BY 4.0", {"data.name": "folder", "data.root": "TILES"}),
     "data.citation": ("Somebody 2020", {"data.name": "folder", "data.root": "TILES"}),
     "data.tiles": (5, {}),
+    "data.index": ("INDEX", {}),
+    "data.split": ("PARTS", {"data.name": "folder", "data.root": "TILES", "data.split_by": "patient"}),
     "more": (
         [{"name": "folder", "root": "OTHER_TILES"}],
         {"data.name": "folder", "data.root": "TILES", "data.split_by": "patient"},
@@ -50,9 +52,10 @@ REFUSED = {f"train.{name}" for name in NOT_WITHOUT_LABELS} | {"train.devices"}
 
 
 @pytest.fixture
-def outcome(tools, cohort, other_cohort, patches, machine, tmp_path):
+def outcome(tools, cohort, other_cohort, patches, parts_list, other_index, machine, tmp_path):
     """Give a function that runs settings and tells all that came of it."""
     places = {"PATCHES": patches, "TILES": cohort, "OTHER_TILES": other_cohort}
+    places |= {"PARTS": parts_list, "INDEX": other_index}
 
     def run(values: Mapping[str, Any], label: str) -> dict[str, Any]:
         text = json.dumps(values)

@@ -60,6 +60,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "data.citation": ("Somebody 2020", {}),
     "data.test": (0.45, {}),
     "data.tiles": (2, {}),
+    "data.split": ("PARTS", {}),
     "more": ([{"name": "folder", "root": "OTHER"}], {}),
     "model.name": ("unet", {"model.arguments": {"width": 4, "depth": 2, "mpp": 0.5}}),
     "model.arguments": ({"width": 6, "depth": 2, "n_rays": 8, "head_width": 8, "mpp": 0.5}, {}),
@@ -79,6 +80,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "out": ("elsewhere", {}),
 }
 PATCH_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    "data.index": ("INDEX", {}),
     "probe.pulls": ([7.0], {"probe.cache": None}),
     "probe.cache": ("CACHE", {"probe.cache": None}),
 }
@@ -87,7 +89,7 @@ REFUSED = {"train.devices"}
 
 
 @pytest.fixture(scope="module")
-def places(cohort, other_cohort, patches, tmp_path_factory):
+def places(cohort, other_cohort, patches, parts_list, other_index, tmp_path_factory):
     """Give real paths for the words that stand for them in the tables above."""
     base = tmp_path_factory.mktemp("places")
     torch.manual_seed(7)
@@ -97,6 +99,8 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "COHORT": cohort,
         "OTHER": other_cohort,
         "PATCHES": patches,
+        "PARTS": parts_list,
+        "INDEX": other_index,
         "BEGUN": base / "begun",
         "REFERENCE": next((other_cohort / "images").iterdir()),
         "CACHE": base / "cache",

@@ -23,6 +23,7 @@ from histoscope.data.groups import Groups, propose_groups, write_groups
 from histoscope.data.kather2016 import Kather2016
 from histoscope.data.kumar import Kumar
 from histoscope.data.lc25000 import LC25000
+from histoscope.data.listed import with_parts
 from histoscope.data.lizard import Lizard
 from histoscope.data.monuseg import MoNuSeg
 from histoscope.data.nct_crc import NCTCRC
@@ -131,6 +132,7 @@ __all__ = [
     "tile_order",
     "tile_subset",
     "unseen_classes",
+    "with_parts",
     "write_folder",
     "write_groups",
 ]

@@ -181,7 +181,12 @@ def _check_classes(sample: Sample, names: Mapping[int, str]) -> list[Problem]:
 def _doubled_names(records: Sequence[Record]) -> list[Problem]:
     names = Counter(record.name for record in records)
     return [
-        Problem(name, "error", f"the name stands {times} times in the index; names must be unique")
+        Problem(
+            name,
+            "error",
+            f"the name stands {times} times: in the index, or in files that differ only in their suffix "
+            "(a.png, a.jpg); keep one",
+        )
         for name, times in names.items()
         if times > 1
     ]

@@ -1,18 +1,35 @@
 """Labelled patches: a folder per class, or an index that names path and class."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
-from histoscope.data.index import Row, expectation, files_by_stem, first_column, read_index, require_folder
-from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, warn_empty
+from histoscope.data.index import (
+    Row,
+    composed,
+    expectation,
+    files_by_stem,
+    first_column,
+    read_index,
+    require_folder,
+    sibling,
+)
+from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, warn, warn_empty
 from histoscope.data.sheet import read_sheet
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.types import Record
 
-_PARTS = {"train", "training", "val", "valid", "validation", "test"}
+_PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_NO_CLASS = frozenset(
+    (
+        *("image", "images", "img", "imgs", "mask", "masks", "label", "labels", "annotation", "annotations"),
+        *("overlay", "overlays", "class", "classes", "gt", "ground_truth", "groundtruth", "split", "splits"),
+    )
+)
+"""Names of folders that hold something else; give `classes` where one of them is a class."""
 
 
 class ClassFolder(PatchFiles):
@@ -21,7 +38,8 @@ class ClassFolder(PatchFiles):
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
     columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
     are relative to ``images/`` if there is such a folder, else to `root`. Labels are the places of the class
-    names in alphabetical order, from 0; an empty folder is no class and is warned of. The name of a patch is
+    names in alphabetical order, from 0; an empty folder is no class and is warned of; folders called like
+    ``masks`` or ``labels`` are refused. The name of a patch is
     its path with ``__`` for ``/``, suffix cut.
 
     Parameters
@@ -33,7 +51,8 @@ class ClassFolder(PatchFiles):
     classes : sequence of str, optional
         The class names in the order of their labels, where it must be the same in several folders.
     index : str or Path, optional
-        Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes.
+        Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes; from
+        the current folder, or else from `root`.
     licence, citation : str, optional
         For copies whose ``dataset.yaml`` does not say.
 
@@ -66,11 +85,12 @@ class ClassFolder(PatchFiles):
         sheet = read_sheet(self.root, of_patches=True)
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
         path = Path(index) if index is not None else self.root / "index.csv"
+        path = path if path.is_file() or index is None else self.root / path
         if index is not None and not path.is_file():
             raise DatasetNotFoundError(
                 f"no index at {path}; expected CSV with the columns path, class, group"
             )
-        rows = _indexed(path) if path.is_file() else _found(self.root)
+        rows = _indexed(path) if path.is_file() else _found(self.root, classes or ())
         if not rows:
             what = expectation("class_folder", self.layout, "")
             raise DatasetNotFoundError(f"no patches in {self.root}; {what}")
@@ -101,31 +121,86 @@ def _indexed(path: Path) -> list[Row]:
     return rows
 
 
-def _found(root: Path) -> list[Row]:
-    folders = [
-        folder for folder in sorted(root.iterdir()) if folder.is_dir() and not folder.name.startswith(".")
-    ]
-    in_parts = bool(folders) and all(folder.name.lower() in _PARTS for folder in folders)
+def _found(root: Path, allowed: Collection[str]) -> list[Row]:
+    """Patches of ``CLASS/NAME.*`` or ``PART/CLASS/NAME.*``; what looks like something else is refused."""
+    folders = _folders_in(root)
+    parts = [folder for folder in folders if folder.name.lower() in _PARTS and folder.name not in allowed]
+    kinds = [folder for folder in folders if folder not in parts]
+    _refuse_others(root, parts, [kind for kind in kinds if kind.name not in allowed], mixed=bool(kinds))
     rows, empty = [], []
-    for folder in folders:
-        for kind in sorted(child for child in folder.iterdir() if child.is_dir()) if in_parts else [folder]:
-            found = [path for paths in files_by_stem(kind).values() for path in paths]
-            split = folder.name if in_parts else ""
-            rows += [
-                {"path": path.relative_to(root).as_posix(), "class": kind.name, "split": split}
-                for path in found
-            ]
-            empty += [] if found else [kind.relative_to(root).as_posix()]
+    places = [(kind, part.name) for part in parts for kind in _classes_in(part)]
+    for kind, split in [*places, *((kind, "") for kind in kinds)]:
+        found = [path for paths in files_by_stem(kind).values() for path in paths]
+        _check_inner(kind, has_patches=bool(found))
+        rows += [
+            {"path": path.relative_to(root).as_posix(), "class": composed(kind.name), "split": split}
+            for path in found
+        ]
+        empty += [] if found else [kind.relative_to(root).as_posix()]
     if rows:
         warn_empty(empty, root)
     return rows
 
 
+def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: bool) -> None:
+    """Refuse folders of label maps as classes, and classes beside folders of parts."""
+    strange = next((folder for folder in kinds if folder.name.lower() in _NO_CLASS), None)
+    if strange is None and not (parts and mixed):
+        return
+    what = f"{strange.name}/ is no class" if strange else f"{parts[0].name}/ is a part, not all are"
+    raise DataError(
+        f"{root} holds {', '.join(f'{folder.name}/' for folder in _folders_in(root))}: {what}. class_folder "
+        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png alone; the reader for images "
+        "with label maps is folder; else name patches in index.csv (path,class,split), or give classes="
+    )
+
+
+def _check_inner(kind: Path, *, has_patches: bool) -> None:
+    """Say what happens to patches one folder too deep."""
+    inner = [folder.name for folder in _folders_in(kind) if files_by_stem(folder)]
+    if not inner:
+        return
+    some = ", ".join(inner[:3])
+    if has_patches:
+        warn(f"patches in folders below {kind} are left out ({some}); index.csv can name them")
+        return
+    raise DataError(
+        f"{kind} has no patches, but folders that have some ({some}); expected {kind.name}/NAME.png. "
+        "If the folders are patients, name the patches in index.csv, with the columns path,class,patient"
+    )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [
+        inner
+        for inner in sorted(folder.iterdir())
+        if inner.is_dir() and not inner.name.startswith(".") and inner.name != "__MACOSX"
+    ]
+
+
+def _classes_in(part: Path) -> list[Path]:
+    """Folders of classes in the folder of a part."""
+    if loose := files_by_stem(part):
+        raise DataError(
+            f"{part} is the folder of a part, and holds images without a class, such as "
+            f"{next(iter(loose))!r}; expected {part.name}/CLASS/NAME.png, or an index.csv with path,class"
+        )
+    return _folders_in(part)
+
+
 def _inside(base: Path, relative: str) -> Path:
-    path = base / relative
-    if not path.resolve().is_relative_to(base.resolve()):
-        raise DataError(f"index.csv names {relative!r}, which lies outside {base}; paths must stay inside")
-    return path
+    """File that a row names; on disk its accents may be parted and its suffix in capitals."""
+    path = Path(os.path.normpath(base / relative.replace("\\", "/")))
+    base = Path(os.path.normpath(base))
+    if not path.is_relative_to(base):
+        raise DataError(f"the index names {relative!r}, which lies outside {base}; paths must stay inside")
+    if path.is_file():
+        return path
+    folder = base
+    for name in path.relative_to(base).parts[:-1]:
+        inner = _folders_in(folder) if folder.is_dir() else []
+        folder = next((one for one in inner if composed(one.name) == composed(name)), folder / name)
+    return sibling(folder, path.stem, path.suffix.lower()) if path.suffix else path
 
 
 def _record(row: Row, names: list[str]) -> Record:
@@ -133,7 +208,7 @@ def _record(row: Row, names: list[str]) -> Record:
         raise UnknownNameError("class", row["class"], names)
     known = {"path", "class", "group", "source", "patient", "split", "label"}
     return Record(
-        name=Path(row["path"]).with_suffix("").as_posix().replace("/", "__"),
+        name=Path(row["path"].replace("\\", "/")).with_suffix("").as_posix().replace("/", "__"),
         patient=row.get("patient", ""),
         source=row.get("source") or row.get("group", ""),
         split=row.get("split", ""),

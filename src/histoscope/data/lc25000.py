@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
-from histoscope.data.index import require_folder
+from histoscope.data.index import composed, require_folder
 from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, patches_in, read_groups
 from histoscope.errors import ConfigError, DataError
 from histoscope.types import Record
@@ -72,7 +72,7 @@ class LC25000(PatchFiles):
             self.root, classes, suffixes=(".jpeg", ".jpg"), name="lc25000", layout=self.layout, url=sheet.url
         )
         known = read_groups(groups)
-        lacking = [path.stem for path, _ in found if path.stem not in known] if known else []
+        lacking = [path.stem for path, _ in found if composed(path.stem) not in known] if known else []
         if lacking:
             raise DataError(
                 f"{groups} has no group for {len(lacking)} of {len(found)} patches (first: {lacking[0]!r}); "
@@ -83,7 +83,7 @@ class LC25000(PatchFiles):
                 path,
                 Record(
                     f"{classes[label]}__{path.stem}",
-                    source=known.get(path.stem, ""),
+                    source=known.get(composed(path.stem), ""),
                     label=label,
                     tags={"class": classes[label], "organ": classes[label].split("_")[0]},
                 ),

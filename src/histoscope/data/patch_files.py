@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from histoscope.data.base import Dataset, Datasheet, Problem, Progress, check_samples, count_records
-from histoscope.data.index import expectation, files_by_stem, read_index
+from histoscope.data.index import composed, expectation, files_by_stem, read_index
 from histoscope.errors import DataError, DatasetNotFoundError
 from histoscope.files import read_image
 from histoscope.types import Record, Sample
@@ -128,11 +128,12 @@ def patches_in(
 def warn_empty(classes: Sequence[str], root: Path) -> None:
     """Say which classes have no patches; the others can be used."""
     if classes:
-        warnings.warn(
-            f"no patches of class {', '.join(classes)} in {root}; going on with the other classes",
-            UserWarning,
-            stacklevel=3,
-        )
+        warn(f"no patches of class {', '.join(classes)} in {root}; going on with the other classes")
+
+
+def warn(text: str) -> None:
+    """Warn of what is left out."""
+    warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def read_groups(path: str | Path | None) -> Mapping[str, str]:
@@ -159,7 +160,7 @@ def read_groups(path: str | Path | None) -> Mapping[str, str]:
         group = row.get("group") or row.get("source")
         if not file or not group:
             raise DataError(f"{path}: a row has no path or no group: {row}; expected the columns path, group")
-        stem = Path(file.replace("\\", "/")).stem
+        stem = composed(Path(file.replace("\\", "/")).stem)
         if groups.setdefault(stem, group) != group:
             raise DataError(f"{path}: {stem!r} stands in the groups {groups[stem]!r} and {group!r}; keep one")
     return groups

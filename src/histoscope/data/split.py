@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histoscope.data.base import Dataset
+from histoscope.data.dealing import deal
 from histoscope.data.views import subset
 from histoscope.errors import ConfigError, DataError, LeakError
 from histoscope.types import Record
@@ -22,9 +22,10 @@ _PART_NAMES = {
     "validation": "val",
     "test": "test",
 }
-_MAX_TRIES = 32
-SHARE_TOLERANCE = 0.05
-"""How much farther from the wanted shares a stratified split may be than one that looks at sizes alone."""
+_HOW_TO_GROUP = (
+    "; where nobody knows which patches belong together, histoscope data audit --groups groups.csv proposes "
+    "it from the pictures, and data.index: groups.csv (on the command line --option index=groups.csv) uses it"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,7 @@ def split_by(
     counts = np.zeros((len(members), max(strata) + 1), np.float64)
     for row, indices in enumerate(members.values()):
         np.add.at(counts[row], [strata[index] for index in indices], 1)
-    owner = _deal(counts, np.array(list(wanted.values())), seed)
+    owner = deal(counts, np.array(list(wanted.values())), seed)
     chosen: dict[str, list[int]] = {name: [] for name in shares}
     names = list(wanted)
     for part, indices in zip(owner, members.values(), strict=True):
@@ -324,10 +325,12 @@ def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int
     lacking = members.pop("", [])
     if lacking:
         known = sorted({key for record in records for key in record.tags})
+        of_patches = by in {"source", "patient"} and records[lacking[0]].label is not None
         raise DataError(
             f"{len(lacking)} of {len(records)} records of {name!r} have no {by!r} "
             f"(first: {records[lacking[0]].name!r}); "
             f"split by patient, source, name{''.join(', ' + key for key in known)}, where it is filled in"
+            + (_HOW_TO_GROUP if of_patches else "")
         )
     return dict(sorted(members.items()))
 
@@ -345,49 +348,3 @@ def _strata(records: Sequence[Record], stratify: str | None, name: str) -> list[
         )
     numbers = {value: number for number, value in enumerate(sorted(Counter(values)))}
     return [numbers[value] for value in values]
-
-
-def _deal(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
-    """Part of each group: counts is (groups, strata), shares (parts,).
-
-    Dealings by size alone say how near the shares can come. Of those that come as near, give or take
-    `SHARE_TOLERANCE`, the one with the evenest strata is kept.
-    """
-    sizes = counts.sum(axis=1, keepdims=True)
-    by_size = list(_dealings(sizes, shares, np.random.default_rng(seed)))
-    if counts.shape[1] == 1:
-        return min(by_size, key=lambda owner: _misses(sizes, shares, owner))
-    near = min(_misses(sizes, shares, owner)[0] for owner in by_size) + SHARE_TOLERANCE + 1e-9
-    dealings = [*_dealings(counts, shares, np.random.default_rng(seed)), *by_size]
-    kept = [owner for owner in dealings if _misses(sizes, shares, owner)[0] <= near]
-    return min(kept, key=lambda owner: _misses(counts, shares, owner))
-
-
-def _dealings(
-    counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
-) -> Iterator[NDArray[np.intp]]:
-    """Deal the groups, in random orders, to the part that lacks most of what they hold."""
-    totals = counts.sum(axis=0)
-    targets = (shares / shares.sum())[:, None] * totals
-    for _ in range(int(np.clip(20_000 // len(counts), 1, _MAX_TRIES))):
-        owner, lack = np.zeros(len(counts), np.intp), targets.copy()
-        empty = np.ones(len(shares), bool)
-        for done, group in enumerate(rng.permutation(len(counts))):
-            gain = lack @ (counts[group] / totals)
-            if empty.any() and len(counts) - done <= empty.sum():  # every part gets at least one group
-                gain[~empty] = -np.inf
-            part = int(gain.argmax())
-            owner[group], empty[part] = part, False
-            lack[part] -= counts[group]
-        yield owner
-
-
-def _misses(
-    counts: NDArray[np.float64], shares: NDArray[np.float64], owner: NDArray[np.intp]
-) -> tuple[float, float]:
-    """How far a dealing is from the shares: most in any stratum, and chi-squared over all of them."""
-    totals = counts.sum(axis=0)
-    wanted = (shares / shares.sum())[:, None] * totals
-    held = np.stack([counts[owner == part].sum(axis=0) for part in range(len(shares))])
-    most = float(np.abs((wanted - held) / totals).max())
-    return round(most, 12), float(((held - wanted) ** 2 / wanted).sum())

@@ -33,6 +33,10 @@ class DataConfig(config.Config):
         What must not be in training and validation, where the split is the published one.
     licence, citation : str, optional
         Terms and paper, for copies that do not say.
+    index : Path, optional
+        Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
+    split : Path, optional
+        CSV of names and parts, as ``histoscope data split --out`` writes it: used as published parts are.
     tiles : int, optional
         Learn from so many tiles of the training part alone; ``train.seed`` chooses them, and with one seed
         the fewer are among the more.
@@ -47,15 +51,19 @@ class DataConfig(config.Config):
     licence: str = ""
     citation: str = ""
     test: float = Field(default=0.15, gt=0, lt=1)
+    index: Path | None = None
+    split: Path | None = None
     tiles: int | None = Field(default=None, ge=1)
 
 
 def open_parts(chosen: DataConfig, *, seed: int = 0) -> Split:
     """Training, validation and test part; no pixel is read. The seed chooses tiles, if not all are taken."""
-    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
+    given = {key: getattr(chosen, key) for key in ("mpp", "licence", "citation", "index")}
     dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
     stratify = "label" if any(record.label is not None for record in dataset.records) else None
-    if chosen.split_by == "published":
+    if chosen.split is not None:
+        dataset = data.with_parts(dataset, chosen.split)
+    if chosen.split_by == "published" or chosen.split is not None:
         has_val = any(record.split.lower().startswith("val") for record in dataset.records)
         val = 0.0 if has_val else chosen.val
         parts = data.split_published(dataset, val=val, by=chosen.val_by, stratify=stratify)
