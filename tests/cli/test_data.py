@@ -2,12 +2,15 @@
 
 import csv
 import json
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from histoscope import data
 from histoscope.cli.data import app
 from histoscope.data import DATASETS
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
@@ -48,6 +51,19 @@ def test_info(root: Path) -> None:
     assert "CC0 [public]" in _run("info", "folder", root).stdout
     sheet = json.loads(_run("info", "folder", root, "--mpp", 0.25, "--json").stdout)
     assert (sheet["mpp"], sheet["counts"]) == (0.25, {"images": 8, "patients": 4, "test": 2, "train": 6})
+
+
+def test_info_counts_nuclei_by_class_and_names_what_it_cannot_read(root: Path) -> None:
+    for k in range(8):
+        write_labels(root / "classes" / f"t{k}.png", np.full((32, 32), 1 + k % 2, np.int32))
+    (root / "classes.json").write_text('{"0": "background", "1": "tumour", "2": "stroma", "3": "other"}')
+    (root / "images" / "t0.png").write_bytes(b"x")
+    answer = json.loads(_run("info", "folder", root, "--json").stdout)
+    assert answer["nuclei"] == {"all": 14, "tumour": 6, "stroma": 8, "other": 0}
+    assert list(answer["unreadable"]) == ["t0"]
+    done = _run("info", "folder", root)
+    assert "all: 14, tumour: 6, stroma: 8, other: 0" in " ".join(done.stdout.split())
+    assert "not counted: t0" in done.stderr
 
 
 def test_missing_folder_is_an_error_for_main(tmp_path: Path) -> None:
@@ -173,6 +189,25 @@ def test_split_prints_and_writes(root: Path, tmp_path: Path) -> None:
     assert sum(map(len, parts.values())) == 8
 
 
+def test_a_split_says_that_it_ignores_published_parts_and_comes_back(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my parts.csv"
+    done = _run("split", "folder", root, "--seed", 3, "--out", out)
+    assert "published parts (test 2, train 6) are not used here" in done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        f"next: histoscope train CONFIG.yaml --set data.split={shlex.quote(str(out))}"
+    )
+    dataset = data.with_parts(data.open("folder", root), out)
+    back = data.split_published(dataset)
+    straight = data.split_by(data.open("folder", root), seed=3)
+    assert all(
+        a.records == tuple(replace(r, split=n) for r in b.records)
+        for (n, a), (_, b) in zip(back, straight, strict=True)
+    )
+    assert dataset[0].name == "t0"
+    _run("split", "folder", root, "--by", "name", "--out", out)
+    assert out.read_text().startswith("name,split\n")
+
+
 def test_audit_of_published_parts_is_clean(root: Path) -> None:
     done = _run("audit", "folder", root)
     assert (done.exit_code, done.stdout.strip()) == (0, "audit of train 6, test 2: clean")
@@ -202,14 +237,17 @@ def test_audit_proposes_groups(tmp_path: Path) -> None:
     for k in range(6):
         picture = np.kron(np.random.default_rng(k // 2).integers(60, 250, (12, 12, 3)), np.ones((8, 8, 1)))
         picture = (picture if k % 2 else np.rot90(picture)).astype(np.uint8)
-        write_image(tmp_path / "patches" / ("normal" if k < 3 else "tumour") / f"p{k}.png", picture)
-    root, out = tmp_path / "patches", tmp_path / "groups.csv"
+        write_image(tmp_path / "my patches" / ("normal" if k < 3 else "tumour") / f"p{k}.png", picture)
+    root, out = tmp_path / "my patches", tmp_path / "the groups.csv"
     np.save(tmp_path / "features.npy", np.eye(6))
     done = _run(
         "audit", "class_folder", root, "--mpp", 0.5, "--groups", out, "--features", tmp_path / "features.npy"
     )
     assert done.exit_code == 0
     assert "6 patches, 3 links, 3 groups: 3 of 2" in done.stdout
+    command, *words = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: histoscope "))
+    again = _run(*words)
+    assert (command, again.exit_code) == ("data", 0), again.output
     assert "one group with 2 classes: 1 normal, 1 tumour" in done.stdout
     with out.open() as stream:
         assert [row["group"] for row in csv.DictReader(stream)] == [f"group{k // 2}" for k in range(6)]

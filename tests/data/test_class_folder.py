@@ -109,3 +109,75 @@ def test_another_index(class_tree: Path, tmp_path: Path) -> None:
     ]
     with pytest.raises(DatasetNotFoundError, match="no index"):
         data.open("class_folder", class_tree, mpp=0.5, index=tmp_path / "gone.csv")
+
+
+@pytest.mark.parametrize(
+    ("folders", "says"),
+    [
+        (["tumour", "masks"], "masks/ is no class"),
+        (["images", "labels"], "images/ is no class.*reader for images with label maps is folder"),
+        (["train", "test", "Masks"], "Masks/ is no class"),
+        (["train", "tumour"], "train/ is a part, not all are"),
+        (["train", "test", "normal", "tumour"], "test/ is a part, not all are"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(tmp_path: Path, folders: list[str], says: str) -> None:
+    for folder in folders:
+        write_image(tmp_path / folder / "a.png", np.full((8, 8, 3), 9, np.uint8))
+    with pytest.raises(DataError, match=says):
+        data.open("class_folder", tmp_path, mpp=0.5)
+
+
+def test_a_class_that_is_called_like_something_else_can_be_named(tmp_path: Path) -> None:
+    for folder in ("control", "test", "masks"):
+        write_image(tmp_path / folder / "a.png", np.full((8, 8, 3), 9, np.uint8))
+    dataset = data.open("class_folder", tmp_path, mpp=0.5, classes=["control", "masks", "test"])
+    assert [record.label for record in dataset.records] == [0, 1, 2]
+
+
+def test_parts_without_classes_say_so(tmp_path: Path) -> None:
+    write_image(tmp_path / "train" / "a.png", np.full((8, 8, 3), 9, np.uint8))
+    with pytest.raises(
+        DataError, match=r"train is the folder of a part, and holds images without a class.*'a'"
+    ):
+        data.open("class_folder", tmp_path, mpp=0.5)
+
+
+def test_patients_below_classes_say_so(tmp_path: Path) -> None:
+    for name in ("tumour/p1/a.png", "normal/p2/a.png"):
+        write_image(tmp_path / name, np.full((8, 8, 3), 9, np.uint8))
+    with pytest.raises(DataError, match=r"normal has no patches, but folders that have some \(p2\).*patient"):
+        data.open("class_folder", tmp_path, mpp=0.5)
+    write_image(tmp_path / "normal" / "b.png", np.full((8, 8, 3), 9, np.uint8))
+    write_image(tmp_path / "tumour" / "c.png", np.full((8, 8, 3), 9, np.uint8))
+    with pytest.warns(UserWarning, match=r"in folders below .* are left out"):
+        assert len(data.open("class_folder", tmp_path, mpp=0.5)) == 2
+
+
+def test_twins_are_told_in_words_that_fit(class_tree: Path) -> None:
+    write_image(class_tree / "normal" / "p0.jpg", np.full((8, 8, 3), 9, np.uint8))
+    dataset = data.open("class_folder", class_tree, mpp=0.5)
+    told = {problem.name: problem.message for problem in dataset.verify() if problem.severity == "error"}
+    assert "files that differ only in their suffix (a.png, a.jpg)" in told["normal__p0"]
+    with pytest.raises(DataError, match=r"stand more than once, such as 'normal__p0'"):
+        data.split_by(dataset, "name")
+
+
+def test_linked_patches_are_read(class_tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked" / "tumour").mkdir(parents=True)
+    (tmp_path / "linked" / "tumour" / "a.png").symlink_to(class_tree / "tumour" / "p1.png")
+    assert len(data.open("class_folder", tmp_path / "linked", mpp=0.5)) == 1
+
+
+def test_an_index_of_another_system(class_tree: Path) -> None:
+    (class_tree / "tumour" / "p1.png").rename(class_tree / "tumour" / "Gro\u0308\u00dfe.PNG")
+    text = "Path;Class;Group\ntumour\\Gr\u00f6\u00dfe.png;tumour;g1\n"
+    (class_tree / "index.csv").write_bytes(text.encode("utf-16"))
+    dataset = data.open("class_folder", class_tree, mpp=0.5)
+    assert [(r.name, r.source) for r in dataset.records] == [("tumour__Gr\u00f6\u00dfe", "g1")]
+    assert dataset[0].image.shape[2] == 3
+
+
+def test_a_split_without_groups_names_the_way_to_them(class_tree: Path) -> None:
+    with pytest.raises(DataError, match=r"have no 'source'.*audit --groups.*data\.index: groups\.csv"):
+        data.split_by(data.open("class_folder", class_tree, mpp=0.5), "source")

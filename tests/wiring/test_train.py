@@ -53,7 +53,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "data.name": ("monuseg", {}),
     "data.root": ("OTHER", {}),
     "data.mpp": (0.4, {}),
-    "data.split_by": ("source", {}),
+    "data.split_by": ("site", {}),
     "data.val": (0.4, {}),
     "data.val_by": ("site", PUBLISHED),
     "data.licence": ("CC BY 4.0", {}),

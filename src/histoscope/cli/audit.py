@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,13 @@ def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_j
     else:
         typer.echo(str(report))
     return report.clean and not report.unreadable
+
+
+def next_command(dataset: "Dataset", groups: Path) -> str:
+    """Give the command that cuts a data set by the groups that were written, to be copied as it is."""
+    words = ["histoscope", "data", "split", "class_folder", str(getattr(dataset, "root", "."))]
+    words += ["--mpp", f"{dataset.info.mpp:g}", "--by", "source", "--option", f"index={groups}"]
+    return shlex.join(words)
 
 
 def write_proposed(
@@ -65,5 +73,5 @@ def write_proposed(
         typer.echo(json.dumps(answer, indent=2))
     else:
         typer.echo(f"{found}\ngroups written to {out}")
-        typer.echo(f"next: histoscope data split class_folder ROOT --by source --option index={out}")
+        typer.echo(f"next: {next_command(dataset, out)}")
     return not found.unreadable

@@ -1,5 +1,7 @@
 """``histoscope data``: list, info, verify, convert, split, audit."""
 
+import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +16,9 @@ from histoscope.words import count
 if TYPE_CHECKING:
     from histoscope.data import Dataset, Split
     from histoscope.types import Sample
+
+_TEXT_OPTIONS = {"index", "groups", "licence", "citation"}
+"""Options of readers that are text whatever they look like, such as a file called 5."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,17 +87,30 @@ def list_datasets(as_json: Json = False) -> None:
 
 @app.command("info")
 def info(name: Name, root: Root, mpp: Mpp = None, option: ReaderOption = None, as_json: Json = False) -> None:
-    """Print the datasheet: licence, classes, pixel size, counts. No pixel is read."""
+    """Print the datasheet: licence, classes, pixel size, counts, and the nuclei of each class.
+
+    Label maps are read to count nuclei; images that cannot be read are named, and the others counted.
+    """
     import dataclasses
     import json
 
-    sheet = dataclasses.asdict(open_dataset(name, root, mpp, option).info)
+    from histoscope.data.checks import count_nuclei
+
+    dataset = open_dataset(name, root, mpp, option)
+    with progress("counting nuclei") as advance:
+        nuclei, unreadable = count_nuclei(dataset, advance)
+    sheet = dataclasses.asdict(dataset.info)
     if as_json:
-        typer.echo(json.dumps(sheet, indent=2))
+        failed = {problem.name: problem.message for problem in unreadable}
+        typer.echo(json.dumps(sheet | {"nuclei": nuclei, "unreadable": failed}, indent=2))
         return
     for inner in ("classes", "counts"):
         sheet[inner] = ", ".join(f"{key}: {value}" for key, value in sheet[inner].items())
+    if nuclei:
+        sheet["nuclei"] = ", ".join(f"{kind}: {count}" for kind, count in nuclei.items())
     show([{"": key, " ": value} for key, value in sheet.items()])
+    for problem in unreadable:
+        typer.echo(f"not counted: {problem.name}: {problem.message}", err=True)
 
 
 @app.command("verify")
@@ -183,8 +201,8 @@ def readable(
 ) -> "Iterator[Sample]":
     """Give the samples that can be read (and cut in patches); the others are named in `skipped`."""
     from histoscope.data import resample
+    from histoscope.data.checks import UNREADABLE, reason
     from histoscope.data.export import require_patchable
-    from histoscope.errors import HistoscopeError
 
     for index, record in enumerate(dataset.records):
         try:
@@ -193,8 +211,8 @@ def readable(
                 sample = resample(sample, mpp)
             if patches:
                 require_patchable(sample)
-        except (HistoscopeError, OSError) as error:
-            skipped.append(f"{record.name}: {error}")
+        except UNREADABLE as error:
+            skipped.append(f"{record.name}: {reason(error)}")
         else:
             yield sample
         advance(index + 1, len(dataset))
@@ -215,7 +233,10 @@ def split(
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Cut a data set in parts that share no patient (or source, or hospital)."""
+    """Cut a data set in parts that share no patient (or source, or hospital).
+
+    The table of --out goes into training as data.split.
+    """
     import csv
     import io
     import json
@@ -224,8 +245,9 @@ def split(
     from histoscope.files import write_text
 
     by = by or "patient"
+    dataset = open_dataset(name, root, mpp, option)
     parts = split_by(
-        open_dataset(name, root, mpp, option),
+        dataset,
         by,
         train=train,
         val=val,
@@ -236,8 +258,16 @@ def split(
     rows = [(record.name, part, record.group(by)) for part, members in parts for record in members.records]
     if out is not None:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows([("name", "split", by), *rows])
+        width = 2 if by in {"name", "split"} else 3  # no column twice
+        table = [("name", "split", by), *rows]
+        csv.writer(text, lineterminator="\n").writerows(row[:width] for row in table)
         write_text(out, text.getvalue())
+    if published_parts := _parts_of(dataset):
+        typer.echo(
+            f"note: the published parts ({', '.join(published_parts)}) are not used here; training takes them "
+            "with data.split_by: published, data audit without --by",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps({part: [r.name for r in members.records] for part, members in parts}, indent=2))
         return
@@ -254,6 +284,9 @@ def split(
             for part, members in parts
         ]
     )
+    if out is not None:
+        typer.echo(f"parts written to {out}")
+        typer.echo(f"next: histoscope train CONFIG.yaml --set data.split={shlex.quote(str(out))}")
 
 
 @app.command("audit")
@@ -339,9 +372,16 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
         if not sign:
             raise ConfigError(f"option {text!r}: expected KEY=VALUE, such as fold=3")
         given[key.strip()] = value
-        with suppress(ValueError):  # text as it is
-            given[key.strip()] = plain.bare(plain.read(value))
+        if key.strip() not in _TEXT_OPTIONS:
+            with suppress(ValueError):  # text as it is
+                given[key.strip()] = plain.bare(plain.read(value))
     return data.open(name, root, **given)
+
+
+def _parts_of(dataset: "Dataset") -> list[str]:
+    """Published parts, and how many samples are in each."""
+    found = Counter(record.split for record in dataset.records if record.split)
+    return [f"{part} {found[part]}" for part in sorted(found)]
 
 
 def published(dataset: "Dataset") -> "Split":

@@ -97,6 +97,44 @@ def classes_of_nuclei(sample: Sample) -> NDArray[np.uint8]:
     return np.zeros(len(ids), np.uint8) if sample.classes is None else sample.classes[ids]
 
 
+def count_nuclei(dataset: Readable, progress: Progress | None = None) -> tuple[dict[str, int], list[Problem]]:
+    """Nuclei of a data set, in all and of each class, and the samples that could not be read.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Whole patches are not read: they have no nuclei.
+    progress : callable, optional
+        Called with (samples done, all samples).
+
+    Returns
+    -------
+    dict of str to int
+        ``all``, and each class by name; empty if no sample has a label map.
+    list of Problem
+        One for each sample that could not be read; it is not counted.
+    """
+    if all(record.label is not None for record in dataset.records):
+        return {}, []
+    names, used, labelled = dataset.info.classes, Counter[int](), False
+    failed = []
+    for index, record in enumerate(dataset.records):
+        try:
+            sample = dataset[index]
+        except UNREADABLE as error:
+            failed.append(Problem(record.name, "error", reason(error)))
+        else:
+            labelled |= sample.instances is not None
+            used.update(classes_of_nuclei(sample).tolist())
+        if progress is not None:
+            progress(index + 1, len(dataset.records))
+    if not labelled:
+        return {}, failed
+    classes = sorted({*names, *used} - {0}) if names or set(used) - {0} else []
+    counts = {"all": used.total()} | {names.get(kind, f"class {kind}"): used[kind] for kind in classes}
+    return counts | ({"no class": used[0]} if classes and used[0] else {}), failed
+
+
 def check_sample(sample: Sample, classes: Mapping[int, str] | None = None) -> list[Problem]:
     """Problems of one sample that could be read; `classes` are the names in its datasheet, if it has any."""
     problems = []

@@ -149,9 +149,9 @@ def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: b
         return
     what = f"{strange.name}/ is no class" if strange else f"{parts[0].name}/ is a part, not all are"
     raise DataError(
-        f"{root} holds {', '.join(f'{folder.name}/' for folder in _folders_in(root))}: {what}. class_folder "
-        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png alone; the reader for images "
-        "with label maps is folder; else name patches in index.csv (path,class,split), or give classes="
+        f"{root} holds {', '.join(f'{one.name}/' for one in _folders_in(root))}: {what}. class_folder "
+        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png; the reader for images with "
+        "label maps is folder; else name patches in index.csv (path,class,split), or give classes="
     )
 
 

@@ -46,8 +46,8 @@ def with_parts(dataset: Dataset, path: str | Path) -> Dataset:
     for lacking, where in pairs:
         if lacking:
             raise DataError(
-                f"{path} does not fit {dataset.info.name!r}: {min(lacking)!r} {where} (and {len(lacking) - 1} "
-                "more); write the list anew with histoscope data split --out"
+                f"{path} does not fit {dataset.info.name!r}: {min(lacking)!r} {where} "
+                f"(and {len(lacking) - 1} more); write the list anew with histoscope data split --out"
             )
     return _Parted(dataset, parts)
 
