@@ -264,8 +264,8 @@ def split(
         write_text(out, text.getvalue())
     if published_parts := _parts_of(dataset):
         typer.echo(
-            f"note: the published parts ({', '.join(published_parts)}) are not used here; training takes them "
-            "with data.split_by: published, data audit without --by",
+            f"note: the published parts ({', '.join(published_parts)}) are not used here; training takes "
+            "them with data.split_by: published, data audit without --by",
             err=True,
         )
     if as_json:
