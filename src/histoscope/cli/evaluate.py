@@ -1,9 +1,15 @@
 """``histoscope evaluate``: scores of a trained model on labelled images."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from histoscope.data import Dataset
+    from histoscope.train.provenance import Seen
 
 from histoscope.cli.pixel_size import checked_mpp
 
@@ -26,12 +32,19 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Also write the scores, one row an image, to this CSV file.")
     ] = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Also look for copies of images that the model learned from.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the mean scores as JSON.")] = False,
 ) -> None:
     """Compare a model's nuclei with the truth, image by image, or its classes, patch by patch.
 
     Scores come with a 95 % interval by patient (of patches: by patient, or else by source). If the model was
     trained on normalised stains, images are normalised the same way first. Classes are matched by name.
+
+    Images that the model was trained or validated on are counted, and scored apart from those that it has
+    not seen; so are other images of their patients, and with `--audit` turned, rescaled or recompressed
+    copies. The table of `--out` says which is which in its column `seen`.
 
     Images that cannot be read or scored are named at the end; the exit code is then 1.
 
@@ -41,7 +54,7 @@ def evaluate(
     from histoscope import models, weights
     from histoscope.cli import scores
     from histoscope.errors import ConfigError, DataError
-    from histoscope.files import whole
+    from histoscope.tables import write_table
     from histoscope.train import classification
     from histoscope.train import evaluate as evaluated
     from histoscope.train.experiment import normalised
@@ -53,7 +66,6 @@ def evaluate(
     network = models.load(folder)
     if turned and isinstance(network, models.Classifier):
         raise ConfigError("--turned is for models that find nuclei; this one tells patches apart")
-    skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     if split:
         chosen = [index for index, record in enumerate(dataset.records) if record.split == split]
@@ -61,17 +73,19 @@ def evaluate(
             known = sorted({record.split for record in dataset.records})
             raise DataError(f"{root} has no part {split!r}; its index names {known}")
         dataset = datasets.subset(dataset, chosen)
-    done = iter(range(1, len(dataset) + 1))
-    with scores.steps_bar(len(dataset), "Images") as on_step:
+    seen, normaliser = _seen(folder, dataset, audit=audit), models.normalizer_of(folder)
+    if isinstance(network, models.Classifier):
+        shown = normalised(classification.in_words_of(network.spec.classes, dataset), normaliser)
+    else:
+        shown = normalised(dataset, normaliser)
+    skipped: dict[str, str] = {}
+    done = iter(range(1, len(shown) + 1))
+    with scores.steps_bar(len(shown), "Images") as on_step:
         if isinstance(network, models.Classifier):
-            shown = normalised(
-                classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
-            )
             table = classification.predict_classes(
                 network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
             )
         else:
-            shown = normalised(dataset, models.normalizer_of(folder))
             table = evaluated(
                 network,
                 shown,
@@ -79,12 +93,51 @@ def evaluate(
                 on_skip=skipped.__setitem__,
                 turned=turned,
             )
+    parts, more = _by_seen(table, dataset, seen)
     if out is not None:
-        with whole(out) as temporary:
-            table.to_csv(temporary, index=False)
-    scores.show(table, where=out, as_json=json)
+        write_table(out, table)
+    _show(table, parts, more, where=out, as_json=json)
     for name, why in skipped.items():
         scores.note(f"skipped {name}: {why}")
     if skipped:
         scores.note(f"{len(skipped)} of {len(skipped) + len(table)} could not be scored")
         raise typer.Exit(1)
+
+
+def _seen(folder: Path, dataset: "Dataset", *, audit: bool) -> "Seen | None":
+    """Which images the model has seen, said on stderr; None if it is not known what it learned from."""
+    from histoscope.cli import scores
+    from histoscope.cli.progress import progress
+    from histoscope.train import provenance
+
+    learned = provenance.read(folder)
+    if learned is None:
+        scores.note(
+            "it is not known what this model learned from (its card names no list): images that it was "
+            "trained on are scored like others"
+        )
+        return None
+    with progress("Comparing pictures") as advance:
+        seen = provenance.seen_in(learned, dataset, audit=audit, progress=advance)
+    scores.note(f"warning: {seen}" if any(seen.status) else str(seen))
+    for line in seen.notes():
+        scores.note(line)
+    return seen
+
+
+def _by_seen(
+    table: "pd.DataFrame", dataset: "Dataset", seen: "Seen | None"
+) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":
+    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts."""
+    from histoscope.cli import scores
+
+    if seen is None:
+        return {}, {}
+    status = dict(zip((record.name for record in dataset.records), seen.status, strict=True))
+    table["seen"] = table["name"].map(status)
+    is_seen = table["seen"] != ""
+    parts = {"unseen": table[~is_seen], "seen": table[is_seen]} if is_seen.any() else {}
+    if is_seen.all():
+        scores.note("the model has seen every image: there is no score of unseen ones")
+        parts = {}
+    return parts, {"seen_images": seen.counts()}

@@ -88,12 +88,23 @@ class Summary:
         return {**told, "classes": of_classes} if of_classes else told
 
 
-def summarise(table: "pd.DataFrame") -> Summary:
-    """Sum a table of `histoscope.train.evaluate` or of classified patches up."""
-    return _of_patches(table) if "predicted" in table else _of_images(table)
+def summarise(table: "pd.DataFrame", unit: str | None = None) -> Summary:
+    """Sum a table of `histoscope.train.evaluate` or of classified patches up.
+
+    Intervals of images are over `unit`, such as that of a table that these are some rows of; left out, over
+    the coarsest that is known of every row.
+    """
+    return _of_patches(table) if "predicted" in table else _of_images(table, unit)
 
 
-def show(table: "pd.DataFrame", *, where: Path | None, as_json: bool, title: str = "") -> None:
+def show(
+    table: "pd.DataFrame",
+    *,
+    where: Path | None,
+    as_json: bool,
+    title: str = "",
+    unit: str | None = None,
+) -> None:
     """Print scores with intervals and the number of patients beside them; JSON goes to stdout alone.
 
     To put several tables into one JSON document, take `Summary.as_dict` of each.
@@ -108,8 +119,10 @@ def show(table: "pd.DataFrame", *, where: Path | None, as_json: bool, title: str
         Print JSON in place of a table.
     title : str
         What these images are, if they are not all.
+    unit : str, optional
+        As in `summarise`.
     """
-    summary = summarise(table)
+    summary = summarise(table, unit)
     if as_json:
         sys.stdout.write(json.dumps(summary.as_dict()) + "\n")
         return
@@ -125,14 +138,14 @@ def show(table: "pd.DataFrame", *, where: Path | None, as_json: bool, title: str
         console.print(f"One row {ROW[summary.what]}: {where}", highlight=False, markup=False)
 
 
-def _of_images(table: "pd.DataFrame") -> Summary:
+def _of_images(table: "pd.DataFrame", unit: str | None) -> Summary:
     import numpy as np
 
     from histoscope.metrics import independent_unit, interval, pooled_statistic, range_of
     from histoscope.metrics.keys import as_text
     from histoscope.metrics.pooling import classes_in
 
-    unit = independent_unit(table)
+    unit = unit or independent_unit(table)
     found = {name: interval(table, name, cluster=unit).within(range_of(name)) for name in SHOWN}
     classes = {}
     for name in classes_in(table):
