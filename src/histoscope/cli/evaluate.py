@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from histoscope.data import Dataset
-    from histoscope.train.provenance import Seen
 
 from histoscope.cli.pixel_size import checked_mpp
 
@@ -55,7 +54,7 @@ def evaluate(
     from histoscope.cli import scores
     from histoscope.errors import ConfigError, DataError
     from histoscope.tables import write_table
-    from histoscope.train import classification
+    from histoscope.train import classification, provenance
     from histoscope.train import evaluate as evaluated
     from histoscope.train.experiment import normalised
 
@@ -73,7 +72,8 @@ def evaluate(
             known = sorted({record.split for record in dataset.records})
             raise DataError(f"{root} has no part {split!r}; its index names {known}")
         dataset = datasets.subset(dataset, chosen)
-    seen, normaliser = _seen(folder, dataset, audit=audit), models.normalizer_of(folder)
+    dataset, learned = provenance.Watched(dataset), _learned(folder)
+    normaliser = models.normalizer_of(folder)
     if isinstance(network, models.Classifier):
         shown = normalised(classification.in_words_of(network.spec.classes, dataset), normaliser)
     else:
@@ -93,7 +93,7 @@ def evaluate(
                 on_skip=skipped.__setitem__,
                 turned=turned,
             )
-    parts, more = _by_seen(table, dataset, seen)
+    parts, more = _by_seen(table, dataset, learned, audit=audit)
     if out is not None:
         write_table(out, table)
     _show(table, parts, more, where=out, as_json=json)
@@ -104,10 +104,9 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _seen(folder: Path, dataset: "Dataset", *, audit: bool) -> "Seen | None":
-    """Which images the model has seen, said on stderr; None if it is not known what it learned from."""
+def _learned(folder: Path) -> "pd.DataFrame | None":
+    """What the model learned from; None, and a line that says so, if that is not known."""
     from histoscope.cli import scores
-    from histoscope.cli.progress import progress
     from histoscope.train import provenance
 
     learned = provenance.read(folder)
@@ -116,28 +115,28 @@ def _seen(folder: Path, dataset: "Dataset", *, audit: bool) -> "Seen | None":
             "it is not known what this model learned from (its card names no list): images that it was "
             "trained on are scored like others"
         )
-        return None
+    return learned
+
+
+def _by_seen(
+    table: "pd.DataFrame", dataset: "Dataset", learned: "pd.DataFrame | None", *, audit: bool
+) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":
+    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts."""
+    from histoscope.cli import scores
+    from histoscope.cli.progress import progress
+    from histoscope.train import provenance
+
+    if learned is None:
+        return {}, {}
     with progress("Comparing pictures") as advance:
         seen = provenance.seen_in(learned, dataset, audit=audit, progress=advance)
     scores.note(f"warning: {seen}" if any(seen.status) else str(seen))
     for line in seen.notes():
         scores.note(line)
-    return seen
-
-
-def _by_seen(
-    table: "pd.DataFrame", dataset: "Dataset", seen: "Seen | None"
-) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":
-    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts."""
-    from histoscope.cli import scores
-
-    if seen is None:
-        return {}, {}
-    status = dict(zip((record.name for record in dataset.records), seen.status, strict=True))
-    table["seen"] = table["name"].map(status)
-    is_seen = table["seen"] != ""
-    parts = {"unseen": table[~is_seen], "seen": table[is_seen]} if is_seen.any() else {}
+    table["seen"] = table["name"].map(dict(zip((r.name for r in dataset.records), seen.status, strict=True)))
+    is_seen, more = table["seen"] != "", {"seen_images": seen.counts()}
     if is_seen.all():
         scores.note("the model has seen every image: there is no score of unseen ones")
-        parts = {}
-    return parts, {"seen_images": seen.counts()}
+    if is_seen.all() or not is_seen.any():
+        return {}, more
+    return {"unseen": table[~is_seen], "seen": table[is_seen]}, more

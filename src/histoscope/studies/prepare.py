@@ -113,18 +113,26 @@ def learned_from(
     Which real tiles, if not all, follows from the run's seed alone: every level with one seed and one number
     has the same.
     """
-    settings, mpp = config.settings(run), model.spec.mpp
-    tiles, source = settings["tiles"], settings["synthetic"]
-    sheets, real = list[Datasheet](), list[Sample]()
-    if tiles != 0:
-        chosen = data.tile_subset(parts.train, tiles, seed=run.seed)
-        real, sheets = at(recolored(chosen, normalise), mpp), [chosen.info]
-    if not source:
+    mpp, sets = model.spec.mpp, sets_learned_from(config, run, parts, model)
+    sheets = [each.info for each in sets.values()]
+    real = at(recolored(sets["train"], normalise), mpp) if "train" in sets else list[Sample]()
+    if "synthetic" not in sets:
         return real, sheets
-    drawn = open_synthetic(config.synthetic[source].of_seed(run.seed), model.spec.classes, seed=run.seed)
+    drawn = sets["synthetic"]
     samples = at(recolored(drawn, normalise), mpp)
-    share = config.synthetic[source].share if real else 1.0
-    return mixture(real, samples, drawn, share), [*sheets, drawn.info]
+    share = config.synthetic[config.settings(run)["synthetic"]].share if real else 1.0
+    return mixture(real, samples, drawn, share), sheets
+
+
+def sets_learned_from(config: StudyConfig, run: Run, parts: Split, model: Model) -> dict[str, Dataset]:
+    """Choose what a run learns from: ``train``, ``synthetic``, or both; no pixel is read."""
+    settings, sets = config.settings(run), dict[str, Dataset]()
+    if settings["tiles"] != 0:
+        sets["train"] = data.tile_subset(parts.train, settings["tiles"], seed=run.seed)
+    if source := settings["synthetic"]:
+        chosen = config.synthetic[source].of_seed(run.seed)
+        sets["synthetic"] = open_synthetic(chosen, model.spec.classes, seed=run.seed)
+    return sets
 
 
 def synthetic_sets(config: StudyConfig) -> dict[str, Dataset]:

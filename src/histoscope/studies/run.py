@@ -26,6 +26,7 @@ from histoscope.studies.events import Event, Tell
 from histoscope.studies.prepare import Recolor, Reference
 from histoscope.studies.study import Condition, Run
 from histoscope.tables import write_table
+from histoscope.train import provenance
 from histoscope.train.choices import get_jitter
 from histoscope.train.mix import learned_from
 from histoscope.train.parts import in_classes_of
@@ -129,6 +130,7 @@ def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:
     network.load_state_dict(trained.state_dict())
     network.thresholds = trained.thresholds
     about = read_card(lender / "model") | {"trained_in": lender.name}
+    provenance.copy(lender / "model", folder / "model")
     models.save(network, folder / "model", about, images.fitted(settings["normalizer"]))
     return _trained_seconds(lender)
 
@@ -140,8 +142,10 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     torch.manual_seed(run.seed)
     model = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
     samples, val, sheets = images.training(run, model)
-    if needed := config.needed(run):
-        begin_from(model, study_folder.weights_of(config.folder, needed))
+    begun = study_folder.weights_of(config.folder, needed) if (needed := config.needed(run)) else None
+    if begun is not None:
+        begin_from(model, begun)
+    sets = prepare.sets_learned_from(config, run, images.parts, model) | {"val": images.parts.val}
     prepared, training = time.perf_counter() - began, config.training(run)
     fitted = train.fit(
         model,
@@ -158,6 +162,7 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
             "run": run.name,
             **learned_from(sheets),
             **({"begun from": needed.name} if needed else {}),
+            **provenance.write(folder / "model", sets, begun),
         },
         normalizer=images.fitted(settings["normalizer"]),
     )

@@ -19,7 +19,7 @@ from histoscope.files import write_text
 from histoscope.models import Classifier
 from histoscope.models.initial import begin_from
 from histoscope.tables import read_table, write_table
-from histoscope.train import census, classification, run_folder
+from histoscope.train import census, classification, provenance, run_folder
 from histoscope.train.checks import check_device, check_fit
 from histoscope.train.choices import get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
@@ -138,7 +138,7 @@ def run(
     given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
     parts = join_parts(given)
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
-    parts = in_classes_of(model, parts)
+    parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
     plan = _Plan(experiment, parts, standing, get_normalizer(experiment.normalizer, experiment.reference))
     if isinstance(model, Classifier):
@@ -180,6 +180,17 @@ class _Plan:
             **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
             "split": {name: [record.name for record in part.records] for name, part in self.parts},
         }
+
+    def write_list(self) -> dict[str, str]:
+        """Write what is learned from beside the model, and give the line of the card that names it."""
+        experiment, chosen = self.experiment, self.experiment.synthetic
+        parts = {"train": self.parts.train, "val": self.parts.val}
+        if chosen is not None:
+            parts["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
+        if chosen is not None and chosen.share == 1:
+            del parts["train"]
+        begun = experiment.begin_from, _arguments(experiment).get("weights")
+        return provenance.write(experiment.out / "model", parts, *begun)
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -306,7 +317,7 @@ def _fit(
         color=get_jitter(experiment.jitter),
         balance=get_balance(experiment.balance),
         on_step=on_step,
-        card=plan.card,
+        card=plan.card | plan.write_list(),
         normalizer=plan.normalizer,
         keep_checkpoint=True,
     ).model
@@ -338,7 +349,7 @@ def _probe(
         "features": {"computed": computed, "seconds": round(ready, 2)},
         "validation": scores,
     }
-    models.save(model, out / "model", {**plan.card, **about}, plan.normalizer)
+    models.save(model, out / "model", {**plan.card, **plan.write_list(), **about}, plan.normalizer)
     note(
         f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
         f"others from the cache); probe fitted in {probed.seconds:.1f} s, penalty {probed.pull:g}"

@@ -7,7 +7,7 @@ source, a digest of the decoded pixels, and the file. It is written before train
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from histoscope import data
-from histoscope.data import Dataset, Datasheet
+from histoscope.data import Dataset, Datasheet, Split
 from histoscope.data.audit import read_pictures
 from histoscope.data.base import Progress
 from histoscope.data.copies import find_copies
@@ -110,14 +110,66 @@ def digest_of(image: Image) -> str:
     return digest.hexdigest()
 
 
+class Watched(Dataset):
+    """The same data set, which keeps a digest of each image when it is read.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As its files are, neither normalised nor resampled.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._digests: dict[int, str] = {}
+
+    @property
+    def info(self) -> Datasheet:
+        """The datasheet."""
+        return self._dataset.info
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """The records."""
+        return self._dataset.records
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._dataset[index]
+        self._digests[index] = digest_of(sample.image)
+        return sample
+
+    def image_path(self, index: int) -> Path | None:
+        """File of the image, if it has one."""
+        return self._dataset.image_path(index)
+
+    def digests(self) -> list[str]:
+        """Digest of each image, "" for those that cannot be read; what was not read yet is read now."""
+
+        def digest(index: int) -> str:
+            if index not in self._digests:
+                try:
+                    self[index]
+                except (HistoscopeError, OSError):
+                    return ""
+            return self._digests[index]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders and digests let go of the interpreter
+            return list(pool.map(digest, range(len(self))))
+
+
+def watched(parts: Split) -> Split:
+    """Training, validation and test part, each watched."""
+    return Split(*(Watched(part) for _, part in parts))
+
+
 def learned_from(parts: Mapping[str, Dataset]) -> pd.DataFrame:
-    """List the images of parts; each is decoded once.
+    """List the images of parts.
 
     Parameters
     ----------
     parts : mapping of str to Dataset
-        ``train``, ``val``, or what else they were learned from for; as their files are, neither normalised
-        nor resampled.
+        ``train``, ``val``, ``synthetic``; neither normalised nor resampled. What is not `Watched` is decoded
+        once more.
 
     Returns
     -------
@@ -126,11 +178,19 @@ def learned_from(parts: Mapping[str, Dataset]) -> pd.DataFrame:
     """
     rows: list[tuple[str, ...]] = []
     for part, dataset in parts.items():
-        files = _files(dataset)
-        for record, file, pixels in zip(dataset.records, files, _digests(dataset, files), strict=True):
-            where = "" if file is None else str(file.resolve())
-            rows.append((part, dataset.info.name, record.name, record.patient, record.source, pixels, where))
+        sheet, found = dataset.info, zip(dataset.records, _digests(dataset), _files(dataset), strict=True)
+        rows += [
+            (part, sheet.name, record.name, record.patient, record.source, pixels, file)
+            for record, pixels, file in found
+        ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def copy(source: str | Path, folder: str | Path) -> None:
+    """Copy the list of one model, if it has any, to the folder of another with the same weights."""
+    learned = read(source)
+    if learned is not None:
+        write_table(Path(folder) / FILE, learned)
 
 
 def write(folder: str | Path, parts: Mapping[str, Dataset], *begun_from: str | Path | None) -> dict[str, str]:
@@ -183,7 +243,7 @@ def seen_in(
     learned : DataFrame
         From `read`.
     dataset : Dataset
-        As its files are, neither normalised nor resampled.
+        Neither normalised nor resampled.
     audit : bool
         Look for copies too, by their landmarks (`histoscope.data.copies`); it takes the files that were
         learned from.
@@ -197,7 +257,7 @@ def seen_in(
         for part, pixels in sorted(zip(learned["part"], learned["pixels"], strict=True), reverse=True)
         if pixels
     }
-    digests = list(_digests(dataset, _files(dataset)))
+    digests = _digests(dataset)
     status = [by_pixels.get(pixels, UNSEEN) for pixels in digests]
     names = set(learned["name"])
     renamed = tuple(
@@ -264,22 +324,15 @@ class _Files(Dataset):
         return self._files[index]
 
 
-def _files(dataset: Dataset) -> list[Path | None]:
-    """The file of each image, where it has one of its own."""
+def _files(dataset: Dataset) -> list[str]:
+    """The file of each image, "" where it has none of its own."""
     paths = [dataset.image_path(index) for index in range(len(dataset))]
     times = Counter(paths)
-    return [path if path is not None and times[path] == 1 and path.is_file() else None for path in paths]
+    return [
+        str(path.resolve()) if path is not None and times[path] == 1 and path.is_file() else ""
+        for path in paths
+    ]
 
 
-def _digests(dataset: Dataset, files: Sequence[Path | None]) -> Iterator[str]:
-    """Digest of each image, "" for those that cannot be read."""
-
-    def digest(index: int) -> str:
-        file = files[index]
-        try:
-            return digest_of(read_image(file) if file is not None else dataset[index].image)
-        except (HistoscopeError, OSError):
-            return ""
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders and digests let go of the interpreter
-        yield from pool.map(digest, range(len(dataset)))
+def _digests(dataset: Dataset) -> list[str]:
+    return (dataset if isinstance(dataset, Watched) else Watched(dataset)).digests()

@@ -30,7 +30,7 @@ from histoscope.errors import TrainingError
 from histoscope.models.checkpoint import CARD
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
-from histoscope.train import run_folder
+from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_device, check_resolution
 from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
@@ -96,7 +96,7 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
         return folder
     check_device(chosen.train.accelerator, chosen.train.precision)
     torch.manual_seed(chosen.train.seed)
-    parts = join_parts([open_parts(each) for each in (chosen.data, *chosen.more)])
+    parts = provenance.watched(join_parts([open_parts(each) for each in (chosen.data, *chosen.more)]))
     model = Classifier(**chosen.backbone)
     if "mpp" not in chosen.backbone and parts.train.info.mpp:
         model.show_at(parts.train.info.mpp)
@@ -114,6 +114,7 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
     )
     about = {
         **learned_from([parts.train.info]),
+        **provenance.write(folder, {"train": parts.train}, chosen.backbone.get("weights")),
         "pretrained": {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(chosen.train)},
     }
     return models.save(model, folder, about)

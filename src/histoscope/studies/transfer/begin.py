@@ -19,6 +19,7 @@ from histoscope.studies.events import Event, Tell
 from histoscope.studies.study import Run
 from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
+from histoscope.train import provenance
 from histoscope.train.classification import in_memory, settle
 from histoscope.train.features import extract
 from histoscope.train.mix import learned_from
@@ -175,7 +176,8 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
         out=folder,
         augment=augment.get("default"),
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
-        card=learned_from([Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")]),
+        card=learned_from([Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")])
+        | provenance.write(folder / "model", {}),
     )
     return len(tiles)
 
@@ -183,7 +185,7 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
 def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
     """Train the network on pairs of views of the training part's tiles; their classes are not looked at."""
     chosen = config.patches.self_supervised
-    part = split(dataset, config, run.model, run.seed).train
+    part = provenance.Watched(split(dataset, config, run.model, run.seed).train)
     model = classifier(config, dataset, seed=run.seed, weights=None, classes=False)
     skipped: dict[str, str] = {}
     tiles = in_memory(model, part, skipped.__setitem__)
@@ -196,8 +198,9 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
         color=JITTERS["stain"],
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
     )
-    about = {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
-    models.save(model, folder / "model", {**learned_from([part.info]), **about})
+    how = {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
+    about = {**learned_from([part.info]), **provenance.write(folder / "model", {"train": part}), **how}
+    models.save(model, folder / "model", about)
     return len(tiles)
 
 

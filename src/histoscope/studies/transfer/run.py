@@ -22,7 +22,7 @@ from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.begin import BASELINES, PRETRAINED, PROBE, TUNED
 from histoscope.studies.transfer.parts import Cell, parts
 from histoscope.tables import read_table, write_table
-from histoscope.train import classification
+from histoscope.train import classification, provenance
 from histoscope.train.baselines import predict_baseline
 from histoscope.train.features import extract
 from histoscope.train.log import RunLog, read
@@ -86,8 +86,8 @@ def _trained(
         return table, {"train": round(time.perf_counter() - began, 2), "evaluate": 0.0}
     model = begin.beginning(config, dataset, run, kind)
     if run.level == PROBE:
-        return _probed(config, model, cell, run, out)
-    ready = time.perf_counter()
+        return _probed(config, model, cell, run, kind, out)
+    ready, cell = time.perf_counter(), provenance.watched(cell)
     known, val = (classification.in_memory(model, part, _skip) for part in (cell.train, cell.val))
     ready = time.perf_counter() - ready
     rates = config.patches.tuned if run.level == TUNED else config.train.transfer
@@ -100,7 +100,7 @@ def _trained(
         augment=augment.get(config.augment),
         out=out,
         on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
-        card=_card(cell, run),
+        card=_card(config, cell, run, kind, out),
     )
     began = time.perf_counter()
     table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=_skip)
@@ -112,14 +112,17 @@ def _trained(
     }
 
 
-def _card(cell: Split, run: Run) -> dict[str, Any]:
-    """What a model's card says of what it learned from."""
+def _card(config: StudyConfig, cell: Split, run: Run, kind: str, out: Path) -> dict[str, Any]:
+    """What a model's card says of what it learned from, and the list of it beside the model."""
     split = {name: [record.name for record in part.records] for name, part in cell}
-    return {"run": run.name, **learned_from([cell.train.info]), "split": split}
+    origin = begin.begun_from(run, kind)
+    begun = None if origin is None else config.folder / PRETRAINED / origin.name / "model"
+    listed = provenance.write(out / "model", {"train": cell.train, "val": cell.val}, begun)
+    return {"run": run.name, **learned_from([cell.train.info]), "split": split, **listed}
 
 
 def _probed(
-    config: StudyConfig, model: Classifier, cell: Split, run: Run, out: Path
+    config: StudyConfig, model: Classifier, cell: Split, run: Run, kind: str, out: Path
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Fit the head on features that are there; what computing them took is counted as if it were now."""
     made = begin.begins([Run(PROBE, "", 0)], [])[0]
@@ -134,7 +137,7 @@ def _probed(
         log.write(1, {"loss": scores["nll"]})
         log.write(1, scores, part="val")
         seconds = log.seconds
-    about = {**_card(cell, run), "probe": probed.to_dict(), "validation": scores}
+    about = {**_card(config, cell, run, kind, out), "probe": probed.to_dict(), "validation": scores}
     models.save(model, out / "model", about)
     table = classification.classify_features(model, features["test"], cell.test)
     evaluated = each * len(features["test"])
