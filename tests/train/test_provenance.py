@@ -189,7 +189,7 @@ def test_evaluate_scores_the_unseen_apart(trained, cohort, tmp_path, monkeypatch
     assert answer["unseen"]["pq"]["estimate"] == pytest.approx(expected, abs=1e-4)
     assert "warning: the model has seen 5 of 6 images: 4 trained on, 1 validated on" in said.err
     cli(monkeypatch, "evaluate", trained, cohort)
-    assert {"all: 6 images", "unseen: 1 images", "seen: 5 images"} <= {
+    assert {"all: 6 images", "unseen: 1 image", "seen: 5 images"} <= {
         line.strip().split(",")[0] for line in capsys.readouterr().out.splitlines()
     }
 

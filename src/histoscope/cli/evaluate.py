@@ -104,6 +104,30 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _show(
+    table: "pd.DataFrame",
+    parts: "dict[str, pd.DataFrame]",
+    more: dict[str, Any],
+    *,
+    where: Path | None,
+    as_json: bool,
+) -> None:
+    """Print scores of all images, then of each part, with intervals over one unit."""
+    from json import dumps
+
+    from histoscope.cli import scores
+
+    whole = scores.summarise(table)
+    if as_json:
+        told = {part: scores.summarise(rows, whole.unit).as_dict() for part, rows in parts.items()}
+        typer.echo(dumps({**whole.as_dict(), **told, **more}))
+        return
+    tables = {"all" if parts else "": table, **parts}
+    for part, rows in tables.items():
+        last = where if part == list(tables)[-1] else None
+        scores.show(rows, where=last, as_json=False, title=part, unit=whole.unit)
+
+
 def _learned(folder: Path) -> "pd.DataFrame | None":
     """What the model learned from; None, and a line that says so, if that is not known."""
     from histoscope.cli import scores
