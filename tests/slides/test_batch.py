@@ -187,6 +187,21 @@ def test_no_image_ends_the_batch(detector, tiles, tmp_path, monkeypatch, error, 
     assert len(summary(tmp_path / "out")) == 3
 
 
+def test_an_image_that_starved_beside_another_is_tried_alone(detector, tiles, tmp_path, monkeypatch):
+    """Three images are in memory at a time: a large one takes that of its neighbours."""
+    real, left = batch.read_image, [1]
+
+    def crowded(path):
+        if "one" in str(path) and left and left.pop():
+            raise MemoryError
+        return real(path)
+
+    monkeypatch.setattr(batch, "read_image", crowded)
+    outcome = predicted(detector, tiles, tmp_path / "out")
+    assert [row["image"] for row in outcome.done] == ["b/two.v2", "a/one"]
+    assert not outcome.failed
+
+
 def test_memory_that_does_not_suffice_is_told(detector, tiles, tmp_path, monkeypatch):
     def greedy(*_args):
         raise MemoryError

@@ -1,7 +1,7 @@
 """Many images: what is still to do, one after the other, and a summary. One bad image stops no other."""
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
+from histoscope.memory import is_out_of_memory
 from histoscope.slides.detector import Detector, known_mpp
 from histoscope.slides.failures import told
 from histoscope.slides.journal import Job, Journal
@@ -209,34 +210,53 @@ def _says_mpp(path: Path) -> bool:
 def _predicted(
     detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, str, Image, Nuclei], None]
 ) -> Generator[tuple[Job, str | None], None, None]:
-    """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved."""
+    """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved.
+
+    Three images are in memory at a time. Where it did not suffice, an image is tried once more alone, at the
+    end.
+    """
+    starved: list[Job] = []
+
+    def settled(job: Job, error: BaseException | None) -> Iterator[tuple[Job, str | None]]:
+        if error is not None and is_out_of_memory(error):
+            starved.append(job)
+        else:
+            yield job, None if error is None else told(job, error)
+
     # Leaving the block waits for what is being read and written, also after Ctrl-C.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = [reader.submit(_read, job) for job in jobs[:1]]
         behind: list[tuple[Job, Future[None]]] = []
         for k, job in enumerate(jobs):
-            reading = ahead.pop()
+            reading = [ahead.pop()]
             ahead += [reader.submit(_read, following) for following in jobs[k + 1 : k + 2]]
             try:
-                digest, image = reading.result()
-                nuclei = detector(image, known_mpp(job.image, mpp))
+                found = _looked(detector, job, reading.pop().result(), mpp)
             except Exception as error:  # noqa: BLE001  (no image may end the batch)
-                yield job, told(job, error)
+                yield from settled(job, error)
                 continue
-            if behind:
-                yield _written(*behind.pop())
-            behind.append((job, writer.submit(save, job, digest, image, nuclei)))
-        if behind:
-            yield _written(*behind.pop())
+            for written, saving in behind:
+                yield from settled(written, saving.exception())
+            behind = [(job, writer.submit(save, job, *found))]
+            del found
+        for written, saving in behind:
+            yield from settled(written, saving.exception())
+    del behind
+    for job in starved:
+        try:
+            save(job, *_looked(detector, job, _read(job), mpp))
+        except Exception as error:  # noqa: BLE001
+            yield job, told(job, error)
+        else:
+            yield job, None
 
 
 def _read(job: Job) -> tuple[str, Image]:
     return digest_of(job.image), read_image(job.image)
 
 
-def _written(job: Job, saving: "Future[None]") -> tuple[Job, str | None]:
-    try:
-        saving.result()
-    except Exception as error:  # noqa: BLE001
-        return job, told(job, error)
-    return job, None
+def _looked(
+    detector: Detector, job: Job, read: tuple[str, Image], mpp: float | None
+) -> tuple[str, Image, Nuclei]:
+    digest, image = read
+    return digest, image, detector(image, known_mpp(job.image, mpp))

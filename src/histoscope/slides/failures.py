@@ -9,7 +9,7 @@ from histoscope.memory import is_out_of_memory
 from histoscope.slides.journal import Job
 
 
-def told(job: Job, error: Exception) -> str:
+def told(job: Job, error: BaseException) -> str:
     """What to say of an image that failed; a full disk ends everything."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise error
