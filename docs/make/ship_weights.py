@@ -18,6 +18,8 @@ from histoscope import data, metrics, models, train
 from histoscope.files import write_text
 from histoscope.metrics.pooling import classes_in, pooled_statistic
 from histoscope.models.checkpoint import read_card
+from histoscope.tables import write_table
+from histoscope.train import provenance
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "src" / "histoscope" / "weights"
@@ -61,6 +63,9 @@ def main() -> None:
         f"{name}, published test images": tested(model, given.data / name) for name in ("monuseg", "consep")
     }
     models.save(model, SHIPPED / given.name, card)
+    listed = provenance.read(given.run)
+    if listed is not None:  # where the files lay is nobody's business
+        write_table(SHIPPED / given.name / provenance.FILE, listed.assign(file=""))
     write_page()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from histoscope import metrics, models, synth, weights
+from histoscope.train import provenance
 
 NAMES = sorted(weights.WEIGHTS)
 CARD = {"about", "weights licence", "training data", "training command", "test", "known failures"}
@@ -28,6 +29,19 @@ class TestShipped:
         sample = synth.generate((256, 256), mpp=0.25, rng=np.random.default_rng(5))
         found = models.predict(models.load(weights.find(name)), sample.image, sample.mpp)
         assert metrics.dice(sample.instances > 0, found.instances > 0) > 0.6
+
+
+def test_what_was_learned_from_is_listed():
+    listed = provenance.read(weights.find("nuclei-research"))
+    assert listed.groupby(["data", "part"]).size().to_dict() == {
+        ("consep", "train"): 24,
+        ("consep", "val"): 3,
+        ("monuseg", "train"): 27,
+        ("monuseg", "val"): 3,
+    }
+    assert listed["pixels"].is_unique
+    assert not listed["file"].any()
+    assert not len(provenance.read(weights.find("nuclei-free")))  # drawn tissue is of nobody
 
 
 def _scores(test):
