@@ -87,8 +87,8 @@ class Seen:
             )
         if self.not_compared:
             said.append(
-                f"copies of {count(self.not_compared, 'image')} that were learned from cannot be found: their "
-                "files are not here"
+                f"copies of {count(self.not_compared, 'image')} that were learned from cannot be found: "
+                "their files are not here"
             )
         if self.unknown:
             began = ", ".join(self.unknown)
