@@ -8,19 +8,26 @@ from histoscope.stain import StainEstimate, StainNormalizer
 
 
 class StainModule(nn.Module):
-    """Normalisation of stains for one slide: a 3x3 matrix on optical density.
+    """Normalisation of stains for one slide: a 3x3 matrix on optical density, as far as a pixel is tissue.
 
     Parameters
     ----------
     matrix : (3, 3) float tensor
         From the slide's density (R, G, B) to the target's; see `StainNormalizer.matrix`.
+    white, new_white : (3,) float tensor
+        Levels (0..255) of bare glass from which the slide's and the target's densities count.
     """
 
     matrix: Tensor
+    white: Tensor
+    new_white: Tensor
 
-    def __init__(self, matrix: Tensor) -> None:
+    def __init__(self, matrix: Tensor, white: Tensor | None = None, new_white: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("matrix", matrix.float().reshape(3, 3, 1, 1))
+        for name, level in (("white", white), ("new_white", new_white)):
+            levels = torch.full((3,), 255.0) if level is None else level.float()
+            self.register_buffer(name, levels.reshape(3, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Give images the target's stains.
@@ -45,8 +52,40 @@ class StainModule(nn.Module):
         if image.dtype == torch.uint8:
             image = image.float() / 255.0
         # Level 0 counts as 0.4 of a level, as in histoscope.stain.density.
-        density = -torch.log(image.clamp(0.4 / 255.0, 1.0))
-        return torch.exp(-nn.functional.conv2d(density, self.matrix.to(density.dtype))).clamp(0.0, 1.0)
+        density = torch.log(self.white / 255.0) - torch.log(image.clamp(0.4 / 255.0, 1.0))
+        light = torch.exp(-nn.functional.conv2d(density, self.matrix.to(density.dtype)))
+        mapped = (self.new_white / 255.0 * light).clamp(0.0, 1.0)
+        return torch.lerp(image, mapped, tissueness(density.clamp(min=0.0)))
+
+
+def tissueness(density: Tensor) -> Tensor:
+    """How far pixels are stained tissue, from their density below the white point.
+
+    The twin of the kernel of that name in `histoscope.stain`, where the rules are explained.
+
+    Parameters
+    ----------
+    density : (B, 3, H, W) float
+        Not negative.
+
+    Returns
+    -------
+    (B, 1, H, W) float in [0, 1]
+    """
+    red, green, blue = density[:, 0:1], density[:, 1:2], density[:, 2:3]
+    mean, least, most = (f(density, dim=1, keepdim=True) for f in (torch.mean, torch.amin, torch.amax))
+    coloured = 2.0 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1.0
+    held = green.clamp(max=3.5)
+    usual = torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue))
+    cold = red.clamp(max=3.5) - usual - 0.05
+    black = 25.0 * (torch.exp(-least) - torch.exp(-most) - 0.08)
+    over = torch.minimum(green, blue) - red
+    glare = 12.5 * (0.47 - torch.exp(-red) + torch.exp(-red - over))
+    weight = (10.0 * (mean - 0.05)).clamp(0.0, 1.0) * coloured.clamp(0.0, 1.0)
+    weight = weight * (1.0 - 10.0 * cold).clamp(0.0, 1.0)
+    weight = weight * torch.where(least > 1.4, black.clamp(0.0, 1.0), 1.0)
+    red_ink = glare.clamp(0.0, 1.0) * (5.0 * (1.5 - over)).clamp(0.0, 1.0)
+    return weight * torch.where(over > 0.5, red_ink, 1.0)
 
 
 def stain_module(normalizer: StainNormalizer, source: StainEstimate) -> StainModule:
@@ -84,4 +123,5 @@ def stain_module(normalizer: StainNormalizer, source: StainEstimate) -> StainMod
             f"{type(normalizer).__name__} works without stain vectors, so it is no matrix on density; "
             "fit macenko, vahadane or ruifrok instead"
         )
-    return StainModule(torch.from_numpy(normalizer.matrix(source)))
+    whites = (torch.from_numpy(white.copy()) for white in (source.white, normalizer.target.white))
+    return StainModule(torch.from_numpy(normalizer.matrix(source)), *whites)

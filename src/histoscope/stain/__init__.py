@@ -10,24 +10,23 @@
 """
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 from histoscope.errors import UnknownNameError
 from histoscope.stain import reference
 from histoscope.stain.deconvolution import RUIFROK, StainEstimate, combine, separate
-from histoscope.stain.density import from_density, optical_density, tissue_mask
+from histoscope.stain.density import from_density, optical_density
+from histoscope.stain.glass import thumbnail, white_point
 from histoscope.stain.jitter import BrightnessHue, HedJitter, StainJitter
 from histoscope.stain.macenko import Macenko
-from histoscope.stain.normalizer import StainNormalizer
+from histoscope.stain.normalizer import Normalizer, StainNormalizer
 from histoscope.stain.reinhard import ColourEstimate, Reinhard, lab
 from histoscope.stain.restain import restain
 from histoscope.stain.ruifrok import Ruifrok
+from histoscope.stain.tissue import tissue_mask
 from histoscope.stain.vahadane import Vahadane
 
-Normalizer: TypeAlias = Reinhard | StainNormalizer
-"""A fitted normaliser of any method."""
-
-NORMALIZERS: dict[str, type[Reinhard] | type[Macenko] | type[Vahadane] | type[Ruifrok]] = {
+NORMALIZERS: dict[str, type[Normalizer[Any]]] = {
     "reinhard": Reinhard,
     "macenko": Macenko,
     "vahadane": Vahadane,
@@ -65,11 +64,13 @@ __all__ = [
     "optical_density",
     "restain",
     "separate",
+    "thumbnail",
     "tissue_mask",
+    "white_point",
 ]
 
 
-def get(name: str) -> type[Reinhard] | type[Macenko] | type[Vahadane] | type[Ruifrok]:
+def get(name: str) -> type[Normalizer[Any]]:
     """Look a normaliser up by its name.
 
     Raises
@@ -87,7 +88,7 @@ def get(name: str) -> type[Reinhard] | type[Macenko] | type[Vahadane] | type[Rui
     return NORMALIZERS[name]
 
 
-def load(path: str | Path, method: str | None = None) -> Normalizer:
+def load(path: str | Path, method: str | None = None) -> Normalizer[Any]:
     """Read a normaliser that ``save`` wrote.
 
     Parameters

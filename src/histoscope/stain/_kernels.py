@@ -31,18 +31,68 @@ def map_pixels(
 
 
 @njit
-def is_tissue(red: int, green: int, blue: int, density: NDArray[np.float32], least: float) -> bool:
-    """Whether a pixel is dense enough for stain and has no colour that only pens have."""
-    if density[red] + density[green] + density[blue] < 3.0 * least:
-        return False
-    if (
-        green > red + 30
-    ):  # blue and green ink; no mixture of haematoxylin and eosin lets more green than red through
-        return False
-    brightest, darkest = max(red, green, blue), min(red, green, blue)
-    if brightest < 60 and brightest - darkest < 25:  # black ink, folds, the frame of the slide
-        return False
-    return not (red > 140 and red - green > 110 and red - blue > 110)  # red ink
+def map_tissue(
+    start: int,
+    stop: int,
+    pixels: NDArray[np.uint8],
+    sums: NDArray[np.uint64],
+    tables: NDArray[np.uint8],
+    density: NDArray[np.float32],
+    out: NDArray[np.uint8],
+) -> None:
+    """As `map_pixels`, as far as each pixel is tissue."""
+    for i in range(start, stop):
+        r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
+        weight = tissueness(density[0, r], density[1, g], density[2, b])
+        packed = sums[0, r] + sums[1, g] + sums[2, b]
+        new_r, new_g = tables[0, packed & _FIELD], tables[1, (packed >> _BITS) & _FIELD]
+        new_b = tables[2, packed >> (_BITS + _BITS)]
+        if weight < 256:
+            new_r, new_g = _between(r, new_r, weight), _between(g, new_g, weight)
+            new_b = _between(b, new_b, weight)
+        out[i, 0], out[i, 1], out[i, 2] = new_r, new_g, new_b
+
+
+@njit
+def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
+    """Level between two, `weight` of 256 on the way from the old to the new."""
+    return np.uint8((np.int32(old) * (256 - weight) + np.int32(new) * weight + 128) >> 8)
+
+
+@njit(fastmath=True)
+def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
+    """How far a pixel is stained tissue, in 256ths, from its density below the white point; see `tissue`."""
+    one, zero = np.float32(1.0), np.float32(0.0)
+    mean = (red + green + blue) * np.float32(1.0 / 3.0)
+    if mean <= np.float32(0.05):  # glass
+        return 0
+    weight = min(one, (mean - np.float32(0.05)) * np.float32(10.0))
+    least, most = min(red, green, blue), max(red, green, blue)
+    coloured = (most - least) / (np.float32(0.03) + np.float32(0.08) * mean + np.float32(0.05) * mean * mean)
+    if coloured < one:  # shaded glass, dust, bubbles
+        weight *= max(zero, np.float32(2.0) * coloured - one)
+    # Blue and green ink: no mixture of haematoxylin and eosin holds back so much red beside green.
+    # Levels below 8 are alike: there noise decides.
+    held = min(green, np.float32(3.5))
+    usual = max(np.float32(0.9) * held, np.float32(0.75) * held + np.float32(0.8) * blue)
+    cold = min(red, np.float32(3.5)) - min(usual, np.float32(1.2) * held) - np.float32(0.05)
+    if cold > zero:
+        weight *= max(zero, one - np.float32(10.0) * cold)
+    if least > np.float32(1.4):  # black ink, folds, the frame of the slide
+        span = np.exp(-least) - np.exp(-most)
+        weight *= min(one, max(zero, (span - np.float32(0.08)) * np.float32(25.0)))
+    over = min(green, blue) - red
+    if over > np.float32(0.5):  # red ink
+        glare = np.exp(-red) - np.exp(-red - over)
+        weight *= min(one, max(zero, (np.float32(0.47) - glare) * np.float32(12.5)))
+        weight *= min(one, max(zero, (np.float32(1.5) - over) * np.float32(5.0)))
+    return int(weight * np.float32(256.0) + np.float32(0.5))
+
+
+@njit
+def is_tissue(red: np.float32, green: np.float32, blue: np.float32, least: float) -> bool:
+    """Whether a pixel counts as tissue, from its density below the white point."""
+    return bool(red + green + blue >= 3.0 * least) and tissueness(red, green, blue) >= 224
 
 
 @njit
@@ -57,7 +107,7 @@ def tissue(
     """Mark the tissue pixels."""
     for i in range(start, stop):
         out[i] = is_tissue(
-            np.int64(pixels[i, 0]), np.int64(pixels[i, 1]), np.int64(pixels[i, 2]), density, least
+            density[0, pixels[i, 0]], density[1, pixels[i, 1]], density[2, pixels[i, 2]], least
         )
 
 
@@ -77,9 +127,9 @@ def sample_tissue(
         width = (k + 1) * total // strata - low
         mixed = (np.uint64(k) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         i = low + np.int64((mixed >> np.uint64(33)) % np.uint64(width))
-        red, green, blue = np.int64(pixels[i, 0]), np.int64(pixels[i, 1]), np.int64(pixels[i, 2])
-        if is_tissue(red, green, blue, density, least):
-            out[found, 0], out[found, 1], out[found, 2] = pixels[i, 0], pixels[i, 1], pixels[i, 2]
+        r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
+        if is_tissue(density[0, r], density[1, g], density[2, b], least):
+            out[found, 0], out[found, 1], out[found, 2] = r, g, b
             found += 1
     return found
 
@@ -140,12 +190,6 @@ def root_moments(
     return moments
 
 
-@njit
-def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
-    """Level between two, `weight` of 256 on the way from the old to the new."""
-    return np.uint8((np.int32(old) * (256 - weight) + np.int32(new) * weight + 128) >> 8)
-
-
 @njit(fastmath=True)
 def map_lab(
     start: int,
@@ -153,8 +197,7 @@ def map_lab(
     pixels: NDArray[np.uint8],
     sums: NDArray[np.uint64],
     root: NDArray[np.uint16],
-    palest: np.uint64,
-    fade: NDArray[np.int32],
+    density: NDArray[np.float32],
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
     back: NDArray[np.float32],
@@ -163,9 +206,9 @@ def map_lab(
 ) -> None:
     """Scale and shift Lab; see `reinhard`.
 
-    sRGB -> XYZ by packed tables -> `root` table -> `gain`, `offset` -> cube -> `back` -> `gamma` table, then
-    faded into the original, by `fade` in 0..256 from brightness `palest` on, as glass nears. Lab enters only
-    as differences of roots: L is the root of Y, a and b are what the roots of X and Z differ from it by.
+    sRGB -> XYZ by packed tables -> `root` table -> `gain`, `offset` -> cube -> `back` -> `gamma` table, as
+    far as each pixel is tissue. Lab enters only as differences of roots: L is the root of Y, a and b are what
+    the roots of X and Z differ from it by.
     """
     third, slope, foot = np.float32(6.0 / 29.0), np.float32(3.0 * (6.0 / 29.0) ** 2), np.float32(4.0 / 29.0)
     top, half, zero = np.float32(len(gamma) - 1), np.float32(0.5), np.float32(0.0)
@@ -178,12 +221,12 @@ def map_lab(
     for i in range(start, stop):
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
         packed = sums[0, r] + sums[1, g] + sums[2, b]
-        bright = (packed >> _BITS) & _FIELD
-        fx, fy = np.float32(root[packed & _FIELD]), np.float32(root[bright])
+        fx, fy = np.float32(root[packed & _FIELD]), np.float32(root[(packed >> _BITS) & _FIELD])
         fz = np.float32(root[packed >> (_BITS + _BITS)])
         gy = gain_y * fy + offset_y
-        gx = gy + gain_x * (fx - fy) + offset_x
-        gz = gy + gain_z * (fz - fy) + offset_z
+        # Nothing greener than grey (a from 0 on), nothing yellower than red (b up to 0.8 of a).
+        more_x = max(gain_x * (fx - fy) + offset_x, zero)
+        gx, gz = gy + more_x, gy + max(gain_z * (fz - fy) + offset_z, np.float32(-2.0) * more_x)
         x = gx * gx * gx if gx > third else slope * (gx - foot)
         y = gy * gy * gy if gy > third else slope * (gy - foot)
         z = gz * gz * gz if gz > third else slope * (gz - foot)
@@ -192,8 +235,8 @@ def map_lab(
         linear_b = min(max(blue_x * x + blue_y * y + blue_z * z + half, zero), top)
         new_r, new_g = gamma[np.uint32(np.int32(linear_r))], gamma[np.uint32(np.int32(linear_g))]
         new_b = gamma[np.uint32(np.int32(linear_b))]
-        if bright >= palest:
-            weight = fade[bright - palest]
+        weight = tissueness(density[0, r], density[1, g], density[2, b])
+        if weight < 256:
             new_r, new_g = _between(r, new_r, weight), _between(g, new_g, weight)
             new_b = _between(b, new_b, weight)
         out[i, 0], out[i, 1], out[i, 2] = new_r, new_g, new_b

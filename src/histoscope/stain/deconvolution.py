@@ -5,7 +5,7 @@ References
 .. [1] Ruifrok and Johnston, Analytical and Quantitative Cytology and Histology 23(4), 2001.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,14 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope.errors import ShapeError
 from histoscope.stain import _kernels
 from histoscope.stain.density import check, optical_density
+from histoscope.stain.glass import WHITE
 from histoscope.types import Image
 
 RUIFROK: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 """Published vectors of haematoxylin, eosin and DAB (rows; columns R, G, B), not quite of unit length [1]_."""
 RUIFROK.setflags(write=False)
 
+TYPICAL: NDArray[np.float64] = np.array([[0.5626, 0.7201, 0.4062], [0.2159, 0.8012, 0.5581]])
+"""Haematoxylin and eosin in common use since the paper of Macenko et al., for a stain that is missing."""
+TYPICAL.setflags(write=False)
+
 LEAST_AMOUNT = 0.05
 """Amounts below this count as no stain: nothing can be scaled from them."""
+LEAST_ANGLE = np.deg2rad(15.0)
+"""Vectors nearer than this are spread to it: telling nearer ones apart magnifies noise fourfold and more."""
+NAMES = ("haematoxylin", "eosin")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,10 +42,20 @@ class StainEstimate:
         negative.
     amounts : (2,) float64
         99th percentile of each stain's amount over the tissue.
+    white : (3,) float64
+        Levels of bare glass, from which densities count.
+    present : (bool, bool)
+        Whether the image shows each stain at all. One that it does not show has a typical vector and is not
+        scaled.
+    notes : tuple of str
+        What the estimate lacks, in words.
     """
 
     stains: NDArray[np.float64]
     amounts: NDArray[np.float64]
+    white: NDArray[np.float64] = field(default_factory=WHITE.copy)
+    present: tuple[bool, bool] = (True, True)
+    notes: tuple[str, ...] = ()
 
 
 def unit_rows(stains: ArrayLike) -> NDArray[np.float64]:
@@ -173,3 +191,57 @@ def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray
         return None
     redness = stains[:, 0] - stains[:, 1]
     return stains if redness[0] >= redness[1] else np.ascontiguousarray(stains[::-1])
+
+
+def shown(density: NDArray[np.float32]) -> tuple[bool, bool]:
+    """Whether tissue shows haematoxylin, and eosin.
+
+    What tells them apart is how much red they hold back beside green: haematoxylin 0.6 to 1.2 times as much,
+    eosin 0.05 to 0.5 times. The pixels at either end say which of the two there are.
+
+    Parameters
+    ----------
+    density : (3, N) float32
+        Tissue pixels.
+
+    Examples
+    --------
+    >>> pink = (np.linspace(0.3, 1.5, 100)[:, None] * RUIFROK[1]).T.astype(np.float32)
+    >>> shown(pink)
+    (False, True)
+    """
+    clear = density[:, density.mean(axis=0) >= np.float32(0.25)]
+    density = clear if clear.shape[1] >= 64 else density
+    ratio = np.ascontiguousarray(density[0] / np.maximum(density[1], np.float32(0.05)))
+    low, high = (_kernels.ranked(ratio, round(share * (len(ratio) - 1))) for share in (0.01, 0.99))
+    return high >= 0.45, low < 0.6
+
+
+def completed(
+    stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Stains fit to be scaled; where one is missing: the mean colour, and a typical vector for the other."""
+    if all(present):
+        return apart(stains)
+    one = int(present[1])
+    both = TYPICAL.copy()
+    both[one] = density.mean(axis=1)
+    return apart(unit_rows(both))
+
+
+def apart(stains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Spread two vectors to at least `LEAST_ANGLE`, in their plane and from their middle.
+
+    Examples
+    --------
+    >>> near = apart(np.array([[0.6, 0.8, 0.0], [0.5, 0.866, 0.0]]))
+    >>> round(float(np.rad2deg(np.arccos(near[0] @ near[1]))), 3)
+    15.0
+    """
+    middle, across = stains[0] + stains[1], stains[0] - stains[1]
+    half = np.arctan2(np.linalg.norm(across), np.linalg.norm(middle))
+    if 2.0 * half >= LEAST_ANGLE:
+        return stains
+    middle, across = unit_rows(np.vstack([middle, across]))
+    sine, cosine = np.sin(LEAST_ANGLE / 2.0), np.cos(LEAST_ANGLE / 2.0)
+    return np.vstack([cosine * middle + sine * across, cosine * middle - sine * across])

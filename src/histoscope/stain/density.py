@@ -1,4 +1,4 @@
-"""Optical density, the scale on which stains add up, and the pixels that are tissue.
+"""Optical density, the scale on which stains add up.
 
 Beer-Lambert: light through a cut falls off exponentially with the amount of stain, so the optical density
 ``-ln(I / 255)`` is a sum of amounts times stain vectors [1]_.
@@ -8,20 +8,11 @@ References
 .. [1] Ruifrok and Johnston, Analytical and Quantitative Cytology and Histology 23(4), 2001.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
-from histoscope.stain import _kernels
-from histoscope.threads import SMALLEST_BAND, over
-from histoscope.types import Image, Mask
-
-LEAST_DENSITY = 0.15
-"""Mean optical density over R, G and B from which a pixel counts as tissue (the beta of Macenko et al.)."""
-SAMPLE_PIXELS = 1 << 16
-"""Pixels that an estimate looks at in each image."""
+from histoscope.types import Image
 
 # Level 0 counts as 0.4 of a level, so that every one of the 256 levels comes back from its density.
 DENSITY: NDArray[np.float32] = np.log(255.0 / np.maximum(np.arange(256), 0.4)).astype(np.float32)
@@ -45,6 +36,28 @@ def optical_density(image: Image) -> NDArray[np.float32]:
     [0.0, 0.998, 6.458]
     """
     return DENSITY.take(image)  # twice as fast as indexing
+
+
+def density_below(white: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Optical density of every level of each channel, counted from a white point.
+
+    Parameters
+    ----------
+    white : (3,) array
+        Levels of R, G and B of bare glass.
+
+    Returns
+    -------
+    (3, 256) float32
+        Never negative: what is brighter than the glass has density 0.
+
+    Examples
+    --------
+    >>> [round(float(density), 3) for density in density_below(np.full(3, 200.0))[0, [100, 200, 255]]]
+    [0.693, 0.0, 0.0]
+    """
+    shift = np.log(255.0 / np.asarray(white, np.float64))[:, None]
+    return np.maximum(DENSITY - shift, 0.0).astype(np.float32)
 
 
 def from_density(density: NDArray[np.floating]) -> Image:
@@ -87,78 +100,6 @@ def check(image: object) -> Image:
     if image.dtype != np.uint8:
         raise ShapeError(got + _advice(image))
     return np.ascontiguousarray(image)
-
-
-def tissue_mask(image: Image, *, least_density: float = LEAST_DENSITY) -> Mask:
-    """Pixels that hold stain: dense enough, and not ink.
-
-    A pixel is ink if it is clearly greener than red (blue, green pens), near black without colour (black
-    pens, the slide's frame) or glaring red. Strong red blood cells may fall to the last rule, which does
-    estimates no harm.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    least_density : float
-        Mean optical density from which a pixel counts.
-
-    Returns
-    -------
-    (H, W) bool
-
-    Raises
-    ------
-    ShapeError
-        For anything that is not (H, W, 3) uint8.
-
-    Examples
-    --------
-    >>> row = np.array([[[255, 255, 255], [180, 90, 160], [20, 60, 200]]], np.uint8)  # glass, tissue, ink
-    >>> tissue_mask(row).tolist()
-    [[False, True, False]]
-    """
-    image = check(image)
-    mask = np.empty(image.shape[:2], np.bool_)
-    pixels = image.reshape(-1, 3)
-    over(_kernels.tissue, len(pixels), SMALLEST_BAND, pixels, DENSITY, least_density, mask.reshape(-1))
-    return mask
-
-
-def sample_tissue(images: Image | Sequence[Image], *, at_most: int = SAMPLE_PIXELS) -> Image | None:
-    """Tissue pixels drawn evenly over each image, the same ones every time.
-
-    Parameters
-    ----------
-    images : (H, W, 3) uint8, or a sequence of them
-        Several images (tiles of a slide) are pooled.
-    at_most : int
-        Pixels to look at in each image; where fewer than an eighth of them are tissue, all are looked at.
-
-    Returns
-    -------
-    (N, 3) uint8, or None
-        None if less than a hundredth of the pixels, or fewer than 64, are tissue: too little to estimate
-        from.
-    """
-    found, seen = [], 0
-    for image in [images] if isinstance(images, np.ndarray) else images:
-        pixels = check(image).reshape(-1, 3)
-        strata = min(len(pixels), at_most)
-        tissue = _sample(pixels, strata)
-        if len(tissue) < at_most // 8 and strata < len(pixels):
-            strata = len(pixels)
-            tissue = _sample(pixels, strata)
-        seen += strata
-        found.append(tissue)
-    total = sum(map(len, found))
-    if total < 64 or total < 0.01 * seen:
-        return None
-    return np.concatenate(found)
-
-
-def _sample(pixels: Image, strata: int) -> Image:
-    out = np.empty((strata, 3), np.uint8)
-    return out[: _kernels.sample_tissue(pixels, strata, DENSITY, LEAST_DENSITY, out)]
 
 
 def _advice(image: NDArray[np.generic]) -> str:

@@ -1,59 +1,70 @@
-"""What the normalisers by stain vectors share: estimate, map, save."""
+"""What the normalisers share: fit, estimate, apply, save; and the map of those that work by stain vectors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import StainError
 from histoscope.stain import pixelmap, reference
 from histoscope.stain.deconvolution import (
     LEAST_AMOUNT,
+    NAMES,
     StainEstimate,
     check_stains,
+    completed,
     high_amounts,
+    shown,
     with_residual,
 )
-from histoscope.stain.density import check, optical_density, sample_tissue
+from histoscope.stain.density import check
+from histoscope.stain.glass import check_white
+from histoscope.stain.tissue import Tissue, tissue_of, too_little
 from histoscope.types import Image
 
-LEAST_SPREAD = 0.02
-"""Standard deviation of density below which an image shows one colour only."""
-TOO_LITTLE = (
-    "too little tissue to estimate stains from: less than 1 % of the pixels are stained, or they show one "
-    "colour only; give an image with clearly stained tissue"
-)
+GAINS = 0.25, 3.0
+"""Bounds of the factor on the amount of a stain: one that is nearly absent is mostly noise."""
+
+Estimate = TypeVar("Estimate")
 
 
 @dataclass(frozen=True, eq=False)
-class StainNormalizer(ABC):
-    """Base of the methods that differ only in how they find the two stain vectors.
+class Normalizer(ABC, Generic[Estimate]):
+    """Base of all methods.
 
-    An image's density is split into amounts of its own stains by least squares, the amounts are scaled so
-    that their 99th percentiles agree with the target's, and put together again with the target's stains. All
-    of it is one 3x3 matrix on optical density.
+    Tissue is given the target's stains, below the target's white point. Glass and marks of pens stay as they
+    are, and so does an image with too little tissue to estimate stains from.
 
     Parameters
     ----------
-    target : StainEstimate
-        Stains to give to every image.
-    keep_residual : bool
-        The published methods project onto the plane of two stains and lose what lies outside it (pigment,
-        ink, chromatic noise), which is the default. True keeps it as a third, unscaled stain.
+    target : StainEstimate or ColourEstimate
+        What to give to every image.
+    white : (3,) array, optional
+        White point of the images to come, levels from 1 to 255; without it, it is looked for in each.
     """
 
-    target: StainEstimate
-    keep_residual: bool = False
+    target: Estimate
+    white: ArrayLike | None = field(default=None, kw_only=True)
 
     name: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        if self.white is not None:
+            object.__setattr__(self, "white", check_white(self.white))
+
     @classmethod
-    def fit(cls, reference_image: Image | Sequence[Image], *, keep_residual: bool | None = None) -> Self:
+    def fit(cls, reference_image: Image | Sequence[Image], *, white: ArrayLike | None = None) -> Self:
         """Take the stains of an image (or of several images of one slide) as the target.
+
+        Parameters
+        ----------
+        reference_image : (H, W, 3) uint8, or several
+        white : (3,) array, optional
+            White point of the reference; without it, it is looked for.
 
         Raises
         ------
@@ -62,8 +73,7 @@ class StainNormalizer(ABC):
         ShapeError
             If it is not (H, W, 3) uint8.
         """
-        target = cls.estimate(reference_image)
-        return cls(target) if keep_residual is None else cls(target, keep_residual)
+        return cls(cls.estimate(reference_image, white=white))
 
     @classmethod
     def default(cls) -> Self:
@@ -71,8 +81,14 @@ class StainNormalizer(ABC):
         return cls._from_values(reference.bundled(cls.name))
 
     @classmethod
-    def estimate(cls, image: Image | Sequence[Image]) -> StainEstimate:
-        """Find the stains of an image, or of several images together, to pass as ``source=`` later.
+    def estimate(cls, image: Image | Sequence[Image], *, white: ArrayLike | None = None) -> Estimate:
+        """Measure an image, or several images together, to pass as ``source=`` later.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8, or several
+        white : (3,) array, optional
+            Levels of bare glass; without it, it is looked for.
 
         Raises
         ------
@@ -81,24 +97,21 @@ class StainNormalizer(ABC):
         ShapeError
             If an image is not (H, W, 3) uint8.
         """
-        found = cls._estimate(image)
-        if found is None:
-            raise StainError(TOO_LITTLE)
-        return found
+        return cls._measure(tissue_of(image, white))
 
-    def __call__(self, image: Image, *, source: StainEstimate | None = None) -> Image:
+    def __call__(self, image: Image, *, source: Estimate | None = None) -> Image:
         """Give `image` the target's stains.
 
         Parameters
         ----------
         image : (H, W, 3) uint8
-        source : StainEstimate, optional
-            Stains of the slide that the image comes from; without it, they are estimated from the image.
+        source : StainEstimate or ColourEstimate, optional
+            Estimate of the slide that the image comes from; without it, the image is measured.
 
         Returns
         -------
         (H, W, 3) uint8
-            A copy of `image` if `source` is not given and there is too little tissue to estimate it.
+            A copy of `image` if `source` is not given and there is too little tissue to measure it.
 
         Raises
         ------
@@ -106,42 +119,133 @@ class StainNormalizer(ABC):
             If `image` is not (H, W, 3) uint8.
         """
         image = check(image)
-        source = self._estimate(image) if source is None else source
-        return image.copy() if source is None else pixelmap.of_density(self.matrix(source))(image)
-
-    def matrix(self, source: StainEstimate) -> NDArray[np.float64]:
-        """(3, 3) matrix from optical density (R, G, B) of a slide with stains `source` to the target's."""
-        gain = self.target.amounts / source.amounts
-        target, stains = self.target.stains, source.stains
-        if self.keep_residual:
-            target, stains, gain = with_residual(target), with_residual(stains), np.append(gain, 1.0)
-        return np.asarray(target.T @ np.diag(gain) @ np.linalg.pinv(stains.T))
+        try:
+            return self._apply(image, self.estimate(image, white=self.white) if source is None else source)
+        except StainError:
+            return image.copy()
 
     def save(self, path: str | Path) -> None:
         """Write the target as JSON, to share; `histoscope.stain.load` reads it."""
-        reference.write(path, self.name, self._values())
+        white = {} if self.white is None else {"images_white": np.asarray(self.white).tolist()}
+        reference.write(path, self.name, self._values() | white)
 
     @classmethod
-    def _estimate(cls, images: Image | Sequence[Image]) -> StainEstimate | None:
-        pixels = sample_tissue(images)
-        if pixels is None:
-            return None
-        density = optical_density(np.ascontiguousarray(pixels.T))
-        stains = cls._stains(density) if density.std(axis=1).max() > LEAST_SPREAD else None
-        if stains is None:
-            return None
-        amounts = high_amounts(density, stains)
-        return None if amounts.min() < LEAST_AMOUNT else StainEstimate(stains, amounts)
+    @abstractmethod
+    def _measure(cls, tissue: Tissue) -> Estimate:
+        """Estimate from tissue pixels."""
+
+    @abstractmethod
+    def _apply(self, image: Image, source: Estimate) -> Image:
+        """Change a checked image."""
+
+    @abstractmethod
+    def _values(self) -> dict[str, Any]:
+        """Give the target as plain numbers."""
+
+    @classmethod
+    @abstractmethod
+    def _from_values(cls, values: dict[str, Any]) -> Self:
+        """Make one from what `_values` gave."""
+
+
+@dataclass(frozen=True, eq=False)
+class StainNormalizer(Normalizer[StainEstimate]):
+    """Base of the methods that differ only in how they find the two stain vectors.
+
+    An image's density below its white point is split into amounts of its own stains by least squares, the
+    amounts are scaled so that their 99th percentiles agree with the target's (by a factor within `GAINS`; a
+    stain that the image does not show is not scaled), and put together again with the target's stains. All
+    of it is one 3x3 matrix on optical density.
+
+    Parameters
+    ----------
+    target : StainEstimate
+        Stains to give to every image.
+    keep_residual : bool
+        The published methods project onto the plane of two stains and lose what lies outside it (pigment,
+        ink, chromatic noise), which is the default. True keeps it as a third stain, which becomes less where
+        one of the two does, and never more.
+    white : (3,) array, optional
+        White point of the images to come; without it, it is looked for in each.
+    """
+
+    keep_residual: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        reference_image: Image | Sequence[Image],
+        *,
+        white: ArrayLike | None = None,
+        keep_residual: bool | None = None,
+    ) -> Self:
+        """Take the stains of an image (or of several images of one slide) as the target.
+
+        Parameters
+        ----------
+        reference_image : (H, W, 3) uint8, or several
+        white : (3,) array, optional
+            White point of the reference; without it, it is looked for.
+        keep_residual : bool, optional
+            As of the class.
+
+        Raises
+        ------
+        StainError
+            If it shows too little tissue.
+        ShapeError
+            If it is not (H, W, 3) uint8.
+        """
+        target = cls.estimate(reference_image, white=white)
+        return cls(target) if keep_residual is None else cls(target, keep_residual=keep_residual)
+
+    def matrix(self, source: StainEstimate) -> NDArray[np.float64]:
+        """(3, 3) matrix from optical density (R, G, B) of a slide with stains `source` to the target's."""
+        gain = np.clip(self.target.amounts / source.amounts, *GAINS)
+        gain[~(np.array(source.present) & self.target.present)] = 1.0
+        target, stains = self.target.stains, source.stains
+        if self.keep_residual:
+            # What goes with a stain that becomes less must become less, or else pink turns to yellow.
+            gain = np.append(gain, min(1.0, *gain))
+            target, stains = with_residual(target), with_residual(stains)
+        return np.asarray(target.T @ np.diag(gain) @ np.linalg.pinv(stains.T))
 
     @classmethod
     @abstractmethod
     def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """Find the (2, 3) stains in the (3, N) density of tissue pixels, or None."""
 
+    @classmethod
+    def _measure(cls, tissue: Tissue) -> StainEstimate:
+        density = tissue.density()
+        stains, present = cls._stains(density), np.array(shown(density))
+        if stains is None or not present.any():
+            raise StainError(too_little("one colour only"))
+        stains = cls._completed(stains, density, present)
+        amounts = high_amounts(density, stains)
+        present &= amounts >= LEAST_AMOUNT
+        if not present.any():
+            raise StainError(too_little("stained too faintly"))
+        lacks = [f"no {name} to measure" for name, there in zip(NAMES, present, strict=True) if not there]
+        amounts = np.maximum(amounts, LEAST_AMOUNT)
+        return StainEstimate(stains, amounts, tissue.white, _pair(present), (*tissue.notes, *lacks))
+
+    @classmethod
+    def _completed(
+        cls, stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return completed(stains, density, present)
+
+    def _apply(self, image: Image, source: StainEstimate) -> Image:
+        change = pixelmap.of_density(self.matrix(source), white=source.white, new_white=self.target.white)
+        return change.on_tissue(image, source.white)
+
     def _values(self) -> dict[str, Any]:
         return {
             "stains": self.target.stains.tolist(),
             "amounts": self.target.amounts.tolist(),
+            "white": self.target.white.tolist(),
+            "present": list(self.target.present),
             "keep_residual": self.keep_residual,
         }
 
@@ -149,5 +253,11 @@ class StainNormalizer(ABC):
     def _from_values(cls, values: dict[str, Any]) -> Self:
         stains = check_stains(reference.numbers(values, "stains", (2, 3)))
         amounts = reference.numbers(values, "amounts", (2,))
-        target = StainEstimate(stains, amounts)
-        return cls(target, bool(values["keep_residual"])) if "keep_residual" in values else cls(target)
+        present = reference.numbers({"present": [1, 1], **values}, "present", (2,)) > 0
+        target = StainEstimate(stains, amounts, reference.white(values), _pair(present))
+        kept = {"keep_residual": bool(values["keep_residual"])} if "keep_residual" in values else {}
+        return cls(target, white=values.get("images_white"), **kept)
+
+
+def _pair(flags: NDArray[np.bool_]) -> tuple[bool, bool]:
+    return bool(flags[0]), bool(flags[1])

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.stain import _kernels
-from histoscope.stain.density import DENSITY, check
+from histoscope.stain.density import DENSITY, check, density_below
+from histoscope.stain.glass import WHITE
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
@@ -19,8 +20,7 @@ _PER_DENSITY = 2048.0  # steps a unit of density: each sum is off by at most 1.5
 _PER_LEVEL = 64.0  # steps a level, for maps of plain RGB
 _FIELD = (1 << 21) - 1
 
-_STEPS = np.arange(int(6.5 * _PER_DENSITY))
-_LEVEL_OF_DENSITY = np.rint(255.0 * np.exp(-_STEPS / _PER_DENSITY)).astype(np.uint8)
+_MOST_STEPS = int(6.5 * _PER_DENSITY)
 _LEVEL_OF_LEVEL = np.rint(np.arange(255 * int(_PER_LEVEL) + 1) / _PER_LEVEL).astype(np.uint8)
 
 
@@ -55,9 +55,35 @@ class PixelMap:
         )
         return out
 
+    def on_tissue(self, image: Image, white: NDArray[np.floating]) -> Image:
+        """Map the tissue of a (H, W, 3) uint8 image; glass and ink stay as they are.
 
-def of_density(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None = None) -> PixelMap:
+        The change sets in gradually, between a mean density of 0.05 and 0.15 below `white`, (3,) levels.
+        """
+        image = check(image)
+        out = np.empty_like(image)
+        pixels, flat, below = image.reshape(-1, 3), out.reshape(-1, 3), density_below(white)
+        over(_kernels.map_tissue, len(pixels), SMALLEST_BAND, pixels, self.sums, self.tables, below, flat)
+        return out
+
+
+def of_density(
+    matrix: NDArray[np.floating],
+    offset: NDArray[np.floating] | None = None,
+    *,
+    white: NDArray[np.floating] = WHITE,
+    new_white: NDArray[np.floating] | None = None,
+) -> PixelMap:
     """Map of optical density: ``density_out = matrix @ density_in + offset``.
+
+    Parameters
+    ----------
+    matrix : (3, 3) array
+    offset : (3,) array, optional
+    white : (3,) array
+        Levels from which the density of the input counts.
+    new_white : (3,) array, optional
+        Levels from which the density of the output counts; `white` if not given.
 
     Examples
     --------
@@ -65,7 +91,14 @@ def of_density(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None
     >>> bool((of_density(np.eye(3))(image) == image).all())
     True
     """
-    return _build(matrix, offset, DENSITY.astype(np.float64), _LEVEL_OF_DENSITY, _PER_DENSITY)
+    new_white = white if new_white is None else new_white
+    curve_in = DENSITY.astype(np.float64) - np.log(255.0 / np.asarray(white, np.float64))[:, None]
+    brightest = -int(
+        _PER_DENSITY * np.log(255.0 / np.min(new_white))
+    )  # steps; glass is not the brightest level
+    light = np.exp(-np.arange(brightest, _MOST_STEPS) / _PER_DENSITY)
+    curve_out = np.rint(np.clip(np.asarray(new_white)[:, None] * light, 0.0, 255.0)).astype(np.uint8)
+    return _build(matrix, offset, curve_in, curve_out, _PER_DENSITY, brightest)
 
 
 def of_levels(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None = None) -> PixelMap:
@@ -77,7 +110,8 @@ def of_levels(matrix: NDArray[np.floating], offset: NDArray[np.floating] | None 
     >>> of_levels(np.eye(3), np.array([-10.0, 0.0, 10.0]))(image)[0, 0].tolist()
     [240, 250, 255]
     """
-    return _build(matrix, offset, np.arange(256.0), _LEVEL_OF_LEVEL, _PER_LEVEL)
+    curve_in, curve_out = (np.tile(curve, (3, 1)) for curve in (np.arange(256.0), _LEVEL_OF_LEVEL))
+    return _build(matrix, offset, curve_in, curve_out, _PER_LEVEL)
 
 
 def _build(
@@ -86,6 +120,7 @@ def _build(
     curve_in: NDArray[np.float64],
     curve_out: NDArray[np.uint8],
     per_unit: float,
+    first: int = 0,
 ) -> PixelMap:
     # A factor beyond 10 between densities is no stain; and the sums must fit in their fields.
     matrix = np.clip(np.asarray(matrix, np.float64), -10.0, 10.0)
@@ -98,6 +133,6 @@ def _build(
     size = int(shares.max(axis=2).sum(axis=1).max()) + 1
     if size > _FIELD:  # cannot happen with a clipped matrix
         raise OverflowError(f"sums up to {size} do not fit in 21 bits")
-    places = np.clip(np.arange(size) + base[:, None], 0, len(curve_out) - 1)
+    places = np.clip(np.arange(size) + base[:, None] - first, 0, curve_out.shape[1] - 1)
     sums = (shares[0] + (shares[1] << 21) + (shares[2] << 42)).astype(np.uint64)
-    return PixelMap(sums, curve_out[places])
+    return PixelMap(sums, np.take_along_axis(curve_out, places, axis=1))

@@ -5,6 +5,8 @@
     {"format": 1, "kind": "histoscope-stain-reference", "origin": "...",
      "methods": {"macenko": {"stains": [[...], [...]], "amounts": [...]},
                  "reinhard": {"mean": [...], "std": [...]}}}
+
+Beside these stands the ``white`` point of the reference; files of before have none, and count as 255.
 """
 
 import json
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import DataError, DatasetNotFoundError, FormatVersionError, UnknownNameError
 from histoscope.files import write_text
+from histoscope.stain.glass import WHITE
 
 FORMAT = 1
 KIND = "histoscope-stain-reference"
@@ -85,6 +88,14 @@ def numbers(values: dict[str, Any], key: str, shape: tuple[int, ...]) -> NDArray
     if key in {"amounts", "std"} and (array <= 0).any():
         raise DataError(f"stain reference: {key!r} is {array.tolist()}, expected numbers above 0")
     return array
+
+
+def white(values: dict[str, Any]) -> NDArray[np.float64]:
+    """Give the white point of a reference, 255 where none is written."""
+    levels = numbers({"white": WHITE.tolist(), **values}, "white", (3,))
+    if levels.min() < 1 or levels.max() > 255:
+        raise DataError(f"stain reference: 'white' is {levels.tolist()}, expected levels from 1 to 255")
+    return levels
 
 
 def _methods(document: Any, where: str) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,6 @@
 """Reinhard's method: give the tissue the mean and spread of colour of a reference, in CIE Lab."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,8 +8,11 @@ from numpy.typing import NDArray
 
 from histoscope.errors import StainError
 from histoscope.stain import _kernels, reference
-from histoscope.stain.density import check, sample_tissue
-from histoscope.stain.normalizer import TOO_LITTLE
+from histoscope.stain.deconvolution import NAMES, shown
+from histoscope.stain.density import density_below
+from histoscope.stain.glass import WHITE
+from histoscope.stain.normalizer import Normalizer
+from histoscope.stain.tissue import Tissue, too_little
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
@@ -33,8 +34,14 @@ def _root(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x > (6 / 29) ** 3, np.cbrt(x), x * (29 / 6) ** 2 / 3 + 4 / 29)
 
 
-def _shares() -> NDArray[np.uint64]:
-    steps = np.rint((_STEPS - 4) * _XYZ[:, :, None] * _LINEAR).astype(np.uint64)
+def _linear(levels: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(np.interp(levels, np.arange(256), _LINEAR))
+
+
+def _shares(white: NDArray[np.floating]) -> NDArray[np.uint64]:
+    """Shares of X, Y and Z of each level of R, G and B, packed; light is counted from the white point."""
+    light = np.minimum(_LINEAR / _linear(white)[:, None], 1.0)
+    steps = np.rint((_STEPS - 4) * _XYZ[:, :, None] * light).astype(np.uint64)
     return np.asarray(steps[0] + (steps[1] << np.uint64(21)) + (steps[2] << np.uint64(42)))
 
 
@@ -44,13 +51,13 @@ def _gamma() -> NDArray[np.uint8]:
     return np.rint(255.0 * curve).astype(np.uint8)
 
 
-_SUMS, _GAMMA = _shares(), _gamma()
+_GAMMA = _gamma()
 _ROOT = _root(np.arange(_STEPS) / (_STEPS - 4)).astype(np.float32)
 # Roots as 16-bit numbers: half as large, the table stays in the nearest cache, and is as exact as its steps.
 _SHORT = np.rint(65535.0 * _ROOT).astype(np.uint16)
-# Full change up to the lightness of the palest tissue, none at the white of glass.
-_FADE = np.rint(256.0 * np.clip((116.0 - 116.0 * _ROOT) / 7.0, 0.0, 1.0)).astype(np.int32)
-_PALEST = np.uint64(np.argmax(_FADE < 256))
+
+GAINS = 0.25, 3.0
+"""Bounds of the factor on a spread of colour: one that is nearly absent is mostly noise."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,11 +67,17 @@ class ColourEstimate:
     Parameters
     ----------
     mean, std : (3,) float64
-        Mean and standard deviation of L (0..100), a and b.
+        Mean and standard deviation of L (0..100), a and b, of colours balanced to the white point.
+    white : (3,) float64
+        Levels of bare glass.
+    notes : tuple of str
+        What the estimate lacks, in words.
     """
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
+    white: NDArray[np.float64] = field(default_factory=WHITE.copy)
+    notes: tuple[str, ...] = ()
 
 
 def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -89,19 +102,22 @@ def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Reinhard:
+class Reinhard(Normalizer[ColourEstimate]):
     """Mean and standard deviation of CIE Lab, channel by channel.
 
     Parameters
     ----------
     target : ColourEstimate
         Colour to give to every image.
+    white : (3,) array, optional
+        White point of the images to come; without it, it is looked for in each.
 
     Notes
     -----
-    Reinhard et al. used whole photographs. Here the moments are those of the tissue alone, so that they do
-    not depend on how much glass a tile shows, and the change fades out towards the white of glass, which
-    stays white.
+    Reinhard et al. used whole photographs. Here the moments are those of the tissue alone, in light balanced
+    to the white point, so that they depend neither on how much glass a tile shows nor on the lamp. Spreads
+    are scaled by a factor within `GAINS`; greens and yellows (a below 0, b above 0.8 a) are cut off. The
+    change fades out towards the white point; glass stays as it is.
 
     References
     ----------
@@ -115,99 +131,40 @@ class Reinhard:
     dtype('uint8')
     """
 
-    target: ColourEstimate
-
     name: ClassVar[str] = "reinhard"
 
     @classmethod
-    def fit(cls, reference_image: Image | Sequence[Image]) -> Self:
-        """Take the colour of an image (or of several images of one slide) as the target.
+    def _measure(cls, tissue: Tissue) -> ColourEstimate:
+        sums = _shares(tissue.white)
+        first, second = _kernels.root_moments(tissue.pixels, sums, _ROOT) / len(tissue.pixels)
+        mean, std = _SCALE * first + _OFFSET, _SCALE * np.sqrt(np.maximum(second - first**2, 0.0))
+        if std.min() < 0.2:
+            raise StainError(too_little("one colour only"))
+        present = shown(tissue.density())
+        lacks = [f"no {name} to measure" for name, there in zip(NAMES, present, strict=True) if not there]
+        return ColourEstimate(mean, std, tissue.white, (*tissue.notes, *lacks))
 
-        Raises
-        ------
-        StainError
-            If it shows too little tissue.
-        ShapeError
-            If it is not (H, W, 3) uint8.
-        """
-        return cls(cls.estimate(reference_image))
-
-    @classmethod
-    def default(cls) -> Self:
-        """Normaliser to the reference that ships with Histoscope."""
-        return cls._from_values(reference.bundled(cls.name))
-
-    @classmethod
-    def estimate(cls, image: Image | Sequence[Image]) -> ColourEstimate:
-        """Measure the colour of an image, or of several images together, to pass as ``source=`` later.
-
-        Raises
-        ------
-        StainError
-            If there is too little tissue.
-        ShapeError
-            If an image is not (H, W, 3) uint8.
-        """
-        found = cls._estimate(image)
-        if found is None:
-            raise StainError(TOO_LITTLE)
-        return found
-
-    def __call__(self, image: Image, *, source: ColourEstimate | None = None) -> Image:
-        """Give `image` the target's colour.
-
-        Parameters
-        ----------
-        image : (H, W, 3) uint8
-        source : ColourEstimate, optional
-            Colour of the slide that the image comes from; without it, it is measured on the image.
-
-        Returns
-        -------
-        (H, W, 3) uint8
-            A copy of `image` if `source` is not given and there is too little tissue to measure it.
-
-        Raises
-        ------
-        ShapeError
-            If `image` is not (H, W, 3) uint8.
-        """
-        image = check(image)
-        source = self._estimate(image) if source is None else source
-        if source is None:
-            return image.copy()
+    def _apply(self, image: Image, source: ColourEstimate) -> Image:
         gain, offset = self._affine(source)
+        back = (_BACK * _linear(self.target.white)[:, None]).astype(np.float32)
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
-        tables = (_SUMS, _SHORT, _PALEST, _FADE[_PALEST:], gain / np.float32(65535.0), offset, _BACK, _GAMMA)
+        below, scaled = density_below(source.white), gain / np.float32(65535.0)
+        tables = (_shares(source.white), _SHORT, below, scaled, offset, back, _GAMMA)
         over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
         return out
 
-    def save(self, path: str | Path) -> None:
-        """Write the target as JSON, to share; `histoscope.stain.load` reads it."""
-        reference.write(path, self.name, self._values())
-
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        gain = self.target.std / source.std
+        gain = np.clip(self.target.std / source.std, *GAINS)
         shift = (self.target.mean - gain * source.mean + (gain - 1.0) * _OFFSET) / _SCALE
-        return gain.astype(np.float32), (shift * [1.0, 1.0, -1.0]).astype(
-            np.float32
-        )  # the kernel has fz - fy
-
-    @classmethod
-    def _estimate(cls, images: Image | Sequence[Image]) -> ColourEstimate | None:
-        pixels = sample_tissue(images)
-        if pixels is None:
-            return None
-        first, second = _kernels.root_moments(pixels, _SUMS, _ROOT) / len(pixels)
-        mean, std = _SCALE * first + _OFFSET, _SCALE * np.sqrt(np.maximum(second - first**2, 0.0))
-        return None if std.min() < 0.2 else ColourEstimate(mean, std)
+        signs = np.array([1.0, 1.0, -1.0])  # the kernel has fz - fy
+        return gain.astype(np.float32), (shift * signs).astype(np.float32)
 
     def _values(self) -> dict[str, Any]:
-        return {"mean": self.target.mean.tolist(), "std": self.target.std.tolist()}
+        target = self.target
+        return {"mean": target.mean.tolist(), "std": target.std.tolist(), "white": target.white.tolist()}
 
     @classmethod
     def _from_values(cls, values: dict[str, Any]) -> Self:
-        return cls(
-            ColourEstimate(reference.numbers(values, "mean", (3,)), reference.numbers(values, "std", (3,)))
-        )
+        mean, std = (reference.numbers(values, key, (3,)) for key in ("mean", "std"))
+        return cls(ColourEstimate(mean, std, reference.white(values)), white=values.get("images_white"))

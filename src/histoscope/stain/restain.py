@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from histoscope.errors import ShapeError
+from histoscope.errors import ShapeError, StainError
 from histoscope.stain import pixelmap
 from histoscope.stain.deconvolution import StainEstimate, check_stains, with_residual
 from histoscope.stain.density import check
@@ -29,7 +29,8 @@ def restain(
     amounts : (2,) array
         Factors on the amounts of haematoxylin and eosin.
     source : StainEstimate, optional
-        The image's own stains; without it they are estimated by Macenko's method.
+        The image's own stains and white point, which stays white; without it they are estimated by Macenko's
+        method.
 
     Returns
     -------
@@ -55,9 +56,11 @@ def restain(
     if factors.shape != (2,) or not np.isfinite(factors).all() or (factors < 0).any():
         raise ShapeError(f"amounts are {amounts!r}, expected two factors from 0 on: haematoxylin and eosin")
     wanted = None if stains is None else check_stains(stains)
-    source = Macenko._estimate(image) if source is None else source
-    if source is None:
+    try:
+        source = Macenko.estimate(image) if source is None else source
+    except StainError:
         return image.copy()
     target = with_residual(source.stains if wanted is None else wanted)
     gain = np.diag([*factors, 1.0])
-    return pixelmap.of_density(target.T @ gain @ np.linalg.inv(with_residual(source.stains).T))(image)
+    matrix = target.T @ gain @ np.linalg.inv(with_residual(source.stains).T)
+    return pixelmap.of_density(matrix, white=source.white)(image)

@@ -34,3 +34,9 @@ class Ruifrok(StainNormalizer):
     @classmethod
     def _stains(cls, density: NDArray[np.float32]) -> NDArray[np.float64] | None:
         return unit_rows(RUIFROK[:2])
+
+    @classmethod
+    def _completed(
+        cls, stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        return stains

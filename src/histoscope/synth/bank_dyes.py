@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.errors import StainError
 from histoscope.stain import Macenko, optical_density
 from histoscope.stain.deconvolution import with_residual
 from histoscope.synth.spec import StainSpec
@@ -30,15 +31,16 @@ def stain_of(image: Image) -> StainSpec:
     >>> stain_of(np.full((32, 32, 3), 255, np.uint8)) == CANONICAL
     True
     """
-    found = Macenko._estimate(image)
-    if found is None:
+    try:
+        found = Macenko.estimate(image)
+    except StainError:
         return CANONICAL
     hematoxylin, eosin = (_triple(row) for row in found.stains)
     h_amount, e_amount = (
         float(np.clip(amount / usual, 0.2, 5.0))
         for amount, usual in zip(found.amounts, USUAL_AMOUNTS, strict=True)
     )
-    return StainSpec(hematoxylin, eosin, h_amount, e_amount, CANONICAL.glass_rgb)
+    return StainSpec(hematoxylin, eosin, h_amount, e_amount, _triple(found.white))
 
 
 def dyes_of(image: Image, stain: StainSpec) -> NDArray[np.float32]:

@@ -1,0 +1,159 @@
+"""The white point of an image: the light that reaches the camera through bare glass.
+
+Optical density counts from this light. Taken as 255 whatever the lamp, the glass of a dim or warm lamp has a
+density of its own, and a normaliser stains it. Here the glass is looked for in the image, by what is known of
+it: it is the brightest thing there is, and, however warm, cold or dim the lamp, it is not pink. Haematoxylin
+and eosin hold back green more than the mean of red and blue; no lamp does.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import StainError
+from histoscope.types import Image
+
+WHITE: NDArray[np.float64] = np.full(3, 255.0)
+"""The white point of densities that count from the brightest level, as in references saved without one."""
+WHITE.setflags(write=False)
+
+USUAL = 240.0
+"""Level of bare glass that is taken where none is to be seen, as in Macenko's own program."""
+
+WINDOW_PX = 4
+"""Side of the windows whose means stand for an image: noise of one pixel is a quarter of it there."""
+WINDOWS = 64
+"""Windows along each side of an image at most."""
+
+# All in units of optical density.
+_PINK, _GREEN = 0.045, -0.12  # green held back, beyond the mean of red and blue
+_DIMMEST = 0.75  # level 120
+_PLAIN = 0.13  # glass brighter than 224 is believed on sight
+_BAND = 0.05
+_LEAST_SHARE = 0.005
+
+
+def thumbnail(image: Image) -> Image:
+    """Means of small windows, spread evenly over an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+
+    Returns
+    -------
+    (h, w, 3) uint8
+        At most `WINDOWS` along each side.
+
+    Examples
+    --------
+    >>> thumbnail(np.full((100, 1000, 3), 200, np.uint8)).shape
+    (25, 64, 3)
+    """
+    rows, columns = (_places(length) for length in image.shape[:2])
+    total = np.zeros((rows.shape[1], columns.shape[1], 3), np.uint16)
+    for row in rows:
+        for column in columns:
+            total += image[row[:, None], column]
+    count = len(rows) * len(columns)
+    return np.asarray((total + count // 2) // count, np.uint8)
+
+
+def white_point(thumbnails: Image | Iterable[Image]) -> NDArray[np.float64] | None:
+    """Find the colour of bare glass.
+
+    Parameters
+    ----------
+    thumbnails : (h, w, 3) uint8, or several
+        From `thumbnail`; several are tiles of one slide, under one lamp.
+
+    Returns
+    -------
+    (3,) float64 or None
+        Levels of R, G and B; None if no bare glass is to be seen.
+
+    Examples
+    --------
+    >>> dim = np.full((64, 64, 3), (181, 176, 170), np.uint8)
+    >>> dim[:40] = 140, 80, 130
+    >>> white_point(dim).round().tolist()
+    [181.0, 176.0, 170.0]
+    >>> white_point(dim[:40]) is None
+    True
+    """
+    parts = [thumbnails] if isinstance(thumbnails, np.ndarray) else list(thumbnails)
+    levels = np.concatenate([part.reshape(-1, 3) for part in parts]) if parts else np.empty((0, 3))
+    density = np.log(255.0 / np.maximum(levels, 1.0))
+    red, green, blue = density.T
+    depth, pink = density.mean(axis=1), green - (red + blue) / 2.0
+    colourless = (pink < _PINK) & (pink > _GREEN) & (np.abs(blue - red) < 0.45) & (depth < _DIMMEST)
+    depths = np.sort(depth[colourless])
+    if len(depths) < max(1.0, _LEAST_SHARE * len(depth)):
+        return None
+    first = _brightest_crowd(depths)
+    glass = colourless & (depth >= first) & (depth <= first + _BAND)
+    white = np.median(density[glass], axis=0)
+    if np.mean(depth < white.mean() - _BAND) > 0.05:  # something else is brighter
+        return None
+    if white.mean() > _PLAIN:
+        # Pale tissue under a bright lamp looks like glass under a dim one: but it is pinkish, and shades off.
+        darker = np.count_nonzero(colourless & (depth > first + _BAND) & (depth <= first + 2.0 * _BAND))
+        shades = darker > 2 * np.count_nonzero(glass)
+        uneven = (density[glass] - depth[glass, None]).std(axis=0).max() > 0.02
+        if len(depths) < 0.01 * len(depth) or ((shades or uneven) and np.median(pink[glass]) > 0.5 * _PINK):
+            return None
+    return np.asarray(255.0 * np.exp(-white))
+
+
+def assumed_white(images: Sequence[Image]) -> NDArray[np.float64]:
+    """White point of images without bare glass: `USUAL`, or their brightest channel where that is brighter.
+
+    Examples
+    --------
+    >>> assumed_white([np.full((40, 40, 3), (180, 90, 160), np.uint8)]).tolist()
+    [240.0, 240.0, 240.0]
+    >>> assumed_white([np.full((40, 40, 3), (250, 210, 230), np.uint8)]).tolist()
+    [250.0, 250.0, 250.0]
+    """
+    brightest = [image[:: -(-len(image) // WINDOWS)].max(axis=2).ravel() for image in images]
+    return np.full(3, max(USUAL, float(np.percentile(np.concatenate(brightest), 99.5))))
+
+
+def check_white(white: ArrayLike) -> NDArray[np.float64]:
+    """Give a white point as three numbers, or say what is wrong with it.
+
+    Raises
+    ------
+    StainError
+        If it is not three levels from 1 to 255.
+
+    Examples
+    --------
+    >>> check_white([230, 228, 226]).tolist()
+    [230.0, 228.0, 226.0]
+    """
+    try:
+        levels = np.asarray(white, np.float64)
+    except (TypeError, ValueError):
+        levels = np.empty(0)
+    if levels.shape != (3,) or not np.isfinite(levels).all() or levels.min() < 1 or levels.max() > 255:
+        raise StainError(
+            f"white is {white!r}, expected the levels of R, G and B of bare glass, each from 1 to 255"
+        )
+    return levels
+
+
+def _brightest_crowd(depths: NDArray[np.float64]) -> float:
+    """Where the brightest band begins that holds a fair share of sorted densities, or the fullest one."""
+    within = np.searchsorted(depths, depths + _BAND, side="right") - np.arange(len(depths))
+    crowded = within >= 0.15 * len(depths)
+    return float(depths[int(np.argmax(crowded if crowded.any() else within))])
+
+
+def _places(length: int) -> NDArray[np.intp]:
+    """Where windows lie along a side: (pixels of a window, windows)."""
+    size = min(WINDOW_PX, length)
+    count = min(WINDOWS, -(-length // WINDOW_PX))
+    starts = (np.arange(count) * max(length - size, 0)) // max(count - 1, 1)
+    return np.asarray(starts + np.arange(size)[:, None], np.intp)

@@ -1,0 +1,236 @@
+"""The pixels of an image that are stained tissue, and what stain estimates are made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.errors import StainError
+from histoscope.stain import _kernels
+from histoscope.stain.density import check, density_below
+from histoscope.stain.glass import WINDOWS, assumed_white, check_white, thumbnail, white_point
+from histoscope.threads import SMALLEST_BAND, over
+from histoscope.types import Image, Mask
+
+LEAST_DENSITY = 0.15
+"""Mean optical density over R, G and B from which a pixel counts as tissue (the beta of Macenko et al.)."""
+SAMPLE_PIXELS = 1 << 16
+"""Pixels that an estimate looks at in each image."""
+LEAST_SHARE = 0.01
+"""Share of an image that must be tissue for an estimate."""
+ONE_COLOUR = 0.012
+"""Standard deviation of density between channels up to which tissue shows one colour only."""
+
+TOO_FEW = "less than 1 % of the pixels are stained"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tissue:
+    """Tissue pixels of an image or slide.
+
+    Parameters
+    ----------
+    pixels : (N, 3) uint8
+        An even sample.
+    white : (3,) float64
+        The white point.
+    notes : tuple of str
+        What an estimate from them would lack.
+    """
+
+    pixels: Image
+    white: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
+
+    def density(self) -> NDArray[np.float32]:
+        """Optical density below the white point, (3, N)."""
+        return _density(self.pixels, density_below(self.white))
+
+
+def tissue_mask(
+    image: Image, *, least_density: float = LEAST_DENSITY, white: ArrayLike | None = None
+) -> Mask:
+    """Pixels that hold stain: dense enough, coloured, and not ink.
+
+    All is counted from the white point. A pixel is no tissue if it is grey (shaded glass, dust), if it holds
+    back clearly more red than green (blue, green pens), if it is near black without colour (black pens, the
+    slide's frame) or glaring red. Strong red blood cells may fall to the last rule, which does estimates no
+    harm.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    least_density : float
+        Mean optical density from which a pixel counts.
+    white : (3,) array, optional
+        Levels of bare glass; without it, it is looked for in the image.
+
+    Returns
+    -------
+    (H, W) bool
+
+    Raises
+    ------
+    ShapeError
+        For anything that is not (H, W, 3) uint8.
+    StainError
+        If `white` is not three levels from 1 to 255.
+
+    Examples
+    --------
+    >>> row = np.array([[[255, 255, 255], [180, 90, 160], [20, 60, 200]]], np.uint8)  # glass, tissue, ink
+    >>> tissue_mask(row).tolist()
+    [[False, True, False]]
+    """
+    image = check(image)
+    if white is None:
+        if not image.size:
+            return np.zeros(image.shape[:2], np.bool_)
+        white = white_point(thumbnail(image))
+        white = assumed_white([image]) if white is None else white
+    return _marked(image, density_below(check_white(white)), least_density)
+
+
+def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -> Tissue:
+    """Find the tissue of an image, or of several of one slide, and the white point that it stands on.
+
+    Parameters
+    ----------
+    images : (H, W, 3) uint8, or a sequence of them
+    white : (3,) array, optional
+        Levels of bare glass; without it, it is looked for.
+
+    Raises
+    ------
+    StainError
+        If there is too little tissue to estimate anything from: less than a hundredth of the image, one
+        colour only, or marks of a pen.
+    ShapeError
+        For an image that is not (H, W, 3) uint8.
+    """
+    images = [images] if isinstance(images, np.ndarray) else images
+    images = [image for image in map(check, images) if image.size]
+    if not images:
+        raise StainError(too_little(TOO_FEW))
+    small = [thumbnail(image) for image in images]
+    found = white_point(small) if white is None else check_white(white)
+    level = assumed_white(images) if found is None else found
+    table = density_below(level)
+    ink = _check(images, small, table)
+    pixels, share = sample(images, table)
+    notes = {
+        f"no bare glass: white point taken as {level[0]:.0f}": found is None,
+        "little tissue: less than 5 % of the image": share < 0.05,
+        "pen marks, left as they are": ink >= 0.02,
+    }
+    return Tissue(pixels, level, tuple(note for note, holds in notes.items() if holds))
+
+
+def sample(
+    images: Sequence[Image], table: NDArray[np.float32], *, at_most: int = SAMPLE_PIXELS
+) -> tuple[Image, float]:
+    """Tissue pixels drawn evenly over each image, the same ones every time, and their share.
+
+    Parameters
+    ----------
+    images : sequence of (H, W, 3) uint8
+        Several images (tiles of a slide) are pooled.
+    table : (3, 256) float32
+        Density of each level, from `density_below`.
+    at_most : int
+        Pixels to look at in each image; where fewer than an eighth of them are tissue, all are looked at.
+
+    Raises
+    ------
+    StainError
+        If less than a hundredth of the pixels, or fewer than 64, are tissue.
+    """
+    found, seen = [], 0
+    for image in images:
+        pixels = image.reshape(-1, 3)
+        strata = min(len(pixels), at_most)
+        tissue = _sample(pixels, strata, table)
+        if len(tissue) < at_most // 8 and strata < len(pixels):
+            strata = len(pixels)
+            tissue = _sample(pixels, strata, table)
+        seen += strata
+        found.append(tissue)
+    total = sum(map(len, found))
+    if total < 64 or total < LEAST_SHARE * seen:
+        raise StainError(too_little(TOO_FEW))
+    return np.concatenate(found), total / seen
+
+
+def too_little(why: str) -> str:
+    """Words of the error where nothing can be estimated."""
+    return f"too little tissue to estimate stains from ({why}); give an image with clearly stained tissue"
+
+
+def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32]) -> float:
+    """Refuse what is no tissue, by thumbnails, which are nearly free of noise; give the share of ink."""
+    density = np.concatenate([_density(part, table).reshape(3, -1) for part in small], axis=1)
+    tissue = np.concatenate([_marked(part, table, LEAST_DENSITY).ravel() for part in small])
+    inks = [_inked(part, table) for part in small]
+    ink = np.concatenate([part.ravel() for part in inks])
+    if tissue.mean() < LEAST_SHARE:
+        raise StainError(too_little("marks of a pen" if ink.mean() >= LEAST_SHARE else TOO_FEW))
+    # The blurred rim of a mark may have the colours of tissue: but it lies beside ink, or near it and smooth.
+    beside, near = (_share_within(inks, tissue, steps) for steps in (1, 4))
+    smooth = near > 0.3 and _roughness(small, table) < 0.08
+    if beside > 0.7 or (smooth and _roughness([_rows(image) for image in images], table) < 0.03):
+        raise StainError(too_little("marks of a pen"))
+    mean = density[:, tissue].mean(axis=1)  # of many, without noise: shaded glass is grey
+    if not _kernels.is_tissue(*mean, LEAST_DENSITY):
+        raise StainError(too_little("nothing but grey"))
+    if (density - density.mean(axis=0))[:, tissue].std(axis=1).max() < ONE_COLOUR:
+        raise StainError(too_little("one colour only"))
+    return float(ink.mean())
+
+
+def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
+    """Dense pixels in the colours of ink."""
+    density = _density(image, table)
+    coloured = (np.ptp(density, axis=0) > 0.3) | (density.min(axis=0) > 1.4)
+    dense = density.mean(axis=0) >= LEAST_DENSITY
+    return np.asarray(dense & coloured & ~_marked(image, table, LEAST_DENSITY))
+
+
+def _share_within(inks: Sequence[Mask], tissue: Mask, steps: int) -> float:
+    """Share of tissue windows that are at most so many windows from ink."""
+    reach = np.ones((2 * steps + 1, 2 * steps + 1))
+    around = [cv2.dilate(ink.astype(np.uint8), reach).ravel() for ink in inks]
+    return float(np.concatenate(around)[tissue].mean())
+
+
+def _rows(image: Image) -> Image:
+    return np.asarray(image[:: -(-len(image) // WINDOWS)])
+
+
+def _roughness(images: Sequence[Image], table: NDArray[np.float32]) -> float:
+    """How much neighbours differ, as a share of their density; windows of tissue do by 0.11 to 0.6."""
+    parts = [
+        np.where(_marked(part, table, LEAST_DENSITY), _density(part, table).mean(axis=0), 0.0)
+        for part in images
+    ]
+    both = [np.stack([part[:, 1:], part[:, :-1]]).reshape(2, -1) for part in parts]
+    pairs = np.concatenate(both, axis=1)
+    pairs = pairs[:, pairs.min(axis=0) > 0.0]
+    return float(np.median(np.abs(pairs[0] - pairs[1])) / pairs.mean()) if pairs.size else 0.0
+
+
+def _density(image: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([table[c].take(image[..., c]) for c in range(3)])
+
+
+def _marked(image: Image, table: NDArray[np.float32], least: float) -> Mask:
+    mask = np.empty(image.shape[:2], np.bool_)
+    pixels = image.reshape(-1, 3)
+    over(_kernels.tissue, len(pixels), SMALLEST_BAND, pixels, table, least, mask.reshape(-1))
+    return mask
+
+
+def _sample(pixels: Image, strata: int, table: NDArray[np.float32]) -> Image:
+    out = np.empty((strata, 3), np.uint8)
+    return out[: _kernels.sample_tissue(pixels, strata, table, LEAST_DENSITY, out)]

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from histoscope import stain
+from histoscope.errors import StainError
+from histoscope.stain.density import density_below
+from histoscope.stain.tissue import LEAST_DENSITY, sample, tissue_of
+
+images = hnp.arrays(np.uint8, st.tuples(st.integers(0, 12), st.integers(0, 12), st.just(3)))
+FULL = density_below(np.full(3, 255.0))
+
+
+def plain_tissueness(image, white):
+    """The rules in plain NumPy, as `tissue_mask` tells them: the slow twin."""
+    levels = np.maximum(image.astype(np.float64), 0.4)
+    density = np.maximum(-np.log(levels / np.asarray(white, float)), 0)
+    red, green, blue = np.moveaxis(density, -1, 0)
+    mean, least, most = density.mean(-1), density.min(-1), density.max(-1)
+    faint = ((mean - 0.05) / 0.1).clip(0, 1)
+    grey = (2 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1).clip(0, 1)
+    held = np.minimum(green, 3.5)
+    usual = np.clip(0.75 * held + 0.8 * blue, 0.9 * held, 1.2 * held)
+    cold = (1 - 10 * (np.minimum(red, 3.5) - usual - 0.05)).clip(0, 1)
+    black = np.where(least > 1.4, (25 * (np.exp(-least) - np.exp(-most) - 0.08)).clip(0, 1), 1)
+    over = np.minimum(green, blue) - red
+    glare = (12.5 * (0.47 - np.exp(-red) + np.exp(-np.minimum(green, blue)))).clip(0, 1)
+    red_ink = np.where(over > 0.5, glare * (7.5 - 5 * over).clip(0, 1), 1)
+    return mean, faint * grey * cold * black * red_ink
+
+
+@settings(deadline=None)
+@given(images, st.sampled_from([(255, 255, 255), (230, 222, 210), (150, 160, 170)]))
+def test_mask_follows_its_definition(image, white):
+    mean, weight = plain_tissueness(image, white)
+    clear = (np.abs(mean - LEAST_DENSITY) > 1e-4) & (np.abs(weight - 0.875) > 0.01)
+    expected = (mean >= LEAST_DENSITY) & (weight >= 0.875)
+    assert np.array_equal(stain.tissue_mask(image, white=white)[clear], expected[clear])
+
+
+@pytest.mark.parametrize("ink", [(20, 60, 200), (30, 140, 60), (10, 10, 12), (220, 30, 40)])
+def test_ink_is_not_tissue(ink):
+    assert not stain.tissue_mask(np.full((4, 4, 3), ink, np.uint8)).any()
+
+
+@pytest.mark.parametrize("colour", [(180, 90, 160), (70, 40, 110), (230, 170, 200)])
+def test_stain_is_tissue(colour):
+    assert stain.tissue_mask(np.full((4, 4, 3), colour, np.uint8)).all()
+
+
+def test_mask_of_many_pixels_equals_mask_of_parts(mix):
+    image = mix(shape=(500, 700))  # large enough for several threads
+    parts = np.vstack([stain.tissue_mask(image[k : k + 100]) for k in range(0, 500, 100)])
+    assert np.array_equal(stain.tissue_mask(image), parts)
+
+
+def test_sample_is_even_repeatable_and_tissue_only(tissue):
+    image = tissue.copy()
+    image[:80] = 255
+    first, second = (sample([image], FULL, at_most=10_000)[0] for _ in range(2))
+    assert np.array_equal(first, second)
+    assert stain.tissue_mask(first[None], white=(255, 255, 255)).all()
+    assert len(first) == pytest.approx(10_000 * stain.tissue_mask(image).mean(), rel=0.05)
+
+
+def test_sample_looks_at_everything_where_tissue_is_rare(tissue):
+    image = np.full((400, 400, 3), 255, np.uint8)
+    image[:50, :60] = tissue[:50, :60]
+    assert len(sample([image], FULL, at_most=8000)[0]) == stain.tissue_mask(image).sum()
+
+
+def test_images_of_a_slide_are_pooled(tissue):
+    alone, both = tissue_of(tissue), tissue_of([tissue, tissue])
+    assert len(both.pixels) == 2 * len(alone.pixels)
+
+
+def test_no_sample_without_tissue(tissue):
+    white = np.full((200, 200, 3), 255, np.uint8)
+    speck = white.copy()
+    speck[:10, :10] = tissue[40:50, 40:50]  # less than a hundredth
+    for nothing in (white, [], speck):
+        with pytest.raises(StainError, match="less than 1 %"):
+            tissue_of(nothing)
+    with pytest.raises(StainError, match="less than 1 %"):
+        sample([speck], FULL)
