@@ -31,7 +31,7 @@ def normalized_plainly(image, stains, amounts, target):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_the_slow_twin(mix, seed):
+def test_agrees_with_the_slow_twin(mix, plain_tissueness, seed):
     image = mix(seed=seed, noise=3.0)  # 32,000 pixels: all of them are looked at
     stains, amounts = plain_macenko(image)
     estimate = stain.Macenko.estimate(image)
@@ -41,7 +41,7 @@ def test_agrees_with_the_slow_twin(mix, seed):
     slow = normalized_plainly(image, estimate.stains, estimate.amounts, normalize.target)
     full = stain.tissue_mask(image, white=estimate.white)
     full &= plain_tissueness(image, estimate.white)[1] == 1  # from there on the change is complete
-    assert full.mean() > 0.7
+    assert full.mean() > 0.6
     assert np.abs(normalize(image).astype(int) - slow)[full].max() <= 1
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,17 +34,33 @@ def test_default_follows_from_its_origin():
     quantiles = -np.log(1 - (np.arange(256) + 0.5) / 256) / -np.log(0.01)  # exponential, 99th percentile 1
     amounts = np.stack(np.meshgrid(quantiles * target.amounts[0], quantiles * target.amounts[1]), axis=2)
     image = np.rint(255 * np.exp(-(amounts @ target.stains))).astype(np.uint8)
-    pixels = image[stain.tissue_mask(image)]
+    pixels = image[stain.tissue_mask(image, white=(255, 255, 255))]
     bundled = stain.Reinhard.default().target
     assert np.abs(stain.lab(pixels).mean(axis=0) - bundled.mean).max() < 0.1
     assert np.abs(stain.lab(pixels).std(axis=0) - bundled.std).max() < 0.1
-    sparse, factorised = stain.Vahadane.default().target, stain.Vahadane.estimate(image)
+    sparse, factorised = (
+        stain.Vahadane.default().target,
+        stain.Vahadane.estimate(image, white=(255, 255, 255)),
+    )
     assert np.abs(factorised.stains - sparse.stains).max() < 0.005
     assert np.allclose(factorised.amounts, sparse.amounts, rtol=0.02)
     on_ruifrok = stain.separate(pixels[None], stain.RUIFROK[:2])[0]
     assert np.allclose(
         np.percentile(on_ruifrok, 99, axis=0), stain.Ruifrok.default().target.amounts, rtol=0.02
     )
+
+
+def test_files_of_before_count_from_255_and_new_ones_keep_their_white_point(tissue, tmp_path):
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(document()))
+    assert stain.load(path).target.white.tolist() == [255, 255, 255]
+    assert stain.load(path).target.present == (True, True)
+    dim = (tissue * np.array([0.9, 0.85, 0.8])).astype(np.uint8)
+    fitted = stain.Macenko.fit(dim, white=(230, 217, 204))
+    replace(fitted, white=(200, 190, 180)).save(path)
+    loaded = stain.load(path)
+    assert loaded.target.white.tolist() == [230, 217, 204]
+    assert np.asarray(loaded.white).tolist() == [200, 190, 180]
 
 
 GOOD = {"stains": [[0.6, 0.7, 0.4], [0.2, 0.8, 0.5]], "amounts": [2.0, 1.0]}
@@ -66,6 +83,8 @@ def document(**changes):
         (json.dumps(document(methods={"macenko": GOOD | {"amounts": [1, 0]}})), DataError, "above 0"),
         (json.dumps(document(methods={"macenko": GOOD | {"amounts": ["a", 0]}})), DataError, "not numbers"),
         (json.dumps(document(methods={"macenko": GOOD | {"stains": [[1, 2]]}})), DataError, "shape"),
+        (json.dumps(document(methods={"macenko": GOOD | {"white": [0, 255, 255]}})), DataError, "1 to 255"),
+        (json.dumps(document(methods={"macenko": GOOD | {"white": [255, 255]}})), DataError, "shape"),
         (json.dumps(document(methods={"macenko": GOOD, "ruifrok": GOOD})), DataError, "say which"),
     ],
 )

@@ -217,18 +217,6 @@ def shown(density: NDArray[np.float32]) -> tuple[bool, bool]:
     return high >= 0.45, low < 0.6
 
 
-def completed(
-    stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Stains fit to be scaled; where one is missing: the mean colour, and a typical vector for the other."""
-    if all(present):
-        return apart(stains)
-    one = int(present[1])
-    both = TYPICAL.copy()
-    both[one] = density.mean(axis=1)
-    return apart(unit_rows(both))
-
-
 def apart(stains: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spread two vectors to at least `LEAST_ANGLE`, in their plane and from their middle.
 

@@ -14,11 +14,13 @@ from histoscope.stain import pixelmap, reference
 from histoscope.stain.deconvolution import (
     LEAST_AMOUNT,
     NAMES,
+    TYPICAL,
     StainEstimate,
+    apart,
     check_stains,
-    completed,
     high_amounts,
     shown,
+    unit_rows,
     with_residual,
 )
 from histoscope.stain.density import check
@@ -218,10 +220,11 @@ class StainNormalizer(Normalizer[StainEstimate]):
     @classmethod
     def _measure(cls, tissue: Tissue) -> StainEstimate:
         density = tissue.density()
-        stains, present = cls._stains(density), np.array(shown(density))
+        present = np.array(shown(density))
+        stains = cls._stains(density) if present.all() else cls._with_one(density, present)
         if stains is None or not present.any():
             raise StainError(too_little("one colour only"))
-        stains = cls._completed(stains, density, present)
+        stains = apart(stains)
         amounts = high_amounts(density, stains)
         present &= amounts >= LEAST_AMOUNT
         if not present.any():
@@ -231,10 +234,13 @@ class StainNormalizer(Normalizer[StainEstimate]):
         return StainEstimate(stains, amounts, tissue.white, _pair(present), (*tissue.notes, *lacks))
 
     @classmethod
-    def _completed(
-        cls, stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        return completed(stains, density, present)
+    def _with_one(
+        cls, density: NDArray[np.float32], present: NDArray[np.bool_]
+    ) -> NDArray[np.float64] | None:
+        """Stains of tissue that shows only one: its mean colour, and a typical vector for the other."""
+        both = TYPICAL.copy()
+        both[int(present[1])] = density.mean(axis=1)
+        return unit_rows(both)
 
     def _apply(self, image: Image, source: StainEstimate) -> Image:
         change = pixelmap.of_density(self.matrix(source), white=source.white, new_white=self.target.white)

@@ -36,7 +36,7 @@ class Ruifrok(StainNormalizer):
         return unit_rows(RUIFROK[:2])
 
     @classmethod
-    def _completed(
-        cls, stains: NDArray[np.float64], density: NDArray[np.float32], present: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        return stains
+    def _with_one(
+        cls, density: NDArray[np.float32], present: NDArray[np.bool_]
+    ) -> NDArray[np.float64] | None:
+        return cls._stains(density)

@@ -192,7 +192,7 @@ def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.fl
 def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
     """Dense pixels in the colours of ink."""
     density = _density(image, table)
-    coloured = (np.ptp(density, axis=0) > 0.3) | (density.min(axis=0) > 1.4)
+    coloured = (np.ptp(density, axis=0) > 0.3) | (density.min(axis=0) > 0.9)
     dense = density.mean(axis=0) >= LEAST_DENSITY
     return np.asarray(dense & coloured & ~_marked(image, table, LEAST_DENSITY))
 
