@@ -52,13 +52,13 @@ def _plain_tissueness(image, white):
     density = np.maximum(-np.log(levels / np.asarray(white, float)), 0)
     red, green, blue = np.moveaxis(density, -1, 0)
     mean, least, most = density.mean(-1), density.min(-1), density.max(-1)
-    faint = ((mean - 0.05) / 0.1).clip(0, 1)
-    grey = (2 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1).clip(0, 1)
     held = np.minimum(green, 3.5)
     usual = np.clip(0.75 * held + 0.8 * blue, 0.9 * held, 1.2 * held)
-    cold = (1 - 10 * (np.minimum(red, 3.5) - usual - 0.05)).clip(0, 1)
-    black = np.where(least > 1.4, (25 * (np.exp(-least) - np.exp(-most) - 0.08)).clip(0, 1), 1)
-    over = np.minimum(green, blue) - red
-    glare = (12.5 * (0.47 - np.exp(-red) + np.exp(-np.minimum(green, blue)))).clip(0, 1)
-    red_ink = np.where(over > 0.5, glare * (7.5 - 5 * over).clip(0, 1), 1)
-    return mean, faint * grey * cold * black * red_ink
+    ramps = [
+        (mean - 0.05) / 0.1,  # from glass to tissue
+        2 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1,  # from grey to colour
+        1 - 10 * (np.minimum(red, 3.5) - usual - 0.05),  # blue and green ink
+        4 * (most - least - 1.3 * least + 1.42) + 0.5,  # black ink
+        6 * (np.minimum(0.55 + 1.3 * red, 1.4) + red - np.minimum(green, blue)) + 0.5,  # red ink
+    ]
+    return mean, np.prod(np.clip(ramps, 0, 1), axis=0)

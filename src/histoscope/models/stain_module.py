@@ -74,18 +74,19 @@ def tissueness(density: Tensor) -> Tensor:
     """
     red, green, blue = density[:, 0:1], density[:, 1:2], density[:, 2:3]
     mean, least, most = (f(density, dim=1, keepdim=True) for f in (torch.mean, torch.amin, torch.amax))
-    coloured = 2.0 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1.0
-    held = green.clamp(max=3.5)
+    span, held = most - least, green.clamp(max=3.5)
     usual = torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue))
-    cold = red.clamp(max=3.5) - usual - 0.05
-    black = 25.0 * (torch.exp(-least) - torch.exp(-most) - 0.08)
-    over = torch.minimum(green, blue) - red
-    glare = 12.5 * (0.47 - torch.exp(-red) + torch.exp(-red - over))
-    weight = (10.0 * (mean - 0.05)).clamp(0.0, 1.0) * coloured.clamp(0.0, 1.0)
-    weight = weight * (1.0 - 10.0 * cold).clamp(0.0, 1.0)
-    weight = weight * torch.where(least > 1.4, black.clamp(0.0, 1.0), 1.0)
-    red_ink = glare.clamp(0.0, 1.0) * (5.0 * (1.5 - over)).clamp(0.0, 1.0)
-    return weight * torch.where(over > 0.5, red_ink, 1.0)
+    ramps = (
+        10.0 * (mean - 0.05),
+        2.0 * span / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1.0,
+        1.0 - 10.0 * (red.clamp(max=3.5) - usual - 0.05),
+        4.0 * (span - 1.3 * least + 1.42) + 0.5,
+        6.0 * ((0.55 + 1.3 * red).clamp(max=1.4) - torch.minimum(green, blue) + red) + 0.5,
+    )
+    weight = torch.ones_like(mean)
+    for ramp in ramps:
+        weight = weight * ramp.clamp(0.0, 1.0)
+    return weight
 
 
 def stain_module(normalizer: StainNormalizer, source: StainEstimate) -> StainModule:

@@ -10,7 +10,7 @@
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from histoscope.errors import UnknownNameError
 from histoscope.stain import reference
@@ -19,14 +19,17 @@ from histoscope.stain.density import from_density, optical_density
 from histoscope.stain.glass import thumbnail, white_point
 from histoscope.stain.jitter import BrightnessHue, HedJitter, StainJitter
 from histoscope.stain.macenko import Macenko
-from histoscope.stain.normalizer import Normalizer, StainNormalizer
+from histoscope.stain.normalizer import BaseNormalizer, StainNormalizer
 from histoscope.stain.reinhard import ColourEstimate, Reinhard, lab
 from histoscope.stain.restain import restain
 from histoscope.stain.ruifrok import Ruifrok
 from histoscope.stain.tissue import tissue_mask
 from histoscope.stain.vahadane import Vahadane
 
-NORMALIZERS: dict[str, type[Normalizer[Any]]] = {
+Normalizer: TypeAlias = BaseNormalizer[Any]
+"""A fitted normaliser of any method."""
+
+NORMALIZERS: dict[str, type[Normalizer]] = {
     "reinhard": Reinhard,
     "macenko": Macenko,
     "vahadane": Vahadane,
@@ -70,7 +73,7 @@ __all__ = [
 ]
 
 
-def get(name: str) -> type[Normalizer[Any]]:
+def get(name: str) -> type[Normalizer]:
     """Look a normaliser up by its name.
 
     Raises
@@ -88,7 +91,7 @@ def get(name: str) -> type[Normalizer[Any]]:
     return NORMALIZERS[name]
 
 
-def load(path: str | Path, method: str | None = None) -> Normalizer[Any]:
+def load(path: str | Path, method: str | None = None) -> Normalizer:
     """Read a normaliser that ``save`` wrote.
 
     Parameters

@@ -35,7 +35,7 @@ Estimate = TypeVar("Estimate")
 
 
 @dataclass(frozen=True, eq=False)
-class Normalizer(ABC, Generic[Estimate]):
+class BaseNormalizer(ABC, Generic[Estimate]):
     """Base of all methods.
 
     Tissue is given the target's stains, below the target's white point. Glass and marks of pens stay as they
@@ -151,7 +151,7 @@ class Normalizer(ABC, Generic[Estimate]):
 
 
 @dataclass(frozen=True, eq=False)
-class StainNormalizer(Normalizer[StainEstimate]):
+class StainNormalizer(BaseNormalizer[StainEstimate]):
     """Base of the methods that differ only in how they find the two stain vectors.
 
     An image's density below its white point is split into amounts of its own stains by least squares, the

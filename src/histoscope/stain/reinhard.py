@@ -11,7 +11,7 @@ from histoscope.stain import _kernels, reference
 from histoscope.stain.deconvolution import NAMES, shown
 from histoscope.stain.density import density_below
 from histoscope.stain.glass import WHITE
-from histoscope.stain.normalizer import Normalizer
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.stain.tissue import Tissue, too_little
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
@@ -102,7 +102,7 @@ def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Reinhard(Normalizer[ColourEstimate]):
+class Reinhard(BaseNormalizer[ColourEstimate]):
     """Mean and standard deviation of CIE Lab, channel by channel.
 
     Parameters
