@@ -181,3 +181,10 @@ def test_an_index_of_another_system(class_tree: Path) -> None:
 def test_a_split_without_groups_names_the_way_to_them(class_tree: Path) -> None:
     with pytest.raises(DataError, match=r"have no 'source'.*audit --groups.*data\.index: groups\.csv"):
         data.split_by(data.open("class_folder", class_tree, mpp=0.5), "source")
+
+
+def test_slides_among_the_patches_are_named(tmp_path):
+    write_image(tmp_path / "tumour" / "a.png", np.full((8, 8, 3), 200, np.uint8))
+    (tmp_path / "tumour" / "scan.mrxs").write_bytes(b"")
+    told = [problem.message for problem in data.open("class_folder", tmp_path, mpp=0.5).verify()]
+    assert any("MIRAX files are not read yet" in text for text in told)

@@ -298,3 +298,22 @@ def test_labels_of_a_turned_image_fit_for_certain_or_are_refused(
             with pytest.raises(DataError, match=f"orientation {turn} in EXIF"):
                 dataset[0]
             assert any("orientation" in problem.message for problem in dataset.verify())
+
+
+def test_slides_among_the_images_are_named_and_images_of_any_suffix_are_read(folder_tree: Path) -> None:
+    before = len(data.open("folder", folder_tree, mpp=0.5))
+    (folder_tree / "index.csv").unlink(missing_ok=True)
+    (folder_tree / "images" / "scan.dcm").write_bytes(bytes(128) + b"DICM" + bytes(9))
+    some = next((folder_tree / "images").iterdir())
+    (folder_tree / "images" / "more.svs").write_bytes(some.read_bytes())
+    dataset = data.open("folder", folder_tree, mpp=0.5)
+    assert len(dataset) == before + 1
+    told = [problem.message for problem in dataset.verify() if problem.name == "scan"]
+    assert [("DICOM files are not read yet" in text) for text in told] == [True]
+
+
+def test_a_folder_of_slides_alone_says_why_it_has_no_images(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "scan.dcm").write_bytes(bytes(128) + b"DICM" + bytes(9))
+    with pytest.raises(DatasetNotFoundError, match=r"no images in .* DICOM files are not read yet"):
+        data.open("folder", tmp_path, mpp=0.5)

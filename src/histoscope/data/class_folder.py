@@ -11,8 +11,8 @@ from histoscope.data.index import (
     Row,
     composed,
     expectation,
-    files_by_stem,
     first_column,
+    images_by_stem,
     read_index,
     require_folder,
     sibling,
@@ -20,6 +20,7 @@ from histoscope.data.index import (
 from histoscope.data.patch_files import PatchFiles, groups_of_two_classes, warn, warn_empty
 from histoscope.data.sheet import read_sheet
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
+from histoscope.images.finding import find_images
 from histoscope.types import Record
 
 _PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -102,7 +103,9 @@ class ClassFolder(PatchFiles):
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        return super().verify(progress=progress) + groups_of_two_classes(self.records)
+        skipped = find_images(self.root).skipped
+        left_out = [Problem(one.path.stem, "warning", str(one)) for one in skipped]
+        return super().verify(progress=progress) + left_out + groups_of_two_classes(self.records)
 
 
 def images_folder(root: Path) -> Path:
@@ -130,7 +133,7 @@ def _found(root: Path, allowed: Collection[str]) -> list[Row]:
     rows, empty = [], []
     places = [(kind, part.name) for part in parts for kind in _classes_in(part)]
     for kind, split in [*places, *((kind, "") for kind in kinds)]:
-        found = [path for paths in files_by_stem(kind).values() for path in paths]
+        found = [path for paths in images_by_stem(kind).values() for path in paths]
         _check_inner(kind, has_patches=bool(found))
         rows += [
             {"path": path.relative_to(root).as_posix(), "class": composed(kind.name), "split": split}

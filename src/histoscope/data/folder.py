@@ -23,6 +23,7 @@ from histoscope.data.index import (
     expectation,
     files_by_stem,
     first_column,
+    images_by_stem,
     only_file,
     read_index,
     require_folder,
@@ -32,6 +33,7 @@ from histoscope.data.sheet import read_sheet
 from histoscope.data.views import compact, largest_small_id
 from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
+from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.reading import check_labels_fit
 from histoscope.types import Labels, Record, Sample
 
@@ -84,10 +86,11 @@ class Folder(Dataset):
         self.root = require_folder(root, name="folder", layout=self.layout, url="")
         if (self.root / UNFINISHED).exists():
             raise DataError(f"{self.root} was never written to its end; delete it and write it again")
-        self._images = files_by_stem(self.root / "images")
+        self._images = images_by_stem(self.root / "images")
         if not self._images:
+            why = "".join(f"; {line}" for line in lines_of(self._left_out()))
             raise DatasetNotFoundError(
-                f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}"
+                f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}{why}"
             )
         rows, self._records = self._read_records()
         own = [to_number(row.get("mpp") or "0") for row in rows]
@@ -183,10 +186,16 @@ class Folder(Dataset):
         names = {record.name for record in self._records}
         for stem in sorted(set(self._images) - names):
             problems.append(Problem(stem, "warning", "the image is not in index.csv and is left out"))
+        problems += [Problem(one.path.stem, "warning", str(one)) for one in self._left_out()]
         for kind, found in (("label map", self._labels), ("class map", self._classes)):
             for stem in sorted(set(found or ()) - set(self._images)):
                 problems.append(Problem(stem, "warning", f"the {kind} belongs to no image"))
         return problems
+
+    def _left_out(self) -> list[Skipped]:
+        """Slides and the like in ``images/`` that are not read."""
+        folder = self.root / "images"
+        return find_images(folder, deep=False).skipped if folder.is_dir() else []
 
     def _image(self, name: str) -> Path:
         return only_file(self._images, name, self.root / "images", "image")

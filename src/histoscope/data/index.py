@@ -10,6 +10,7 @@ from pathlib import Path
 
 from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError
 from histoscope.files import IMAGE_SUFFIXES
+from histoscope.images.finding import find_images
 
 Row = dict[str, str]
 SEPARATORS = (",", ";", "\t")
@@ -176,6 +177,14 @@ def files_by_stem(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dic
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() in wanted and not path.name.startswith("."):
             found[composed(path.stem)].append(path)
+    return dict(found)
+
+
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Images of a folder, known by suffix or content, grouped as `files_by_stem` does."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in find_images(folder, deep=False).images if folder.is_dir() else ():
+        found[composed(path.stem)].append(path)
     return dict(found)
 
 

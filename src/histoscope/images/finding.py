@@ -50,7 +50,7 @@ class Found:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def find_images(source: str | Path) -> Found:
+def find_images(source: str | Path, *, deep: bool = True) -> Found:
     """Find the images of a file, of a folder (to the bottom) or of a glob.
 
     A file is taken as it is. In folders and globs a file is an image by its suffix, or by its first bytes if
@@ -60,6 +60,8 @@ def find_images(source: str | Path) -> Found:
     Parameters
     ----------
     source : str or Path
+    deep : bool
+        Whether folders in a folder are searched as well.
 
     Returns
     -------
@@ -81,12 +83,12 @@ def find_images(source: str | Path) -> Found:
         return Found(source.parent, [source])
     if source.is_dir():
         found = Found(source)
-        paths = _below(source, found)
+        paths = _below(source, found, deep=deep)
     else:
         found = Found(_fixed_part(source))
         rest = source.parts[len(found.root.parts) :]
         tops = sorted(found.root.glob(str(Path(*rest)))) if rest else []
-        paths = (path for top in tops for path in (_below(top, found) if top.is_dir() else [top]))
+        paths = (path for top in tops for path in (_below(top, found, deep=deep) if top.is_dir() else [top]))
     results: dict[Path, bool] = {}
     for path in dict.fromkeys(paths):
         if not path.name.startswith(".") and not _is_result(path, found, results):
@@ -126,8 +128,8 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[:fixed])
 
 
-def _below(top: Path, found: Found) -> Iterator[Path]:
-    """Give the files of a folder and of those below it; links are followed, each folder once."""
+def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:
+    """Give the files of a folder, and of those below it if `deep`; links are followed, each folder once."""
 
     def refused(error: OSError) -> None:
         found.skipped.append(Skipped(Path(error.filename), f"cannot be entered ({error.strerror})"))
@@ -139,7 +141,7 @@ def _below(top: Path, found: Found) -> Iterator[Path]:
             folders.clear()
             continue
         entered.add(folder.resolve())
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+        folders[:] = sorted(one for one in folders if deep and not one.startswith("."))
         yield from (folder / one for one in files)
 
 
