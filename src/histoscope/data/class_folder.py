@@ -160,7 +160,7 @@ def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: b
 
 def _check_inner(kind: Path, *, has_patches: bool) -> None:
     """Say what happens to patches one folder too deep."""
-    inner = [folder.name for folder in _folders_in(kind) if files_by_stem(folder)]
+    inner = [folder.name for folder in _folders_in(kind) if images_by_stem(folder)]
     if not inner:
         return
     some = ", ".join(inner[:3])
@@ -183,7 +183,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 def _classes_in(part: Path) -> list[Path]:
     """Folders of classes in the folder of a part."""
-    if loose := files_by_stem(part):
+    if loose := images_by_stem(part):
         raise DataError(
             f"{part} is the folder of a part, and holds images without a class, such as "
             f"{next(iter(loose))!r}; expected {part.name}/CLASS/NAME.png, or an index.csv with path,class"
