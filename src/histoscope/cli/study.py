@@ -45,7 +45,8 @@ def list_studies(as_json: Json = False) -> None:
         typer.echo(f"  measures  {study.metric} by image, on:")
         for condition in study.conditions:
             typer.echo(f"            {condition.name}: {condition.about}")
-        typer.echo(f"  after     {study.reference}")
+        if study.reference:
+            typer.echo(f"  extends   {study.reference}")
 
 
 @app.command("plan")

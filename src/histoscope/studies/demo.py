@@ -3,6 +3,7 @@
 It is a study like any other, on synthetic images: nothing here trains or scores by itself.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -29,9 +30,11 @@ from histoscope.studies.runner import Summary, run_study
 from histoscope.studies.summary import level_label, metric_label, sentence
 from histoscope.train import TrainConfig
 from histoscope.types import Image, Record, Sample
+from histoscope.words import count
 
 MARKER = "demo.yaml"
 MPP = 0.5
+INK = "#1f2328"
 LAB_STAINS = {"A": "default", "B": "blue"}
 
 
@@ -226,9 +229,7 @@ def configure(out: Path, seed: int, size: Size) -> StudyConfig:
 
 
 def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
-    """Show images of laboratory B (above), the same normalised (below), and the reference (right)."""
-    if path.is_file():
-        return path
+    """Show images of laboratory B, the same normalised below, and the reference at the right, with captions."""
     images = Images(config)
     test = images.parts.test
     chosen = [index for index, record in enumerate(test.records) if record.group("lab") == "B"][:n]
@@ -237,8 +238,33 @@ def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
     after = [_framed(normalise(image)) for image in _images(test, chosen)]
     reference = _framed(images.reference.image)
     blank = np.full_like(reference, 255)
-    write_image(path, np.vstack([np.hstack([*before, blank]), np.hstack([*after, reference])]))
+    rows = (
+        _caption("As laboratory B stains", n * reference.shape[1], reference.shape[1]),
+        np.hstack([*before, blank]),
+        _caption(
+            "The same, normalised to laboratory A (Macenko)",
+            n * reference.shape[1],
+            reference.shape[1],
+            f"Reference: {images.reference.name}",
+        ),
+        np.hstack([*after, reference]),
+    )
+    write_image(path, np.vstack(rows))
     return path
+
+
+def _caption(text: str, left_px: int, right_px: int, right: str = "") -> Image:
+    """Draw a line of text on white, and another above the picture at the right."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
+
+    size = max(11, left_px // 42)
+    line = Pillow.new("RGB", (left_px + right_px, 2 * size + 4), "white")
+    font = ImageFont.load_default(size)
+    draw_text = ImageDraw.Draw(line).text
+    draw_text((6, size // 2 + 2), text, fill=INK, font=font)
+    draw_text((left_px + 6, size // 2 + 2), right, fill=INK, font=font)
+    return np.asarray(line)
 
 
 def findings(folder: Path) -> Iterator[str]:
@@ -261,7 +287,11 @@ def findings(folder: Path) -> Iterator[str]:
 
 def _mean(means: dict[tuple[str, str], Effect], condition: str, level: str) -> str:
     row = means.get((condition, level))
-    return "(not measured)" if row is None else f"{row.mean:.3f} ({row.low:.3f} to {row.high:.3f})"
+    if row is None:
+        return "(not measured)"
+    who = count(row.n_units, row.against.unit)
+    interval = f"95 % interval {row.low:.3f} to {row.high:.3f}, " if math.isfinite(row.low) else ""
+    return f"{row.mean:.3f} ({interval}{who})"
 
 
 def _images(dataset: Dataset, chosen: list[int]) -> Iterator[Image]:

@@ -48,6 +48,8 @@ class Effect:
         Column that was resampled.
     base : str
         Level that it is compared with; its own name, if it is a baseline.
+    before : float
+        Mean of the baseline on the seeds and images of the difference.
     """
 
     model: str
@@ -75,6 +77,7 @@ class Effect:
     verdict: Verdict | None = None
     unit: str = "patient"
     base: str = ""
+    before: float = NAN
 
     @property
     def is_baseline(self) -> bool:
@@ -94,6 +97,7 @@ class Effect:
             comparisons=max(self.comparisons, 1),
             agreeing=self.agreeing_seeds,
             unit=UNITS[self.unit],
+            before=self.before,
         )
 
 
@@ -250,6 +254,7 @@ def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame, *, pooled: bo
         n_pairs=found.n,
         paired_seeds=len(seeds),
         agreeing_seeds=_agreeing(level, baseline, row.metric, found.difference, pooled=pooled),
+        before=_before(level, baseline, row.metric, pooled=pooled),
     )
 
 
@@ -260,9 +265,23 @@ def _agreeing(
     if pooled:
         by_seed = _by_seed(level, metric, pooled=True) - _by_seed(baseline, metric, pooled=True)
     else:
-        pairs = level.merge(baseline, on=["name", "seed"], suffixes=("", "_baseline"))
+        pairs = _pairs(level, baseline, metric)
         by_seed = (pairs[metric] - pairs[f"{metric}_baseline"]).groupby(pairs["seed"]).mean()
     return int((np.sign(by_seed) == np.sign(difference)).sum())
+
+
+def _before(level: pd.DataFrame, baseline: pd.DataFrame, metric: str, *, pooled: bool) -> float:
+    """Score of the baseline on what both have."""
+    if pooled:
+        return pooled_statistic(baseline, metric).of(baseline)
+    pairs = _pairs(level, baseline, metric)
+    return float(pairs.groupby("name")[f"{metric}_baseline"].mean().mean())
+
+
+def _pairs(level: pd.DataFrame, baseline: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Images and seeds that both have, with a score of either."""
+    pairs = level.merge(baseline, on=["name", "seed"], suffixes=("", "_baseline"))
+    return pairs.dropna(subset=[metric, f"{metric}_baseline"])
 
 
 def _by_seed(table: pd.DataFrame, metric: str, *, pooled: bool) -> "pd.Series[float]":

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import rc_context
@@ -24,13 +24,15 @@ INK, QUIET, RULE = "#1f2328", "#5b636e", "#d5d9de"
 # Okabe and Ito's palette tells apart for every kind of colour vision; the baseline is ink.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 VERDICT_COLOURS = {Verdict.HELPS: "#0072b2", Verdict.HARMS: "#c24e00"}
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (1, 1)), (0, (9, 3)))
 FONT = (
     "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', "
     "'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 )
 WIDE_IN, NARROW_IN = 9.4, 4.1
-# Edges of a wide figure, in widths of the axes that lie from 0.22 to 0.60 of it.
-LEFT, RIGHT = -0.22 / 0.38, 0.40 / 0.38 + 1
+# Edges of a wide figure, in widths of its axes.
+SIDES = (0.2, 0.54)
+LEFT, RIGHT = -SIDES[0] / (SIDES[1] - SIDES[0]), (1 - SIDES[0]) / (SIDES[1] - SIDES[0])
 CLEAR = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}  # lets a heading interrupt the zero line
 STYLE: Any = {
     "svg.fonttype": "none",  # letters stay letters: selectable, and set in the page's font
@@ -90,7 +92,7 @@ def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False)
     height = step * sum(size for *_, size in lines) + 0.95
     with rc_context(STYLE):
         figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height))
-        sides = (0.04, 0.96) if narrow else (0.22, 0.60)
+        sides = (0.04, 0.96) if narrow else SIDES
         axes = figure.add_axes((sides[0], 0.62 / height, sides[1] - sides[0], 1 - 0.72 / height))
         y = 0.0
         for kind, content, size in lines:
@@ -185,7 +187,9 @@ def _forest_row(axes: Axes, row: Effect, y: float, study: StudyResults, *, narro
         )
         text = summary.signed(row.difference)
         if math.isfinite(row.diff_low) and not narrow:
-            text += f"  ({summary.span(row.diff_low, row.diff_high)})"
+            text += f"  ({summary.span(row.diff_low, row.diff_high)}, n = {row.n_pairs})"
+        elif not narrow:
+            text += f"  (n = {row.n_pairs})"
     else:
         text = ""
     label = summary.level_label(row.level, study.factor)
@@ -216,7 +220,7 @@ def _forest_axis(axes: Axes, rows: Sequence[Effect], bottom: float, metric: str,
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="x", length=3, labelsize=9)
     axes.locator_params(axis="x", nbins=5 if narrow else 7)
-    axes.xaxis.set_major_formatter(lambda value, _: summary.signed(value, 2 if reach >= 0.02 else 3))
+    signed_ticks(axes, "x")
     left, right = ("worse", "better") if higher_is_better(metric) else ("better", "worse")
     middle = f"{summary.metric_label(metric)} minus baseline"
     for x, side, text in ((0, "left", f"← {left}"), (0.5, "center", middle), (1, "right", f"{right} →")):
@@ -224,8 +228,27 @@ def _forest_axis(axes: Axes, rows: Sequence[Effect], bottom: float, metric: str,
         axes.annotate(text, (x, 0), (0, -28), ha=side, va="center", fontsize=9, color=QUIET, **place)
 
 
+def signed_ticks(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Label an axis of differences with signs, and with as many digits as tell its ticks apart."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+    digits = tick_digits(axis.get_major_locator().tick_values(low, high))
+    axis.set_major_formatter(lambda value, _: summary.signed(value, digits))
+
+
+def tick_digits(ticks: Sequence[float]) -> int:
+    """Digits after the point that write each tick as what it is, at least two.
+
+    Examples
+    --------
+    >>> tick_digits([-0.1, 0.0, 0.1]), tick_digits([0.0, 0.005, 0.01]), tick_digits([0, 0.0025])
+    (2, 3, 4)
+    """
+    return next((n for n in range(2, 9) if all(abs(round(x, n) - x) < 1e-9 for x in ticks)), 9)
+
+
 def _loss(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
-    """Training loss, smoothed over a fortieth of the log, for it jumps from batch to batch."""
+    """Training loss, smoothed, for it jumps from batch to batch."""
     return "training loss", _curves(study, model, lambda run: _series(run, "loss"))
 
 
@@ -295,16 +318,17 @@ def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _panel(axes: Axes, title: str, curves: Sequence[Curve], study: StudyResults) -> None:
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
     ends = []
-    for curve in curves:
-        colour = level_colour(study, curve.level)
+    for place, curve in enumerate(curves):
+        colour, dash = level_colour(study, curve.level), DASHES[place % len(DASHES)]
         if len(curve.seeds) > 1:
             for steps, values in curve.seeds:
                 axes.plot(steps, values, color=colour, linewidth=0.7, alpha=0.35)
         steps, values = curve.mean()
         if len(steps):
-            axes.plot(
-                steps, values, color=colour, linewidth=2.0, marker="o" if len(steps) < 3 else "", markersize=4
-            )
+            # Later lines are thinner and dashed, so that one that lies on another hides nothing.
+            style: dict[str, Any] = {"linewidth": 3.2 if place == 0 else 1.8, "linestyle": dash}
+            marker = "o" if len(steps) < 3 else ""
+            axes.plot(steps, values, color=colour, marker=marker, markersize=4, **style)
             ends.append((float(values[-1]), summary.level_label(curve.level, study.factor), colour))
     axes.set_xlabel("step", fontsize=9)
     axes.tick_params(length=3, labelsize=9)

@@ -1,9 +1,13 @@
-"""The gallery of a report: best, median and worst image of each level, with true and predicted outlines."""
+"""The gallery of a report: the same images for all levels, as they came and as each network saw them.
+
+Ground truth stands beside the prediction of each level. The images are the best, the median and the worst by
+the mean of all levels, so that none of them chose its own.
+"""
 
 import base64
 import io
 import logging
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -14,6 +18,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import DatasetNotFoundError, HistoscopeError, ShapeError
 from histoscope.files import read_image, read_labels
+from histoscope.studies import seen
 from histoscope.studies.effects import higher_is_better, image_metric, stacked
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR, draw, svg_path
 from histoscope.studies.results import RunResult, StudyResults
@@ -28,6 +33,37 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What the network of one level saw of an image, and what it found there.
+
+    Parameters
+    ----------
+    level : str
+    score : float
+        Primary metric of the whole image.
+    image : (h, w, 3) uint8
+        The picture's region and margin, as the network saw it.
+    pred : (h, w) int32
+    n_pred : int
+        Nuclei found in the region.
+    how : {"as it came", "normalised", "normaliser not kept"}
+        What `image` is; the last one is shown as it came.
+    """
+
+    level: str
+    score: float
+    image: Image
+    pred: Labels
+    n_pred: int
+    how: str
+
+    @property
+    def pred_path(self) -> str:
+        """Outlines of the predicted nuclei, as SVG path data."""
+        return svg_path(self.pred)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Picture:
     """One image of the gallery, cropped to a region that is as good or bad as the whole.
 
@@ -36,14 +72,16 @@ class Picture:
     rank : {"best", "median", "worst"}
     name, patient : str
     score : float
-        Primary metric of the whole image.
-    n_true, n_pred : int
+        Primary metric of the whole image, mean of all levels.
+    n_true : int
         Nuclei in the region.
     image : (h, w, 3) uint8
         The region and a margin around it, so that outlines of nuclei at its edge are not closed along it.
-    true, pred : (h, w) int32
+    true : (h, w) int32
     frame : (top, left, height, width)
         The region inside `image`.
+    views : tuple of View
+        One for each level.
     """
 
     rank: str
@@ -51,19 +89,18 @@ class Picture:
     patient: str
     score: float
     n_true: int
-    n_pred: int
     image: Image
     true: Labels
-    pred: Labels
     frame: tuple[int, int, int, int]
+    views: tuple[View, ...]
 
-    @property
-    def jpeg(self) -> str:
-        """The region as base64 JPEG."""
+    def jpeg(self, image: Image | None = None) -> str:
+        """Give the region of an image, its own if left out, as base64 JPEG."""
         from PIL import Image as Pillow
 
         buffer = io.BytesIO()
-        Pillow.fromarray(_cut(self.image, self.frame)).save(buffer, "JPEG", quality=88)
+        shown = _cut(self.image if image is None else image, self.frame)
+        Pillow.fromarray(shown).save(buffer, "JPEG", quality=88)
         return base64.b64encode(buffer.getvalue()).decode("ascii")
 
     @property
@@ -71,53 +108,62 @@ class Picture:
         """Outlines of the true nuclei, as SVG path data."""
         return svg_path(self.true)
 
-    @property
-    def pred_path(self) -> str:
-        """Outlines of the predicted nuclei, as SVG path data."""
-        return svg_path(self.pred)
+    def drawn(self, zoom: int = 2) -> list[Image]:
+        """Enlarge the region as it came with the truth, then each view with what was found."""
+        pairs = [(self.image, self.true, TRUE_COLOUR)]
+        pairs += [(view.image, view.pred, PRED_COLOUR) for view in self.views]
+        return [self._outlined(image, labels, colour, zoom) for image, labels, colour in pairs]
 
-    def drawn(self, zoom: int = 2) -> Image:
-        """Enlarge the region, with both outlines in its pixels."""
-        drawn = draw(self.image, [(self.true, TRUE_COLOUR, 3), (self.pred, PRED_COLOUR, 2)], zoom=zoom)
+    def _outlined(self, image: Image, labels: Labels, colour: str, zoom: int) -> Image:
         top, left, height, width = self.frame
-        return _cut(drawn, (zoom * top, zoom * left, zoom * height, zoom * width))
+        place = (zoom * top, zoom * left, zoom * height, zoom * width)
+        return _cut(draw(image, [(labels, colour, 2)], zoom=zoom), place)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelf:
-    """The pictures of one level and model, from its first seed.
+    """The pictures of one model, of the first seed that each level has.
 
     Parameters
     ----------
-    model, level : str
-    seed : int
+    model : str
+    levels : tuple of str
+        Those that have finished runs.
+    seeds : tuple of int
+        Of each level.
     pictures : tuple of Picture
     missing : str
-        Why there are none; empty otherwise.
+        What could not be shown; empty if all could.
     """
 
     model: str
-    level: str
-    seed: int
+    levels: tuple[str, ...]
+    seeds: tuple[int, ...]
     pictures: tuple[Picture, ...]
     missing: str = ""
 
 
 def strip(shelf: Shelf, zoom: int = 2, gap_px: int = 16) -> Image:
-    """Paste the pictures of a shelf side by side on white, for files."""
-    drawn = [picture.drawn(zoom) for picture in shelf.pictures]
-    height = max(picture.shape[0] for picture in drawn)
-    width = sum(picture.shape[1] for picture in drawn) + gap_px * (len(drawn) - 1)
-    canvas = np.full((height, width, 3), 255, np.uint8)
-    left = 0
-    for picture in drawn:
-        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + gap_px
-    return canvas
+    """Paste a shelf on white for files: an image a row; the truth, then each level."""
+    rows = [_beside(picture.drawn(zoom), gap_px, axis=1) for picture in shelf.pictures]
+    return _beside(rows, gap_px, axis=0)
+
+
+def _beside(images: Sequence[Image], gap_px: int, *, axis: int) -> Image:
+    """Paste images one after the other along an axis, with white between."""
+    other = 1 - axis
+    wide = max(image.shape[other] for image in images)
+    parts = list[Image]()
+    for image in images:
+        pad = [(0, 0), (0, 0), (0, 0)]
+        pad[other] = (0, wide - image.shape[other])
+        pad[axis] = (gap_px if parts else 0, 0)
+        parts.append(np.pad(image, pad, constant_values=255))
+    return np.ascontiguousarray(np.concatenate(parts, axis=axis))
 
 
 def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[Shelf]:
-    """One shelf a level and model: pictures under the primary condition, or why there are none.
+    """One shelf a model: pictures under the primary condition, or why there are none.
 
     Parameters
     ----------
@@ -126,10 +172,8 @@ def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[S
         Which levels; all if left out.
     """
     return [
-        _shelf(study, model, level)
+        _shelf(study, model, [name for name in study.levels_of(model) if levels is None or name in levels])
         for model in study.models
-        for level in study.levels_of(model)
-        if levels is None or level in levels
     ]
 
 
@@ -147,28 +191,36 @@ def ranked(table: pd.DataFrame, metric: str) -> list[Ranked]:
     return [(rank, str(row["name"]), str(row["patient"]), float(row[metric])) for rank, row in rows]
 
 
-def choose_region(true: Labels, pred: Labels, size_px: int = CROP_PX) -> tuple[slice, slice]:
+def choose_region(true: Labels, preds: Sequence[Labels], size_px: int = CROP_PX) -> tuple[slice, slice]:
     """Choose the window whose Dice is nearest to that of the whole image, among those with many nuclei.
 
-    So a crop neither flatters nor shames the image it stands for.
+    So a crop neither flatters nor shames the image it stands for. Of several predictions, the one that is
+    farthest from its whole counts.
 
     Parameters
     ----------
-    true, pred : (H, W) int32
+    true : (H, W) int32
+    preds : sequence of (H, W) int32
     size_px : int
         Side of the window; smaller images are shown whole.
     """
     height, width = (min(size_px, side) for side in true.shape)
-    inter, total = (
-        _window_sums(mask, height, width) for mask in ((true > 0) & (pred > 0), (true > 0) * 1 + (pred > 0))
-    )
-    whole = 2 * ((true > 0) & (pred > 0)).sum() / max(int((true > 0).sum() + (pred > 0).sum()), 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        distance = np.abs(2 * inter / total - whole)
-    distance[(total < np.median(total)) | (total == 0)] = np.inf
+    off = [_off(true, pred, height, width) for pred in preds]
+    distance = np.max(off, axis=0)
     row, column = np.unravel_index(int(np.argmin(distance)), distance.shape)
     top, left = int(row) * _stride(height), int(column) * _stride(width)
     return slice(top, top + height), slice(left, left + width)
+
+
+def _off(true: Labels, pred: Labels, height: int, width: int) -> NDArray[np.float64]:
+    """Difference of each window's Dice from the whole image's; infinite where there are few nuclei."""
+    both, either = (true > 0) & (pred > 0), (true > 0) * 1 + (pred > 0)
+    inter, total = _window_sums(both, height, width), _window_sums(either, height, width)
+    whole = 2 * both.sum() / max(int(either.sum()), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        distance: NDArray[np.float64] = np.abs(2 * inter / total - whole)
+    distance[(total < np.median(total)) | (total == 0)] = np.inf
+    return distance
 
 
 def _stride(side: int) -> int:
@@ -185,46 +237,68 @@ def _window_sums(mask: NDArray[np.integer] | Mask, height: int, width: int) -> N
     return spaced
 
 
-def _shelf(study: StudyResults, model: str, level: str) -> Shelf:
-    condition = study.primary_condition
-    metric = image_metric(study)
-    scores = stacked(study, model, condition, level, metric).dropna(subset=metric)
-    if scores.empty:
-        return Shelf(model, level, -1, (), "no finished run")
-    seed = int(scores["seed"].min())
-    run = next(run for run in study.finished(model, level) if run.seed == seed)
-    pictures, problems = [], []
-    for rank, name, patient, score in ranked(scores[scores["seed"] == seed], metric):
+def _shelf(study: StudyResults, model: str, levels: Sequence[str]) -> Shelf:
+    condition, metric = study.primary_condition, image_metric(study)
+    runs, tables = dict[str, RunResult](), list[pd.DataFrame]()
+    for level in levels:
+        scores = stacked(study, model, condition, level, metric).dropna(subset=metric)
+        if len(scores):
+            seed = int(scores["seed"].min())
+            runs[level] = next(run for run in study.finished(model, level) if run.seed == seed)
+            tables.append(scores[scores["seed"] == seed].assign(level=level))
+    lacking = [f"no finished run of {level}" for level in levels if level not in runs]
+    if not runs:
+        return Shelf(model, (), (), (), "no finished run")
+    together = pd.concat(tables, ignore_index=True)
+    means = together.groupby(["name", "patient"], as_index=False)[metric].mean()
+    times = together["name"].value_counts()
+    means = means[means["name"].map(times) == len(runs)]
+    each = dict(zip(zip(together["level"], together["name"], strict=True), together[metric], strict=True))
+    pictures = []
+    for row in ranked(means, metric) if len(means) else ():
         try:
-            pictures.append(_picture(study, run, condition, (rank, name, patient, score)))
+            pictures.append(_picture(study, runs, row, each))
         except (HistoscopeError, OSError) as error:
             log.warning("gallery: %s", error)
-            problems.append(f"{name} ({rank})")
-    missing = f"no image or outlines on disk for {', '.join(problems)}" if problems else ""
-    return Shelf(model, level, seed, tuple(pictures), missing)
+            lacking.append(f"no image or outlines on disk for {row[1]} ({row[0]})")
+    seeds = tuple(run.seed for run in runs.values())
+    return Shelf(model, tuple(runs), seeds, tuple(pictures), "; ".join(lacking))
 
 
 def _picture(
-    study: StudyResults, run: RunResult, condition: str, row: tuple[str, str, str, float]
+    study: StudyResults, runs: Mapping[str, RunResult], row: Ranked, scores: Mapping[tuple[str, str], float]
 ) -> Picture:
     rank, name, patient, score = row
-    truth = study.folder / "truth"
-    image = read_image(_inside(truth / "images", name, IMAGE_SUFFIXES))
+    truth, condition = study.folder / "truth", study.primary_condition
+    image = seen.restained(study, read_image(_inside(truth / "images", name, IMAGE_SUFFIXES)))
     true = read_labels(_inside(truth / "labels", name, (".png", ".tif")))
-    folder = run.folder if run.folder is not None else study.folder / run.name
-    pred = read_labels(_inside(folder / "predictions" / condition, name, (".png", ".tif")))
-    if not image.shape[:2] == true.shape == pred.shape:
-        raise ShapeError(
-            f"{name}: image {image.shape[:2]}, truth {true.shape}, prediction {pred.shape}; expected one size"
-        )
-    rows, columns = choose_region(true, pred)
-    counts = [len(np.setdiff1d(labels[rows, columns], [0])) for labels in (true, pred)]
+    preds = {}
+    for level, run in runs.items():
+        folder = run.folder if run.folder is not None else study.folder / run.name
+        pred = preds[level] = read_labels(_inside(folder / "predictions" / condition, name, (".png", ".tif")))
+        if not image.shape[:2] == true.shape == pred.shape:
+            raise ShapeError(
+                f"{name}: image {image.shape[:2]}, truth {true.shape}, prediction {pred.shape}; expected one "
+                "size"
+            )
+    rows, columns = choose_region(true, list(preds.values()))
     wide = tuple(slice(max(part.start - MARGIN_PX, 0), part.stop + MARGIN_PX) for part in (rows, columns))
     top, left = rows.start - wide[0].start, columns.start - wide[1].start
     frame = (top, left, rows.stop - rows.start, columns.stop - columns.start)
-    return Picture(
-        rank, name, patient, score, counts[0], counts[1], image[wide], true[wide], pred[wide], frame
-    )
+
+    def view(level: str, pred: Labels) -> View:
+        made = seen.normalised(runs[level], image)
+        how = "normaliser not kept" if made is None else "as it came" if made is image else "normalised"
+        shown = (image if made is None else made)[wide]
+        return View(level, scores[level, name], shown, pred[wide], _count(pred[rows, columns]), how)
+
+    views = tuple(view(level, pred) for level, pred in preds.items())
+    n_true = _count(true[rows, columns])
+    return Picture(rank, name, patient, score, n_true, image[wide], true[wide], frame, views)
+
+
+def _count(labels: Labels) -> int:
+    return len(np.setdiff1d(labels, [0]))
 
 
 def _cut(image: Image, frame: tuple[int, int, int, int]) -> Image:

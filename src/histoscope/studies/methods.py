@@ -43,6 +43,28 @@ LIMIT_NO_PATIENTS = (
     "Patients are not recorded for every image, so each {noun} counts as one. If some come from the same "
     "patient, the intervals are too narrow."
 )
+LIMIT_DEMO = "The images are synthetic, made to show how a study works. They prove nothing about tissue."
+TRAIN_LABELS = {
+    "steps": "Training steps",
+    "batch_size": "Patches a step",
+    "patch_px": "Side of a patch, in pixels of the network",
+    "on_nuclei": "Share of patches centred on a nucleus",
+    "lr": "Highest learning rate",
+    "warmup": "Share of the steps in which the rate rises",
+    "weight_decay": "Weight decay",
+    "precision": "Precision",
+    "accelerator": "Accelerator",
+    "devices": "Devices",
+    "workers": "Loader processes",
+    "evaluate_every": "Steps between looks at the validation part",
+    "patience": "Early stopping after looks without a better score",
+    "monitor": "Score that chooses the weights",
+    "checkpoint_every": "Steps between checkpoints",
+    "tensorboard": "Log for TensorBoard",
+    "transfer": "Rates and freezing of the backbone",
+}
+"""Settings of a training as a person would write them."""
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
 Facts = list[tuple[str, str]]
 
 
@@ -71,6 +93,8 @@ def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     for name, given in sets.items():
         if fitted := _mapping(given).get("fitted_to"):
             texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=count(fitted, "real tile")))
+    if study.name == "demo":
+        texts.insert(0, LIMIT_DEMO)
     numbers = {"units": count(units, noun), "seeds": count(seeds, "seed"), "noun": noun}
     return [text.format(**numbers) for text in texts]
 
@@ -98,7 +122,7 @@ def _data(study: StudyResults) -> Facts:
     ]
     if "licence" not in sheet:
         facts.append(("Licence", NOT_RECORDED))
-    facts += [("Images", _parts(study)), ("Tested on", _tested(study)), ("Left out", left_out(study))]
+    facts += [("Images", _parts(study)), *_tested(study), ("Left out", left_out(study))]
     facts.append(("Split", _split(study, sheet)))
     return [(term, value) for term, value in facts if value]
 
@@ -117,8 +141,7 @@ def _card(study: StudyResults) -> dict[str, Any]:
 
 def _parts(study: StudyResults) -> str:
     parts = _mapping(_first(study, "images"))
-    words = {"train": "training", "val": "validation", "test": "testing"}
-    counts = [(word, len(parts[name])) for name, word in words.items() if isinstance(parts.get(name), list)]
+    counts = [(word, len(parts[name])) for name, word in PARTS.items() if isinstance(parts.get(name), list)]
     return ", ".join(f"{size:,} for {name}" for name, size in counts)
 
 
@@ -131,16 +154,20 @@ def left_out(study: StudyResults) -> str:
     )
 
 
-def _tested(study: StudyResults) -> str:
-    tables = [run.table for run in study.finished() if run.table is not None]
-    if not tables:
-        return ""
-    shown = tables[0][tables[0]["condition"] == study.primary_condition]
-    images = count(shown["name"].nunique(), "image")
-    known = shown.loc[shown["patient"] != "", "patient"].nunique()
-    patients = f" of {count(known, 'patient')}" if known else ""
-    nuclei = f" with {int(shown['n_true'].sum()):,} nuclei" if "n_true" in shown else ""
-    return f"{images}{patients}{nuclei}"
+def _tested(study: StudyResults) -> Facts:
+    """Images, patients and nuclei of each condition."""
+    table = next((run.table for run in study.finished() if run.table is not None), None)
+    if table is None:
+        return []
+    facts = []
+    for condition in study.conditions:
+        shown = table[table["condition"] == condition]
+        known = shown.loc[shown["patient"] != "", "patient"].nunique()
+        patients = f" of {count(known, 'patient')}" if known else ""
+        nuclei = f" with {int(shown['n_true'].sum()):,} nuclei" if "n_true" in shown else ""
+        told = f"{count(shown['name'].nunique(), 'image')}{patients}{nuclei}"
+        facts.append((f"Tested on: {summary.small(summary.condition_label(condition))}", told))
+    return facts
 
 
 def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
@@ -191,7 +218,11 @@ def _training(study: StudyResults) -> Facts:
         )
         axis = summary.readable(summary.axis(study.factor))
         facts.append((axis, f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
-    facts += [(summary.readable(key), _value(value)) for key, value in settings.items() if key != "seed"]
+    facts += [
+        (TRAIN_LABELS.get(key, summary.readable(key)), _value(value))
+        for key, value in settings.items()
+        if key != "seed" and value is not None
+    ]
     return facts
 
 
@@ -261,12 +292,18 @@ def _first(study: StudyResults, key: str) -> Any:
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
-    return f" ({', '.join(f'{key} {_value(value)}' for key, value in values.items())})" if values else ""
+    told = [
+        f"{_value(value)} µm per pixel" if key == "mpp" else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in values.items()
+    ]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_value(each)}" for key, each in value.items())
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -14,9 +14,9 @@ from jinja2 import Environment
 
 import histoscope
 from histoscope.files import write_image, write_text
-from histoscope.studies import figures, gallery, methods, summary, synthetic_figures
+from histoscope.studies import figures, gallery, glossary, learned, methods, summary, synthetic_figures
 from histoscope.studies.by_class import class_tables, is_of_class
-from histoscope.studies.effects import Effect, class_names, effects, metrics_of
+from histoscope.studies.effects import UNITS, Effect, class_names, effects, metrics_of, unit_of
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
 from histoscope.studies.pages import templates
 from histoscope.studies.results import StudyResults, read_study
@@ -94,6 +94,8 @@ def _environment(*, html: bool) -> Environment:
         "small": summary.small,
         "md": _markdown,
         "data_uri": _data_uri,
+        "because": lambda row: summary.because(row.verdict or Verdict.NOT_MEASURED, row.against),
+        "anchor": glossary.anchor,
     }
     return environment
 
@@ -124,6 +126,10 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
         "sections": methods.sections(study),
         "configuration": methods.configuration(study),
         "limits": methods.limits(study, rows),
+        "left_out": methods.left_out(study),
+        "unlearned": learned.warning(study),
+        "words": _words(study, rows),
+        "unit": UNITS[unit_of(study)],
         "lead": _lead(study, rows),
         "Verdict": Verdict,
         "marks": MARKS,
@@ -134,6 +140,12 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
             "metric": summary.metric_label,
         },
     }
+
+
+def _words(study: StudyResults, rows: Sequence[Effect]) -> dict[str, str]:
+    """What the words of the page mean."""
+    names = [study.metric, *metrics_of(study)] + (["pq", "f1_50"] if class_names(study) else [])
+    return glossary.used(summary.metric_label(name) for name in names)
 
 
 def _ordered(study: StudyResults) -> list[str]:
@@ -174,11 +186,12 @@ def _answer(study: StudyResults, rows: Sequence[Effect], condition: str) -> dict
     found = _against(study, rows, condition=condition)
     metric, noun = summary.metric_label(study.metric), summary.factor_noun(study.factor)
     spoken = [
-        (
+        summary.Row(
             summary.level_label(row.level, study.factor),
             summary.model_label(row.model),
             row.difference,
             row.verdict or Verdict.NOT_MEASURED,
+            row.before,
         )
         for row in found
     ]
@@ -299,7 +312,7 @@ def _write_figures(
     strips = []
     for shelf in shelves:
         if shelf.pictures:
-            name = f"gallery_{_slug(shelf.model)}_{_slug(shelf.level)}.jpg"
+            name = f"gallery_{study.models.index(shelf.model)}_{_slug(shelf.model)}.jpg"
             write_image(folder / name, gallery.strip(shelf))
             strips.append((shelf, f"{FIGURES}/{name}"))
     return strips

@@ -75,7 +75,7 @@ class Study:
     primary_condition : str
         The condition that answers the question.
     reference : str
-        The published study that it repeats or extends, with DOI.
+        The published study that it repeats or extends, with DOI; empty if there is none.
     task : {"nuclei", "patches"}
         Finding nuclei, or telling the classes of patches apart; `models` are sizes of the training part then.
 
@@ -283,5 +283,5 @@ DEMO = Study(
         ),
     ),
     primary_condition="laboratory_B",
-    reference="synthetic images, made to show how a study works; they prove nothing about tissue",
+    reference="",
 )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple
 
 from histoscope.studies.factors import FACTORS
 from histoscope.words import count, listed
@@ -48,8 +48,14 @@ class Verdict(StrEnum):
     NOT_MEASURED = "not measured"
 
 
-Row: TypeAlias = tuple[str, str, float, Verdict]
-"""Level, model, difference and verdict of one comparison, as people read them."""
+class Row(NamedTuple):
+    """One comparison, as people read it; `before` is the baseline's score."""
+
+    level: str
+    model: str
+    difference: float
+    verdict: Verdict
+    before: float = math.nan
 
 
 def fewest_patients(comparisons: int, *, alpha: float = ALPHA) -> int:
@@ -84,6 +90,8 @@ class Difference:
         Seeds whose own difference has the sign of the mean; None for all of them.
     unit : str
         What was resampled: "patient", or what stands for one where patients are not recorded.
+    before : float
+        The baseline's score; nan where it is not known.
     """
 
     value: float
@@ -95,6 +103,7 @@ class Difference:
     comparisons: int = 1
     agreeing: int | None = None
     unit: str = "patient"
+    before: float = math.nan
 
     @property
     def disagree(self) -> bool:
@@ -141,14 +150,48 @@ def sentence(subject: str, metric: str, found: Difference, verdict: Verdict) -> 
     if verdict is Verdict.NOT_MEASURED:
         return f"{subject}: not measured, because runs are missing or {metric} is undefined on every image."
     who = f"{count(found.patients, found.unit)}, {count(found.seeds, 'seed')}"
-    change = f"{subject} changed {metric} by {signed(found.value)}"
+    change = f"{subject} changed {metric} by {_moved(found.value, found.before)}"
     if verdict is Verdict.TOO_FEW:
         return (
             f"{change} ({who}): too few {found.unit}s to say; "
             f"at least {fewest_patients(found.comparisons)} are needed before any difference could be shown."
         )
-    numbers = f"95 % interval {span(found.low, found.high)}, {who}, {p_text(found.p_holm)}"
+    interval = f"95 % interval {span(found.low, found.high)}, " if math.isfinite(found.low) else ""
+    numbers = f"{interval}{who}, {p_text(found.p_holm)}"
     return f"{change} ({numbers}): {_ending(verdict, found)}."
+
+
+def _moved(difference: float, before: float) -> str:
+    """Write a difference, and from where to where."""
+    if not math.isfinite(before):
+        return signed(difference)
+    return f"{signed(difference)}, from {number(before)} to {number(before + difference)}"
+
+
+def because(verdict: Verdict, found: Difference) -> str:
+    """Say in a few words what a verdict rests on, for a table.
+
+    Examples
+    --------
+    >>> found = Difference(0.012, -0.004, 0.029, 0.18, patients=14, seeds=3)
+    >>> because(judge(found), found)
+    'the interval includes zero'
+    """
+    if verdict in {Verdict.HELPS, Verdict.HARMS}:
+        return f"in {count(found.seeds, 'seed')}" if found.seeds == 1 else f"in all {found.seeds} seeds"
+    if verdict is Verdict.TOO_FEW:
+        return f"{fewest_patients(found.comparisons)} are needed"
+    return "" if verdict is Verdict.NOT_MEASURED else _doubt(found)
+
+
+def _doubt(found: Difference) -> str:
+    if not math.isfinite(found.low):
+        return "no interval"
+    if not (found.low > 0 or found.high < 0):
+        return "the interval includes zero"
+    if not found.p_holm < ALPHA:
+        return f"p is not below {ALPHA:g}"
+    return f"only {found.agreeing} of {found.seeds} seeds point that way"
 
 
 def _ending(verdict: Verdict, found: Difference) -> str:
@@ -186,12 +229,14 @@ def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network")
     >>> print(overall([("Macenko", "U-Net", 0.01, Verdict.NO_DIFFERENCE)], "AJI", "normalisation"))
     Macenko normalisation is not shown to change AJI.
     """
-    verdicts = [verdict for *_, verdict in found]
+    found = [Row(*row) for row in found]
+    verdicts = [row.verdict for row in found]
     if not found or set(verdicts) == {Verdict.NOT_MEASURED}:
         return "Not measured yet."
-    models = len({model for _, model, *_ in found})
+    models = len({row.model for row in found})
     decided = {
-        verdict: [row for row in found if row[3] is verdict] for verdict in (Verdict.HELPS, Verdict.HARMS)
+        verdict: [row for row in found if row.verdict is verdict]
+        for verdict in (Verdict.HELPS, Verdict.HARMS)
     }
     parts = [text for verdict, rows in decided.items() for text in _who(rows, verdict, metric, models, axis)]
     rest = [verdict for verdict in verdicts if verdict not in {Verdict.HELPS, Verdict.HARMS}]
@@ -209,21 +254,22 @@ def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network")
 def _who(rows: Sequence[Row], verb: str, metric: str, models: int, axis: str) -> list[str]:
     """Each level once, with its models and differences."""
     texts = []
-    for level in _unique(row[0] for row in rows):
-        mine = [(model, difference) for name, model, difference, _ in rows if name == level]
+    for level in _unique(row.level for row in rows):
+        mine = [row for row in rows if row.level == level]
+        moved = [_moved(row.difference, row.before) for row in mine]
+        known = any(math.isfinite(row.before) for row in mine)
+        changes = "; ".join(moved) if known else listed(moved)
         if models == 1:
-            texts.append(f"{level} {verb} ({metric} {signed(mine[0][1])})")
+            texts.append(f"{level} {verb} ({metric} {changes})")
         else:
             every = f"both {axis}s" if models == 2 else f"all {models} {axis}s"
-            where = every if len(mine) == models else listed([model for model, _ in mine])
-            texts.append(
-                f"{level} {verb} with {where} ({metric} {listed([signed(value) for _, value in mine])})"
-            )
+            where = every if len(mine) == models else listed([row.model for row in mine])
+            texts.append(f"{level} {verb} with {where} ({metric} {changes})")
     return texts
 
 
 def _nothing(found: Sequence[Row], metric: str, noun: str) -> str:
-    levels = _unique(level for level, _, _, verdict in found if verdict is Verdict.NO_DIFFERENCE)
+    levels = _unique(row.level for row in found if row.verdict is Verdict.NO_DIFFERENCE)
     if len(levels) == 1:
         return f"{levels[0]} {noun} is not shown to change {metric}."
     return f"None of {listed(levels, last='and')} is shown to change {metric}."

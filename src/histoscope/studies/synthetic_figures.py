@@ -11,7 +11,18 @@ from matplotlib.figure import Figure
 
 from histoscope.studies import summary
 from histoscope.studies.effects import Effect
-from histoscope.studies.figures import INK, NARROW_IN, PALETTE, QUIET, RULE, STYLE, WIDE_IN, spread, svg
+from histoscope.studies.figures import (
+    INK,
+    NARROW_IN,
+    PALETTE,
+    QUIET,
+    RULE,
+    STYLE,
+    WIDE_IN,
+    signed_ticks,
+    spread,
+    svg,
+)
 from histoscope.studies.results import StudyResults
 from histoscope.studies.synthetic import SOURCES, TISSUE, of_size
 
@@ -158,7 +169,6 @@ def _panel(axes: Axes, own: dict[str, Effect], sizes: Sequence[int | None], *, d
             _line(axes, points, look)
     if differences:
         axes.axhline(0, color=INK, linewidth=1, zorder=0)
-        axes.yaxis.set_major_formatter(lambda value, _: summary.signed(value, 2))
         axes.set_xlabel("labelled tiles", fontsize=9)
     else:
         _alone(axes, own, len(sizes))
@@ -166,6 +176,8 @@ def _panel(axes: Axes, own: dict[str, Effect], sizes: Sequence[int | None], *, d
     axes.set_xlim(-0.5, len(sizes) - 0.5)
     axes.tick_params(length=3, labelsize=9)
     axes.locator_params(axis="y", steps=[1, 2, 5, 10])
+    if differences:
+        signed_ticks(axes, "y")
 
 
 def _point(row: Effect, x: float, *, differences: bool) -> Point:
