@@ -56,8 +56,13 @@ def test_it_is_a_study_like_any_other(once):
 
 def test_the_picture_shows_before_above_after(once):
     picture = read_image(once[2].picture)
-    assert picture.shape == (2 * 76, 3 * 76, 3)  # two images of laboratory B and the reference, framed
-    above, below = picture[6:70, 6:70], picture[82:146, 6:70]
+    line = 26  # of text above each row
+    assert picture.shape == (
+        2 * (76 + line),
+        3 * 76,
+        3,
+    )  # two images of laboratory B and the reference, framed
+    above, below = picture[line + 6 : line + 70, 6:70], picture[2 * line + 82 : 2 * line + 146, 6:70]
     assert np.abs(above.astype(int) - below).mean() > 3
 
 

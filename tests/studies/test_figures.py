@@ -1,5 +1,6 @@
 """Figures: one line a comparison, labels that do not collide, SVG that every browser reads."""
 
+import re
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
@@ -31,6 +32,23 @@ def test_forest_has_one_line_for_each_level_but_the_baseline(fabricate, narrow):
     assert "U-Net, stain shift: purple" in words
     shown = next(row for row in rows if row.level == "macenko" and row.condition == "test")
     assert any(word.startswith(f"+{shown.difference:.3f}") for word in words)
+
+
+@pytest.mark.parametrize("gain", [0.9, 0.2, 0.03, 0.011, 0.004, 0.0007])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_no_two_ticks_of_the_forest_read_the_same(fabricate, gain, narrow):
+    gains = {
+        (level, name): k * gain
+        for k, level in enumerate(("none", "reinhard", "macenko"))
+        for name in ("test", "shift_purple")
+    }
+    study = read_study(fabricate(gains=gains, noise=gain / 30))
+    rows = [row for row in effects(study) if row.metric == "aji"]
+    ticks = [
+        word for word in texts(forest(study, rows, narrow=narrow)) if re.fullmatch(r"[+−]?\d\.\d+", word)
+    ]
+    axis = ticks[: next((k for k, word in enumerate(ticks) if ticks.count(word) > 1), len(ticks))]
+    assert len(axis) == len(ticks) >= 2
 
 
 def test_forest_of_a_study_without_results_is_still_a_figure(fabricate):

@@ -1,14 +1,17 @@
 """Gallery: the right images, an honest crop, outlines where the nuclei are."""
 
+import json
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histoscope.errors import ShapeError
+from histoscope.files import read_image
+from histoscope.stain import Macenko
 from histoscope.studies.gallery import choose_region, ranked, shelves, strip
 from histoscope.studies.outlines import PRED_COLOUR, contours, draw, svg_path
 from histoscope.studies.results import read_study
@@ -35,17 +38,41 @@ def test_equal_scores_are_ordered_by_name_not_by_chance():
     assert ranked(table, "aji") == ranked(table.sample(frac=1, random_state=1), "aji")
 
 
-def test_pictures_show_the_numbers_of_the_table(fabricate):
+def test_every_level_shows_the_same_images_with_its_own_numbers(fabricate):
     study = read_study(fabricate(pictures=True))
-    shelf = next(shelf for shelf in shelves(study) if shelf.level == "macenko")
-    table = next(run for run in study.runs if run.name == "macenko-unet-seed0").table
-    table = table[table["condition"] == "test"].set_index("name")["aji"]
+    (shelf,) = shelves(study)
+    assert shelf.levels == ("none", "reinhard", "macenko")
+    assert (shelf.seeds, shelf.missing) == ((0, 0, 0), "")
+    tables = {
+        level: study.finished("unet", level)[0].table.query("condition == 'test'").set_index("name")["aji"]
+        for level in shelf.levels
+    }
+    mean = sum(tables.values()) / 3
     assert [picture.rank for picture in shelf.pictures] == ["best", "median", "worst"]
-    assert shelf.pictures[0].name == table.idxmax()
-    assert shelf.pictures[2].name == table.idxmin()
-    assert shelf.pictures[0].score == table.max()
-    assert shelf.pictures[0].n_true == len(np.unique(shelf.pictures[0].true)) - 1
-    assert (shelf.seed, shelf.missing) == (0, "")
+    assert shelf.pictures[0].name == mean.idxmax()
+    assert shelf.pictures[2].name == mean.idxmin()
+    for picture in shelf.pictures:
+        assert picture.score == pytest.approx(mean[picture.name])
+        assert picture.n_true == len(np.unique(picture.true)) - 1
+        assert [view.level for view in picture.views] == list(shelf.levels)
+        assert [view.score for view in picture.views] == [tables[level][picture.name] for level in tables]
+
+
+def test_views_are_what_the_network_saw(fabricate):
+    folder = fabricate(pictures=True)
+    image = read_image(next((folder / "truth" / "images").iterdir()))
+    model = folder / "macenko-unet-seed0" / "model"
+    model.mkdir()
+    (model / "card.json").write_text(json.dumps({"format": 1, "stain normaliser": "macenko"}))
+    Macenko.fit(image).save(model / "stain_reference.json")
+    (shelf,) = shelves(read_study(folder))
+    for picture in shelf.pictures:
+        none, reinhard, macenko = picture.views
+        assert [view.how for view in picture.views] == ["as it came", "normaliser not kept", "normalised"]
+        np.testing.assert_array_equal(none.image, picture.image)
+        np.testing.assert_array_equal(reinhard.image, picture.image)
+        assert (macenko.image != picture.image).any()
+        assert picture.jpeg(macenko.image) != picture.jpeg()
 
 
 def test_missing_pictures_are_named_and_the_others_shown(fabricate):
@@ -62,22 +89,27 @@ def test_names_cannot_leave_the_folder(fabricate, tmp_path):
     best = shelves(read_study(folder))[0].pictures[0].name
     truth = folder / "truth" / "images" / f"{best}.jpg"
     truth.rename(folder / "truth" / "secret.jpg")
-    path = folder / "none-unet-seed0" / "per_image.csv"
-    path.write_text(path.read_text().replace(best, "../secret"))
+    for path in folder.glob("*-seed0/per_image.csv"):
+        path.write_text(path.read_text().replace(best, "../secret"))
     assert "../secret" in shelves(read_study(folder))[0].missing
 
 
-def test_run_without_results_has_an_empty_shelf_that_says_so(fabricate):
-    folder = fabricate()
+def test_levels_without_results_are_named(fabricate):
+    folder = fabricate(pictures=True)
     for path in folder.glob("reinhard*/per_image.csv"):
         path.unlink()
-    shelf = next(shelf for shelf in shelves(read_study(folder)) if shelf.level == "reinhard")
+    (shelf,) = shelves(read_study(folder))
+    assert shelf.levels == ("none", "macenko")
+    assert "reinhard" in shelf.missing
+    for path in folder.glob("*/per_image.csv"):
+        path.unlink()
+    (shelf,) = shelves(read_study(folder))
     assert (shelf.pictures, shelf.missing) == ((), "no finished run")
 
 
-def test_strip_is_as_wide_as_its_pictures(fabricate):
-    shelf = shelves(read_study(fabricate(pictures=True)))[0]
-    assert strip(shelf, zoom=2, gap_px=10).shape == (192, 3 * 192 + 20, 3)
+def test_a_strip_has_a_row_an_image_and_a_column_a_level(fabricate):
+    (shelf,) = shelves(read_study(fabricate(pictures=True)))
+    assert strip(shelf, zoom=2, gap_px=10).shape == (3 * 192 + 20, 4 * 192 + 30, 3)
 
 
 def test_crop_is_as_good_as_the_whole_image():
@@ -85,16 +117,16 @@ def test_crop_is_as_good_as_the_whole_image():
     true[:, ::4] = 1
     pred = true.copy()
     pred[:256] = 0  # top half missed, bottom half perfect: Dice of the whole is 2/3
-    rows, columns = choose_region(true, pred, 256)
+    rows, columns = choose_region(true, [pred], 256)
     t, p = true[rows, columns] > 0, pred[rows, columns] > 0
     assert 2 * (t & p).sum() / (t.sum() + p.sum()) == pytest.approx(2 / 3, abs=0.05)
 
 
+@settings(deadline=None)
 @given(st.integers(5, 300), st.integers(5, 300))
 def test_crop_lies_inside_any_image(height, width):
-    rows, columns = choose_region(
-        np.zeros((height, width), np.int32), np.zeros((height, width), np.int32), 64
-    )
+    empty = np.zeros((height, width), np.int32)
+    rows, columns = choose_region(empty, [empty, empty], 64)
     assert 0 <= rows.start < rows.stop <= height
     assert 0 <= columns.start < columns.stop <= width
     assert (rows.stop - rows.start, columns.stop - columns.start) == (min(64, height), min(64, width))

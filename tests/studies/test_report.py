@@ -1,5 +1,6 @@
 """The report: words that claim no more than the numbers, right numbers, nothing left out in silence."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -13,8 +14,21 @@ import pytest
 
 from histoscope.errors import ConfigError, DatasetNotFoundError, FormatVersionError
 from histoscope.metrics import compare, holm, interval
+from histoscope.studies import glossary, learned, methods
+from histoscope.studies.effects import effects, stacked
 from histoscope.studies.report import write_report
-from histoscope.studies.summary import Difference, Verdict, fewest_patients, judge, overall, sentence, signed
+from histoscope.studies.results import read_study
+from histoscope.studies.summary import (
+    Difference,
+    Verdict,
+    because,
+    fewest_patients,
+    judge,
+    overall,
+    sentence,
+    signed,
+)
+from histoscope.train import TrainConfig
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -178,12 +192,12 @@ def test_numbers_are_those_of_the_statistics(fabricate):
 def test_known_differences_are_found_and_said(fabricate):
     page = write_report(fabricate())
     words = text_of(page)
-    assert "Macenko helps (AJI +0.10" in words
+    assert re.search(r"Macenko helps \(AJI \+0\.10\d, from 0\.6\d\d to 0\.7\d\d\)", words)
     macenko = (
-        r"Macenko normalisation changed AJI by \+0\.(09|10)\d [^:]* 8 patients, 2 seeds, p = \S+\): it helps"
+        r"Macenko normalisation changed AJI by \+0\.(09|10)\d, [^:]* 8 patients, 2 seeds, p = \S+\): it helps"
     )
     assert re.search(macenko, words)
-    assert re.search(r"Reinhard normalisation changed AJI by −0\.(09|10)\d [^:]*: it harms", words)
+    assert re.search(r"Reinhard normalisation changed AJI by −0\.(09|10)\d, [^:]*: it harms", words)
     assert re.search(r"Reinhard normalisation changed AJI by \S+ [^:]*: no difference is shown", words)
     table = pd.read_csv(page.parent / "results.csv")
     row = table[(table.metric == "aji") & (table.level == "macenko") & (table.condition == "test")].iloc[0]
@@ -395,11 +409,110 @@ def test_the_page_needs_nothing_but_itself(fabricate):
 def test_pictures_and_tables_are_described(fabricate):
     html = write_report(fabricate(pictures=True)).read_text(encoding="utf-8")
     assert not [tag for tag in re.findall(r"<img[^>]*>", html) if not re.search(r'alt="[^"]{10,}"', tag)]
-    assert html.count('role="img"') == html.count("<title>") - 1 == 9
+    assert (
+        html.count('role="img"') == html.count("<title>") - 1 == 12
+    )  # three images: the truth and three levels
     targets = set(re.findall(r'id="([^"]+)"', html))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= targets
     assert set(re.findall(r'aria-labelledby="([^"]+)"', html)) <= targets
     assert re.search(r'<html lang="en">', html)
+
+
+def test_where_a_difference_starts_and_ends_is_said_of_the_same_images(fabricate):
+    folder = fabricate()
+    path = folder / "macenko-unet-seed0" / "per_image.csv"
+    table = pd.read_csv(path)
+    table[table["name"] != "image_00_0"].to_csv(path, index=False)  # one image less
+    row = next(r for r in effects(read_study(folder)) if (r.level, r.condition) == ("macenko", "test"))
+    tables = {
+        level: stacked(read_study(folder), "unet", "test", level, "aji") for level in ("none", "macenko")
+    }
+    both = (
+        tables["none"]
+        .merge(tables["macenko"], on=["name", "seed"])
+        .groupby("name")[["aji_x", "aji_y"]]
+        .mean()
+    )
+    assert row.before == pytest.approx(both["aji_x"].mean())
+    assert row.before + row.difference == pytest.approx(both["aji_y"].mean())
+
+
+def test_no_verdict_reads_like_its_opposite(fabricate):
+    words = text_of(write_report(fabricate(gains={("macenko", "test"): 0.001}, noise=0.05)))
+    assert "no difference shown" in words
+    assert "agree" not in words
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Difference(0.1, 0.05, 0.15, 0.001, 14, seeds=2, agreeing=2), "in all 2 seeds"),
+        (Difference(0.1, 0.05, 0.15, 0.001, 14), "in 1 seed"),
+        (Difference(0.1, -0.05, 0.15, 0.2, 14, seeds=2, agreeing=2), "the interval includes zero"),
+        (Difference(0.1, 0.05, 0.15, 0.2, 14, seeds=2, agreeing=2), "p is not below 0.05"),
+        (Difference(0.1, 0.05, 0.15, 0.001, 14, seeds=2, agreeing=1), "only 1 of 2 seeds point that way"),
+        (Difference(0.1, NAN, NAN, NAN, 14), "no interval"),
+        (Difference(0.1, 0.05, 0.15, 0.2, 3), "6 are needed"),
+        (Difference(NAN, NAN, NAN, NAN, 0), ""),
+    ],
+)
+def test_a_verdict_says_what_it_rests_on(found, said):
+    assert because(judge(found), found) == said
+
+
+def test_networks_that_learned_nothing_are_named(fabricate):
+    assert "Nothing was learned" not in text_of(write_report(fabricate()))
+
+
+def test_scores_near_zero_are_no_comparison(fabricate):
+    folder = fabricate()
+    for path in folder.glob("*/per_image.csv"):
+        table = pd.read_csv(path)
+        table["aji"] = 0.012
+        table.to_csv(path, index=False)
+    words = text_of(write_report(folder))
+    assert "Nothing was learned under No normalisation" in words
+    assert "nothing can be compared" in words
+
+
+def test_a_poor_score_and_a_loss_that_does_not_fall_are_nothing_learned(fabricate):
+    folder = fabricate()
+    for path in folder.glob("macenko*/per_image.csv"):
+        table = pd.read_csv(path)
+        table["aji"] = 0.1
+        table.to_csv(path, index=False)
+    assert not learned.unlearned(read_study(folder))
+    for path in folder.glob("macenko*/log.jsonl"):
+        path.write_text("\n".join(json.dumps({"step": k, "loss": 0.7}) for k in range(20)))
+    assert list(learned.unlearned(read_study(folder))) == [("unet", "macenko")]
+    assert "comparisons with these say nothing" in learned.warning(read_study(folder))
+
+
+def test_settings_are_called_what_people_call_them():
+    fields = {field.name for field in dataclasses.fields(TrainConfig)} - {"seed"}
+    assert fields == set(methods.TRAIN_LABELS)
+
+
+def test_every_interval_has_its_number_of_patients(fabricate):
+    html = write_report(fabricate(all_metrics=True)).read_text(encoding="utf-8")
+    intervals = re.findall(r"<small>[^<]*\d to [^<]*\d(.*?)</small>", html)
+    assert len(intervals) > 20
+    assert all(re.fullmatch(r'<span class="n"> n = 8</span>', rest) for rest in intervals)
+
+
+def test_no_interval_is_printed_where_there_is_none(fabricate):
+    page = write_report(fabricate(patients=1))
+    for words in (text_of(page), page.with_suffix(".md").read_text(encoding="utf-8")):
+        assert "no interval" in words
+        assert not re.search(r"\bnan\b|– to –", words)
+
+
+def test_words_are_explained_where_they_stand(fabricate):
+    html = write_report(fabricate(all_metrics=True)).read_text(encoding="utf-8")
+    for word in ("AJI", "PQ", "Holm", "d_z"):
+        place = glossary.anchor(word)
+        assert f'href="#{place}"' in html
+        assert f'<dt id="{place}">' in html
 
 
 def test_markdown_shows_files_that_exist(fabricate):
@@ -407,7 +520,7 @@ def test_markdown_shows_files_that_exist(fabricate):
     write_report(folder)
     markdown = (folder / "report.md").read_text(encoding="utf-8")
     shown = re.findall(r"\]\((report_files/[^)]+)\)", markdown)
-    assert len(shown) == 5  # forest, curves and three levels
+    assert len(shown) == 3  # forest, curves and the gallery
     assert all((folder / name).is_file() for name in shown)
     tables = re.findall(r"(?:^\|.*\n)+", markdown, re.M)
     assert len(tables) == 2

@@ -229,7 +229,7 @@ def configure(out: Path, seed: int, size: Size) -> StudyConfig:
 
 
 def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
-    """Show images of laboratory B, the same normalised below, and the reference at the right, with captions."""
+    """Show images of laboratory B, the same normalised below, and the reference beside, with captions."""
     images = Images(config)
     test = images.parts.test
     chosen = [index for index, record in enumerate(test.records) if record.group("lab") == "B"][:n]
@@ -237,16 +237,12 @@ def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
     before = [_framed(image) for image in _images(test, chosen)]
     after = [_framed(normalise(image)) for image in _images(test, chosen)]
     reference = _framed(images.reference.image)
-    blank = np.full_like(reference, 255)
+    left_px, right_px = sum(image.shape[1] for image in before), reference.shape[1]
+    named = f"Reference: {images.reference.name}"
     rows = (
-        _caption("As laboratory B stains", n * reference.shape[1], reference.shape[1]),
-        np.hstack([*before, blank]),
-        _caption(
-            "The same, normalised to laboratory A (Macenko)",
-            n * reference.shape[1],
-            reference.shape[1],
-            f"Reference: {images.reference.name}",
-        ),
+        _caption("As laboratory B stains", left_px, right_px),
+        np.hstack([*before, np.full_like(reference, 255)]),
+        _caption("The same, normalised to laboratory A (Macenko)", left_px, right_px, named),
         np.hstack([*after, reference]),
     )
     write_image(path, np.vstack(rows))

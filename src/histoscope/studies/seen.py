@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from histoscope.errors import HistoscopeError
+from histoscope.models.checkpoint import normalizer_of
 from histoscope.studies.prepare import restainer
 from histoscope.studies.results import RunResult, StudyResults
 from histoscope.studies.study import Condition
-from histoscope.train.experiment import normalizer_of
 from histoscope.types import Image
 
 
