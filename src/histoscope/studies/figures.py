@@ -190,6 +190,8 @@ def _forest_row(axes: Axes, row: Effect, y: float, study: StudyResults, *, narro
             text += f"  ({summary.span(row.diff_low, row.diff_high)}, n = {row.n_pairs})"
         elif not narrow:
             text += f"  (n = {row.n_pairs})"
+        if narrow:
+            text += f" (n = {row.n_pairs})"
     else:
         text = ""
     label = summary.level_label(row.level, study.factor)

@@ -20,7 +20,7 @@ STATUS_WORDS = {
 }
 LIMIT_UNITS = (
     "The test part has {units}. Intervals answer one question: how far would the mean move with other "
-    "{noun}s of the same kind? They resample {noun}s, all images of one together, and say nothing of other "
+    "{noun}s of the same kind? They go by {noun}, all images of one together, and say nothing of other "
     "hospitals, scanners or organs than these."
 )
 LIMIT_SEEDS = (
@@ -219,7 +219,10 @@ def _training(study: StudyResults) -> Facts:
         axis = summary.readable(summary.axis(study.factor))
         facts.append((axis, f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
     facts += [
-        (TRAIN_LABELS.get(key, summary.readable(key)), _value(value))
+        (
+            TRAIN_LABELS.get(key, summary.readable(key)),
+            _value(summary.metric_label(value) if key == "monitor" else value),
+        )
         for key, value in settings.items()
         if key != "seed" and value is not None
     ]
@@ -304,6 +307,8 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ", ".join(f"{key.replace('_', ' ')} {_value(each)}" for key, each in value.items())
+    if isinstance(value, float):
+        return f"{value:g}"
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -66,7 +66,7 @@ def _leak_line(axes: Axes, y: float, label: str, row: Flattery | None, *, narrow
         return
     text = f"{summary.signed(row.difference)}"
     if not narrow and math.isfinite(row.low):
-        text += f"  ({summary.span(row.low, row.high)})"
+        text += f"  ({summary.span(row.low, row.high)}, n = {row.n_groups})"
     clear = row.low > 0
     above = y - 0.32 if narrow else y
     axes.text(at, above, label, fontsize=9.5 if narrow else 10, **place)
