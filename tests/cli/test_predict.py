@@ -69,6 +69,19 @@ def test_one_image(model, tile, tmp_path, disks: Sample):
     assert np.array_equal(read_labels(out / "tile_labels.png") > 0, disks.instances > 0)
 
 
+def test_an_image_that_asks_to_be_turned_is_turned_and_said_so(model, tmp_path, disks: Sample):
+    from PIL import Image as Pillow
+
+    picture = Pillow.fromarray(disks.image)
+    exif = picture.getexif()
+    exif[274] = 6  # a quarter to the right
+    picture.save(tmp_path / "tile.png", exif=exif)
+    done = call(model, tmp_path / "tile.png", tmp_path / "out", "--mpp", 0.25, "--only", "labels")
+    assert "1 image turned upright, as EXIF or TIFF ask; results are of what viewers show" in done.stderr
+    found = read_labels(tmp_path / "out" / "tile_labels.png") > 0
+    assert np.array_equal(found, np.rot90(disks.instances > 0, -1))
+
+
 def test_many_sources_choice_and_json(model, tile, tmp_path, disks: Sample):
     write_image(tmp_path / "more" / "b.png", disks.image)
     out = tmp_path / "out"

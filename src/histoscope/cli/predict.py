@@ -124,6 +124,7 @@ def predict(
 
     from histoscope import weights
     from histoscope.images.finding import Skipped, lines_of
+    from histoscope.images.reading import turned_upright
 
     begin = perf_counter()
     folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
@@ -133,6 +134,9 @@ def predict(
     jobs = batch.plan(sources, out, on_skip=left_out.append)
     for line in lines_of(left_out):
         typer.echo(line, err=True)
+    if upright := turned_upright(job.image for job in jobs):
+        is_said = "turned upright, as EXIF or TIFF ask; results are of what viewers show, such as"
+        typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)

@@ -1,6 +1,7 @@
 """One way into every image file: by its first bytes, and with one clear error for what cannot be decoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,6 +97,15 @@ def orientation_of(path: str | Path) -> int:
         As `stored`.
     """
     return header(Path(path), lambda _, series: tiff.orientation_of(series.keyframe), pictures.orientation_of)
+
+
+def turned_upright(paths: Iterable[Path]) -> list[Path]:
+    """Those of some images that ask viewers, and so `read_image`, to turn them; broken files do not."""
+    turned = []
+    for path in paths:
+        with suppress(HistoscopeError):
+            turned += [path] if orientation_of(path) != 1 else []
+    return turned
 
 
 def profile_of(path: str | Path) -> bytes:

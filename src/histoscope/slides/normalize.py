@@ -16,7 +16,7 @@ from histoscope import __version__
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError, StainError
 from histoscope.files import IMAGE_SUFFIXES, read_image, whole, write_image
 from histoscope.images.finding import Skipped, find_images, lines_of
-from histoscope.images.reading import orientation_of, profile_of, size_of
+from histoscope.images.reading import profile_of, size_of, turned_upright
 from histoscope.images.resolution import mpp_of
 from histoscope.slides.failures import told
 from histoscope.slides.journal import Job, Journal
@@ -208,8 +208,7 @@ class _Work:
             self.outcome.unchanged.append(str(job.image))
         else:
             self.outcome.normalized += 1
-        if orientation_of(job.image) != 1:
-            self.outcome.turned.append(str(job.image))
+        self.outcome.turned += map(str, turned_upright([job.image]))
 
     def _made(self, job: Job, source: Any) -> tuple[str, str]:
         digest, path = digest_of(job.image), self.out / job.name
