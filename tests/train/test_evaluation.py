@@ -67,3 +67,35 @@ def test_every_turn_is_looked_at(model, disks, monkeypatch):
     monkeypatch.setattr(inference.turns, "turn", lambda image, k: seen.append(k) or turn(image, k))
     train.evaluate(model, [disks], turned=True)
     assert sorted(set(seen)) == list(range(8))
+
+
+@pytest.mark.parametrize("where", ["predict", "read"])
+def test_an_image_too_large_for_the_memory_is_named_and_the_rest_scored(model, disks, monkeypatch, where):
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+    named = [dataclasses.replace(disks, name=name) for name in ("a", "huge", "z")]
+    read = list.__getitem__
+
+    class Samples(list):
+        def __getitem__(self, index):
+            if where == "read" and index == 1:
+                raise error
+            return read(self, index)
+
+    real = inference.predict
+
+    def predict(model, image, mpp, **how):
+        if where == "predict" and len(seen) == 1:
+            seen.append(image)
+            raise error
+        seen.append(image)
+        return real(model, image, mpp, **how)
+
+    seen, skipped = [], {}
+    monkeypatch.setattr("histoscope.train.evaluation.predict", predict)
+    table = train.evaluate(model, Samples(named), on_skip=skipped.__setitem__)
+    assert table["name"].tolist() == ["a", "z"]
+    (why,) = skipped.values()
+    assert "out of memory" in why
+    seen.clear()
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        train.evaluate(model, Samples(named))

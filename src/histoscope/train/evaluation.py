@@ -13,6 +13,7 @@ from histoscope import metrics
 from histoscope.data import Dataset
 from histoscope.data.classes import HOW, ClassMatch, listed, match_classes
 from histoscope.errors import ConfigError, DataError, HistoscopeError
+from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.models.inference import predict
@@ -77,31 +78,53 @@ def evaluate(
     skipped: list[str] = []
 
     def skip(name: str, why: str) -> None:
-        if on_skip is None:
-            raise DataError(why)
         skipped.append(why)
-        on_skip(name, why)
+        if on_skip is not None:
+            on_skip(name, why)
 
     for sample in _readable(samples, on_skip and skip):
-        if sample.instances is None:
-            skip(
-                sample.name,
-                f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images",
-            )
+        try:
+            nuclei, row = _scored(model, sample, shared, turned=turned)
+        except Exception as error:
+            if on_skip is None:
+                raise
+            skip(sample.name, _why(error, f"sample {sample.name!r}"))
             continue
-        nuclei = predict(model, sample.image, sample.mpp, turned=turned)
-        about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
-        of_classes = shared.scores(sample, nuclei)
-        rows.append(about | metrics.per_image(sample.instances, nuclei.instances) | of_classes)
+        rows.append(row)
         if on_image is not None:
             on_image(sample, nuclei)
     if not rows:
-        raise DataError(
-            f"none of {len(skipped)} images could be scored: {skipped[0]}"
-            if skipped
-            else "there are no images to evaluate on; check the split and the data set's folder"
-        )
+        raise DataError(_nothing(skipped))
     return pd.DataFrame(rows)
+
+
+def _scored(
+    model: Segmenter, sample: Sample, shared: "_Shared", *, turned: bool
+) -> tuple[Nuclei, dict[str, Any]]:
+    """Nuclei of an image, and its row."""
+    if sample.instances is None:
+        raise DataError(
+            f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images"
+        )
+    nuclei = predict(model, sample.image, sample.mpp, turned=turned)
+    about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
+    of_classes = shared.scores(sample, nuclei)
+    return nuclei, about | metrics.per_image(sample.instances, nuclei.instances) | of_classes
+
+
+def _nothing(skipped: list[str]) -> str:
+    if skipped:
+        return f"none of {len(skipped)} images could be scored: {skipped[0]}"
+    return "there are no images to evaluate on; check the split and the data set's folder"
+
+
+def _why(error: Exception, what: str) -> str:
+    """Why one image is left out; an error that is not of the image is raised again."""
+    if isinstance(error, HistoscopeError | OSError):
+        return str(error)
+    if is_out_of_memory(error):
+        return f"{what}: out of memory; cut the image into tiles"
+    raise error
 
 
 def summary(table: pd.DataFrame, *more: str) -> dict[str, float]:
@@ -199,9 +222,10 @@ def _readable(samples: Any, on_skip: OnSkip | None) -> Iterator[Sample]:
     for index in range(len(samples)):
         try:
             sample = samples[index]
-        except (HistoscopeError, OSError) as error:
+        except Exception as error:
             if on_skip is None:
                 raise
-            on_skip(str(index) if records is None else records[index].name, str(error))
+            name = str(index) if records is None else records[index].name
+            on_skip(name, _why(error, f"sample {name!r}"))
             continue
         yield sample
