@@ -79,8 +79,7 @@ def evaluate(
 
     def skip(name: str, why: str) -> None:
         skipped.append(why)
-        if on_skip is not None:
-            on_skip(name, why)
+        (on_skip or _nobody)(name, why)
 
     for sample in _readable(samples, on_skip and skip):
         try:
@@ -110,6 +109,10 @@ def _scored(
     about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
     of_classes = shared.scores(sample, nuclei)
     return nuclei, about | metrics.per_image(sample.instances, nuclei.instances) | of_classes
+
+
+def _nobody(name: str, why: str) -> None:
+    """Nobody wants to know."""
 
 
 def _nothing(skipped: list[str]) -> str:
