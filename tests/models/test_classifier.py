@@ -181,3 +181,38 @@ def test_a_folder_of_another_kind_is_refused(tmp_path):
 def test_classes_come_from_a_data_set_of_patches():
     model = models.create_for({0: "normal", 1: "tumour"}, "classifier", SMALL["unet"])
     assert model.spec.classes == ("normal", "tumour")
+
+
+def test_a_resolution_is_never_guessed(tmp_path):
+    """Nobody said how large a pixel is, so no patch can be shown, also after a way through a folder."""
+    image = np.zeros((40, 40, 3), np.uint8)
+    fresh = models.create(
+        "classifier", backbone="unet", options={"width": 4, "depth": 2}, patch_px=20, classes=["a", "b"]
+    )
+    models.save(fresh, tmp_path)
+    assert json.loads((tmp_path / "card.json").read_text())["input"]["mpp"] is None
+    for model in (fresh, models.load(tmp_path)):
+        with pytest.raises(ConfigError, match=r"not settled: give it mpp=.*show_at"):
+            model.patch(image, 0.5)
+        model.show_at(1.0)
+        assert model.patch(image, 0.5).shape == (20, 20, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"patch_px": value} for value in (0, -5, "20", 20.0, True)),
+        *({"mpp": value} for value in (0, float("nan"), -1.0)),
+        {"interpolation": "foo"},
+        {"pooling": "foo"},
+        {"std": (0.0, 1.0, 1.0)},
+        {"mean": [1, 2]},
+        {"options": 3},
+        {"dropout": 1},
+    ],
+    ids=str,
+)
+def test_arguments_that_cannot_be_are_refused(wrong):
+    given = {"backbone": "unet", "options": {"width": 4, "depth": 2}, "patch_px": 20} | wrong
+    with pytest.raises(ConfigError):
+        models.create("classifier", **given)

@@ -197,3 +197,16 @@ class TestFolder:
         (folder / "model.safetensors").unlink()
         with pytest.raises(DatasetNotFoundError, match="whole model folder"):
             models.load(folder)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"width": "abc"}, {"depth": 2.5}, {"dropout": 2}, {"mpp": "0.5"}, {"width": 0}], ids=str
+)
+def test_arguments_that_cannot_be_are_one_error(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        models.create("unet", **{"width": 4, "depth": 2, **wrong})
+
+
+def test_classes_in_one_word_are_not_taken_letter_by_letter():
+    with pytest.raises(ConfigError, match="'abc', expected a list"):
+        models.create("stardist", classes="abc")

@@ -25,7 +25,8 @@ SHOWN = {"cat.bmp": "Egyptian cat", "parrot.jpg": "macaw", "sunflower.bmp": "dai
 @pytest.mark.parametrize(("backbone", "name"), NETWORKS.items())
 def test_each_network_names_what_is_on_the_check_images(backbone: str, name: str) -> None:
     labels = (ROOT / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[:1001]
-    model = Classifier(backbone=backbone, classes=[f"{k} {label}" for k, label in enumerate(labels)]).eval()
+    names = [f"{k} {label}" for k, label in enumerate(labels)]
+    model = Classifier(backbone=backbone, classes=names, mpp=0.5).eval()
     initialise(model, ROOT / name, head=True)
     for picture, expected in SHOWN.items():
         image = read_image(ROOT / "check_images" / picture)

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from histoscope.class_names import names_in_order, names_of_nuclei
-from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
@@ -98,7 +98,19 @@ def create(name: str, **arguments: Any) -> "Model":
     for key in arguments:
         if key not in known:
             raise ConfigError(str(UnknownNameError(f"argument of model {name!r}", key, known)))
-    return kind(**arguments)
+    if isinstance(arguments.get("classes"), str):
+        raise ConfigError(
+            f"classes of model {name!r} are {arguments['classes']!r}, expected a list of names: [a, b]"
+        )
+    try:
+        return kind(**arguments)
+    except HistoscopeError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:  # of torch, timm and the like
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ConfigError(
+            f"model {name!r} cannot be made with {given or 'its defaults'}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def name_of(model: "Model") -> str:

@@ -1,5 +1,6 @@
 """The contract of every model: targets, forward, loss; and of those that find nuclei: decode."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -28,7 +29,8 @@ class InputSpec:
     Parameters
     ----------
     mpp : float
-        Micrometres per pixel; images of another resolution are resampled to it.
+        Micrometres per pixel; images of another resolution are resampled to it. NaN: of a classifier whose
+        resolution is not settled.
     divisible_by : int
         Height and width must be multiples of it; prediction pads to them.
     mean, std : three floats
@@ -54,11 +56,12 @@ class InputSpec:
     patch_px: int = 0
 
     def __post_init__(self) -> None:
-        check_mpp(self.mpp, "mpp of the model")
+        if not (self.patch_px and math.isnan(self.mpp)):
+            check_mpp(self.mpp, "mpp of the model")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a model card."""
-        return asdict(self)
+        return asdict(self) | {"mpp": None if math.isnan(self.mpp) else self.mpp}
 
 
 class Model(nn.Module):

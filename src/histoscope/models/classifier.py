@@ -1,6 +1,7 @@
 """Classes of whole patches: any backbone with a linear head."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from histoscope.errors import ConfigError, DataError, ShapeError
+from histoscope.images.resolution import check_mpp
 from histoscope.models import hub
 from histoscope.models.base import Heads, InputSpec, Model
 from histoscope.models.folding import folded
@@ -21,6 +23,8 @@ from histoscope.models.initial import Loaded, initialise
 from histoscope.types import Image, Sample
 
 Three = tuple[float, float, float]
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+POOLINGS = ("", "cls_mean")
 
 
 class Classifier(Model):
@@ -39,7 +43,8 @@ class Classifier(Model):
         Begin from a file (.safetensors, .npz, .pth) or a model folder instead, see
         `histoscope.models.initial`.
     mpp : float, optional
-        Micrometres per pixel of the patches it wants; 0.5 if the backbone does not say.
+        Micrometres per pixel of the patches it wants; that of the backbone, if it is made for one. Without
+        either it must be settled by `show_at` before any patch is shown: nobody can guess it.
     patch_px : int, optional
         Their side, in pixels.
     mean, std : three floats, optional
@@ -58,7 +63,7 @@ class Classifier(Model):
     Examples
     --------
     >>> import torch
-    >>> model = Classifier(backbone="mobilenet_v1_025_tf", classes=["normal", "tumour"]).eval()
+    >>> model = Classifier(backbone="mobilenet_v1_025_tf", classes=["normal", "tumour"], mpp=0.5).eval()
     >>> model(torch.zeros(2, 3, 128, 128, dtype=torch.uint8))["logits"].shape
     torch.Size([2, 2])
     """
@@ -87,12 +92,13 @@ class Classifier(Model):
         options: dict[str, Any] | None = None,
     ) -> None:
         _check(classes, dropout, pretrained=pretrained, weights=weights)
+        _check_shown(patch_px, interpolation, pooling, std)
         network, preset, plain, plain_options = hub.build(
             backbone, pretrained=pretrained, options=options or {}, patch_px=patch_px
         )
         known = hub.foundation(backbone)
         spec = InputSpec(
-            mpp=mpp if mpp is not None else known.mpp if known is not None else 0.5,
+            mpp=_resolution(mpp, known),
             divisible_by=1,
             mean=hub.three(mean or preset.mean),
             std=hub.three(std or preset.std),
@@ -116,7 +122,7 @@ class Classifier(Model):
         self.arguments = {
             "backbone": plain,
             "classes": list(classes),
-            "mpp": spec.mpp,
+            "mpp": spec.to_dict()["mpp"],
             "patch_px": spec.patch_px,
             "mean": list(spec.mean),
             "std": list(spec.std),
@@ -214,7 +220,23 @@ class Classifier(Model):
         (patch_px, patch_px, 3) uint8
             The same array if nothing is to be done.
         """
-        return fit_patch(image, mpp / self.spec.mpp, self.spec.patch_px, self.interpolation)
+        return fit_patch(image, mpp / self.settled_mpp, self.spec.patch_px, self.interpolation)
+
+    @property
+    def settled_mpp(self) -> float:
+        """Micrometres per pixel of the patches it is shown.
+
+        Raises
+        ------
+        ConfigError
+            If nobody has said it.
+        """
+        if math.isnan(self.spec.mpp):
+            raise ConfigError(
+                "the resolution of this classifier is not settled: give it mpp=... (micrometres per pixel), "
+                "or call show_at(mpp)"
+            )
+        return self.spec.mpp
 
     def show_at(self, mpp: float) -> None:
         """Settle the resolution of the patches that it is shown."""
@@ -269,6 +291,29 @@ def fit_patch(image: Image, scale: float, side: int, interpolation: str = "bilin
         pads = [((side - n) // 2, side - n - (side - n) // 2) for n in out]
         pixels = np.pad(pixels, [*pads, (0, 0)], mode="symmetric")
     return pixels
+
+
+def _resolution(mpp: float | None, known: hub.Foundation | None) -> float:
+    """What is given, or else what the backbone was made for; NaN where nobody says it."""
+    if mpp is not None:
+        return check_mpp(mpp, "mpp of the model")
+    return math.nan if known is None else known.mpp
+
+
+def _check_shown(
+    patch_px: int | None, interpolation: str | None, pooling: str | None, std: Three | None
+) -> None:
+    """Refuse what no patch could be shown with."""
+    if patch_px is not None and (not isinstance(patch_px, int) or isinstance(patch_px, bool) or patch_px < 1):
+        raise ConfigError(f"patch_px is {patch_px!r}, expected the side of a patch in pixels, such as 224")
+    for what, given, known in (
+        ("interpolation", interpolation, INTERPOLATIONS),
+        ("pooling", pooling, POOLINGS),
+    ):
+        if given is not None and given not in known:
+            raise ConfigError(f"{what} is {given!r}, expected one of {', '.join(map(repr, known))}")
+    if std is not None and not all(value > 0 for value in std):
+        raise ConfigError(f"std is {list(std)}, expected three numbers above 0")
 
 
 def _check(classes: Sequence[str], dropout: float, *, pretrained: bool, weights: str | Path | None) -> None:

@@ -63,7 +63,7 @@ class PatchClassifier:
     @property
     def side_um(self) -> float:
         """Side of the field that one patch shows."""
-        return self.network.spec.patch_px * self.network.spec.mpp
+        return self.network.spec.patch_px * self.network.settled_mpp
 
     def normalised(self, image: Image) -> Image:
         """The image with its stains as the network knows them."""

@@ -10,6 +10,7 @@ from histoscope import models, weights
 from histoscope.errors import ConfigError
 from histoscope.models.checkpoint import read_card
 from histoscope.models.classifier import Classifier
+from histoscope.models.hub import foundation
 from histoscope.train.features import extract
 from histoscope.types import Sample
 
@@ -46,7 +47,7 @@ def encoder(name: str) -> Callable[[Sequence[Sample]], NDArray[np.float32]]:
 def classifier(name: str) -> Classifier:
     """The network whose features are taken."""
     if name not in weights.WEIGHTS and not Path(name).is_dir():
-        return Classifier(backbone=name, pretrained=True)
+        return Classifier(backbone=name, pretrained=True, mpp=None if foundation(name) else MPP)
     folder = weights.find(name)
     card = read_card(folder)
     if card.get("architecture") == "classifier":

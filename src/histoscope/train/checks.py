@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError, DataError
+from histoscope.images.limits import free_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
@@ -46,6 +48,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
             f"train.patch_px is {config.patch_px}, but model {model.name!r} takes multiples of {divisor}, "
             f"such as {near}"
         )
+    _check_memory(model, config)
     _check_norm(model, config)
     check_resolution(model, train)
     if isinstance(model, Classifier):
@@ -79,6 +82,25 @@ def check_device(accelerator: str, precision: str) -> None:
         )
 
 
+def check_remedies(model: Model, config: BalanceConfig) -> None:
+    """Refuse remedies for rare classes that a model cannot take.
+
+    Raises
+    ------
+    ConfigError
+        If it tells no classes apart, or classifies patches and more than class weights is asked for.
+    """
+    if config == BalanceConfig():
+        return
+    if isinstance(model, Classifier) and config != BalanceConfig(class_weights=config.class_weights):
+        raise ConfigError("of the remedies for rare classes, classifiers take class weights alone")
+    if not model.spec.classes:
+        raise ConfigError(
+            f"remedies for rare classes were asked for, but model {model.name!r} tells no classes apart; "
+            "take stardist and labels with classes, or set balance to none"
+        )
+
+
 def check_resolution(model: Model, train: Sequence[Sample]) -> None:
     """Refuse an empty training set, and samples of another resolution than the model's.
 
@@ -102,6 +124,17 @@ def check_resolution(model: Model, train: Sequence[Sample]) -> None:
         raise DataError(
             f"training sample {other.name!r} has {other.mpp:g} micrometres per pixel, the model learns at "
             f"{mpp:g}; bring it there first with histoscope.data.resample(sample, {mpp:g})"
+        )
+
+
+def _check_memory(model: Model, config: TrainConfig) -> None:
+    """Refuse batches whose patches alone fill the memory."""
+    side = model.spec.patch_px or config.patch_px
+    asked, there = config.batch_size * side * side * 3, free_memory()
+    if asked > there:
+        raise ConfigError(
+            f"train.batch_size {config.batch_size} of patches of {side} pixels takes {asked / 1e9:,.0f} GB "
+            f"for the patches alone, this machine has {there / 1e9:,.0f} GB free; take smaller batches"
         )
 
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from histoscope import config, data, models, stain
+from histoscope.balance import BalanceConfig
 from histoscope.data import Dataset, Split
 from histoscope.data.base import Progress
 from histoscope.data.patch_files import groups_of_two_classes
@@ -20,7 +21,7 @@ from histoscope.models import Classifier
 from histoscope.models.initial import begin_from
 from histoscope.tables import read_table, write_table
 from histoscope.train import census, classification, provenance, run_folder
-from histoscope.train.checks import check_device, check_fit
+from histoscope.train.checks import check_device, check_fit, check_remedies
 from histoscope.train.choices import get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
@@ -215,6 +216,7 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
             "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
             "argument 'weights'"
         )
+    check_remedies(model, get_balance(experiment.balance) or BalanceConfig())
     if experiment.probe is not None and not isinstance(model, Classifier):
         raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
 

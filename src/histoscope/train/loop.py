@@ -1,7 +1,8 @@
 """The training loop. It knows nothing of nuclei: targets, losses and scores are the model's."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,12 @@ from histoscope.augment import AugmentConfig
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
+from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
-from histoscope.train.checks import check_fit
+from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
@@ -124,7 +126,8 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     thaw = Thaw(model, config.transfer)
     remedies = _remedies(model, train, balance)
     batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
-    with RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds) as log:
+    log = RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds)
+    with _memory_told(config), log:
         model.train()
         step = start.step
         for step, batch in enumerate(batches, start=start.step + 1):
@@ -211,17 +214,12 @@ def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | Non
     if config is None or config == BalanceConfig():
         return None
     if isinstance(model, Classifier):
-        if config != BalanceConfig(class_weights=config.class_weights):
-            raise ConfigError("of the remedies for rare classes, classifiers take class weights alone")
+        check_remedies(model, config)
         labels = [int(model.targets(sample)["label"]) for sample in train]
         counts = np.bincount(labels, minlength=len(names))
         model.weigh_classes(class_weights(counts, config.class_weights).tolist())
         return None
-    if not names:
-        raise ConfigError(
-            f"remedies for rare classes were asked for, but model {model.name!r} tells no classes apart; "
-            "take stardist and labels with classes, or set balance to none"
-        )
+    check_remedies(model, config)
     remedies = plan(config, train, len(names))
     if config.class_weights != "none":
         # The background is a class too; nobody called it rare.
@@ -261,6 +259,20 @@ class _Start:
             return {}
         parts = [f"up to step {until} along {length} steps" for until, length in self.earlier]
         return {"learning rate": ", ".join([*parts, f"then along {self.steps}"])}
+
+
+@contextmanager
+def _memory_told(config: TrainConfig) -> Iterator[None]:
+    """Say what to do where memory does not suffice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory does not suffice for batches of {config.batch_size} patches; set a smaller "
+            "train.batch_size or train.patch_px, and run again"
+        ) from error
 
 
 def _learn(

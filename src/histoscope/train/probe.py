@@ -3,6 +3,7 @@
 What it reaches is what the pretrained features know; it takes seconds where fine-tuning takes minutes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -41,7 +42,7 @@ class ProbeConfig:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        if not self.pulls or min(self.pulls) <= 0:
+        if not self.pulls or not all(0 < pull < math.inf for pull in self.pulls):
             raise ConfigError(f"probe.pulls are {self.pulls}, expected numbers above 0, such as [1, 100]")
 
 

@@ -7,6 +7,7 @@ References
 .. [1] Bardes, Ponce and LeCun, ICLR 2022, arXiv:2105.04906
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -98,9 +99,9 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
     torch.manual_seed(chosen.train.seed)
     parts = provenance.watched(join_parts([open_parts(each) for each in (chosen.data, *chosen.more)]))
     model = Classifier(**chosen.backbone)
-    if "mpp" not in chosen.backbone and parts.train.info.mpp:
-        model.show_at(parts.train.info.mpp)
-    tiles = [resample(sample, model.spec.mpp) for sample in parts.train]
+    if math.isnan(model.spec.mpp) and len(parts.train):
+        model.show_at(parts.train.info.mpp or parts.train[0].mpp)
+    tiles = [resample(sample, model.settled_mpp) for sample in parts.train]
     check_pretraining(model, tiles, chosen.train)
     run_folder.begin(chosen, chosen.out, standing)
     pretrain(
