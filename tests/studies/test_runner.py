@@ -350,6 +350,14 @@ class TestImages:
         ]
         assert prepare.choose_reference(samples).name == "middle"
 
+    def test_sparse_tissue_is_taken_where_there_is_no_other(self):
+        sparse = np.full((64, 64, 3), 245, np.uint8)
+        sparse[:8, :16] = 120, 60, 140  # 3 % of the area
+        full = np.full((64, 64, 3), (190, 120, 170), np.uint8)
+        few, many = Sample(sparse, 0.25, name="few"), Sample(full, 0.25, name="many")
+        assert prepare.choose_reference([few]).name == "few"
+        assert prepare.choose_reference([few, many]).name == "many"
+
     def test_no_reference_without_tissue(self):
         glass = Sample(np.full((64, 64, 3), 245, np.uint8), 0.25)
         with pytest.raises(StainError, match="tissue"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from histoscope import data, stain
 from histoscope.data import Dataset, Datasheet, Split
@@ -17,8 +18,8 @@ from histoscope.train.mix import mixture, open_synthetic
 from histoscope.types import Image, Record, Sample
 
 Recolor: TypeAlias = Callable[[Image], Image]
-# Fewer pixels of tissue say nothing of an image's colour.
-MIN_TISSUE = 0.05
+MIN_TISSUE, LEAST_TISSUE = 0.05, 0.01
+"""Shares of tissue that a reference should have, and must have: less says nothing of an image's colour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,18 +157,20 @@ def choose_reference(train: Sequence[Sample]) -> Reference:
     StainError
         If no image shows tissue.
     """
-    colors, names = [], []
-    for index, sample in enumerate(train):
+    shares, colors = list[float](), list[NDArray[np.float64]]()
+    for sample in train:
         tissue = stain.tissue_mask(sample.image)
-        if tissue.mean() >= MIN_TISSUE:
-            colors.append(sample.image[tissue].mean(axis=0, dtype=np.float64))
-            names.append(index)
-    if not colors:
+        shares.append(float(tissue.mean()))
+        colors.append(sample.image[tissue].mean(axis=0, dtype=np.float64) if tissue.any() else np.zeros(3))
+    enough = MIN_TISSUE if max(shares, default=0.0) >= MIN_TISSUE else LEAST_TISSUE
+    names = [index for index, share in enumerate(shares) if share >= enough]
+    if not names:
         raise StainError(
-            f"none of the {len(train)} training images shows tissue on {MIN_TISSUE:.0%} of its area; "
+            f"none of the {len(train)} training images shows tissue on {LEAST_TISSUE:.0%} of its area; "
             "check that they are H&E images in RGB"
         )
-    distance = np.linalg.norm(np.array(colors) - np.median(colors, axis=0), axis=1)
+    known = np.array(colors)[names]
+    distance = np.linalg.norm(known - np.median(known, axis=0), axis=1)
     chosen = train[names[int(distance.argmin())]]
     return Reference(chosen.name, chosen.image)
 
