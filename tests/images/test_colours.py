@@ -250,6 +250,14 @@ def test_alpha_is_laid_on_white(tmp_path, scale):
     assert far(read_image(tmp_path / "a.tif", ignore_alpha=True), premultiplied // scale) <= 1
 
 
+def test_alpha_may_stand_behind_a_channel_of_unknown_meaning(tmp_path):
+    alpha = (COLUMNS * 3).astype(np.uint8)
+    truth = np.rint(RGB * (alpha[..., None] / 255) + 255 - alpha[..., None].astype(float))
+    options = {"photometric": "rgb", "extrasamples": ["unspecified", "unassalpha"]}
+    tifffile.imwrite(tmp_path / "a.tif", np.dstack([RGB, GREY, alpha]), **options)
+    assert far(read_image(tmp_path / "a.tif"), truth) <= 1
+
+
 def test_grey_with_alpha(tmp_path):
     alpha = (COLUMNS * 3).astype(np.uint8)
     truth = np.rint(GREY * (alpha / 255) + 255 - alpha)

@@ -4,6 +4,7 @@ import struct
 import tracemalloc
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
@@ -143,6 +144,40 @@ def test_broken_bytes_raise_nothing_else(tmp_path, suffix):
         for ask in (*READERS, mpp_of, size_of, orientation_of):
             with suppress(HistoscopeError):
                 ask(path)
+
+
+def test_warnings_of_decoders_are_no_errors_in_any_thread(tmp_path):
+    Pillow.fromarray(RGB).save(
+        tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0" + bytes(20), quality=95
+    )
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), Pillow.open(tmp_path / "a.jpg") as picture:
+        picture.getexif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ThreadPoolExecutor(8) as pool:
+            turns = list(pool.map(lambda _: orientation_of(tmp_path / "a.jpg"), range(200)))
+            shapes = {image.shape for image in pool.map(lambda _: read_image(tmp_path / "a.jpg"), range(50))}
+    assert set(turns) == {1}
+    assert shapes == {RGB.shape}
+
+
+def test_a_part_of_a_set_of_files_is_not_black(tmp_path):
+    planes = np.moveaxis(RGB, 2, 0)
+    tifffile.imwrite(
+        tmp_path / "a.ome.tif", planes, ome=True, metadata={"axes": "CYX"}, photometric="minisblack"
+    )
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
+        text = file.ome_metadata
+    parts = '<TiffData FirstC="0" IFD="0" PlaneCount="1"/>'
+    for channel in (1, 2):
+        name = f'<UUID FileName="gone{channel}.ome.tif">urn:uuid:{channel:036}</UUID>'
+        parts += f'<TiffData FirstC="{channel}" IFD="0" PlaneCount="1">{name}</TiffData>'
+    text = text.replace('<TiffData IFD="0" PlaneCount="3"/>', parts)
+    assert "gone2" in text
+    options = {"description": text.encode(), "metadata": None, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "b.ome.tif", planes[0], **options)
+    with pytest.raises(CorruptDataError, match="part of a set of files"):
+        read_image(tmp_path / "b.ome.tif")
 
 
 def test_free_memory_is_a_sensible_number():

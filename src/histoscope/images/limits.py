@@ -80,11 +80,23 @@ def free_memory() -> int:
     if len(limits) == 1 and limits[0] == _UNKNOWN_MEMORY:
         with suppress(AttributeError, OSError, ValueError):
             limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError, ValueError):  # a container's or a batch job's own limit
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    for limit in _of_groups():
+        with suppress(OSError, ValueError):  # "max" is no number
+            limits.append(int(limit.read_text(encoding="ascii")))
     with suppress(ImportError, OSError, ValueError):
         import resource
 
         soft = resource.getrlimit(resource.RLIMIT_AS)[0]
         limits += [soft] if soft != resource.RLIM_INFINITY else []
     return min(limits)
+
+
+def _of_groups() -> list[Path]:
+    """Files with the limits of the container or batch job that this process runs in."""
+    top = Path("/sys/fs/cgroup")
+    files = [top / "memory.max", top / "memory" / "memory.limit_in_bytes"]
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            group = line.split(":", 2)[-1].strip("/")
+            files += [top / group / "memory.max", top / "memory" / group / "memory.limit_in_bytes"]
+    return files

@@ -1,6 +1,5 @@
 """PNG, JPEG, BMP, GIF, WebP and JPEG 2000, through Pillow; PNG of 16 bits through imagecodecs."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +29,10 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
 
     name = {"JPEG": "Jpeg", "PNG": "Png", "BMP": "Bmp", "GIF": "Gif", "JPEG 2000": "Jpeg2K"}.get(kind, kind)
     plugin = getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with path.open("rb") as file, plugin(file) as picture:
-            if kind == "PNG" and "exif" not in picture.info:
-                picture.info["exif"] = _late_exif(path)
-            yield picture
+    with path.open("rb") as file, plugin(file) as picture:
+        if kind == "PNG" and "exif" not in picture.info:
+            picture.info["exif"] = _late_exif(path)
+        yield picture
 
 
 def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) -> Raw:

@@ -1,5 +1,6 @@
 """One way into every image file: by its first bytes, and with one clear error for what cannot be decoded."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from histoscope.images import kinds, limits, pictures, tiff
 from histoscope.images.raw import Raw
 
 T = TypeVar("T")
+_DECODERS = r"(PIL|tifffile)\b"
 
 
 def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
@@ -152,12 +154,23 @@ def check_labels_fit(image: Path, labels: Path) -> None:
     )
 
 
+def _ignore_odd_tags() -> None:
+    """Let decoders not warn of odd tags, of which there are many.
+
+    `warnings.catch_warnings` would do so for one file, but not while other threads read as well.
+    """
+    known = warnings.filters[0] if warnings.filters else None
+    if known is None or getattr(known[3], "pattern", "") != _DECODERS:
+        warnings.filterwarnings("ignore", category=UserWarning, module=_DECODERS)
+
+
 def _guarded(path: Path, of_tiff: Callable[[], T], of_picture: Callable[[str], T]) -> T:
     """Call what reads this kind of file; errors of decoders, of which there are dozens, become one."""
     reason = kinds.unreadable(path)
     if reason:
         raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")
     kind = kinds.kind_of(path)
+    _ignore_odd_tags()
     try:
         if not kind:
             raise limits.damaged(path, "its first bytes are those of no image")

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,15 +51,13 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     import tifffile
 
     logging.getLogger("tifffile").addHandler(_SILENT)  # what is wrong with a file, our errors say
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd tags, of which there are many
-        with tifffile.TiffFile(path) as file:
-            if file.is_bif:
-                raise CorruptDataError(
-                    f"{path} is a Ventana BIF slide, whose tiles overlap: it is not read yet; export the "
-                    "region as TIFF with QuPath"
-                )
-            yield file, _main(file, path)
+    with tifffile.TiffFile(path) as file:
+        if file.is_bif:
+            raise CorruptDataError(
+                f"{path} is a Ventana BIF slide, whose tiles overlap: it is not read yet; export the "
+                "region as TIFF with QuPath"
+            )
+        yield file, _main(file, path)
 
 
 def read(path: Path) -> Raw:
@@ -77,16 +74,21 @@ def read(path: Path) -> Raw:
         order = _channels_last(axes, shape, model, path)
         if "C" in order:
             model = _channels_as_rgb(file, path)
+        if any(one is None for one in series):
+            raise CorruptDataError(f"{path} is a part of a set of files, of which others are missing")
         _check(page, path, len(series.pages))
         pixels = _decoded(page, series, path, model).reshape(shape)
         pixels = np.squeeze(pixels, tuple(k for k, axis in enumerate(axes) if axis not in order))
         kept = "".join(axis for axis in axes if axis in order)
         pixels = pixels.transpose([kept.index(axis) for axis in order])
+        alpha, place = _alpha(page, model)
+        if alpha:  # behind the colours
+            pixels = pixels[:, :, [*range(_CHANNELS.get(model, 1)), place]]
         was_rgb = model == "ycbcr" and (page.compression in _AS_RGB or not _is_plain_ycbcr(page))
         return Raw(
             pixels=pixels,
             model="rgb" if was_rgb else model,
-            alpha=_alpha(page, model),
+            alpha=alpha,
             bits=_bits(page, file, path),
             palette=_palette(page) if model == "palette" else None,
             icc=bytes(page.iccprofile or b""),
@@ -156,7 +158,7 @@ def _check(page: Any, path: Path, n_pages: int) -> None:
     """Check the sizes in the tags against the bytes that are there."""
     offsets, counts = page.dataoffsets, page.databytecounts
     n_chunks = int(np.prod([int(n) for n in page.chunked], dtype=object))
-    size = path.stat().st_size
+    size = page.parent.filehandle.size
     present = [(start, count) for start, count in zip(offsets, counts, strict=False) if count]
     if len(offsets) < n_chunks or len(counts) < n_chunks or (len(present) < n_chunks and not page.is_tiled):
         what = "tiles" if page.is_tiled else "strips"
@@ -211,10 +213,12 @@ def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(images[0][:, :, ::-1])
 
 
-def _alpha(page: Any, model: str) -> str:
-    extra = tuple(int(one) for one in page.extrasamples or ())
-    channels = _CHANNELS.get(model, 1)
-    return _ALPHA.get(extra[0], "") if extra and page.samplesperpixel > channels else ""
+def _alpha(page: Any, model: str) -> tuple[str, int]:
+    """What kind of alpha there is, and in which channel; an empty kind if there is none."""
+    for place, kind in enumerate(page.extrasamples or (), _CHANNELS.get(model, 1)):
+        if int(kind) in _ALPHA and place < page.samplesperpixel:
+            return _ALPHA[int(kind)], place
+    return "", 0
 
 
 def _bits(page: Any, file: Any, path: Path) -> int | None:

@@ -12,6 +12,7 @@ from histoscope.errors import ConfigError
 from histoscope.images.kinds import IMAGE_SUFFIXES
 
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _CENTIMETRE = 0x011A, 0x011B, 0x0128, 3
+_MOST_JPEG_PX = 65_500
 
 
 def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: bytes = b"") -> None:
@@ -36,6 +37,11 @@ def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: byt
     if suffix not in IMAGE_SUFFIXES:
         raise ConfigError(
             f"cannot write {path}: the suffix {suffix!r} is none of {', '.join(sorted(IMAGE_SUFFIXES))}"
+        )
+    if suffix in {".jpg", ".jpeg"} and max(pixels.shape[:2]) > _MOST_JPEG_PX:
+        raise ConfigError(
+            f"cannot write {path}: JPEG has at most {_MOST_JPEG_PX} rows and columns, these are "
+            f"{pixels.shape[0]} x {pixels.shape[1]}; write TIFF"
         )
     pixels = np.ascontiguousarray(pixels)
     if suffix == ".png":
