@@ -97,7 +97,7 @@ def paint(n=9, mpp=0.25, um=60.0):
     """Draw `n` round nuclei of 5 um across, red and blue in turn, on pink."""
     scale = 4  # drawn finer and averaged, so that every resolution sees the same edges
     size = round(um / mpp)
-    canvas = np.full((size * scale, size * scale, 3), (236, 190, 214), np.uint8)
+    canvas = np.full((size * scale, size * scale, 3), (226, 170, 200), np.uint8)
     side = int(np.ceil(np.sqrt(n)))
     for k in range(n):
         x, y = ((np.array(divmod(k, side)) + 0.5) * um / side / mpp * scale).round().astype(int)
