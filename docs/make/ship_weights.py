@@ -1,9 +1,10 @@
 """Make a trained model one of those that come with Histoscope, and write docs/weights.md.
 
-    python docs/make/ship_weights.py runs/nuclei_free nuclei-free --data data
+    python docs/make/ship_weights.py nuclei-free --run runs/nuclei_free --data data
 
 Tests the model on images it never saw (``DATA/monuseg``, ``DATA/consep``: their published test parts), writes
-the scores with intervals on its card, and copies weights and card into the package.
+the scores with intervals on its card, and copies weights and card into the package. Without ``--run`` the
+weights that are shipped are tested again.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import pandas as pd
 
 from histoscope import data, metrics, models, train
 from histoscope.files import write_text
+from histoscope.metrics.intervals import counted
 from histoscope.metrics.pooling import classes_in, pooled_statistic
 from histoscope.models.checkpoint import read_card
 from histoscope.tables import write_table
@@ -52,20 +54,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path, help="run folder of histoscope train")
     parser.add_argument("name", choices=sorted(ABOUT))
+    parser.add_argument("--run", type=Path, help="run folder of training; without, test what is shipped")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder with monuseg and consep")
     given = parser.parse_args()
-    model = models.load(given.run, models.Segmenter)
-    card = {key: value for key, value in read_card(given.run / "model").items() if key != "split"}
+    folder = SHIPPED / given.name if given.run is None else given.run / "model"
+    model = models.load(folder, models.Segmenter)
+    card = {key: value for key, value in read_card(folder).items() if key != "split"}
     card |= ABOUT[given.name] | {"name": given.name}
     card["test"] = {
         f"{name}, published test images": tested(model, given.data / name) for name in ("monuseg", "consep")
     }
-    models.save(model, SHIPPED / given.name, card)
-    listed = provenance.read(given.run)
-    if listed is not None:  # where the files lay is nobody's business
-        write_table(SHIPPED / given.name / provenance.FILE, listed.assign(file=""))
+    if given.run is None:
+        write_text(folder / "card.json", json.dumps(card, indent=2) + "
+")
+    else:
+        models.save(model, SHIPPED / given.name, card)
+        listed = provenance.read(given.run)
+        if listed is not None:  # where the files lay is nobody's business
+            write_table(SHIPPED / given.name / provenance.FILE, listed.assign(file=""))
     write_page()
 
 
@@ -74,7 +81,8 @@ def tested(model: models.Segmenter, root: Path) -> dict[str, Any]:
     dataset = data.open("folder", root, mpp=0.25)
     test = data.split_published(dataset).test
     table = train.evaluate(model, test)
-    found: dict[str, Any] = {"images": len(table), "nuclei": int(table["n_true"].sum())}
+    unit = metrics.independent_unit(table)
+    found: dict[str, Any] = {"images": len(table), "nuclei": int(table["n_true"].sum()), "unit": unit}
     for name in SCORES:
         found[name] = bounds(table, name)
     classes = classes_in(table)
@@ -84,12 +92,12 @@ def tested(model: models.Segmenter, root: Path) -> dict[str, Any]:
     return found
 
 
-def bounds(table: pd.DataFrame, name: str, *, pooled: bool = False) -> list[float]:
-    """Estimate, low, high."""
-    unit = metrics.independent_unit(table)
-    rng = np.random.default_rng(0)
-    interval = metrics.interval(table, name, cluster=unit, pooled=pooled, rng=rng)
-    return [round(float(value), 3) for value in (interval.estimate, interval.low, interval.high)]
+def bounds(table: pd.DataFrame, name: str, *, pooled: bool = False) -> list[float | None]:
+    """Estimate, low, high, and how many patients (or images) they rest on."""
+    found = metrics.interval(table, name, cluster=metrics.independent_unit(table), pooled=pooled)
+    found = found.within(metrics.range_of(name))
+    ends = [round(value, 3) if np.isfinite(value) else None for value in (found.low, found.high)]
+    return [round(found.estimate, 3), *ends, found.n_clusters]
 
 
 def write_page() -> None:
@@ -99,7 +107,8 @@ def write_page() -> None:
         "",
         "Small models that come with Histoscope, used by name: `histoscope predict nuclei-free a.png out`.",
         "Scores are on images that were not trained on: mean over images (classes: PQ of all images pooled),",
-        "with a 95 % interval by patient, or by image where patients are not published (CoNSeP).",
+        "with a 95 % interval and the number of patients (of images where patients are not published: CoNSeP)",
+        "that it rests on.",
         "",
     ]
     for folder in sorted(path.parent for path in SHIPPED.glob("*/card.json")):
@@ -115,14 +124,16 @@ def write_page() -> None:
             f"- Made by: `{card['training command']}`",
             *(f"- Known failure: {text}" for text in card["known failures"]),
             "",
-            "| Tested on | Score | Mean | 95 % interval |",
-            "|---|---|---|---|",
+            "| Tested on | Score | Mean | 95 % interval | of |",
+            "|---|---|---|---|---|",
         ]
         for where, scores in card["test"].items():
             for name, values in scores.items():
                 if isinstance(values, list):
-                    mean, low, high = values
-                    lines.append(f"| {where} | {name} | {mean:.3f} | {low:.3f} to {high:.3f} |")
+                    mean, low, high, n = values
+                    span = f"{low:.3f} to {high:.3f}" if low is not None else ""
+                    of = counted(n, scores["unit"])
+                    lines.append(f"| {where} | {name} | {mean:.3f} | {span} | {of} |")
         lines.append("")
     write_text(ROOT / "docs" / "weights.md", "\n".join(lines))
     print(json.dumps({"page": "docs/weights.md"}))

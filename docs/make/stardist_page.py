@@ -17,6 +17,7 @@ import pandas as pd
 from histoscope import metrics
 from histoscope.files import write_text
 from histoscope.metrics.pooling import classes_in
+from histoscope.tables import read_table
 
 HERE = Path(__file__).resolve().parent
 SCORES = {"pq": "PQ", "aji": "AJI", "dice": "Dice", "f1_50": "F1 at 0.5", "ap_50": "AP at 0.5"}
@@ -32,14 +33,14 @@ def main() -> None:
     parser.add_argument("--package", type=Path, help="folder of stardist_package.py")
     parser.add_argument("--remedy", action="append", default=[], metavar="NAME=RUN", help="the first: none")
     given = parser.parse_args()
-    tables = [pd.read_csv(run / "per_image.csv") for run in given.runs]
+    tables = [read_table(run / "per_image.csv") for run in given.runs]
     title, about, notes = (
         (HERE / f"stardist_{given.on}_notes.txt").read_text(encoding="utf-8").split("\n\n", 2)
     )
-    rival = pd.read_csv(given.package / "per_image.csv") if given.package else None
+    rival = read_table(given.package / "per_image.csv") if given.package else None
     lines = [title, "", about, "", *scores(tables, rival)]
     pairs = (pair.split("=", 1) for pair in given.remedy)
-    by_remedy = {name: pd.read_csv(Path(run) / "per_image.csv") for name, run in pairs}
+    by_remedy = {name: read_table(Path(run) / "per_image.csv") for name, run in pairs}
     notes = notes.replace("{remedies}", "\n".join(remedies(by_remedy)))
     write_text(HERE.parent / "results" / f"{PAGES[given.on]}.md", "\n".join([*lines, "", notes]))
 
@@ -56,7 +57,7 @@ def scores(tables: list[pd.DataFrame], rival: pd.DataFrame | None) -> list[str]:
         every = together(tables, pooled=pooled)
         over = row(every, name, pooled=pooled)
         cells = [title, *(f"{value:.3f}" for value in values)]
-        cells.append(f"**{np.mean(values):.3f}** ({over.low:.3f} to {over.high:.3f})")
+        cells.append(f"**{np.mean(values):.3f}** ({over.low:.3f} to {over.high:.3f}, {over.basis})")
         if rival is not None:
             cells.append(f"{row(rival, name, pooled=pooled).estimate:.3f}")
             # Where nuclei are pooled, each seed meets the same rival.
@@ -99,12 +100,12 @@ def gain(ours: pd.DataFrame, theirs: pd.DataFrame, name: str, *, pooled: bool) -
     unit = metrics.independent_unit(ours)
     found = metrics.compare(ours, theirs, name, cluster=unit, pooled=pooled, rng=np.random.default_rng(0))
     bounds = (f"{value:+.3f}".replace("-", "\u2212") for value in (found.difference, found.low, found.high))
-    return "{}, {} to {}".format(*bounds)
+    return "{}, {} to {}, {}".format(*bounds, found.basis)
 
 
 def row(table: pd.DataFrame, name: str, *, pooled: bool) -> metrics.Interval:
     unit = metrics.independent_unit(table)
-    return metrics.interval(table, name, cluster=unit, pooled=pooled, rng=np.random.default_rng(0))
+    return metrics.interval(table, name, cluster=unit, pooled=pooled).within(metrics.range_of(name))
 
 
 def seeded(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -161,7 +161,7 @@ def _means(trainings: Sequence[StudyResults], condition: str) -> list[str]:
 def _mean(study: StudyResults, cell: Cell) -> tuple[float, float, float]:
     table = stacked(study, *cell, study.metric)
     unit = unit_of(study, cell.condition)
-    found = interval(table, study.metric, cluster=unit, rng=np.random.default_rng(0))
+    found = interval(table, study.metric, cluster=unit)
     return found.estimate, found.low, found.high
 
 

@@ -9,7 +9,6 @@ The network is that of the run, whose head is fitted anew for each split. Featur
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from histoscope import data, metrics, models
@@ -38,8 +37,7 @@ def main() -> None:
     for seed, rows in table.groupby("seed"):
         wrong = rows.name[rows.true != rows.predicted]
         print(f"split {seed}: {1 - len(wrong) / len(rows):.4f} of {len(rows)}; wrong: {', '.join(wrong)}")
-    found = metrics.patch_interval(table, "accuracy", rng=np.random.default_rng(0))
-    print(f"mean: {found.estimate:.4f} ({found.low:.4f} to {found.high:.4f})")
+    print(f"mean: {metrics.patch_interval(table, 'accuracy')}")
 
 
 def tested(network: Classifier, patches: data.Dataset, cache: Path, seed: int) -> pd.DataFrame:

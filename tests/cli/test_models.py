@@ -20,7 +20,8 @@ def test_every_model_that_comes_along_is_listed_with_what_matters():
         assert f"{about['input']['mpp']} um per pixel" in line
         assert about["weights licence"] in line
         assert all(kind in line for kind in about["input"]["classes"])
-        assert f"AJI {about['test']['monuseg, published test images']['aji'][0]:.3f} (" in line
+        mean, low, high, n = about["test"]["monuseg, published test images"]["aji"]
+        assert f"AJI {mean:.3f} ({low:.3f} to {high:.3f}, {n} patients)" in line
     assert json.loads(call("--json").stdout) == {name: weights.card(name) for name in weights.WEIGHTS}
 
 

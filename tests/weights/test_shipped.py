@@ -19,7 +19,10 @@ class TestShipped:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         assert card["name"] == name
         assert card.keys() >= CARD
-        assert all(low <= mean <= high for mean, low, high in _scores(card["test"]))
+        for mean, low, high, n in _scores(card["test"]):
+            assert n >= 2
+            assert low <= mean <= high
+        assert {part["unit"] for part in card["test"].values()} <= {"patient", "name"}
         assert (folder / "model.safetensors").stat().st_size < 16e6
 
     def test_only_free_weights_come_without_a_notice(self, name):

@@ -45,7 +45,7 @@ def line(name: str, about: dict[str, Any]) -> str:
         "classes of patches" if about["input"].get("patch_px") else "nuclei",
         _classes(about),
         f"{about['input']['mpp']} um per pixel",
-        *([f"AJI {_interval(scores['aji'])}"] if "aji" in scores else []),
+        *([f"AJI {_interval(scores['aji'], scores)}"] if "aji" in scores else []),
         f"licence {about.get('weights licence') or 'not stated'}",
     ]
     return f"{name}: {', '.join(parts)}"
@@ -63,7 +63,7 @@ def described(about: dict[str, Any]) -> list[str]:
         f"trained on: {data.get('name', 'not stated')} ({data.get('licence', 'licence not stated')})",
     ]
     for part, found in (about.get("test") or {}).items():
-        told = [f"{key} {_interval(value)}" for key, value in found.items() if isinstance(value, list)]
+        told = [f"{key} {_interval(value, found)}" for key, value in found.items() if isinstance(value, list)]
         lines.append(f"{part}: {', '.join(told)}")
     return lines + [f"known failure: {failure}" for failure in about.get("known failures", [])]
 
@@ -73,6 +73,10 @@ def _classes(about: dict[str, Any]) -> str:
     return f"classes {listed(names)}" if names else "tells no classes apart"
 
 
-def _interval(value: list[float]) -> str:
-    estimate, low, high = value
-    return f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+def _interval(value: list[float | None], about: dict[str, Any]) -> str:
+    """Estimate, low, high and how many patients (or other units) they rest on."""
+    from histoscope.metrics.intervals import counted
+
+    estimate, low, high, n = value
+    of = counted(n, about["unit"])
+    return f"{estimate:.3f} ({of})" if low is None else f"{estimate:.3f} ({low:.3f} to {high:.3f}, {of})"

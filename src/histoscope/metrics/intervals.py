@@ -14,9 +14,12 @@ from histoscope.metrics.keys import cluster_codes
 from histoscope.metrics.pooling import pooled_statistic, ratio_of_means
 from histoscope.metrics.ranges import Range, range_of
 from histoscope.metrics.resampling import Method
+from histoscope.words import count
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NOUNS = {"name": "image", "source": "source image"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +76,12 @@ def counted(n: int, unit: str) -> str:
     >>> counted(14, "patient"), counted(1, "name"), counted(3, "case_id")
     ('14 patients', '1 image', '3 values of case_id')
     """
-    one = {"name": "image", "source": "source image"}.get(unit, unit)
-    one = one if one.replace(" ", "").isalpha() else f"value of {one}"
-    return f"{n} {one if n == 1 else units(unit)}"
+    return count(n, _NOUNS.get(unit, unit)) if unit.isalpha() else f"{count(n, 'value')} of {unit}"
 
 
 def units(unit: str) -> str:
     """What the values of a column are called: "patients"; of ``name`` "images"."""
-    one = {"name": "image", "source": "source image"}.get(unit, unit)
-    return f"{one}s" if one.replace(" ", "").isalpha() else f"values of {one}"
+    return counted(2, unit).removeprefix("2 ")
 
 
 def bracketed(low: float, high: float, form: str = ".3f") -> str:

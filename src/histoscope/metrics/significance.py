@@ -182,7 +182,7 @@ def mcnemar(true: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) -> 
     """Exact test whether two classifiers are equally often right on the same patches.
 
     It takes patches as independent. Where several come from one photograph or patient, p is too small:
-    `compare`, with the column ``correct`` of `per_patch`, flips and draws whole groups.
+    `compare`, with the column ``correct`` of `per_patch`, flips, and leaves out, whole groups.
 
     Parameters
     ----------
