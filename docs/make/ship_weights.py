@@ -107,8 +107,8 @@ def write_page() -> None:
         "",
         "Small models that come with Histoscope, used by name: `histoscope predict nuclei-free a.png out`.",
         "Scores are on images that were not trained on: mean over images (classes: PQ of all images pooled),",
-        "with a 95 % interval and the number of patients (of images where patients are not published: CoNSeP)",
-        "that it rests on.",
+        "with a 95 % interval and the number of patients that it rests on. CoNSeP does not publish patients: images",
+        "stand for them.",
         "",
     ]
     for folder in sorted(path.parent for path in SHIPPED.glob("*/card.json")):

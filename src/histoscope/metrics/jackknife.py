@@ -16,6 +16,9 @@ from histoscope.metrics.ranges import Range
 MOST_CLUSTERS = 500
 """More clusters than this are put together at random before they are left out in turn."""
 
+LONGEST = 2.5
+"""How many times as far as Student's t the end on the long side may reach; more adds width, not coverage."""
+
 UNLIMITED: Range = (-np.inf, np.inf)
 
 _FLAT = 1e-10  # spread below which all clusters say the same, but for rounding
@@ -114,8 +117,9 @@ def studentised(
     -----
     With `m` clusters, of which the largest make `m*` count (Kish's effective number), the half-width is that
     of Student's t with ``m* - 1`` degrees of freedom. It is moved outwards where skewness asks for it, by
-    Hall's transformation [1]_, never inwards. The tail is made smaller by ``(m* - 1) / (m* + 1)``, since few
-    patients hide how skewed their law is. See docs/metrics.md for how often that holds the truth.
+    Hall's transformation [1]_, up to `LONGEST` times as far and never inwards. The tail is made smaller by
+    ``(m* - 1) / (m* + 1)``, since few patients hide how skewed their law is. See docs/metrics.md for how often
+    that holds the truth.
 
     References
     ----------
@@ -144,8 +148,8 @@ def studentised(
     outer = (1.0 - level) / 2.0
     reach = stdtrit(effective - 1, 1.0 - outer * (effective - 1) / (effective + 1)) / np.sqrt(enough)
     skewness = _skewness(moves, used, enough)
-    below = spread * np.maximum(reach, _hall(reach, skewness, enough))
-    above = spread * np.maximum(reach, -_hall(-reach, skewness, enough))
+    below = spread * np.clip(_hall(reach, skewness, enough), reach, LONGEST * reach)
+    above = spread * np.clip(-_hall(-reach, skewness, enough), reach, LONGEST * reach)
     flat = spread <= _FLAT * np.maximum(1.0, np.abs(estimate))
     differing = 1.0 - outer ** (1.0 / effective)
     below = np.where(flat, differing * (estimate - limits[0]), below)
