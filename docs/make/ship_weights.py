@@ -66,8 +66,7 @@ def main() -> None:
         f"{name}, published test images": tested(model, given.data / name) for name in ("monuseg", "consep")
     }
     if given.run is None:
-        write_text(folder / "card.json", json.dumps(card, indent=2) + "
-")
+        write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
     else:
         models.save(model, SHIPPED / given.name, card)
         listed = provenance.read(given.run)
@@ -107,8 +106,8 @@ def write_page() -> None:
         "",
         "Small models that come with Histoscope, used by name: `histoscope predict nuclei-free a.png out`.",
         "Scores are on images that were not trained on: mean over images (classes: PQ of all images pooled),",
-        "with a 95 % interval and the number of patients that it rests on. CoNSeP does not publish patients: images",
-        "stand for them.",
+        "with a 95 % interval and the number of patients that it rests on. CoNSeP does not publish patients:",
+        "images stand for them.",
         "",
     ]
     for folder in sorted(path.parent for path in SHIPPED.glob("*/card.json")):

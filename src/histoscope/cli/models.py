@@ -78,5 +78,5 @@ def _interval(value: list[float | None], about: dict[str, Any]) -> str:
     from histoscope.metrics.intervals import counted
 
     estimate, low, high, n = value
-    of = counted(n, about["unit"])
+    of = counted(int(n or 0), about["unit"])
     return f"{estimate:.3f} ({of})" if low is None else f"{estimate:.3f} ({low:.3f} to {high:.3f}, {of})"

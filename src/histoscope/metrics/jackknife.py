@@ -118,8 +118,8 @@ def studentised(
     With `m` clusters, of which the largest make `m*` count (Kish's effective number), the half-width is that
     of Student's t with ``m* - 1`` degrees of freedom. It is moved outwards where skewness asks for it, by
     Hall's transformation [1]_, up to `LONGEST` times as far and never inwards. The tail is made smaller by
-    ``(m* - 1) / (m* + 1)``, since few patients hide how skewed their law is. See docs/metrics.md for how often
-    that holds the truth.
+    ``(m* - 1) / (m* + 1)``, since few patients hide how skewed their law is. See docs/metrics.md for how
+    often that holds the truth.
 
     References
     ----------
@@ -191,7 +191,8 @@ def _skewness(moves: Values, used: NDArray[np.bool_], m: Values) -> Values:
     """Adjusted sample skewness of the moves; 0 for two clusters, which have none, and where nothing moves."""
     centred = np.where(used, moves - (moves.sum(axis=-1) / m)[..., None], 0.0)
     square, cube = ((centred**k).sum(axis=-1) / m for k in (2, 3))
-    plain = np.divide(cube, square**1.5, out=np.zeros_like(cube), where=square > 0)
+    scale = square**1.5
+    plain = np.divide(cube, scale, out=np.zeros_like(cube), where=scale > 0)
     skewness: Values = plain * np.where(m > 2, np.sqrt(m * (m - 1)) / np.maximum(m - 2, 1.0), 0.0)
     return skewness
 
