@@ -317,3 +317,11 @@ def test_a_folder_of_slides_alone_says_why_it_has_no_images(tmp_path: Path) -> N
     (tmp_path / "images" / "scan.dcm").write_bytes(bytes(128) + b"DICM" + bytes(9))
     with pytest.raises(DatasetNotFoundError, match=r"no images in .* DICOM files are not read yet"):
         data.open("folder", tmp_path, mpp=0.5)
+
+
+@pytest.mark.parametrize("value", ["40", "0.001"])
+def test_the_index_gives_no_impossible_mpp(folder_tree: Path, value: str) -> None:
+    name = next(iter((folder_tree / "images").iterdir())).stem
+    (folder_tree / "index.csv").write_text(f"image_id,mpp\n{name},{value}\n")
+    with pytest.raises(ConfigError, match=rf"mpp of '{name}' in .*index.csv is {value}"):
+        data.open("folder", folder_tree)

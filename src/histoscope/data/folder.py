@@ -35,6 +35,7 @@ from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.reading import check_labels_fit
+from histoscope.images.resolution import check_mpp
 from histoscope.types import Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"
@@ -98,6 +99,9 @@ class Folder(Dataset):
             mpp = float(np.median(own))
         elif mpp is not None:
             own = [0.0] * len(own)
+        for record, value in zip(self._records, own, strict=True):
+            if value:
+                check_mpp(value, f"mpp of {record.name!r} in {self.root / 'index.csv'}")
         self._labels = files_by_stem(self.root / "labels") if (self.root / "labels").is_dir() else None
         self._classes = files_by_stem(self.root / "classes") if (self.root / "classes").is_dir() else None
         of_patches = self._labels is None and any(record.label is not None for record in self._records)
