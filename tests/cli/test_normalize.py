@@ -195,3 +195,32 @@ def test_interruption_drops_what_waits(tiles, tmp_path, monkeypatch):
             workers=1,
         )
     assert stopped == [True]
+
+
+def test_white_point_is_passed_on_and_checked(tiles, tmp_path):
+    given = tmp_path / "given"
+    assert call(tiles, given, "--white", "235,228,220").exit_code == 0
+    white = stain.get("macenko")(stain.Macenko.default().target, white=(235, 228, 220))
+    expected = white(read_image(tiles / "a" / "one.png"))
+    assert np.array_equal(read_image(given / "a" / "one.png"), expected)
+    assert not np.array_equal(expected, stain.Macenko.default()(read_image(tiles / "a" / "one.png")))
+    with pytest.raises(ConfigError, match="another folder"):  # results with another white point lie there
+        raise call(tiles, given).exception
+    for wrong in ("200,190", "a,b,c", "0,1,2"):
+        with pytest.raises(HistoscopeError, match="expected"):
+            raise call(tiles, tmp_path / "out", "--white", wrong).exception
+
+
+def test_what_an_estimate_lacks_is_said_and_that_a_slide_may_have_it(tiles, tmp_path):
+    rows, columns = np.mgrid[:64, :64]
+    eosin = 0.5 + 0.4 * np.sin(columns / 5) * np.cos(rows / 7)
+    pink = stain.combine(np.stack([0 * eosin, eosin], axis=2), [[0.6, 0.7, 0.4], [0.15, 0.9, 0.4]])
+    write_image(tiles / "a" / "pink.png", pink)
+    done = call(tiles, tmp_path / "out")
+    assert "1 with no haematoxylin to measure" in done.stdout
+    assert "--estimate folder" in done.stdout
+    notes = summary(call(tiles, tmp_path / "json", "--json"))["notes"]
+    assert notes["no haematoxylin to measure"] == [str(tiles / "a" / "pink.png")]
+    shared = call(tiles, tmp_path / "shared", "--estimate", "folder")
+    assert "haematoxylin" not in shared.stdout  # its folder shows it
+    assert "--estimate folder" not in shared.stdout

@@ -270,7 +270,7 @@ def test_eosin_alone_stays_pink_and_haematoxylin_alone_stays_blue():
 def test_little_tissue_is_said(method):
     image = np.full((512, 512, 3), 244, np.uint8)
     image[:96, :96] = tissue_under((244, 244, 244))[:96, :96]
-    assert "little tissue: less than 5 % of the image" in stain.get(method).estimate(image).notes
+    assert "little tissue (less than 5 % of the image)" in stain.get(method).estimate(image).notes
 
 
 @every_method

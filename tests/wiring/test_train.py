@@ -73,6 +73,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "begin_from": ("BEGUN", {}),
     "normalizer": ("macenko", {}),
     "reference": ("REFERENCE", {"normalizer": "macenko"}),
+    "white": ((235.0, 228.0, 220.0), {"normalizer": "macenko"}),
     "augment": ("basic", {}),
     "jitter": ("hed_strong", {}),
     "balance": ("both", {}),

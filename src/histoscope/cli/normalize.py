@@ -1,6 +1,6 @@
 """``histoscope normalize``: bring the stains of an image, a folder or a glob to one reference."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,6 +45,13 @@ def normalize(
         Scope,
         typer.Option(help="Estimate stains for each image, or once per folder (one folder a slide)."),
     ] = Scope.IMAGE,
+    white: Annotated[
+        str | None,
+        typer.Option(
+            metavar="R,G,B",
+            help="Levels of bare glass in the images, 1 to 255; each image's own is looked for if left out.",
+        ),
+    ] = None,
     save_reference: Annotated[
         Path | None,
         typer.Option(help="Also write the reference as JSON, to share it with other laboratories."),
@@ -76,6 +83,8 @@ def normalize(
 
     begin = perf_counter()
     target = open_reference(reference, method)
+    if white is not None:
+        target = replace(target, white=levels_of(white))
     planned = batch.plan(source, out)
     if save_reference is not None:
         save(target, save_reference, overwrite=overwrite)
@@ -96,7 +105,7 @@ def normalize(
         seconds = {"seconds": round(perf_counter() - begin, 3)}
         typer.echo(json.dumps({**about, **asdict(outcome), "left_out": left_out, **seconds}, indent=2))
     else:
-        _report(outcome, target.name, out)
+        _report(outcome, target.name, out, by_image=estimate is Scope.IMAGE)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -121,6 +130,16 @@ def open_reference(reference: str, method: str | None) -> "Normalizer":
     return stain.get(method or "macenko").fit(files.read_image(path))
 
 
+def levels_of(white: str) -> tuple[float, ...]:
+    """Levels of R, G and B out of text such as 230,228,226."""
+    from histoscope.errors import ConfigError
+
+    try:
+        return tuple(float(level) for level in white.split(","))
+    except ValueError:
+        raise ConfigError(f"--white is {white!r}, expected three levels such as 230,228,226") from None
+
+
 def save(target: "Normalizer", path: Path, *, overwrite: bool) -> None:
     """Write the reference; another one that is there is kept, unless `overwrite`."""
     import tempfile
@@ -139,13 +158,20 @@ def save(target: "Normalizer", path: Path, *, overwrite: bool) -> None:
     target.save(path)
 
 
-def _report(outcome: "Outcome", method: str, out: Path) -> None:
+def _report(outcome: "Outcome", method: str, out: Path, *, by_image: bool) -> None:
     typer.echo(f"{count(outcome.normalized, 'image')} normalised ({method}) in {out}")
     if outcome.skipped:
         typer.echo(f"{count(outcome.skipped, 'image')} done already; --overwrite writes them anew")
     if outcome.unchanged:
         why = "copied unchanged, with too little tissue to estimate from"
         typer.echo(f"{len(outcome.unchanged)} {why}: {_some(outcome.unchanged)}")
+    for note, paths in sorted(outcome.notes.items()):
+        typer.echo(f"{len(paths)} with {note}: {_some(paths)}")
+    if by_image and outcome.notes and outcome.normalized > 1:
+        typer.echo(
+            "each image was measured by itself; with --estimate folder, all tiles of a folder (one slide) "
+            "share one estimate"
+        )
     if outcome.turned:
         turned = count(len(outcome.turned), "image")
         typer.echo(f"{turned} turned upright, as EXIF or TIFF ask: {_some(outcome.turned)}")

@@ -22,6 +22,7 @@ from histoscope.slides.failures import told
 from histoscope.slides.journal import Job, Journal
 from histoscope.slides.ownership import digest_of
 from histoscope.stain import Normalizer
+from histoscope.stain.tissue import PEN
 
 JOURNAL = "normalized.jsonl"
 IMAGES_PER_FOLDER = 32
@@ -63,6 +64,8 @@ class Outcome:
         Images with too little tissue to estimate stains from, copied as they are.
     turned : list of str
         Images that were turned as their orientation asked.
+    notes : dict of str to list of str
+        What estimates lack, in words, each with the images or folders that it holds for.
     failed : list of dict
         ``path`` and ``error`` of each image that could not be done.
     """
@@ -71,6 +74,7 @@ class Outcome:
     skipped: int = 0
     unchanged: list[str] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -158,7 +162,7 @@ def run(
 
 def fingerprint(target: Normalizer) -> str:
     """What a normaliser does to images, in 16 digits."""
-    text = json.dumps([target.name, target._values()], sort_keys=True)
+    text = json.dumps([target.name, target.values()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -183,24 +187,24 @@ class _Work:
                     jobs, pool.map(lambda job, s=source: self.one(job, s), jobs), strict=True
                 ):
                     n_done += 1
-                    self.count(job, said)
+                    self.count(job, *said)
                     if on_image is not None:
                         on_image(n_done, len(todo))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def one(self, job: Job, source: Any) -> tuple[str, str]:
-        """Normalise one file; gives what became of it, and the error if it failed."""
+    def one(self, job: Job, source: Any) -> tuple[str, str, Sequence[str]]:
+        """Normalise one file; gives what became of it, the error if it failed, and notes on its estimate."""
         try:
             rows, columns = size_of(job.image)
             with self.large if rows * columns > LARGE_PX else nullcontext():
                 return self._made(job, source)
         except Exception as error:  # noqa: BLE001  (no image may end the others)
-            return "failed", told(job, error)
+            return "failed", told(job, error), ()
 
-    def count(self, job: Job, said: tuple[str, str]) -> None:
+    def count(self, job: Job, what: str, error: str, notes: Sequence[str]) -> None:
         """Note what became of one file."""
-        what, error = said
+        self.note(job.image, notes)
         if what == "failed":
             self.outcome.failed.append({"path": str(job.image), "error": error})
             return
@@ -210,15 +214,22 @@ class _Work:
             self.outcome.normalized += 1
         self.outcome.turned += map(str, turned_upright([job.image]))
 
-    def _made(self, job: Job, source: Any) -> tuple[str, str]:
+    def note(self, path: Path, notes: Sequence[str]) -> None:
+        """Note what an estimate lacks, of an image or of a folder."""
+        for each in notes:
+            self.outcome.notes.setdefault(each, []).append(str(path))
+
+    def _made(self, job: Job, source: Any) -> tuple[str, str, Sequence[str]]:
         digest, path = digest_of(job.image), self.out / job.name
         image = read_image(job.image)
         about: dict[str, Any] = {"mpp": mpp_of(job.image), "icc": profile_of(job.image)}
-        what = "normalized"
+        what, notes = "normalized", ()
         try:
-            stains: Any = self.target.estimate(image) if source is None else source
-        except StainError:
+            stains: Any = self.target.measure(image) if source is None else source
+            notes = stains.notes if source is None else ()
+        except StainError as error:
             stains, what = None, "unchanged"
+            notes = ("marks of a pen and no tissue (copied unchanged)",) if PEN in str(error) else ()
         with self._writing(job.name):
             if stains is not None:
                 write_image(path, self.target(image, source=stains), **about)
@@ -231,7 +242,7 @@ class _Work:
             with self.lock:
                 row = {"what": what, "group": self.groups.get(job.image, "")}
                 self.journal.add(job, row, digest=digest, files=[job.name])
-        return what, ""
+        return what, "", notes
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
@@ -255,9 +266,9 @@ class _Work:
             return
         for folder in dict.fromkeys(job.image.parent for job in todo):
             siblings = [job.image for job in of_folders if job.image.parent == folder]
-            yield [job for job in todo if job.image.parent == folder], self._of_folder(siblings)
+            yield [job for job in todo if job.image.parent == folder], self._of_folder(folder, siblings)
 
-    def _of_folder(self, images: list[Path]) -> Any:
+    def _of_folder(self, folder: Path, images: list[Path]) -> Any:
         pixels = []
         for path in _chosen(images):
             try:
@@ -265,9 +276,11 @@ class _Work:
             except HistoscopeError:
                 continue  # told when its own turn comes
         try:
-            return self.target.estimate(pixels) if pixels else None
+            found = self.target.measure(pixels) if pixels else None
         except StainError:
             return None
+        self.note(folder, found.notes if found is not None else ())
+        return found
 
 
 def _name(path: Path) -> str:

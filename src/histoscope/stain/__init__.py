@@ -16,7 +16,7 @@ from histoscope.errors import UnknownNameError
 from histoscope.stain import reference
 from histoscope.stain.deconvolution import RUIFROK, StainEstimate, combine, separate
 from histoscope.stain.density import from_density, optical_density
-from histoscope.stain.glass import thumbnail, white_point
+from histoscope.stain.glass import check_white, thumbnail, white_point
 from histoscope.stain.jitter import BrightnessHue, HedJitter, StainJitter
 from histoscope.stain.macenko import Macenko
 from histoscope.stain.normalizer import BaseNormalizer, StainNormalizer
@@ -59,6 +59,7 @@ __all__ = [
     "StainJitter",
     "StainNormalizer",
     "Vahadane",
+    "check_white",
     "combine",
     "from_density",
     "get",

@@ -99,7 +99,7 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         ShapeError
             If an image is not (H, W, 3) uint8.
         """
-        return cls._measure(tissue_of(image, white))
+        return cls._of(tissue_of(image, white))
 
     def __call__(self, image: Image, *, source: Estimate | None = None) -> Image:
         """Give `image` the target's stains.
@@ -122,18 +122,26 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         """
         image = check(image)
         try:
-            return self._apply(image, self.estimate(image, white=self.white) if source is None else source)
+            return self._apply(image, self.measure(image) if source is None else source)
         except StainError:
             return image.copy()
 
+    def measure(self, image: Image | Sequence[Image]) -> Estimate:
+        """`estimate` below this normaliser's own white point, if it has one."""
+        return self.estimate(image, white=self.white)
+
+    def values(self) -> dict[str, Any]:
+        """All that it does to images depends on, as plain numbers."""
+        white = {} if self.white is None else {"images_white": np.asarray(self.white).tolist()}
+        return self._values() | white
+
     def save(self, path: str | Path) -> None:
         """Write the target as JSON, to share; `histoscope.stain.load` reads it."""
-        white = {} if self.white is None else {"images_white": np.asarray(self.white).tolist()}
-        reference.write(path, self.name, self._values() | white)
+        reference.write(path, self.name, self.values())
 
     @classmethod
     @abstractmethod
-    def _measure(cls, tissue: Tissue) -> Estimate:
+    def _of(cls, tissue: Tissue) -> Estimate:
         """Estimate from tissue pixels."""
 
     @abstractmethod
@@ -218,7 +226,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         """Find the (2, 3) stains in the (3, N) density of tissue pixels, or None."""
 
     @classmethod
-    def _measure(cls, tissue: Tissue) -> StainEstimate:
+    def _of(cls, tissue: Tissue) -> StainEstimate:
         density = tissue.density()
         present = np.array(shown(density))
         stains = cls._stains(density) if present.all() else cls._with_one(density, present)

@@ -134,7 +134,7 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
     name: ClassVar[str] = "reinhard"
 
     @classmethod
-    def _measure(cls, tissue: Tissue) -> ColourEstimate:
+    def _of(cls, tissue: Tissue) -> ColourEstimate:
         sums = _shares(tissue.white)
         first, second = _kernels.root_moments(tissue.pixels, sums, _ROOT) / len(tissue.pixels)
         mean, std = _SCALE * first + _OFFSET, _SCALE * np.sqrt(np.maximum(second - first**2, 0.0))

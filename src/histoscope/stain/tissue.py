@@ -24,6 +24,7 @@ ONE_COLOUR = 0.012
 """Standard deviation of density between channels up to which tissue shows one colour only."""
 
 TOO_FEW = "less than 1 % of the pixels are stained"
+PEN = "marks of a pen"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -121,9 +122,9 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
     ink = _check(images, small, table)
     pixels, share = sample(images, table)
     notes = {
-        f"no bare glass: white point taken as {level[0]:.0f}": found is None,
-        "little tissue: less than 5 % of the image": share < 0.05,
-        "pen marks, left as they are": ink >= 0.02,
+        "no bare glass (white point assumed)": found is None,
+        "little tissue (less than 5 % of the image)": share < 0.05,
+        "pen marks (left as they are)": ink >= 0.02,
     }
     return Tissue(pixels, level, tuple(note for note, holds in notes.items() if holds))
 
@@ -175,12 +176,12 @@ def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.fl
     inks = [_inked(part, table) for part in small]
     ink = np.concatenate([part.ravel() for part in inks])
     if tissue.mean() < LEAST_SHARE:
-        raise StainError(too_little("marks of a pen" if ink.mean() >= LEAST_SHARE else TOO_FEW))
+        raise StainError(too_little(PEN if ink.mean() >= LEAST_SHARE else TOO_FEW))
     # The blurred rim of a mark may have the colours of tissue: but it lies beside ink, or near it and smooth.
     beside, near = (_share_within(inks, tissue, steps) for steps in (1, 4))
     smooth = near > 0.3 and _roughness(small, table) < 0.08
     if beside > 0.7 or (smooth and _roughness([_rows(image) for image in images], table) < 0.03):
-        raise StainError(too_little("marks of a pen"))
+        raise StainError(too_little(PEN))
     mean = density[:, tissue].mean(axis=1)  # of many, without noise: shaded glass is grey
     if not _kernels.is_tissue(*mean, LEAST_DENSITY):
         raise StainError(too_little("nothing but grey"))

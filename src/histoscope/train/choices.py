@@ -1,6 +1,7 @@
 """Augmentation, jitter, normaliser and remedies for rare classes, by name or as they are."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,16 +46,30 @@ def get_jitter(chosen: Color | str | None) -> Color | None:
     return chosen
 
 
-def get_normalizer(name: str, reference: Path | None) -> stain.Normalizer | None:
-    """Fitted normaliser, or None for ``none``."""
+def check_normalizer(name: str, white: tuple[float, float, float] | None) -> None:
+    """Refuse a name that no normaliser has, and a white point that is none or that nothing would use."""
+    if name != "none":
+        stain.get(name)
+    elif white is not None:
+        raise ConfigError("'white' is for a normaliser, but 'normalizer' is none; name one, or leave it out")
+    if white is not None:
+        stain.check_white(white)
+
+
+def get_normalizer(
+    name: str, reference: Path | None, white: tuple[float, float, float] | None = None
+) -> stain.Normalizer | None:
+    """Fitted normaliser, or None for ``none``; `white` is the white point of the images to come."""
     if name == "none":
         return None
     kind = stain.get(name)
     if reference is None:
-        return kind.default()
-    if reference.suffix == ".json":
-        return stain.load(reference, name)
-    return kind.fit(read_image(reference))
+        fitted = kind.default()
+    elif reference.suffix == ".json":
+        fitted = stain.load(reference, name)
+    else:
+        fitted = kind.fit(read_image(reference))
+    return fitted if white is None else replace(fitted, white=white)
 
 
 def _checked(found: T | None, kind: type[T], what: str, example: str) -> T | None:

@@ -22,7 +22,7 @@ from histoscope.models.initial import begin_from
 from histoscope.tables import read_table, write_table
 from histoscope.train import census, classification, provenance, run_folder
 from histoscope.train.checks import check_device, check_fit, check_remedies
-from histoscope.train.choices import get_augment, get_balance, get_jitter, get_normalizer
+from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
 from histoscope.train.features import extract
@@ -63,6 +63,8 @@ class Experiment(config.Config):
         ``none`` or a key of ``stain.NORMALIZERS``; it goes into the model's card, and evaluation applies it.
     reference : Path, optional
         Image or saved reference that the normaliser brings stains to; the bundled one if left out.
+    white : (3,) numbers, optional
+        Levels of R, G and B of bare glass, from 1 to 255; without it, each image's own is looked for.
     augment : str
         A key of ``augment.AUGMENTATIONS``.
     jitter : str
@@ -83,6 +85,7 @@ class Experiment(config.Config):
     begin_from: Path | None = None
     normalizer: str = "none"
     reference: Path | None = None
+    white: tuple[float, float, float] | None = None
     augment: str = "default"
     jitter: str = "none"
     balance: str = "none"
@@ -141,7 +144,8 @@ def run(
     model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
     parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
-    plan = _Plan(experiment, parts, standing, get_normalizer(experiment.normalizer, experiment.reference))
+    normalizer = get_normalizer(experiment.normalizer, experiment.reference, experiment.white)
+    plan = _Plan(experiment, parts, standing, normalizer)
     if isinstance(model, Classifier):
         table = _of_patches(plan, model, on_step, note, progress)
     else:
@@ -197,8 +201,7 @@ class _Plan:
 def _check_names(experiment: Experiment) -> None:
     """Refuse names that nothing answers to, before any file is read."""
     models.get(experiment.model.name)
-    if experiment.normalizer != "none":
-        stain.get(experiment.normalizer)
+    check_normalizer(experiment.normalizer, experiment.white)
     get_augment(experiment.augment)
     get_jitter(experiment.jitter)
     get_balance(experiment.balance)

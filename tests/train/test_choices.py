@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from histoscope import stain
+from histoscope.errors import ConfigError, StainError, UnknownNameError
+from histoscope.train.choices import check_normalizer, get_normalizer
+
+
+def test_white_point_is_the_normalisers(tmp_path):
+    assert get_normalizer("macenko", None).white is None
+    stain.Macenko.default().save(tmp_path / "lab.json")
+    for reference in (None, tmp_path / "lab.json"):
+        assert np.array_equal(get_normalizer("macenko", reference, (230, 228, 226)).white, (230, 228, 226))
+    assert get_normalizer("none", None) is None
+
+
+def test_white_points_that_cannot_be_are_refused():
+    check_normalizer("none", None)
+    check_normalizer("reinhard", (200, 200, 255))
+    with pytest.raises(ConfigError, match="'normalizer' is none"):
+        check_normalizer("none", (230, 228, 226))
+    with pytest.raises(StainError, match="from 1 to 255"):
+        check_normalizer("macenko", (0, 228, 226))
+    with pytest.raises(UnknownNameError):
+        check_normalizer("macenco", None)
