@@ -223,7 +223,8 @@ class _Work:
         digest, path = digest_of(job.image), self.out / job.name
         image = read_image(job.image)
         about: dict[str, Any] = {"mpp": mpp_of(job.image), "icc": profile_of(job.image)}
-        what, notes = "normalized", ()
+        what = "normalized"
+        notes: Sequence[str] = ()
         try:
             stains: Any = self.target.measure(image) if source is None else source
             notes = stains.notes if source is None else ()
