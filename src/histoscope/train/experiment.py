@@ -64,7 +64,7 @@ class Experiment(config.Config):
     reference : Path, optional
         Image or saved reference that the normaliser brings stains to; the bundled one if left out.
     white : (3,) numbers, optional
-        Levels of R, G and B of bare glass, from 1 to 255; without it, each image's own is looked for.
+        Levels of bare glass, 1 to 255; without it, each image's own is looked for.
     augment : str
         A key of ``augment.AUGMENTATIONS``.
     jitter : str
@@ -119,8 +119,7 @@ def run(
     Returns
     -------
     DataFrame
-        Scores on the test part, one row an image or patch; also in ``per_image.csv``. A finished run is not
-        run again.
+        Scores on the test part, a row an image or patch, as in ``per_image.csv``; nothing is run twice.
 
     Raises
     ------
