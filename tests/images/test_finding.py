@@ -59,6 +59,12 @@ def test_slides_that_are_not_read_are_named(folder):
     assert "Zeiss CZI" in told["a.czi"]
 
 
+def test_an_image_that_is_called_like_a_slide_is_read(folder):
+    tifffile.imwrite(folder / "a.dcm", PIXELS, photometric="rgb")
+    assert "a.dcm" in names(find_images(folder))
+    assert unreadable(folder / "a.dcm") == ""
+
+
 def test_broken_files_with_the_suffix_of_images_are_kept_to_be_told_later(folder):
     (folder / "empty.png").write_bytes(b"")
     (folder / "text.tif").write_text("no image")

@@ -39,9 +39,9 @@ _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108,
 READ = frozenset({*_READ.values(), "WebP"})
 """Names of the formats that are read."""
 
+_PREVIEWS = {".mrxs": "MIRAX", ".vsi": "Olympus VSI"}
+"""Slides whose own file begins like a JPEG or TIFF, and holds no more than a preview."""
 _SLIDES = {
-    ".mrxs": "MIRAX",
-    ".vsi": "Olympus VSI",
     ".ets": "Olympus ETS",
     ".czi": "Zeiss CZI",
     ".zvi": "Zeiss ZVI",
@@ -120,15 +120,17 @@ def unreadable(path: str | Path) -> str:
     DatasetNotFoundError, CorruptDataError
         As `kind_of`.
     """
-    kind = kind_of(path)
-    name = _SLIDES.get(Path(path).suffix.lower(), "" if kind in READ else kind)
+    kind, suffix = kind_of(path), Path(path).suffix.lower()
+    if kind in READ and suffix not in _PREVIEWS:
+        return ""
+    name = _PREVIEWS.get(suffix) or kind or _SLIDES.get(suffix, "")
     return f"{name} files are not read yet: {_ADVICE}" if name else ""
 
 
 def looks_like_image(path: Path) -> bool:
     """Whether a file's suffix or first bytes are those of an image or slide, one that is read or not."""
     suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES or suffix in _SLIDES or suffix in _PICTURES:
+    if suffix in {*IMAGE_SUFFIXES, *_SLIDES, *_PREVIEWS, *_PICTURES}:
         return True
     try:
         return bool(kind_of(path))
