@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histoscope.data import Datasheet, InMemory
-from histoscope.errors import CorruptDataError, DataError
+from histoscope.data import Datasheet, InMemory, renamed
+from histoscope.errors import ConfigError, CorruptDataError, DataError
 from histoscope.models.base import InputSpec, Segmenter
 from histoscope.train import evaluate
 from histoscope.types import Nuclei, Sample
@@ -131,3 +131,19 @@ def test_images_that_cannot_be_read_or_have_no_labels_are_named():
         evaluate(Known(NAMES, FOUND), lab)
     with pytest.raises(DataError, match="none of 1 images could be scored"):
         evaluate(Known(NAMES, FOUND), InMemory.of(samples[:1], lab.info), on_skip=skipped.__setitem__)
+
+
+def test_a_class_named_like_a_score_is_refused():
+    names = ("50", "stroma", "immune")
+    with pytest.raises(ConfigError, match="'f1_50' is a score of all nuclei"):
+        evaluate(Known(names, FOUND), dataset(names, [1, 2, 3]))
+
+
+def test_other_names_can_be_told():
+    lab = dataset(("Krebs", "stroma", "immune"), [1, 2, 3])
+    found = evaluate(Known(NAMES, FOUND), renamed(lab, {"krebs": "tumour"}))
+    assert of_classes(found) == pytest.approx(
+        of_classes(evaluate(Known(NAMES, FOUND), dataset(NAMES, [1, 2, 3]))), nan_ok=True
+    )
+    with pytest.raises(DataError, match="no class 'cancer'; it has Krebs, stroma, immune"):
+        renamed(lab, {"cancer": "tumour"})

@@ -31,6 +31,12 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Also write the scores, one row an image, to this CSV file.")
     ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", help="Class of the data set that has another name in the model: stroma=connective."
+        ),
+    ] = None,
     audit: Annotated[
         bool, typer.Option("--audit", help="Also look for copies of images that the model learned from.")
     ] = False,
@@ -72,7 +78,7 @@ def evaluate(
             known = sorted({record.split for record in dataset.records})
             raise DataError(f"{root} has no part {split!r}; its index names {known}")
         dataset = datasets.subset(dataset, chosen)
-    dataset, learned = provenance.Watched(dataset), _learned(folder)
+    dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
     normaliser = models.normalizer_of(folder)
     if isinstance(network, models.Classifier):
         shown = normalised(classification.in_words_of(network.spec.classes, dataset), normaliser)
@@ -102,6 +108,16 @@ def evaluate(
     if skipped:
         scores.note(f"{len(skipped)} of {len(skipped) + len(table)} could not be scored")
         raise typer.Exit(1)
+
+
+def _pairs(classes: list[str]) -> dict[str, str]:
+    """Names of the data set and of the model, from THEIRS=OURS."""
+    from histoscope.errors import ConfigError
+
+    wrong = [text for text in classes if not all(text.partition("="))]
+    if wrong:
+        raise ConfigError(f"--class got {wrong[0]!r}, expected two names such as stroma=connective")
+    return {old: new for old, _, new in (text.partition("=") for text in classes)}
 
 
 def _show(

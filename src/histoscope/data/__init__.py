@@ -13,7 +13,7 @@ from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
 from histoscope.data.breakhis import BreakHis
 from histoscope.data.class_folder import ClassFolder
-from histoscope.data.classes import ClassMatch, match_classes, renumbered
+from histoscope.data.classes import ClassMatch, match_classes, renamed, renumbered
 from histoscope.data.conic import CoNIC
 from histoscope.data.consep import CoNSeP
 from histoscope.data.dsb2018 import DSB2018
@@ -124,6 +124,7 @@ __all__ = [
     "open",
     "propose_groups",
     "readable",
+    "renamed",
     "renumbered",
     "resample",
     "split_by",

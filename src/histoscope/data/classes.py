@@ -110,6 +110,31 @@ def numbered(dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, 
     return dataset if same and len(theirs) == len(number) else _Numbered(dataset, number, classes)
 
 
+def renamed(dataset: Dataset, names: Mapping[str, str]) -> Dataset:
+    """A data set with other names for its classes; numbers stay.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    names : mapping of str to str
+        From the name of a class in the data set to the new one.
+
+    Raises
+    ------
+    DataError
+        If the data set has no class of such a name.
+    """
+    theirs = dict(dataset.info.classes)
+    for old, new in names.items():
+        number = _find(old, dataset.info.classes)
+        if number is None:
+            raise DataError(
+                f"data set {dataset.info.name!r} has no class {old!r}; it has {listed(dataset.info.classes)}"
+            )
+        theirs[number] = new
+    return _Numbered(dataset, {number: number for number in theirs}, theirs) if names else dataset
+
+
 def listed(classes: Mapping[int, str]) -> str:
     """Names of classes in the order of their numbers, for messages."""
     return ", ".join(classes[number] for number in sorted(classes)) or "(none)"

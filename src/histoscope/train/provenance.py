@@ -68,7 +68,7 @@ class Seen:
         words = {
             TRAIN: "trained on",
             VALIDATION: "validated on",
-            COPY: "a copy of one of these",
+            COPY: "copied from one of these",
             PATIENT: "of a patient (or slide) that was trained on",
         }
         parts = [f"{n[status]} {what}" for status, what in words.items() if n[status]]
