@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from histoscope import data, synth
+from histoscope.errors import HistoscopeError
 from histoscope.types import Record
 
 CLASSES = ("epithelial", "inflammatory")
@@ -131,7 +132,9 @@ def _sections(annotation: Any) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def tools() -> types.SimpleNamespace:
     """Functions of this file, for tests, which cannot import it."""
-    return types.SimpleNamespace(fields=fields, changed=changed, contents=contents, shared=SHARED)
+    return types.SimpleNamespace(
+        fields=fields, changed=changed, contents=contents, shared=SHARED, errors=HistoscopeError
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,288 @@
+"""Every option of a verb changes what the verb prints or writes: a new one is covered by itself."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from histoscope import models, synth
+from histoscope.cli.main import app
+from histoscope.files import read_image, write_image
+
+# Verb -> what it is called with; words in capitals stand for paths, OUT for a new folder.
+BASES: dict[str, list[str]] = {
+    "normalize": ["IMAGES", "OUT"],
+    "predict": ["nuclei-free", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"],
+    "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
+    "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
+    "synth": ["OUT", "--n", "2", "--size", "64"],
+    "data info": ["folder", "COHORT"],
+    "data verify": ["folder", "COHORT"],
+    "data convert": ["folder", "COHORT", "OUT"],
+    "data split": ["folder", "UNSPLIT", "--val", "0.2", "--test", "0.2"],
+    "data audit": ["folder", "COPIED"],
+}
+TILES = ["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv", "--as", "tiles"]
+GROUPED = ["class_folder", "OVERLAPPING", "--mpp", "0.5", "--groups", "OUT/groups.csv"]
+PARTED = ["folder", "UNSPLIT", "--by", "patient"]
+# Argument or option -> how the verb is called with another value; with a base of its own where it needs one.
+CALLS: dict[str, dict[str, Any]] = {
+    "normalize": {
+        "source": ["OTHER/images", "OUT"],
+        "out": ["IMAGES", "OUT/deeper"],
+        "method": ["+", "--method", "reinhard"],
+        "reference": ["+", "--reference", "REFERENCE"],
+        "estimate": ["+", "--estimate", "folder"],
+        "save_reference": ["+", "--save-reference", "OUT/lab.json"],
+        "as_json": ["+", "--json"],
+    },
+    "predict": {
+        "model": ["nuclei-research", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"],
+        "sources": ["nuclei-free", "OTHER/images", "OUT", "--mpp", "0.5", "--only", "csv"],
+        "out": ["nuclei-free", "IMAGES", "OUT/deeper", "--mpp", "0.5", "--only", "csv"],
+        "mpp": ["nuclei-free", "IMAGES", "OUT", "--mpp", "0.4", "--only", "csv"],
+        "turned": ["+", "--turned"],
+        "only": ["+", "--only", "geojson"],
+        "shown": (["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"], ["+", "--as", "patch"]),
+        "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
+        "as_json": ["+", "--json"],
+    },
+    "evaluate": {
+        "model": ["nuclei-research", "COHORT", "--out", "OUT/scores.csv"],
+        "root": ["nuclei-free", "OTHER", "--out", "OUT/scores.csv"],
+        "data": (
+            ["CLASSIFIER", "PATCHES", "--mpp", "0.5", "--data", "class_folder"],
+            ["CLASSIFIER", "PATCHES", "--mpp", "0.5"],
+        ),
+        "mpp": ["+", "--mpp", "0.4"],
+        "split": ["+", "--split", "test"],
+        "turned": ["+", "--turned"],
+        "out": ["nuclei-free", "COHORT", "--out", "OUT/deeper/scores.csv"],
+        "json": ["+", "--json"],
+    },
+    "explain": {
+        "model": ["OTHER_CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
+        "root": ["CLASSIFIER", "OTHER_PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
+        "out": ["CLASSIFIER", "PATCHES", "OUT/deeper", "--mpp", "0.5", "--which", "surest"],
+        "data": ["+", "--data", "folder"],
+        "mpp": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.4", "--which", "surest"],
+        "split": ["+", "--split", "test"],
+        "which": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "unsure"],
+        "n": ["+", "--n", "3"],
+        "per_group": ["+", "--per-group", "2"],
+    },
+    "synth": {
+        "out": ["OUT/deeper", "--n", "2", "--size", "64"],
+        "n": ["OUT", "--n", "3", "--size", "64"],
+        "seed": ["+", "--seed", "1"],
+        "size": ["OUT", "--n", "2", "--size", "72"],
+        "mpp": ["+", "--mpp", "0.5"],
+        "stain": ["+", "--stain", "purple"],
+        "patients": ["+", "--patients", "2"],
+        "hard": ["+", "--hard"],
+        "as_json": ["+", "--json"],
+    },
+    "data info": {
+        "name": ["monuseg", "COHORT"],
+        "root": ["folder", "OTHER"],
+        "mpp": ["+", "--mpp", "0.4"],
+        "option": ["+", "--option", "licence=mine"],
+        "as_json": ["+", "--json"],
+    },
+    "data verify": {
+        "name": ["monuseg", "COHORT"],
+        "root": ["folder", "FAULTY"],
+        "mpp": ["+", "--mpp", "400"],
+        "strict": (["folder", "FAULTY"], ["+", "--strict"]),
+        "option": ["+", "--option", "licens=mine"],
+        "as_json": ["+", "--json"],
+    },
+    "data convert": {
+        "name": ["monuseg", "COHORT", "OUT"],
+        "root": ["folder", "OTHER", "OUT"],
+        "out": ["folder", "COHORT", "OUT/deeper"],
+        "mpp": ["+", "--mpp", "0.4"],
+        "to": ["+", "--to", "conic"],
+        "to_mpp": ["+", "--to-mpp", "1.0"],
+        "option": ["+", "--option", "licence=mine"],
+    },
+    "data split": {
+        "name": ["monuseg", "UNSPLIT"],
+        "root": ["folder", "OTHER", "--val", "0.2", "--test", "0.2"],
+        "mpp": ["+", "--mpp", "400"],
+        "by": ["+", "--by", "site"],
+        "train": ["folder", "UNSPLIT", "--train", "0.2", "--val", "0.6", "--test", "0.2"],
+        "val": ["folder", "UNSPLIT", "--train", "0.4", "--val", "0.4", "--test", "0.2"],
+        "test": ["folder", "UNSPLIT", "--train", "0.4", "--val", "0.2", "--test", "0.4"],
+        "stratify": ["+", "--stratify", "lab", "--out", "OUT/split.csv"],
+        "seed": (["folder", "UNSPLIT", "--out", "OUT/split.csv"], ["+", "--seed", "3"]),
+        "out": ["+", "--out", "OUT/split.csv"],
+        "option": ["+", "--option", "licens=mine"],
+        "as_json": ["+", "--json"],
+    },
+    "data audit": {
+        "name": ["monuseg", "COPIED"],
+        "roots": ["folder", "OTHER"],
+        "mpp": ["+", "--mpp", "400"],
+        "by": ["+", "--by", "site"],
+        "stratify": (PARTED, ["+", "--stratify", "no_such_column"]),
+        "seed": (["folder", "COPIED", "--by", "name", "--json"], ["+", "--seed", "5"]),
+        "min_similarity": ["+", "--min-similarity", "0.99"],
+        "groups": (["class_folder", "OVERLAPPING", "--mpp", "0.5", "--by", "name"], GROUPED),
+        "min_overlap": (GROUPED, ["+", "--min-overlap", "0.9"]),
+        "features": (GROUPED, ["+", "--features", "FEATURES"]),
+        "option": ["+", "--option", "licens=mine"],
+        "as_json": ["+", "--json"],
+    },
+}
+# How fast, or again, is not what: tests of these verbs' own hold them.
+ELSEWHERE_TESTED = {
+    "normalize": {"overwrite", "workers"},
+    "predict": {"overwrite"},
+    "synth": {
+        *("like", "spec", "form", "like_mpp", "like_tiles"),
+        *("method", "generator", "steps", "width"),
+    },
+}
+# Another value is another reader, or an option that it does not know: it must be refused, not ignored.
+MAY_BE_REFUSED = {"name", "data", "option", "mpp", "split", "stratify", "to", "features"}
+
+
+def _verb(name: str) -> Any:
+    command: Any = typer.main.get_command(app)
+    for word in name.split():
+        command = command.commands[word]
+    return command
+
+
+@pytest.fixture(scope="module")
+def places(cohort, other_cohort, patches, tmp_path_factory):
+    """Give real paths for the words that stand for them in the tables above."""
+    base = tmp_path_factory.mktemp("places")
+    for k in range(2):
+        image = synth.generate((96, 96), mpp=0.5, rng=np.random.default_rng(k)).image
+        write_image(base / "images" / "slide" / f"{k}.png", image)
+        torch.manual_seed(k)
+        network = models.create(
+            "classifier",
+            backbone="unet",
+            patch_px=32,
+            mpp=0.5,
+            options={"width": 4, "depth": 2},
+            classes=["benign", "tumour"],
+        )
+        models.save(network, base / f"classifier{k}")
+        for kind in ("benign", "tumour"):
+            write_image(base / "patches" / kind / f"{k}.png", image[:32, :32])
+    write_image(base / "faulty" / "images" / "a.png", image)
+    (base / "faulty" / "dataset.yaml").write_text("mpp: 0.5\n", encoding="utf-8")
+    (base / "faulty" / "index.csv").write_text("image_id,patient\na,\n", encoding="utf-8")
+    write_image(base / "faulty" / "images" / "b.png", image)
+    return {
+        "OTHER_CLASSIFIER": base / "classifier1",
+        "OTHER_PATCHES": base / "patches",
+        "CLASSIFIER": base / "classifier0",
+        "PATCHES": patches,
+        "COHORT": cohort,
+        "OTHER": other_cohort,
+        "IMAGES": base / "images",
+        "REFERENCE": next((other_cohort / "images").iterdir()),
+        "FAULTY": base / "faulty",
+        **_audited(cohort, base),
+    }
+
+
+def _audited(cohort: Path, base: Path) -> dict[str, Path]:
+    """Data sets that hold something to find: no parts, a noisy copy in the other part, overlaps."""
+    lines = (cohort / "index.csv").read_text(encoding="utf-8").splitlines()
+    head = lines[0].split(",")
+    rows = [dict(zip(head, line.split(","), strict=True)) for line in lines[1:]]
+    for name in ("unsplit", "copied"):
+        shutil.copytree(cohort, base / name)
+    keys = [key for key in head if key != "split"]
+    text = "\n".join([",".join(keys), *(",".join(row[key] for key in keys) for row in rows)]) + "\n"
+    (base / "unsplit" / "index.csv").write_text(text, encoding="utf-8")
+    names = {part: next(row[head[0]] for row in rows if row["split"] == part) for part in ("train", "test")}
+    images = base / "copied" / "images"
+    image = read_image(images / f"{names['train']}.png")
+    noise = np.random.default_rng(0).normal(0, 12, image.shape)
+    write_image(images / f"{names['test']}.png", np.clip(image + noise, 0, 255).astype(np.uint8))
+    wide = synth.generate((128, 180), mpp=0.5, rng=np.random.default_rng(5)).image
+    other = synth.generate((128, 128), mpp=0.5, rng=np.random.default_rng(6)).image
+    for name, patch in {"a": wide[:, :128], "b": wide[:, 40:168], "c": other}.items():
+        write_image(base / "overlapping" / "tumour" / f"{name}.png", np.ascontiguousarray(patch))
+    np.save(base / "features.npy", np.eye(4))  # a row too many
+    return {
+        "UNSPLIT": base / "unsplit",
+        "COPIED": base / "copied",
+        "OVERLAPPING": base / "overlapping",
+        "FEATURES": base / "features.npy",
+    }
+
+
+@pytest.fixture
+def outcome(tools, places, tmp_path, monkeypatch):
+    """Give a function that calls a verb and tells all that came of it."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(verb: str, words: list[str], label: str) -> dict[str, Any]:
+        out = tmp_path / label / "out"
+        out.parent.mkdir()
+        known = {**places, "OUT": out}
+        arguments = [
+            re.sub(r"^[A-Z_]{3,}", lambda found: str(known.get(found[0], found[0])), word) for word in words
+        ]
+        done = CliRunner().invoke(app, [*verb.split(), *arguments])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            if not isinstance(done.exception, tools.errors):
+                raise done.exception
+            return {"refused": str(done.exception).replace(str(tmp_path / label), "")}
+        said = re.sub(r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+", "", done.stdout)
+        files = tools.contents(out.parent)
+        return {
+            "code": done.exit_code,
+            "said": said.replace(str(tmp_path / label), ""),
+            "files": {
+                name: digest for name, digest in files.items() if not name.endswith("predictions.jsonl")
+            },
+        }
+
+    return call
+
+
+@pytest.mark.parametrize("verb", BASES)
+def test_every_option_has_another_value(verb):
+    known = {option.name for option in _verb(verb).params}
+    tested = set(CALLS[verb]) | ELSEWHERE_TESTED.get(verb, set())
+    assert known <= tested, f"call {verb} with another value of each of these above: {sorted(known - tested)}"
+
+
+@pytest.mark.parametrize("verb", BASES)
+def test_the_same_call_has_the_same_outcome(verb, outcome):
+    first, again = outcome(verb, BASES[verb], "first"), outcome(verb, BASES[verb], "again")
+    assert "refused" not in first, first
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("verb", "option"), [(verb, option) for verb, calls in CALLS.items() for option in calls]
+)
+def test_an_option_changes_what_a_verb_does(verb, option, outcome):
+    call = CALLS[verb][option]
+    base, call = call if isinstance(call, tuple) else (BASES[verb], call)
+    words = [*base, *call[1:]] if call[0] == "+" else call
+    before, after = outcome(verb, base, "base"), outcome(verb, words, "other")
+    assert "refused" not in before, before
+    if option not in MAY_BE_REFUSED:
+        assert "refused" not in after, after
+    assert before != after, f"{' '.join([verb, *words])}: {option} is read and then ignored"
+
+
+def test_paths_of_the_tables_are_known(places):
+    assert all(Path(path).exists() for path in places.values())
