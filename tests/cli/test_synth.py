@@ -126,7 +126,7 @@ def test_few_tiles_are_those_that_a_study_trains_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        (["--like-tiles", "2"], ConfigError, "give its folder, or leave it out"),
+        (["--like-tiles", "2"], ConfigError, "whose folder is not given; leave it out"),
         (["--like", "lab", "--spec", "spec.json"], ConfigError, "give one of them"),
         (["--like", "lab", "--stain", "pink"], ConfigError, "leave one out"),
         (["--method", "learned"], ConfigError, "give its folder as --like"),

@@ -9,6 +9,7 @@ import torch
 from histoscope import models, train
 from histoscope.errors import ConfigError, DataError, UnknownNameError
 from histoscope.train import TrainConfig
+from histoscope.train.checks import check_fit
 from histoscope.train.config import TransferConfig
 from histoscope.train.generator import GeneratorConfig
 
@@ -126,6 +127,7 @@ def test_a_class_that_the_model_does_not_know_is_named(samples, config, tmp_path
 
 
 def test_patches_without_or_of_other_classes_are_named(patches, fresh_classifier, config, tmp_path):
+    config = dataclasses.replace(config, patch_px=20)
     for label, words in ((None, "no class to learn from"), (2, "of class 2")):
         odd = dataclasses.replace(patches[0], label=label)
         with pytest.raises((ConfigError, DataError), match=words):
@@ -156,3 +158,17 @@ def test_a_name_means_what_it_names(samples, fresh_model, config, tmp_path):
     )
     for name, value in named.model.state_dict().items():
         assert torch.equal(value, given.model.state_dict()[name])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("patch_px", 64), ("on_nuclei", 0.5), ("monitor", "pq"), ("monitor", "dice")]
+)
+def test_a_classifier_refuses_settings_of_nuclei(setting, value, patches, fresh_classifier):
+    config = TrainConfig(steps=2, batch_size=4, **{setting: value})
+    with pytest.raises(ConfigError, match=rf"train\.{setting} is .*does not use"):
+        check_fit(fresh_classifier(), patches, [], config)
+
+
+@pytest.mark.parametrize("settings", [{}, {"patch_px": 20}, {"monitor": "accuracy"}])
+def test_a_classifier_takes_its_own(settings, patches, fresh_classifier):
+    check_fit(fresh_classifier(), patches, [], TrainConfig(steps=2, batch_size=4, **settings))

@@ -39,6 +39,7 @@ class Shown(StrEnum):
 
 
 def predict(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(
@@ -123,6 +124,7 @@ def predict(
     from time import perf_counter
 
     from histoscope import weights
+    from histoscope.cli.given import refuse_given
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
 
@@ -142,9 +144,15 @@ def predict(
         typer.echo(notice, err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     if is_classifier(folder):
+        refuse_given(
+            context, "least_area", because="is for models of nuclei, and this one tells patches apart"
+        )
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
         outcome, told, lines = _classes(folder, jobs, out, _chosen(only), turned=turned, **settings)
     else:
+        refuse_given(
+            context, "shown", "least_tissue", because="is for classifiers, and this model finds nuclei"
+        )
         opened = {"turned": turned, "least_area_um2": least_area}
         outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), opened, **settings)
     if as_json:

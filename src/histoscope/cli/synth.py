@@ -33,6 +33,7 @@ class _Drawing:
 
 
 def synth(
+    context: typer.Context,
     out: Annotated[Path, typer.Argument(help="Folder to write: new, or empty.")],
     n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
@@ -122,6 +123,7 @@ def synth(
     `histoscope synth mine --n 50 --like data/my_tiles`;
     `histoscope synth mine --n 50 --like data/my_tiles --method learned --generator my_generator`
     """
+    from histoscope.cli.given import refuse_given
     from histoscope.data import write_folder
     from histoscope.errors import ConfigError
 
@@ -130,8 +132,14 @@ def synth(
         raise ConfigError(f"--patients is {people} and --n is {n}; each patient needs at least one image")
     shares = [n // people + (k < n % people) for k in range(people)]
     _check(like, spec, None if method == "learned" else stain, method, generator)
-    if like is None and like_tiles is not None:
-        raise ConfigError("--like-tiles is a number of tiles of --like; give its folder, or leave it out")
+    if like is None:
+        refuse_given(
+            context, "like_tiles", "like_mpp", "form", because="is about --like, whose folder is not given"
+        )
+    if method == "learned":
+        refuse_given(context, "hard", "patients", because="is for drawn tissue, not for --method learned")
+    else:
+        refuse_given(context, "steps", "width", because="is of the network that --method learned trains")
     dataset = None if like is None else _opened(form, like, like_mpp, like_tiles, seed)
     if method == "learned":
         folder = generator or out.with_name(f"{out.name}_generator")

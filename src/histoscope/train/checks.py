@@ -52,6 +52,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
     _check_norm(model, config)
     check_resolution(model, train)
     if isinstance(model, Classifier):
+        _check_unread(model, config)
         for sample in train:
             model.targets(sample)
     elif isinstance(model, Segmenter):
@@ -154,6 +155,24 @@ def _check_norm(model: Model, config: TrainConfig) -> None:
             ) from error
     except (RuntimeError, NotImplementedError, TypeError):
         pass  # a network that needs numbers to run; it is tried by the first step
+
+
+def _check_unread(model: Classifier, config: TrainConfig) -> None:
+    """Refuse settings of nuclei that a classifier would ignore; those at their defaults mean nothing."""
+    default = TrainConfig()
+    own = {
+        "patch_px": (
+            model.spec.patch_px,
+            f"its patches have {model.spec.patch_px} pixels (model.arguments.patch_px)",
+        ),
+        "on_nuclei": (0.0, "its patches are whole images"),
+        "monitor": ("nll", f"it is judged by one of {', '.join(PATCH_MONITORS)}"),
+    }
+    for name, (meant, why) in own.items():
+        value = getattr(config, name)
+        if value in (getattr(default, name), meant) or (name == "monitor" and value in PATCH_MONITORS):
+            continue
+        raise ConfigError(f"train.{name} is {value!r}, which a classifier of patches does not use: {why}")
 
 
 def _check_truth(model: Segmenter, sample: Sample) -> None:
