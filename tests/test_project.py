@@ -218,10 +218,11 @@ def test_every_dependency_line_gives_its_reason() -> None:
         assert ">=" in line, f"no lower bound: {line}"
 
 
-def test_the_reference_of_the_command_line_is_current() -> None:
-    page = runpy.run_path(str(ROOT / "docs" / "make" / "cli.py"))["page"]()
-    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert written == page, "run python docs/make/cli.py"
+@pytest.mark.parametrize("name", ["cli", "settings"])
+def test_a_page_that_is_made_of_code_is_current(name) -> None:
+    page = runpy.run_path(str(ROOT / "docs" / "make" / f"{name}.py"))["page"]()
+    written = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    assert written == page, f"run python docs/make/{name}.py"
 
 
 def test_citation_and_licence_are_well_formed() -> None:

@@ -1,11 +1,12 @@
 """What is in which part of a training run, said before the first step."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from histoscope.balance import class_counts
+from histoscope.data import Split
 from histoscope.errors import DataError
 from histoscope.models.base import Model
 from histoscope.types import Record, Sample
@@ -72,6 +73,33 @@ def count_patches(part: str, records: Sequence[Record], names: Mapping[int, str]
     labels = Counter(record.label for record in records if record.label is not None)
     classes = {names.get(label, f"class {label}"): labels[label] for label in sorted(labels)}
     return Count(part, len(records), _groups(records), None, classes)
+
+
+def lines(
+    parts: Split, train: list[Sample], val: list[Sample], model: Model, arguments: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say what is in which part, and which classes cannot be learned.
+
+    Parameters
+    ----------
+    parts : Split
+        Of the data set; the test part is read once.
+    train, val : list of Sample
+        What is in memory of the other two.
+    model : Model
+    arguments : mapping
+        That the model was given.
+
+    Raises
+    ------
+    DataError
+        If a sample has no instance map, or a class that the data set does not name.
+    """
+    names = parts.train.info.classes
+    read: dict[str, Iterable[Sample]] = {"train": train, "val": val, "test": parts.test}
+    counts = [count_nuclei(name, part.records, read[name], names) for name, part in parts if len(part)]
+    yield from map(str, counts)
+    yield from warnings_of(counts, names, model, arguments)
 
 
 def warnings_of(counts: Sequence[Count], names: Mapping[int, str], model: Model, arguments: Any) -> list[str]:

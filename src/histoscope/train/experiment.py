@@ -1,7 +1,7 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -39,7 +39,15 @@ OnNote = Callable[[str], None]
 
 
 class ModelConfig(config.Config):
-    """A model's name, and its arguments beside it."""
+    """A network.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``models.MODELS``.
+    arguments : dict
+        What it is made with, such as ``{width: 16, depth: 5, mpp: 0.5}``; docs/reference/models.md has them.
+    """
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -233,7 +241,9 @@ def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[S
     note(f"reading {count(sum(len(part) for _, part in shown), 'image')}")
     real, val = at_model(shown.train, mpp) if share < 1 else [], at_model(shown.val, mpp)
     if real:
-        _tell_counts(plan, model, real, val, note)
+        arguments = plan.experiment.model.arguments
+        for line in census.lines(plan.parts, real, val, model, arguments):
+            note(line)
     if drawn is None:
         return real, val
     note(
@@ -241,21 +251,6 @@ def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[S
         f"{share:.0%} of the patches"
     )
     return mixture(real, at_model(drawn, mpp), drawn, share), val
-
-
-def _tell_counts(
-    plan: _Plan, model: models.Model, train: list[Sample], val: list[Sample], note: OnNote
-) -> None:
-    """Say what is in which part, and which classes cannot be learned."""
-    names = plan.parts.train.info.classes
-    read: dict[str, Iterable[Sample]] = {"train": train, "val": val, "test": plan.parts.test}
-    counts = [
-        census.count_nuclei(name, part.records, read[name], names) for name, part in plan.parts if len(part)
-    ]
-    for line in map(str, counts):
-        note(line)
-    for line in census.warnings_of(counts, names, model, plan.experiment.model.arguments):
-        note(line)
 
 
 def _of_patches(
