@@ -18,7 +18,7 @@ from histoscope.train.transfer import Thaw, parameter_groups
 
 @pytest.fixture
 def short(config):
-    return dataclasses.replace(config, lr=5e-3)
+    return dataclasses.replace(config, lr=5e-3, patch_px=20)
 
 
 def test_rates_fall_towards_the_image(fresh_classifier):
