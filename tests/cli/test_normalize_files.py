@@ -241,6 +241,7 @@ def test_a_saved_reference_is_not_written_over_by_another(tiles, tmp_path):
     assert call(tiles, tmp_path / "o1", *first).exit_code == 0
     assert call(tiles, tmp_path / "o1", *first).exit_code == 0  # the same
     before = lab.read_bytes()
+    assert json.loads(before)["origin"] == "one.png"
     other = ("--reference", tiles / "b" / "two.png", "--save-reference", lab)
     done = call(tiles, tmp_path / "o2", *other)
     assert isinstance(done.exception, ConfigError)

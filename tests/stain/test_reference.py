@@ -103,3 +103,21 @@ def test_missing_file_and_missing_method(tmp_path):
     assert type(stain.load(path, "vahadane")) is stain.Vahadane
     with pytest.raises(UnknownNameError):
         stain.load(path, "reinhard")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_reference_says_where_it_comes_from(method, mix, tmp_path):
+    path = tmp_path / "lab.json"
+    stain.get(method).fit(mix(seed=5), origin="good.png").save(path)
+    assert json.loads(path.read_text())["origin"] == "good.png"
+    loaded = stain.load(path)
+    assert loaded.origin == "good.png"
+    loaded.save(tmp_path / "again.json")
+    assert stain.load(tmp_path / "again.json").origin == "good.png"
+    assert "No image" in stain.get(method).default().origin
+    assert stain.get(method).fit(mix(seed=5)).origin == ""
+
+
+def test_origin_changes_nothing_of_what_a_normaliser_does(mix):
+    named, plain = (stain.Macenko.fit(mix(seed=5), origin=origin) for origin in ("a.png", ""))
+    assert named.values() == plain.values()

@@ -127,7 +127,7 @@ def open_reference(reference: str, method: str | None) -> "Normalizer":
         raise ConfigError(
             f"--reference {reference!r} is no reference; give {DEFAULT!r}, a .json file or an image"
         )
-    return stain.get(method or "macenko").fit(files.read_image(path))
+    return stain.get(method or "macenko").fit(files.read_image(path), origin=path.name)
 
 
 def levels_of(white: str) -> tuple[float, ...]:

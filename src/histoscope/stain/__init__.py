@@ -9,6 +9,7 @@
 (64, 64, 3)
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -109,5 +110,6 @@ def load(path: str | Path, method: str | None = None) -> Normalizer:
     UnknownNameError
         If it does not hold `method`.
     """
-    name, values = reference.choose(reference.read(path), method, str(path))
-    return get(name)._from_values(values)
+    methods, origin = reference.read(path)
+    name, values = reference.choose(methods, method, str(path))
+    return replace(get(name)._from_values(values), origin=origin)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -47,10 +47,13 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         What to give to every image.
     white : (3,) array, optional
         White point of the images to come, levels from 1 to 255; without it, it is looked for in each.
+    origin : str
+        Where the target comes from, such as the name of a file; changes nothing.
     """
 
     target: Estimate
     white: ArrayLike | None = field(default=None, kw_only=True)
+    origin: str = field(default="", kw_only=True)
 
     name: ClassVar[str]
 
@@ -59,7 +62,9 @@ class BaseNormalizer(ABC, Generic[Estimate]):
             object.__setattr__(self, "white", check_white(self.white))
 
     @classmethod
-    def fit(cls, reference_image: Image | Sequence[Image], *, white: ArrayLike | None = None) -> Self:
+    def fit(
+        cls, reference_image: Image | Sequence[Image], *, white: ArrayLike | None = None, origin: str = ""
+    ) -> Self:
         """Take the stains of an image (or of several images of one slide) as the target.
 
         Parameters
@@ -67,6 +72,8 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         reference_image : (H, W, 3) uint8, or several
         white : (3,) array, optional
             White point of the reference; without it, it is looked for.
+        origin : str
+            Where the reference comes from, to be saved with it.
 
         Raises
         ------
@@ -75,12 +82,13 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         ShapeError
             If it is not (H, W, 3) uint8.
         """
-        return cls(cls.estimate(reference_image, white=white))
+        return replace(cls(cls.estimate(reference_image, white=white)), origin=origin)
 
     @classmethod
     def default(cls) -> Self:
         """Normaliser to the reference that ships with Histoscope."""
-        return cls._from_values(reference.bundled(cls.name))
+        values, origin = reference.bundled(cls.name)
+        return replace(cls._from_values(values), origin=origin)
 
     @classmethod
     def estimate(cls, image: Image | Sequence[Image], *, white: ArrayLike | None = None) -> Estimate:
@@ -137,7 +145,7 @@ class BaseNormalizer(ABC, Generic[Estimate]):
 
     def save(self, path: str | Path) -> None:
         """Write the target as JSON, to share; `histoscope.stain.load` reads it."""
-        reference.write(path, self.name, self.values())
+        reference.write(path, self.name, self.values(), origin=self.origin)
 
     @classmethod
     @abstractmethod
@@ -187,6 +195,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         reference_image: Image | Sequence[Image],
         *,
         white: ArrayLike | None = None,
+        origin: str = "",
         keep_residual: bool | None = None,
     ) -> Self:
         """Take the stains of an image (or of several images of one slide) as the target.
@@ -196,6 +205,8 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         reference_image : (H, W, 3) uint8, or several
         white : (3,) array, optional
             White point of the reference; without it, it is looked for.
+        origin : str
+            Where the reference comes from, to be saved with it.
         keep_residual : bool, optional
             As of the class.
 
@@ -206,8 +217,8 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         ShapeError
             If it is not (H, W, 3) uint8.
         """
-        target = cls.estimate(reference_image, white=white)
-        return cls(target) if keep_residual is None else cls(target, keep_residual=keep_residual)
+        fitted = super().fit(reference_image, white=white, origin=origin)
+        return fitted if keep_residual is None else replace(fitted, keep_residual=keep_residual)
 
     def matrix(self, source: StainEstimate) -> NDArray[np.float64]:
         """(3, 3) matrix from optical density (R, G, B) of a slide with stains `source` to the target's."""
@@ -269,8 +280,9 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         amounts = reference.numbers(values, "amounts", (2,))
         present = reference.numbers({"present": [1, 1], **values}, "present", (2,)) > 0
         target = StainEstimate(stains, amounts, reference.white(values), _pair(present))
-        kept = {"keep_residual": bool(values["keep_residual"])} if "keep_residual" in values else {}
-        return cls(target, white=values.get("images_white"), **kept)
+        made = cls(target, white=values.get("images_white"))
+        kept = values.get("keep_residual")
+        return made if kept is None else replace(made, keep_residual=bool(kept))
 
 
 def _pair(flags: NDArray[np.bool_]) -> tuple[bool, bool]:

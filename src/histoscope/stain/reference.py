@@ -32,8 +32,8 @@ def write(path: str | Path, method: str, values: dict[str, Any], *, origin: str 
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
-def read(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Read the targets in a file, by method.
+def read(path: str | Path) -> tuple[dict[str, dict[str, Any]], str]:
+    """Read the targets in a file, by method, and where they come from.
 
     Raises
     ------
@@ -55,13 +55,14 @@ def read(path: str | Path) -> dict[str, dict[str, Any]]:
         raise DataError(
             f"{path} is not a stain reference: not JSON ({error}); write one with save()"
         ) from error
-    return _methods(document, str(path))
+    return _methods(document, str(path)), str(document.get("origin") or "")
 
 
-def bundled(method: str) -> dict[str, Any]:
-    """Values of the reference that ships with Histoscope."""
+def bundled(method: str) -> tuple[dict[str, Any], str]:
+    """Values of the reference that ships with Histoscope, and where they come from."""
     text = files("histoscope.stain").joinpath("default_reference.json").read_text(encoding="utf-8")
-    return _methods(json.loads(text), "the bundled reference")[method]
+    document = json.loads(text)
+    return _methods(document, "the bundled reference")[method], document["origin"]
 
 
 def choose(methods: dict[str, dict[str, Any]], method: str | None, where: str) -> tuple[str, dict[str, Any]]:

@@ -179,7 +179,7 @@ def normaliser(level: str, reference: Reference) -> Recolor:
     """Make what a normaliser does to an image; it estimates each image's own stains."""
     if level == "none":
         return unchanged
-    fitted: Recolor = stain.get(level).fit(reference.image)
+    fitted: Recolor = stain.get(level).fit(reference.image, origin=reference.name)
     return fitted
 
 

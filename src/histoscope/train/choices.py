@@ -68,7 +68,7 @@ def get_normalizer(
     elif reference.suffix == ".json":
         fitted = stain.load(reference, name)
     else:
-        fitted = kind.fit(read_image(reference))
+        fitted = kind.fit(read_image(reference), origin=reference.name)
     return fitted if white is None else replace(fitted, white=white)
 
 
