@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from histoscope.cli.given import refuse_given
 from histoscope.cli.progress import progress
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset
+
+_CUTTING = ("by", "stratify", "seed")
 
 
 def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_json: bool) -> bool:
@@ -75,3 +78,15 @@ def write_proposed(
         typer.echo(f"{found}\ngroups written to {out}")
         typer.echo(f"next: {next_command(dataset, out)}")
     return not found.unreadable
+
+
+def refuse_unused(context: typer.Context, *, n_roots: int, has_groups: bool, is_cut: bool) -> None:
+    """Refuse options that the rest of the call leaves without a meaning."""
+    if has_groups:
+        refuse_given(context, *_CUTTING, because="makes parts, and --groups compares none")
+        return
+    refuse_given(context, "min_overlap", "features", because="goes with --groups")
+    if n_roots > 1:
+        refuse_given(context, *_CUTTING, because="makes parts, and here each folder is one")
+    elif not is_cut:
+        refuse_given(context, *_CUTTING[1:], because="goes with --by; published parts are taken as they are")

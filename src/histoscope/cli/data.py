@@ -334,23 +334,11 @@ def audit(
     With --groups, finds the turned, flipped, zoomed, skewed and overlapping pictures of one data set instead,
     and proposes groups that a split must keep together. Ends with 1 if pictures could not be read.
     """
-    from histoscope.cli.audit import compare_parts, write_proposed
-    from histoscope.cli.given import refuse_given
+    from histoscope.cli.audit import compare_parts, refuse_unused, write_proposed
     from histoscope.data import split_by
     from histoscope.errors import ConfigError
 
-    if groups is not None:
-        refuse_given(context, "by", "stratify", "seed", because="makes parts, and --groups compares none")
-    else:
-        refuse_given(context, "min_overlap", "features", because="goes with --groups")
-        if len(roots) > 1:
-            refuse_given(
-                context, "by", "stratify", "seed", because="makes parts, and here each folder is one"
-            )
-        elif by is None:
-            refuse_given(
-                context, "stratify", "seed", because="goes with --by; published parts are taken as they are"
-            )
+    refuse_unused(context, n_roots=len(roots), has_groups=groups is not None, is_cut=by is not None)
     datasets = {str(root): open_dataset(name, root, mpp, option) for root in roots}
     first = next(iter(datasets.values()))
     if groups is not None:
