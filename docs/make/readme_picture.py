@@ -92,12 +92,12 @@ def comparison(axes: Axes, demo: Path) -> None:
         label = "as it came" if row.level == study.baseline else row.level
         at_side = axes.get_yaxis_transform()
         axes.text(-0.03, y, label, transform=at_side, ha="right", va="center", fontsize=14)
-        axes.text(row.mean, y - 0.22, f"{row.mean:.2f}", ha="center", fontsize=13, color=colour)
+        axes.text(row.mean, y - 0.22, f"{row.mean:.3f}", ha="center", fontsize=13, color=colour)
     best = rows[-1]
     axes.set(ylim=(len(rows) - 0.4, -0.6), yticks=[])
     axes.set_title("on a stain never trained on", fontsize=16, color=INK, pad=16)
-    interval = f"{best.difference:+.2f} ({best.diff_low:+.2f} to {best.diff_high:+.2f})"
-    label = f"{METRICS[study.metric].label}, 95 % interval by patient"
+    interval = f"{best.difference:+.3f} ({best.diff_low:+.3f} to {best.diff_high:+.3f})"
+    label = f"{METRICS[study.metric].label}, 95 % interval by patient ({best.n_units} patients)"
     axes.set_xlabel(f"{label}\ndifference {interval}, {best.n_seeds} seeds", fontsize=12, color=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
 

@@ -260,3 +260,10 @@ def test_every_convention_is_documented(root):
     reference = (root / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     assert [name for name in CONVENTIONS if f"`{name}`" not in page or f"`{name}`" not in reference] == []
     assert [sheet.doi for sheet in CONVENTIONS.values() if sheet.doi not in page] == []
+
+
+def test_a_class_cannot_take_the_column_of_all_nuclei():
+    true = np.array([[1, 1, 0, 2]])
+    with pytest.raises(ConfigError, match="f1_50"):
+        class_scores(true, true, [0, 1, 2], [0, 1, 2], ["round", "50"])
+    assert "pq_all" in class_scores(true, true, [0, 1, 2], [0, 1, 2], ["round", "all"])

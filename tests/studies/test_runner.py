@@ -365,7 +365,13 @@ class TestImages:
 
     def test_two_images_of_one_name_are_refused(self):
         with pytest.raises(DataError, match="'a'"):
-            runner.unique_names([Record("a"), Record("b"), Record("a")])
+            runner.check_names([Record("a"), Record("b"), Record("a")])
+
+    @pytest.mark.parametrize("name", ["../a", "a/../../b", "/tmp/a", "..\\a"])
+    def test_names_that_lead_elsewhere_are_refused(self, name):
+        runner.check_names([Record("a..b"), Record("a/b"), Record("A"), Record("a")])
+        with pytest.raises(DataError, match="lead out of a folder"):
+            runner.check_names([Record("a"), Record(name)])
 
 
 def working(group):

@@ -9,6 +9,7 @@ from histoscope.errors import ConfigError, ShapeError
 from histoscope.metrics.contingency import Overlap, as_overlap, classes_of_ids
 from histoscope.metrics.detection import detections
 from histoscope.metrics.instance import Matches, match
+from histoscope.metrics.pooling import CLASS_FORMULAS, FORMULAS
 from histoscope.types import Labels
 
 
@@ -193,7 +194,7 @@ def class_scores(
     Raises
     ------
     ConfigError
-        If two classes have one name, or names are not words.
+        If two classes have one name, names are not words, or a class is called as a score of all nuclei is.
     ShapeError
         As in `match_by_class`.
 
@@ -210,6 +211,12 @@ def class_scores(
         )
     if len(set(names)) != len(names):
         raise ConfigError(f"classes are called {', '.join(names)}; expected a different name for each")
+    taken = [f"{score}_{name}" for name in names for score in CLASS_FORMULAS if f"{score}_{name}" in FORMULAS]
+    if taken:
+        raise ConfigError(
+            f"classes are called {', '.join(names)}, and {taken[0]} is a score of all nuclei; rename "
+            "that class"
+        )
     matches = match_by_class(true, pred, true_classes, pred_classes, n_classes=len(names))
     row: dict[str, float] = {}
     for k, name in enumerate(names, start=1):

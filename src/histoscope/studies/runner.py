@@ -147,7 +147,7 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
         work: Work = Patches(config)
     else:
         work = Tiles(config)
-    unique_names(work.records)
+    check_names(work.records)
     found = content.read(work.sets(), config, tell)
     work.require(found)
     folder = open_study(config, work.records, command, found)
@@ -186,12 +186,22 @@ def _named(place: Path, tell: Tell, event: Event) -> None:
     tell(replace(event, run=f"{place.name}/{event.run}"))
 
 
-def unique_names(records: list[Record]) -> None:
-    """Refuse two images of one name: their predictions would be one file."""
+def check_names(records: list[Record]) -> None:
+    """Refuse two images of one name, whose predictions would be one file, and names that lead elsewhere."""
     twice = [name for name, times in Counter(record.name for record in records).items() if times > 1]
     if twice:
         raise DataError(
             f"{len(twice)} name(s) stand for several images (first: {twice[0]!r}); names must be unique"
+        )
+    astray = [
+        record.name
+        for record in records
+        if record.name.startswith(("/", "\\")) or ".." in record.name.replace("\\", "/").split("/")
+    ]
+    if astray:
+        raise DataError(
+            f"{len(astray)} image name(s) lead out of a folder (first: {astray[0]!r}); a study writes files "
+            "of these names: take '..' and the leading slash out of them"
         )
 
 
