@@ -190,6 +190,22 @@ def test_no_more_than_some_batches_of_tiles_are_held(classifier):
     assert most <= 16 * (torch.get_num_threads() + 4)
 
 
+def test_patches_are_named_as_data_sets_name_them(classifier, tmp_path):
+    from histoscope.data import ClassFolder
+
+    folder, out = tmp_path / "data", tmp_path / "out"
+    for name in ("aca/1.png", "n/2.png"):
+        write_image(folder / name, flat(RED))
+    outcome = run(classifier, folder, out)
+    assert [row["image"] for row in outcome.done] == ["aca__1", "n__2"]
+    records = ClassFolder(folder, mpp=1.0).records
+    assert [row["name"] for row in rows_of(out / PREDICTIONS)] == [record.name for record in records]
+    write_image(folder / "aca__1.png", flat(BLUE))  # later, and of the same short name
+    run(classifier, folder, out)
+    found = {row["name"]: row["predicted"] for row in rows_of(out / PREDICTIONS)}
+    assert found == {"aca/1": "red", "n__2": "red", "aca__1": "blue"}
+
+
 def test_turned_is_the_mean_of_eight_looks(tint, big):
     once, turned = slides.PatchClassifier.open(tint), slides.PatchClassifier.open(tint, turned=True)
     first, second = (slides.classify_tiles(big, model, 0.5).probability for model in (once, turned))

@@ -92,6 +92,8 @@ def test_classes_have_names():
     nuclei = nuclei_of(labels, class_id=[2, 0, 1])
     assert slides.measure(nuclei, image, ["a", "b"])["class"].tolist() == ["b", "nucleus", "a"]
     assert slides.measure(nuclei, image)["class"].tolist() == ["class 2", "nucleus", "class 1"]
+    named = slides.measure(nuclei, image, ["nucleus", "b"])["class"].tolist()
+    assert named == ["b", "nucleus without a class", "nucleus"]
     with pytest.raises(ShapeError, match="class ids go up to 2"):
         slides.measure(nuclei, image, ["a"])
 

@@ -120,16 +120,24 @@ def run(
                 tell(job, _classify_large(classifier, job, chosen, journal, on_tiles))
         finally:
             columns, always = patch_columns(classifier.classes), len(journal) == 0
-            journal.write_summary(columns, path=PREDICTIONS, key="name", always=always)
+            shown = patch_names(journal.names_with("predicted"))
+            journal.write_summary(columns, path=PREDICTIONS, key="name", shown=shown, always=always)
             journal.write_summary(tile_columns(classifier.classes), always=False)
+    outcome.done = [row | {"image": shown.get(row["image"], row["image"])} for row in outcome.done]
     return outcome
 
 
-def patch_names(jobs: Sequence[Job]) -> list[str]:
-    """Name each patch as data sets name it, ``colon_aca__colonca103``, unless two would be called alike."""
-    names = [job.name.replace("/", "__") for job in jobs]
-    often = Counter(names)
-    return [name if often[name] == 1 else job.name for name, job in zip(names, jobs, strict=True)]
+def patch_names(names: Sequence[str]) -> dict[str, str]:
+    """Name each patch as data sets name it, unless two would be called alike.
+
+    Examples
+    --------
+    >>> patch_names(["aca/1", "aca/n/2", "aca/n__2"])
+    {'aca/1': 'aca__1', 'aca/n/2': 'aca/n/2', 'aca/n__2': 'aca/n__2'}
+    """
+    flat = {name: name.replace("/", "__") for name in names}
+    often = Counter(flat.values())
+    return {name: short if often[short] == 1 else name for name, short in flat.items()}
 
 
 def patch_columns(classes: Sequence[str]) -> list[str]:
@@ -186,13 +194,12 @@ def _classify_patches(
     done: Callable[[Job, str | None], None],
 ) -> None:
     by_name = {job.name: job for job in jobs}
-    shown = patch_names(jobs)
     patches = _Patches(jobs, settings.mpp, classifier)
     columns = patch_columns(classifier.classes)
     for seen in classifier.through(patches, on_skip=lambda name, why: done(by_name[name], why)):
         for index, row in zip(seen.indices, seen.values, strict=True):
             values = [classifier.classes[int(row.argmax())], *(float(f"{value:.6g}") for value in row)]
-            found = dict(zip(["image", *columns], [shown[index], *values], strict=True))
+            found = dict(zip(columns, values, strict=True))
             journal.add(jobs[index], found, digest=patches.digests[index], files=())
             done(jobs[index], None)
 

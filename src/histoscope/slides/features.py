@@ -105,7 +105,8 @@ def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
     ShapeError
         If there is a class without a name.
     """
-    known = np.array([NO_CLASS, *classes], object)
+    unclassed = NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
+    known = np.array([unclassed, *classes], object)
     top = int(nuclei.class_id.max(initial=0))
     if classes and top >= len(known):
         raise ShapeError(

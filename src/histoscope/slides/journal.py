@@ -129,6 +129,10 @@ class Journal:
         row: dict[str, Any] = self._lines[job.name]["row"]
         return row
 
+    def names_with(self, column: str) -> list[str]:
+        """Names of the finished images whose row has a column."""
+        return [name for name in sorted(self._lines) if column in self._lines[name]["row"]]
+
     def finished(self, jobs: Iterable[Job], endings: Callable[[Job], Iterable[Iterable[str]]]) -> set[str]:
         """Names of the images that have been predicted as they are now, with their files still there.
 
@@ -197,7 +201,7 @@ class Journal:
         ----------
         job : Job
         row : mapping
-            Its row of the summary; ``image`` is its name there, if that is another.
+            Its row of the summary, without the name.
         digest : str
             Of the image, from `histoscope.slides.ownership.digest_of`, before its pixels were read.
         files : collection of str
@@ -219,6 +223,7 @@ class Journal:
         *,
         path: str = SUMMARY,
         key: str = "image",
+        shown: Mapping[str, str] | None = None,
         always: bool = True,
     ) -> None:
         """Write one row an image, in the order of their names.
@@ -231,11 +236,17 @@ class Journal:
             Name of the file.
         key : str
             Column of the name.
+        shown : mapping of str to str, optional
+            What is written for each name, if that is another.
         always : bool
             Also if there are no rows.
         """
         rows = [self._lines[name]["row"] for name in sorted(self._lines)]
-        rows = [row for row in rows if columns[0] in row]
+        rows = [
+            row | {"image": (shown or {}).get(row["image"], row["image"])}
+            for row in rows
+            if columns[0] in row
+        ]
         if not rows and not always:
             if self.owned.holds(path):  # of a model or of images that this folder is no longer of
                 self._add({"files": self.owned.drop([path])})
