@@ -241,12 +241,8 @@ class Journal:
         always : bool
             Also if there are no rows.
         """
-        rows = [self._lines[name]["row"] for name in sorted(self._lines)]
-        rows = [
-            row | {"image": (shown or {}).get(row["image"], row["image"])}
-            for row in rows
-            if columns[0] in row
-        ]
+        names = self.names_with(columns[0])
+        rows = [self._lines[name]["row"] | {"image": (shown or {}).get(name, name)} for name in names]
         if not rows and not always:
             if self.owned.holds(path):  # of a model or of images that this folder is no longer of
                 self._add({"files": self.owned.drop([path])})
