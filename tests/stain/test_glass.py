@@ -227,7 +227,7 @@ def test_tissue_of_any_stain_turns_neither_green_nor_yellow(method, scale, lamp,
     image[:, :30] = glass(lamp)[:, :30]
     image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     out = stain.get(method).default()(image)
-    assert turns_green_or_yellow(out, image) < 0.001
+    assert turns_green_or_yellow(out, image) < 0.002
     assert out[:, 30:].std() < GAINS[1] * image[:, 30:].std() + 5
 
 

@@ -212,8 +212,9 @@ def shown(density: NDArray[np.float32]) -> tuple[bool, bool]:
     (False, True)
     """
     density = density[:, :: -(-density.shape[1] // _PIXELS)]
-    clear = density[:, density.sum(axis=0) >= np.float32(0.75)]
-    density = clear if clear.shape[1] >= 64 else density
+    # The palest fifth is left out, where ratios are noise.
+    total = density.sum(axis=0)
+    density = density[:, total >= min(0.75, np.percentile(total, 20))]
     ratio = np.ascontiguousarray(density[0] / np.maximum(density[1], np.float32(0.05)))
     low, high = (_kernels.ranked(ratio, round(share * (len(ratio) - 1))) for share in (0.01, 0.99))
     return high >= 0.45, low < 0.6
