@@ -98,7 +98,7 @@ def comparison(axes: Axes, demo: Path) -> None:
     axes.set_title("on a stain never trained on", fontsize=16, color=INK, pad=16)
     interval = f"{best.difference:+.3f} ({best.diff_low:+.3f} to {best.diff_high:+.3f})"
     label = f"{METRICS[study.metric].label}, 95 % interval by patient ({best.n_units} patients)"
-    axes.set_xlabel(f"{label}\ndifference {interval}, {best.n_seeds} seeds", fontsize=12, color=QUIET)
+    axes.set_xlabel(f"{label}\ndifference {interval}\n{best.n_seeds} seeds", fontsize=11.5, color=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
