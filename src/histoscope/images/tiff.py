@@ -229,11 +229,11 @@ def _bits(page: Any, file: Any, path: Path) -> int | None:
     ome = re.search(r'\bSignificantBits="(\d+)"', file.ome_metadata) if file.is_ome else None
     if ome and int(ome[1]) > 0:
         return int(ome[1])
-    tag = page.tags.get("MaxSampleValue")
+    tag = page.tags.get("MaxSampleValue") or page.tags.get("SMaxSampleValue")
     if tag is None or stored == 8:
         return None
-    values = tag.value if isinstance(tag.value, tuple) else (tag.value,)
-    return max(8, int(max(values)).bit_length())
+    top = int(np.max(tag.value))
+    return max(8, top.bit_length()) if top > 0 else None
 
 
 def _palette(page: Any) -> NDArray[np.uint8]:
