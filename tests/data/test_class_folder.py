@@ -188,3 +188,12 @@ def test_slides_among_the_patches_are_named(tmp_path):
     (tmp_path / "tumour" / "scan.mrxs").write_bytes(b"")
     told = [problem.message for problem in data.open("class_folder", tmp_path, mpp=0.5).verify()]
     assert any("MIRAX files are not read yet" in text for text in told)
+
+
+def test_paths_may_start_from_the_root_or_from_images(class_tree: Path, tmp_path: Path) -> None:
+    root = tmp_path / "indexed"
+    root.mkdir()
+    class_tree.rename(root / "images")
+    for before in ("", "images/"):
+        (root / "index.csv").write_text(f"path,class\n{before}tumour/p1.png,tumour\n")
+        assert data.open("class_folder", root, mpp=0.5)[0].label == 0

@@ -38,10 +38,10 @@ class ClassFolder(PatchFiles):
 
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
     columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
-    are relative to ``images/`` if there is such a folder, else to `root`. Labels are the places of the class
-    names in alphabetical order, from 0; an empty folder is no class and is warned of; folders called like
-    ``masks`` or ``labels`` are refused. The name of a patch is
-    its path with ``__`` for ``/``, suffix cut.
+    are relative to ``images/`` if there is such a folder and they are found there, else to `root`. Labels
+    are the places of the class names in alphabetical order, from 0; an empty folder is no class and is warned
+    of; folders called like ``masks`` or ``labels`` are refused. The name of a patch is its path with ``__``
+    for ``/``, suffix cut.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class ClassFolder(PatchFiles):
             what = expectation("class_folder", self.layout, "")
             raise DatasetNotFoundError(f"no patches in {self.root}; {what}")
         names = list(classes) if classes is not None else sorted({row["class"] for row in rows})
-        base = images_folder(self.root) if path.is_file() else self.root
+        base = _base(self.root, rows[0]["path"]) if path.is_file() else self.root
         files = [(_inside(base, row["path"]), _record(row, names)) for row in rows]
         sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
         super().__init__(replace(sheet, mpp=mpp), names, files)
@@ -111,6 +111,13 @@ class ClassFolder(PatchFiles):
 def images_folder(root: Path) -> Path:
     """Folder that the paths of an index start from."""
     return root / "images" if (root / "images").is_dir() else root
+
+
+def _base(root: Path, relative: str) -> Path:
+    """Folder that the paths of an index start from, which some write from the root."""
+    base = images_folder(root)
+    from_root = not _inside(base, relative).is_file() and _inside(root, relative).is_file()
+    return root if from_root else base
 
 
 def _indexed(path: Path) -> list[Row]:

@@ -16,6 +16,8 @@ _RATIO = 0.8
 _SLACK = 0.05
 """How far a landmark may lie from where the map puts it, in halves of the shorter side."""
 _MAX_ZOOM, _MAX_STRETCH = 4.0, 2.0
+_LEAST_COMMON = 16
+"""Grey pixels of 64 a side from which a correlation means something."""
 
 Affine = NDArray[np.float64]
 """(2, 3): maps x, y of the left picture to those of the right, from the centres, in halves of their sides."""
@@ -127,7 +129,7 @@ def compare(pictures: Sequence[Landmarks], left: int, right: int, *, flip: bool)
     if len(places) < MIN_MATCHES:
         return None
     overlap = _overlap(a.corners @ affine[:, :2].T + affine[:, 2], b.corners)
-    similarity = _similarity(a.grey[:, ::-1] if flip else a.grey, b.grey, affine)
+    similarity = _similarity(a, b, affine, flip=flip)
     return Copy(left, right, _turn(affine, flip=flip), len(places), similarity, overlap)
 
 
@@ -168,20 +170,28 @@ def _overlap(left: NDArray[np.float64], right: NDArray[np.float32]) -> float:
     return float(min(1.0, common / min(cv2.contourArea(quad) for quad in quads)))
 
 
-def _similarity(left: NDArray[np.uint8], right: NDArray[np.uint8], affine: Affine) -> float:
+def _similarity(a: Landmarks, b: Landmarks, affine: Affine, *, flip: bool) -> float:
+    """Correlation of two pictures where they overlap once aligned, and nothing is drawn on either."""
     import cv2
 
+    right = b.grey
+    left, drawn = (
+        np.ascontiguousarray(array[:, ::-1] if flip else array, np.uint8)
+        for array in (a.grey, np.zeros_like(a.grey) if a.marked is None else a.marked)
+    )
     height, width = right.shape
     scales = [min(grey.shape) / 2 for grey in (left, right)]
     centres = [(np.array(grey.shape[::-1]) - 1) / 2 for grey in (left, right)]
     matrix = affine[:, :2] * (scales[1] / scales[0])
     shift = affine[:, 2] * scales[1] + centres[1] - matrix @ centres[0]
     onto = np.column_stack([matrix, shift])
-    left = np.ascontiguousarray(left, np.uint8)
     warped = cv2.warpAffine(left, onto, (width, height), flags=cv2.INTER_LINEAR)
     inside = cv2.warpAffine(np.full_like(left, 255), onto, (width, height)) == 255
-    if inside.sum() < 16:
+    inside &= cv2.warpAffine(drawn, onto, (width, height)) == 0
+    if b.marked is not None:
+        inside &= b.marked == 0
+    if inside.sum() < _LEAST_COMMON:
         return 0.0
-    a, b = warped[inside].astype(np.float64), right[inside].astype(np.float64)
-    spread = a.std() * b.std()
-    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread else 0.0
+    x, y = warped[inside].astype(np.float64), right[inside].astype(np.float64)
+    spread = x.std() * y.std()
+    return float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread else 0.0

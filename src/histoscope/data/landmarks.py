@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscope.data.marks import find_marks, paint_out
 from histoscope.files import read_image
 from histoscope.types import Image
 
@@ -17,6 +18,8 @@ _LEAST_PX = 128
 """Landmarks are looked for at a shorter side between these."""
 _MOST = 150
 """Landmarks of a picture; the strongest are kept."""
+_MARKED = 32
+"""Share of a pixel, of 255, that makes it one of a mark."""
 _GREY_PX = 64
 _N_AXES = 32
 """Principal axes of the descriptors that neighbours are searched in."""
@@ -42,11 +45,14 @@ class Landmarks:
         Square roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean).
     grey : (h, w) uint8
         The picture with a shorter side of 64 pixels.
+    marked : (h, w) uint8, optional
+        Above 0 where something is drawn on it, see `histoscope.data.marks`.
     """
 
     points: NDArray[np.float32]
     descriptors: NDArray[np.uint8]
     grey: NDArray[np.uint8]
+    marked: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -85,8 +91,11 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
     """
     import cv2
 
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
-    grey = _resized(grey, _LEAST_PX, SIDE_PX)
+    colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    grey = _resized(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), _LEAST_PX, SIDE_PX)
+    share = _resized(find_marks(colour).astype(np.uint8) * 255, _LEAST_PX, SIDE_PX)
+    marks = share > _MARKED
+    grey = paint_out(grey, marks)
     height, width = grey.shape
     sift: Any = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=0.01)
     found, histograms = sift.detectAndCompute(grey, None)
@@ -97,8 +106,12 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
     points = np.array([found[place].pt for place in order], np.float64).reshape(-1, 2) - centre
     total = np.maximum(histograms.sum(axis=1, keepdims=True), 1)
     roots = np.rint(255 * np.sqrt(histograms / total))[order].astype(np.uint8)
+    marked = _resized(marks.astype(np.uint8) * 255, _GREY_PX, _GREY_PX) if marks.any() else None
     return Landmarks(
-        (points * (2 / min(height, width))).astype(np.float32), roots, _resized(grey, _GREY_PX, _GREY_PX)
+        (points * (2 / min(height, width))).astype(np.float32),
+        roots,
+        _resized(grey, _GREY_PX, _GREY_PX),
+        marked,
     )
 
 
