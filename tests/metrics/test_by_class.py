@@ -246,7 +246,7 @@ def test_bad_input_is_told():
         class_scores(labels, labels, [0, 1, 1], [0, 1, 1], {1: "a", 2: "b"})
     with pytest.raises(DataError, match="call match_by_class with one n_classes"):
         mpq_plus([{1: Matches()}, {1: Matches(), 2: Matches()}])
-    with pytest.raises(ShapeError, match="1 tissues came for 2 images"):
+    with pytest.raises(ShapeError, match="got 1 tissues for 2 images"):
         bpq_pannuke([Matches(), Matches()], ["Colon"])
 
 

@@ -139,7 +139,7 @@ GOOD = np.ones((2, 3), np.int32)
         (GOOD.astype(np.int8) * -1, GOOD, "true labels hold the id -1"),
         (np.ones((2, 3, 3), np.uint8), GOOD, r"\(2, 3, 3\), expected \(height, width\)"),
         (np.ones(3, np.int32), GOOD, r"shape \(3,\)"),
-        (GOOD, None, "one label map came"),
+        (GOOD, None, "got one label map"),
     ],
 )
 def test_bad_input_is_named(true, pred, message):
@@ -148,7 +148,7 @@ def test_bad_input_is_named(true, pred, message):
 
 
 def test_a_table_and_a_map_do_not_mix():
-    with pytest.raises(ShapeError, match="Overlap came together"):
+    with pytest.raises(ShapeError, match="got an Overlap together"):
         aji(overlap(GOOD, GOOD), GOOD)
 
 

@@ -163,11 +163,11 @@ def as_overlap(true: Overlap | ArrayLike | Labels, pred: ArrayLike | Labels | No
     if isinstance(true, Overlap):
         if pred is not None:
             raise ShapeError(
-                "an Overlap came together with a label map; give the Overlap alone, or two label maps"
+                "got an Overlap together with a label map; give the Overlap alone, or two label maps"
             )
         return true
     if pred is None:
-        raise ShapeError("one label map came; expected the true and the predicted one, or their Overlap")
+        raise ShapeError("got one label map, expected the true and the predicted one, or their Overlap")
     return overlap(true, pred)
 
 

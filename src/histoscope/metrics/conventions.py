@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.instance import Matches, pq_image_mean
+from histoscope.metrics.keys import group_codes
 
 _EPSILON = 1e-6  # in the denominators of the published scripts
 
@@ -226,11 +227,9 @@ def _by_tissue(scores: list[float], tissues: Sequence[str] | None) -> float:
     if tissues is None:
         return _mean(scores)
     if len(tissues) != len(scores):
-        raise ShapeError(f"{len(tissues)} tissues came for {len(scores)} images; expected one for each")
-    groups: dict[str, list[float]] = {}
-    for tissue, score in zip(tissues, scores, strict=True):
-        groups.setdefault(tissue, []).append(score)
-    return _mean([_mean(group) for group in groups.values()])
+        raise ShapeError(f"got {len(tissues)} tissues for {len(scores)} images; expected one for each")
+    codes, values = group_codes(tissues, "tissue"), np.asarray(scores, np.float64)
+    return _mean([_mean(values[codes == code].tolist()) for code in np.unique(codes)])
 
 
 def _mean(scores: Sequence[float]) -> float:

@@ -115,7 +115,7 @@ def detections(
             f"mpp is {mpp} and radius_um {radius_um}; expected micrometres per pixel and micrometres above 0"
         )
     if (true_classes is None) != (pred_classes is None):
-        raise ConfigError("classes came for one map only; give true_classes and pred_classes, or neither")
+        raise ConfigError("got classes of one map only; give true_classes and pred_classes, or neither")
     as_overlap(true, pred)  # refuses maps that do not fit together
     (true_ids, true_px), (pred_ids, pred_px) = centroids(true), centroids(pred)
     of_true = np.zeros(len(true_ids), np.intp)

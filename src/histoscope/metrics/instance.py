@@ -219,7 +219,7 @@ def average_precision(
     """
     table = as_overlap(true, pred)
     if len(thresholds) == 0:
-        raise ConfigError("no IoU thresholds came; expected at least one, such as (0.5,)")
+        raise ConfigError("got no IoU thresholds, expected at least one, such as (0.5,)")
     for threshold in thresholds:
         _check_threshold(threshold)
     iou = table.iou

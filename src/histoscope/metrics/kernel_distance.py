@@ -7,6 +7,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.metrics.keys import group_codes
 
 DEGREE = 3
 _BLOCK = 1024
@@ -164,7 +165,7 @@ def _checked(real: ArrayLike, synthetic: ArrayLike) -> tuple[NDArray[np.float64]
 def _codes(groups: ArrayLike | None, n: int, name: str, least: int) -> tuple[NDArray[np.int64], int]:
     if groups is None:
         groups = np.arange(n)
-    values = np.asarray(groups)
+    values = group_codes(groups, name)
     if values.shape != (n,):
         raise ShapeError(f"{name} has shape {values.shape}, expected ({n},): a group for each row")
     known, codes = np.unique(values, return_inverse=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, UnknownNameError
 
@@ -33,6 +33,25 @@ def as_text(names: "pd.Series") -> "pd.Series[str]":
     gaps = names.isna().to_numpy()
     texts = ["" if gap else _text(name) for name, gap in zip(names.tolist(), gaps, strict=True)]
     return pd.Series(texts, index=names.index, name=names.name, dtype=object)
+
+
+def group_codes(groups: ArrayLike, what: str) -> NDArray[np.intp]:
+    """Number the groups (patients, tissues) of a list by name; a missing one is an error.
+
+    Raises
+    ------
+    DataError
+        If a group is None, NaN or empty.
+    """
+    values = list(groups) if isinstance(groups, list | tuple) else np.asarray(groups).tolist()
+    names = ["" if value is None or value != value else _text(value) for value in values]
+    unknown = sum(not name.strip() for name in names)
+    if unknown:
+        raise DataError(
+            f"{what} is missing in {unknown} of {len(names)} rows; give it, or leave the rows out"
+        )
+    codes: NDArray[np.intp] = np.unique(np.array(names, dtype=str), return_inverse=True)[1]
+    return codes
 
 
 def row_keys(

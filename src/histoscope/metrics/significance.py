@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.intervals import check_resampling, cluster_sums
+from histoscope.metrics.keys import group_codes
 from histoscope.metrics.semantic import ratio
 
 _BLOCK = 2_000_000  # signs held in memory at a time
@@ -70,7 +71,7 @@ def paired_permutation(
     check_resampling(n, 0.5)
     differences, defined = _differences(a, b)
     if clusters is not None:
-        groups = np.asarray(clusters)
+        groups = group_codes(clusters, "cluster")
         if groups.shape != defined.shape:
             raise ShapeError(
                 f"clusters have shape {groups.shape}, scores {defined.shape}; expected one for each pair"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from histoscope.metrics import METRICS, PATCH_METRICS, compare, holm, independent_unit, interval
+from histoscope.metrics import METRICS, PATCH_METRICS, compare, holm, independent_unit, interval, range_of
 from histoscope.metrics.pooling import classes_in, pooled_statistic
 from histoscope.studies.results import StudyResults
 from histoscope.studies.summary import Difference, Verdict, judge
@@ -23,7 +23,7 @@ UNITS = {"patient": "patient", "source": "source image", "name": "image"}
 class Effect:
     """One level under one condition by one metric, and how it differs from the baseline.
 
-    Means are over images and seeds; intervals and tests resample patients, all seeds of an image together.
+    Means are over images and seeds; intervals and tests go by patient, all seeds of an image together.
     Differences use only seeds and images that both the level and the baseline have.
 
     Parameters
@@ -32,7 +32,7 @@ class Effect:
     n_images, n_units, n_seeds : int
         Behind `mean`; units are patients, or what stands for them (see `unit_of`).
     mean, low, high : float
-        Mean by patient-resampled interval of 95 %.
+        Mean, and its 95 % interval by patient.
     seed_sd : float
         Standard deviation of the mean from seed to seed; nan with one seed.
     difference, diff_low, diff_high : float
@@ -45,7 +45,7 @@ class Effect:
     verdict : Verdict or None
         None for the baseline.
     unit : {"patient", "source", "name"}
-        Column that was resampled.
+        Column of what is independent.
     base : str
         Level that it is compared with; its own name, if it is a baseline.
     before : float
@@ -170,7 +170,7 @@ def stacked(study: StudyResults, model: str, condition: str, level: str, metric:
 
 
 def unit_of(study: StudyResults, condition: str = "") -> str:
-    """Tell what is resampled under a condition: "patient", else "source" or "name" where that is not known.
+    """Tell what is independent under a condition: "patient", else "source" or "name" where that is not known.
 
     Without a condition, the one that answers the question.
     """
@@ -221,8 +221,7 @@ def _level(row: Effect, table: pd.DataFrame, *, pooled: bool) -> Effect:
     defined = table.dropna(subset=_numbers(table))
     if defined.empty:
         return row
-    rng = np.random.default_rng(RNG_SEED)
-    found = interval(defined, row.metric, cluster=row.unit, pooled=pooled, rng=rng)
+    found = interval(defined, row.metric, cluster=row.unit, pooled=pooled).within(range_of(row.metric))
     means = _by_seed(defined, row.metric, pooled=pooled)
     return replace(
         row,

@@ -89,7 +89,7 @@ class Difference:
     agreeing : int or None
         Seeds whose own difference has the sign of the mean; None for all of them.
     unit : str
-        What was resampled: "patient", or what stands for one where patients are not recorded.
+        What is independent: "patient", or what stands for one where patients are not recorded.
     before : float
         The baseline's score; nan where it is not known.
     """

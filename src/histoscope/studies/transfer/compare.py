@@ -164,11 +164,7 @@ def scores(study: StudyResults, kind: str = GROUPED) -> list[tuple[str, str, dic
             table = patches(study, size, level, kind)
             if len(table):
                 unit = "patient" if (table["patient"] != "").all() else "source"
-                rng = np.random.default_rng(RNG_SEED)
-                found = {
-                    name: metrics.patch_interval(table, name, cluster=unit, n=1000, rng=rng)
-                    for name in SCORES
-                }
+                found = {name: metrics.patch_interval(table, name, cluster=unit) for name in SCORES}
                 rows.append((size, level, found))
     return rows
 
