@@ -34,6 +34,9 @@ def test_the_card_of_one(tmp_path):
     text = call(mine.parent).stdout
     assert "architecture: unet, at 0.25 um per pixel" in text
     assert "licence: not stated" in text
+    card = weights.card(mine) | {"test": {"images": 3, "aji": 0.5, "pq": 0.25}}  # as training writes it
+    (mine / "card.json").write_text(json.dumps(card))
+    assert "own test part: aji 0.500, pq 0.250" in call(mine).stdout
 
 
 def test_what_is_no_model_is_told(tmp_path):

@@ -62,8 +62,13 @@ def described(about: dict[str, Any]) -> list[str]:
         f"licence: {about.get('weights licence') or 'not stated'}",
         f"trained on: {data.get('name', 'not stated')} ({data.get('licence', 'licence not stated')})",
     ]
-    for part, found in (about.get("test") or {}).items():
-        told = [f"{key} {_interval(value, found)}" for key, value in found.items() if isinstance(value, list)]
+    tests = about.get("test") or {}
+    by_part = {part: found for part, found in tests.items() if isinstance(found, dict)}
+    own = {key: value for key, value in tests.items() if key not in by_part}
+    for part, found in {**by_part, **({"own test part": own} if own else {})}.items():
+        told = [
+            f"{key} {_told(value, found)}" for key, value in found.items() if isinstance(value, list | float)
+        ]
         lines.append(f"{part}: {', '.join(told)}")
     return lines + [f"known failure: {failure}" for failure in about.get("known failures", [])]
 
@@ -71,6 +76,13 @@ def described(about: dict[str, Any]) -> list[str]:
 def _classes(about: dict[str, Any]) -> str:
     names = about["input"]["classes"]
     return f"classes {listed(names)}" if names else "tells no classes apart"
+
+
+def _told(value: float | list[float | None], about: dict[str, Any]) -> str:
+    """One score, with its interval where the card has it."""
+    if isinstance(value, list):
+        return _interval(value, about)
+    return f"{value:.3f}"
 
 
 def _interval(value: list[float | None], about: dict[str, Any]) -> str:
