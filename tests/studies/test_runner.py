@@ -29,6 +29,7 @@ from histoscope.studies.effects import class_names, effects, metrics_of
 from histoscope.studies.report import write_report
 from histoscope.studies.results import read_study
 from histoscope.studies.study import STAIN, Condition
+from histoscope.train import provenance
 from histoscope.types import Record, Sample
 
 STEPS = 4
@@ -126,6 +127,10 @@ class TestFolder:
         card = json.loads((run / "model" / "card.json").read_text())
         assert card["stain normaliser"] == "macenko"
         assert card["training data"]["name"] == "tiny"
+        listed = provenance.read(run)
+        for part in ("train", "val"):
+            assert set(listed.loc[listed["part"] == part, "name"]) == set(about["images"][part])
+        assert set(listed["part"]) == {"train", "val"}
 
     def test_the_table_has_a_row_for_each_image_and_condition(self, finished):
         table = pd.read_csv(finished / "none-unet-seed0" / "per_image.csv")
@@ -454,6 +459,7 @@ def test_a_level_that_trains_alike_takes_the_weights(images, configure):
     for other in others:
         card = json.loads((other / "model" / "card.json").read_text())
         assert card["trained_in"] == lender.name
+        assert provenance.read(other).equals(provenance.read(lender))
         weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (lender, other)]
         assert weights[0] == weights[1]
     assert json.loads((others[1] / "model" / "card.json").read_text())["arguments"]["refine"] is True

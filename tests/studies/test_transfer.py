@@ -23,6 +23,7 @@ from histoscope.studies.study import TRANSFER, Run
 from histoscope.studies.transfer import begin, compare
 from histoscope.studies.transfer import run as one_run
 from histoscope.studies.transfer.parts import ALL, GROUPED, RANDOM, Cell, groups_of, open_patches, parts
+from histoscope.train import provenance
 
 SIDE_PX, GROUPS, COPIES = 40, 10, 3
 BACKBONE = {"backbone": "unet", "patch_px": 32, "options": {"width": 4, "depth": 2}}
@@ -203,7 +204,9 @@ class TestRuns:
             cell = parts(open_patches(configure()), configure(), Cell(kind, "groups_2", 0))
             mine = table[table["condition"] == kind]
             assert set(mine["name"]) == names(cell.test) == set(about["images_by_split"][kind]["test"])
-            assert (run / kind / "model" / "card.json").is_file()
+            listed = provenance.read(run / kind)
+            assert set(listed.loc[listed["part"] == "train", "name"]) == names(cell.train)
+            assert set(listed.loc[listed["part"] == "val", "name"]) == names(cell.val)
         np.testing.assert_array_equal(table["accuracy"], table["true"] == table["predicted"])
         spent = json.loads((run / "environment.json").read_text())["seconds"]
         assert spent["train"] == pytest.approx(spent["train_grouped"] + spent["train_random"], abs=0.02)
@@ -213,6 +216,9 @@ class TestRuns:
             card = models.read_card(finished / "pretrained" / f"self_supervised-{kind}-seed0" / "model")
             cell = parts(open_patches(configure()), configure(), Cell(kind, ALL, 0))
             assert card["pretrained"]["tiles"] == len(cell.train)
+            run = finished / f"self_supervised-{ALL}-seed0" / kind
+            listed = provenance.read(run)
+            assert set(listed.loc[listed["part"] == "pretraining", "name"]) == names(cell.train)
 
     def test_what_is_pretrained_is_what_a_run_begins_from(self, finished: Path, configure) -> None:
         config = configure()

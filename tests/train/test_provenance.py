@@ -176,6 +176,17 @@ def test_the_card_names_the_list(trained, cohort):
     assert not set(listed["name"]) & {record.name for record in parts.test.records}
 
 
+def test_a_training_that_is_killed_leaves_its_list(trained, cohort, tmp_path, monkeypatch):
+    def killed(*_, **how):
+        assert provenance.read_table(tmp_path / "run" / "model" / "learned_from.csv")["name"].is_unique
+        models.save(models.create("unet", width=2, depth=1), tmp_path / "run" / "model", how["card"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("histoscope.train.experiment.fit", killed)
+    assert cli(monkeypatch, "train", cohort.parent / "train.yaml", "--set", f"out={tmp_path / 'run'}") == 130
+    assert len(provenance.read(tmp_path / "run")) == 5
+
+
 def test_evaluate_scores_the_unseen_apart(trained, cohort, tmp_path, monkeypatch, capsys):
     assert cli(monkeypatch, "evaluate", trained, cohort, "--out", tmp_path / "t.csv", "--json") == 0
     said = capsys.readouterr()

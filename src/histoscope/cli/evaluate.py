@@ -179,4 +179,7 @@ def _by_seen(
         scores.note("the model has seen every image: there is no score of unseen ones")
     if is_seen.all() or not is_seen.any():
         return {}, more
-    return {"unseen": table[~is_seen], "seen": table[is_seen]}, more
+    parts = {"unseen": table[~is_seen], "seen": table[is_seen]}
+    return {
+        part: rows for part, rows in parts.items() if "true" not in rows or (rows["true"] >= 0).any()
+    }, more
