@@ -44,13 +44,11 @@ def group_codes(groups: ArrayLike, what: str) -> NDArray[np.intp]:
         If a group is None, NaN or empty.
     """
     values = list(groups) if isinstance(groups, list | tuple) else np.asarray(groups).tolist()
-    names = ["" if value is None or value != value else _text(value) for value in values]
+    names = as_text(pd.Series(values, dtype=object)).to_numpy(str)
     unknown = sum(not name.strip() for name in names)
     if unknown:
-        raise DataError(
-            f"{what} is missing in {unknown} of {len(names)} rows; give it, or leave the rows out"
-        )
-    codes: NDArray[np.intp] = np.unique(np.array(names, dtype=str), return_inverse=True)[1]
+        raise DataError(f"{what} is missing in {unknown} of {len(names)} rows; give it, or leave those out")
+    codes: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
     return codes
 
 
