@@ -19,8 +19,8 @@ wanted. A key that is unknown, or stands twice, is an error.
 A run folder belongs to its settings. The same call goes on after a stop, or says that the run is finished.
 Other settings are refused with both values, but for **more `train.steps`**: the run then goes on from its
 last checkpoint. Its learning rate follows the schedule of the new length from that step on, so it rises
-again, and the end is near that of an unbroken run of that length, but not the same; the card says where the length
-changed. The earlier scores are kept as `per_image_STEPS_steps.csv`.
+again, and the end is near that of an unbroken run of that length, but not the same; the card says where the
+length changed. The earlier scores are kept as `per_image_STEPS_steps.csv`.
 """
 
 

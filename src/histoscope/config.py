@@ -105,7 +105,8 @@ def _explain(kind: type[Config], item: Any) -> str:
     if item["type"] == "missing":
         return f"{place}: missing, please set it"
     if item["type"] == "value_error":  # in our own words, with what was got
-        return f"{place}: {item['ctx']['error']}"
+        told = str(item["ctx"]["error"])
+        return told if told.startswith(place) else f"{place}: {told}"
     return f"{place}: {item['msg']} (got {item['input']!r})"
 
 
