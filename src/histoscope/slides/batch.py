@@ -124,7 +124,7 @@ def plan(
 def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
     """Why an image is none of the user's, or nothing."""
     if image in results:
-        return "was written by an earlier call"
+        return "written by an earlier call"
     folder = out.resolve()
     is_below = root.resolve() in folder.parents and folder in image.resolve().parents
     return "lies in the folder for the results" if is_below else ""
