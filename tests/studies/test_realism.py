@@ -167,6 +167,19 @@ def test_verb_writes_page_and_numbers(real: InMemory, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "realism.html").stat().st_size > 50_000
 
 
+def test_verb_leaves_out_what_it_cannot_read_and_says_so(real: InMemory, tmp_path: Path) -> None:
+    write_folder(tmp_path / "real", real.samples, SHEET)
+    write_folder(tmp_path / "made", _set(5, 5, prefix="b").samples, SHEET)
+    broken = min((tmp_path / "made" / "images").iterdir())
+    broken.write_bytes(b"x")
+    done = CliRunner().invoke(
+        app, ["data", "compare", *(str(tmp_path / name) for name in ("real", "made", "out"))]
+    )
+    assert done.exit_code == 1, done.output
+    assert f"left out {broken.stem}: " in done.stderr
+    assert (tmp_path / "out" / "realism.html").is_file()
+
+
 class TestPixelSizes:
     """Sets of different pixel size are measured at the coarser one, tile by tile."""
 

@@ -39,7 +39,7 @@ def compare(
 
     Writes one page: kernel distance beside that of real halves, size, shape and colour side by side, a
     shuffled sheet with its key, and the nearest pairs. If REAL has a part 'train', its other parts are the
-    reference.
+    reference. Images that cannot be read are named and left out; the call then ends with 1.
 
     Example: `histoscope data compare data/my_tiles mine realism`
     """
@@ -51,10 +51,16 @@ def compare(
 
     if encoder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(encoder))):
         typer.echo(notice, err=True)
-    sets = [
-        data.open(name, root, **({} if size is None else {"mpp": size}))
-        for name, root, size in ((form, real, mpp), (synthetic_form, synthetic, synthetic_mpp))
-    ]
+    sets, left_out = [], 0
+    for name, root, size in ((form, real, mpp), (synthetic_form, synthetic, synthetic_mpp)):
+        with progress(f"reading {root}") as advance:
+            kept, skipped = data.readable(
+                data.open(name, root, **({} if size is None else {"mpp": size})), progress=advance
+            )
+        for problem in skipped:
+            typer.echo(f"left out {problem.name}: {problem.message}", err=True)
+        sets.append(kept)
+        left_out += len(skipped)
     with progress("comparing") as advance:
         found = compare_tissue(
             sets[0], sets[1], encoder_of(encoder), encoder=encoder, seed=seed, progress=advance
@@ -68,10 +74,12 @@ def compare(
     )
     if as_json:
         typer.echo((page.parent / "realism.json").read_text(encoding="utf-8"))
-        return
+        raise typer.Exit(bool(left_out))
     typer.echo(str(found.distance))
     typer.echo(
         f"{found.nearest.suspicious:.1%} of the synthetic patches are suspiciously near to what was seen "
         f"(chance: 1%); {len(found.nearest.shared)} show the same place as a real tile"
     )
     typer.echo(f"page: {page}")
+    if left_out:
+        raise typer.Exit(1)
