@@ -19,7 +19,7 @@ from histoscope.models.classifier import Classifier
 from histoscope.models.inference import predict
 from histoscope.train import classification
 from histoscope.train.batches import OnSkip
-from histoscope.types import Labels, Nuclei, Sample
+from histoscope.types import Nuclei, Sample
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
 OnImage = Callable[[Sample, Nuclei], None]
@@ -107,7 +107,8 @@ def _scored(
         )
     nuclei = predict(model, sample.image, sample.mpp, turned=turned)
     about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
-    return nuclei, about | _scores(shared, sample.instances, sample, nuclei)
+    of_classes = shared.scores(sample, nuclei)
+    return nuclei, about | metrics.per_image(sample.instances, nuclei.instances) | of_classes
 
 
 def _nobody(name: str, why: str) -> None:
@@ -173,18 +174,6 @@ class _Shared:
         of_true, of_pred = self.of_true[sample.classes], self.of_pred[np.append(0, nuclei.class_id)]
         of_pred = metrics.without_unknown(*maps, of_true, of_pred, n_classes=len(self.names))
         return metrics.class_scores(*maps, of_true, of_pred, self.names, mpp=sample.mpp)
-
-
-def _scores(shared: _Shared, true: Labels, sample: Sample, nuclei: Nuclei) -> dict[str, float]:
-    """Scores of all nuclei, and of each shared class."""
-    of_all, of_classes = metrics.per_image(true, nuclei.instances), shared.scores(sample, nuclei)
-    both = sorted(of_all.keys() & of_classes.keys())
-    if both:
-        raise ConfigError(
-            f"{both[0]!r} is a score of all nuclei, and would be one of a class; give the class of that name "
-            "another one"
-        )
-    return of_all | of_classes
 
 
 def _shared_classes(model: Segmenter, samples: Iterable[Sample]) -> _Shared:
