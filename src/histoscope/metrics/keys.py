@@ -43,6 +43,8 @@ def group_codes(groups: ArrayLike, what: str) -> NDArray[np.intp]:
     DataError
         If a group is None, NaN or empty.
     """
+    import pandas as pd
+
     values = list(groups) if isinstance(groups, list | tuple) else np.asarray(groups).tolist()
     names = as_text(pd.Series(values, dtype=object)).to_numpy(str)
     unknown = sum(not name.strip() for name in names)

@@ -69,7 +69,7 @@ def _corrected(
     left_out = left_out[~np.isnan(left_out)]
     spread = left_out.mean() - left_out
     cubes, squares = float((spread**3).sum()), float((spread**2).sum())
-    if squares == 0.0 or not 0.0 < below < 1.0:  # all scores alike
+    if squares**1.5 == 0.0 or not 0.0 < below < 1.0:  # all scores alike
         return tails
     acceleration, bias, z = cubes / (6.0 * squares**1.5), ndtri(below), ndtri(tails)
     corrected: NDArray[np.float64] = ndtr(bias + (bias + z) / (1.0 - acceleration * (bias + z)))
