@@ -507,6 +507,13 @@ def test_no_interval_is_printed_where_there_is_none(fabricate):
         assert not re.search(r"\bnan\b|– to –", words)
 
 
+def test_no_interval_leaves_what_a_score_can_be(fabricate):
+    folder = fabricate(patients=2, gains={("macenko", "test"): 0.3}, noise=0.2)
+    for row in effects(read_study(folder)):
+        ends = np.array([row.low, 1 - row.high, row.diff_low + 1, 1 - row.diff_high])
+        assert (ends[np.isfinite(ends)] >= 0).all(), row
+
+
 def test_words_are_explained_where_they_stand(fabricate):
     html = write_report(fabricate(all_metrics=True)).read_text(encoding="utf-8")
     for word in ("AJI", "PQ", "Holm", "d_z"):

@@ -211,18 +211,26 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
-body {{ color: #1f2328; font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 76rem;
+:root {{ color-scheme: light dark; --paper: #fff; --ink: #1f2328; --quiet: #5b636e; --wrong: #c24e00; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --paper: #16181d; --ink: #e6e8eb; --quiet: #a3abb6; --wrong: #f2a06b; }}
+}}
+@media print {{
+  :root {{ color-scheme: light; --paper: #fff; --ink: #1f2328; --quiet: #5b636e; --wrong: #c24e00; }}
+}}
+body {{ background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  margin: 0 auto; max-width: 76rem;
   padding: 1.5rem; }}
 h1 {{ font-size: 1.5rem; margin: 0; }}
-p {{ color: #5b636e; margin: .4rem 0 1.4rem; }}
+p {{ color: var(--quiet); margin: .4rem 0 1.4rem; }}
 main {{ display: grid; gap: 1.4rem;
   grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }}
 figure {{ margin: 0; }}
 figure div {{ display: grid; gap: .4rem; grid-template-columns: 1fr 1fr; }}
 img {{ width: 100%; border-radius: 4px; display: block; }}
-figcaption {{ color: #5b636e; font-size: .85rem; overflow-wrap: anywhere; padding-top: .3rem; }}
-b {{ color: #1f2328; font-size: .95rem; }}
-b.wrong {{ color: #c24e00; }}
+figcaption {{ color: var(--quiet); font-size: .85rem; overflow-wrap: anywhere; padding-top: .3rem; }}
+b {{ color: var(--ink); font-size: .95rem; }}
+b.wrong {{ color: var(--wrong); }}
 </style>
 </head>
 <body>

@@ -245,8 +245,8 @@ def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame, *, pooled: bo
     return replace(
         row,
         difference=found.difference,
-        diff_low=found.low,
-        diff_high=found.high,
+        diff_low=max(found.low, -_span(row.metric)),
+        diff_high=min(found.high, _span(row.metric)),
         p=found.p_permutation,
         p_wilcoxon=found.p_wilcoxon,
         d_z=found.d_z,
@@ -255,6 +255,12 @@ def _against(row: Effect, table: pd.DataFrame, base: pd.DataFrame, *, pooled: bo
         agreeing_seeds=_agreeing(level, baseline, row.metric, found.difference, pooled=pooled),
         before=_before(level, baseline, row.metric, pooled=pooled),
     )
+
+
+def _span(metric: str) -> float:
+    """Largest difference that two scores can have."""
+    low, high = range_of(metric) or (-np.inf, np.inf)
+    return float(high - low)
 
 
 def _agreeing(

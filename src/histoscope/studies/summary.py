@@ -242,7 +242,7 @@ def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network")
     rest = [verdict for verdict in verdicts if verdict not in {Verdict.HELPS, Verdict.HARMS}]
     endings = {
         Verdict.NO_DIFFERENCE: "No other difference is shown." if parts else _nothing(found, metric, noun),
-        Verdict.TOO_FEW: f"Too few patients to say whether {noun} changes {metric}.",
+        Verdict.TOO_FEW: f"Too few patients to say whether {noun or 'a level'} changes {metric}.",
         Verdict.NOT_MEASURED: "Some comparisons are not measured yet.",
     }
     sentences = [f"{part}." for part in parts] + [

@@ -100,6 +100,7 @@ def _flattered(level: str, size: str, grouped: pd.DataFrame, random: pd.DataFram
     codes = np.unique(tables[unit].to_numpy(str), return_inverse=True)[1]
     totals = cluster_totals(counts, codes)
     low, high = ClusterScore.of_sums(totals, _gap, totals[:, [1, 3]]).bounds(0.95, (-1.0, 1.0))
+    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (low, high))
     means = grouped["accuracy"].mean(), random["accuracy"].mean()
     return Flattery(level, size, *means, float(_gap(totals.sum(axis=0))), low, high, len(totals))
 
@@ -137,8 +138,8 @@ def _beside(study: StudyResults, level: str, other: str, size: str) -> Against |
         size,
         other,
         found.difference,
-        found.low,
-        found.high,
+        max(found.low, -1.0),
+        min(found.high, 1.0),
         found.p_permutation,
         p_mcnemar=mcnemar,
         n_groups=found.n,
