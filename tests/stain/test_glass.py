@@ -205,6 +205,20 @@ def test_pens_are_left_as_they_are_and_out_of_estimates(method, ink, rng):
 
 
 @every_method
+@pytest.mark.parametrize("ink", ["blue", "green", "black", "red"])
+def test_the_soft_rim_of_a_pen_does_not_move_the_estimate(method, ink):
+    image = tissue_under((245, 245, 245))
+    image[:, :40] = 245
+    cover = np.zeros((192, 192))
+    cover[60:90] = 1
+    for _ in range(9):
+        cover = (cover + np.roll(cover, 1, 0) + np.roll(cover, -1, 0)) / 3
+    marked = np.rint(image * (1 - cover[..., None]) + np.array(INKS[ink]) * cover[..., None]).astype(np.uint8)
+    normalize = stain.get(method).default()
+    assert apart(normalize(marked)[cover < 0.01], normalize(image)[cover < 0.01]) < 3
+
+
+@every_method
 @pytest.mark.parametrize("ink", INKS)
 @pytest.mark.parametrize("blur", [0, 1, 3])
 def test_a_picture_of_pen_alone_is_no_tissue(method, ink, blur):

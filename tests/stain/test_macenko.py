@@ -65,5 +65,5 @@ def test_ink_does_not_move_the_estimate(mix):
     marked = clean.copy()
     marked[:60] = (20, 60, 200)
     assert_allclose(
-        stain.Macenko.estimate(marked).stains, stain.Macenko.estimate(clean[60:]).stains, atol=1e-6
+        stain.Macenko.estimate(marked).stains, stain.Macenko.estimate(clean[60:]).stains, atol=2e-3
     )

@@ -119,7 +119,10 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
     found = white_point(small) if white is None else check_white(white)
     level = assumed_white(images) if found is None else found
     table = density_below(level)
-    ink = _check(images, small, table)
+    inks = _check(images, small, table)
+    ink = np.concatenate([part.ravel() for part in inks]).mean()
+    if ink >= 0.002:
+        images = [_away_from(part, image) for part, image in zip(inks, images, strict=True)]
     pixels, share = sample(images, table)
     notes = {
         "no bare glass (white point assumed)": found is None,
@@ -169,8 +172,8 @@ def too_little(why: str) -> str:
     return f"too little tissue to estimate stains from ({why}); give an image with clearly stained tissue"
 
 
-def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32]) -> float:
-    """Refuse what is no tissue, by thumbnails, which are nearly free of noise; give the share of ink."""
+def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32]) -> list[Mask]:
+    """Refuse what is no tissue, by thumbnails, which are nearly free of noise; give the windows of ink."""
     density = np.concatenate([_density(part, table).reshape(3, -1) for part in small], axis=1)
     tissue = np.concatenate([_marked(part, table, LEAST_DENSITY).ravel() for part in small])
     inks = [_inked(part, table) for part in small]
@@ -187,7 +190,7 @@ def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.fl
         raise StainError(too_little("nothing but grey"))
     if (density - density.mean(axis=0))[:, tissue].std(axis=1).max() < ONE_COLOUR:
         raise StainError(too_little("one colour only"))
-    return float(ink.mean())
+    return inks
 
 
 def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
@@ -203,6 +206,13 @@ def _share_within(inks: Sequence[Mask], tissue: Mask, steps: int) -> float:
     reach = np.ones((2 * steps + 1, 2 * steps + 1))
     around = [cv2.dilate(ink.astype(np.uint8), reach).ravel() for ink in inks]
     return float(np.concatenate(around)[tissue].mean())
+
+
+def _away_from(ink: Mask, image: Image) -> Image:
+    """The image with white around ink: what shines through the rim of a mark is no measure of tissue."""
+    near = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5)))
+    near = cv2.resize(near, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return np.where(near[..., None] > 0, np.uint8(255), image)
 
 
 def _rows(image: Image) -> Image:
