@@ -15,6 +15,8 @@ from histoscope import models, synth
 from histoscope.cli.main import app
 from histoscope.files import read_image, write_image
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no score of that class:UserWarning")
+
 # Verb -> what it is called with; words in capitals stand for paths, OUT for a new folder.
 BASES: dict[str, list[str]] = {
     "normalize": ["IMAGES", "OUT"],
@@ -39,6 +41,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "method": ["+", "--method", "reinhard"],
         "reference": ["+", "--reference", "REFERENCE"],
         "estimate": ["+", "--estimate", "folder"],
+        "white": ["+", "--white", "200,205,210"],
         "save_reference": ["+", "--save-reference", "OUT/lab.json"],
         "as_json": ["+", "--json"],
     },
@@ -50,6 +53,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "turned": ["+", "--turned"],
         "only": ["+", "--only", "geojson"],
         "shown": (["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"], ["+", "--as", "patch"]),
+        "least_area": ["+", "--least-area", "40"],
         "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
         "as_json": ["+", "--json"],
     },
@@ -64,6 +68,10 @@ CALLS: dict[str, dict[str, Any]] = {
         "split": ["+", "--split", "test"],
         "turned": ["+", "--turned"],
         "out": ["nuclei-free", "COHORT", "--out", "OUT/deeper/scores.csv"],
+        "classes": (
+            ["nuclei-research", "COHORT", "--out", "OUT/scores.csv"],
+            ["+", "--class", "inflammatory=spindle"],
+        ),
         "json": ["+", "--json"],
     },
     "explain": {
@@ -100,7 +108,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "root": ["folder", "FAULTY"],
         "mpp": ["+", "--mpp", "400"],
         "strict": (["folder", "FAULTY"], ["+", "--strict"]),
-        "option": ["+", "--option", "licens=mine"],
+        "option": ["+", "--option", "licences=mine"],
         "as_json": ["+", "--json"],
     },
     "data convert": {
@@ -123,7 +131,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "stratify": ["+", "--stratify", "lab", "--out", "OUT/split.csv"],
         "seed": (["folder", "UNSPLIT", "--out", "OUT/split.csv"], ["+", "--seed", "3"]),
         "out": ["+", "--out", "OUT/split.csv"],
-        "option": ["+", "--option", "licens=mine"],
+        "option": ["+", "--option", "licences=mine"],
         "as_json": ["+", "--json"],
     },
     "data audit": {
@@ -137,7 +145,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "groups": (["class_folder", "OVERLAPPING", "--mpp", "0.5", "--by", "name"], GROUPED),
         "min_overlap": (GROUPED, ["+", "--min-overlap", "0.9"]),
         "features": (GROUPED, ["+", "--features", "FEATURES"]),
-        "option": ["+", "--option", "licens=mine"],
+        "option": ["+", "--option", "licences=mine"],
         "as_json": ["+", "--json"],
     },
 }
@@ -145,11 +153,14 @@ CALLS: dict[str, dict[str, Any]] = {
 ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
     "predict": {"overwrite"},
+    "evaluate": {"audit"},
     "synth": {
         *("like", "spec", "form", "like_mpp", "like_tiles"),
         *("method", "generator", "steps", "width"),
     },
 }
+# These name times and places, beside what they say of files that are compared themselves.
+JOURNALS = ("predictions.jsonl", "normalized.jsonl")
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.
 MAY_BE_REFUSED = {"name", "data", "option", "mpp", "split", "stratify", "to", "features"}
 
@@ -248,9 +259,7 @@ def outcome(tools, places, tmp_path, monkeypatch):
         return {
             "code": done.exit_code,
             "said": said.replace(str(tmp_path / label), ""),
-            "files": {
-                name: digest for name, digest in files.items() if not name.endswith("predictions.jsonl")
-            },
+            "files": {name: digest for name, digest in files.items() if not name.endswith(JOURNALS)},
         }
 
     return call
