@@ -46,14 +46,14 @@ def plain_tissueness():
     return _plain_tissueness
 
 
-def _plain_tissueness(image, white):
-    """Mean density, and how far each pixel is tissue."""
+def _plain_tissueness(image, white, cold=0.35):
+    """Mean density, and how far each pixel is tissue, where there are no strokes of a pen."""
     levels = np.maximum(image.astype(np.float64), 0.4)
     density = np.maximum(-np.log(levels / np.asarray(white, float)), 0)
     red, green, blue = np.moveaxis(density, -1, 0)
     mean, least, most = density.mean(-1), density.min(-1), density.max(-1)
     held = np.minimum(green, 3.5)
-    usual = np.clip(0.75 * held + 0.8 * blue, 0.9 * held, 1.2 * held)
+    usual = np.clip(0.75 * held + 0.8 * blue, 0.9 * held, 1.2 * held) + cold * held
     ramps = [
         (mean - 0.05) / 0.1,  # from glass to tissue
         2 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1,  # from grey to colour

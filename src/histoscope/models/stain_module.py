@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from histoscope.errors import ShapeError, StainError
 from histoscope.stain import StainEstimate, StainNormalizer
+from histoscope.stain.tissue import COLD
 
 
 class StainModule(nn.Module):
@@ -61,7 +62,8 @@ class StainModule(nn.Module):
 def tissueness(density: Tensor) -> Tensor:
     """How far pixels are stained tissue, from their density below the white point.
 
-    The twin of the kernel of that name in `histoscope.stain`, where the rules are explained.
+    The twin of the kernel of that name in `histoscope.stain`, where the rules are explained; it does not look
+    for strokes of a pen.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def tissueness(density: Tensor) -> Tensor:
     red, green, blue = density[:, 0:1], density[:, 1:2], density[:, 2:3]
     mean, least, most = (f(density, dim=1, keepdim=True) for f in (torch.mean, torch.amin, torch.amax))
     span, held = most - least, green.clamp(max=3.5)
-    usual = torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue))
+    usual = torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue)) + COLD * held
     ramps = (
         10.0 * (mean - 0.05),
         2.0 * span / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1.0,

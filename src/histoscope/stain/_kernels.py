@@ -38,12 +38,13 @@ def map_tissue(
     sums: NDArray[np.uint64],
     tables: NDArray[np.uint8],
     density: NDArray[np.float32],
+    cold: np.float32,
     out: NDArray[np.uint8],
 ) -> None:
     """As `map_pixels`, as far as each pixel is tissue."""
     for i in range(start, stop):
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
-        weight = tissueness(density[0, r], density[1, g], density[2, b])
+        weight = tissueness(density[0, r], density[1, g], density[2, b], cold)
         packed = sums[0, r] + sums[1, g] + sums[2, b]
         # Without a branch for full weight, which is hard to foresee.
         out[i, 0] = _between(r, tables[0, packed & _FIELD], weight)
@@ -58,10 +59,11 @@ def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
 
 
 @njit(fastmath=True, inline="always")
-def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
+def tissueness(red: np.float32, green: np.float32, blue: np.float32, cold: np.float32) -> int:
     """How far a pixel is stained tissue, in 256ths, from its density below the white point.
 
-    A product of ramps without branches or exponentials, which would cost five times as much.
+    `cold` is how much more red than usual a stain may hold back, as a share of green. A product of ramps
+    without branches or exponentials, which would cost five times as much.
     """
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     least, most = min(red, green, blue), max(red, green, blue)
@@ -74,8 +76,9 @@ def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
     # below 8 are alike: there noise decides.
     held = min(green, np.float32(3.5))
     usual = max(np.float32(0.9) * held, np.float32(0.75) * held + np.float32(0.8) * blue)
-    cold = min(red, np.float32(3.5)) - min(usual, np.float32(1.2) * held) - np.float32(0.05)
-    weight *= min(one, max(zero, one - np.float32(10.0) * cold))
+    usual = min(usual, np.float32(1.2) * held) + cold * held
+    beyond = min(red, np.float32(3.5)) - usual - np.float32(0.05)
+    weight *= min(one, max(zero, one - np.float32(10.0) * beyond))
     # Black ink, folds and the frame of the slide: darker than level 60 in all channels and nearly alike.
     black = np.float32(1.3) * least - np.float32(1.42)
     weight *= min(one, max(zero, np.float32(4.0) * (span - black) + half))
@@ -86,9 +89,9 @@ def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
 
 
 @njit
-def is_tissue(red: np.float32, green: np.float32, blue: np.float32, least: float) -> bool:
+def is_tissue(red: np.float32, green: np.float32, blue: np.float32, cold: np.float32, least: float) -> bool:
     """Whether a pixel counts as tissue, from its density below the white point."""
-    return bool(red + green + blue >= 3.0 * least) and tissueness(red, green, blue) >= 224
+    return bool(red + green + blue >= 3.0 * least) and tissueness(red, green, blue, cold) >= 224
 
 
 @njit
@@ -97,19 +100,25 @@ def tissue(
     stop: int,
     pixels: NDArray[np.uint8],
     density: NDArray[np.float32],
+    cold: np.float32,
     least: float,
     out: NDArray[np.bool_],
 ) -> None:
     """Mark the tissue pixels."""
     for i in range(start, stop):
         out[i] = is_tissue(
-            density[0, pixels[i, 0]], density[1, pixels[i, 1]], density[2, pixels[i, 2]], least
+            density[0, pixels[i, 0]], density[1, pixels[i, 1]], density[2, pixels[i, 2]], cold, least
         )
 
 
 @njit
 def sample_tissue(
-    pixels: NDArray[np.uint8], strata: int, density: NDArray[np.float32], least: float, out: NDArray[np.uint8]
+    pixels: NDArray[np.uint8],
+    strata: int,
+    density: NDArray[np.float32],
+    cold: np.float32,
+    least: float,
+    out: NDArray[np.uint8],
 ) -> int:
     """Copy one pixel of each stratum, if it is tissue, to `out`; give their number.
 
@@ -124,7 +133,7 @@ def sample_tissue(
         mixed = (np.uint64(k) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         i = low + np.int64((mixed >> np.uint64(33)) % np.uint64(width))
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
-        if is_tissue(density[0, r], density[1, g], density[2, b], least):
+        if is_tissue(density[0, r], density[1, g], density[2, b], cold, least):
             out[found, 0], out[found, 1], out[found, 2] = r, g, b
             found += 1
     return found
@@ -216,6 +225,7 @@ def map_lab(
     sums: NDArray[np.uint64],
     root: NDArray[np.uint16],
     density: NDArray[np.float32],
+    cold: np.float32,
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
     back: NDArray[np.float32],
@@ -251,7 +261,7 @@ def map_lab(
         linear_r = min(max(red_x * x + red_y * y + red_z * z + half, zero), top)
         linear_g = min(max(green_x * x + green_y * y + green_z * z + half, zero), top)
         linear_b = min(max(blue_x * x + blue_y * y + blue_z * z + half, zero), top)
-        weight = tissueness(density[0, r], density[1, g], density[2, b])
+        weight = tissueness(density[0, r], density[1, g], density[2, b], cold)
         out[i, 0] = _between(r, gamma[np.uint32(np.int32(linear_r))], weight)
         out[i, 1] = _between(g, gamma[np.uint32(np.int32(linear_g))], weight)
         out[i, 2] = _between(b, gamma[np.uint32(np.int32(linear_b))], weight)

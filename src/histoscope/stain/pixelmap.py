@@ -55,15 +55,17 @@ class PixelMap:
         )
         return out
 
-    def on_tissue(self, image: Image, white: NDArray[np.floating]) -> Image:
+    def on_tissue(self, image: Image, white: NDArray[np.floating], cold: float) -> Image:
         """Map the tissue of a (H, W, 3) uint8 image; glass and ink stay as they are.
 
         The change sets in gradually, between a mean density of 0.05 and 0.15 below `white`, (3,) levels.
+        `cold` says what is blue ink, as in `histoscope.stain.tissue`.
         """
         image = check(image)
         out = np.empty_like(image)
         pixels, flat, below = image.reshape(-1, 3), out.reshape(-1, 3), density_below(white)
-        over(_kernels.map_tissue, len(pixels), SMALLEST_BAND, pixels, self.sums, self.tables, below, flat)
+        given = pixels, self.sums, self.tables, below, np.float32(cold)
+        over(_kernels.map_tissue, len(pixels), SMALLEST_BAND, *given, flat)
         return out
 
 

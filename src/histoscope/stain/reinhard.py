@@ -12,7 +12,7 @@ from histoscope.stain.deconvolution import NAMES, shown
 from histoscope.stain.density import density_below
 from histoscope.stain.glass import WHITE
 from histoscope.stain.normalizer import BaseNormalizer
-from histoscope.stain.tissue import Tissue, too_little
+from histoscope.stain.tissue import Tissue, cold_of, too_little
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
@@ -150,7 +150,8 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
         below, scaled = density_below(source.white), gain / np.float32(65535.0)
-        tables = (_shares(source.white), _SHORT, below, scaled, offset, back, _GAMMA)
+        cold = np.float32(cold_of([image], source.white))
+        tables = (_shares(source.white), _SHORT, below, cold, scaled, offset, back, _GAMMA)
         over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
         return out
 
