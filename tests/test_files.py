@@ -106,6 +106,21 @@ def test_a_disk_that_fills_when_it_is_asked_for_safety_leaves_the_old_file(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_full_disk_is_known_whatever_the_writer_calls_it_and_the_file_has_its_own_name(
+    tmp_path: Path,
+) -> None:
+    words = f"Error while serializing: I/O error: {os.strerror(errno.ENOSPC)} (os error 28)"
+    with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "a.safetensors"):
+        raise RuntimeError(words)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.safetensors"))
+    with pytest.raises(OSError, match="Read-only") as caught, whole(tmp_path / "a.csv") as temporary:
+        raise OSError(errno.EROFS, "Read-only file system", str(temporary))
+    assert caught.value.filename == str(tmp_path / "a.csv")
+    with pytest.raises(BoomError), whole(tmp_path / "b.csv"):
+        raise BoomError("of another kind")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_is_replaced_and_what_it_leads_to_is_kept(tmp_path: Path) -> None:
     (tmp_path / "theirs.txt").write_text("theirs")
     (tmp_path / "a.txt").symlink_to(tmp_path / "theirs.txt")

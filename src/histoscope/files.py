@@ -1,5 +1,6 @@
 """Reading and writing files: whole or not at all, and a clear error for what cannot be decoded."""
 
+import errno
 import os
 import secrets
 import shutil
@@ -17,6 +18,7 @@ from histoscope.types import Image, Labels
 
 IMAGE_SUFFIXES = kinds.IMAGE_SUFFIXES
 _SUFFIX = 16
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -24,6 +26,11 @@ def whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` only if the block ends well.
 
     A crash, a full disk or Ctrl-C leaves the old file, or none, but never half a file.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, whatever the writer calls it, or the folder cannot be written; it names `path`.
 
     Examples
     --------
@@ -38,8 +45,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name: together with that of the file it might be too long.
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix[:_SUFFIX]}"
-    temporary.touch(exist_ok=False)  # with the rights that new files get here
     try:
+        temporary.touch(exist_ok=False)  # with the rights that new files get here
         yield temporary
         if path.exists():
             shutil.copymode(path, temporary)
@@ -47,8 +54,18 @@ def whole(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())  # so that a power cut leaves the old file or the new
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename == str(temporary):  # a name that the user has never seen
+            error.filename = str(path)
+        raise
+    except Exception as error:  # writers in other languages (safetensors) hide a full disk in the words
+        code = next((code for code in _NO_ROOM if os.strerror(code) in str(error)), None)
+        if code is None:
+            raise
+        raise OSError(code, os.strerror(code), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
