@@ -79,11 +79,29 @@ def test_what_shows_too_little_is_passed(rng: np.random.Generator) -> None:
     assert misplaced(noise[:1, :1], labels[:1, :1] + 1) is None
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_labels_of_another_image_are_told(seed: int) -> None:
+    image, labels = _tissue(seed)[0], _tissue(seed + 100)[1]
+    found = misplaced(image, labels)
+    assert found is not None
+    assert found.best is None
+    assert not found.sure
+    assert "of another image" in str(found)
+
+
+def test_noise_and_plain_images_are_of_no_image(rng: np.random.Generator) -> None:
+    labels = _tissue()[1]
+    noise = rng.integers(0, 255, (160, 160, 3), dtype=np.uint8)
+    assert misplaced(noise, labels) is None
+    assert misplaced(np.full_like(noise, 200), labels) is None
+
+
 def test_oblong_tiles_are_tried_in_the_turns_that_fit() -> None:
     image, labels = _tissue(shape=(96, 160), n=20)
     assert misplaced(image, labels) is None
     found = misplaced(image, labels[::-1, ::-1].copy())
     assert found is not None
+    assert found.best is not None
     assert (found.best.turns, found.best.flipped) == (2, False)
 
 

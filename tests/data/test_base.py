@@ -67,6 +67,17 @@ def test_a_mask_is_no_instance_map(value: int) -> None:
     assert "binary mask" in problem.message
 
 
+@pytest.mark.parametrize("number", [1, 255])
+def test_background_with_a_number_is_an_error(number: int) -> None:
+    labels = np.arange(2, 102).repeat(100).reshape(100, 100).astype(np.int32) * (_mask(1, (100, 100), 25) > 0)
+    labels[labels == 0] = number
+    (problem,) = check_sample(_sample(labels))
+    assert (problem.severity, f"id {number} covers" in problem.message) == ("error", True)
+    inner = np.zeros((40, 40), np.int32)
+    inner[:, 4:36] = 1  # a large nucleus, which touches three edges at most
+    assert check_sample(_sample(inner)) == []
+
+
 def test_one_nucleus_in_two_pieces_is_told_but_may_be_right() -> None:
     mask = _mask(1, (60, 30))
     mask[40:] = 0

@@ -22,6 +22,8 @@ UNREADABLE = (HistoscopeError, OSError, ValueError, MemoryError)
 _MANY_PIECES = 5
 """A nucleus in so many pieces is none; annotators leave up to four."""
 _MASK_PIECES, _SPECK_PX = 3, 5
+_BACKGROUND, _LEAST_SIDE_PX = 0.5, 32
+"""Share of an image that no nucleus covers which touches all four edges, in images of so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def _check_ids(name: str, instances: Labels) -> list[Problem]:
     if not ids.size:
         return [Problem(name, "warning", "the label map has no nuclei")]
     pieces, large = _pieces(instances, ids)
+    if (background := _background(instances, ids, areas)) is not None:
+        return [Problem(name, "error", background)]
     advice = "give each nucleus a number of its own (skimage.measure.label numbers connected regions)"
     if ids.size == 1 and pieces[0] > 1:
         text = f"one nucleus of {areas[0]} pixels in {pieces[0]} pieces (id {ids[0]})"
@@ -180,6 +184,20 @@ def _check_ids(name: str, instances: Labels) -> list[Problem]:
         text = f"{top - ids.size} ids up to {top} do not occur (first: {first}); ids have gaps"
         problems.append(Problem(name, "warning", text))
     return problems
+
+
+def _background(instances: Labels, ids: NDArray[np.int32], areas: NDArray[np.int64]) -> str | None:
+    """Say which id looks like the background, if one does."""
+    largest = int(areas.argmax())
+    share, one = areas[largest] / instances.size, ids[largest]
+    edges = instances[0], instances[-1], instances[:, 0], instances[:, -1]
+    if (
+        min(instances.shape) < _LEAST_SIDE_PX
+        or share < _BACKGROUND
+        or not all((edge == one).any() for edge in edges)
+    ):
+        return None
+    return f"id {one} covers {share:.0%} of the image and touches all edges: it looks like the background (0)"
 
 
 def _pieces(instances: Labels, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
