@@ -119,6 +119,12 @@ def test_every_registry_entry_is_documented(package: str, registry: str) -> None
         assert f"`{key}`" in page, f"docs/reference/{package}.md does not name {key!r}"
 
 
+@pytest.mark.parametrize("package", ["", ".explain", ".models", ".slides", ".studies", ".train"])
+def test_tab_finds_what_is_imported_late(package: str) -> None:
+    module = importlib.import_module(f"histoscope{package}")
+    assert set(module.__all__) <= set(dir(module))
+
+
 def test_configs_are_there() -> None:
     assert CONFIGS
 

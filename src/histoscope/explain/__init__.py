@@ -45,3 +45,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"histoscope.explain.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'histoscope.explain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -61,3 +61,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"histoscope.slides.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'histoscope.slides' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

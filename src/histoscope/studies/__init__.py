@@ -57,3 +57,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"histoscope.studies.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'histoscope.studies' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
