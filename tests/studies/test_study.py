@@ -89,6 +89,8 @@ def test_command_line_wins_over_the_file(config):
         ("levels=[macenko]", "'none'"),
         ("levels=[none, none]", "twice"),
         ("seeds=[1, 1]", "twice"),
+        ("seeds=[-1, 1]", "seeds is -1, expected at least 0"),
+        ("seeds=[9223372036854775808]", "below 2^63"),
         ("conditions=[shift_purple]", "'test'"),
         ("train.seed=3", "'seeds'"),
         ("train.steps=0", "steps"),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from histoscope import models, train
-from histoscope.errors import ConfigError, DataError, UnknownNameError
+from histoscope.errors import ConfigError, DataError, TrainingError, UnknownNameError
 from histoscope.train import TrainConfig
 from histoscope.train.checks import check_fit
 from histoscope.train.config import TransferConfig
@@ -66,6 +66,23 @@ def test_whole_numbers_of_numpy_and_whole_rates_are_fine():
     assert TrainConfig(steps=np.int64(3), lr=1, weight_decay=0).steps == 3
 
 
+def test_numbers_of_numpy_are_written_like_others(samples, fresh_model, config, tmp_path):
+    chosen = dataclasses.replace(config, steps=np.int64(2), lr=np.float32(0.01), seed=np.uint8(1))
+    card = {"magnification": np.float32(40), "fields": np.arange(2), "list": tmp_path / "list.csv"}
+    train.fit(fresh_model(), samples, [], chosen, out=tmp_path, card=card)
+    about = models.read_card(tmp_path / "model")
+    assert (about["train"]["steps"], about["train"]["seed"]) == (2, 1)
+    assert about["magnification"] == 40
+    assert about["fields"] == [0, 1]
+
+
+def test_a_loss_without_its_sum_is_named(samples, fresh_model, config, tmp_path, monkeypatch):
+    model = fresh_model()
+    monkeypatch.setattr(model, "loss", lambda heads, target: {"cells": next(iter(heads.values())).mean()})
+    with pytest.raises(TrainingError, match="has cells, expected 'total'"):
+        train.fit(model, samples, [], config, out=tmp_path)
+
+
 def test_a_device_that_is_not_there_is_refused_before_anything(
     samples, fresh_model, config, tmp_path, monkeypatch
 ):
@@ -104,6 +121,8 @@ def bare(sample):
             "multiples of 2, such as 32",
         ),
         (lambda c, s: ({"steps": 3}, s, []), ConfigError, "dict"),
+        (lambda c, s: (c, iter(s), []), DataError, "train is a .*list"),
+        (lambda c, s: (c, s, iter(s)), DataError, "val is a .*list"),
         (lambda c, s: (dataclasses.replace(c, monitor="auroc"), s, []), ConfigError, "for patches"),
         (
             lambda c, s: (dataclasses.replace(c, transfer=TransferConfig(frozen=1)), s, []),
@@ -140,6 +159,12 @@ def test_names_are_taken_and_wrong_ones_refused(samples, fresh_model, config, tm
         train.fit(fresh_model(), samples, [], config, out=tmp_path / "run", **{what: "defualt"})
     with pytest.raises(ConfigError, match="3"):
         train.fit(fresh_model(), samples, [], config, out=tmp_path / "run", **{what: 3})
+
+
+def test_a_normaliser_is_fitted_already(samples, fresh_model, config, tmp_path):
+    with pytest.raises(ConfigError, match=r"'macenko', expected a fitted one"):
+        train.fit(fresh_model(), samples, [], config, out=tmp_path / "run", normalizer="macenko")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_name_means_what_it_names(samples, fresh_model, config, tmp_path):

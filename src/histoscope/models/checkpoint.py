@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -67,7 +68,7 @@ def save(
         normalizer.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
         save_file(weights, temporary)
-    write_text(folder / CARD, json.dumps(about, indent=2) + "\n")
+    write_text(folder / CARD, json.dumps(about, indent=2, default=_plain) + "\n")
     if normalizer is None:
         (folder / STAIN_REFERENCE).unlink(missing_ok=True)
     return folder
@@ -131,6 +132,15 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None
         )
     model.thresholds = _thresholds(folder, about, expected=model.thresholds)
     return model.eval()
+
+
+def _plain(value: Any) -> Any:
+    """What a card says of values that JSON does not know: NumPy's numbers, and paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise ConfigError(f"a card cannot hold {value!r} ({type(value).__name__}); give text, numbers or lists")
 
 
 def _check_kind(folder: Path, found: str, kind: type[Model], network: Model | None) -> None:

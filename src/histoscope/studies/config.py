@@ -14,7 +14,7 @@ from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
-from histoscope.train.config import TransferConfig, check_unlabelled
+from histoscope.train.config import TransferConfig, check_seed, check_unlabelled
 from histoscope.train.mix import SyntheticConfig
 
 
@@ -258,6 +258,8 @@ def check(chosen: StudyConfig) -> StudyConfig:
     if study.primary_condition not in [condition.name for condition in study.conditions]:
         raise ConfigError(f"conditions: add {study.primary_condition!r}, which answers the study's question")
     _check_tissue(chosen, study)
+    for seed in study.seeds:
+        check_seed(seed, "seeds")
     if chosen.train.seed != TrainConfig().seed:
         raise ConfigError(
             f"train.seed is {chosen.train.seed}, but a study takes its seeds from 'seeds'; set them there"

@@ -35,6 +35,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
             f"fit got a {type(model).__name__} and a {type(config).__name__}, expected a "
             "histoscope.models.Model and a histoscope.train.TrainConfig"
         )
+    _check_listed(train=train, val=val)
     check_device(config.accelerator, config.precision)
     parameter_groups(model, config.transfer)
     if config.monitor in PATCH_MONITORS and not isinstance(model, Classifier):
@@ -126,6 +127,15 @@ def check_resolution(model: Model, train: Sequence[Sample]) -> None:
             f"training sample {other.name!r} has {other.mpp:g} micrometres per pixel, the model learns at "
             f"{mpp:g}; bring it there first with histoscope.data.resample(sample, {mpp:g})"
         )
+
+
+def _check_listed(**parts: Sequence[Sample]) -> None:
+    """Refuse samples that can be read once only."""
+    for part, given in parts.items():
+        if not hasattr(given, "__len__"):
+            raise DataError(
+                f"{part} is a {type(given).__name__}, which can be read once only; give a list of samples"
+            )
 
 
 def _check_memory(model: Model, config: TrainConfig) -> None:

@@ -12,6 +12,7 @@ from histoscope.augment import AugmentConfig
 from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.files import read_image
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.types import Image
 
 Color = Callable[[Image, np.random.Generator], Image]
@@ -56,6 +57,15 @@ def check_normalizer(name: str, white: tuple[float, float, float] | None) -> Non
         stain.check_white(white)
 
 
+def check_fitted(given: stain.Normalizer | None) -> None:
+    """Refuse what is no fitted normaliser, such as its name."""
+    if given is not None and not isinstance(given, BaseNormalizer):
+        raise ConfigError(
+            f"normalizer is {given!r}, expected a fitted one, such as "
+            "histoscope.stain.get('macenko').default(), that the samples went through already"
+        )
+
+
 def get_normalizer(
     name: str, reference: Path | None, white: tuple[float, float, float] | None = None
 ) -> stain.Normalizer | None:
@@ -74,5 +84,5 @@ def get_normalizer(
 
 def _checked(found: T | None, kind: type[T], what: str, example: str) -> T | None:
     if found is not None and not isinstance(found, kind):
-        raise ConfigError(f"{what} is {found!r}, expected a {kind.__name__} or a name such as {example!r}")
+        raise ConfigError(f"{what} is {found!r}, expected {kind.__name__} or a name such as {example!r}")
     return found

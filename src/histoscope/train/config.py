@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from histoscope.errors import ConfigError
 
 # Of nuclei, then of patches; log loss is the one that is better when it is lower.
@@ -14,12 +16,14 @@ MONITORS = (
 )
 PATCH_MONITORS = MONITORS[6:]
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
-LEAST = {"steps": 1, "batch_size": 1, "patch_px": 1, "evaluate_every": 1, "checkpoint_every": 1, "seed": 0}
+LEAST = {"steps": 1, "batch_size": 1, "patch_px": 1, "evaluate_every": 1, "checkpoint_every": 1}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 def check_settings(settings: Any, section: str) -> None:
     """Refuse settings of training that are of another type than their class says, or that nothing can be.
+
+    NumPy's numbers become Python's, which JSON files can hold.
 
     Raises
     ------
@@ -31,6 +35,9 @@ def check_settings(settings: Any, section: str) -> None:
         if not _is(value, kind):
             words = kind.__name__ if isinstance(kind, type) else str(kind)
             raise ConfigError(f"{section}.{name} is {value!r}, expected {words}")
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(settings, name, value)  # still being made: nobody has seen it yet
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{section}.{name} is {value}, expected a number that is not infinite")
     for name, known in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
@@ -41,8 +48,15 @@ def check_settings(settings: Any, section: str) -> None:
     for name, least in LEAST.items():
         if getattr(settings, name, least) < least:
             raise ConfigError(f"{section}.{name} is {getattr(settings, name)}, expected at least {least}")
-    if getattr(settings, "seed", 0) >= 2**63:
-        raise ConfigError(f"{section}.seed is {settings.seed}, expected a number below 2^63")
+    check_seed(getattr(settings, "seed", 0), f"{section}.seed")
+
+
+def check_seed(seed: int, where: str) -> None:
+    """Refuse a seed that no source of random numbers takes."""
+    if seed < 0:
+        raise ConfigError(f"{where} is {seed}, expected at least 0")
+    if seed >= 2**63:
+        raise ConfigError(f"{where} is {seed}, expected a number below 2^63")
 
 
 def _is(value: object, kind: Any) -> bool:

@@ -23,7 +23,7 @@ from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.checks import check_fit, check_remedies
-from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
+from histoscope.train.choices import Color, check_fitted, get_augment, get_balance, get_jitter
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.log import RunLog
@@ -115,6 +115,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     """
     out = Path(out)
     check_fit(model, train, val, config)
+    check_fitted(normalizer)
     augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
     fabric, net, optimizer = _set_up(model, config)
@@ -283,6 +284,11 @@ def _learn(
         group["lr"] = rate * group["scale"]
     heads = net(batch.image.to(fabric.device))
     losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
+    if "total" not in losses:
+        raise TrainingError(
+            f"the loss of model {model.name!r} has {', '.join(losses) or 'nothing'}, expected 'total' among "
+            "them: their sum, which is learned from"
+        )
     fabric.backward(losses["total"])
     fabric.clip_gradients(net, optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False)
     optimizer.step()
