@@ -163,6 +163,19 @@ ELSEWHERE_TESTED = {
 JOURNALS = ("predictions.jsonl", "normalized.jsonl")
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.
 MAY_BE_REFUSED = {"name", "data", "option", "mpp", "split", "stratify", "to", "features"}
+# Verbs whose settings have tests of their own beside this file, or that have next to no options.
+OTHER_VERBS = {
+    *("train", "pretrain", "study run"),
+    *("demo", "doctor", "models", "data list", "data compare", "study list", "study plan", "study report"),
+}
+
+
+def _verbs(command: Any, before: str = "") -> set[str]:
+    """Names of all verbs below a command."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return {before.strip()}
+    return set().union(*(_verbs(one, f"{before} {name}") for name, one in inner.items()))
 
 
 def _verb(name: str) -> Any:
@@ -263,6 +276,10 @@ def outcome(tools, places, tmp_path, monkeypatch):
         }
 
     return call
+
+
+def test_every_verb_is_tried():
+    assert _verbs(typer.main.get_command(app)) == set(BASES) | OTHER_VERBS
 
 
 @pytest.mark.parametrize("verb", BASES)
