@@ -165,6 +165,8 @@ def test_a_negative_region_is_a_hole_of_the_nucleus_around_it() -> None:
     outside = np.array(_circle(4, 36, 3))
     assert np.array_equal(rasterise([large], (40, 40), holes=[outside]), rasterise([large], (40, 40)))
     assert rasterise([hole], (40, 40), holes=[np.array(_circle(20, 20, 5.9))]).any()
+    corner = np.array([(22.0, 22.0), (39.0, 22.0), (39.0, 39.0), (22.0, 39.0)])  # more of it is outside
+    assert not rasterise([large], (40, 40), holes=[corner])[22:, 22:].any()
 
 
 @pytest.mark.parametrize("flag", ["1", "true", "True"])

@@ -115,7 +115,7 @@ def rasterise(
         rows, columns = pixels_inside(y, x, shape)
         if not number:
             around = instances[rows, columns]
-            owned = around == np.bincount(around, minlength=1).argmax()
+            owned = around == np.bincount(around[around > 0], minlength=1).argmax()
             rows, columns = rows[owned], columns[owned]
         instances[rows, columns] = number
     return compact(instances)[0]
