@@ -197,3 +197,10 @@ def test_paths_may_start_from_the_root_or_from_images(class_tree: Path, tmp_path
     for before in ("", "images/"):
         (root / "index.csv").write_text(f"path,class\n{before}tumour/p1.png,tumour\n")
         assert data.open("class_folder", root, mpp=0.5)[0].label == 0
+
+
+def test_images_beside_the_classes_are_named(class_tree: Path) -> None:
+    patch = next(class_tree.rglob("*.png"))
+    (class_tree / "loose.png").write_bytes(patch.read_bytes())
+    problems = data.open("class_folder", class_tree, mpp=0.5).verify()
+    assert [problem.name for problem in problems if "in no folder of a class" in problem.message] == ["loose"]

@@ -105,7 +105,16 @@ class ClassFolder(PatchFiles):
         """Read everything and list what is wrong; never raises for a bad file."""
         skipped = find_images(self.root).skipped
         left_out = [Problem(one.path.stem, "warning", str(one)) for one in skipped]
-        return super().verify(progress=progress) + left_out + groups_of_two_classes(self.records)
+        return (
+            super().verify(progress=progress) + left_out + self._loose() + groups_of_two_classes(self.records)
+        )
+
+    def _loose(self) -> list[Problem]:
+        """Images beside the folders of classes, which are no patches."""
+        patches = {self.image_path(index) for index in range(len(self))}
+        found = [path for paths in images_by_stem(self.root).values() for path in paths]
+        text = "lies in no folder of a class, and no index names it: it is left out"
+        return [Problem(path.stem, "warning", f"{path}: {text}") for path in found if path not in patches]
 
 
 def images_folder(root: Path) -> Path:
