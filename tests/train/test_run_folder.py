@@ -1,6 +1,7 @@
 """The folder of a run: what it holds decides what a call may do, and nothing of anybody's is lost."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -99,6 +100,23 @@ def test_more_steps_go_on_from_a_finished_run(settings):
     experiment.run(longer, on_step=stopped_at(0))  # finished in its turn
     with pytest.raises(ConfigError, match=r"train\.steps is 6 there and 4 here"):
         experiment.run(settings())
+
+
+def test_a_run_goes_on_with_the_images_that_it_began_with_alone(settings, cohort, tmp_path):
+    root = tmp_path / "images"
+    shutil.copytree(cohort, root)
+    given = {"root": root, "split_by": "published"}
+    experiment.run(settings(data=given))
+    old = {path: path.read_bytes() for path in settings().out.rglob("*") if path.is_file()}
+    longer = settings(data=given, train={"steps": 6})
+    image = root / "images" / "002.png"
+    kept = image.read_bytes()
+    shutil.copyfile(root / "images" / "001.png", image)
+    with pytest.raises(ConfigError, match=r"other images: 1 name of 3 differ \(first: '002'\)"):
+        experiment.run(longer)
+    assert {path: path.read_bytes() for path in settings().out.rglob("*") if path.is_file()} == old
+    image.write_bytes(kept)
+    assert len(experiment.run(longer)) == 4
 
 
 def test_more_steps_go_on_from_a_stopped_run(settings):

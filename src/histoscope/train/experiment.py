@@ -202,7 +202,8 @@ class _Plan:
         if chosen is not None and chosen.share == 1:
             del parts["train"]
         begun = experiment.begin_from, _arguments(experiment).get("weights")
-        return provenance.write(experiment.out / "model", parts, *begun)
+        goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
+        return provenance.write(experiment.out / "model", parts, *begun, goes_on=goes_on)
 
 
 def _check_names(experiment: Experiment) -> None:
@@ -298,6 +299,7 @@ def _fit(
     """Train; the model with the best weights."""
     experiment, shorter = plan.experiment, plan.standing.shorter
     check_fit(model, train, val, experiment.train)
+    card = plan.card | plan.write_list()
     run_folder.begin(experiment, experiment.out, plan.standing)
     length = f"training for {experiment.train.steps:,} steps of {count(experiment.train.batch_size, 'patch')}"
     if shorter:
@@ -316,7 +318,7 @@ def _fit(
         color=get_jitter(experiment.jitter),
         balance=get_balance(experiment.balance),
         on_step=on_step,
-        card=plan.card | plan.write_list(),
+        card=card,
         normalizer=plan.normalizer,
         keep_checkpoint=True,
     ).model

@@ -20,7 +20,7 @@ from histoscope.data import Dataset, Datasheet, Split
 from histoscope.data.audit import read_pictures
 from histoscope.data.base import Progress
 from histoscope.data.copies import find_copies
-from histoscope.errors import HistoscopeError
+from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import read_image
 from histoscope.models.checkpoint import read_card
 from histoscope.tables import TEXT_COLUMNS, read_table, write_table
@@ -193,7 +193,9 @@ def copy(source: str | Path, folder: str | Path) -> None:
         write_table(Path(folder) / FILE, learned)
 
 
-def write(folder: str | Path, parts: Mapping[str, Dataset], *begun_from: str | Path | None) -> dict[str, str]:
+def write(
+    folder: str | Path, parts: Mapping[str, Dataset], *begun_from: str | Path | None, goes_on: bool = False
+) -> dict[str, str]:
     """Write what a model learns from into its folder, and give the line of the card that names the file.
 
     Parameters
@@ -205,8 +207,17 @@ def write(folder: str | Path, parts: Mapping[str, Dataset], *begun_from: str | P
     *begun_from : str, Path or None
         Model folders that training began from: what those learned from was learned from here too. Where
         that is not known, the list says so. Files of published weights are no images of ours.
+    goes_on : bool
+        A training that has begun goes on, with the images that it began with.
+
+    Raises
+    ------
+    ConfigError
+        If it was begun with other images: they would be missing from the list.
     """
     tables = [learned_from(parts)]
+    if goes_on and (Path(folder) / FILE).is_file():
+        _check_same(Path(folder) / FILE, tables[0])
     for origin in begun_from:
         if origin is not None and Path(origin).is_dir():
             known = read(origin)
@@ -215,6 +226,21 @@ def write(folder: str | Path, parts: Mapping[str, Dataset], *begun_from: str | P
             tables.append(known.assign(part=known["part"].where(known["part"] == UNKNOWN, PRETRAINING)))
     write_table(Path(folder) / FILE, pd.concat(tables, ignore_index=True))
     return {ON_CARD: FILE}
+
+
+def _check_same(path: Path, now: pd.DataFrame) -> None:
+    before = read_table(path, text=TEXT_COLUMNS | set(COLUMNS))
+    old, new = (
+        set(zip(table["part"], table["name"], table["pixels"], strict=True))
+        for table in (before[before["part"].isin(now["part"])], now)
+    )
+    changed = sorted({name for _, name, _ in old ^ new})
+    if changed:
+        raise ConfigError(
+            f"training in {path.parent.parent} began with other images: {count(len(changed), 'name')} of "
+            f"{len(new)} differ (first: {changed[0]!r}); bring the old ones back, or choose another folder "
+            "with --set out=..."
+        )
 
 
 def read(folder: str | Path) -> pd.DataFrame | None:
