@@ -84,9 +84,15 @@ def test_memory_that_does_not_suffice_is_known_in_every_librarys_words(how):
     assert memory.is_out_of_memory(caught.value), caught.value
 
 
+@pytest.mark.parametrize("words", ["can't start new thread", "could not create a primitive"])
+def test_words_that_do_not_name_memory_are_known_as_well(words):
+    assert memory.is_out_of_memory(RuntimeError(words))
+
+
 @pytest.mark.parametrize(
     "error",
     [
+        RuntimeError("could not create a primitive descriptor for a convolution"),
         ValueError("operands could not be broadcast together"),
         RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
         cv2.error("(-215:Assertion failed) !ssize.empty() in function 'resize'"),

@@ -19,6 +19,7 @@ _WORDS = (
     "unable to allocate",  # NumPy
     "array is too big",
     "maximum allowed dimension",
+    "can't start new thread",  # Python: no room for its stack
 )
 
 
@@ -74,6 +75,8 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         is_of_library = isinstance(error, RuntimeError | ValueError) or type(error).__module__ == "cv2"
         is_ours = isinstance(error, HistoscopeError)  # its words are of files and settings
         if is_of_library and not is_ours and any(words in str(error).lower() for words in _WORDS):
+            return True
+        if isinstance(error, RuntimeError) and str(error) == "could not create a primitive":  # oneDNN
             return True
         seen.add(id(error))
         error = error.__cause__

@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 import os
+import threading
 
 import cv2
 import numpy as np
@@ -200,6 +201,21 @@ def test_an_image_that_starved_beside_another_is_tried_alone(detector, tiles, tm
     outcome = predicted(detector, tiles, tmp_path / "out")
     assert [row["image"] for row in outcome.done] == ["b/two.v2", "a/one"]
     assert not outcome.failed
+
+
+def test_threads_start_before_images_fill_the_memory(detector, tiles, tmp_path, monkeypatch):
+    real = slides.Detector.__call__
+
+    def filling(*arguments):
+        def starved(_):
+            raise RuntimeError("can't start new thread")
+
+        found = real(*arguments)
+        monkeypatch.setattr(threading.Thread, "start", starved)
+        return found
+
+    monkeypatch.setattr(slides.Detector, "__call__", filling)
+    assert len(predicted(detector, tiles, tmp_path / "out").done) == 2
 
 
 def test_memory_that_does_not_suffice_is_told(detector, tiles, tmp_path, monkeypatch):

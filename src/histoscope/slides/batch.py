@@ -225,6 +225,7 @@ def _predicted(
 
     # Leaving the block waits for what is being read and written, also after Ctrl-C.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        writer.submit(int)  # so that its thread starts before images fill the memory
         ahead = [reader.submit(_read, job) for job in jobs[:1]]
         behind: list[tuple[Job, Future[None]]] = []
         for k, job in enumerate(jobs):
