@@ -113,7 +113,7 @@ def test_classes_that_no_file_names() -> None:
     found = check_sample(sample, {1: "epithelial", 2: "inflammatory"})
     assert [problem.severity for problem in found] == ["error", "error"]
     assert (
-        "1 nuclei have class 9, which the datasheet does not name; it names 1: epithelial" in found[0].message
+        "1 nucleus of class 9, which the datasheet does not name; it names 1: epithelial" in found[0].message
     )
     assert check_sample(sample, {}) == []
 

@@ -61,7 +61,7 @@ def test_labels_of_whole_patches_count_from_0(folder_tree: Path) -> None:
 def test_a_class_that_no_name_stands_for_is_refused_before_training(folder_tree: Path) -> None:
     write_text(folder_tree / "classes.json", '{"1": "round"}')
     dataset = data.open("folder", folder_tree, mpp=0.5)
-    with pytest.raises(DataError, match=r"tile0: 2 nuclei have class 2.*names 1: round"):
+    with pytest.raises(DataError, match=r"tile0: 2 nuclei of class 2.*names 1: round"):
         dataset[0]
     assert {problem.name for problem in dataset.verify()} == {f"tile{k}" for k in range(6)}
 

@@ -154,7 +154,7 @@ def test_names_that_are_one_file_on_some_disks(tmp_path: Path, first: str, secon
 
 def test_a_class_without_a_name_is_not_written(tmp_path: Path) -> None:
     sample = replace(_named("a"), instances=np.ones((4, 4), np.int32), classes=np.array([0, 9], np.uint8))
-    with pytest.raises(DataError, match="'a': 1 nuclei have class 9, which the datasheet does not name"):
+    with pytest.raises(DataError, match="'a': 1 nucleus of class 9, which the datasheet does not name"):
         data.write_folder(tmp_path / "out", [sample], INFO)
 
 

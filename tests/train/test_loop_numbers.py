@@ -91,3 +91,9 @@ def test_short_gradients_are_left_alone(samples, fresh_model, config, tmp_path, 
     )
     train.fit(model, samples[:3], [], config, out=tmp_path)
     assert all(0 < taken["norm"] < 0.5 for taken in steps_taken)
+
+
+def test_every_twentieth_step_is_logged_and_the_last(samples, fresh_model, config, tmp_path):
+    config = dataclasses.replace(config, steps=45, evaluate_every=100, checkpoint_every=100)
+    train.fit(fresh_model(), samples[:3], [], config, out=tmp_path)
+    assert [line["step"] for line in read(tmp_path) if "loss" in line] == [20, 40, 45]

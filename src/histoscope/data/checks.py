@@ -12,6 +12,7 @@ from histoscope.class_names import names_in_order
 from histoscope.data.alignment import misplaced
 from histoscope.errors import HistoscopeError
 from histoscope.types import Labels, Record, Sample
+from histoscope.words import count
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (samples done, all samples)."""
@@ -220,8 +221,8 @@ def unnamed_classes(sample: Sample, names: Mapping[int, str]) -> list[str]:
     counts = Counter(classes_of_nuclei(sample).tolist())
     listed = ", ".join(f"{number}: {name}" for number, name in sorted(names.items()))
     return [
-        f"{counts[kind]} nuclei have class {kind}, which the datasheet does not name; it names {listed}: "
-        "add the class there, or write 0 for no class"
+        f"{count(counts[kind], 'nucleus')} of class {kind}, which the datasheet does not name; it names "
+        f"{listed}: add the class there, or write 0 for no class"
         for kind in sorted(set(counts) - {0, *names})
     ]
 
