@@ -22,6 +22,16 @@ from histoscope.types import Sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
+MANY = 3000
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say how long all tests take, before a newcomer wonders."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and len(session.items) > MANY:
+        reporter.write_line(
+            f"{len(session.items):,} tests: about 8 minutes on two cores; no network, no real images"
+        )
 
 
 @pytest.fixture(autouse=True)

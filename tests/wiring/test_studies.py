@@ -306,3 +306,16 @@ def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, conf
     with pytest.raises(KeyboardInterrupt):
         run_study(chosen)
     assert given.config == dataclasses.replace(getattr(chosen.patches, level), seed=5)
+
+
+def test_events_name_their_run_their_stage_and_how_far_it_is(configure):
+    told = []
+    chosen = configure({**NUCLEI, "levels": ["none", "macenko"]}, "study")
+    assert not run_study(chosen, tell=told.append).failed
+    names = {run.name for run in chosen.runs()}
+    assert {event.run for event in told if "/" not in event.run} == names  # of the data, "data/images"
+    for name in names:
+        stages = [event.stage for event in told if event.run == name]
+        assert stages.index("prepare") < stages.index("train") < stages.index("test")
+        tested = [event for event in told if (event.run, event.stage) == (name, "test")]
+        assert [event.done for event in tested] == list(range(1, 1 + tested[0].total))
