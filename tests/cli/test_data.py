@@ -15,6 +15,7 @@ from histoscope.cli.data import app
 from histoscope.data import DATASETS
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import write_image, write_labels
+from histoscope.synth import generate
 
 
 def _run(*arguments: object) -> Result:
@@ -172,6 +173,9 @@ def test_options_of_readers(conic: Path, tmp_path: Path) -> None:
     assert isinstance(
         _run("convert", "conic", conic, tmp_path / "x", "--option", "fold").exception, ConfigError
     )
+    twice = _run("convert", "conic", conic, tmp_path / "x", "--option", "fold=1", "--option", "fold=2")
+    assert isinstance(twice.exception, ConfigError)
+    assert "given twice" in str(twice.exception)
     done = _run("convert", "conic", conic, tmp_path / "x", "--option", "fol=1")
     assert isinstance(done.exception, UnknownNameError)
     assert "did you mean 'fold'" in str(done.exception)
@@ -224,6 +228,25 @@ def test_audit_of_leaking_published_parts_reports_instead_of_refusing(root: Path
     index.write_text(index.read_text().replace("t5,train", "t5,test"))
     done = _run("audit", "folder", root)
     assert (done.exit_code, "p2" in done.stdout) == (1, True)
+
+
+def test_audit_ends_with_one_on_a_turned_label_map(root: Path) -> None:
+    drawn = generate((160, 160))
+    write_image(root / "images" / "t3.png", drawn.image)
+    write_labels(root / "labels" / "t3.png", np.rot90(drawn.instances).copy())
+    told = _run("audit", "folder", root)
+    assert (told.exit_code, "labels   train/t3: the label map does not lie" in told.stdout) == (1, True)
+    answer = json.loads(_run("audit", "folder", root, "--json").stdout)
+    assert (answer["clean"], [one["name"] for one in answer["labels"]]) == (False, ["train/t3"])
+
+
+def test_groups_that_cannot_be_written_are_refused_before_pictures_are_compared(
+    root: Path, tmp_path: Path
+) -> None:
+    done = _run("audit", "folder", root, "--groups", tmp_path / "groups.csv")
+    assert isinstance(done.exception, DataError)
+    assert "one class each" in str(done.exception)
+    assert "comparing" not in done.output
 
 
 def test_audit_of_two_folders(root: Path, tmp_path: Path) -> None:

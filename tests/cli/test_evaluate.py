@@ -71,6 +71,6 @@ def test_classes_of_other_names_are_told_or_given(cohort, model, tmp_path, monke
     assert (table["tp_x"] + table["fn_x"]).tolist() == true
     assert np.sum(true) > 0
     capsys.readouterr()
-    for wrong, words in (("d", "expected two names"), ("q=x", "has no class 'q'")):
-        assert cli(monkeypatch, "evaluate", model, cohort, "--class", wrong) == 2
+    for wrong, words in (("d", "expected two names"), ("q=x", "has no class 'q'"), ("D=a", "'D' twice")):
+        assert cli(monkeypatch, "evaluate", model, cohort, "--class", "d=x", "--class", wrong) == 2
         assert words in capsys.readouterr().err

@@ -61,6 +61,13 @@ def test_wrong_input_writes_nothing(tmp_path: Path, options: list[str], error: t
     assert not out.exists()
 
 
+@pytest.mark.parametrize("size", ["3", "15", "20001", "-1"])
+def test_sizes_that_show_no_nucleus_or_fit_no_file_are_refused(tmp_path: Path, size: str) -> None:
+    done = CliRunner().invoke(app, ["synth", str(tmp_path / "new"), "--n", "1", "--size", size])
+    assert (done.exit_code, "than or equal to" in done.output) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
 def test_full_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match="not an empty folder"):

@@ -1,6 +1,7 @@
 """The audit finds copies however they were turned, saved or tinted, and keeps quiet about others."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
@@ -12,6 +13,7 @@ from PIL import Image as Pillow
 from histoscope import data
 from histoscope.errors import ConfigError
 from histoscope.files import write_image
+from histoscope.synth import generate
 from histoscope.types import Record, Sample
 
 
@@ -170,6 +172,43 @@ def test_classes_that_training_lacks_are_told() -> None:
     report = data.audit({"train": part(0), "test": part(1)})
     assert (report.clean, report.unseen_classes) == (True, ("tumour",))
     assert "never seen in training: class tumour" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [(np.rot90, "turned 270°"), (lambda labels: np.roll(labels, 10, 1), "-10 px to the right")],
+)
+def test_labels_that_do_not_lie_on_the_nuclei_are_told(
+    change: Callable[[np.ndarray], np.ndarray], says: str
+) -> None:
+    def part(seed: int, *changes: Callable[[np.ndarray], np.ndarray]) -> data.InMemory:
+        drawn = [generate((160, 160), rng=np.random.default_rng(seed + k)) for k in range(len(changes))]
+        samples = [
+            replace(sample, name=f"t{seed + k}", instances=np.ascontiguousarray(how(sample.instances)))
+            for k, (sample, how) in enumerate(zip(drawn, changes, strict=True))
+        ]
+        return data.InMemory.of(samples, data.Datasheet("x", mpp=0.25))
+
+    parts = {"train": part(0, np.asarray, change), "test": part(5, np.asarray)}
+    report = data.audit(parts)
+    (problem,) = report.labels
+    assert (problem.name, report.clean, report.leaks) == ("train/t1", False, ())
+    assert says in problem.message
+    (same,) = [one for one in parts["train"].verify() if "lie on" in one.message]
+    assert (problem.severity, problem.message) == (same.severity, same.message)
+    assert str(report).splitlines() == [
+        "audit of train 2, test 1: 1 wrong label map",
+        f"  labels   train/t1: {problem.message}",
+    ]
+    assert data.audit(parts, labels=False).clean
+
+
+def test_label_maps_that_cannot_be_read_are_told(folder_tree: Path) -> None:
+    (folder_tree / "labels" / "tile2.png").write_bytes(b"x")
+    dataset = data.open("folder", folder_tree, mpp=0.5)
+    report = data.audit({"a": data.subset(dataset, [0, 1]), "b": data.subset(dataset, [2, 4])})
+    assert [problem.name for problem in report.labels] == ["b/tile2"]
+    assert report.unreadable == ()
 
 
 def test_wrong_arguments() -> None:

@@ -1,9 +1,9 @@
 """What ``histoscope data audit`` prints and writes."""
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import typer
 
 from histoscope.cli.given import refuse_given
 from histoscope.cli.progress import progress
+from histoscope.errors import ConfigError
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset
@@ -19,14 +20,14 @@ _CUTTING = ("by", "stratify", "seed")
 
 
 def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_json: bool) -> bool:
-    """Print what the parts share; True if that is nothing and all pictures could be read."""
+    """Print what the parts share and which labels are wrong; True if nothing, and all could be read."""
     from histoscope.data import audit
 
     with progress("comparing pictures") as advance:
         report = audit(parts, min_similarity=min_similarity, progress=advance)
     if as_json:
         answer = {"clean": report.clean, "parts": dict(report.sizes), "counts": report.counts()}
-        answer |= {"unseen_classes": report.unseen_classes}
+        answer |= {"unseen_classes": report.unseen_classes, "labels": list(map(asdict, report.labels))}
         typer.echo(json.dumps(answer | {"leaks": report.rows(), "unreadable": report.unreadable}, indent=2))
     else:
         typer.echo(str(report))
@@ -52,6 +53,9 @@ def write_proposed(
     """Propose groups, write them, and say how they look; True if all pictures could be read."""
     from histoscope.data import propose_groups, write_groups
     from histoscope.data.containers import open_npy
+    from histoscope.data.groups import places_in_index
+
+    places_in_index(dataset)  # what cannot be written is refused before pictures are compared
 
     rows = None if features is None else open_npy(features, -1, -1)
     with progress("comparing pictures") as advance:
@@ -69,7 +73,7 @@ def write_proposed(
             "groups": len(found),
             "links": len(found.links),
             "sizes": found.sizes,
-            "agreement": found.agreement and dataclasses.asdict(found.agreement),
+            "agreement": found.agreement and asdict(found.agreement),
             "conflicts": [f"{problem.name}: {problem.message}" for problem in found.conflicts],
             "unreadable": found.unreadable,
         }
@@ -83,6 +87,8 @@ def write_proposed(
 def refuse_unused(context: typer.Context, *, n_roots: int, has_groups: bool, is_cut: bool) -> None:
     """Refuse options that the rest of the call leaves without a meaning."""
     if has_groups:
+        if n_roots > 1:
+            raise ConfigError(f"--groups takes one folder, got {n_roots}; run it for each")
         refuse_given(context, *_CUTTING, because="makes parts, and --groups compares none")
         return
     refuse_given(context, "min_overlap", "features", because="goes with --groups")

@@ -331,19 +331,17 @@ def audit(
 ) -> None:
     """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found.
 
+    So do label maps that do not lie on the nuclei of their image, as data verify names them.
     With --groups, finds the turned, flipped, zoomed, skewed and overlapping pictures of one data set instead,
     and proposes groups that a split must keep together. Ends with 1 if pictures could not be read.
     """
     from histoscope.cli.audit import compare_parts, refuse_unused, write_proposed
     from histoscope.data import split_by
-    from histoscope.errors import ConfigError
 
     refuse_unused(context, n_roots=len(roots), has_groups=groups is not None, is_cut=by is not None)
     datasets = {str(root): open_dataset(name, root, mpp, option) for root in roots}
     first = next(iter(datasets.values()))
     if groups is not None:
-        if len(roots) > 1:
-            raise ConfigError(f"--groups takes one folder, got {len(roots)}; run it for each")
         good = write_proposed(
             first,
             groups,
@@ -373,6 +371,8 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
         key, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"option {text!r}: expected KEY=VALUE, such as fold=3")
+        if key.strip() in given:
+            raise ConfigError(f"option {key.strip()!r} is given twice; keep one")
         given[key.strip()] = value
         if key.strip() not in _TEXT_OPTIONS:
             with suppress(ValueError):  # text as it is

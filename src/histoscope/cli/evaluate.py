@@ -113,11 +113,20 @@ def evaluate(
 def _pairs(classes: list[str]) -> dict[str, str]:
     """Names of the data set and of the model, from THEIRS=OURS."""
     from histoscope.errors import ConfigError
+    from histoscope.types import class_key
 
     wrong = [text for text in classes if not all(text.partition("="))]
     if wrong:
         raise ConfigError(f"--class got {wrong[0]!r}, expected two names such as stroma=connective")
-    return {old: new for old, _, new in (text.partition("=") for text in classes)}
+    pairs = [(old, new) for old, _, new in (text.partition("=") for text in classes)]
+    given: dict[str, tuple[str, str]] = {}
+    for pair in pairs:
+        if given.setdefault(class_key(pair[0]), pair) != pair:
+            other = given[class_key(pair[0])]
+            raise ConfigError(
+                f"--class names class {pair[0]!r} twice, {'='.join(other)} and {'='.join(pair)}; keep one"
+            )
+    return dict(pairs)
 
 
 def _show(

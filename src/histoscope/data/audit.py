@@ -1,21 +1,22 @@
-"""Finding leaks: the same patient, source or picture on both sides of a split."""
+"""Finding leaks: the same patient, source or picture on both sides of a split; and labels off their image."""
 
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from histoscope.data.base import Dataset
-from histoscope.data.checks import UNREADABLE, Progress
+from histoscope.data.checks import UNREADABLE, Problem, Progress, check_placement, reason
 from histoscope.data.copies import find_copies
 from histoscope.data.landmarks import Landmarks, find_landmarks, read_landmarks
 from histoscope.data.split import unseen_classes
 from histoscope.errors import ConfigError
+from histoscope.words import count
 
 _SHOWN = 12
 
@@ -59,11 +60,13 @@ class AuditReport:
     unreadable: tuple[str, ...] = ()
     unseen_classes: tuple[str, ...] = ()
     """Classes that the part called train, if there is one, lacks."""
+    labels: tuple[Problem, ...] = ()
+    """Label maps that cannot be read or do not lie on the nuclei of their image, called ``part/name``."""
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is shared."""
-        return not self.leaks
+        """Whether nothing is shared, and the label maps lie where they should."""
+        return not self.leaks and not self.labels
 
     def counts(self) -> dict[str, int]:
         """Leaks of each kind."""
@@ -75,8 +78,9 @@ class AuditReport:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
-        found = ", ".join(f"{count} shared {kind}s" for kind, count in self.counts().items())
-        lines = [f"audit of {sizes}: {found or 'clean'}"]
+        found = [count(number, f"shared {kind}") for kind, number in self.counts().items()]
+        found += [count(len(self.labels), "wrong label map")] * bool(self.labels)
+        lines = [f"audit of {sizes}: {', '.join(found) or 'clean'}"]
         for kind in self.counts():
             leaks = [leak for leak in self.leaks if leak.kind == kind]
             lines += [
@@ -86,6 +90,9 @@ class AuditReport:
             ]
             if len(leaks) > _SHOWN:
                 lines.append(f"  {kind:8} ... and {len(leaks) - _SHOWN} more")
+        lines += [f"  {'labels':8} {problem.name}: {problem.message}" for problem in self.labels[:_SHOWN]]
+        if len(self.labels) > _SHOWN:
+            lines.append(f"  {'labels':8} ... and {len(self.labels) - _SHOWN} more")
         if self.unseen_classes:
             lines.append(f"  never seen in training: class {', '.join(self.unseen_classes)}")
         if self.unreadable:
@@ -97,13 +104,18 @@ class AuditReport:
 
 
 def audit(
-    parts: Mapping[str, Dataset], *, min_similarity: float = 0.8, progress: Progress | None = None
+    parts: Mapping[str, Dataset],
+    *,
+    min_similarity: float = 0.8,
+    labels: bool = True,
+    progress: Progress | None = None,
 ) -> AuditReport:
-    """Compare every part with every other.
+    """Compare every part with every other, and the label maps with their images.
 
     Patients, sources and names are compared as they are written. Pictures are compared by
     `histoscope.data.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
-    skewed, saved again, rescaled, made brighter or paler, and those that overlap in part.
+    skewed, saved again, rescaled, made brighter or paler, and those that overlap in part. Label maps are
+    judged by `histoscope.data.alignment.misplaced`, as `Dataset.verify` does.
 
     Parameters
     ----------
@@ -111,6 +123,8 @@ def audit(
         Such as ``split.parts()``, or the data sets of a training and a test cohort.
     min_similarity : float
         Correlation of two aligned pictures, where they overlap, from which they count as one, in (0, 1].
+    labels : bool
+        Whether label maps are read and judged; it takes about as long as the pictures.
     progress : callable, optional
         Called with (images read, all images).
 
@@ -129,7 +143,8 @@ def audit(
         )
     if not 0 < min_similarity <= 1:
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
-    pictures, unreadable = read_pictures(parts, progress)
+    problems: list[Problem] = []
+    pictures, unreadable = read_pictures(parts, progress, problems if labels else None)
     leaks = _shared_groups(parts)
     places = [(name, record.name) for name, part in parts.items() for record in part.records]
     number = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
@@ -139,36 +154,50 @@ def audit(
         leaks.append(Leak("image", left, right, left_name, right_name, str(copy.turn), similarity=similarity))
     unseen = unseen_classes(parts["train"], *parts.values()) if "train" in parts else []
     sizes = {name: len(part) for name, part in parts.items()}
-    return AuditReport(tuple(leaks), sizes, unreadable, tuple(unseen))
+    return AuditReport(tuple(leaks), sizes, unreadable, tuple(unseen), tuple(problems))
 
 
 def read_pictures(
-    parts: Mapping[str, Dataset], progress: Progress | None = None
+    parts: Mapping[str, Dataset],
+    progress: Progress | None = None,
+    problems: list[Problem] | None = None,
 ) -> tuple[list[Landmarks], tuple[str, ...]]:
     """Landmarks of every picture of every part, and the names of those that could not be read.
 
-    Unreadable pictures have no landmarks, so they match nothing.
+    Unreadable pictures have no landmarks, so they match nothing. If `problems` is given, label maps are
+    judged, and what is wrong with them is appended.
     """
     total = sum(map(len, parts.values()))
     pictures: list[Landmarks] = []
     unreadable: list[str] = []
     for name, part in parts.items():
-        for record, found in zip(part.records, _landmarks(part), strict=True):
+        seen = _read(part, labels=problems is not None)
+        for record, (found, wrong) in zip(part.records, seen, strict=True):
             if found is None:
                 unreadable.append(f"{name}/{record.name}")
+            elif problems is not None:
+                problems += [replace(problem, name=f"{name}/{record.name}") for problem in wrong]
             pictures.append(found if found is not None else find_landmarks(np.zeros((2, 2), np.uint8)))
             if progress is not None:
                 progress(len(pictures), total)
     return pictures, tuple(unreadable)
 
 
-def _landmarks(dataset: Dataset) -> Iterator[Landmarks | None]:
-    def read(index: int) -> Landmarks | None:
+def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None, list[Problem]]]:
+    """Landmarks of each picture, None where it cannot be read; and what is wrong with its label map."""
+
+    def read(index: int) -> tuple[Landmarks | None, list[Problem]]:
+        record = dataset.records[index]
         try:
             path = dataset.image_path(index)
-            return read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
+            found = read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
         except UNREADABLE:
-            return None
+            return None, []
+        try:
+            has_map = labels and record.label is None  # a whole patch has none
+            return found, check_placement(dataset[index]) if has_map else []
+        except UNREADABLE as error:
+            return found, [Problem(record.name, "error", reason(error))]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter
         yield from pool.map(read, range(len(dataset)))

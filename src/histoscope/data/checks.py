@@ -149,9 +149,13 @@ def check_sample(sample: Sample, classes: Mapping[int, str] | None = None) -> li
         return problems
     problems += _check_ids(sample.name, sample.instances)
     problems += _check_classes(sample, classes or {})
-    if (found := misplaced(sample.image, sample.instances)) is not None:
-        problems.append(Problem(sample.name, "error" if found.sure else "warning", str(found)))
-    return problems
+    return problems + check_placement(sample)
+
+
+def check_placement(sample: Sample) -> list[Problem]:
+    """Say if the label map of a sample is turned, flipped or shifted against its image, or of another one."""
+    found = None if sample.instances is None else misplaced(sample.image, sample.instances)
+    return [] if found is None else [Problem(sample.name, "error" if found.sure else "warning", str(found))]
 
 
 def _check_ids(name: str, instances: Labels) -> list[Problem]:

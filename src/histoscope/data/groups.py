@@ -241,20 +241,36 @@ def write_groups(path: str | Path, dataset: Dataset, groups: Groups) -> None:
     DataError
         If the patches have no classes or are no files below one folder.
     """
+    rows = [
+        (*place, record.source, record.patient, record.split)
+        for place, record in zip(places_in_index(dataset), groups.records, strict=True)
+    ]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([("path", "class", "group", "patient", "split"), *rows])
+    write_text(path, text.getvalue())
+
+
+def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
+    """Path and class of each patch, as an index for the reader ``class_folder`` has them.
+
+    Raises
+    ------
+    DataError
+        If the patches have no classes or are no files below one folder.
+    """
     root = getattr(dataset, "root", None)
     files = [dataset.image_path(place) for place in range(len(dataset))]
     if root is None or None in files:
         raise DataError(f"patches of {dataset.info.name!r} are no files of one folder; use groups.records")
-    base = images_folder(Path(root))
-    rows = []
-    for file, record in zip(files, groups.records, strict=True):
+    base, places = images_folder(Path(root)), []
+    for file, record in zip(files, dataset.records, strict=True):
         if file is None or record.label is None or not file.is_relative_to(base):
-            raise DataError(f"patch {record.name!r} has no class, or lies outside {base}")
-        kind = dataset.info.classes[record.label]
-        rows.append((file.relative_to(base).as_posix(), kind, record.source, record.patient, record.split))
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "class", "group", "patient", "split"), *rows])
-    write_text(path, text.getvalue())
+            raise DataError(
+                f"groups are written for patches with one class each, in files below {base}: "
+                f"{record.name!r} has no class or lies elsewhere"
+            )
+        places.append((file.relative_to(base).as_posix(), dataset.info.classes[record.label]))
+    return places
 
 
 def _named(records: Sequence[Record], group: NDArray[np.intp]) -> tuple[Record, ...]:

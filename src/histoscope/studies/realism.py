@@ -385,5 +385,5 @@ def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64
 
 def _shared(chosen: Sequence[Dataset]) -> list[str]:
     """Synthetic tiles that show a place of a real one."""
-    report = audit({"real": chosen[0], "synthetic": chosen[1]})
+    report = audit({"real": chosen[0], "synthetic": chosen[1]}, labels=False)
     return [f"{leak.right_name} = {leak.left_name}" for leak in report.leaks if leak.kind == "image"]
