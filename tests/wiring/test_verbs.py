@@ -1,5 +1,7 @@
 """Every option of a verb changes what the verb prints or writes: a new one is covered by itself."""
 
+import dataclasses
+import json
 import re
 import shutil
 from pathlib import Path
@@ -9,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 import typer
+import yaml
 from typer.testing import CliRunner
 
-from histoscope import models, synth
+from histoscope import data, models, synth
 from histoscope.cli.main import app
 from histoscope.files import read_image, write_image
+from histoscope.studies import demo, read_config, run_study
+from histoscope.studies import plan as study_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no score of that class:UserWarning")
 
@@ -29,6 +34,17 @@ BASES: dict[str, list[str]] = {
     "data convert": ["folder", "COHORT", "OUT"],
     "data split": ["folder", "UNSPLIT", "--val", "0.2", "--test", "0.2"],
     "data audit": ["folder", "COPIED"],
+    "data compare": ["REAL", "DRAWN", "OUT"],
+    "data list": [],
+    "demo": ["OUT"],
+    "doctor": [],
+    "models": [],
+    "train": ["TRAINING", "--set", "out=OUT"],
+    "pretrain": ["PRETRAINING", "--set", "out=OUT"],
+    "study list": [],
+    "study plan": ["STUDY", "--set", "out=OUT"],
+    "study run": ["STUDY", "--set", "out=OUT"],
+    "study report": ["DONE"],
 }
 TILES = ["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv", "--as", "tiles"]
 GROUPED = ["class_folder", "OVERLAPPING", "--mpp", "0.5", "--groups", "OUT/groups.csv"]
@@ -148,6 +164,51 @@ CALLS: dict[str, dict[str, Any]] = {
         "option": ["+", "--option", "licences=mine"],
         "as_json": ["+", "--json"],
     },
+    "data compare": {
+        "real": ["DRAWN", "DRAWN", "OUT"],
+        "synthetic": ["REAL", "REAL", "OUT"],
+        "out": ["REAL", "DRAWN", "OUT/deeper"],
+        "form": ["+", "--format", "monuseg"],
+        "synthetic_form": ["+", "--synthetic-format", "monuseg"],
+        "mpp": ["+", "--mpp", "0.45"],
+        "synthetic_mpp": ["+", "--synthetic-mpp", "0.45"],
+        "encoder": ["+", "--encoder", "nuclei-research"],
+        "seed": ["+", "--seed", "1"],
+        "as_json": ["+", "--json"],
+    },
+    "data list": {"as_json": ["--json"]},
+    "demo": {
+        "out": ["OUT/deeper"],
+        "seed": ["+", "--seed", "1"],
+        "quick": ["+", "--quick"],
+        "as_json": ["+", "--json"],
+    },
+    "doctor": {"as_json": ["--json"]},
+    "models": {"model": ["nuclei-free"], "as_json": ["--json"]},
+    "train": {
+        "config": ["OTHER_TRAINING", "--set", "out=OUT"],
+        "changes": ["+", "--set", "train.lr=1e-2"],
+        "json": ["+", "--json"],
+        "example": ["+", "--example"],
+    },
+    "pretrain": {
+        "config": ["OTHER_PRETRAINING", "--set", "out=OUT"],
+        "changes": ["+", "--set", "train.lr=1e-2"],
+    },
+    "study list": {"as_json": ["--json"]},
+    "study plan": {
+        "config": ["OTHER_STUDY", "--set", "out=OUT"],
+        "jobs": ["+", "--jobs", "2"],
+        "timed": ["+", "--no-time"],
+        "overrides": ["+", "--set", "seeds=[0,1]"],
+        "as_json": ["+", "--json"],
+    },
+    "study run": {
+        "config": ["OTHER_STUDY", "--set", "out=OUT"],
+        "overrides": ["+", "--set", "seeds=[1]"],
+        "as_json": ["+", "--json"],
+    },
+    "study report": {"folder": ["OTHER_DONE"]},
 }
 # How fast, or again, is not what: tests of these verbs' own hold them.
 ELSEWHERE_TESTED = {
@@ -158,15 +219,41 @@ ELSEWHERE_TESTED = {
         *("like", "spec", "form", "like_mpp", "like_tiles"),
         *("method", "generator", "steps", "width"),
     },
+    "study run": {"jobs"},
 }
 # These name times and places, beside what they say of files that are compared themselves.
-JOURNALS = ("predictions.jsonl", "normalized.jsonl")
+VOLATILE = ("predictions.jsonl", "normalized.jsonl", "out/study/report.html", "out/study/report.md")
+VARYING = r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+|[\d.]+ GiB free"
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.
-MAY_BE_REFUSED = {"name", "data", "option", "mpp", "split", "stratify", "to", "features"}
-# Verbs whose settings have tests of their own beside this file, or that have next to no options.
-OTHER_VERBS = {
-    *("train", "pretrain", "study run"),
-    *("demo", "doctor", "models", "data list", "data compare", "study list", "study plan", "study report"),
+MAY_BE_REFUSED = {
+    *("name", "data", "option", "mpp", "split", "stratify", "to", "features"),
+    *("form", "synthetic_form", "synthetic_mpp"),
+}
+# In the smallest sizes: what a verb does with its settings is seen, not how well.
+QUICK = demo.Size(train_patients=3, test_patients=2, image_px=64, steps=1, width=4, patch_px=32, seeds=1)
+FULL = dataclasses.replace(QUICK, steps=2)
+UNET = {"width": 4, "depth": 2}
+STEPS = {"steps": 2, "batch_size": 2, "accelerator": "cpu", "tensorboard": False}
+NUCLEI = {
+    "data": {"name": "folder", "root": "COHORT", "val": 0.25},
+    "augment": "none",
+    "train": STEPS | {"patch_px": 32},
+}
+FILES: dict[str, dict[str, Any]] = {
+    "TRAINING": NUCLEI | {"model": {"name": "unet", "arguments": UNET | {"mpp": 0.5}}},
+    "PRETRAINING": {
+        "data": {"name": "class_folder", "root": "PATCHES", "mpp": 0.5, "split_by": "source", "test": 0.25},
+        "backbone": {"backbone": "unet", "patch_px": 32, "options": UNET},
+        "train": STEPS,
+    },
+    "STUDY": {
+        **NUCLEI,
+        "study": "stain",
+        "models": {"unet": UNET | {"mpp": 0.5}},
+        "levels": ["none", "macenko"],
+        "conditions": ["test"],
+        "seeds": [0],
+    },
 }
 
 
@@ -219,7 +306,37 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "REFERENCE": next((other_cohort / "images").iterdir()),
         "FAULTY": base / "faulty",
         **_audited(cohort, base),
+        **_compared(base),
+        **_configured(base, {"COHORT": cohort, "PATCHES": patches}),
     }
+
+
+def _compared(base: Path) -> dict[str, Path]:
+    """Tissue that is called real, and tissue that is called drawn, with patches to compare."""
+    sheet = data.Datasheet("tissue", mpp=0.5)
+    for seed, name in enumerate(("real", "drawn")):
+        drawn = synth.cohort(4, 1, shape_px=(140, 140), mpp=0.5, seed=seed)
+        samples = [dataclasses.replace(one, name=f"{name}{k}", classes=None) for k, one in enumerate(drawn)]
+        data.write_folder(base / name, samples, sheet)
+    return {"REAL": base / "real", "DRAWN": base / "drawn"}
+
+
+def _configured(base: Path, known: dict[str, Path]) -> dict[str, Path]:
+    """Files of settings, each with another beside it; and two studies that are done."""
+    found = {}
+    for word, settings in FILES.items():
+        text = json.dumps(settings)
+        for name, path in known.items():
+            text = text.replace(f'"{name}"', json.dumps(str(path)))
+        for before, steps in (("", 2), ("OTHER_", 3)):
+            path = found[before + word] = base / f"{before + word}.yaml".lower()
+            values = json.loads(text)
+            values["train"]["steps"] = steps
+            path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    for before in ("", "OTHER_"):
+        folder = found[f"{before}DONE"] = base / f"{before}DONE".lower()
+        assert not run_study(read_config(found[f"{before}STUDY"], [f"out={folder}"])).failed
+    return found
 
 
 def _audited(cohort: Path, base: Path) -> dict[str, Path]:
@@ -250,36 +367,48 @@ def _audited(cohort: Path, base: Path) -> dict[str, Path]:
     }
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Give the folder of all calls, the same since paths are no difference, and what came of calls."""
+    return tmp_path_factory.mktemp("calls") / "call", {}
+
+
 @pytest.fixture
-def outcome(tools, places, tmp_path, monkeypatch):
+def outcome(tools, places, outcomes, monkeypatch):
     """Give a function that calls a verb and tells all that came of it."""
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(demo, "FULL", FULL)
+    monkeypatch.setattr(demo, "QUICK", QUICK)
+    monkeypatch.setattr(study_plan, "measure", lambda *_: study_plan.Pace(100.0, 10.0, 1000))
 
-    def call(verb: str, words: list[str], label: str) -> dict[str, Any]:
-        out = tmp_path / label / "out"
-        out.parent.mkdir()
-        known = {**places, "OUT": out}
+    folder, _ = outcomes
+
+    def call(verb: str, words: list[str]) -> dict[str, Any]:
+        folder.mkdir()
+        known = {**places, "OUT": folder / "out"}
+        for word in {"DONE", "OTHER_DONE"} & set(words):  # written to, so each call has its own
+            known[word] = shutil.copytree(places[word], folder / "done")
         arguments = [
-            re.sub(r"^[A-Z_]{3,}", lambda found: str(known.get(found[0], found[0])), word) for word in words
+            re.sub(r"\b[A-Z_]{3,}", lambda found: str(known.get(found[0], found[0])), word) for word in words
         ]
         done = CliRunner().invoke(app, [*verb.split(), *arguments])
+        files = tools.contents(folder)
+        shutil.rmtree(folder)
+        if isinstance(done.exception, tools.errors):
+            return {"refused": str(done.exception)}
         if done.exception is not None and not isinstance(done.exception, SystemExit):
-            if not isinstance(done.exception, tools.errors):
-                raise done.exception
-            return {"refused": str(done.exception).replace(str(tmp_path / label), "")}
-        said = re.sub(r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+", "", done.stdout)
-        files = tools.contents(out.parent)
+            raise done.exception
         return {
             "code": done.exit_code,
-            "said": said.replace(str(tmp_path / label), ""),
-            "files": {name: digest for name, digest in files.items() if not name.endswith(JOURNALS)},
+            "said": re.sub(VARYING, "", done.stdout),
+            "files": {name: digest for name, digest in files.items() if not name.endswith(VOLATILE)},
         }
 
     return call
 
 
 def test_every_verb_is_tried():
-    assert _verbs(typer.main.get_command(app)) == set(BASES) | OTHER_VERBS
+    assert _verbs(typer.main.get_command(app)) == set(BASES)
 
 
 @pytest.mark.parametrize("verb", BASES)
@@ -291,7 +420,7 @@ def test_every_option_has_another_value(verb):
 
 @pytest.mark.parametrize("verb", BASES)
 def test_the_same_call_has_the_same_outcome(verb, outcome):
-    first, again = outcome(verb, BASES[verb], "first"), outcome(verb, BASES[verb], "again")
+    first, again = outcome(verb, BASES[verb]), outcome(verb, BASES[verb])
     assert "refused" not in first, first
     assert first == again
 
@@ -299,11 +428,14 @@ def test_the_same_call_has_the_same_outcome(verb, outcome):
 @pytest.mark.parametrize(
     ("verb", "option"), [(verb, option) for verb, calls in CALLS.items() for option in calls]
 )
-def test_an_option_changes_what_a_verb_does(verb, option, outcome):
+def test_an_option_changes_what_a_verb_does(verb, option, outcome, outcomes):
     call = CALLS[verb][option]
     base, call = call if isinstance(call, tuple) else (BASES[verb], call)
     words = [*base, *call[1:]] if call[0] == "+" else call
-    before, after = outcome(verb, base, "base"), outcome(verb, words, "other")
+    known, key = outcomes[1], (verb, *base)
+    if key not in known:
+        known[key] = outcome(verb, base)
+    before, after = known[key], outcome(verb, words)
     assert "refused" not in before, before
     if option not in MAY_BE_REFUSED:
         assert "refused" not in after, after

@@ -116,7 +116,8 @@ def show_plan(planned: "Plan") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("run", "state", title=f"Runs in {planned.folder}", title_justify="left")
+    typer.echo(f"runs in {planned.folder}:")
+    table = Table("run", "state")
     for name, state in planned.states.items():
         table.add_row(name, state)
     console = Console()
