@@ -13,7 +13,15 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, ShapeError
-from histoscope.files import read_image, read_labels, whole, write_image, write_labels, write_text
+from histoscope.files import (
+    read_image,
+    read_labels,
+    require_writable,
+    whole,
+    write_image,
+    write_labels,
+    write_text,
+)
 from histoscope.images.resolution import mpp_of
 
 
@@ -24,6 +32,27 @@ def picture(rng: np.random.Generator) -> np.ndarray:
 
 class BoomError(Exception):
     pass
+
+
+# --- require_writable ---
+
+
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "file").write_text("mine")
+    require_writable(tmp_path / "new" / "er")
+    require_writable(tmp_path / "file", file=True)
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError, match="file is a file; name a folder"):
+            require_writable(place)
+    with pytest.raises(ConfigError, match="it is a folder; name a file in it"):
+        require_writable(tmp_path, file=True)
+    with pytest.raises(ConfigError, match="file is a file"):
+        require_writable(tmp_path / "file" / "a.csv", file=True)
+    monkeypatch.setattr(os, "access", lambda place, mode: place != tmp_path)
+    for place, file in ((tmp_path / "new" / "er", False), (tmp_path / "a.csv", True)):
+        with pytest.raises(ConfigError, match=f"{tmp_path} is read-only"):
+            require_writable(place, file=file)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 # --- whole ---

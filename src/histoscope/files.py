@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import CorruptDataError, ShapeError
+from histoscope.errors import ConfigError, CorruptDataError, ShapeError
 from histoscope.images import colours, kinds, reading, writing
 from histoscope.types import Image, Labels
 
@@ -82,6 +82,33 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_writable(out: str | Path, *, file: bool = False) -> None:
+    """Refuse a place that cannot be made or written, before any work; nothing is made.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder to be.
+    file : bool
+        A file to be.
+
+    Raises
+    ------
+    ConfigError
+        With what is in the way.
+    """
+    out = Path(out).absolute()
+    if file and out.is_dir():
+        raise ConfigError(f"cannot write to {out}: it is a folder; name a file in it")
+    if file:
+        out = out.parent
+    there = next(place for place in (out, *out.parents) if place.exists())
+    if not there.is_dir():
+        raise ConfigError(f"cannot write to {out}: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(f"cannot write to {out}: {there} is read-only; name another place")
 
 
 def read_image(path: str | Path, *, ignore_alpha: bool = False, least_px: int | None = None) -> Image:

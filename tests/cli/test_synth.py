@@ -68,8 +68,11 @@ def test_sizes_that_show_no_nucleus_or_fit_no_file_are_refused(tmp_path: Path, s
     assert not (tmp_path / "new").exists()
 
 
-def test_full_folder_is_left_alone(tmp_path: Path) -> None:
+def test_full_folder_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.setattr(synth, "fit", lambda *given, **more: pytest.fail("the work began"))
+    with pytest.raises(DataError, match="not an empty folder"):
+        _run(tmp_path, "--n", "1", "--like", str(tmp_path / "lab"))
     with pytest.raises(DataError, match="not an empty folder"):
         _run(tmp_path, "--n", "1", "--size", "16")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

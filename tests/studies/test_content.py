@@ -1,6 +1,8 @@
 """A study is of its pixels, labels and weights: others of the same names are refused, broken ones named."""
 
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import yaml
 from histoscope import data, synth
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import read_image, read_labels, write_image, write_labels
+from histoscope.locks import alone_in
 from histoscope.studies import content, run_study
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.effects import effects
@@ -95,13 +98,23 @@ def test_the_same_content_elsewhere_is_welcome(configure, images, tmp_path) -> N
     assert summary.done == ("reinhard-unet-seed0",)
 
 
-def test_a_folder_of_an_older_version_learns_its_content(configure, images, tmp_path) -> None:
+def test_runs_of_unknown_images_take_no_new_ones_beside_them(configure, tmp_path) -> None:
     run_study(configure())
     (tmp_path / "study" / content.FILE).unlink()
+    assert run_study(configure()).kept == ("none-unet-seed0",)
+    with pytest.raises(ConfigError, match="did not keep what their images held"):
+        run_study(configure(levels=["none", "reinhard"]))
+    assert not (tmp_path / "study" / content.FILE).exists()
+
+
+def test_two_calls_do_not_run_one_study(configure, tmp_path) -> None:
     run_study(configure())
-    _flip_image(images)
-    with pytest.raises(ConfigError, match="t5"):
-        run_study(configure())
+    more = configure(levels=["none", "reinhard"])
+    with alone_in(tmp_path / "study"), ThreadPoolExecutor(1) as another:
+        refused = another.submit(run_study, more)
+        with pytest.raises(ConfigError, match=f"study is being written by process {os.getpid()}"):
+            refused.result()
+    assert run_study(more).done == ("reinhard-unet-seed0",)
 
 
 def test_other_weights_to_begin_from_are_refused(configure, tmp_path) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,11 +16,13 @@ def test_white_point_is_the_normalisers(tmp_path):
     assert get_normalizer("none", None) is None
 
 
-def test_white_points_that_cannot_be_are_refused():
+def test_white_points_and_references_that_cannot_be_are_refused():
     check_normalizer("none", None)
     check_normalizer("reinhard", (200, 200, 255))
     with pytest.raises(ConfigError, match="'normalizer' is none"):
         check_normalizer("none", (230, 228, 226))
+    with pytest.raises(ConfigError, match="'reference' is for a normaliser, but 'normalizer' is none"):
+        check_normalizer("none", None, Path("lab.json"))
     with pytest.raises(StainError, match="from 1 to 255"):
         check_normalizer("macenko", (0, 228, 226))
     with pytest.raises(UnknownNameError):

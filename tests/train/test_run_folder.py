@@ -1,7 +1,9 @@
 """The folder of a run: what it holds decides what a call may do, and nothing of anybody's is lost."""
 
 import json
+import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 from histoscope import data, models, synth
 from histoscope.data import Datasheet
 from histoscope.errors import ConfigError, DataError
+from histoscope.locks import LOCK
 from histoscope.models.classifier import Classifier
 from histoscope.train import experiment
 from histoscope.train.experiment import Experiment
@@ -191,6 +194,24 @@ def test_a_file_in_the_place_of_the_folder_is_named(settings, tmp_path):
     for out in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(ConfigError, match="file is a file"):
             experiment.run(settings(out=out))
+
+
+def test_two_trainings_do_not_write_one_folder(settings):
+    def another(step, losses):
+        with ThreadPoolExecutor(1) as thread:
+            for chosen in (settings(), settings(train={"batch_size": 2})):
+                with pytest.raises(ConfigError, match=f"is being written by process {os.getpid()} on "):
+                    thread.submit(experiment.run, chosen).result()
+
+    before = experiment.run(settings(), on_step=another)
+    assert not (settings().out / LOCK).exists()
+    pd.testing.assert_frame_equal(experiment.run(settings()), before)
+
+
+def test_a_reference_that_nothing_uses_is_refused(settings, tmp_path):
+    with pytest.raises(ConfigError, match="'reference' is for a normaliser"):
+        experiment.run(settings(reference=tmp_path / "lab.json"))
+    assert not settings().out.exists()
 
 
 def test_what_is_in_which_part_is_said_first(settings):

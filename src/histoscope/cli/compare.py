@@ -45,10 +45,12 @@ def compare(
     """
     from histoscope import data, weights
     from histoscope.cli.progress import progress
+    from histoscope.files import require_writable
     from histoscope.studies.realism import compare_tissue
     from histoscope.studies.realism_encoder import encoder as encoder_of
     from histoscope.studies.realism_page import write_page
 
+    require_writable(out)
     if encoder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(encoder))):
         typer.echo(notice, err=True)
     sets, left_out = [], 0

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from histoscope.data import Dataset
 
+from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
 
 
@@ -58,26 +59,25 @@ def evaluate(
     from histoscope import data as datasets
     from histoscope import models, weights
     from histoscope.cli import scores
-    from histoscope.errors import ConfigError, DataError
+    from histoscope.errors import ConfigError
+    from histoscope.files import require_writable
+    from histoscope.models.device import fastest
     from histoscope.tables import write_table
     from histoscope.train import classification, provenance
     from histoscope.train import evaluate as evaluated
-    from histoscope.train.experiment import normalised
+    from histoscope.train.parts import normalised
 
+    if out is not None:
+        require_writable(out, file=True)
     folder = weights.find(model)
     notice = weights.licence_notice(folder)
     if notice:
         typer.echo(notice, err=True)
-    network = models.load(folder)
+    network = models.load(folder).to(fastest())
     if turned and isinstance(network, models.Classifier):
         raise ConfigError("--turned is for models that find nuclei; this one tells patches apart")
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
-    if split:
-        chosen = [index for index, record in enumerate(dataset.records) if record.split == split]
-        if not chosen:
-            known = sorted({record.split for record in dataset.records})
-            raise DataError(f"{root} has no part {split!r}; its index names {known}")
-        dataset = datasets.subset(dataset, chosen)
+    dataset = part_of(dataset, split, root)
     dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
     normaliser = models.normalizer_of(folder)
     if isinstance(network, models.Classifier):

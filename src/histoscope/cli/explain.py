@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
 from histoscope.words import count
 
@@ -77,18 +78,18 @@ def explain(
     from histoscope import models, weights
     from histoscope.cli import scores
     from histoscope.explain import method_of
+    from histoscope.models.device import fastest
     from histoscope.slides.journal import Journal
     from histoscope.train import classification
-    from histoscope.train.experiment import normalised
+    from histoscope.train.parts import normalised
 
     folder = weights.find(model)
-    network = models.load(folder, models.Classifier)
+    network = models.load(folder, models.Classifier).to(fastest())
     method_of(network)  # what is missing is told before the work
     _require_apart(root, out)
     skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
-    if split:
-        dataset = _part(dataset, split, root)
+    dataset = part_of(dataset, split, root)
     shown = normalised(
         classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
     )
@@ -170,14 +171,3 @@ def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str,
     )
     write_text(out / "reliability.svg", reliability_diagram(metrics.reliability(true, p)))
     write_table(out / "predictions.csv", table)
-
-
-def _part(dataset: "Dataset", split: str, root: Path) -> "Dataset":
-    from histoscope import data
-    from histoscope.errors import DataError
-
-    chosen = [index for index, record in enumerate(dataset.records) if record.split == split]
-    if not chosen:
-        known = sorted({record.split for record in dataset.records})
-        raise DataError(f"{root} has no part {split!r}; its index names {known}")
-    return data.subset(dataset, chosen)

@@ -1,8 +1,14 @@
-"""Options that have no meaning in a call are refused, not ignored."""
+"""What is given in a call: options without a meaning are refused, and a part is found by its name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from histoscope.errors import ConfigError
+from histoscope.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from histoscope.data import Dataset
 
 
 def refuse_given(context: typer.Context, *names: str, because: str) -> None:
@@ -26,3 +32,20 @@ def refuse_given(context: typer.Context, *names: str, because: str) -> None:
         source = context.get_parameter_source(option.name or "")
         if option.name in names and source is not None and source.name == "COMMANDLINE":
             raise ConfigError(f"{option.opts[0]} {because}; leave it out")
+
+
+def part_of(dataset: "Dataset", split: str, root: Path) -> "Dataset":
+    """Images of a published part; all of them if no part is named.
+
+    Raises
+    ------
+    DataError
+        If there is no such part.
+    """
+    from histoscope import data
+
+    chosen = [index for index, record in enumerate(dataset.records) if split in {"", record.split}]
+    if not chosen:
+        known = sorted({record.split for record in dataset.records})
+        raise DataError(f"{root} has no part {split!r}; its index names {known}")
+    return data.subset(dataset, chosen) if split else dataset

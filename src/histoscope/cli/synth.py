@@ -125,8 +125,10 @@ def synth(
     """
     from histoscope.cli.given import refuse_given
     from histoscope.data import write_folder
+    from histoscope.data.write import require_new
     from histoscope.errors import ConfigError
 
+    require_new(out)
     people = patients if patients is not None else max(1, n // 5)
     if people > n:
         raise ConfigError(f"--patients is {people} and --n is {n}; each patient needs at least one image")

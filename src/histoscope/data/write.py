@@ -15,7 +15,7 @@ from histoscope.data.folder import UNFINISHED
 from histoscope.data.index import known_column, plain
 from histoscope.data.sheet import FORMAT
 from histoscope.errors import DataError
-from histoscope.files import write_image, write_labels, write_png, write_text
+from histoscope.files import require_writable, write_image, write_labels, write_png, write_text
 from histoscope.types import Record, Sample
 
 _COLUMNS = ("image_id", "split", "patient", "source", "label", "mpp", "n_nuclei")
@@ -55,11 +55,7 @@ def write_folder(
         ours, or there are no samples.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        unfinished = ": a write to it was cut off, or still goes on" if (out / UNFINISHED).exists() else ""
-        raise DataError(
-            f"{out} exists and is not an empty folder{unfinished}; name another one, or delete it first"
-        )
+    require_new(out)
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
     write_text(out / UNFINISHED, "This folder is being written, or its writing was cut off: do not use it.\n")
     rows: list[dict[str, Any]] = []
@@ -88,6 +84,24 @@ def write_folder(
     _write_sheet(out / "dataset.yaml", replace(info, mpp=mpp, counts=count_records(list(written.values()))))
     (out / UNFINISHED).unlink()
     return out
+
+
+def require_new(out: Path) -> None:
+    """Refuse a folder that is not empty, or cannot be made or written; nothing is made.
+
+    Raises
+    ------
+    DataError
+        If it holds files.
+    ConfigError
+        If it cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        unfinished = ": a write to it was cut off, or still goes on" if (out / UNFINISHED).exists() else ""
+        raise DataError(
+            f"{out} exists and is not an empty folder{unfinished}; name another one, or delete it first"
+        )
+    require_writable(out)
 
 
 def _check_name(name: str, written: Mapping[str, Record]) -> None:

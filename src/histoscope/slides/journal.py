@@ -7,7 +7,6 @@ nobody's.
 
 import json
 import os
-import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any, Self, TextIO
 
 import pandas as pd
 
+from histoscope import locks
 from histoscope.errors import ConfigError, FormatVersionError
 from histoscope.slides.lines import State, read
 from histoscope.slides.naming import JOURNAL, SUMMARY, files_of
@@ -93,14 +93,14 @@ class Journal:
         """
         path = out / name
         out.mkdir(parents=True, exist_ok=True)
-        file = _held(path)
+        file = locks.take(path)
         try:
             state = read(path)
             begins = state.settings is None or overwrite
             if not begins:
                 _check_settings(path, state, settings)
             _cut_half_a_line(file)
-            _add(file, {"job": {"host": socket.gethostname(), "pid": os.getpid()}})
+            _add(file, locks.job())
         except BaseException:
             file.close()
             raise
@@ -277,46 +277,9 @@ def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> No
             )
 
 
-def _held(path: Path) -> TextIO:
-    """Open a journal for adding and hold it; the system lets go of it when the process ends, however it ends.
-
-    Raises
-    ------
-    ConfigError
-        If another call holds it.
-    """
-    while True:
-        file = path.open("a+", encoding="utf-8")
-        try:
-            _lock(file)
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file  # and not one that its holder has just taken away
-        except BlockingIOError:
-            file.close()
-            holder = read(path).holder
-            who = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-            raise ConfigError(
-                f"{path.parent} is being written by {who}; wait until it is done, or choose another folder"
-            ) from None
-        file.close()
-
-
 def _add(file: TextIO, line: Mapping[str, Any]) -> None:
     file.write(json.dumps(line) + "\n")
     file.flush()
-
-
-def _lock(file: TextIO) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return  # some network disks know no locks
 
 
 def _cut_half_a_line(file: TextIO) -> None:

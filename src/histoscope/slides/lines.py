@@ -17,7 +17,6 @@ class State:
     settings: dict[str, Any] | None = None
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     files: dict[str, str | None] = field(default_factory=dict)
-    holder: dict[str, Any] = field(default_factory=dict)
     format: Any = None
 
 
@@ -77,7 +76,7 @@ def _take(state: State, line: dict[str, Any]) -> None:
         if state.format == 1:  # it noted no files
             state.files |= dict.fromkeys((SUMMARY, PREDICTIONS))
     elif "job" in line:
-        state.holder = line["job"]
+        return  # who held it
     elif state.format is None:
         raise ValueError("its first line is none of a journal")
     elif "writing" in line:

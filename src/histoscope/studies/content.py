@@ -62,7 +62,7 @@ def read(sets: Mapping[str, Dataset], config: StudyConfig, tell: Tell) -> pd.Dat
 def check(folder: Path, found: pd.DataFrame) -> None:
     """Refuse to go on with other images, labels, classes or weights than those that are known in a folder.
 
-    Sets that are new are welcome, and so is a folder that knows none.
+    Sets that are new are welcome, and so is a folder without runs, which knows none.
 
     Raises
     ------

@@ -94,7 +94,14 @@ def open_study(
     described = describe(config, records) | ({"command": command} if command else {})
     if (folder / STUDY).is_file():
         described = _merged(read_study(folder), described, folder)
-        if found is not None:
+        if found is not None and _holds_unknown(folder):
+            if not all(finished(folder, run) for run in config.runs()):
+                raise ConfigError(
+                    f"{folder} holds runs of an older version, which did not keep what their images held "
+                    f"({content.FILE}): new runs could be of other images; choose another 'out' for them"
+                )
+            found = None  # images of today say nothing of theirs
+        elif found is not None:
             content.check(folder, found)
     elif folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(
@@ -104,6 +111,12 @@ def open_study(
     if found is not None:
         content.write(folder, found)
     return folder
+
+
+def _holds_unknown(folder: Path) -> bool:
+    """Whether runs stand in a folder of which nobody kept what their images held."""
+    has_runs = any(folder.glob(f"*/{RESULT}")) or any(folder.rglob(LOG))
+    return has_runs and not (folder / content.FILE).is_file()
 
 
 def describe(config: StudyConfig, records: list[Record]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from histoscope import data, models
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import write_image, write_labels
+from histoscope.locks import alone_in
 from histoscope.studies import content, prepare, workers
 from histoscope.studies.config import StudyConfig, check
 from histoscope.studies.events import Event, Tell, silent
@@ -132,7 +133,8 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     Raises
     ------
     ConfigError
-        If the configuration is wrong, its folder holds something else, or the disk has no room for the study.
+        If the configuration is wrong, its folder holds something else or is written by another call, or the
+        disk has no room for the study.
     DataError
         If the data set is not fit for a study.
     OSError
@@ -151,6 +153,12 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     found = content.read(work.sets(), config, tell)
     work.require(found)
     folder = open_study(config, work.records, command, found)
+    with alone_in(folder):
+        return _do_what_is_missing(config, work, folder, jobs, tell)
+
+
+def _do_what_is_missing(config: StudyConfig, work: Work, folder: Path, jobs: int, tell: Tell) -> Summary:
+    """Do the runs that are not finished, in a folder that is held."""
     todo = [run for run in config.runs() if not finished(folder, run)]
     kept = tuple(run.name for run in config.runs() if finished(folder, run))
     ended: list[Event] = []

@@ -47,12 +47,18 @@ def get_jitter(chosen: Color | str | None) -> Color | None:
     return chosen
 
 
-def check_normalizer(name: str, white: tuple[float, float, float] | None) -> None:
-    """Refuse a name that no normaliser has, and a white point that is none or that nothing would use."""
+def check_normalizer(
+    name: str, white: tuple[float, float, float] | None, reference: Path | None = None
+) -> None:
+    """Refuse a name that no normaliser has, a white point that is none, and what nothing would use."""
+    given = {"white": white, "reference": reference}
+    unused = next((key for key, value in given.items() if value is not None), None)
     if name != "none":
         stain.get(name)
-    elif white is not None:
-        raise ConfigError("'white' is for a normaliser, but 'normalizer' is none; name one, or leave it out")
+    elif unused is not None:
+        raise ConfigError(
+            f"{unused!r} is for a normaliser, but 'normalizer' is none; name one, or leave it out"
+        )
     if white is not None:
         stain.check_white(white)
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,13 +9,13 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from histoscope import config, data, models, stain
+from histoscope import config, models
 from histoscope.balance import BalanceConfig
-from histoscope.data import Dataset, Split
 from histoscope.data.base import Progress
 from histoscope.data.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError
 from histoscope.files import write_text
+from histoscope.locks import alone_in
 from histoscope.models import Classifier
 from histoscope.models.initial import begin_from
 from histoscope.tables import read_table, write_table
@@ -28,8 +27,9 @@ from histoscope.train.evaluation import OnImage, evaluate, summary
 from histoscope.train.features import extract
 from histoscope.train.log import RunLog
 from histoscope.train.loop import OnStep, fit
-from histoscope.train.mix import SyntheticConfig, learned_from, mixture, open_synthetic
-from histoscope.train.parts import DataConfig, in_classes_of, join_parts, open_parts
+from histoscope.train.mix import SyntheticConfig, mixture, open_synthetic
+from histoscope.train.parts import DataConfig, at_model, in_classes_of, join_parts, normalised, open_parts
+from histoscope.train.plan import Plan, arguments
 from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
 from histoscope.words import count
@@ -132,10 +132,22 @@ def run(
     Raises
     ------
     ConfigError
-        If the run folder belongs to an experiment with other settings.
+        If the run folder belongs to an experiment with other settings, or another call writes it.
     """
-    out, note = experiment.out, on_note or _nobody
     _check_names(experiment)
+    with alone_in(experiment.out):
+        return _run(experiment, on_step, on_image, on_note or _nobody, progress)
+
+
+def _run(
+    experiment: Experiment,
+    on_step: OnStep | None,
+    on_image: OnImage | None,
+    note: OnNote,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """Train and test in a folder that is held."""
+    out = experiment.out
     standing = run_folder.stand(experiment, out)
     finished = out / run_folder.RESULT
     if finished.is_file() and standing.is_settled:
@@ -148,11 +160,11 @@ def run(
     torch.manual_seed(experiment.train.seed)
     given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
     parts = join_parts(given)
-    model = models.create_for(parts.train.info.classes, experiment.model.name, _arguments(experiment))
+    model = models.create_for(parts.train.info.classes, experiment.model.name, arguments(experiment))
     parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
     normalizer = get_normalizer(experiment.normalizer, experiment.reference, experiment.white)
-    plan = _Plan(experiment, parts, standing, normalizer)
+    plan = Plan(experiment, parts, standing, normalizer)
     if isinstance(model, Classifier):
         table = _of_patches(plan, model, on_step, note, progress)
     else:
@@ -166,50 +178,10 @@ def run(
     return read_table(finished)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a run is made of, once all of it is open."""
-
-    experiment: Experiment
-    parts: Split
-    standing: run_folder.Standing
-    normalizer: stain.Normalizer | None
-
-    @property
-    def shown(self) -> Split:
-        """The parts as the network sees them."""
-        return Split(*(normalised(part, self.normalizer) for _, part in self.parts))
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """What the model's card says of what was learned from, from the first save."""
-        experiment, chosen = self.experiment, self.experiment.synthetic
-        sheets = [self.parts.train.info] if chosen is None or chosen.share < 1 else []
-        if chosen is not None:
-            sheets.append(open_synthetic(chosen).info)
-        return {
-            **learned_from(sheets),
-            **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
-            "split": {name: [record.name for record in part.records] for name, part in self.parts},
-        }
-
-    def write_list(self) -> dict[str, str]:
-        """Write what is learned from beside the model, and give the line of the card that names it."""
-        experiment, chosen = self.experiment, self.experiment.synthetic
-        parts = {"train": self.parts.train, "val": self.parts.val}
-        if chosen is not None:
-            parts["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
-        if chosen is not None and chosen.share == 1:
-            del parts["train"]
-        begun = experiment.begin_from, _arguments(experiment).get("weights")
-        goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
-        return provenance.write(experiment.out / "model", parts, *begun, goes_on=goes_on)
-
-
 def _check_names(experiment: Experiment) -> None:
     """Refuse names that nothing answers to, before any file is read."""
     models.get(experiment.model.name)
-    check_normalizer(experiment.normalizer, experiment.white)
+    check_normalizer(experiment.normalizer, experiment.white, experiment.reference)
     get_augment(experiment.augment)
     get_jitter(experiment.jitter)
     get_balance(experiment.balance)
@@ -232,7 +204,7 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
         raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
 
 
-def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[Sample], list[Sample]]:
+def _samples(plan: Plan, model: models.Model, note: OnNote) -> tuple[Sequence[Sample], list[Sample]]:
     """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
     chosen, mpp, shown = plan.experiment.synthetic, model.spec.mpp, plan.shown
     drawn, share = None, 0.0
@@ -242,8 +214,7 @@ def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[S
     note(f"reading {count(sum(len(part) for _, part in shown), 'image')}")
     real, val = at_model(shown.train, mpp) if share < 1 else [], at_model(shown.val, mpp)
     if real:
-        arguments = plan.experiment.model.arguments
-        for line in census.lines(plan.parts, real, val, model, arguments):
+        for line in census.lines(plan.parts, real, val, model, plan.experiment.model.arguments):
             note(line)
     if drawn is None:
         return real, val
@@ -255,7 +226,7 @@ def _samples(plan: _Plan, model: models.Model, note: OnNote) -> tuple[Sequence[S
 
 
 def _of_patches(
-    plan: _Plan,
+    plan: Plan,
     model: Classifier,
     on_step: OnStep | None,
     note: OnNote,
@@ -289,7 +260,7 @@ def _of_patches(
 
 
 def _fit(
-    plan: _Plan,
+    plan: Plan,
     model: models.Model,
     train: Sequence[Sample],
     val: Sequence[Sample],
@@ -325,7 +296,7 @@ def _fit(
 
 
 def _probe(
-    plan: _Plan,
+    plan: Plan,
     chosen: ProbeConfig,
     model: Classifier,
     skipped: dict[str, str],
@@ -358,37 +329,11 @@ def _probe(
     return classification.classify_features(model, features["test"], parts.test)
 
 
-def _arguments(experiment: Experiment) -> dict[str, Any]:
-    """Arguments of the model; a relative path of weights starts here, or else from the data set's folder."""
-    given = dict(experiment.model.arguments)
-    weights = given.get("weights")
-    if isinstance(weights, str) and not Path(weights).exists():
-        beside = experiment.data.root / weights
-        given["weights"] = str(beside) if beside.exists() else weights
-    return given
-
-
 def _nobody(line: str) -> None:
     """Nobody wants to know."""
 
 
-def normalised(dataset: Dataset, normalizer: stain.Normalizer | None) -> Dataset:
-    """The data set with each image normalised when it is read."""
-    if normalizer is None:
-        return dataset
-
-    def change(sample: Sample) -> Sample:
-        return replace(sample, image=normalizer(sample.image))
-
-    return data.mapped(dataset, change)
-
-
-def at_model(dataset: Dataset, mpp: float) -> list[Sample]:
-    """All samples in memory, at a model's resolution."""
-    return [data.resample(sample, mpp) for sample in dataset]
-
-
-def _finish_card(plan: _Plan, table: pd.DataFrame) -> None:
+def _finish_card(plan: Plan, table: pd.DataFrame) -> None:
     """Write on the model's card how it did."""
     folder = plan.experiment.out / "model"
     scores = {name: round(value, 4) for name, value in summary(table).items()}

@@ -17,6 +17,7 @@ from histoscope.augment import AugmentConfig
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
+from histoscope.locks import alone_in
 from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
@@ -109,7 +110,8 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     Raises
     ------
     ConfigError, DataError
-        Before the first step, if settings, machine, samples and network do not fit each other.
+        Before the first step, if settings, machine, samples and network do not fit each other, or `out`
+        cannot be written.
     TrainingError
         If the loss stops being a number; the best weights so far stay in ``model/``.
     """
@@ -118,46 +120,47 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     check_fitted(normalizer)
     augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
-    fabric, net, optimizer = _set_up(model, config)
-    saved = out / "checkpoint.safetensors"
-    found = checkpoint.load(saved, model, optimizer) if saved.is_file() else {}
-    start = _Start(**found).towards(config.steps, saved)
-    keep = partial(models.save, folder=out / "model", normalizer=normalizer)
-    keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
-    thaw = Thaw(model, config.transfer)
-    remedies = _remedies(model, train, balance)
-    batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
-    log = RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds)
-    with _memory_told(config), log:
-        model.train()
-        step = start.step
-        for step, batch in enumerate(batches, start=start.step + 1):
-            thaw(step - 1)
-            rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
-            values = _learn(fabric, model, net, optimizer, batch, rate)
-            if not math.isfinite(values["loss"]):
-                raise TrainingError(_diverged(values["loss"], step, out))
-            if on_step is not None:
-                on_step(step, values)
-            if step % LOG_EVERY == 0 or step == config.steps:
-                log.write(step, {**values, "lr": rate})
-            if step % config.evaluate_every == 0 or step == config.steps:
-                log.write(step, keeper.look(step, val), part="val")
-            if keeper.tired:
-                break
-            if step % config.checkpoint_every == 0 and step < config.steps:
-                checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, log.seconds))
-        seconds = log.seconds
-    if keep_checkpoint:
-        checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, seconds))
-    else:
-        saved.unlink(missing_ok=True)
-    best = keeper.best or {"step": config.steps, "score": math.nan}
-    # Back from the device and the memory layout that it was trained in.
-    model.to("cpu").to(memory_format=torch.contiguous_format)
-    models.load(out / "model", network=model)
-    _tune(model, val, out, keep)
-    return Fitted(model, best["step"], best["score"], seconds)
+    with alone_in(out):
+        fabric, net, optimizer = _set_up(model, config)
+        saved = out / "checkpoint.safetensors"
+        found = checkpoint.load(saved, model, optimizer) if saved.is_file() else {}
+        start = _Start(**found).towards(config.steps, saved)
+        keep = partial(models.save, folder=out / "model", normalizer=normalizer)
+        keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
+        thaw = Thaw(model, config.transfer)
+        remedies = _remedies(model, train, balance)
+        batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
+        log = RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds)
+        with _memory_told(config), log:
+            model.train()
+            step = start.step
+            for step, batch in enumerate(batches, start=start.step + 1):
+                thaw(step - 1)
+                rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
+                values = _learn(fabric, model, net, optimizer, batch, rate)
+                if not math.isfinite(values["loss"]):
+                    raise TrainingError(_diverged(values["loss"], step, out))
+                if on_step is not None:
+                    on_step(step, values)
+                if step % LOG_EVERY == 0 or step == config.steps:
+                    log.write(step, {**values, "lr": rate})
+                if step % config.evaluate_every == 0 or step == config.steps:
+                    log.write(step, keeper.look(step, val), part="val")
+                if keeper.tired:
+                    break
+                if step % config.checkpoint_every == 0 and step < config.steps:
+                    checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, log.seconds))
+            seconds = log.seconds
+        if keep_checkpoint:
+            checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, seconds))
+        else:
+            saved.unlink(missing_ok=True)
+        best = keeper.best or {"step": config.steps, "score": math.nan}
+        # Back from the device and the memory layout that it was trained in.
+        model.to("cpu").to(memory_format=torch.contiguous_format)
+        models.load(out / "model", network=model)
+        _tune(model, val, out, keep)
+        return Fitted(model, best["step"], best["score"], seconds)
 
 
 def _set_up(model: Model, config: TrainConfig) -> tuple[Fabric, Any, Any]:

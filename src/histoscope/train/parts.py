@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from histoscope import config, data
-from histoscope.data import Split
+from histoscope import config, data, stain
+from histoscope.data import Dataset, Split
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.models import Classifier, Model
+from histoscope.types import Sample
 
 
 class DataConfig(config.Config):
@@ -95,3 +96,19 @@ def in_classes_of(model: Model, parts: Split) -> Split:
 def numbers_of(model: Model) -> dict[int, str]:
     """Number and name of each class of a model: of patches from 0, of nuclei from 1."""
     return dict(enumerate(model.spec.classes, start=0 if isinstance(model, Classifier) else 1))
+
+
+def normalised(dataset: Dataset, normalizer: stain.Normalizer | None) -> Dataset:
+    """The data set with each image normalised when it is read."""
+    if normalizer is None:
+        return dataset
+
+    def change(sample: Sample) -> Sample:
+        return replace(sample, image=normalizer(sample.image))
+
+    return data.mapped(dataset, change)
+
+
+def at_model(dataset: Dataset, mpp: float) -> list[Sample]:
+    """All samples in memory, at a model's resolution."""
+    return [data.resample(sample, mpp) for sample in dataset]

@@ -1,6 +1,5 @@
 """The folder of a training run: whose settings it holds, and whether a call may go on in it."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -32,23 +31,6 @@ class Standing:
     shorter: int = 0
 
 
-def check_out(out: Path) -> None:
-    """Refuse a folder that cannot be made or written; nothing is made.
-
-    Raises
-    ------
-    ConfigError
-        With the place that is in the way.
-    """
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise ConfigError(f"out is {out}, but {there} is a file; name a folder with --set out=...")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(
-            f"out is {out}, but {there} cannot be written; name another folder with --set out=..."
-        )
-
-
 def stand(chosen: C, out: Path) -> Standing:
     """Find out whether a run is begun in a folder, and refuse one of other settings; nothing is written.
 
@@ -60,7 +42,6 @@ def stand(chosen: C, out: Path) -> Standing:
     ConfigError
         If the folder holds a run of other settings, with both values of each; or something else.
     """
-    check_out(out)
     path = out / CONFIG
     kept = [name for name in (CHECKPOINT, CARD, RESULT) if (out / name).is_file()]
     if not path.is_file():

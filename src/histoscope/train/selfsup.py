@@ -28,6 +28,7 @@ from histoscope.data import resample
 from histoscope.data.loader import Color, PatchDataset, PatchLoader
 from histoscope.data.patches import PatchSampler, crop
 from histoscope.errors import TrainingError
+from histoscope.locks import alone_in
 from histoscope.models.checkpoint import CARD
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
@@ -88,10 +89,16 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
     Raises
     ------
     ConfigError
-        If the folder holds a backbone that was made with other settings.
+        If the folder holds a backbone that was made with other settings, or another call writes it.
     """
     check_unlabelled(chosen.train)
-    augmentation, color = get_augment(chosen.augment), get_jitter(chosen.jitter)
+    augmentation, color = get_augment(chosen.augment) or AugmentConfig(), get_jitter(chosen.jitter)
+    with alone_in(chosen.out):
+        return _run(chosen, augmentation, color, on_step)
+
+
+def _run(chosen: Pretraining, augment: AugmentConfig, color: Color | None, on_step: OnStep | None) -> Path:
+    """Pretrain in a folder that is held."""
     standing, folder = run_folder.stand(chosen, chosen.out), chosen.out / "model"
     if (folder / CARD).is_file():
         return folder
@@ -109,7 +116,7 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
         tiles,
         chosen.train,
         out=chosen.out,
-        augment=augmentation or AugmentConfig(),
+        augment=augment,
         color=color,
         on_step=on_step,
     )

@@ -1,0 +1,109 @@
+"""One writer a folder: a lock that the system lets go of when its process ends, however it ends."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TextIO
+
+from histoscope.errors import ConfigError
+from histoscope.files import require_writable
+
+LOCK = ".lock"
+_MINE: ContextVar[frozenset[Path]] = ContextVar("folders that are held", default=frozenset())
+
+
+@contextmanager
+def alone_in(folder: str | Path) -> Iterator[None]:
+    """Hold a folder while the block runs; it is made if missing. What is called in the block may hold it too.
+
+    Raises
+    ------
+    ConfigError
+        If another call holds it, or it cannot be made or written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with alone_in(folder), alone_in(folder):
+    ...     (folder / LOCK).is_file()
+    True
+    >>> (folder / LOCK).is_file()
+    False
+    """
+    folder = Path(folder).resolve()
+    if folder in _MINE.get():
+        yield
+        return
+    require_writable(folder)
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    file = take(folder / LOCK)
+    before = _MINE.set(_MINE.get() | {folder})
+    try:
+        file.truncate(0)
+        file.write(json.dumps(job()) + "\n")
+        file.flush()
+        yield
+    finally:
+        _MINE.reset(before)
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+        file.close()
+        with suppress(OSError):  # they hold something
+            for place in made:
+                place.rmdir()
+
+
+def take(path: Path) -> TextIO:
+    """Open a file for adding and hold it until it is closed.
+
+    Raises
+    ------
+    ConfigError
+        If another call holds it; the last line of its `job` tells who.
+    """
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            _lock(file)
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file  # and not one that its holder has just taken away
+        except BlockingIOError:
+            file.close()
+            raise ConfigError(
+                f"{path.parent} is being written by {_holder(path)}; wait until it is done, or choose "
+                "another folder"
+            ) from None
+        file.close()
+
+
+def job() -> dict[str, Any]:
+    """Give the line that tells others who holds a file."""
+    return {"job": {"host": socket.gethostname(), "pid": os.getpid()}}
+
+
+def _holder(path: Path) -> str:
+    """Who wrote the last line of this kind."""
+    with suppress(OSError, ValueError, KeyError):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        holder = json.loads(next(line for line in reversed(lines) if line.startswith('{"job": ')))["job"]
+        return f"process {holder['pid']} on {holder['host']}"
+    return "another process"
+
+
+def _lock(file: TextIO) -> None:
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return  # some network disks know no locks

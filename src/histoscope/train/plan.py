@@ -1,0 +1,64 @@
+"""What a training run is made of, once its data are open: its parts, its card, and the list of its images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histoscope import stain
+from histoscope.data import Split
+from histoscope.train import provenance, run_folder
+from histoscope.train.mix import learned_from, open_synthetic
+from histoscope.train.parts import normalised
+
+if TYPE_CHECKING:
+    from histoscope.train.experiment import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is made of, once all of it is open."""
+
+    experiment: "Experiment"
+    parts: Split
+    standing: run_folder.Standing
+    normalizer: stain.Normalizer | None
+
+    @property
+    def shown(self) -> Split:
+        """The parts as the network sees them."""
+        return Split(*(normalised(part, self.normalizer) for _, part in self.parts))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model's card says of what was learned from, from the first save."""
+        experiment, chosen = self.experiment, self.experiment.synthetic
+        sheets = [self.parts.train.info] if chosen is None or chosen.share < 1 else []
+        if chosen is not None:
+            sheets.append(open_synthetic(chosen).info)
+        return {
+            **learned_from(sheets),
+            **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
+            "split": {name: [record.name for record in part.records] for name, part in self.parts},
+        }
+
+    def write_list(self) -> dict[str, str]:
+        """Write what is learned from beside the model, and give the line of the card that names it."""
+        experiment, chosen = self.experiment, self.experiment.synthetic
+        parts = {"train": self.parts.train, "val": self.parts.val}
+        if chosen is not None:
+            parts["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
+        if chosen is not None and chosen.share == 1:
+            del parts["train"]
+        begun = experiment.begin_from, arguments(experiment).get("weights")
+        goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
+        return provenance.write(experiment.out / "model", parts, *begun, goes_on=goes_on)
+
+
+def arguments(experiment: "Experiment") -> dict[str, Any]:
+    """Arguments of the model; a relative path of weights starts here, or else from the data set's folder."""
+    given = dict(experiment.model.arguments)
+    weights = given.get("weights")
+    if isinstance(weights, str) and not Path(weights).exists():
+        beside = experiment.data.root / weights
+        given["weights"] = str(beside) if beside.exists() else weights
+    return given
