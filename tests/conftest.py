@@ -9,6 +9,10 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import html
+import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -92,3 +96,33 @@ def python() -> Python:
 def root() -> Path:
     """Give the folder of the checkout."""
     return ROOT
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path) -> Callable[[Path, str], None]:
+    """Give a check that a page is readable on a telephone and a desk, in a colour scheme."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((path for name in names if (path := shutil.which(name))), None)
+    if chromium is None:
+        pytest.skip("needs chromium")
+
+    def check(page: Path, scheme: str) -> None:
+        template = (ROOT / "tests" / "frames.html").read_text(encoding="utf-8")
+        frames = page.with_name("frames.html")
+        frames.write_text(template.replace("NAME", page.name), encoding="utf-8")
+        flags = (
+            "--headless --no-sandbox --disable-gpu --no-first-run --disable-sync "
+            "--disable-background-networking "
+            "--hide-scrollbars --allow-file-access-from-files --dump-dom --virtual-time-budget=5000"
+        )
+        command = [
+            *(str(chromium), *flags.split(), f"--user-data-dir={tmp_path / 'profile'}"),
+            *(f"--blink-settings=preferredColorScheme={int(scheme == 'light')}", f"file://{frames}"),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        found = re.search(r'data-result="([^"]+)"', done.stdout)
+        assert found, done.stdout[-500:]
+        wanted = {"ground": scheme, "beyond": 0, "cut": [], "broken": 0, "nameless": 0, "pale": []}
+        assert json.loads(html.unescape(found[1])) == [wanted, wanted]
+
+    return check

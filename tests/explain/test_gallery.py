@@ -68,3 +68,11 @@ def test_a_page_stands_alone_and_escapes_names():
     assert "a &amp; b" in text
     assert not re.search(r"(src|href)=\"http", text)
     assert "No such patches" in page([], title="t", method="")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_readable_on_every_screen(in_browser, tmp_path, scheme):
+    long = "a_class_with_a_name_that_is_longer_than_a_telephone_is_wide"
+    text = page([shown(true=long), shown("n" * 90, true="benign")], title=f"Of {long}", method="Grad-CAM")
+    (tmp_path / "patches.html").write_text(text, encoding="utf-8")
+    in_browser(tmp_path / "patches.html", scheme)

@@ -127,6 +127,32 @@ def test_page_is_one_file_with_its_key_after_the_sheet(alike: realism.Comparison
     assert [tile.tobytes() in real for tile in tiles] == key
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_is_readable_on_every_screen(alike: realism.Comparison, in_browser, tmp_path, scheme) -> None:
+    long = "tiles_of_a_laboratory_with_a_long_name"
+    in_browser(realism_page.write_page(tmp_path, alike, real=long, synthetic="drawn"), scheme)
+
+
+def test_the_key_names_every_patch_of_the_sheet(alike: realism.Comparison, tmp_path: Path) -> None:
+    page = realism_page.write_page(tmp_path, alike, real="a", synthetic="b").read_text("utf-8")
+    _, key = realism_page.shuffled(alike, np.random.default_rng(0))
+    for number, is_real in enumerate(key, 1):
+        kind = "real" if is_real else "synthetic"
+        assert page.count(f'aria-label="Patch {number}"') == 1
+        assert page.count(f'aria-label="Patch {number}, {kind}"') == 1
+
+
+def test_ids_with_gaps_are_no_nuclei(real: InMemory, alike: realism.Comparison) -> None:
+    spread = []
+    for sample in real.samples:
+        classes = np.zeros(2 * len(sample.classes) - 1, np.uint8)
+        classes[::2] = sample.classes
+        spread.append(dataclasses.replace(sample, instances=2 * sample.instances, classes=classes))
+    tissue = realism.look(InMemory.of(spread, SHEET), 0.5, np.random.default_rng(0))
+    assert tissue.nuclei["class"].tolist() == alike.real.nuclei["class"].tolist()
+    assert tissue.tiles["per_mm2"].tolist() == alike.real.tiles["per_mm2"].tolist()
+
+
 @pytest.mark.parametrize(
     ("samples", "words"),
     [

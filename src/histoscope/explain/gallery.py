@@ -1,8 +1,5 @@
 """Patches worth a look, with where the model looked: as a sheet, and as a page."""
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,8 +8,10 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+import histoscope
 from histoscope import metrics
 from histoscope.errors import DataError
+from histoscope.pages import templates
 from histoscope.types import Image
 
 if TYPE_CHECKING:
@@ -150,13 +149,8 @@ def page(shown: Sequence[Shown], *, title: str, method: str) -> str:
     method : str
         How the maps were made.
     """
-    figures = "\n".join(_figure(one) for one in shown) or "<p>No such patches.</p>"
-    warning = (
-        "They show what the network relied on, the warmer the more; no proof that it saw the right thing."
-    )
-    return _PAGE.format(
-        title=html.escape(title), note=html.escape(f"Maps: {method}. {warning}"), figures=figures
-    )
+    view = {"title": title, "method": method, "shown": shown, "caption": caption}
+    return templates(html=True).get_template("patches.html.j2").render(view, version=histoscope.__version__)
 
 
 def caption(one: Shown) -> str:
@@ -174,23 +168,6 @@ def caption(one: Shown) -> str:
     return f"{one.predicted} ({one.probability:.2f}), right"
 
 
-def _figure(one: Shown) -> str:
-    kind = "wrong" if one.is_wrong else "right"
-    name, text = html.escape(one.name), html.escape(caption(one))
-    pictures = "".join(
-        f'<img src="{_data_url(picture)}" alt="{name}, {what}">'
-        for picture, what in ((one.patch, "patch"), (one.heat, "map"))
-    )
-    words = f'<figcaption><b class="{kind}">{text}</b><br>{name}</figcaption>'
-    return f"<figure><div>{pictures}</div>{words}</figure>"
-
-
-def _data_url(picture: Image) -> str:
-    buffer = io.BytesIO()
-    Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def _resized(picture: Image, side: int) -> Pillow.Image:
     return Pillow.fromarray(np.ascontiguousarray(picture)).resize((side, side), Pillow.Resampling.LANCZOS)
 
@@ -202,43 +179,3 @@ def _short(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width:
     while len(name) > 1 and font.getlength("…" + name) > width:
         name = name[1:]
     return "…" + name
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --paper: #fff; --ink: #1f2328; --quiet: #5b636e; --wrong: #c24e00; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --paper: #16181d; --ink: #e6e8eb; --quiet: #a3abb6; --wrong: #f2a06b; }}
-}}
-@media print {{
-  :root {{ color-scheme: light; --paper: #fff; --ink: #1f2328; --quiet: #5b636e; --wrong: #c24e00; }}
-}}
-body {{ background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  margin: 0 auto; max-width: 76rem;
-  padding: 1.5rem; }}
-h1 {{ font-size: 1.5rem; margin: 0; }}
-p {{ color: var(--quiet); margin: .4rem 0 1.4rem; }}
-main {{ display: grid; gap: 1.4rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); }}
-figure {{ margin: 0; }}
-figure div {{ display: grid; gap: .4rem; grid-template-columns: 1fr 1fr; }}
-img {{ width: 100%; border-radius: 4px; display: block; }}
-figcaption {{ color: var(--quiet); font-size: .85rem; overflow-wrap: anywhere; padding-top: .3rem; }}
-b {{ color: var(--ink); font-size: .95rem; }}
-b.wrong {{ color: var(--wrong); }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{note}</p>
-<main>
-{figures}
-</main>
-</body>
-</html>
-"""

@@ -4,8 +4,6 @@ Ground truth stands beside the prediction of each level. The images are the best
 the mean of all levels, so that none of them chose its own.
 """
 
-import base64
-import io
 import logging
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,14 +92,9 @@ class Picture:
     frame: tuple[int, int, int, int]
     views: tuple[View, ...]
 
-    def jpeg(self, image: Image | None = None) -> str:
-        """Give the region of an image, its own if left out, as base64 JPEG."""
-        from PIL import Image as Pillow
-
-        buffer = io.BytesIO()
-        shown = _cut(self.image if image is None else image, self.frame)
-        Pillow.fromarray(shown).save(buffer, "JPEG", quality=88)
-        return base64.b64encode(buffer.getvalue()).decode("ascii")
+    def region(self, image: Image | None = None) -> Image:
+        """Cut the region that is shown from an image, its own if left out."""
+        return _cut(self.image if image is None else image, self.frame)
 
     @property
     def true_path(self) -> str:

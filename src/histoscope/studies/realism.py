@@ -330,7 +330,8 @@ def _nuclei(sample: Sample, name: str, classes: Any) -> pd.DataFrame:
     names = [classes.get(k, f"class {k}") for k in range(1, max([0, *classes, *kinds.tolist()]) + 1)]
     nuclei = Nuclei(np.zeros((n, 2), np.float32), kinds, np.ones(n, np.float32), instances, sample.mpp)
     table = measure(nuclei, sample.image, names)[["class", *NUCLEUS]]
-    return table.assign(tile=name)
+    there = np.bincount(instances.ravel(), minlength=n + 1)[1:] > 0  # ids may have gaps
+    return table[there].assign(tile=name)
 
 
 def _patches(sample: Sample, name: str, person: str, rng: np.random.Generator) -> list[Sample]:

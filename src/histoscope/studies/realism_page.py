@@ -1,7 +1,5 @@
 """The page of a comparison of real and synthetic tissue: one file, and its numbers as JSON."""
 
-import base64
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -13,18 +11,16 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageDraw
 
 import histoscope
 from histoscope.files import write_text
-from histoscope.studies.figures import INK, PALETTE, STYLE, svg
-from histoscope.studies.pages import templates
+from histoscope.pages import templates
+from histoscope.studies.figures import PALETTE, STYLE, svg
 from histoscope.studies.realism import Comparison, Tissue
 from histoscope.types import Image
 
 PAGE, NUMBERS = "realism.html", "realism.json"
-SHEET_TILES, COLUMNS, TILE_PX, GAP_PX = 24, 6, 168, 4
+SHEET_TILES = 24
 NARROW_IN, WIDE_IN = (2.4, 1.3), (5.0, 1.8)
 _MOST_SHOWN = 20_000
 
@@ -48,7 +44,8 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
         The page: one file, that needs no network.
     """
     out = Path(out)
-    write_text(out / NUMBERS, json.dumps(_finite(found.summary()), indent=1) + "\n")
+    numbers = found.summary()
+    write_text(out / NUMBERS, json.dumps(_finite(numbers), indent=1) + "\n")
     tiles, key = shuffled(found, np.random.default_rng(seed))
     view = {
         "version": histoscope.__version__,
@@ -56,20 +53,14 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
         "synthetic": synthetic,
         "found": found,
         "resolution": _resolution(found),
-        "distance": found.distance,
-        "nearest": found.nearest,
-        "numbers": found.summary(),
-        "rows": [_row(row) for row in found.summary()["measures"]],
+        "numbers": numbers,
+        "number": _number,
+        "rows": numbers["measures"],
         "classes": _by_class(found),
-        "histograms": [(label, _svg_uri(picture)) for label, picture in histograms(found)],
-        "distances": [(label, _svg_uri(picture)) for label, picture in distances(found)],
+        "histograms": histograms(found),
+        "distances": distances(found),
         "colours": PALETTE[:2],
-        "sheet": _uri(sheet(tiles)),
-        "key": _uri(sheet(tiles, key)),
-        "pairs": [
-            (_uri(side_by_side(made, known)), f"{apart:.2f}") for made, known, apart in found.nearest.pairs
-        ],
-        "n_sheet": len(tiles),
+        "sheet": list(zip(tiles, key, strict=True)),
     }
     write_text(out / PAGE, templates(html=True).get_template("realism.html.j2").render(view))
     return out / PAGE
@@ -94,34 +85,6 @@ def _spread(tissue: Tissue, n: int, rng: np.random.Generator) -> list[Image]:
         seen[name] = seen.get(name, -1) + 1
         turn.append(seen[name])
     return [tissue.patches[order[k]].image for k in np.argsort(turn, kind="stable")[:n]]
-
-
-def sheet(tiles: Sequence[Image], key: Sequence[bool] | None = None) -> Image:
-    """Tiles in rows, numbered; with a key, real ones framed in blue and synthetic ones in orange."""
-    rows = math.ceil(len(tiles) / COLUMNS)
-    step = TILE_PX + GAP_PX
-    page = Pillow.new("RGB", (COLUMNS * step - GAP_PX, rows * step - GAP_PX), "white")
-    pen = ImageDraw.Draw(page)
-    for k, tile in enumerate(tiles):
-        x, y = (k % COLUMNS) * step, (k // COLUMNS) * step
-        page.paste(Pillow.fromarray(tile).resize((TILE_PX, TILE_PX), Pillow.Resampling.BICUBIC), (x, y))
-        if key is not None:
-            frame = (x, y, x + TILE_PX - 1, y + TILE_PX - 1)
-            pen.rectangle(frame, outline=PALETTE[0] if key[k] else PALETTE[1], width=5)
-        label = str(k + 1) if key is None else f"{k + 1} {'real' if key[k] else 'synthetic'}"
-        box = pen.textbbox((x + 9, y + 7), label, font_size=15)
-        pen.rectangle((box[0] - 3, box[1] - 2, box[2] + 3, box[3] + 2), fill="white")
-        pen.text((x + 9, y + 7), label, fill=INK, font_size=15)
-    return np.asarray(page)
-
-
-def side_by_side(left: Image, right: Image) -> Image:
-    """Two patches, one beside the other."""
-    both = [
-        np.asarray(Pillow.fromarray(one).resize((TILE_PX, TILE_PX), Pillow.Resampling.BICUBIC))
-        for one in (left, right)
-    ]
-    return np.hstack([both[0], np.full((TILE_PX, GAP_PX, 3), 255, np.uint8), both[1]])
 
 
 def histograms(found: Comparison) -> list[tuple[str, str]]:
@@ -189,37 +152,24 @@ def _resolution(found: Comparison) -> str:
     return f"{text}, as the coarsest tile has it; resampled: {', '.join(finer)}." if finer else f"{text}."
 
 
-def _row(row: dict[str, Any]) -> dict[str, str]:
-    cells = {
-        name: f"{_number(row[f'{name}_50'])} ({_number(row[f'{name}_25'])} to {_number(row[f'{name}_75'])})"
-        for name in ("real", "synthetic")
-    }
-    return {"measure": row["measure"], "of": row["of"], "gap": f"{row['gap']:.2f}", **cells}
-
-
-def _by_class(found: Comparison) -> list[tuple[str, str, str]]:
-    """Density and median area of each class, on both sides."""
-    names = sorted({*found.real.nuclei["class"], *found.synthetic.nuclei["class"]})
+def _by_class(found: Comparison) -> list[tuple[str, list[float], list[float]]]:
+    """Of each class: nuclei per mm² and median area in µm², on both sides each."""
     sides = []
     for part in (found.real, found.synthetic):
         total, density = max(len(part.nuclei), 1), part.tiles["per_mm2"].mean()
         groups = part.nuclei.groupby("class")["area_um2"]
-        sides.append({k: f"{len(v) / total * density:,.0f} · {v.median():.1f}" for k, v in groups})
-    return [(name, sides[0].get(name, "–"), sides[1].get(name, "–")) for name in names]
+        sides.append({str(name): (len(areas) / total * density, areas.median()) for name, areas in groups})
+    none = (0.0, math.nan)
+    return [
+        (name, [side.get(name, none)[0] for side in sides], [side.get(name, none)[1] for side in sides])
+        for name in sorted({*sides[0], *sides[1]})
+    ]
 
 
 def _number(value: float) -> str:
-    return "–" if not math.isfinite(value) else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-def _uri(picture: Image) -> str:
-    buffer = io.BytesIO()
-    Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _svg_uri(text: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
+    if not math.isfinite(value):
+        return "–"
+    return (f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}").replace("-", "−")
 
 
 def _finite(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """The report of a study: one page that answers the question first, then shows what the answer rests on."""
 
-import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,11 @@ from jinja2 import Environment
 
 import histoscope
 from histoscope.files import write_image, write_text
+from histoscope.pages import templates
 from histoscope.studies import figures, gallery, glossary, learned, methods, summary, synthetic_figures
 from histoscope.studies.by_class import class_tables, is_of_class
 from histoscope.studies.effects import UNITS, Effect, class_names, effects, metrics_of, unit_of
 from histoscope.studies.outlines import PRED_COLOUR, TRUE_COLOUR
-from histoscope.studies.pages import templates
 from histoscope.studies.results import StudyResults, read_study
 from histoscope.studies.summary import Verdict
 from histoscope.studies.transfer import report as transfer_report
@@ -93,7 +92,6 @@ def _environment(*, html: bool) -> Environment:
         "p": summary.p_cell,
         "small": summary.small,
         "md": _markdown,
-        "data_uri": _data_uri,
         "because": lambda row: summary.because(row.verdict or Verdict.NOT_MEASURED, row.against),
         "anchor": glossary.anchor,
     }
@@ -320,10 +318,6 @@ def _write_figures(
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-").lower() or "x"
-
-
-def _data_uri(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode("utf-8")).decode("ascii")
 
 
 def _markdown(text: Any) -> str:

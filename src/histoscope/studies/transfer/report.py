@@ -1,7 +1,5 @@
 """What the report of the study of transfer shows beside that of any other study."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,13 +40,6 @@ class Mistake:
     predicted: str
     probability: float
     image: Image
-
-    @property
-    def jpeg(self) -> str:
-        """The picture in base64."""
-        buffer = io.BytesIO()
-        Pillow.fromarray(self.image).save(buffer, "JPEG", quality=85)
-        return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 import pytest
 from jinja2 import UndefinedError
 
-from histoscope.studies.pages import templates
+from histoscope.pages import templates
 
 
 def test_html_is_escaped_and_markdown_is_not():

@@ -1,0 +1,39 @@
+"""Where the templates of pages are, and how they are filled in."""
+
+import base64
+import io
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image as Pillow
+
+from histoscope.types import Image
+
+
+def templates(*, html: bool) -> Environment:
+    """Templates of ``histoscope/templates``; a name that nothing was given for is an error, not a gap.
+
+    Every page includes ``page.css``, and so reads alike, on telephones and in both colour schemes. Filters:
+    ``jpeg_uri`` and ``svg_uri``, for pages that need no other file.
+    """
+    environment = Environment(
+        loader=PackageLoader("histoscope", "templates"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"jpeg_uri": jpeg_uri, "svg_uri": svg_uri}
+    return environment
+
+
+def jpeg_uri(picture: Image) -> str:
+    """Give a picture, (H, W, 3) uint8, as an address that holds it."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def svg_uri(text: str) -> str:
+    """Give a drawing, SVG as text, as an address that holds it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")
