@@ -37,6 +37,8 @@ NOT_ALLOWED = {
 }
 """What a place on disk may say that no verb has asked beforehand."""
 
+_REPAIR = "run pip install . again in the source folder (histoscope doctor says what else is missing)"
+
 app = typer.Typer(
     name="histoscope",
     help="Deep learning for H&E histopathology: which remedy helps, by how much, and is that real?",
@@ -91,6 +93,10 @@ def main() -> None:
         code = INTERRUPTED
     except HistoscopeError as error:
         message, code = f"error: {error}", WRONG
+    except ModuleNotFoundError as error:
+        if (error.name or "histoscope").startswith("histoscope"):
+            raise
+        message, code = f"error: {error.name} is missing, and Histoscope needs it; {_REPAIR}", WRONG
     except OSError as error:
         message, code = f"error: {_of_the_disk(error)}", WRONG
     sys.stderr.write(message + "\n")

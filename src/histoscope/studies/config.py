@@ -197,6 +197,12 @@ class StudyConfig(config.Config):
         lr = self.tuning_lr if tuned and self.tuning_lr else self.train.lr
         return dataclasses.replace(self.train, seed=run.seed, steps=self.steps(run), lr=lr)
 
+    def trainings(self, runs: Sequence[Run]) -> list[TrainConfig]:
+        """Say how runs, and the networks that they begin from, are trained; the seeds aside."""
+        before = {run.level for run in runs} & {"synthetic", "self_supervised"}
+        is_made = self.declared.task == "patches"
+        return [*([self.train] if runs else []), *(getattr(self.patches, one) for one in before if is_made)]
+
     def _is_wanted(self, run: Run) -> bool:
         """Whether a run's network is to be trained with its number of real tiles."""
         tiles, sizes = self.settings(run)["tiles"], self.sizes.get(run.model)

@@ -20,6 +20,7 @@ from histoscope.studies.config import StudyConfig, check
 from histoscope.studies.events import Event, Tell, silent
 from histoscope.studies.folder import finished, open_study
 from histoscope.studies.study import Condition, Run
+from histoscope.train.checks import check_machine
 from histoscope.types import Record
 
 # Bytes a pixel of a label map as PNG, on the safe side: crowded tiles take 0.1.
@@ -143,6 +144,8 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     check(config)
     if jobs < 1:
         raise ConfigError(f"--jobs is {jobs}, expected at least 1")
+    for training in config.trainings([run for run in config.runs() if not finished(config.folder, run)]):
+        check_machine(training)
     if config.declared.task == "patches":
         from histoscope.studies.transfer.work import Patches
 

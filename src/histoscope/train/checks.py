@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -12,8 +13,12 @@ from histoscope.images.limits import free_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.classifier import Classifier
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.log import require_tensorboard
 from histoscope.train.transfer import parameter_groups
 from histoscope.types import Sample
+
+if TYPE_CHECKING:
+    from histoscope.train.generator import GeneratorConfig
 
 SAME_MPP = 0.01
 """Relative difference of two resolutions that are taken as one."""
@@ -36,7 +41,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
             "histoscope.models.Model and a histoscope.train.TrainConfig"
         )
     _check_listed(train=train, val=val)
-    check_device(config.accelerator, config.precision)
+    check_machine(config)
     parameter_groups(model, config.transfer)
     if config.monitor in PATCH_MONITORS and not isinstance(model, Classifier):
         raise ConfigError(f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none")
@@ -61,14 +66,19 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
             _check_truth(model, sample)
 
 
-def check_device(accelerator: str, precision: str) -> None:
-    """Refuse an accelerator that this machine does not have, and a precision that it cannot compute in.
+def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
+    """Refuse a device and a log that this machine does not have, and a precision that it cannot compute in.
 
     Raises
     ------
     ConfigError
         With what there is.
+    MissingDependencyError
+        With the line that installs what is missing.
     """
+    accelerator = config.accelerator
+    if config.tensorboard:
+        require_tensorboard()
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     there = {"auto": True, "cpu": True, "gpu": cuda or mps, "cuda": cuda, "mps": mps}
     if not there.get(accelerator, False):
@@ -78,7 +88,7 @@ def check_device(accelerator: str, precision: str) -> None:
             "(histoscope doctor says more)"
         )
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not cuda and not mps)
-    if precision == "16-mixed" and on_cpu:
+    if config.precision == "16-mixed" and on_cpu:
         raise ConfigError(
             "train.precision is '16-mixed', which needs a GPU; take auto, 32-true or bf16-mixed on a CPU"
         )

@@ -20,7 +20,7 @@ from histoscope.models import Classifier
 from histoscope.models.initial import begin_from
 from histoscope.tables import read_table, write_table
 from histoscope.train import census, classification, provenance, run_folder
-from histoscope.train.checks import check_device, check_fit, check_remedies
+from histoscope.train.checks import check_fit, check_machine, check_remedies
 from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
@@ -156,7 +156,7 @@ def _run(
             "--set out=... starts another run"
         )
         return read_table(finished)
-    check_device(experiment.train.accelerator, experiment.train.precision)
+    check_machine(experiment.train)
     torch.manual_seed(experiment.train.seed)
     given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
     parts = join_parts(given)

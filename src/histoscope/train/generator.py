@@ -18,7 +18,7 @@ from histoscope.errors import ConfigError, TrainingError
 from histoscope.models.generator import Generator, noise_like
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
-from histoscope.train.checks import check_device
+from histoscope.train.checks import check_machine
 from histoscope.train.config import check_settings
 from histoscope.train.log import RunLog
 from histoscope.train.loop import LOG_EVERY, OnStep
@@ -152,7 +152,7 @@ def fit(
     """
     out = Path(out)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
-    check_device(config.accelerator, config.precision)
+    check_machine(config)
     precision: Any = config.precision
     fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
     torch.manual_seed(config.seed)

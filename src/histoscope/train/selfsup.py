@@ -33,7 +33,7 @@ from histoscope.models.checkpoint import CARD
 from histoscope.models.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import provenance, run_folder
-from histoscope.train.checks import check_device, check_resolution
+from histoscope.train.checks import check_machine, check_resolution
 from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
 from histoscope.train.log import RunLog
@@ -102,7 +102,7 @@ def _run(chosen: Pretraining, augment: AugmentConfig, color: Color | None, on_st
     standing, folder = run_folder.stand(chosen, chosen.out), chosen.out / "model"
     if (folder / CARD).is_file():
         return folder
-    check_device(chosen.train.accelerator, chosen.train.precision)
+    check_machine(chosen.train)
     torch.manual_seed(chosen.train.seed)
     parts = provenance.watched(join_parts([open_parts(each) for each in (chosen.data, *chosen.more)]))
     model = Classifier(**chosen.backbone)
@@ -209,7 +209,7 @@ def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainC
         If there are no tiles, or they have another resolution than the network.
     """
     check_unlabelled(config)
-    check_device(config.accelerator, config.precision)
+    check_machine(config)
     check_resolution(model, tiles)
 
 
