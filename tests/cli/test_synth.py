@@ -97,6 +97,11 @@ def test_like_draws_the_classes_of_the_data_set_and_its_spec_draws_the_same(tmp_
     assert dict(dataset.info.classes) == {1: "tumour", 2: "small", 3: "slim", 4: "plasma"}
     _run(two, *common, "--spec", one / "spec.json")
     again = data.open("folder", root=two)
+    assert [row[2] for row in dataset.info.origins] == [r.name for r in data.open("folder", lab).records]
+    assert again.info.origins == dataset.info.origins
+    (one / "learned_from.csv").unlink()  # as of an older version
+    _run(tmp_path / "three", *common, "--spec", one / "spec.json")
+    assert data.open("folder", tmp_path / "three").info.origins[0][:2] == ("unknown", "one/spec.json")
     assert np.abs(again[0].image.astype(int) - dataset[0].image).mean() < 6
 
 

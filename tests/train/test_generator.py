@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 import threading
 from contextlib import nullcontext
 
@@ -14,7 +15,7 @@ from histoscope import data, models, synth
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import ConfigError, CorruptDataError, DataError, ShapeError, TrainingError
 from histoscope.models.generator import Generator, _soft, noise_like
-from histoscope.train import generate
+from histoscope.train import generate, provenance
 from histoscope.train.generate import Tally, fit_generator, generate_dataset, load_generator, paint
 from histoscope.train.generator import GeneratorConfig, fit
 from histoscope.train.log import read
@@ -286,6 +287,26 @@ def test_the_folder_is_read_back_and_not_fitted_again(dataset, fitted):
     one, two = (next(generate_dataset(kit, 1, size_px=50, seed=4)) for kit in (made, again))
     np.testing.assert_array_equal(one.image, two.image)
     assert not list(folder.glob("*.pkl"))
+
+
+def test_the_tiles_that_it_was_fitted_to_go_with_what_it_paints(dataset, fitted, tmp_path):
+    folder, made = fitted
+    tiles = [record.name for record in dataset.records]
+    assert [row[2] for row in made.origins] == tiles
+    data.write_folder(tmp_path / "more", generate_dataset(made, 1, size_px=50), made.info)
+    again = data.open("folder", tmp_path / "more").info
+    assert (again.origins, again.licence) == (made.origins, "CC BY 4.0")
+    assert provenance.read(folder)["name"].tolist() == tiles
+    with pytest.raises(ConfigError, match="began with other images: 1 name"):
+        fit_generator(data.subset(dataset, [0]), folder, TINY)
+
+
+def test_of_a_generator_of_before_it_is_not_known_what_it_was_fitted_to(dataset, fitted, tmp_path):
+    old = shutil.copytree(fitted[0], tmp_path / "old")
+    (old / "learned_from.csv").unlink()
+    for made in (load_generator(old), fit_generator(data.subset(dataset, [0]), old, TINY)):
+        assert [row[:2] for row in made.origins] == [("unknown", f"{tmp_path.name}/old")]
+    assert not (old / "learned_from.csv").exists()
 
 
 def test_a_folder_that_is_not_whole_says_so(dataset, fitted, tmp_path):

@@ -10,14 +10,15 @@ import pytest
 import yaml
 from PIL import Image as Pillow
 
-from histoscope import data, models, synth
+from histoscope import data, models, stain, synth
 from histoscope.cli import main
-from histoscope.data import Datasheet, InMemory
+from histoscope.data import Datasheet, InMemory, origins
 from histoscope.errors import CorruptDataError
-from histoscope.files import write_image, write_labels
+from histoscope.files import read_image, write_image, write_labels
 from histoscope.tables import read_table
 from histoscope.train import provenance
 from histoscope.train.parts import DataConfig, open_parts
+from histoscope.train.seen import roots_of, seen_in
 
 
 def image(seed, shape=(24, 24)):
@@ -44,7 +45,7 @@ def learned():
 
 def test_pixels_are_known_under_any_name_and_names_alone_are_not(learned):
     given = dataset({"x": image(0), "c": image(2), "a": image(9), "y": image(8)})
-    seen = provenance.seen_in(learned, given)
+    seen = seen_in(learned, given)
     assert seen.status == ("train", "validation", "", "")
     assert seen.renamed == ("a",)
     assert seen.counts() == {"train": 1, "validation": 1, "copy": 0, "patient": 0, "unseen": 2}
@@ -56,15 +57,15 @@ def test_one_pixel_or_another_shape_is_another_image(learned):
     other = image(0).copy()
     other[3, 4, 1] ^= 1
     given = dataset({"one": other, "turned": image(0).reshape(12, 48, 3)})
-    assert provenance.seen_in(learned, given).status == ("", "")
+    assert seen_in(learned, given).status == ("", "")
 
 
 def test_other_images_of_a_patient_are_told_apart(learned):
     given = dataset({"x": image(7), "y": image(8), "z": image(9)}, patient=["005", "5", "NA"])
-    assert provenance.seen_in(learned, given).status == ("patient", "", "patient")
+    assert seen_in(learned, given).status == ("patient", "", "patient")
     # Where no patient is known, the slide is what must not be on both sides.
     given = dataset({"x": image(7), "y": image(8)}, source=["s1", "s9"])
-    assert provenance.seen_in(learned, given).status == ("patient", "")
+    assert seen_in(learned, given).status == ("patient", "")
 
 
 def test_the_list_comes_back_as_it_was(learned, tmp_path):
@@ -72,7 +73,7 @@ def test_the_list_comes_back_as_it_was(learned, tmp_path):
     models.save(models.create("unet", width=2, depth=1), tmp_path / "first", card)
     back = provenance.read(tmp_path / "first")
     assert back[["part", "name", "patient"]].values.tolist() == [["train", "007", "NA"]]
-    assert provenance.seen_in(back, dataset({"x": image(0)})).status == ("train",)
+    assert seen_in(back, dataset({"x": image(0)})).status == ("train",)
 
 
 def test_what_training_began_from_was_learned_from_too(tmp_path):
@@ -89,7 +90,7 @@ def test_what_training_began_from_was_learned_from_too(tmp_path):
     )
     models.save(net, tmp_path / "second", card)
     back = provenance.read(tmp_path / "second")
-    seen = provenance.seen_in(back, dataset({"x": image(0), "y": image(1), "z": image(2)}))
+    seen = seen_in(back, dataset({"x": image(0), "y": image(1), "z": image(2)}))
     assert seen.status == ("train", "train", "")
     assert "older" in seen.notes()[0]
 
@@ -107,10 +108,10 @@ def test_images_that_cannot_be_read_are_no_match(learned):
 
     whole = dataset({"a": image(0)})
     broken = Broken(whole.info, whole.records, whole.samples)
-    assert provenance.seen_in(learned, broken).status == ("",)
+    assert seen_in(learned, broken).status == ("",)
     listed = provenance.learned_from({"train": broken})
     assert listed["pixels"].tolist() == [""]
-    assert provenance.seen_in(listed, broken).status == ("",)
+    assert seen_in(listed, broken).status == ("",)
 
 
 def test_an_image_is_decoded_once(monkeypatch):
@@ -178,7 +179,7 @@ def test_the_card_names_the_list(trained, cohort):
 
 def test_a_training_that_is_killed_leaves_its_list(trained, cohort, tmp_path, monkeypatch):
     def killed(*_, **how):
-        assert provenance.read_table(tmp_path / "run" / "model" / "learned_from.csv")["name"].is_unique
+        assert read_table(tmp_path / "run" / "model" / "learned_from.csv")["name"].is_unique
         models.save(models.create("unet", width=2, depth=1), tmp_path / "run" / "model", how["card"])
         raise KeyboardInterrupt
 
@@ -240,9 +241,55 @@ def test_copies_are_found_by_audit_alone(trained, cohort, tmp_path, monkeypatch,
     assert found == {"jpeg": "copy", "larger": "copy", "turned": "copy", "new": ""}
 
 
+def test_the_real_tiles_behind_synthetic_ones_were_learned_from(tmp_path):
+    real = dataset({"a": image(0), "b": image(1)}, patient=["p", "q"])
+    sheet = Datasheet(
+        "drawn", mpp=0.5, origins=(*provenance.origins_of(real), provenance.unknown("/home/me/lab/more"))
+    )
+    data.write_folder(tmp_path / "drawn", dataset({"g0": image(5), "g1": image(6)}), sheet)
+    drawn = data.open("folder", tmp_path / "drawn")
+    parts = {"train": data.subset(data.joined([drawn, dataset({"c": image(2)})]), [0, 2]), "synthetic": drawn}
+    provenance.write(tmp_path / "model", parts)
+    listed = pd.DataFrame(origins.read(tmp_path / "model"), columns=list(origins.COLUMNS))
+    assert listed["part"].tolist() == ["train"] * 2 + ["synthetic"] * 2 + ["generator"] * 2 + ["unknown"]
+    seen = seen_in(listed, dataset({"x": image(1), "y": image(9), "z": image(8)}, patient=["", "p", ""]))
+    assert seen.status == ("train", "patient", "")
+    assert seen.unknown == ("lab/more",)
+    # A generator that is fitted to these is fitted to the real ones too.
+    assert {row[2] for row in provenance.origins_of(drawn)} == {"g0", "g1", "a", "b", ""}
+
+
+def test_the_image_that_stains_are_normalised_to_was_learned_from(tmp_path):
+    slides = synth.cohort(2, 1, shape_px=(128, 128), mpp=0.5, stains=("default",), seed=8)
+    own, other = (stain.Macenko.fit(slide.image, origin=slide.name) for slide in slides)
+    parts = {"train": dataset({"a": slides[0].image})}
+    other.save(tmp_path / "lab.json")
+    for place, normalizer in (("own", own), ("other", other), ("saved", stain.load(tmp_path / "lab.json"))):
+        provenance.write(tmp_path / place, parts, normalizer=normalizer)
+        rows = origins.read(tmp_path / place)
+        assert [row[0] for row in rows] == (["train"] if place == "own" else ["train", "reference"])
+        table = pd.DataFrame(rows, columns=list(origins.COLUMNS))
+        status = seen_in(table, dataset({"x": slides[1].image})).status
+        assert status == (("",) if place == "own" else ("train",))
+
+
+def test_the_list_tells_no_folder_and_lists_of_before_are_read(trained, cohort, tmp_path):
+    listed = provenance.read(trained)
+    assert set(listed["file"]) == {f"{name}.png" for name in listed["name"]}
+    assert roots_of(trained) == (cohort,)
+    assert roots_of(trained / "model") == (cohort,)
+    first = listed[:1]
+    turned = {"t": np.ascontiguousarray(np.rot90(read_image(cohort / "images" / first["file"].iloc[0])))}
+    before = first.assign(file=str(cohort / "images" / first["file"].iloc[0]))
+    for table, roots in ((first, [cohort]), (before, [])):
+        seen = seen_in(table, dataset(turned), audit=True, roots=roots)
+        assert (seen.status, seen.not_compared) == (("copy",), 0)
+    assert seen_in(first, dataset(turned), audit=True).not_compared == 1
+
+
 def test_files_that_were_learned_from_and_are_gone_are_counted(learned):
     gone = learned.assign(file="/nowhere/a.png")
-    seen = provenance.seen_in(gone, dataset({"x": image(7)}), audit=True)
+    seen = seen_in(gone, dataset({"x": image(7)}), audit=True)
     assert seen.not_compared == 3
     assert "copies of 3 images" in seen.notes()[0]
 

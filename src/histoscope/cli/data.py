@@ -99,7 +99,8 @@ def info(name: Name, root: Root, mpp: Mpp = None, option: ReaderOption = None, a
     dataset = open_dataset(name, root, mpp, option)
     with progress("counting nuclei") as advance:
         nuclei, unreadable = count_nuclei(dataset, advance)
-    sheet = dataclasses.asdict(dataset.info)
+    sheet = dataclasses.asdict(dataclasses.replace(dataset.info, origins=()))
+    del sheet["origins"]
     if as_json:
         failed = {problem.name: problem.message for problem in unreadable}
         typer.echo(json.dumps(sheet | {"nuclei": nuclei, "unreadable": failed}, indent=2))

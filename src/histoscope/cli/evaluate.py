@@ -63,7 +63,7 @@ def evaluate(
     from histoscope.files import require_writable
     from histoscope.models.device import fastest
     from histoscope.tables import write_table
-    from histoscope.train import classification, provenance
+    from histoscope.train import classification, provenance, seen
     from histoscope.train import evaluate as evaluated
     from histoscope.train.parts import normalised
 
@@ -99,7 +99,7 @@ def evaluate(
                 on_skip=skipped.__setitem__,
                 turned=turned,
             )
-    parts, more = _by_seen(table, dataset, learned, audit=audit)
+    parts, more = _by_seen(table, dataset, learned, (*seen.roots_of(folder), root) if audit else ())
     if out is not None:
         write_table(out, table)
     _show(table, parts, more, where=out, as_json=json)
@@ -168,22 +168,25 @@ def _learned(folder: Path) -> "pd.DataFrame | None":
 
 
 def _by_seen(
-    table: "pd.DataFrame", dataset: "Dataset", learned: "pd.DataFrame | None", *, audit: bool
+    table: "pd.DataFrame", dataset: "Dataset", learned: "pd.DataFrame | None", roots: tuple[Path, ...]
 ) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":
-    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts."""
+    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts.
+
+    Copies are looked for if there are folders where the images that were learned from may lie.
+    """
     from histoscope.cli import scores
     from histoscope.cli.progress import progress
-    from histoscope.train import provenance
+    from histoscope.train import seen
 
     if learned is None:
         return {}, {}
     with progress("Comparing pictures") as advance:
-        seen = provenance.seen_in(learned, dataset, audit=audit, progress=advance)
-    scores.note(f"warning: {seen}" if any(seen.status) else str(seen))
-    for line in seen.notes():
+        found = seen.seen_in(learned, dataset, audit=bool(roots), roots=roots, progress=advance)
+    scores.note(f"warning: {found}" if any(found.status) else str(found))
+    for line in found.notes():
         scores.note(line)
-    table["seen"] = table["name"].map(dict(zip((r.name for r in dataset.records), seen.status, strict=True)))
-    is_seen, more = table["seen"] != "", {"seen_images": seen.counts()}
+    table["seen"] = table["name"].map(dict(zip((r.name for r in dataset.records), found.status, strict=True)))
+    is_seen, more = table["seen"] != "", {"seen_images": found.counts()}
     if is_seen.all():
         scores.note("the model has seen every image: there is no score of unseen ones")
     if is_seen.all() or not is_seen.any():

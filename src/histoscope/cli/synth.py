@@ -150,6 +150,8 @@ def synth(
     elif dataset is not None or spec is not None:
         target = _fitted(dataset, seed) if dataset is not None else _read(spec)
         drawing = _like(target, shares, size, mpp, seed, hard=hard)
+        tiles = _behind(target, dataset, spec)
+        drawing.info = dataclasses.replace(drawing.info, origins=tiles)
     else:
         drawing = _free(shares, size, 0.25 if mpp is None else mpp, stain or ["default"], seed, hard=hard)
     counts, area_mm2 = Counter[int](), [0.0]
@@ -205,6 +207,18 @@ def _read(spec: Path | None) -> "Target":
     from histoscope.synth import Target
 
     return Target.read(spec or "")
+
+
+def _behind(target: "Target", dataset: "Dataset | None", spec: Path | None) -> "tuple[tuple[str, ...], ...]":
+    """List the tiles that a spec was fitted to; of one that was read, the list beside it."""
+    from histoscope.data import origins
+    from histoscope.train import provenance
+
+    if dataset is not None:
+        return provenance.origins_of(dataset)
+    if spec is None:
+        return ()
+    return origins.read(spec.parent) or ((provenance.unknown(spec),) if target.fitted_on else ())
 
 
 def _free(shares: list[int], size: int, mpp: float, stains: list[str], seed: int, *, hard: bool) -> _Drawing:
@@ -270,7 +284,6 @@ def _learned(  # the flags that reach it
 ) -> _Drawing:
     """Tissue like that of a data set, painted by a network that is fitted to it and kept in `folder`."""
     from histoscope.cli import scores
-    from histoscope.data.base import Datasheet
     from histoscope.errors import UnknownNameError
     from histoscope.synth import STAINS
     from histoscope.train.generate import Tally, fit_generator, generate_dataset, is_fitted, load_generator
@@ -288,15 +301,7 @@ def _learned(  # the flags that reach it
         with nullcontext() if is_fitted(folder) else scores.steps_bar(settings.steps) as on_step:
             made = fit_generator(dataset, folder, settings, on_step=on_step, on_note=scores.note)
     tally = Tally()
-    info = Datasheet(
-        name="synth",
-        title=f"Synthetic H&E with exact labels, painted like {made.source or 'a data set'}",
-        licence=made.licence,
-        citation=made.citation,
-        classes=dict(enumerate(made.bank.classes, start=1)),
-        mpp=made.model.spec.mpp,
-    )
-    drawing = _Drawing((), info, 0)
+    drawing = _Drawing((), made.info, 0)
 
     def told() -> "Iterator[Sample]":
         stains = [STAINS[name] for name in stain] if stain else None

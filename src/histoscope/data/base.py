@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.checks import Problem, Progress, check_samples
+from histoscope.data.origins import Row
 from histoscope.errors import DataError
 from histoscope.images.resolution import check_mpp
 from histoscope.types import Labels, Record, Sample
@@ -42,6 +43,8 @@ class Datasheet:
         Micrometres per pixel; 0 in the datasheet of a reader that has no default.
     counts : mapping of str to int
         ``images``, ``patients``, ``sources``, ``nuclei``, and images in each published part, where known.
+    origins : tuple of rows
+        Of synthetic images: the real ones that they were fitted to, as `histoscope.data.origins` lists them.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Datasheet:
     classes: Mapping[int, str] = field(default_factory=dict)
     mpp: float = 0.0
     counts: Mapping[str, int] = field(default_factory=dict)
+    origins: tuple[Row, ...] = ()
 
 
 class Dataset(Protocol):

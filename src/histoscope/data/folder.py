@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from histoscope.data import origins
 from histoscope.data.base import (
     Dataset,
     Datasheet,
@@ -56,7 +57,7 @@ class Folder(Dataset):
       ``classes.json``;
     - ``index.csv`` with a column ``image_id`` (or ``name``, ``file``) and, where known, ``split``,
       ``patient``, ``source`` (or ``group``), ``label``, ``mpp``; every further column becomes a tag;
-    - ``dataset.yaml``, the datasheet.
+    - ``dataset.yaml``, the datasheet; ``learned_from.csv``, the real images behind synthetic ones.
 
     Without an index, every image in ``images/`` is a sample.
 
@@ -107,6 +108,7 @@ class Folder(Dataset):
         of_patches = self._labels is None and any(record.label is not None for record in self._records)
         sheet = read_sheet(self.root, of_patches=of_patches)
         sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
+        sheet = replace(sheet, origins=origins.read(self.root))
         mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
         self._mpps = [value or mpp for value in own]
         self._info = replace(sheet, mpp=mpp, counts=count_records(self._records))

@@ -64,9 +64,11 @@ class _Joined(Dataset):
             key: "; ".join(dict.fromkeys(value for sheet in sheets if (value := getattr(sheet, key))))
             for key in ("name", "title", "url", "licence", "citation")
         }
+        origins = tuple(dict.fromkeys(row for sheet in sheets for row in sheet.origins))
         resolutions = {sheet.mpp for sheet in sheets}
         mpp = resolutions.pop() if len(resolutions) == 1 else 0.0
-        return Datasheet(**text, classes=self._classes, mpp=mpp, counts=count_records(self.records))
+        counts = count_records(self.records)
+        return Datasheet(**text, classes=self._classes, mpp=mpp, counts=counts, origins=origins)
 
     @cached_property
     def records(self) -> tuple[Record, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from histoscope.data import origins
 from histoscope.data.base import Datasheet, count_records
 from histoscope.data.checks import unnamed_classes
 from histoscope.data.folder import UNFINISHED
@@ -81,6 +82,8 @@ def write_folder(
         raise DataError(f"no samples to write to {out}")
     _write_index(out / "index.csv", rows)
     mpp = float(np.median([float(row["mpp"]) for row in rows]))
+    if info.origins:
+        origins.write(out, info.origins)
     _write_sheet(out / "dataset.yaml", replace(info, mpp=mpp, counts=count_records(list(written.values()))))
     (out / UNFINISHED).unlink()
     return out

@@ -110,6 +110,6 @@ def load(path: str | Path, method: str | None = None) -> Normalizer:
     UnknownNameError
         If it does not hold `method`.
     """
-    methods, origin = reference.read(path)
+    methods, about = reference.read(path)
     name, values = reference.choose(methods, method, str(path))
-    return replace(get(name)._from_values(values), origin=origin)
+    return replace(get(name)._from_values(values), **about)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import StainError
+from histoscope.images.digest import digest_of
 from histoscope.stain import pixelmap, reference
 from histoscope.stain.deconvolution import (
     LEAST_AMOUNT,
@@ -49,11 +50,14 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         White point of the images to come, levels from 1 to 255; without it, it is looked for in each.
     origin : str
         Where the target comes from, such as the name of a file; changes nothing.
+    pixels : tuple of str
+        Digests of the images that the target was taken from; they tell whether an image is one of them.
     """
 
     target: Estimate
     white: ArrayLike | None = field(default=None, kw_only=True)
     origin: str = field(default="", kw_only=True)
+    pixels: tuple[str, ...] = field(default=(), kw_only=True)
 
     name: ClassVar[str]
 
@@ -82,7 +86,9 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         ShapeError
             If it is not (H, W, 3) uint8.
         """
-        return replace(cls(cls.estimate(reference_image, white=white)), origin=origin)
+        images = [reference_image] if isinstance(reference_image, np.ndarray) else reference_image
+        target = cls(cls.estimate(reference_image, white=white))
+        return replace(target, origin=origin, pixels=tuple(map(digest_of, images)))
 
     @classmethod
     def default(cls) -> Self:
@@ -145,7 +151,7 @@ class BaseNormalizer(ABC, Generic[Estimate]):
 
     def save(self, path: str | Path) -> None:
         """Write the target as JSON, to share; `histoscope.stain.load` reads it."""
-        reference.write(path, self.name, self.values(), origin=self.origin)
+        reference.write(path, self.name, self.values(), origin=self.origin, pixels=self.pixels)
 
     @classmethod
     @abstractmethod

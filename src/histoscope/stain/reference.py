@@ -2,14 +2,16 @@
 
 ::
 
-    {"format": 1, "kind": "histoscope-stain-reference", "origin": "...",
+    {"format": 1, "kind": "histoscope-stain-reference", "origin": "...", "pixels": ["..."],
      "methods": {"macenko": {"stains": [[...], [...]], "amounts": [...]},
                  "reinhard": {"mean": [...], "std": [...]}}}
 
-Beside these stands the ``white`` point of the reference; files of before have none, and count as 255.
+``pixels`` are digests of the images that it was taken from. Beside the stains stands the ``white`` point of
+the reference; files of before have none, and count as 255.
 """
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,22 @@ KIND = "histoscope-stain-reference"
 DEFAULT = "default"
 
 
-def write(path: str | Path, method: str, values: dict[str, Any], *, origin: str = "") -> None:
+def write(
+    path: str | Path,
+    method: str,
+    values: dict[str, Any],
+    *,
+    origin: str = "",
+    pixels: Sequence[str] = (),
+) -> None:
     """Write one method's target."""
-    document = {"format": FORMAT, "kind": KIND, "origin": origin, "methods": {method: values}}
+    about = {"origin": origin, "pixels": list(pixels)} if pixels else {"origin": origin}
+    document = {"format": FORMAT, "kind": KIND, **about, "methods": {method: values}}
     write_text(path, json.dumps(document, indent=2) + "\n")
 
 
-def read(path: str | Path) -> tuple[dict[str, dict[str, Any]], str]:
-    """Read the targets in a file, by method, and where they come from.
+def read(path: str | Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Read the targets in a file, by method, and what is known of where they come from: origin and pixels.
 
     Raises
     ------
@@ -55,7 +65,9 @@ def read(path: str | Path) -> tuple[dict[str, dict[str, Any]], str]:
         raise DataError(
             f"{path} is not a stain reference: not JSON ({error}); write one with save()"
         ) from error
-    return _methods(document, str(path)), str(document.get("origin") or "")
+    methods = _methods(document, str(path))
+    pixels = tuple(map(str, document.get("pixels") or ()))
+    return methods, {"origin": str(document.get("origin") or ""), "pixels": pixels}
 
 
 def bundled(method: str) -> tuple[dict[str, Any], str]:

@@ -146,6 +146,7 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     if begun is not None:
         begin_from(model, begun)
     sets = prepare.sets_learned_from(config, run, images.parts, model) | {"val": images.parts.val}
+    fitted_to = images.fitted(settings["normalizer"])
     prepared, training = time.perf_counter() - began, config.training(run)
     fitted = train.fit(
         model,
@@ -162,9 +163,9 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
             "run": run.name,
             **learned_from(sheets),
             **({"begun from": needed.name} if needed else {}),
-            **provenance.write(folder / "model", sets, begun),
+            **provenance.write(folder / "model", sets, begun, normalizer=fitted_to),
         },
-        normalizer=images.fitted(settings["normalizer"]),
+        normalizer=fitted_to,
     )
     return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
 

@@ -15,8 +15,10 @@ from torch.nn.utils import parametrize
 
 from histoscope import models
 from histoscope.class_names import names_in_order
-from histoscope.data import Dataset, resample
+from histoscope.data import Dataset, Datasheet, origins, resample
+from histoscope.data.origins import Row
 from histoscope.errors import ConfigError, DataError
+from histoscope.locks import alone_in
 from histoscope.models.device import fastest
 from histoscope.models.generator import Generator, noise_like
 from histoscope.models.precision import mixed, narrowed
@@ -26,12 +28,14 @@ from histoscope.synth.bank_dyes import CANONICAL, dyes_of, pictured
 from histoscope.synth.bank_maps import BASE, maps_of
 from histoscope.synth.patients import vary_stain
 from histoscope.synth.spec import StainSpec
-from histoscope.train import generator_realism
+from histoscope.train import generator_realism, provenance
 from histoscope.train.cores import a_core_each
 from histoscope.train.generator import GeneratorConfig, fit
 from histoscope.train.generator_realism import Realism
 from histoscope.train.loop import OnStep
 from histoscope.train.mix import learned_from
+from histoscope.train.provenance import Watched
+from histoscope.train.run_folder import CHECKPOINT
 from histoscope.types import Sample
 
 OnNote = Callable[[str], None]
@@ -56,6 +60,8 @@ class LearnedGenerator:
         Tells poor tiles.
     source, licence, citation : str
         Name, terms and paper of the tiles; the terms hold for what is drawn from them.
+    origins : tuple of rows
+        The tiles, as `histoscope.data.origins` lists them.
     """
 
     model: Generator
@@ -64,6 +70,20 @@ class LearnedGenerator:
     source: str = ""
     licence: str = ""
     citation: str = ""
+    origins: tuple[Row, ...] = ()
+
+    @property
+    def info(self) -> Datasheet:
+        """Datasheet of what is drawn, for `histoscope.data.write_folder`, with the tiles behind it."""
+        return Datasheet(
+            name="synth",
+            title=f"Synthetic H&E with exact labels, painted like {self.source or 'a data set'}",
+            licence=self.licence,
+            citation=self.citation,
+            classes=dict(enumerate(self.bank.classes, start=1)),
+            mpp=self.model.spec.mpp,
+            origins=self.origins,
+        )
 
 
 @dataclass(slots=True)
@@ -127,13 +147,25 @@ def fit_generator(
 
     Raises
     ------
+    ConfigError
+        If the folder holds a generator of other tiles, or is written by another call.
     DataError
         If there are no tiles, or tiles without instance maps or without nuclei.
     TrainingError
         If the fit diverges before there are any good weights.
     """
     out, config = Path(out), config or GeneratorConfig()
-    note = on_note or (lambda _: None)
+    with alone_in(out):
+        return _fitted(Watched(dataset), out, config, on_step, on_note or (lambda _: None))
+
+
+def _fitted(
+    dataset: Watched, out: Path, config: GeneratorConfig, on_step: OnStep | None, note: OnNote
+) -> LearnedGenerator:
+    """Fit a generator in a folder that is held."""
+    is_known = not is_fitted(out) or (out / origins.FILE).is_file()
+    goes_on = is_fitted(out) or (out / CHECKPOINT).is_file()
+    listed = provenance.write(out, {"train": dataset}, goes_on=goes_on) if is_known else {}
     if is_fitted(out):
         note(f"generator: {out} is fitted, and used as it is")
         return load_generator(out)
@@ -143,16 +175,15 @@ def fit_generator(
     shown = [canonical(tile, stain, config.mpp) for tile, stain in zip(tiles, bank.tiles, strict=True)]
     torch.manual_seed(config.seed)
     model = Generator(width=config.width, mpp=config.mpp, classes=bank.classes)
-    sheet = dataset.info
-    card = {**learned_from([sheet]), "tiles": len(tiles), "nuclei": len(bank.nuclei)}
+    card = {**learned_from([dataset.info]), **listed, "tiles": len(tiles), "nuclei": len(bank.nuclei)}
     fitted = fit(model, shown, config, out=out, on_step=on_step, card=card)
     if fitted.note:
         note(f"generator: {fitted.note}")
     bank.save(out / BANK)
-    ready = _ready(fitted.model)
-    realism = generator_realism.learn(ready, shown)
-    realism.save(out / REALISM)  # last: its file says that the folder is whole
-    return LearnedGenerator(ready, bank, realism, sheet.name, sheet.licence, sheet.citation)
+    generator_realism.learn(_ready(fitted.model), shown).save(
+        out / REALISM
+    )  # last: it says the folder is whole
+    return load_generator(out)
 
 
 def is_fitted(folder: str | Path) -> bool:
@@ -173,9 +204,10 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
     folder = Path(folder)
     model = _ready(models.load(folder, Generator))
     sheet = models.read_card(folder).get("training data") or {}
-    about = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
+    source, licence, citation = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
     bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
-    return LearnedGenerator(model, bank, realism, *about)
+    tiles = origins.read(folder) or (provenance.unknown(folder),)
+    return LearnedGenerator(model, bank, realism, source, licence, citation, tiles)
 
 
 def _ready(model: Generator) -> Generator:

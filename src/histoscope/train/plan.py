@@ -51,7 +51,9 @@ class Plan:
             del parts["train"]
         begun = experiment.begin_from, arguments(experiment).get("weights")
         goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
-        return provenance.write(experiment.out / "model", parts, *begun, goes_on=goes_on)
+        return provenance.write(
+            experiment.out / "model", parts, *begun, normalizer=self.normalizer, goes_on=goes_on
+        )
 
 
 def arguments(experiment: "Experiment") -> dict[str, Any]:
