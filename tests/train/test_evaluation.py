@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from histoscope import metrics, models, train
 from histoscope.models import inference
+from histoscope.train import evaluation
 
 
 @pytest.fixture
@@ -60,6 +62,25 @@ def test_resolution_and_turns_reach_the_prediction(model, disks, found):
     train.evaluate(model, [disks], turned=True)
     train.evaluate(model, [dataclasses.replace(disks, mpp=0.4)])
     assert found[1] == [(0.25, {"turned": True}), (0.4, {"turned": False})]
+
+
+def test_every_image_is_handed_on_with_its_nuclei(model, disks, found):
+    shown = []
+    train.evaluate(model, [disks], on_image=lambda *both: shown.append(both))
+    assert [(sample.name, nuclei.instances is found[0]) for sample, nuclei in shown] == [("disks", True)]
+
+
+def test_a_summary_is_of_images_or_of_all_patches():
+    images = pd.DataFrame({name: [0.2, 0.6] for name in ("dice", "aji", "pq", "f1_50", "pq_a")})
+    expected = dict.fromkeys(images, 0.4)
+    assert evaluation.summary(images, "pq_a") == pytest.approx(expected)
+    del expected["pq_a"]
+    assert evaluation.summary(images) == pytest.approx(expected)
+    patches = pd.DataFrame({"true": [0, 1, 1], "predicted": [0, 1, 0], "p_a": [0.9, 0.2, 0.6]})
+    patches["p_b"] = 1 - patches["p_a"]
+    found = evaluation.summary(patches)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["nll"] == pytest.approx(-np.log([0.9, 0.8, 0.4]).mean())
 
 
 def test_every_turn_is_looked_at(model, disks, monkeypatch):
