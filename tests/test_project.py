@@ -95,6 +95,18 @@ def test_names_and_habits(path: Path) -> None:
             ), f"global random state at line {node.lineno}; take rng: numpy.random.Generator"
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_text_is_read_and_written_as_utf8(path: Path) -> None:
+    """Whatever the machine's own encoding is."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            values = {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+            opens = node.func.attr in {"read_text", "write_text"}
+            opens |= node.func.attr == "open" and not values.isdisjoint({"r", "w", "x", "a", "a+"})
+            named = "encoding" in {keyword.arg for keyword in node.keywords}
+            assert named or not opens, f"line {node.lineno}: name the encoding"
+
+
 def test_the_public_surface_is_pinned() -> None:
     surface = (
         "augment data errors explain metrics models read_image read_labels slides stain studies synth train "

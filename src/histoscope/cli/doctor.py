@@ -243,7 +243,7 @@ def _memory_bytes() -> int | None:
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
         known.append(int(text))
     return min(known, default=None)
 
