@@ -59,6 +59,6 @@ def _plain_tissueness(image, white, cold=0.35):
         2 * (most - least) / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1,  # from grey to colour
         1 - 10 * (np.minimum(red, 3.5) - usual - 0.05),  # blue and green ink
         4 * (most - least - 1.3 * least + 1.42) + 0.5,  # black ink
-        6 * (np.minimum(0.55 + 1.3 * red, 1.4) + red - np.minimum(green, blue)) + 0.5,  # red ink
+        6 * (np.minimum(0.75 + 1.3 * red, 1.6) + red - np.minimum(green, blue)) + 0.5,  # red ink
     ]
     return mean, np.prod(np.clip(ramps, 0, 1), axis=0)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from histoscope.errors import ShapeError, StainError
 from histoscope.stain import StainEstimate, StainNormalizer
-from histoscope.stain.tissue import COLD
+from histoscope.stain._kernels import COLD
 
 
 class StainModule(nn.Module):
@@ -77,13 +77,15 @@ def tissueness(density: Tensor) -> Tensor:
     red, green, blue = density[:, 0:1], density[:, 1:2], density[:, 2:3]
     mean, least, most = (f(density, dim=1, keepdim=True) for f in (torch.mean, torch.amin, torch.amax))
     span, held = most - least, green.clamp(max=3.5)
-    usual = torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue)) + COLD * held
+    usual = (
+        torch.minimum(1.2 * held, torch.maximum(0.9 * held, 0.75 * held + 0.8 * blue)) + float(COLD) * held
+    )
     ramps = (
         10.0 * (mean - 0.05),
         2.0 * span / (0.03 + 0.08 * mean + 0.05 * mean**2) - 1.0,
         1.0 - 10.0 * (red.clamp(max=3.5) - usual - 0.05),
         4.0 * (span - 1.3 * least + 1.42) + 0.5,
-        6.0 * ((0.55 + 1.3 * red).clamp(max=1.4) - torch.minimum(green, blue) + red) + 0.5,
+        6.0 * ((0.75 + 1.3 * red).clamp(max=1.6) - torch.minimum(green, blue) + red) + 0.5,
     )
     weight = torch.ones_like(mean)
     for ramp in ramps:

@@ -12,6 +12,9 @@ from histoscope.compiled import njit
 _BITS = np.uint64(21)
 _FIELD = np.uint64((1 << 21) - 1)
 
+COLD = np.float32(0.35)
+"""How much more red than usual a stain may hold back, as a share of green; bluish haematoxylins do by 0.2."""
+
 
 @njit
 def map_pixels(
@@ -38,13 +41,12 @@ def map_tissue(
     sums: NDArray[np.uint64],
     tables: NDArray[np.uint8],
     density: NDArray[np.float32],
-    cold: np.float32,
     out: NDArray[np.uint8],
 ) -> None:
     """As `map_pixels`, as far as each pixel is tissue."""
     for i in range(start, stop):
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
-        weight = tissueness(density[0, r], density[1, g], density[2, b], cold)
+        weight = tissueness(density[0, r], density[1, g], density[2, b])
         packed = sums[0, r] + sums[1, g] + sums[2, b]
         # Without a branch for full weight, which is hard to foresee.
         out[i, 0] = _between(r, tables[0, packed & _FIELD], weight)
@@ -59,11 +61,10 @@ def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
 
 
 @njit(fastmath=True, inline="always")
-def tissueness(red: np.float32, green: np.float32, blue: np.float32, cold: np.float32) -> int:
+def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
     """How far a pixel is stained tissue, in 256ths, from its density below the white point.
 
-    `cold` is how much more red than usual a stain may hold back, as a share of green. A product of ramps
-    without branches or exponentials, which would cost five times as much.
+    A product of ramps without branches or exponentials, which would cost five times as much.
     """
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     least, most = min(red, green, blue), max(red, green, blue)
@@ -76,22 +77,22 @@ def tissueness(red: np.float32, green: np.float32, blue: np.float32, cold: np.fl
     # below 8 are alike: there noise decides.
     held = min(green, np.float32(3.5))
     usual = max(np.float32(0.9) * held, np.float32(0.75) * held + np.float32(0.8) * blue)
-    usual = min(usual, np.float32(1.2) * held) + cold * held
+    usual = min(usual, np.float32(1.2) * held) + COLD * held
     beyond = min(red, np.float32(3.5)) - usual - np.float32(0.05)
     weight *= min(one, max(zero, one - np.float32(10.0) * beyond))
     # Black ink, folds and the frame of the slide: darker than level 60 in all channels and nearly alike.
     black = np.float32(1.3) * least - np.float32(1.42)
     weight *= min(one, max(zero, np.float32(4.0) * (span - black) + half))
-    # Red ink: lets red through, and 110 levels less of both others.
-    glaring = min(np.float32(1.4), np.float32(0.55) + np.float32(1.3) * red)
+    # Red ink: lets red through, and much less of both others than bone and most blood do.
+    glaring = min(np.float32(1.6), np.float32(0.75) + np.float32(1.3) * red)
     weight *= min(one, max(zero, np.float32(6.0) * (glaring - min(green, blue) + red) + half))
     return int(weight * np.float32(256.0) + half)
 
 
 @njit
-def is_tissue(red: np.float32, green: np.float32, blue: np.float32, cold: np.float32, least: float) -> bool:
+def is_tissue(red: np.float32, green: np.float32, blue: np.float32, least: float) -> bool:
     """Whether a pixel counts as tissue, from its density below the white point."""
-    return bool(red + green + blue >= 3.0 * least) and tissueness(red, green, blue, cold) >= 224
+    return bool(red + green + blue >= 3.0 * least) and tissueness(red, green, blue) >= 224
 
 
 @njit
@@ -100,14 +101,13 @@ def tissue(
     stop: int,
     pixels: NDArray[np.uint8],
     density: NDArray[np.float32],
-    cold: np.float32,
     least: float,
     out: NDArray[np.bool_],
 ) -> None:
     """Mark the tissue pixels."""
     for i in range(start, stop):
         out[i] = is_tissue(
-            density[0, pixels[i, 0]], density[1, pixels[i, 1]], density[2, pixels[i, 2]], cold, least
+            density[0, pixels[i, 0]], density[1, pixels[i, 1]], density[2, pixels[i, 2]], least
         )
 
 
@@ -116,7 +116,6 @@ def sample_tissue(
     pixels: NDArray[np.uint8],
     strata: int,
     density: NDArray[np.float32],
-    cold: np.float32,
     least: float,
     out: NDArray[np.uint8],
 ) -> int:
@@ -133,7 +132,7 @@ def sample_tissue(
         mixed = (np.uint64(k) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
         i = low + np.int64((mixed >> np.uint64(33)) % np.uint64(width))
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
-        if is_tissue(density[0, r], density[1, g], density[2, b], cold, least):
+        if is_tissue(density[0, r], density[1, g], density[2, b], least):
             out[found, 0], out[found, 1], out[found, 2] = r, g, b
             found += 1
     return found
@@ -159,6 +158,83 @@ def window_means(
                     green += image[y, x, 1]
                     blue += image[y, x, 2]
             out[j, i, 0], out[j, i, 1], out[j, i, 2] = red // count, green // count, blue // count
+
+
+@njit(inline="always")
+def _root(root: NDArray[np.int32], i: int) -> int:
+    while root[i] != i:
+        root[i] = root[root[i]]
+        i = root[i]
+    return i
+
+
+@njit
+def _join(root: NDArray[np.int32], regions: NDArray[np.int32], one: int, other: int) -> None:
+    """Make one region of two; each has its area, its area one level above, and its box."""
+    a, b = _root(root, one), _root(root, other)
+    if a == b:
+        return
+    if regions[a, 0] < regions[b, 0]:
+        a, b = b, a
+    root[b] = a
+    regions[a, 0] += regions[b, 0]
+    regions[a, 1] += regions[b, 1]
+    for k in (2, 4):
+        regions[a, k] = min(regions[a, k], regions[b, k])
+        regions[a, k + 1] = max(regions[a, k + 1], regions[b, k + 1])
+
+
+@njit
+def stable_regions(
+    level: NDArray[np.uint8], levels: int, least: float, most: float, extent: float, kept: float
+) -> list[tuple[int, int]]:
+    """Regions that hardly shrink from one level to the next: the level and one place of each.
+
+    A region is what is joined by sides, at a level or above. It has a share of the image from `least` to
+    `most`, is `extent` long, as a share of the longer side, and keeps a share of at least `kept` of its area.
+    """
+    height, width = level.shape
+    total = height * width
+    flat = level.ravel()
+    root = np.full(total, -1, np.int32)
+    regions = np.zeros((total, 6), np.int32)
+    found = [(0, 0) for _ in range(0)]
+    ends = np.zeros(levels + 2, np.int64)
+    for value in flat:
+        ends[levels - value + 1] += 1
+    ends = np.cumsum(ends)
+    order, place = np.empty(total, np.int32), ends.copy()
+    for i in range(total):
+        order[place[levels - flat[i]]] = i
+        place[levels - flat[i]] += 1
+    for now in range(levels, 0, -1):  # from the highest down, so that regions only grow and join
+        first, stop = ends[levels - now], ends[levels - now + 1]
+        for i in order[first:stop]:
+            y, x = i // width, i % width
+            root[i] = i
+            regions[i, 0], regions[i, 1] = 1, 0
+            regions[i, 2], regions[i, 3], regions[i, 4], regions[i, 5] = y, y, x, x
+            if x > 0 and root[i - 1] >= 0:
+                _join(root, regions, i - 1, i)
+            if x < width - 1 and root[i + 1] >= 0:
+                _join(root, regions, i + 1, i)
+            if y > 0 and root[i - width] >= 0:
+                _join(root, regions, i - width, i)
+            if y < height - 1 and root[i + width] >= 0:
+                _join(root, regions, i + width, i)
+        for i in order[:stop]:
+            if root[i] != i:
+                continue
+            area, above = regions[i, 0], regions[i, 1]
+            regions[i, 1] = area
+            length = max(regions[i, 3] - regions[i, 2], regions[i, 5] - regions[i, 4]) + 1
+            if (
+                least * total <= area <= most * total
+                and above >= kept * area
+                and length >= extent * max(height, width)
+            ):
+                found.append((now, i))
+    return found
 
 
 @njit(fastmath=True)
@@ -225,7 +301,6 @@ def map_lab(
     sums: NDArray[np.uint64],
     root: NDArray[np.uint16],
     density: NDArray[np.float32],
-    cold: np.float32,
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
     back: NDArray[np.float32],
@@ -261,7 +336,7 @@ def map_lab(
         linear_r = min(max(red_x * x + red_y * y + red_z * z + half, zero), top)
         linear_g = min(max(green_x * x + green_y * y + green_z * z + half, zero), top)
         linear_b = min(max(blue_x * x + blue_y * y + blue_z * z + half, zero), top)
-        weight = tissueness(density[0, r], density[1, g], density[2, b], cold)
+        weight = tissueness(density[0, r], density[1, g], density[2, b])
         out[i, 0] = _between(r, gamma[np.uint32(np.int32(linear_r))], weight)
         out[i, 1] = _between(g, gamma[np.uint32(np.int32(linear_g))], weight)
         out[i, 2] = _between(b, gamma[np.uint32(np.int32(linear_b))], weight)

@@ -26,7 +26,7 @@ from histoscope.stain.deconvolution import (
 )
 from histoscope.stain.density import check
 from histoscope.stain.glass import check_white
-from histoscope.stain.tissue import Tissue, cold_of, tissue_of, too_little
+from histoscope.stain.tissue import Tissue, tissue_of, too_little
 from histoscope.types import Image
 
 GAINS = 0.25, 3.0
@@ -269,7 +269,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
 
     def _apply(self, image: Image, source: StainEstimate) -> Image:
         change = pixelmap.of_density(self.matrix(source), white=source.white, new_white=self.target.white)
-        return change.on_tissue(image, source.white, cold_of([image], source.white))
+        return change.on_tissue(image, source.white)
 
     def _values(self) -> dict[str, Any]:
         return {

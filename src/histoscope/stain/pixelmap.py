@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from histoscope.stain import _kernels
 from histoscope.stain.density import DENSITY, check, density_below
 from histoscope.stain.glass import WHITE
+from histoscope.stain.pens import keep_strokes
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
@@ -55,17 +56,17 @@ class PixelMap:
         )
         return out
 
-    def on_tissue(self, image: Image, white: NDArray[np.floating], cold: float) -> Image:
-        """Map the tissue of a (H, W, 3) uint8 image; glass and ink stay as they are.
+    def on_tissue(self, image: Image, white: NDArray[np.floating]) -> Image:
+        """Map the tissue of a (H, W, 3) uint8 image; glass, ink and strokes of a pen stay as they are.
 
         The change sets in gradually, between a mean density of 0.05 and 0.15 below `white`, (3,) levels.
-        `cold` says what is blue ink, as in `histoscope.stain.tissue`.
         """
         image = check(image)
         out = np.empty_like(image)
         pixels, flat, below = image.reshape(-1, 3), out.reshape(-1, 3), density_below(white)
-        given = pixels, self.sums, self.tables, below, np.float32(cold)
+        given = pixels, self.sums, self.tables, below
         over(_kernels.map_tissue, len(pixels), SMALLEST_BAND, *given, flat)
+        keep_strokes(out, image, image, below)
         return out
 
 

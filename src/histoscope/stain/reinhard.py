@@ -12,7 +12,8 @@ from histoscope.stain.deconvolution import NAMES, shown
 from histoscope.stain.density import density_below
 from histoscope.stain.glass import WHITE
 from histoscope.stain.normalizer import BaseNormalizer
-from histoscope.stain.tissue import Tissue, cold_of, too_little
+from histoscope.stain.pens import keep_strokes
+from histoscope.stain.tissue import Tissue, too_little
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
@@ -150,9 +151,9 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
         out = np.empty_like(image)
         pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
         below, scaled = density_below(source.white), gain / np.float32(65535.0)
-        cold = np.float32(cold_of([image], source.white))
-        tables = (_shares(source.white), _SHORT, below, cold, scaled, offset, back, _GAMMA)
+        tables = (_shares(source.white), _SHORT, below, scaled, offset, back, _GAMMA)
         over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
+        keep_strokes(out, image, image, below)
         return out
 
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

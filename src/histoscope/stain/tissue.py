@@ -11,6 +11,7 @@ from histoscope.errors import StainError
 from histoscope.stain import _kernels
 from histoscope.stain.density import check, density_below
 from histoscope.stain.glass import WINDOWS, assumed_white, check_white, thumbnail, white_point
+from histoscope.stain.pens import keep_strokes, strokes
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image, Mask
 
@@ -22,13 +23,6 @@ LEAST_SHARE = 0.01
 """Share of an image that must be tissue for an estimate."""
 ONE_COLOUR = 0.012
 """Standard deviation of density between channels up to which tissue shows one colour only."""
-
-COLD = 0.35
-"""How much more red than usual a stain may hold back, as a share of green; bluish haematoxylins do by 0.2."""
-STRICT = 0.0
-"""The same where there are strokes of a pen: blue ink may be no bluer than such a haematoxylin."""
-
-_FEWEST_WINDOWS = 24  # of a side; in smaller images a nucleus is as large as a stroke
 
 TOO_FEW = "less than 1 % of the pixels are stained"
 PEN = "marks of a pen"
@@ -65,8 +59,8 @@ def tissue_mask(
     All is counted from the white point. A pixel is no tissue if it is grey (shaded glass, dust), if it holds
     back clearly more red than green (blue, green pens), if it is near black without colour (black pens, the
     slide's frame) or glaring red. Strong red blood cells may fall to the last rule, which does estimates no
-    harm. Dull blue ink has the colour of a bluish haematoxylin: it counts as ink in strokes, which are larger
-    than nuclei, and in images that have such.
+    harm. Dull blue ink has the colour of a bluish haematoxylin, and half-transparent ink over tissue has any:
+    they count as ink in strokes, which `histoscope.stain.pens` looks for.
 
     Parameters
     ----------
@@ -100,19 +94,10 @@ def tissue_mask(
         white = white_point(thumbnail(image))
         white = assumed_white([image]) if white is None else white
     white = check_white(white)
-    return _marked(image, density_below(white), cold_of([image], white), least_density)
-
-
-def cold_of(images: Sequence[Image], white: NDArray[np.floating]) -> float:
-    """How cold a stain may be: `STRICT` if there are strokes of a pen, else `COLD`.
-
-    Parameters
-    ----------
-    images : sequence of (H, W, 3) uint8
-    white : (3,) array
-    """
     table = density_below(white)
-    return _cold([thumbnail(image) for image in images if image.size], table)
+    mask = _marked(image, table, least_density)
+    keep_strokes(mask, np.zeros_like(mask), image, table)
+    return mask
 
 
 def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -> Tissue:
@@ -140,12 +125,11 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
     found = white_point(small) if white is None else check_white(white)
     level = assumed_white(images) if found is None else found
     table = density_below(level)
-    cold = _cold(small, table)
-    inks = _check(images, small, table, cold)
+    inks = _check(images, small, table)
     ink = np.concatenate([part.ravel() for part in inks]).mean()
     if ink >= 0.002:
         images = [_away_from(part, image) for part, image in zip(inks, images, strict=True)]
-    pixels, share = sample(images, table, cold)
+    pixels, share = sample(images, table)
     notes = {
         "no bare glass (white point assumed)": found is None,
         "little tissue (less than 5 % of the image)": share < 0.05,
@@ -155,7 +139,7 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
 
 
 def sample(
-    images: Sequence[Image], table: NDArray[np.float32], cold: float = COLD, *, at_most: int = SAMPLE_PIXELS
+    images: Sequence[Image], table: NDArray[np.float32], *, at_most: int = SAMPLE_PIXELS
 ) -> tuple[Image, float]:
     """Tissue pixels drawn evenly over each image, the same ones every time, and their share.
 
@@ -165,8 +149,6 @@ def sample(
         Several images (tiles of a slide) are pooled.
     table : (3, 256) float32
         Density of each level, from `density_below`.
-    cold : float
-        From `cold_of`.
     at_most : int
         Pixels to look at in each image; where fewer than an eighth of them are tissue, all are looked at.
 
@@ -179,10 +161,10 @@ def sample(
     for image in images:
         pixels = image.reshape(-1, 3)
         strata = min(len(pixels), at_most)
-        tissue = _sample(pixels, strata, table, cold)
+        tissue = _sample(pixels, strata, table)
         if len(tissue) < at_most // 8 and strata < len(pixels):
             strata = len(pixels)
-            tissue = _sample(pixels, strata, table, cold)
+            tissue = _sample(pixels, strata, table)
         seen += strata
         found.append(tissue)
     total = sum(map(len, found))
@@ -196,51 +178,34 @@ def too_little(why: str) -> str:
     return f"too little tissue to estimate stains from ({why}); give an image with clearly stained tissue"
 
 
-def _cold(small: Sequence[Image], table: NDArray[np.float32]) -> float:
-    return STRICT if any(_has_stroke(_inked(part, table, STRICT)) for part in small) else COLD
-
-
-def _has_stroke(ink: Mask) -> bool:
-    """Whether windows of ink make a stroke: long, and wider than nuclei, which are cold in bluish stains."""
-    if min(ink.shape) < _FEWEST_WINDOWS or ink.mean() < LEAST_SHARE:
-        return False
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=4)
-    inner = cv2.erode(ink.astype(np.uint8), np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE) > 0
-    kept = np.bincount(labels[inner], minlength=count) / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
-    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) / max(ink.shape)
-    large = stats[:, cv2.CC_STAT_AREA] >= LEAST_SHARE * ink.size
-    return bool((large & (extent >= 0.25) & (kept >= 0.5))[1:].any())
-
-
-def _check(
-    images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32], cold: float
-) -> list[Mask]:
+def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32]) -> list[Mask]:
     """Refuse what is no tissue, by thumbnails, which are nearly free of noise; give the windows of ink."""
     density = np.concatenate([_density(part, table).reshape(3, -1) for part in small], axis=1)
-    tissue = np.concatenate([_marked(part, table, cold, LEAST_DENSITY).ravel() for part in small])
-    inks = [_inked(part, table, cold) for part in small]
+    inks = [_inked(part, table) for part in small]
     ink = np.concatenate([part.ravel() for part in inks])
+    tissue = np.concatenate([_marked(part, table, LEAST_DENSITY).ravel() for part in small]) & ~ink
     if tissue.mean() < LEAST_SHARE:
         raise StainError(too_little(PEN if ink.mean() >= LEAST_SHARE else TOO_FEW))
     # The blurred rim of a mark may have the colours of tissue: but it lies beside ink, or near it and smooth.
     beside, near = (_share_within(inks, tissue, steps) for steps in (1, 4))
-    smooth = near > 0.3 and _roughness(small, table, cold) < 0.08
-    if beside > 0.7 or (smooth and _roughness([_rows(image) for image in images], table, cold) < 0.03):
+    smooth = near > 0.5 and _roughness(small, table) < 0.08
+    if beside > 0.7 or (smooth and _roughness([_rows(image) for image in images], table) < 0.03):
         raise StainError(too_little(PEN))
     mean = density[:, tissue].mean(axis=1)  # of many, without noise: shaded glass is grey
-    if not _kernels.is_tissue(*mean, np.float32(cold), LEAST_DENSITY):
+    if not _kernels.is_tissue(*mean, LEAST_DENSITY):
         raise StainError(too_little("nothing but grey"))
     if (density - density.mean(axis=0))[:, tissue].std(axis=1).max() < ONE_COLOUR:
         raise StainError(too_little("one colour only"))
     return inks
 
 
-def _inked(image: Image, table: NDArray[np.float32], cold: float) -> Mask:
-    """Dense pixels in the colours of ink."""
+def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
+    """Dense windows in the colours of ink, and strokes."""
     density = _density(image, table)
-    coloured = (np.ptp(density, axis=0) > 0.3) | (density.min(axis=0) > 0.9)
+    coloured = (np.ptp(density, axis=0) > 1.2) | (density.min(axis=0) > 1.5)
     dense = density.mean(axis=0) >= LEAST_DENSITY
-    return np.asarray(dense & coloured & ~_marked(image, table, cold, LEAST_DENSITY))
+    of_ink = dense & coloured & ~_marked(image, table, LEAST_DENSITY)
+    return np.asarray(of_ink | strokes(image, table))
 
 
 def _share_within(inks: Sequence[Mask], tissue: Mask, steps: int) -> float:
@@ -261,10 +226,10 @@ def _rows(image: Image) -> Image:
     return np.asarray(image[:: -(-len(image) // WINDOWS)])
 
 
-def _roughness(images: Sequence[Image], table: NDArray[np.float32], cold: float) -> float:
+def _roughness(images: Sequence[Image], table: NDArray[np.float32]) -> float:
     """How much neighbours differ, as a share of their density; windows of tissue do by 0.11 to 0.6."""
     parts = [
-        np.where(_marked(part, table, cold, LEAST_DENSITY), _density(part, table).mean(axis=0), 0.0)
+        np.where(_marked(part, table, LEAST_DENSITY), _density(part, table).mean(axis=0), 0.0)
         for part in images
     ]
     both = [np.stack([part[:, 1:], part[:, :-1]]).reshape(2, -1) for part in parts]
@@ -277,14 +242,14 @@ def _density(image: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([table[c].take(image[..., c]) for c in range(3)])
 
 
-def _marked(image: Image, table: NDArray[np.float32], cold: float, least: float) -> Mask:
+def _marked(image: Image, table: NDArray[np.float32], least: float) -> Mask:
     mask = np.empty(image.shape[:2], np.bool_)
     pixels = image.reshape(-1, 3)
-    given = pixels, table, np.float32(cold), least
+    given = pixels, table, least
     over(_kernels.tissue, len(pixels), SMALLEST_BAND, *given, mask.reshape(-1))
     return mask
 
 
-def _sample(pixels: Image, strata: int, table: NDArray[np.float32], cold: float) -> Image:
+def _sample(pixels: Image, strata: int, table: NDArray[np.float32]) -> Image:
     out = np.empty((strata, 3), np.uint8)
-    return out[: _kernels.sample_tissue(pixels, strata, table, np.float32(cold), LEAST_DENSITY, out)]
+    return out[: _kernels.sample_tissue(pixels, strata, table, LEAST_DENSITY, out)]

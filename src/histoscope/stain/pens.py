@@ -1,0 +1,117 @@
+"""Strokes of a pen, on glass or over tissue.
+
+Where a pen goes over tissue, light passes through both, and a mark has any colour. It is known by its shape,
+a long band, and by its edge, at which density rises by about the same step all along. So the band is the same
+region for all thresholds within the step, which regions of tissue are not.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.stain import _kernels
+from histoscope.stain.glass import thumbnail
+from histoscope.types import Image, Mask
+
+_STEP = 0.15  # of density between thresholds: half of the least step that shows
+_LEVELS = 12
+_LEAST_SHARE, _MOST_SHARE = 0.01, 0.6  # of the image
+_LEAST_EXTENT = 0.3  # of its longer side
+_FEWEST_WINDOWS = 24  # of a side; in smaller images a nucleus is as large as a stroke
+_LEAST_EDGE, _LEAST_EDGE_OF_INK = 0.8, 0.55
+_WIDEST = 0.3  # as a share of the length
+_NEAR, _AROUND = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
+
+
+def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
+    """Find strokes of a pen among the windows of an image.
+
+    Parameters
+    ----------
+    small : (h, w, 3) uint8
+        From `histoscope.stain.glass.thumbnail`.
+    table : (3, 256) float32
+        Density of each level, from `density_below`.
+
+    Returns
+    -------
+    (h, w) bool
+
+    Examples
+    --------
+    >>> from histoscope.stain.density import density_below
+    >>> small = np.full((40, 40, 3), (200, 120, 180), np.uint8)
+    >>> small[10:14] = 110, 65, 90  # half of the light is held back
+    >>> strokes(small, density_below(np.full(3, 255.0))).any(axis=1).nonzero()[0].tolist()
+    [10, 11, 12, 13]
+    """
+    found = np.zeros(small.shape[:2], np.bool_)
+    if min(found.shape) < _FEWEST_WINDOWS:
+        return found
+    steps = np.clip(table / _STEP - 1.0, 0, _LEVELS).astype(np.uint8)
+    red, green, blue = cv2.split(cv2.LUT(cv2.medianBlur(small, 3), np.ascontiguousarray(steps.T)[None]))
+    for level in (red, np.minimum(green, blue)):  # all inks hold back either red, or both others
+        given = _LEAST_SHARE, _MOST_SHARE, _LEAST_EXTENT, _LEAST_EDGE_OF_INK
+        for threshold, place in _kernels.stable_regions(level, _LEVELS, *given):
+            region = np.asarray(level >= threshold, np.uint8)
+            cv2.floodFill(region, None, (place % level.shape[1], place // level.shape[1]), 2)
+            region = region == 2
+            if not found[region].all() and _is_stroke(region, level, threshold, small, table):
+                found |= region
+    return found
+
+
+def keep_strokes(out: NDArray[Any], old: NDArray[Any], image: Image, table: NDArray[np.float32]) -> None:
+    """Put back what was in `out` before, `old`, where `image` has strokes of a pen, and at their rims.
+
+    Parameters
+    ----------
+    out, old : (H, W, ...) array
+        Changed in place; as large as `image`.
+    image : (H, W, 3) uint8
+    table : (3, 256) float32
+    """
+    if not image.size:
+        return
+    found = strokes(thumbnail(image), table)
+    if found.any():
+        rim = cv2.resize(found.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.1
+        out[rim] = old[rim]
+
+
+def _is_stroke(
+    region: Mask, level: NDArray[np.uint8], threshold: int, small: Image, table: NDArray[np.float32]
+) -> bool:
+    """Whether a region is a band with a sharp edge, and darker than tissue around it by the same step."""
+    inside = region.astype(np.uint8)
+    around = (cv2.dilate(inside, _AROUND) > 0) & (cv2.dilate(inside, _NEAR) == 0)
+    if not around.any():
+        return False
+    edge = (level[region] > threshold).mean() - (level[around] >= threshold - 1).mean()
+    if edge < _LEAST_EDGE_OF_INK:
+        return False
+    density, beside = (_density(small[part], table) for part in (region, around))
+    red, green, blue = density.mean(axis=1) - beside.mean(axis=1)
+    # Haematoxylin and eosin hold back green most, and an island of tissue on glass has a sharp edge, too.
+    on_glass = (beside.mean(axis=0) < _STEP).mean() >= 0.5
+    of_ink = red > (1.05 if on_glass else 1.25) * min(green, 3.5) or min(red, blue) > 0.6 * green
+    sharp = edge >= (_LEAST_EDGE if on_glass or not of_ink else _LEAST_EDGE_OF_INK)
+    return bool(sharp and (of_ink or not on_glass) and red >= 0.02) and _is_band(inside)
+
+
+def _is_band(inside: NDArray[np.uint8]) -> bool:
+    """Whether a region is long, of one width, and with smooth sides."""
+    padded = np.pad(inside, 1, mode="edge")
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    width = 2.0 * np.percentile(depth[inside > 0], 98)
+    rows, columns = (np.ptp(np.flatnonzero(inside.any(axis=axis))) + 1 for axis in (1, 0))
+    length = np.hypot(rows, columns)
+    sides = inside.sum() - cv2.erode(inside, _NEAR, borderType=cv2.BORDER_REPLICATE).sum()
+    area = inside.sum() / (width * length)
+    return bool(width < _WIDEST * length and 0.35 <= area <= 2.6 and sides < 5.6 * length)
+
+
+def _density(pixels: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([table[c].take(pixels[..., c]) for c in range(3)])
