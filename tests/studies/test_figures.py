@@ -51,6 +51,17 @@ def test_no_two_ticks_of_the_forest_read_the_same(fabricate, gain, narrow):
     assert len(axis) == len(ticks) >= 2
 
 
+def test_no_tick_of_a_narrow_forest_sticks_out(fabricate):
+    gains = {(level, "test"): 0.0004 * k for k, level in enumerate(("none", "reinhard", "macenko"))}
+    study = read_study(fabricate(gains=gains, noise=0.0002))
+    drawn = forest(study, [row for row in effects(study) if row.condition == "test"], narrow=True)
+    wide = float(re.search(r'viewBox="0 0 ([\d.]+)', drawn)[1])
+    ticks = re.findall(r'anchor: middle[^>]* x="([\d.]+)"[^>]*>([+−]?\d\.\d{3,})<', drawn)
+    assert len(ticks) >= 2
+    half = max(0.3 * 9 * len(word) for _, word in ticks)
+    assert all(half <= float(x) <= wide - half for x, _ in ticks)
+
+
 def test_forest_of_a_study_without_results_is_still_a_figure(fabricate):
     folder = fabricate()
     for path in folder.glob("*/per_image.csv"):

@@ -15,14 +15,17 @@ from histoscope.errors import ConfigError, DatasetNotFoundError, FormatVersionEr
 from histoscope.metrics import compare, holm, interval
 from histoscope.studies import glossary, learned, methods
 from histoscope.studies.effects import effects, stacked
+from histoscope.studies.factors import FACTORS
 from histoscope.studies.report import write_report
 from histoscope.studies.results import read_study
 from histoscope.studies.summary import (
     Difference,
     Verdict,
     because,
+    factor_noun,
     fewest_patients,
     judge,
+    level_label,
     overall,
     sentence,
     signed,
@@ -129,6 +132,13 @@ def test_sentences_say_what_is_shown():
     assert "not measured" in sentence("X", "AJI", Difference(NAN, NAN, NAN, NAN, 0), Verdict.NOT_MEASURED)
 
 
+@pytest.mark.parametrize("factor", sorted(FACTORS))
+def test_a_level_and_its_noun_read_as_one_thing(factor):
+    assert len(factor_noun(factor).split()) <= 1  # "Macenko normalisation", never "Both remedy for colour"
+    if "none" in FACTORS[factor].levels:
+        assert re.match(r"No \w", level_label("none", factor))
+
+
 def test_one_line_for_all_comparisons():
     rows = [
         ("Macenko", "U-Net", 0.03, Verdict.HELPS),
@@ -141,7 +151,9 @@ def test_one_line_for_all_comparisons():
         "No other difference is shown."
     )
     assert overall([], "AJI", "normalisation") == "Not measured yet."
-    assert "Too few patients" in overall([("A", "M", 0.1, Verdict.TOO_FEW)], "AJI", "normalisation")
+    few = [("A", "M", 0.1, Verdict.TOO_FEW)]
+    assert "Too few patients" in overall(few, "AJI", "normalisation")
+    assert "Too few images" in overall(few, "AJI", "normalisation", unit="image")
     nothing = [("A", "M", 0.0, Verdict.NO_DIFFERENCE), ("B", "M", 0.0, Verdict.NO_DIFFERENCE)]
     assert overall(nothing, "AJI", "normalisation") == "None of A and B is shown to change AJI."
 

@@ -1,5 +1,6 @@
 """Runs end to end on tiny images: what is left on disk, and what survives stops, failures and full disks."""
 
+import dataclasses
 import errno
 import json
 import multiprocessing
@@ -489,6 +490,8 @@ def test_an_imbalance_study_reports_pooled_scores_of_classes(images, configure):
     assert "mPQ+" in page
     assert "Class by class" in page
     (table,) = class_tables(rows, class_names(study))
+    unmeasured = [dataclasses.replace(row, mean=float("nan")) for row in rows]
+    assert class_tables(unmeasured, class_names(study)) == []  # a network that knows no classes
     assert [name for name, _ in table.rows] == list(synth.CLASSES)
     for name, levels in table.rows:
         assert [(pq.level, pq.metric, f1.metric) for pq, f1 in levels] == [

@@ -1,5 +1,6 @@
 """Scores of each class of nuclei by level: where a remedy for a rare class gains, and what the others pay."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ def class_tables(effects: Sequence[Effect], names: Sequence[str]) -> list[ClassT
     """
     mine = [row for row in effects if is_of_class(row.metric, names)]
     found = {(row.model, row.condition, row.level, row.metric): row for row in mine}
-    shown = dict.fromkeys((row.model, row.condition) for row in mine)
+    shown = dict.fromkeys((row.model, row.condition) for row in mine if math.isfinite(row.mean))
     tables = []
     for model, condition in shown:
         levels = dict.fromkeys(key[2] for key in found if key[:2] == (model, condition))

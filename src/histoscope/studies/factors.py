@@ -86,7 +86,11 @@ FACTORS: dict[str, Factor] = {
         "augmentation", "augmentation", "augmentation", _each("augment", augment.AUGMENTATIONS)
     ),
     "balance": Factor(
-        "class imbalance", "remedy for class imbalance", "balance", _each("balance", balance.BALANCES)
+        "class imbalance",
+        "",
+        "balance",
+        _each("balance", balance.BALANCES),
+        {"none": "No remedy for class imbalance"},
     ),
     "begin": Factor(
         "transfer",
@@ -105,7 +109,7 @@ FACTORS: dict[str, Factor] = {
     ),
     "colour": Factor(
         "remedies for colour",
-        "remedy for colour",
+        "",
         "level",
         {
             "none": {},
@@ -115,6 +119,7 @@ FACTORS: dict[str, Factor] = {
             "macenko": {"normalizer": "macenko"},
             "macenko_jitter": {"normalizer": "macenko", "jitter": "stain"},
         },
+        {"none": "No remedy for colour"},
     ),
     "tissue": Factor("training tissue", "", "level", synthetic.TISSUE, synthetic.LABELS),
     "stardist": Factor(

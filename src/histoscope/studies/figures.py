@@ -92,7 +92,7 @@ def forest(study: StudyResults, rows: Sequence[Effect], *, narrow: bool = False)
     height = step * sum(size for *_, size in lines) + 0.95
     with rc_context(STYLE):
         figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height))
-        sides = (0.04, 0.96) if narrow else SIDES
+        sides = (0.07, 0.93) if narrow else SIDES  # room for half a label of the last tick
         axes = figure.add_axes((sides[0], 0.62 / height, sides[1] - sides[0], 1 - 0.72 / height))
         y = 0.0
         for kind, content, size in lines:
@@ -197,8 +197,9 @@ def _forest_row(axes: Axes, row: Effect, y: float, study: StudyResults, *, narro
     label = summary.level_label(row.level, study.factor)
     verdict = str(row.verdict or "")
     if narrow:
-        _text(axes, 0, y - 0.17, label, size=9.5)
-        _text(axes, 1, y - 0.17, f"{text}  {verdict}".strip(), size=9.5, ha="right", color=colour)
+        _text(axes, 0, y - 0.17, label, size=9.5, bbox=CLEAR)
+        words = f"{text}  {verdict}".strip()
+        _text(axes, 1, y - 0.17, words, size=9.5, ha="right", color=colour, bbox=CLEAR)
         return
     _text(axes, LEFT, y, label)
     _text(axes, 1.04, y, text, color=colour if decided else INK)

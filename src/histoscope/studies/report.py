@@ -200,7 +200,9 @@ def _answer(study: StudyResults, rows: Sequence[Effect], condition: str) -> dict
     return {
         "name": condition,
         "about": methods.condition_about(study, condition),
-        "overall": summary.overall(spoken, metric, noun, summary.axis(study.factor)),
+        "overall": summary.overall(
+            spoken, metric, noun, summary.axis(study.factor), unit=UNITS[unit_of(study, condition)]
+        ),
         "groups": groups,
     }
 

@@ -208,7 +208,9 @@ def _ending(verdict: Verdict, found: Difference) -> str:
     return "no difference is shown"
 
 
-def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network") -> str:
+def overall(
+    found: Sequence[Row], metric: str, noun: str, axis: str = "network", *, unit: str = "patient"
+) -> str:
     """All comparisons of one condition in a sentence or two.
 
     Parameters
@@ -219,6 +221,8 @@ def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network")
         Label of the metric, and what the levels are ("normalisation").
     axis : str
         What the comparison is repeated with.
+    unit : str
+        What is independent.
 
     Examples
     --------
@@ -242,7 +246,7 @@ def overall(found: Sequence[Row], metric: str, noun: str, axis: str = "network")
     rest = [verdict for verdict in verdicts if verdict not in {Verdict.HELPS, Verdict.HARMS}]
     endings = {
         Verdict.NO_DIFFERENCE: "No other difference is shown." if parts else _nothing(found, metric, noun),
-        Verdict.TOO_FEW: f"Too few patients to say whether {noun or 'a level'} changes {metric}.",
+        Verdict.TOO_FEW: f"Too few {unit}s to say whether {noun or 'a level'} changes {metric}.",
         Verdict.NOT_MEASURED: "Some comparisons are not measured yet.",
     }
     sentences = [f"{part}." for part in parts] + [
@@ -303,10 +307,10 @@ def condition_label(name: str) -> str:
 
 def level_label(name: str, factor: str) -> str:
     """Level as people write it; "none" says what there is none of."""
-    if name in {"none", "off"}:
-        return f"No {factor_noun(factor)}"
     if factor in FACTORS and name in FACTORS[factor].labels:
         return FACTORS[factor].labels[name]
+    if name in {"none", "off"}:
+        return f"No {factor_noun(factor)}"
     return readable(name)
 
 

@@ -173,10 +173,10 @@ def sentences(
     clear = [row for row in beaten if row.size == size and row.low > 0]
     if beaten:
         names = [f"“{summary.level_label(row.level, study.factor)}”" for row in clear]
-        who = listed(names) if names else "No level"
+        who = listed(names) if names else "no level"
         texts.append(
             f"With {summary.small(summary.model_label(size))}, colours alone are beaten, with an interval "
-            f"that leaves out zero, by: {who}."
+            f"that leaves out zero, by {who}."
         )
     return texts
 
