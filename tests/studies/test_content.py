@@ -14,6 +14,7 @@ import yaml
 from histoscope import data, synth
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import read_image, read_labels, write_image, write_labels
+from histoscope.images.digest import digest_of_sample
 from histoscope.locks import alone_in
 from histoscope.studies import content, run_study
 from histoscope.studies.config import StudyConfig
@@ -191,7 +192,7 @@ def test_digests_are_of_pixels_labels_classes_and_resolution() -> None:
     fewer = replace(sample, instances=np.where(sample.instances == 1, 0, sample.instances))
     others = replace(sample, classes=np.roll(sample.classes, 1) * (np.arange(len(sample.classes)) > 0))
     finer = replace(sample, mpp=0.25)
-    made = [content.of_sample(one) for one in (sample, lighter, fewer, others, finer)]
+    made = [digest_of_sample(one) for one in (sample, lighter, fewer, others, finer)]
     assert len(set(made)) == 5
 
 

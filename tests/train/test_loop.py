@@ -1,6 +1,7 @@
 """Training: it learns, it resumes exactly, it stops when told, and it fails with words."""
 
 import dataclasses
+import functools
 import json
 import math
 
@@ -57,6 +58,27 @@ def test_a_stopped_run_ends_where_an_unbroken_one_does(samples, fresh_model, con
     assert not (tmp_path / "b" / "checkpoint.safetensors").exists()
     steps = [line["step"] for line in read(tmp_path / "b")]
     assert steps == [line["step"] for line in read(tmp_path / "a")]
+
+
+def test_a_checkpoint_goes_on_with_its_own_samples_alone(samples, fresh_model, config, tmp_path):
+    first, longer = dataclasses.replace(config, steps=2), dataclasses.replace(config, steps=3)
+    fit = functools.partial(train.fit, out=tmp_path, keep_checkpoint=True)
+    fit(fresh_model(), samples[:3], samples[3:], first)
+    darker = dataclasses.replace(samples[0], image=samples[0].image // 2)
+    fewer = dataclasses.replace(samples[0], instances=samples[0].instances * (samples[0].instances != 1))
+    for others in ([darker, *samples[1:3]], [fewer, *samples[1:3]], samples[:2], samples[2::-1]):
+        with pytest.raises(ConfigError, match=r"of a training on other samples \(digest .*, got "):
+            fit(fresh_model(), others, samples[3:], longer)
+    with pytest.raises(ConfigError, match="on other samples"):
+        fit(fresh_model(), samples[:3], [], longer)
+    assert fit(fresh_model(), samples[:3], samples[3:], longer).best_step
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(samples, fresh_model, config, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ConfigError, match="file is a file; name a folder"):
+        train.fit(fresh_model(), samples[:3], [], config, out=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_the_same_seed_gives_the_same_model_and_another_does_not(samples, fresh_model, config, tmp_path):

@@ -122,6 +122,19 @@ def test_a_run_goes_on_with_the_images_that_it_began_with_alone(settings, cohort
     assert len(experiment.run(longer)) == 4
 
 
+@pytest.mark.parametrize(("part", "name"), [("images", "005"), ("labels", "001")])
+def test_a_finished_run_says_that_its_images_have_changed(settings, cohort, tmp_path, part, name):
+    shutil.copytree(cohort, root := tmp_path / "images")
+    chosen = settings(data={"root": root, "split_by": "published"})
+    first, said = experiment.run(chosen), []
+    shutil.copyfile(root / part / "002.png", root / part / f"{name}.png")
+    with pytest.raises(ConfigError, match=rf"1 of 7 have changed since \(first: '{name}'\)"):
+        experiment.run(chosen)
+    shutil.rmtree(root)
+    pd.testing.assert_frame_equal(experiment.run(chosen, on_note=said.append), first)
+    assert said[0].startswith("whether its images have changed since cannot be told: ")
+
+
 def test_more_steps_go_on_from_a_stopped_run(settings):
     with pytest.raises(Stop):
         experiment.run(settings(train={"checkpoint_every": 2}), on_step=stopped_at(3))

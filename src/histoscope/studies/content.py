@@ -4,7 +4,6 @@ Names and patients say which images were meant; only pixels and labels say which
 read once before anything is trained, so files that cannot be read are found here as well.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,10 +14,11 @@ import pandas as pd
 from histoscope import data
 from histoscope.data import Dataset
 from histoscope.errors import ConfigError, DataError, HistoscopeError
+from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.tables import TEXT_COLUMNS, read_table, write_table
-from histoscope.types import Record, Sample
+from histoscope.types import Record
 
 FILE = "content.csv"
 TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
@@ -49,13 +49,13 @@ def read(sets: Mapping[str, Dataset], config: StudyConfig, tell: Tell) -> pd.Dat
     known, keys = _known(config.folder), _grouped_by(config)
     rows, done, total = list[tuple[str, str, str, str]](), 0, sum(map(len, sets.values()))
     for name, dataset in sets.items():
-        rows.append((name, CLASSES, _digest(repr(sorted(dataset.info.classes.items()))), ""))
+        rows.append((name, CLASSES, digest_of_parts(repr(sorted(dataset.info.classes.items()))), ""))
         for record, digest, problem in _samples(dataset, keys, known):
             rows.append((name, record.name, digest, problem))
             done += 1
             tell(Event(TELL_AS, "read", done, total))
     tell(Event(TELL_AS, "done"))
-    rows += [(GIVEN, key, _digest(path.read_bytes()), "") for key, path in _weights(config)]
+    rows += [(GIVEN, key, digest_of_parts(path.read_bytes()), "") for key, path in _weights(config)]
     return pd.DataFrame(rows, columns=["set", "name", "digest", "problem"])
 
 
@@ -150,31 +150,16 @@ def _samples(
         about = repr((dataset.info.mpp, record.label, [record.group(key) for key in keys]))
         if record.label is not None and path is not None and times[path] == 1 and path.is_file():
             # A patch is its file and its class: what is known already need not be decoded.
-            digest = _digest(about, path.read_bytes())
+            digest = digest_of_parts(about, path.read_bytes())
             problem = known[digest] if digest in known else _problem(dataset, index)
             yield record, digest, problem
             continue
         try:
             sample = dataset[index]
         except (HistoscopeError, OSError) as error:
-            yield record, _digest(about, "not readable"), str(error)
+            yield record, digest_of_parts(about, "not readable"), str(error)
         else:
-            yield record, of_sample(sample, about), ""
-
-
-def of_sample(sample: Sample, about: str = "") -> str:
-    """Digest a sample: pixels, labels, classes, resolution.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> dark, light = (Sample(np.full((4, 4, 3), grey, np.uint8), 0.5) for grey in (0, 255))
-    >>> of_sample(dark) == of_sample(dark), of_sample(dark) == of_sample(light)
-    (True, False)
-    """
-    arrays = [array for array in (sample.image, sample.instances, sample.classes) if array is not None]
-    shapes = repr([(array.shape, str(array.dtype)) for array in arrays])
-    return _digest(about, repr((sample.mpp, sample.label)), shapes, *(array.tobytes() for array in arrays))
+            yield record, digest_of_sample(sample, about), ""
 
 
 def _problem(dataset: Dataset, index: int) -> str:
@@ -213,12 +198,3 @@ def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, 
             yield from _leaves(value, f"{before}{key}.")
         else:
             yield f"{before}{key}", value
-
-
-def _digest(*parts: str | bytes) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        content = part.encode() if isinstance(part, str) else part
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
-    return digest.hexdigest()

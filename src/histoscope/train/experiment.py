@@ -11,9 +11,10 @@ from pydantic import Field
 
 from histoscope import config, models
 from histoscope.balance import BalanceConfig
+from histoscope.data import Split
 from histoscope.data.base import Progress
 from histoscope.data.patch_files import groups_of_two_classes
-from histoscope.errors import ConfigError
+from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.locks import alone_in
 from histoscope.models import Classifier
@@ -151,6 +152,7 @@ def _run(
     standing = run_folder.stand(experiment, out)
     finished = out / run_folder.RESULT
     if finished.is_file() and standing.is_settled:
+        _check_unchanged(experiment, standing, note)
         note(
             f"{out} is finished: nothing was trained, these are its scores. More train.steps go on from it; "
             "--set out=... starts another run"
@@ -158,8 +160,7 @@ def _run(
         return read_table(finished)
     check_machine(experiment.train)
     torch.manual_seed(experiment.train.seed)
-    given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
-    parts = join_parts(given)
+    parts = _opened(experiment)
     model = models.create_for(parts.train.info.classes, experiment.model.name, arguments(experiment))
     parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
@@ -174,8 +175,27 @@ def _run(
         fitted = _fit(plan, model, train, val, on_step, note)
         table = evaluate(fitted, plan.shown.test, on_image=on_image)
     _finish_card(plan, table)
+    write_table(out / run_folder.CONTENT, plan.contents())
     write_table(finished, table)
     return read_table(finished)
+
+
+def _opened(experiment: Experiment) -> Split:
+    """Training, validation and test part of all data sets; no pixel is read."""
+    given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
+    return join_parts(given)
+
+
+def _check_unchanged(experiment: Experiment, standing: run_folder.Standing, note: OnNote) -> None:
+    """Refuse to give the scores of a finished run for others than its images, as far as these are here."""
+    if not (experiment.out / run_folder.CONTENT).is_file():
+        return note("this version cannot tell whether its images have changed since: an older one trained it")
+    try:
+        parts = provenance.watched(in_classes_of(models.load(experiment.out), _opened(experiment)))
+        normalizer = get_normalizer(experiment.normalizer, experiment.reference, experiment.white)
+    except (HistoscopeError, OSError) as error:
+        return note(f"whether its images have changed since cannot be told: {error}")
+    return Plan(experiment, parts, standing, normalizer).check_unchanged()
 
 
 def _check_names(experiment: Experiment) -> None:

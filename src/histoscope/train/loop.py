@@ -17,6 +17,7 @@ from histoscope.augment import AugmentConfig
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
+from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.locks import alone_in
 from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
@@ -110,8 +111,8 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     Raises
     ------
     ConfigError, DataError
-        Before the first step, if settings, machine, samples and network do not fit each other, or `out`
-        cannot be written.
+        Before the first step, if settings, machine, samples and network do not fit each other, `out` cannot
+        be written, or its checkpoint is of other samples.
     TrainingError
         If the loss stops being a number; the best weights so far stay in ``model/``.
     """
@@ -124,7 +125,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
         fabric, net, optimizer = _set_up(model, config)
         saved = out / "checkpoint.safetensors"
         found = checkpoint.load(saved, model, optimizer) if saved.is_file() else {}
-        start = _Start(**found).towards(config.steps, saved)
+        start = _Start(**found).towards(config.steps, saved).on(_content(train, val), saved)
         keep = partial(models.save, folder=out / "model", normalizer=normalizer)
         keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
         thaw = Thaw(model, config.transfer)
@@ -231,6 +232,12 @@ def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | Non
     return remedies
 
 
+def _content(train: Sequence[Sample], val: Sequence[Sample]) -> str:
+    """Digest samples, in their order."""
+    parts = ([digest_of_sample(sample) for sample in part] for part in (train, val))
+    return digest_of_parts(*(" ".join(part) for part in parts))
+
+
 @dataclass(frozen=True, slots=True)
 class _Start:
     """Where a run stands: what a checkpoint knows beside weights and moments."""
@@ -241,6 +248,8 @@ class _Start:
     steps: int = 0
     earlier: list[list[int]] = field(default_factory=list)
     """Of each schedule that was left for a longer one: up to which step, and its length."""
+    samples: str = ""
+    """Digest of the training and validation samples."""
 
     def towards(self, steps: int, saved: Path) -> "_Start":
         """The same, on the way to a number of steps."""
@@ -251,6 +260,15 @@ class _Start:
             )
         left = [[self.step, self.steps]] if self.steps and self.steps != steps and self.step else []
         return replace(self, steps=steps, earlier=[*self.earlier, *left])
+
+    def on(self, samples: str, saved: Path) -> "_Start":
+        """The same, if these are the samples that it began with; checkpoints of before do not say."""
+        if self.samples and self.samples != samples:
+            raise ConfigError(
+                f"{saved} is of a training on other samples (digest {self.samples}, got {samples}): pixels, "
+                "labels or their order differ; give those that it began with, or take another folder"
+            )
+        return replace(self, samples=samples)
 
     def reached(self, step: int, best: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
         """What a checkpoint says at a later step."""

@@ -1,17 +1,27 @@
 """What a training run is made of, once its data are open: its parts, its card, and the list of its images."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from histoscope import stain
 from histoscope.data import Split
+from histoscope.errors import ConfigError
+from histoscope.images.digest import digest_of_parts
+from histoscope.tables import read_table
 from histoscope.train import provenance, run_folder
 from histoscope.train.mix import learned_from, open_synthetic
 from histoscope.train.parts import normalised
+from histoscope.train.provenance import Watched
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
+
+
+_CONTENT = ("part", "name", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,41 @@ class Plan:
             **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
             "split": {name: [record.name for record in part.records] for name, part in self.parts},
         }
+
+    def contents(self) -> pd.DataFrame:
+        """Digest all that the scores depend on beside the settings: columns part, name and digest."""
+        sets = {name: Watched.of(part) for name, part in self.parts}
+        if self.experiment.synthetic is not None:
+            opened = open_synthetic(self.experiment.synthetic, seed=self.experiment.train.seed)
+            sets["synthetic"] = Watched.of(opened)
+        rows = [
+            (name, record.name, digest)
+            for name, part in sets.items()
+            for record, digest in zip(part.records, part.contents(), strict=True)
+        ]
+        if self.normalizer is not None:
+            values = json.dumps(self.normalizer.values(), sort_keys=True)
+            rows.append(("normaliser", self.normalizer.name, digest_of_parts(values)))
+        return pd.DataFrame(rows, columns=list(_CONTENT))
+
+    def check_unchanged(self) -> None:
+        """Refuse other images, labels or stains than those that the finished run had.
+
+        Raises
+        ------
+        ConfigError
+            With how many there are, and the first.
+        """
+        now = self.contents()
+        before = read_table(self.experiment.out / run_folder.CONTENT, text=_CONTENT)
+        old, new = (set(zip(*(table[key] for key in _CONTENT), strict=True)) for table in (before, now))
+        changed = sorted({name for _, name, _ in old ^ new})
+        if changed:
+            raise ConfigError(
+                f"{self.experiment.out} was trained or tested on other images, labels or stains: "
+                f"{len(changed)} of {len(now)} have changed since (first: {changed[0]!r}); bring the old "
+                "ones back, or start another run with --set out=..."
+            )
 
     def write_list(self) -> dict[str, str]:
         """Write what is learned from beside the model, and give the line of the card that names it."""

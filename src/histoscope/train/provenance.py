@@ -17,7 +17,7 @@ from histoscope import stain
 from histoscope.data import Dataset, Datasheet, Split
 from histoscope.data.origins import COLUMNS, FILE, TEXT, Row
 from histoscope.errors import ConfigError, HistoscopeError
-from histoscope.images.digest import digest_of
+from histoscope.images.digest import digest_of, digest_of_sample
 from histoscope.models.checkpoint import read_card
 from histoscope.tables import read_table, write_table
 from histoscope.types import Record, Sample
@@ -30,7 +30,7 @@ to, images that stains are normalised to, and what nobody knows the images of.""
 
 
 class Watched(Dataset):
-    """The same data set, which keeps a digest of each image when it is read.
+    """The same data set, which keeps a digest of each image, and of it with its labels, when it is read.
 
     Parameters
     ----------
@@ -40,7 +40,12 @@ class Watched(Dataset):
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._digests: dict[int, str] = {}
+        self._digests: dict[int, tuple[str, str]] = {}
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Watched":
+        """The data set itself, if it is watched already."""
+        return dataset if isinstance(dataset, cls) else cls(dataset)
 
     @property
     def info(self) -> Datasheet:
@@ -54,7 +59,7 @@ class Watched(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._dataset[index]
-        self._digests[index] = digest_of(sample.image)
+        self._digests[index] = digest_of(sample.image), digest_of_sample(sample)
         return sample
 
     def image_path(self, index: int) -> Path | None:
@@ -63,13 +68,19 @@ class Watched(Dataset):
 
     def digests(self) -> list[str]:
         """Digest of each image, "" for those that cannot be read; what was not read yet is read now."""
+        return [pixels for pixels, _ in self._both()]
 
-        def digest(index: int) -> str:
+    def contents(self) -> list[str]:
+        """The same of each image with its labels, classes and resolution."""
+        return [content for _, content in self._both()]
+
+    def _both(self) -> list[tuple[str, str]]:
+        def digest(index: int) -> tuple[str, str]:
             if index not in self._digests:
                 try:
                     self[index]
                 except (HistoscopeError, OSError):
-                    return ""
+                    return "", ""
             return self._digests[index]
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders and digests let go of the interpreter
@@ -208,4 +219,4 @@ def _files(dataset: Dataset) -> list[str]:
 
 def digests_of(dataset: Dataset) -> list[str]:
     """Digest of the pixels of each image, "" for those that cannot be read."""
-    return (dataset if isinstance(dataset, Watched) else Watched(dataset)).digests()
+    return Watched.of(dataset).digests()

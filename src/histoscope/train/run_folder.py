@@ -10,7 +10,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import write_text
 
 CONFIG, RESULT, CHECKPOINT = "config.yaml", "per_image.csv", "checkpoint.safetensors"
-CARD = "model/card.json"
+CARD, CONTENT = "model/card.json", "content.csv"
 STEPS = "train.steps"
 C = TypeVar("C", bound=Config)
 
