@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -195,6 +196,14 @@ def test_interruption_drops_what_waits(tiles, tmp_path, monkeypatch):
             workers=1,
         )
     assert stopped == [True]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(["--workers", "3"], 3), ([], os.cpu_count())])
+def test_threads_are_as_many_as_asked_for(tiles, tmp_path, monkeypatch, asked, expected):
+    begun = []
+    monkeypatch.setattr(verb, "ThreadPoolExecutor", lambda n: begun.append(n) or ThreadPoolExecutor(n))
+    assert call(tiles, tmp_path / "out", *asked).exit_code == 0
+    assert begun == [expected]
 
 
 def test_white_point_is_passed_on_and_checked(tiles, tmp_path):

@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 
 from histoscope import data, synth
 from histoscope.cli.main import app
+from histoscope.data import InMemory
 from histoscope.data.base import Datasheet
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
+from histoscope.train.generator import GeneratorConfig
 from histoscope.types import Record, Sample
 
 
@@ -136,6 +138,30 @@ def test_few_tiles_are_those_that_a_study_trains_on(tmp_path: Path) -> None:
     assert f"at {', '.join(studied)} alone" in done.stderr
     with pytest.raises(ConfigError, match="ask for 1 to 4"):
         _run(tmp_path / "more", "--n", "1", "--size", "48", "--like", lab, "--like-tiles", "5")
+
+
+def test_what_is_asked_of_a_network_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def opened(*arguments: object, **options: object) -> InMemory:
+        given.append((*arguments, options))
+        return InMemory.of(synth.cohort(1, 1, shape_px=(64, 64), mpp=0.5, seed=0), Datasheet("lab", mpp=0.5))
+
+    def fitted(_dataset: object, folder: Path, settings: GeneratorConfig, **_told: object) -> None:
+        given.append((folder, settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "open", opened)
+    monkeypatch.setattr("histoscope.train.generate.fit_generator", fitted)
+    network = ["--method", "learned", "--generator", "painter", "--steps", "7", "--width", "9"]
+    source = ["--like", "lab", "--format", "conic", "--like-mpp", "0.3"]
+    out = str(tmp_path / "out")
+    done = CliRunner().invoke(app, ["synth", out, "--seed", "5", "--mpp", "0.4", *source, *network])
+    assert done.exit_code == 130, done.exception
+    assert given == [
+        ("conic", Path("lab"), {"mpp": 0.3}),
+        (Path("painter"), GeneratorConfig(seed=5, steps=7, width=9, mpp=0.4)),
+    ]
 
 
 @pytest.mark.parametrize(
