@@ -5,6 +5,7 @@ a long band, and by its edge, at which density rises by about the same step all 
 region for all thresholds within the step, which regions of tissue are not.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -47,9 +48,17 @@ def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
     >>> strokes(small, density_below(np.full(3, 255.0))).any(axis=1).nonzero()[0].tolist()
     [10, 11, 12, 13]
     """
-    found = np.zeros(small.shape[:2], np.bool_)
+    return _strokes(small.tobytes(), small.shape, table.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Mask:
+    """Remember the last few: an image is looked at for its estimate, and again when it is mapped."""
+    small = np.frombuffer(levels, np.uint8).reshape(shape)
+    table = np.frombuffer(densities, np.float32).reshape(3, -1)
+    found = np.zeros(shape[:2], np.bool_)
     if min(found.shape) < _FEWEST_WINDOWS:
-        return found
+        return _fixed(found)
     steps = np.clip(table / _STEP - 1.0, 0, _LEVELS).astype(np.uint8)
     red, green, blue = cv2.split(cv2.LUT(cv2.medianBlur(small, 3), np.ascontiguousarray(steps.T)[None]))
     for level in (red, np.minimum(green, blue)):  # all inks hold back either red, or both others
@@ -60,7 +69,12 @@ def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
             region = region == 2
             if not found[region].all() and _is_stroke(region, level, threshold, small, table):
                 found |= region
-    return found
+    return _fixed(found)
+
+
+def _fixed(mask: Mask) -> Mask:
+    mask.setflags(write=False)
+    return mask
 
 
 def keep_strokes(out: NDArray[Any], old: NDArray[Any], image: Image, table: NDArray[np.float32]) -> None:
