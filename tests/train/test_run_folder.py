@@ -69,6 +69,12 @@ def stopped_at(step):
     return on_step
 
 
+def test_what_cannot_begin_leaves_no_folder_that_stops_the_corrected_call(settings, tmp_path):
+    with pytest.raises(ConfigError, match="patch_px is 33"):
+        experiment.run(settings(train={"patch_px": 33}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_answers_the_same_again_and_says_that_it_did_nothing(settings):
     first = experiment.run(settings())
     said = []
