@@ -21,13 +21,28 @@ _MOST = 0.75
 """Where more would be marks, the picture is dark, and they are its ground."""
 _GREY_PICTURE = 8
 """Median difference of channels up to which a picture is grey itself."""
+_GLASS, _INK = 180, 10
+"""Least channel of bare glass, and how many levels ink differs from it at least."""
+_LETTERS, _LETTER_SHARE = 3, 0.4
+"""So many pieces as high as this share of a line make it a line of text."""
+_LONG, _HIGH, _LOW = 2.5, 1 / 8, 1 / 120
+"""Such a line is so many times longer than high, and so high at most and least, in shorter sides."""
+_THIN_PX, _THIN = 2.0, 0.12
+"""Half the thickness of its strokes: at most so many pixels and this share of its height."""
+_SLENDER = 6
+"""A bar is so many times longer than high."""
+_FULL, _FLAT, _FLAT_LEVELS = 0.92, 0.5, 16
+"""Share of its frame that a box fills, and share that is within so many levels of one colour."""
+_MARGIN = 0.1
+"""A box is no further from an edge than this share of the shorter side."""
 
 
 def find_marks(picture: Image) -> Mask:
     """Find what is drawn on a picture of stained tissue.
 
     Black, neutral grey and pure colours (red, yellow, blue, green, ...) are no stain's, and white that does
-    not go over into paler tissue is not glass. On a grey picture black alone counts; on a picture that is
+    not go over into paler tissue is not glass. Where most of a picture is bare glass, lines of text in any
+    colour and boxes of one colour count, too. On a grey picture black alone counts; on a picture that is
     mostly dark, as under fluorescence, nothing does.
 
     Parameters
@@ -60,6 +75,7 @@ def find_marks(picture: Image) -> Mask:
     if white.sum() > _LEAP * near_white.sum():  # overexposed glass has both
         marks |= white
     marks = _without_specks(marks)
+    marks |= _on_glass(picture, marks)
     if not marks.any() or marks.mean() > _MOST:
         return np.zeros(marks.shape, bool)
     reach = 1 + round(_EDGE * min(marks.shape))
@@ -74,6 +90,88 @@ def _without_specks(marks: Mask) -> Mask:
     kept = about[:, cv2.CC_STAT_AREA] >= _LEAST_PX
     kept[0] = False
     return np.asarray(kept[pieces], bool)
+
+
+def _on_glass(picture: Image, marks: Mask) -> Mask:
+    """Text and boxes in any colour, on a picture that is mostly bare glass apart from other marks."""
+    import cv2
+
+    rest = picture[~marks]
+    glass = np.median(rest, axis=0) if rest.size else np.zeros(3)
+    if glass.min() < _GLASS:
+        return np.zeros(marks.shape, bool)
+    contrast = np.where(marks, 0, np.abs(picture - glass).max(axis=2)).astype(np.uint8)
+    reach = 2 * (min(contrast.shape) // 30) + 1
+    around = cv2.dilate(contrast, np.ones((reach, reach), np.uint8))
+    drawn = (contrast > _INK) & (2.0 * contrast > around)
+    wide = np.ones((min(contrast.shape) // 24 | 1,) * 2, np.uint8)
+    ground = cv2.morphologyEx(contrast, cv2.MORPH_OPEN, wide)  # tissue; glass below strokes
+    strokes = drawn & (ground <= np.maximum(_INK, contrast // 4))
+    bars = _bars(strokes) | _bars(strokes.T).T
+    strokes &= ~bars
+    return _boxes(picture, drawn, glass) | bars | _lines(strokes) | _lines(strokes.T).T
+
+
+def _lines(strokes: Mask) -> Mask:
+    """Level rows of thin strokes in three or more pieces of one height."""
+    import cv2
+    from scipy import ndimage
+
+    side = min(strokes.shape)
+    gap = side // 50
+    ink = np.ascontiguousarray(strokes, np.uint8)
+    joined = cv2.dilate(ink, np.ones((1, 2 * gap + 1), np.uint8))
+    n, line_of, about, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    n_pieces, piece_of, pieces, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    height, width = about[:, cv2.CC_STAT_HEIGHT], about[:, cv2.CC_STAT_WIDTH] - 2 * gap
+    owner = np.zeros(n_pieces, np.intp)
+    owner[piece_of] = line_of
+    is_letter = pieces[:, cv2.CC_STAT_HEIGHT] >= _LETTER_SHARE * height[owner]
+    letters = np.bincount(owner[1:][is_letter[1:]], minlength=n)
+    thickness = ndimage.maximum(cv2.distanceTransform(ink, cv2.DIST_L2, 3), line_of, np.arange(n))
+    is_text = (letters >= _LETTERS) & (width >= _LONG * height) & (thickness <= _THIN_PX + _THIN * height)
+    is_text &= (height >= max(4, _LOW * side)) & (height <= _HIGH * side)
+    is_text[0] = False
+    return np.asarray(is_text[line_of], bool)
+
+
+def _bars(strokes: Mask) -> Mask:
+    """Level bars, also where letters touch them."""
+    import cv2
+
+    run = np.ones((1, min(strokes.shape) // 12 | 1), np.uint8)
+    runs = cv2.morphologyEx(strokes.astype(np.uint8), cv2.MORPH_OPEN, run)
+    _, pieces, about, _ = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    width, height, area = (
+        about[:, cv2.CC_STAT_WIDTH],
+        about[:, cv2.CC_STAT_HEIGHT],
+        about[:, cv2.CC_STAT_AREA],
+    )
+    is_bar = (area >= _FULL * width * height) & (width >= _SLENDER * height)
+    is_bar[0] = False
+    return np.asarray(is_bar[pieces], bool)
+
+
+def _boxes(picture: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
+    """Upright rectangles that are mostly of one colour, with whatever is written in them."""
+    import cv2
+    from scipy import ndimage
+
+    found = np.zeros(drawn.shape, bool)
+    solid = ndimage.binary_fill_holes(drawn)  # letters in a box may have the colour of glass
+    _, _, about, _ = cv2.connectedComponentsWithStats(solid.astype(np.uint8), connectivity=8)
+    about = about[1:]
+    large = about[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].min(axis=1) >= max(8, min(drawn.shape) // 40)
+    for left, top, width, height, area in about[large].tolist():
+        margin = min(left, top, drawn.shape[1] - left - width, drawn.shape[0] - top - height)
+        if area < _FULL * width * height or margin > _MARGIN * min(drawn.shape):
+            continue
+        frame = np.s_[top : top + height, left : left + width]
+        colours = picture[frame].astype(np.float32)
+        ground = np.median(colours, axis=(0, 1))
+        alike = np.abs(colours - ground).max(axis=2) <= _FLAT_LEVELS
+        found[frame] |= alike.mean() >= _FLAT and np.abs(ground - glass).max() > _FLAT_LEVELS
+    return found
 
 
 def paint_out(grey: NDArray[np.uint8], marks: Mask) -> NDArray[np.uint8]:
