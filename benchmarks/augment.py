@@ -296,7 +296,7 @@ def mean_of_draws(sample: Sample, preset: str, size: int) -> Callable[[], None]:
 def loader(rounds: int) -> None:
     """Print a table: patches a second from the loader, with nothing else to do."""
     from histoscope import models
-    from histoscope.data.loader import make_loader
+    from histoscope.train.loader import make_loader
 
     samples, model = training_samples(), models.create("unet", width=2, depth=1)
     print("\n## Loader alone: patches a second (batch 8, targets of the region models)\n")
@@ -321,7 +321,7 @@ def waiting(rounds: int, threads: int) -> None:
     import torch
 
     from histoscope import models
-    from histoscope.data.loader import make_loader
+    from histoscope.train.loader import make_loader
 
     torch.set_num_threads(threads)
     samples = training_samples()

@@ -28,10 +28,10 @@ from timm.data import create_transform
 from torch.utils.data import DataLoader
 
 from histoscope import data, synth
-from histoscope.models.classifier import Classifier
-from histoscope.train.batches import BATCH
-from histoscope.train.features import extract
-from histoscope.train.probe import PULLS, fit_probe
+from histoscope.classify.batches import BATCH
+from histoscope.classify.features import extract
+from histoscope.classify.probe import PULLS, fit_probe
+from histoscope.models.patches.classifier import Classifier
 
 SIDE_PX, CLASSES = 224, ("glands", "stroma")
 BATCHES = (8, 32)

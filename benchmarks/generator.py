@@ -6,7 +6,7 @@ The folder is that of a fitted generator (`histoscope synth --method learned`). 
 process; medians. The network as torch runs it, one tile after the other, each on all cores or on the
 accelerator, its input made and laid out there beforehand: in float32, torch's own choice, and in bfloat16
 where it is multiplied as such. The painter: the same network as `generate_dataset` runs it, from maps to
-dyes, with `histoscope.models._painting` between the convolutions on a processor; one tile after the other,
+dyes, with `histoscope.generate._painting` between the convolutions on a processor; one tile after the other,
 and a tile in each core's thread. With it, the filter that drops poor tiles. A tile that is dropped is
 painted again, which costs time as well, and is counted.
 """
@@ -28,12 +28,10 @@ import numpy as np
 import torch
 
 from histoscope.data import Datasheet, write_folder
-from histoscope.memory import keep_freed
-from histoscope.models import _painting
-from histoscope.models.generator import noise_like
-from histoscope.models.precision import has_bfloat16, mixed, narrowed
-from histoscope.synth.arrange import arrange
-from histoscope.train.generate import (
+from histoscope.generate import _painting
+from histoscope.generate.arrange import arrange
+from histoscope.generate.network import noise_like
+from histoscope.generate.verbs import (
     LearnedGenerator,
     Tally,
     generate_dataset,
@@ -41,6 +39,8 @@ from histoscope.train.generate import (
     maps_for,
     paint,
 )
+from histoscope.memory import keep_freed
+from histoscope.models.precision import has_bfloat16, mixed, narrowed
 
 
 def main() -> None:

@@ -37,8 +37,8 @@ from histoscope.metrics import match
 from histoscope.models import predict
 from histoscope.models.base import Heads
 from histoscope.models.inference import tiles_of
+from histoscope.models.nuclei.stardist import StarDist, by_grid
 from histoscope.models.precision import AUTO, FLOAT32, has_bfloat16, resolved
-from histoscope.models.stardist import StarDist, by_grid
 from histoscope.train.config import TrainConfig
 from histoscope.train.loop import fit
 from histoscope.types import Image, Labels, Sample

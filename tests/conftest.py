@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,3 +127,47 @@ def in_browser(tmp_path: Path) -> Callable[[Path, str], None]:
         assert json.loads(html.unescape(found[1])) == [wanted, wanted]
 
     return check
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[Sample]:
+    """Draw a small cohort: four patients, one tile each."""
+    from histoscope import synth
+
+    return synth.cohort(4, 1, shape_px=(96, 96), mpp=0.5, stains=("default",), seed=0)
+
+
+@pytest.fixture(scope="session")
+def patches() -> list[Sample]:
+    """Draw 24 patches of two classes that a small network can tell apart, from eight photographs."""
+    rng = np.random.default_rng(0)
+    made = []
+    for k in range(24):
+        label = k % 2
+        colour = np.array([(225, 170, 205), (150, 90, 170)][label])
+        image = np.clip(colour + rng.normal(0, 25, (20, 20, 3)), 0, 255).astype(np.uint8)
+        made.append(Sample(image, 0.5, label=label, name=f"p{k}", source=f"photo{k // 6}{label}"))
+    return made
+
+
+@pytest.fixture(scope="session")
+def patch_set(patches: list[Sample]) -> Any:
+    """Give the same as a data set with classes."""
+    from histoscope.data import Datasheet, InMemory
+
+    return InMemory.of(patches, Datasheet("drawn", classes={0: "normal", 1: "tumour"}, mpp=0.5))
+
+
+@pytest.fixture
+def fresh_classifier() -> Callable[..., Any]:
+    """Give what makes a small classifier of these patches with fresh weights."""
+    import torch
+
+    from histoscope import models
+
+    def make(**more: Any) -> Any:
+        torch.manual_seed(0)
+        tiny = {"backbone": "unet", "options": {"width": 4, "depth": 2}, "patch_px": 20, "mpp": 0.5}
+        return models.create("classifier", **{"classes": ["normal", "tumour"], **tiny, **more})
+
+    return make

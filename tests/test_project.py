@@ -109,8 +109,8 @@ def test_text_is_read_and_written_as_utf8(path: Path) -> None:
 
 def test_the_public_surface_is_pinned() -> None:
     surface = (
-        "augment data errors explain metrics models read_image read_labels slides stain studies synth train "
-        "types weights write_image write_labels"
+        "augment balance data errors explain export geometry metrics models predict read_image read_labels "
+        "slides stain studies synth train types weights write_image write_labels"
     )
     assert sorted(histoscope.__all__) == surface.split()
     for name in histoscope.__all__:
@@ -131,7 +131,7 @@ def test_every_registry_entry_is_documented(package: str, registry: str) -> None
         assert f"`{key}`" in page, f"docs/reference/{package}.md does not name {key!r}"
 
 
-@pytest.mark.parametrize("package", ["", ".explain", ".models", ".slides", ".studies", ".train"])
+@pytest.mark.parametrize("package", ["", ".explain", ".export", ".models", ".predict", ".studies", ".train"])
 def test_tab_finds_what_is_imported_late(package: str) -> None:
     module = importlib.import_module(f"histoscope{package}")
     assert set(module.__all__) <= set(dir(module))

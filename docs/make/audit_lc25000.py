@@ -17,8 +17,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from histoscope import data
-from histoscope.data.copies import Copy
-from histoscope.data.groups import compare_groups, joined_by
+from histoscope.data.leaks.copies import Copy
+from histoscope.data.leaks.groups import compare_groups, joined_by
 from histoscope.files import write_image, write_text
 from histoscope.types import Image
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from histoscope import data, metrics
 from histoscope.data import Dataset
-from histoscope.studies.realism_encoder import encoder
+from histoscope.generate.realism_encoder import encoder
 from histoscope.types import Sample
 
 PATCH_PX = 256

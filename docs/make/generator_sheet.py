@@ -16,10 +16,10 @@ import numpy as np
 
 from histoscope import data
 from histoscope.files import write_image
-from histoscope.synth.arrange import arrange
-from histoscope.synth.bank_dyes import pictured
-from histoscope.train.generate import fit_generator, generate_dataset, maps_for, paint
-from histoscope.train.generator import GeneratorConfig
+from histoscope.generate.arrange import arrange
+from histoscope.generate.bank_dyes import pictured
+from histoscope.generate.training import GeneratorConfig
+from histoscope.generate.verbs import fit_generator, generate_dataset, maps_for, paint
 
 WHITE = 255
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from histoscope import models, read_image, slides, weights
+from histoscope import export, models, read_image, weights
 
 OUT = Path(__file__).resolve().parents[1] / "img" / "nuclei_free.jpg"
 HEIGHT_PX, WIDTH_PX = 400, 600
@@ -27,7 +27,7 @@ def main() -> None:
     given = parser.parse_args()
     image = read_image(given.tile)[:HEIGHT_PX, :WIDTH_PX]
     model = models.load(weights.find("nuclei-free"))
-    drawn = slides.draw(image, models.predict(model, image, given.mpp))
+    drawn = export.draw(image, models.predict(model, image, given.mpp))
     Pillow.fromarray(np.hstack([image, drawn])).save(OUT, quality=88)
 
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from histoscope import models, stain, synth
+from histoscope.demo import FULL, configure
 from histoscope.metrics import METRICS, dice
-from histoscope.studies.demo import FULL, configure
-from histoscope.studies.effects import effects
-from histoscope.studies.outlines import draw
-from histoscope.studies.results import read_study
+from histoscope.report.effects import effects
+from histoscope.report.outlines import draw
+from histoscope.report.results import read_study
 from histoscope.studies.run import Images
 from histoscope.types import Image, Labels
 

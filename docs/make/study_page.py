@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from histoscope.studies.report import write_report
+from histoscope.report.write import write_report
 
 GALLERIES = 3  # the whole set is in the report; a page needs a few
 GALLERY_WIDTH_PX = 1100

@@ -25,10 +25,10 @@ from pathlib import Path
 from study_page import copy_pictures, spent
 
 from histoscope import data, models, train
-from histoscope.studies import methods, summary
-from histoscope.studies.effects import Effect, effects
-from histoscope.studies.report import write_report
-from histoscope.studies.results import StudyResults, read_study
+from histoscope.report import methods, summary
+from histoscope.report.effects import Effect, effects
+from histoscope.report.results import StudyResults, read_study
+from histoscope.report.write import write_report
 from histoscope.studies.synthetic import TISSUE, of_size
 
 FIGURE = (

@@ -22,11 +22,11 @@ from matplotlib.figure import Figure
 from study_page import spent
 
 from histoscope.metrics import Comparison, compare, holm, interval
-from histoscope.studies import summary
-from histoscope.studies.effects import UNITS, stacked, unit_of
-from histoscope.studies.figures import PALETTE, STYLE, WIDE_IN, svg
-from histoscope.studies.results import StudyResults, read_study
-from histoscope.studies.summary import Difference, Verdict, judge
+from histoscope.report import summary
+from histoscope.report.effects import UNITS, stacked, unit_of
+from histoscope.report.figures import PALETTE, STYLE, WIDE_IN, svg
+from histoscope.report.results import StudyResults, read_study
+from histoscope.report.summary import Difference, Verdict, judge
 from histoscope.studies.synthetic import TISSUE, of_size
 
 TITLE = "# What a longer training brought: its steps or its augmentation?\n"

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from histoscope.files import read_image
-from histoscope.models.classifier import Classifier
-from histoscope.models.initial import initialise
+from histoscope.models.patches.classifier import Classifier
+from histoscope.models.patches.initial import initialise
 
 NETWORKS = {
     "mobilenet_v2_tf": ("mobilenet_v2_1.0_224_quant.tflite", "mobilenet_v2_1.0_224_quant_dequantised.npz"),

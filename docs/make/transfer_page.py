@@ -12,7 +12,7 @@ from pathlib import Path
 
 from study_page import copy_pictures, head, spent
 
-from histoscope.studies.report import write_report
+from histoscope.report.write import write_report
 
 NOTES = Path(__file__).with_name("transfer_notes.txt")
 CREDIT = "Tiles: LC25000 (Borkowski et al., 2019, [arXiv:1912.12142](https://arxiv.org/abs/1912.12142))."

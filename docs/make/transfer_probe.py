@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from histoscope import data, metrics, models
-from histoscope.models.classifier import Classifier
-from histoscope.train import classification
-from histoscope.train.features import extract
-from histoscope.train.probe import fit_probe
+from histoscope.classify import classification
+from histoscope.classify.features import extract
+from histoscope.classify.probe import fit_probe
+from histoscope.models.patches.classifier import Classifier
 
 VAL, TEST = 0.15, 0.2
 

@@ -7,19 +7,24 @@ Submodules load when they are first touched, so ``import histoscope`` costs noth
 ['macenko', 'reinhard', 'ruifrok', 'vahadane']
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histoscope.lazy import attach
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from histoscope import (
         augment,
+        balance,
         data,
         errors,
         explain,
+        export,
+        geometry,
         metrics,
         models,
+        predict,
         slides,
         stain,
         studies,
@@ -31,18 +36,22 @@ if TYPE_CHECKING:
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
 _SUBMODULES = (
-    *("augment", "data", "errors", "explain", "metrics", "models"),
-    *("slides", "stain", "studies", "synth", "train", "types", "weights"),
+    *("augment", "balance", "data", "errors", "explain", "export", "geometry", "metrics", "models"),
+    *("predict", "slides", "stain", "studies", "synth", "train", "types", "weights"),
 )
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
 __all__ = [
     "augment",
+    "balance",
     "data",
     "errors",
     "explain",
+    "export",
+    "geometry",
     "metrics",
     "models",
+    "predict",
     "read_image",
     "read_labels",
     "slides",
@@ -56,14 +65,4 @@ __all__ = [
     "write_labels",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return import_module(f"histoscope.{name}")
-    if name in _FUNCTIONS:
-        return getattr(import_module(_FUNCTIONS[name]), name)
-    raise AttributeError(f"module 'histoscope' has no attribute {name!r}; it has {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+__getattr__, __dir__ = attach(__name__, dict.fromkeys(_SUBMODULES, "") | _FUNCTIONS)

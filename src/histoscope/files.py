@@ -190,7 +190,7 @@ def write_image(path: str | Path, image: Image, *, mpp: float | None = None, icc
         PNG, JPEG, TIFF or BMP.
     image : (H, W, 3) uint8
     mpp : float, optional
-        Micrometres per pixel, for `histoscope.slides.mpp_of` and other programs to read.
+        Micrometres per pixel, for `histoscope.images.resolution.mpp_of` and other programs to read.
     icc : bytes
         ICC profile; BMP holds none.
 

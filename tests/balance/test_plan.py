@@ -4,8 +4,8 @@ import pytest
 from histoscope import balance
 from histoscope.balance import BALANCES, BalanceConfig, class_weights, plan
 from histoscope.config import Config, parse
-from histoscope.data.patches import PatchSampler
 from histoscope.errors import ConfigError, DataError, UnknownNameError
+from histoscope.train.patches import PatchSampler
 from histoscope.types import Sample
 
 NUCLEI = (0, 36, 9, 0, 4)  # of classes 0 to 4

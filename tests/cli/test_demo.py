@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from histoscope import demo
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError
-from histoscope.studies import demo
 from histoscope.studies.runner import Summary
 
 

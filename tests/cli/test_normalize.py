@@ -11,7 +11,7 @@ from histoscope import stain
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError, UnknownNameError
 from histoscope.files import read_image, write_image
-from histoscope.slides import normalize as verb
+from histoscope.jobs import normalize as verb
 
 
 def tile(seed):
@@ -161,7 +161,7 @@ def test_a_full_disk_stops_the_run(tiles, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("histoscope.slides.normalize.write_image", full)
+    monkeypatch.setattr("histoscope.jobs.normalize.write_image", full)
     done = call(tiles, tmp_path / "out")
     assert isinstance(done.exception, OSError)
     assert done.exception.errno == errno.ENOSPC
@@ -171,7 +171,7 @@ def test_a_file_that_may_not_be_read_is_a_failure_like_others(tiles, tmp_path, m
     def refused(_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("histoscope.slides.normalize.read_image", refused)
+    monkeypatch.setattr("histoscope.jobs.normalize.read_image", refused)
     result = summary(call(tiles, tmp_path / "out", "--json"))
     assert [failure["error"].endswith("Permission denied") for failure in result["failed"]] == [True, True]
 

@@ -12,7 +12,7 @@ from histoscope.cli.main import app
 from histoscope.data import InMemory
 from histoscope.data.base import Datasheet
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
-from histoscope.train.generator import GeneratorConfig
+from histoscope.generate.training import GeneratorConfig
 from histoscope.types import Record, Sample
 
 
@@ -152,7 +152,7 @@ def test_what_is_asked_of_a_network_reaches_it(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     monkeypatch.setattr(data, "open", opened)
-    monkeypatch.setattr("histoscope.train.generate.fit_generator", fitted)
+    monkeypatch.setattr("histoscope.generate.verbs.fit_generator", fitted)
     network = ["--method", "learned", "--generator", "painter", "--steps", "7", "--width", "9"]
     source = ["--like", "lab", "--format", "conic", "--like-mpp", "0.3"]
     out = str(tmp_path / "out")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from histoscope import data
-from histoscope.data import pcam
+from histoscope.data.readers import pcam
 from histoscope.errors import (
     ConfigError,
     CorruptDataError,

@@ -11,7 +11,7 @@ import torch
 from histoscope import models, stain, synth
 from histoscope.errors import ConfigError, CorruptDataError
 from histoscope.models.checkpoint import CARD, STAIN_REFERENCE
-from histoscope.models.unet import UNet
+from histoscope.models.nuclei.unet import UNet
 
 
 class Own(UNet):

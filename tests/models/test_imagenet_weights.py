@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from histoscope.files import read_image
-from histoscope.models.classifier import Classifier
-from histoscope.models.initial import initialise
+from histoscope.models.patches.classifier import Classifier
+from histoscope.models.patches.initial import initialise
 
 ROOT = Path(os.environ.get("HISTOSCOPE_DATA", "data")) / "pretrained_weights"
 NETWORKS = {

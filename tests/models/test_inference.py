@@ -14,7 +14,7 @@ from histoscope import models, synth
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.models import inference
 from histoscope.models.base import Tile
-from histoscope.models.stardist import StarDist
+from histoscope.models.nuclei.stardist import StarDist
 from histoscope.types import Sample
 
 

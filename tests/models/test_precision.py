@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from histoscope.models import inference, precision
-from histoscope.models.stardist import StarDist
-from histoscope.models.unet import UNet
+from histoscope.models.nuclei.stardist import StarDist
+from histoscope.models.nuclei.unet import UNet
 from histoscope.synth import generate
 
 CPU = torch.device("cpu")

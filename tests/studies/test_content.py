@@ -16,12 +16,12 @@ from histoscope.errors import ConfigError, DataError
 from histoscope.files import read_image, read_labels, write_image, write_labels
 from histoscope.images.digest import digest_of_sample
 from histoscope.locks import alone_in
+from histoscope.report.effects import effects
+from histoscope.report.results import read_study
+from histoscope.report.write import write_report
 from histoscope.studies import content, run_study
 from histoscope.studies.config import StudyConfig
-from histoscope.studies.effects import effects
 from histoscope.studies.events import silent
-from histoscope.studies.report import write_report
-from histoscope.studies.results import read_study
 from histoscope.types import Record
 
 TRAIN = 4

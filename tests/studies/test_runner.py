@@ -22,13 +22,13 @@ from histoscope import data, synth
 from histoscope.errors import ConfigError, DataError, FormatVersionError, StainError
 from histoscope.files import read_labels
 from histoscope.metrics import METRICS
+from histoscope.report.by_class import class_tables
+from histoscope.report.effects import class_names, effects, metrics_of
+from histoscope.report.results import read_study
+from histoscope.report.write import write_report
 from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
-from histoscope.studies.by_class import class_tables
 from histoscope.studies.config import StudyConfig
-from histoscope.studies.effects import class_names, effects, metrics_of
-from histoscope.studies.report import write_report
-from histoscope.studies.results import read_study
 from histoscope.studies.study import STAIN, Condition
 from histoscope.train import provenance
 from histoscope.types import Record, Sample

@@ -11,13 +11,13 @@ import yaml
 from histoscope import data, models, stain, synth
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.models.checkpoint import read_card
+from histoscope.report.effects import effects
+from histoscope.report.results import read_study
+from histoscope.report.write import write_report
 from histoscope.studies import prepare, run_study, workers
 from histoscope.studies.config import StudyConfig, check
-from histoscope.studies.effects import effects
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.plan import plan_study
-from histoscope.studies.report import write_report
-from histoscope.studies.results import read_study
 from histoscope.studies.study import Run
 from histoscope.studies.synthetic import LEVELS, TISSUE, source_of
 from histoscope.types import Record

@@ -13,14 +13,15 @@ from histoscope import models, synth
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import write_image
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
+from histoscope.report import transfer_scores as compare
+from histoscope.report.results import read_study
+from histoscope.report.write import write_report
 from histoscope.studies import run_study
 from histoscope.studies.config import StudyConfig, check
 from histoscope.studies.plan import plan_study
-from histoscope.studies.report import write_report
-from histoscope.studies.results import read_study
 from histoscope.studies.study import TRANSFER, Run
-from histoscope.studies.transfer import begin, compare
+from histoscope.studies.transfer import begin
 from histoscope.studies.transfer import run as one_run
 from histoscope.studies.transfer.parts import ALL, GROUPED, RANDOM, Cell, groups_of, open_patches, parts
 from histoscope.train import provenance

@@ -8,10 +8,10 @@ import torch
 
 from histoscope import models, train
 from histoscope.errors import ConfigError, DataError, TrainingError, UnknownNameError
+from histoscope.generate.training import GeneratorConfig
 from histoscope.train import TrainConfig
 from histoscope.train.checks import check_fit
 from histoscope.train.config import TransferConfig
-from histoscope.train.generator import GeneratorConfig
 
 NAN, INF = float("nan"), float("inf")
 

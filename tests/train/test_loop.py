@@ -11,7 +11,7 @@ import torch
 from histoscope import models, stain, train
 from histoscope.augment import AUGMENTATIONS
 from histoscope.errors import ConfigError, CorruptDataError, DataError, TrainingError
-from histoscope.models.unet import UNet
+from histoscope.models.nuclei.unet import UNet
 from histoscope.train.log import read
 from histoscope.train.schedule import warmup_cosine
 

@@ -11,7 +11,7 @@ import yaml
 from histoscope import config, data, models
 from histoscope.data import Datasheet
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError
-from histoscope.models.initial import begin_from
+from histoscope.models.patches.initial import begin_from
 from histoscope.train import experiment
 from histoscope.train.experiment import Experiment
 

@@ -14,7 +14,7 @@ from histoscope import data, models, synth
 from histoscope.data import Datasheet
 from histoscope.errors import ConfigError, DataError
 from histoscope.locks import LOCK
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.train import experiment
 from histoscope.train.experiment import Experiment
 from histoscope.types import Record

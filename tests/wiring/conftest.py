@@ -204,8 +204,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a run asks of the machine: devices, precision, loader processes, steps of checkpoints."""
     from lightning_fabric import Fabric
 
-    from histoscope.data import loader
-    from histoscope.train import checkpoint
+    from histoscope.train import checkpoint, loader
 
     asked: dict[str, Any] = {"checkpoints": []}
     begin, make, save = Fabric.__init__, loader.PatchLoader.__init__, checkpoint.save

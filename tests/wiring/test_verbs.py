@@ -14,11 +14,11 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from histoscope import data, models, synth
+from histoscope import data, demo, models, synth
 from histoscope.cli.main import app
 from histoscope.files import read_image, write_image
-from histoscope.studies import demo, read_config, run_study
 from histoscope.studies import plan as study_plan
+from histoscope.studies import read_config, run_study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*no score of that class:UserWarning")
 

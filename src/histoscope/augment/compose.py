@@ -80,7 +80,7 @@ def _move(sample: Sample, config: AugmentConfig, params: AugmentParams, size_px:
     if size_px is not None and size_px > min(shape):
         raise ShapeError(
             f"sample {sample.name!r} is {shape[0]} x {shape[1]} px, smaller than the {size_px} px that shall "
-            "come out; cut it with histoscope.data.patches.crop, which mirrors it at its border"
+            "come out; cut it with histoscope.train.patches.crop, which mirrors it at its border"
         )
     instances, classes = sample.instances, sample.classes
     if params.warps:

@@ -81,7 +81,7 @@ class Balance:
     rarity: NDArray[np.float64] | None
 
     def nuclei(self, on_nuclei: float = 0.0) -> tuple[float, tuple[float, ...] | None]:
-        """Arguments ``on_nuclei`` and ``class_weights`` of `histoscope.data.patches.PatchSampler`.
+        """Arguments ``on_nuclei`` and ``class_weights`` of `histoscope.train.patches.PatchSampler`.
 
         Parameters
         ----------

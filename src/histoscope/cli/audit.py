@@ -52,8 +52,8 @@ def write_proposed(
 ) -> bool:
     """Propose groups, write them, and say how they look; True if all pictures could be read."""
     from histoscope.data import propose_groups, write_groups
-    from histoscope.data.containers import open_npy
-    from histoscope.data.groups import places_in_index
+    from histoscope.data.leaks.groups import places_in_index
+    from histoscope.data.readers.containers import open_npy
 
     places_in_index(dataset)  # what cannot be written is refused before pictures are compared
 

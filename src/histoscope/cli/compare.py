@@ -46,9 +46,9 @@ def compare(
     from histoscope import data, weights
     from histoscope.cli.progress import progress
     from histoscope.files import require_writable
-    from histoscope.studies.realism import compare_tissue
-    from histoscope.studies.realism_encoder import encoder as encoder_of
-    from histoscope.studies.realism_page import write_page
+    from histoscope.generate.realism import compare_tissue
+    from histoscope.generate.realism_encoder import encoder as encoder_of
+    from histoscope.generate.realism_page import write_page
 
     require_writable(out)
     if encoder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(encoder))):

@@ -27,7 +27,7 @@ def demo(
     from histoscope.cli.study import Screen
 
     typer.echo("loading ...", err=True)
-    from histoscope.studies.demo import FULL, QUICK, run_demo
+    from histoscope.demo import FULL, QUICK, run_demo
 
     size = QUICK if quick else FULL
     with Screen(2 * size.seeds) as screen:

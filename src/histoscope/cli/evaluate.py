@@ -58,13 +58,14 @@ def evaluate(
     """
     from histoscope import data as datasets
     from histoscope import models, weights
+    from histoscope.classify import classification
     from histoscope.cli import scores
     from histoscope.errors import ConfigError
     from histoscope.files import require_writable
     from histoscope.models.device import fastest
     from histoscope.tables import write_table
-    from histoscope.train import classification, provenance, seen
     from histoscope.train import evaluate as evaluated
+    from histoscope.train import provenance, seen
     from histoscope.train.parts import normalised
 
     if out is not None:

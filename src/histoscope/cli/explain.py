@@ -76,11 +76,11 @@ def explain(
     """
     from histoscope import data as datasets
     from histoscope import models, weights
+    from histoscope.classify import classification
     from histoscope.cli import scores
     from histoscope.explain import method_of
+    from histoscope.jobs.journal import Journal
     from histoscope.models.device import fastest
-    from histoscope.slides.journal import Journal
-    from histoscope.train import classification
     from histoscope.train.parts import normalised
 
     folder = weights.find(model)
@@ -157,7 +157,7 @@ def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str,
     from histoscope import metrics
     from histoscope.explain import page, sheet
     from histoscope.files import write_image, write_text
-    from histoscope.studies.patch_figures import confusion_matrix, reliability_diagram
+    from histoscope.report.patch_figures import confusion_matrix, reliability_diagram
     from histoscope.tables import write_table
 
     write_text(out / "patches.html", page(gallery, title=title, method=method))

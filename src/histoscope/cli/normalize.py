@@ -10,7 +10,7 @@ import typer
 from histoscope.words import count
 
 if TYPE_CHECKING:
-    from histoscope.slides.normalize import Outcome
+    from histoscope.jobs.normalize import Outcome
     from histoscope.stain import Normalizer
 
 
@@ -79,7 +79,7 @@ def normalize(
 
     from histoscope.cli.progress import progress
     from histoscope.images.finding import lines_of
-    from histoscope.slides import normalize as batch
+    from histoscope.jobs import normalize as batch
 
     begin = perf_counter()
     target = open_reference(reference, method)

@@ -13,9 +13,9 @@ from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
 
 if TYPE_CHECKING:
-    from histoscope.slides.batch import OnBegin, OnImage, Outcome
-    from histoscope.slides.journal import Job
-    from histoscope.slides.tilemap import OnTiles
+    from histoscope.jobs.journal import Job
+    from histoscope.predict.batch import OnBegin, OnImage, Outcome
+    from histoscope.predict.tilemap import OnTiles
 
 Found: TypeAlias = "tuple[Outcome, dict[str, Any], list[str]]"
 
@@ -130,7 +130,7 @@ def predict(
 
     begin = perf_counter()
     folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
-    from histoscope.slides import batch
+    from histoscope.predict import batch
 
     left_out: list[Skipped] = []
     jobs = batch.plan(sources, out, on_skip=left_out.append)
@@ -181,9 +181,9 @@ def _nuclei(
     folder: Path, jobs: "list[Job]", out: Path, only: list[str], opened: dict[str, Any], **settings: Any
 ) -> Found:
     """Find nuclei in all images; counts for machines, and lines for people."""
-    from histoscope.slides import Detector, batch
-    from histoscope.slides.overlay import colour_names
-    from histoscope.slides.result import OUTPUTS
+    from histoscope.export.overlay import colour_names
+    from histoscope.export.result import OUTPUTS
+    from histoscope.predict import Detector, batch
 
     kinds = _known(only, OUTPUTS, "a model of nuclei")
     detector = Detector.open(folder, **opened)
@@ -212,8 +212,9 @@ def _classes(
     **settings: Any,
 ) -> Found:
     """Classify all patches and large images; counts for machines, and lines for people."""
-    from histoscope.slides import PatchClassifier, classify, naming
-    from histoscope.slides.overlay import colour_names
+    from histoscope.export.overlay import colour_names
+    from histoscope.jobs import naming
+    from histoscope.predict import PatchClassifier, classify
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
     classifier = PatchClassifier.open(folder, turned=turned)

@@ -104,7 +104,7 @@ def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, such as runs/stain.")],
 ) -> None:
     """Write report.html, report.md and their figures from what the runs left; unfinished studies too."""
-    from histoscope.studies.report import write_report
+    from histoscope.report.write import write_report
 
     typer.echo(f"report: {write_report(folder)}")
 

@@ -285,9 +285,9 @@ def _learned(  # the flags that reach it
     """Tissue like that of a data set, painted by a network that is fitted to it and kept in `folder`."""
     from histoscope.cli import scores
     from histoscope.errors import UnknownNameError
+    from histoscope.generate.training import GeneratorConfig
+    from histoscope.generate.verbs import Tally, fit_generator, generate_dataset, is_fitted, load_generator
     from histoscope.synth import STAINS
-    from histoscope.train.generate import Tally, fit_generator, generate_dataset, is_fitted, load_generator
-    from histoscope.train.generator import GeneratorConfig
 
     for name in stain or []:
         if name not in STAINS:

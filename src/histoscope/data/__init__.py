@@ -9,27 +9,28 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from histoscope.data.audit import AuditReport, audit
 from histoscope.data.base import Dataset, Datasheet, Problem
-from histoscope.data.breakhis import BreakHis
-from histoscope.data.class_folder import ClassFolder
 from histoscope.data.classes import ClassMatch, match_classes, renamed, renumbered
-from histoscope.data.conic import CoNIC
-from histoscope.data.consep import CoNSeP
-from histoscope.data.dsb2018 import DSB2018
 from histoscope.data.export import EXPORTS
-from histoscope.data.folder import Folder
-from histoscope.data.groups import Groups, propose_groups, write_groups
-from histoscope.data.kather2016 import Kather2016
-from histoscope.data.kumar import Kumar
-from histoscope.data.lc25000 import LC25000
-from histoscope.data.listed import with_parts
-from histoscope.data.lizard import Lizard
-from histoscope.data.monuseg import MoNuSeg
-from histoscope.data.nct_crc import NCTCRC
-from histoscope.data.nuinsseg import NuInsSeg
-from histoscope.data.pannuke import PanNuke
-from histoscope.data.pcam import PCam
+from histoscope.data.leaks.audit import AuditReport, audit
+from histoscope.data.leaks.groups import Groups, propose_groups, write_groups
+from histoscope.data.readers.breakhis import BreakHis
+from histoscope.data.readers.class_folder import ClassFolder
+from histoscope.data.readers.conic import CoNIC
+from histoscope.data.readers.consep import CoNSeP
+from histoscope.data.readers.dsb2018 import DSB2018
+from histoscope.data.readers.folder import Folder
+from histoscope.data.readers.kather2016 import Kather2016
+from histoscope.data.readers.kumar import Kumar
+from histoscope.data.readers.lc25000 import LC25000
+from histoscope.data.readers.listed import with_parts
+from histoscope.data.readers.lizard import Lizard
+from histoscope.data.readers.monuseg import MoNuSeg
+from histoscope.data.readers.nct_crc import NCTCRC
+from histoscope.data.readers.nuinsseg import NuInsSeg
+from histoscope.data.readers.pannuke import PanNuke
+from histoscope.data.readers.pcam import PCam
+from histoscope.data.readers.tnbc import TNBC
 from histoscope.data.split import (
     Split,
     group_subset,
@@ -39,7 +40,6 @@ from histoscope.data.split import (
     tile_subset,
     unseen_classes,
 )
-from histoscope.data.tnbc import TNBC
 from histoscope.data.views import (
     InMemory,
     compact,

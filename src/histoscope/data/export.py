@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.base import Datasheet
-from histoscope.data.lizard import CLASSES as CONIC_CLASSES
-from histoscope.data.pannuke import CLASSES as PANNUKE_CLASSES
+from histoscope.data.readers.lizard import CLASSES as CONIC_CLASSES
+from histoscope.data.readers.pannuke import CLASSES as PANNUKE_CLASSES
 from histoscope.data.views import compact
 from histoscope.errors import DataError
 from histoscope.files import whole, write_text

@@ -12,9 +12,9 @@ import numpy as np
 from histoscope.data import origins
 from histoscope.data.base import Datasheet, count_records
 from histoscope.data.checks import unnamed_classes
-from histoscope.data.folder import UNFINISHED
-from histoscope.data.index import known_column, plain
-from histoscope.data.sheet import FORMAT
+from histoscope.data.readers.folder import UNFINISHED
+from histoscope.data.readers.index import known_column, plain
+from histoscope.data.readers.sheet import FORMAT
 from histoscope.errors import DataError
 from histoscope.files import require_writable, write_image, write_labels, write_png, write_text
 from histoscope.types import Record, Sample

@@ -3,8 +3,9 @@
 A map of where a network looked is no proof that it looked at the right thing: read it beside the patch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from histoscope.lazy import attach
 
 if TYPE_CHECKING:
     from histoscope.explain.attention import rollout
@@ -41,11 +42,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"histoscope.explain.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'histoscope.explain' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = attach(__name__, _LAZY)

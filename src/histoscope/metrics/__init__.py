@@ -12,6 +12,7 @@ from math import inf
 from types import MappingProxyType
 
 from histoscope.errors import UnknownNameError
+from histoscope.lazy import attach
 from histoscope.metrics.by_class import (
     class_scores,
     count_by_class,
@@ -40,7 +41,6 @@ from histoscope.metrics.conventions import (
     pq_by_class_pannuke,
     r2_conic,
 )
-from histoscope.metrics.cost import Cost, Reached, cost, reached
 from histoscope.metrics.detection import Detections, detection_f1, detections
 from histoscope.metrics.instance import (
     AP_THRESHOLDS,
@@ -93,7 +93,6 @@ __all__ = [
     "METRICS",
     "PATCH_METRICS",
     "Comparison",
-    "Cost",
     "Detections",
     "EffectSize",
     "Interval",
@@ -105,7 +104,6 @@ __all__ = [
     "PatchMetric",
     "Pixels",
     "PooledStatistic",
-    "Reached",
     "Reliability",
     "accuracy",
     "aji",
@@ -123,7 +121,6 @@ __all__ = [
     "class_scores",
     "compare",
     "confusion",
-    "cost",
     "count_by_class",
     "detection_f1",
     "detections",
@@ -166,7 +163,6 @@ __all__ = [
     "probabilities",
     "r2_conic",
     "range_of",
-    "reached",
     "recall",
     "reliability",
     "scaled",
@@ -257,3 +253,8 @@ def get(name: str) -> Metric:
     if name not in METRICS:
         raise UnknownNameError("metric", name, METRICS)
     return METRICS[name]
+
+
+_MOVED = {name: f"histoscope.report.cost:{name}" for name in ("Cost", "Reached", "cost", "reached")}
+
+__getattr__, __dir__ = attach(__name__, {}, moved=_MOVED)

@@ -12,26 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from histoscope.class_names import names_in_order, names_of_nuclei
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
+from histoscope.lazy import attach
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
     from histoscope.models.checkpoint import load, normalizer_of, read_card, save
-    from histoscope.models.classifier import Classifier
     from histoscope.models.inference import predict
+    from histoscope.models.patches.classifier import Classifier
 
 # Name -> (module, class). Modules load torch, so they are imported when a model is made.
 MODELS: dict[str, tuple[str, str]] = {
-    "unet": ("histoscope.models.unet", "UNet"),
-    "resunet": ("histoscope.models.resunet", "ResUNet"),
-    "smp": ("histoscope.models.smp", "Smp"),
-    "deeplab": ("histoscope.models.deeplab", "DeepLab"),
-    "stardist": ("histoscope.models.stardist", "StarDist"),
-    "classifier": ("histoscope.models.classifier", "Classifier"),
-    "generator": ("histoscope.models.generator", "Generator"),
+    "unet": ("histoscope.models.nuclei.unet", "UNet"),
+    "resunet": ("histoscope.models.nuclei.resunet", "ResUNet"),
+    "smp": ("histoscope.models.nuclei.smp", "Smp"),
+    "deeplab": ("histoscope.models.nuclei.deeplab", "DeepLab"),
+    "stardist": ("histoscope.models.nuclei.stardist", "StarDist"),
+    "classifier": ("histoscope.models.patches.classifier", "Classifier"),
+    "generator": ("histoscope.generate.network", "Generator"),
 }
 
 _LAZY = {
-    "Classifier": "histoscope.models.classifier",
+    "Classifier": "histoscope.models.patches.classifier",
     "InputSpec": "histoscope.models.base",
     "Model": "histoscope.models.base",
     "Segmenter": "histoscope.models.base",
@@ -153,11 +154,4 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
     return create(name, **arguments, **({"classes": list(names)} if names else {}))
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'histoscope.models' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = attach(__name__, _LAZY)

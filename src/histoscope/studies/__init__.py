@@ -4,10 +4,10 @@
 `run_study` trains what is missing; a report reads only what the runs left in their folders.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from histoscope.errors import UnknownNameError
+from histoscope.lazy import attach
 from histoscope.studies.study import (
     COLOUR,
     DEMO,
@@ -53,11 +53,4 @@ def get(name: str) -> Study:
     return STUDIES[name]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(f"histoscope.studies.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'histoscope.studies' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = attach(__name__, _LAZY)

@@ -18,7 +18,7 @@ from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
 from histoscope.models.device import fastest
-from histoscope.models.initial import begin_from
+from histoscope.models.patches.initial import begin_from
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
 from histoscope.studies.config import StudyConfig

@@ -187,7 +187,7 @@ def fill_maps(
     chromatin: F32,
     n_plain: int,
 ) -> None:
-    """Write what `histoscope.synth.bank_maps.maps_of` says, but distances (2, 3) and ground (7 to 12).
+    """Write what `histoscope.generate.bank_maps.maps_of` says, but distances (2, 3) and ground (7 to 12).
 
     The ground must be there; a nucleus is laid over it in the blurred picture.
     """

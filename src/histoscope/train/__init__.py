@@ -1,24 +1,17 @@
 """Training and evaluation of any model that keeps the contract of `histoscope.models.base`."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from histoscope.lazy import attach
 from histoscope.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from histoscope.train.evaluation import evaluate
     from histoscope.train.loop import fit
 
-_LAZY = {"fit": "histoscope.train.loop", "evaluate": "histoscope.train.evaluation"}
+_LAZY = {"evaluate": "evaluation", "fit": "loop"}
 
 __all__ = ["TrainConfig", "evaluate", "fit"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module 'histoscope.train' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = attach(__name__, _LAZY)

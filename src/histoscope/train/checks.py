@@ -11,14 +11,14 @@ from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError, DataError
 from histoscope.images.limits import free_memory
 from histoscope.models.base import Model, Segmenter
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.log import require_tensorboard
 from histoscope.train.transfer import parameter_groups
 from histoscope.types import Sample
 
 if TYPE_CHECKING:
-    from histoscope.train.generator import GeneratorConfig
+    from histoscope.generate.training import GeneratorConfig
 
 SAME_MPP = 0.01
 """Relative difference of two resolutions that are taken as one."""

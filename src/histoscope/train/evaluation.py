@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscope import metrics
+from histoscope.classify import classification
+from histoscope.classify.batches import OnSkip
 from histoscope.data import Dataset
 from histoscope.data.classes import HOW, ClassMatch, listed, match_classes
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
-from histoscope.models.classifier import Classifier
 from histoscope.models.inference import predict
-from histoscope.train import classification
-from histoscope.train.batches import OnSkip
+from histoscope.models.patches.classifier import Classifier
 from histoscope.types import Nuclei, Sample
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
@@ -58,7 +58,7 @@ def evaluate(
     DataFrame
         One row an image: ``name``, ``patient``, ``source`` and every score of `histoscope.metrics.per_image`;
         for classes that both model and sample know, those of `histoscope.metrics.class_scores` too. For a
-        classifier, what `histoscope.train.classification.predict_classes` gives.
+        classifier, what `histoscope.classify.classification.predict_classes` gives.
 
     Raises
     ------

@@ -11,27 +11,28 @@ from pydantic import Field
 
 from histoscope import config, models
 from histoscope.balance import BalanceConfig
+from histoscope.classify import classification
+from histoscope.classify.features import extract
+from histoscope.classify.probe import ProbeConfig, fit_probe
 from histoscope.data import Split
 from histoscope.data.base import Progress
-from histoscope.data.patch_files import groups_of_two_classes
+from histoscope.data.readers.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.locks import alone_in
 from histoscope.models import Classifier
-from histoscope.models.initial import begin_from
+from histoscope.models.patches.initial import begin_from
 from histoscope.tables import read_table, write_table
-from histoscope.train import census, classification, provenance, run_folder
+from histoscope.train import census, provenance, run_folder
 from histoscope.train.checks import check_fit, check_machine, check_remedies
 from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter, get_normalizer
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import OnImage, evaluate, summary
-from histoscope.train.features import extract
 from histoscope.train.log import RunLog
 from histoscope.train.loop import OnStep, fit
 from histoscope.train.mix import SyntheticConfig, mixture, open_synthetic
 from histoscope.train.parts import DataConfig, at_model, in_classes_of, join_parts, normalised, open_parts
 from histoscope.train.plan import Plan, arguments
-from histoscope.train.probe import ProbeConfig, fit_probe
 from histoscope.types import Sample
 from histoscope.words import count
 

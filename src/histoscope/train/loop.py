@@ -15,19 +15,19 @@ from lightning_fabric import Fabric
 from histoscope import models, stain
 from histoscope.augment import AugmentConfig
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
-from histoscope.data.loader import Batch, make_loader
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.locks import alone_in
 from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, check_fitted, get_augment, get_balance, get_jitter
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
+from histoscope.train.loader import Batch, make_loader
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
 from histoscope.train.thresholds import tune

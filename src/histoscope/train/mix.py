@@ -8,8 +8,8 @@ from pydantic import Field
 
 from histoscope import config, data
 from histoscope.data import Dataset, Datasheet
-from histoscope.data.mixture import Mixture
 from histoscope.errors import DataError
+from histoscope.train.mixture import Mixture
 from histoscope.types import Sample
 
 

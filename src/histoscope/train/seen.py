@@ -14,9 +14,9 @@ import yaml
 
 from histoscope import data
 from histoscope.data import Dataset, Datasheet
-from histoscope.data.audit import read_pictures
 from histoscope.data.base import Progress
-from histoscope.data.copies import find_copies
+from histoscope.data.leaks.audit import read_pictures
+from histoscope.data.leaks.copies import find_copies
 from histoscope.errors import HistoscopeError
 from histoscope.files import read_image
 from histoscope.images.digest import digest_of
@@ -26,7 +26,7 @@ from histoscope.words import count
 
 TRAIN, VALIDATION, PATIENT, COPY, UNSEEN = "train", "validation", "patient", "copy", ""
 MIN_SIMILARITY = 0.8
-"""Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.audit`."""
+"""Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.leaks.audit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def seen_in(
     dataset : Dataset
         Neither normalised nor resampled.
     audit : bool
-        Look for copies too, by their landmarks (`histoscope.data.copies`); it takes the files that were
+        Look for copies too, by their landmarks (`histoscope.data.leaks.copies`); it takes the files that were
         learned from.
     roots : iterable of Path
         Folders where these files may lie, at any depth; they are known by their names and pixels.

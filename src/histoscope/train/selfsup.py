@@ -25,21 +25,21 @@ from histoscope import config, models
 from histoscope.augment import AugmentConfig, margin_px
 from histoscope.augment import augment as augmented
 from histoscope.data import resample
-from histoscope.data.loader import Color, PatchDataset, PatchLoader
-from histoscope.data.patches import PatchSampler, crop
 from histoscope.errors import TrainingError
 from histoscope.locks import alone_in
 from histoscope.models.checkpoint import CARD
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_machine, check_resolution
 from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
+from histoscope.train.loader import Color, PatchDataset, PatchLoader
 from histoscope.train.log import RunLog
 from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
 from histoscope.train.mix import learned_from
 from histoscope.train.parts import DataConfig, join_parts, open_parts
+from histoscope.train.patches import PatchSampler, crop
 from histoscope.train.schedule import warmup_cosine
 from histoscope.types import Image, Sample
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from histoscope.errors import ConfigError
 from histoscope.models.base import Model
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.train.config import TransferConfig
 
 

@@ -9,9 +9,11 @@ import torch
 
 from histoscope import augment, models, synth, train
 from histoscope.class_names import names_in_order
+from histoscope.classify.classification import in_memory, settle
+from histoscope.classify.features import extract
 from histoscope.data import Dataset, Datasheet
 from histoscope.errors import TrainingError
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.stain import JITTERS
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
@@ -20,8 +22,6 @@ from histoscope.studies.study import Run
 from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
-from histoscope.train.classification import in_memory, settle
-from histoscope.train.features import extract
 from histoscope.train.mix import learned_from
 from histoscope.train.selfsup import pretrain
 from histoscope.types import Sample

@@ -8,8 +8,9 @@ from pathlib import Path
 from statistics import median
 
 from histoscope import augment, data, train
+from histoscope.classify.classification import in_memory, predict_classes
 from histoscope.data import Dataset
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.plan import TIMED_STEPS, WARM_STEPS, Pace, Plan, states_of, torch_threads
@@ -18,7 +19,6 @@ from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.parts import Cell, open_patches, parts
 from histoscope.studies.transfer.work import kinds, space_needed
 from histoscope.studies.workers import cores
-from histoscope.train.classification import in_memory, predict_classes
 
 START_SECONDS = 8.0
 """Of a process that imports everything and opens the data."""

@@ -10,10 +10,14 @@ import yaml
 
 from histoscope import augment, data, explain, metrics, models, train
 from histoscope.class_names import names_in_order
+from histoscope.classify import classification
+from histoscope.classify.baselines import predict_baseline
+from histoscope.classify.features import extract
+from histoscope.classify.probe import fit_probe
 from histoscope.data import Dataset, Split
 from histoscope.errors import HistoscopeError
 from histoscope.files import write_image, write_text
-from histoscope.models.classifier import Classifier
+from histoscope.models.patches.classifier import Classifier
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
@@ -22,12 +26,9 @@ from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.begin import BASELINES, PRETRAINED, PROBE, TUNED
 from histoscope.studies.transfer.parts import Cell, parts
 from histoscope.tables import read_table, write_table
-from histoscope.train import classification, provenance
-from histoscope.train.baselines import predict_baseline
-from histoscope.train.features import extract
+from histoscope.train import provenance
 from histoscope.train.log import RunLog, read
 from histoscope.train.mix import learned_from
-from histoscope.train.probe import fit_probe
 
 TABLE, SPENT, MISTAKES = "per_patch.csv", "spent.json", "mistakes"
 SHOWN = 4

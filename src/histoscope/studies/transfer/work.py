@@ -56,7 +56,7 @@ def kinds(config: StudyConfig) -> list[str]:
 
 def space_needed(config: StudyConfig, todo: list[Run]) -> int:
     """Estimate the bytes that runs will take: the network of each split, while it trains thrice more."""
-    from histoscope.models.classifier import Classifier
+    from histoscope.models.patches.classifier import Classifier
 
     network = Classifier(**config.patches.backbone)
     weights = 4 * sum(parameter.numel() for parameter in network.parameters())

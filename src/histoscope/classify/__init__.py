@@ -1,0 +1,1 @@
+"""Patch classification: batches, features, linear probes, baselines, calibration, scores."""

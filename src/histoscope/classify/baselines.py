@@ -1,0 +1,190 @@
+"""Classifiers that know nothing of tissue: always the largest class, and the colours alone.
+
+A network that does not beat the second has learned the stain, not the disease.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from histoscope.classify.classification import about
+from histoscope.errors import DataError, ShapeError, UnknownNameError
+from histoscope.stain import optical_density
+from histoscope.types import Floats, Image, Sample
+
+_PULL = 1.0  # of weights to 0, on features of unit spread; as scikit-learn's default
+
+
+def colour_features(image: Image) -> Floats:
+    """Mean and spread of red, green and blue in [0, 1], then of their optical densities.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+
+    Returns
+    -------
+    (12,) float64
+
+    Examples
+    --------
+    >>> colour_features(np.full((8, 8, 3), 255, np.uint8))[:6]
+    array([1., 1., 1., 0., 0., 0.])
+    """
+    # Everything follows from how often each level occurs: thrice as fast as looking at all pixels again.
+    levels = np.arange(256, dtype=np.uint8)
+    both = np.stack((levels / 255.0, optical_density(levels).astype(np.float64)))
+    counts = np.stack([np.bincount(image[:, :, k].ravel(), minlength=256) for k in range(3)], axis=1)
+    shares = counts / (image.shape[0] * image.shape[1])
+    mean = both @ shares
+    spread = np.sqrt(np.stack([((both[k][:, None] - mean[k]) ** 2 * shares).sum(axis=0) for k in range(2)]))
+    return np.concatenate((mean[0], spread[0], mean[1], spread[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogisticRegression:
+    """Multinomial logistic regression on standardised features; made by `fit`.
+
+    Parameters
+    ----------
+    mean, spread : (D,) float64
+        Of the training part's features.
+    weights : (D + 1, C) float64
+        The last row is the bias.
+    """
+
+    mean: Floats
+    spread: Floats
+    weights: Floats
+
+    @classmethod
+    def fit(cls, features: ArrayLike, labels: ArrayLike, n_classes: int, *, pull: float = _PULL) -> Self:
+        """Find the weights with the least sum of log losses and of ``pull / 2`` times their squares.
+
+        Parameters
+        ----------
+        features : (N, D) float
+        labels : (N,) int
+            From 0 to ``n_classes - 1``.
+        n_classes : int
+        pull : float > 0
+            Ridge penalty; the bias is free.
+
+        Raises
+        ------
+        ShapeError
+            If features and labels do not fit together.
+        """
+        from scipy.optimize import minimize
+        from scipy.special import logsumexp
+
+        raw, true = np.asarray(features, np.float64), np.asarray(labels)
+        if raw.ndim != 2 or true.shape != raw.shape[:1] or len(true) == 0:
+            raise ShapeError(
+                f"features are {raw.shape} and labels {true.shape}; "
+                "expected (N, D) and (N,) of at least one patch"
+            )
+        mean, spread = raw.mean(axis=0), raw.std(axis=0)
+        spread = np.where(spread > 0, spread, 1.0)
+        x = np.column_stack(((raw - mean) / spread, np.ones(len(raw))))
+        truth = np.eye(n_classes)[true]
+        pulled = np.append(np.full(raw.shape[1], pull), 0.0)[:, None]
+
+        def loss(flat: Floats) -> tuple[float, Floats]:
+            weights = flat.reshape(x.shape[1], n_classes)
+            logits = x @ weights
+            norm = logsumexp(logits, axis=1, keepdims=True)
+            value = float((norm[:, 0] - (logits * truth).sum(axis=1)).sum() + (pulled * weights**2).sum() / 2)
+            return value, (x.T @ (np.exp(logits - norm) - truth) + pulled * weights).ravel()
+
+        found = minimize(loss, np.zeros(x.shape[1] * n_classes), jac=True, method="L-BFGS-B")
+        return cls(mean, spread, found.x.reshape(x.shape[1], n_classes))
+
+    def __call__(self, features: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities (N, C) of features (N, D)."""
+        from scipy.special import softmax
+
+        x = (np.asarray(features, np.float64) - self.mean) / self.spread
+        probability: NDArray[np.float64] = softmax(x @ self.weights[:-1] + self.weights[-1], axis=1)
+        return probability
+
+
+def by_majority(train: Iterable[Sample], test: Iterable[Sample], n_classes: int) -> NDArray[np.float64]:
+    """Shares of the classes in the training part, (N, C): the same for every patch."""
+    counts = np.bincount([label_of(sample) for sample in train], minlength=n_classes)
+    n_test = sum(1 for _ in test)
+    return np.tile(counts / max(counts.sum(), 1), (n_test, 1))
+
+
+def by_colour(train: Iterable[Sample], test: Iterable[Sample], n_classes: int) -> NDArray[np.float64]:
+    """Probabilities (N, C) by a logistic regression on `colour_features`."""
+    known = [(colour_features(sample.image), label_of(sample)) for sample in train]
+    features = [feature for feature, _ in known]
+    fitted = LogisticRegression.fit(np.reshape(features, (-1, 12)), [label for _, label in known], n_classes)
+    return fitted(np.reshape([colour_features(sample.image) for sample in test], (-1, 12)))
+
+
+BASELINES: Mapping[str, Callable[[Iterable[Sample], Iterable[Sample], int], NDArray[np.float64]]] = (
+    MappingProxyType({"majority": by_majority, "colour": by_colour})
+)
+"""Name -> from training and test patches, and the number of classes, to probabilities of the test patches."""
+
+
+def predict_baseline(
+    name: str, train: Iterable[Sample], test: Sequence[Sample], classes: Sequence[str]
+) -> pd.DataFrame:
+    """Classify patches by a baseline.
+
+    Parameters
+    ----------
+    name : str
+        A key of `BASELINES`.
+    train : iterable of Sample
+        Labelled patches to learn from.
+    test : sequence of Sample
+        Labelled patches to classify.
+    classes : sequence of str
+        Names of class 0, 1, ...
+
+    Returns
+    -------
+    DataFrame
+        A row for each test patch, as `histoscope.metrics.patch_scores` takes it.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such baseline.
+    DataError
+        If a patch has no label.
+    """
+    if name not in BASELINES:
+        raise UnknownNameError("baseline", name, BASELINES)
+    probability = BASELINES[name](_indexed(train), _indexed(test), len(classes))
+    rows = [about(sample) for sample in _indexed(test)]
+    predicted = probability.argmax(axis=1)
+    columns = {f"p_{kind}": probability[:, place] for place, kind in enumerate(classes)}
+    return pd.DataFrame(rows).assign(predicted=predicted, **columns)
+
+
+def label_of(sample: Sample) -> int:
+    """Label of a patch.
+
+    Raises
+    ------
+    DataError
+        If it has none.
+    """
+    if sample.label is None:
+        raise DataError(f"sample {sample.name!r} has no label; expected patches with a class each")
+    return sample.label
+
+
+def _indexed(samples: Any) -> Iterable[Sample]:
+    """Iterate over anything with a length and items, as data sets are."""
+    return (samples[i] for i in range(len(samples))) if hasattr(samples, "__len__") else samples

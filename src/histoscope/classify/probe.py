@@ -1,0 +1,138 @@
+"""Linear probe: a logistic regression on the features of a frozen backbone.
+
+What it reaches is what the pretrained features know; it takes seconds where fine-tuning takes minutes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from histoscope import metrics
+from histoscope.classify.baselines import LogisticRegression
+from histoscope.classify.features import Features
+from histoscope.errors import ConfigError, DataError
+from histoscope.models.patches.classifier import Classifier
+
+PULLS = (1.0, 10.0, 100.0, 1e3, 1e4)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeConfig:
+    """How a linear probe is fitted.
+
+    Parameters
+    ----------
+    pulls : sequence of float
+        Ridge penalties to try, as of those of `baselines.LogisticRegression`; the one with the least
+        log loss on the validation part is taken.
+    cache : str or None
+        Folder in which features are kept; None computes them each time.
+    """
+
+    pulls: tuple[float, ...] = PULLS
+    cache: str | None = "runs/features"
+
+    # Read by pydantic when a configuration file holds these settings.
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        if not self.pulls or not all(0 < pull < math.inf for pull in self.pulls):
+            raise ConfigError(f"probe.pulls are {self.pulls}, expected numbers above 0, such as [1, 100]")
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe came to.
+
+    Parameters
+    ----------
+    pull : float
+        The penalty that was taken.
+    nll : dict of float to float
+        Log loss on the validation part under each penalty.
+    seconds : float
+        Time of all fits.
+    """
+
+    pull: float
+    nll: dict[float, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a model card."""
+        return {
+            "pull": self.pull,
+            "validation log loss": {f"{pull:g}": round(loss, 5) for pull, loss in self.nll.items()},
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def fit_probe(
+    model: Classifier, train: Features, val: Features | None, *, pulls: Sequence[float] = PULLS
+) -> Probed:
+    """Give a classifier the head that a logistic regression finds; the backbone stays as it is.
+
+    Parameters
+    ----------
+    model : Classifier
+        Its head is replaced.
+    train, val : Features
+        From `histoscope.classify.features.extract` with this model. Without `val`, `pulls` must be one.
+    pulls : sequence of float
+        Penalties to choose from.
+
+    Raises
+    ------
+    DataError
+        If a class has no patch to learn from, or a patch no class.
+    ConfigError
+        If there are several penalties and no validation part to choose by.
+    """
+    names = model.spec.classes
+    _check_labels(train.labels, names)
+    if len(pulls) > 1 and (val is None or not len(val)):
+        raise ConfigError("choosing among penalties needs a validation part; give one, or a single pull")
+    began = perf_counter()
+    fits = {pull: LogisticRegression.fit(train.values, train.labels, len(names), pull=pull) for pull in pulls}
+    loss = {
+        pull: metrics.nll(val.labels, fitted(val.values)) if val is not None and len(val) else float("nan")
+        for pull, fitted in fits.items()
+    }
+    # Of equals the strongest: the simplest model that explains as much.
+    best = min(sorted(loss, reverse=True), key=lambda pull: loss[pull])
+    _take_head(model, fits[best])
+    return Probed(best, loss, perf_counter() - began)
+
+
+def _take_head(model: Classifier, fitted: LogisticRegression) -> None:
+    """Write a regression on standardised features as a linear layer on the features themselves."""
+    weight: NDArray[np.float64] = fitted.weights[:-1].T / fitted.spread
+    bias = fitted.weights[-1] - weight @ fitted.mean
+    if model.head is None:
+        raise ConfigError("a backbone without classes has no head to fit; give it classes")
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(weight))
+        model.head.bias.copy_(torch.from_numpy(bias))
+        model.temperature.fill_(1.0)
+
+
+def _check_labels(labels: NDArray[np.int64], names: Sequence[str]) -> None:
+    if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(names):
+        wrong = int(labels[(labels < 0) | (labels >= len(names))][0])
+        raise DataError(
+            f"a training patch has class {wrong}, but the model knows 0 to {len(names) - 1}; "
+            "give it the classes of the data set"
+        )
+    counts = np.bincount(labels, minlength=len(names))
+    unseen = [name for name, count in zip(names, counts, strict=True) if not count]
+    if unseen:
+        raise DataError(
+            f"no training patch is of class {', '.join(map(repr, unseen))}: what was never seen cannot be "
+            "learned; split in another way, or leave the class out"
+        )

@@ -1,0 +1,218 @@
+"""Finding leaks: the same patient, source or picture on both sides of a split; and labels off their image."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from histoscope.data.base import Dataset
+from histoscope.data.checks import UNREADABLE, Problem, Progress, check_placement, reason
+from histoscope.data.leaks.copies import find_copies
+from histoscope.data.leaks.landmarks import Landmarks, find_landmarks, read_landmarks
+from histoscope.data.split import unseen_classes
+from histoscope.errors import ConfigError
+from histoscope.words import count
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Something that two parts share.
+
+    Parameters
+    ----------
+    kind : {"patient", "source", "name", "image"}
+        What is shared; ``image`` is a picture of the same place.
+    left, right : str
+        The two parts.
+    left_name, right_name : str
+        A sample in each (the first, where a patient or source has several).
+    what : str
+        The shared patient, source or name; for pictures, how the right one is turned.
+    count : int
+        Samples of the shared group in both parts together; 2 for pictures and names.
+    similarity : float
+        Correlation of pictures that show the same, once aligned; 1 otherwise.
+    """
+
+    kind: str
+    left: str
+    right: str
+    left_name: str
+    right_name: str
+    what: str
+    count: int = 2
+    similarity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What `audit` found; printing it gives a table."""
+
+    leaks: tuple[Leak, ...]
+    sizes: Mapping[str, int]
+    unreadable: tuple[str, ...] = ()
+    unseen_classes: tuple[str, ...] = ()
+    """Classes that the part called train, if there is one, lacks."""
+    labels: tuple[Problem, ...] = ()
+    """Label maps that cannot be read or do not lie on the nuclei of their image, called ``part/name``."""
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is shared, and the label maps lie where they should."""
+        return not self.leaks and not self.labels
+
+    def counts(self) -> dict[str, int]:
+        """Leaks of each kind."""
+        return dict(Counter(leak.kind for leak in self.leaks))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the leaks as plain dictionaries, for a table or JSON."""
+        return [asdict(leak) for leak in self.leaks]
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
+        found = [count(number, f"shared {kind}") for kind, number in self.counts().items()]
+        found += [count(len(self.labels), "wrong label map")] * bool(self.labels)
+        lines = [f"audit of {sizes}: {', '.join(found) or 'clean'}"]
+        for kind in self.counts():
+            leaks = [leak for leak in self.leaks if leak.kind == kind]
+            lines += [
+                f"  {kind:8} {leak.left}/{leak.left_name} = {leak.right}/{leak.right_name}  {leak.what}"
+                + (f"  (r = {leak.similarity:.3f})" if kind == "image" else f"  ({leak.count} samples)")
+                for leak in leaks[:_SHOWN]
+            ]
+            if len(leaks) > _SHOWN:
+                lines.append(f"  {kind:8} ... and {len(leaks) - _SHOWN} more")
+        lines += [f"  {'labels':8} {problem.name}: {problem.message}" for problem in self.labels[:_SHOWN]]
+        if len(self.labels) > _SHOWN:
+            lines.append(f"  {'labels':8} ... and {len(self.labels) - _SHOWN} more")
+        if self.unseen_classes:
+            lines.append(f"  never seen in training: class {', '.join(self.unseen_classes)}")
+        if self.unreadable:
+            lines.append(
+                f"  {len(self.unreadable)} images could not be read and were not compared: "
+                + ", ".join(self.unreadable[:3])
+            )
+        return "\n".join(lines)
+
+
+def audit(
+    parts: Mapping[str, Dataset],
+    *,
+    min_similarity: float = 0.8,
+    labels: bool = True,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Compare every part with every other, and the label maps with their images.
+
+    Patients, sources and names are compared as they are written. Pictures are compared by
+    `data.leaks.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
+    skewed, saved again, rescaled, made brighter or paler, and those that overlap in part. Label maps are
+    judged by `histoscope.data.alignment.misplaced`, as `Dataset.verify` does.
+
+    Parameters
+    ----------
+    parts : mapping of str to Dataset
+        Such as ``split.parts()``, or the data sets of a training and a test cohort.
+    min_similarity : float
+        Correlation of two aligned pictures, where they overlap, from which they count as one, in (0, 1].
+    labels : bool
+        Whether label maps are read and judged; it takes about as long as the pictures.
+    progress : callable, optional
+        Called with (images read, all images).
+
+    Returns
+    -------
+    AuditReport
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two parts or `min_similarity` is out of range.
+    """
+    if len(parts) < 2:
+        raise ConfigError(
+            f"an audit compares parts, and {len(parts)} came; give at least two, such as train and test"
+        )
+    if not 0 < min_similarity <= 1:
+        raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
+    problems: list[Problem] = []
+    pictures, unreadable = read_pictures(parts, progress, problems if labels else None)
+    leaks = _shared_groups(parts)
+    places = [(name, record.name) for name, part in parts.items() for record in part.records]
+    number = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
+    for copy in find_copies(pictures, number, min_similarity):
+        (left, left_name), (right, right_name) = places[copy.left], places[copy.right]
+        similarity = round(copy.similarity, 4)
+        leaks.append(Leak("image", left, right, left_name, right_name, str(copy.turn), similarity=similarity))
+    unseen = unseen_classes(parts["train"], *parts.values()) if "train" in parts else []
+    sizes = {name: len(part) for name, part in parts.items()}
+    return AuditReport(tuple(leaks), sizes, unreadable, tuple(unseen), tuple(problems))
+
+
+def read_pictures(
+    parts: Mapping[str, Dataset],
+    progress: Progress | None = None,
+    problems: list[Problem] | None = None,
+) -> tuple[list[Landmarks], tuple[str, ...]]:
+    """Landmarks of every picture of every part, and the names of those that could not be read.
+
+    Unreadable pictures have no landmarks, so they match nothing. If `problems` is given, label maps are
+    judged, and what is wrong with them is appended.
+    """
+    total = sum(map(len, parts.values()))
+    pictures: list[Landmarks] = []
+    unreadable: list[str] = []
+    for name, part in parts.items():
+        seen = _read(part, labels=problems is not None)
+        for record, (found, wrong) in zip(part.records, seen, strict=True):
+            if found is None:
+                unreadable.append(f"{name}/{record.name}")
+            elif problems is not None:
+                problems += [replace(problem, name=f"{name}/{record.name}") for problem in wrong]
+            pictures.append(found if found is not None else find_landmarks(np.zeros((2, 2), np.uint8)))
+            if progress is not None:
+                progress(len(pictures), total)
+    return pictures, tuple(unreadable)
+
+
+def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None, list[Problem]]]:
+    """Landmarks of each picture, None where it cannot be read; and what is wrong with its label map."""
+
+    def read(index: int) -> tuple[Landmarks | None, list[Problem]]:
+        record = dataset.records[index]
+        try:
+            path = dataset.image_path(index)
+            found = read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
+        except UNREADABLE:
+            return None, []
+        try:
+            has_map = labels and record.label is None  # a whole patch has none
+            return found, check_placement(dataset[index]) if has_map else []
+        except UNREADABLE as error:
+            return found, [Problem(record.name, "error", reason(error))]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter
+        yield from pool.map(read, range(len(dataset)))
+
+
+def _shared_groups(parts: Mapping[str, Dataset]) -> list[Leak]:
+    leaks = []
+    for kind in ("patient", "source", "name"):
+        members: dict[str, dict[str, list[str]]] = {name: defaultdict(list) for name in parts}
+        for name, part in parts.items():
+            for record in part.records:
+                members[name][record.group(kind)].append(record.name)
+            members[name].pop("", None)
+        for left, right in combinations(parts, 2):
+            for group in sorted(set(members[left]) & set(members[right])):
+                a, b = members[left][group], members[right][group]
+                leaks.append(Leak(kind, left, right, a[0], b[0], group, len(a) + len(b)))
+    return leaks

@@ -1,0 +1,98 @@
+"""BreakHis: benign and malignant tumours of the breast at four magnifications."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from histoscope.data.base import Datasheet
+from histoscope.data.readers.index import expectation, require_folder
+from histoscope.data.readers.patch_files import PatchFiles
+from histoscope.errors import ConfigError, DatasetNotFoundError
+from histoscope.types import Record
+
+MPP = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
+"""Effective pixel size at each magnification: 6.5 um pixels of the camera behind a 3.3x relay lens."""
+_NAME = re.compile(r"SOB_([BM])_([A-Z]+)-(\d+-\d+)([A-Z]*)-(\d+)-(\d+)")
+_TYPES = ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")
+_MALIGNANT = {"B": "benign", "M": "malignant"}
+
+
+class BreakHis(PatchFiles):
+    """BreakHis: 7,909 images of 82 patients, 700 x 460 px.
+
+    Everything is in the name of a file, so folders do not matter: ``SOB_B_TA-14-4659-40-001.png`` is a benign
+    (B) tubular adenoma (TA) of slide 14-4659 at 40x. Split by ``patient``, the number without the letters
+    that some slides carry (14-21998AB, 14-21998CD): that is the safe reading, since slides of one number are
+    not said to be of different patients. `source` is the slide.
+
+    Parameters
+    ----------
+    root : str or Path
+        ``BreaKHis_v1``, or any folder above or below it.
+    magnification : int or sequence of int
+        Of 40, 100, 200, 400. Several have different pixel sizes; each sample knows its own.
+    classes : {"tumour", "type"}
+        Benign and malignant (2), or the type of tumour (8).
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no patch of that magnification.
+    ConfigError
+        If an option has another value.
+
+    References
+    ----------
+    Spanhol et al., "A dataset for breast cancer histopathological image classification", IEEE Transactions on
+    Biomedical Engineering 63 (2016), doi:10.1109/TBME.2015.2496264
+    """
+
+    sheet: ClassVar[Datasheet] = Datasheet(
+        name="breakhis",
+        title="BreakHis, breast tumours",
+        url="https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/",
+        citation="Spanhol et al., IEEE Transactions on Biomedical Engineering 63 (2016), "
+        "doi:10.1109/TBME.2015.2496264",
+    )
+    layout: ClassVar[str] = (
+        "BreaKHis_v1/histology_slides/breast/{benign,malignant}/SOB/TYPE/SLIDE/{40,100,200,400}X/*.png"
+    )
+
+    def __init__(
+        self, root: str | Path, *, magnification: int | Sequence[int] = 40, classes: str = "tumour"
+    ) -> None:
+        self.root = require_folder(root, name="breakhis", layout=self.layout, url=self.sheet.url)
+        wanted = [magnification] if isinstance(magnification, int) else list(magnification)
+        if not wanted or not set(wanted) <= set(MPP):
+            raise ConfigError(f"magnification is {magnification}, expected one or some of 40, 100, 200, 400")
+        if classes not in {"tumour", "type"}:
+            raise ConfigError(f"classes is {classes!r}, expected 'tumour' (2 classes) or 'type' (8)")
+        names = list(_MALIGNANT.values()) if classes == "tumour" else list(_TYPES)
+        files = []
+        for path in sorted(self.root.rglob("SOB_*.png")):
+            record = _record(path, names)
+            if record is not None and int(record.tags["magnification"]) in wanted:
+                files.append((path, record))
+        if not files:
+            what = expectation("breakhis", self.layout, self.sheet.url)
+            raise DatasetNotFoundError(f"no patches at {magnification}x in {self.root}; {what}")
+        mpps = [MPP[int(record.tags["magnification"])] for _, record in files]
+        super().__init__(replace(self.sheet, mpp=min(mpps)), names, files, mpps)
+
+
+def _record(path: Path, names: list[str]) -> Record | None:
+    named = _NAME.fullmatch(path.stem)
+    if named is None:
+        return None
+    tumour, kind, number, letters, magnification, _ = named.groups()
+    tumour = _MALIGNANT[tumour]
+    label = names.index(kind if kind in names else tumour)
+    return Record(
+        path.stem,
+        patient=number,
+        source=number + letters,
+        label=label,
+        tags={"class": names[label], "tumour": tumour, "type": kind, "magnification": magnification},
+    )

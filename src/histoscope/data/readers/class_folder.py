@@ -1,0 +1,236 @@
+"""Labelled patches: a folder per class, or an index that names path and class."""
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
+from histoscope.data.readers.index import (
+    Row,
+    composed,
+    expectation,
+    first_column,
+    images_by_stem,
+    read_index,
+    require_folder,
+    sibling,
+)
+from histoscope.data.readers.patch_files import PatchFiles, groups_of_two_classes, warn, warn_empty
+from histoscope.data.readers.sheet import read_sheet
+from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
+from histoscope.images.finding import find_images
+from histoscope.types import Record
+
+_PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+_NO_CLASS = frozenset(
+    (
+        *("image", "images", "img", "imgs", "mask", "masks", "label", "labels", "annotation", "annotations"),
+        *("overlay", "overlays", "class", "classes", "gt", "ground_truth", "groundtruth", "split", "splits"),
+    )
+)
+"""Names of folders that hold something else; give `classes` where one of them is a class."""
+
+
+class ClassFolder(PatchFiles):
+    """Patches with one class each.
+
+    Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
+    columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
+    are relative to ``images/`` if there is such a folder and they are found there, else to `root`. Labels
+    are the places of the class names in alphabetical order, from 0; an empty folder is no class and is warned
+    of; folders called like ``masks`` or ``labels`` are refused. The name of a patch is its path with ``__``
+    for ``/``, suffix cut.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder.
+    mpp : float
+        Micrometres per pixel, unless ``dataset.yaml`` says it.
+    classes : sequence of str, optional
+        The class names in the order of their labels, where it must be the same in several folders.
+    index : str or Path, optional
+        Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes; from
+        the current folder, or else from `root`.
+    licence, citation : str, optional
+        For copies whose ``dataset.yaml`` does not say.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder or no image in it, or no such index.
+    DataError
+        If `mpp` is missing or the index is wrong.
+    UnknownNameError
+        If a patch has a class that is not in `classes`.
+    """
+
+    sheet: ClassVar[Datasheet] = Datasheet(name="class_folder", title="Patches in a folder per class")
+    layout: ClassVar[str] = (
+        "CLASS/NAME.png, or index.csv with the columns path, class (and group, patient, split)"
+    )
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        mpp: float | None = None,
+        classes: Sequence[str] | None = None,
+        index: str | Path | None = None,
+        licence: str = "",
+        citation: str = "",
+    ) -> None:
+        self.root = require_folder(root, name="class_folder", layout=self.layout, url="")
+        sheet = read_sheet(self.root, of_patches=True)
+        mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
+        path = Path(index) if index is not None else self.root / "index.csv"
+        path = path if path.is_file() or index is None else self.root / path
+        if index is not None and not path.is_file():
+            raise DatasetNotFoundError(
+                f"no index at {path}; expected CSV with the columns path, class, group"
+            )
+        rows = _indexed(path) if path.is_file() else _found(self.root, classes or ())
+        if not rows:
+            what = expectation("class_folder", self.layout, "")
+            raise DatasetNotFoundError(f"no patches in {self.root}; {what}")
+        names = list(classes) if classes is not None else sorted({row["class"] for row in rows})
+        base = _base(self.root, rows[0]["path"]) if path.is_file() else self.root
+        files = [(_inside(base, row["path"]), _record(row, names)) for row in rows]
+        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
+        super().__init__(replace(sheet, mpp=mpp), names, files)
+
+    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
+        """Read everything and list what is wrong; never raises for a bad file."""
+        skipped = find_images(self.root).skipped
+        left_out = [Problem(one.path.stem, "warning", str(one)) for one in skipped]
+        return (
+            super().verify(progress=progress) + left_out + self._loose() + groups_of_two_classes(self.records)
+        )
+
+    def _loose(self) -> list[Problem]:
+        """Images beside the folders of classes, which are no patches."""
+        patches = {self.image_path(index) for index in range(len(self))}
+        found = [path for paths in images_by_stem(self.root).values() for path in paths]
+        text = "lies in no folder of a class, and no index names it: it is left out"
+        return [Problem(path.stem, "warning", f"{path}: {text}") for path in found if path not in patches]
+
+
+def images_folder(root: Path) -> Path:
+    """Folder that the paths of an index start from."""
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def _base(root: Path, relative: str) -> Path:
+    """Folder that the paths of an index start from, which some write from the root."""
+    base = images_folder(root)
+    from_root = not _inside(base, relative).is_file() and _inside(root, relative).is_file()
+    return root if from_root else base
+
+
+def _indexed(path: Path) -> list[Row]:
+    rows = read_index(path)
+    column = first_column(rows, ("path", "file", "image_id"), path)
+    kind = first_column(rows, ("class", "label"), path)
+    for row in rows:
+        row["path"], row["class"] = row[column], row[kind]
+        if not row["path"] or not row["class"]:
+            raise DataError(f"{path}: a row has no {column if not row['path'] else kind}: {row}")
+    return rows
+
+
+def _found(root: Path, allowed: Collection[str]) -> list[Row]:
+    """Patches of ``CLASS/NAME.*`` or ``PART/CLASS/NAME.*``; what looks like something else is refused."""
+    folders = _folders_in(root)
+    parts = [folder for folder in folders if folder.name.lower() in _PARTS and folder.name not in allowed]
+    kinds = [folder for folder in folders if folder not in parts]
+    _refuse_others(root, parts, [kind for kind in kinds if kind.name not in allowed], mixed=bool(kinds))
+    rows, empty = [], []
+    places = [(kind, part.name) for part in parts for kind in _classes_in(part)]
+    for kind, split in [*places, *((kind, "") for kind in kinds)]:
+        found = [path for paths in images_by_stem(kind).values() for path in paths]
+        _check_inner(kind, has_patches=bool(found))
+        rows += [
+            {"path": path.relative_to(root).as_posix(), "class": composed(kind.name), "split": split}
+            for path in found
+        ]
+        empty += [] if found else [kind.relative_to(root).as_posix()]
+    if rows:
+        warn_empty(empty, root)
+    return rows
+
+
+def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: bool) -> None:
+    """Refuse folders of label maps as classes, and classes beside folders of parts."""
+    strange = next((folder for folder in kinds if folder.name.lower() in _NO_CLASS), None)
+    if strange is None and not (parts and mixed):
+        return
+    what = f"{strange.name}/ is no class" if strange else f"{parts[0].name}/ is a part, not all are"
+    raise DataError(
+        f"{root} holds {', '.join(f'{one.name}/' for one in _folders_in(root))}: {what}. class_folder "
+        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png; the reader for images with "
+        "label maps is folder; else name patches in index.csv (path,class,split), or give classes="
+    )
+
+
+def _check_inner(kind: Path, *, has_patches: bool) -> None:
+    """Say what happens to patches one folder too deep."""
+    inner = [folder.name for folder in _folders_in(kind) if images_by_stem(folder)]
+    if not inner:
+        return
+    some = ", ".join(inner[:3])
+    if has_patches:
+        warn(f"patches in folders below {kind} are left out ({some}); index.csv can name them")
+        return
+    raise DataError(
+        f"{kind} has no patches, but folders that have some ({some}); expected {kind.name}/NAME.png. "
+        "If the folders are patients, name the patches in index.csv, with the columns path,class,patient"
+    )
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [
+        inner
+        for inner in sorted(folder.iterdir())
+        if inner.is_dir() and not inner.name.startswith(".") and inner.name != "__MACOSX"
+    ]
+
+
+def _classes_in(part: Path) -> list[Path]:
+    """Folders of classes in the folder of a part."""
+    if loose := images_by_stem(part):
+        raise DataError(
+            f"{part} is the folder of a part, and holds images without a class, such as "
+            f"{next(iter(loose))!r}; expected {part.name}/CLASS/NAME.png, or an index.csv with path,class"
+        )
+    return _folders_in(part)
+
+
+def _inside(base: Path, relative: str) -> Path:
+    """File that a row names; on disk its accents may be parted and its suffix in capitals."""
+    path = Path(os.path.normpath(base / relative.replace("\\", "/")))
+    base = Path(os.path.normpath(base))
+    if not path.is_relative_to(base):
+        raise DataError(f"the index names {relative!r}, which lies outside {base}; paths must stay inside")
+    if path.is_file():
+        return path
+    folder = base
+    for name in path.relative_to(base).parts[:-1]:
+        inner = _folders_in(folder) if folder.is_dir() else []
+        folder = next((one for one in inner if composed(one.name) == composed(name)), folder / name)
+    return sibling(folder, path.stem, path.suffix.lower()) if path.suffix else path
+
+
+def _record(row: Row, names: list[str]) -> Record:
+    if row["class"] not in names:
+        raise UnknownNameError("class", row["class"], names)
+    known = {"path", "class", "group", "source", "patient", "split", "label"}
+    return Record(
+        name=Path(row["path"].replace("\\", "/")).with_suffix("").as_posix().replace("/", "__"),
+        patient=row.get("patient", ""),
+        source=row.get("source") or row.get("group", ""),
+        split=row.get("split", ""),
+        label=names.index(row["class"]),
+        tags={key: value for key, value in row.items() if key not in known} | {"class": row["class"]},
+    )

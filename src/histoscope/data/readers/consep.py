@@ -1,0 +1,110 @@
+"""CoNSeP as distributed: PNG tiles and MATLAB labels in seven classes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from histoscope.data.base import Datasheet, classes_of
+from histoscope.data.readers.containers import read_mat, require_variable, whole_numbers
+from histoscope.data.readers.index import composed, sibling
+from histoscope.data.readers.tiles import Tile, Tiles, Truth, check_classes, files_in, folders_below
+from histoscope.data.views import compact
+from histoscope.errors import DataError, ShapeError
+from histoscope.types import Record
+
+RAW_CLASSES = {
+    1: "other",
+    2: "inflammatory",
+    3: "healthy epithelial",
+    4: "dysplastic or malignant epithelial",
+    5: "fibroblast",
+    6: "muscle",
+    7: "endothelial",
+}
+MERGED_CLASSES = {1: "misc", 2: "inflammatory", 3: "epithelial", 4: "spindle"}
+_MERGED_OF_RAW = np.array([0, 1, 2, 3, 3, 4, 4, 4], np.uint8)
+
+
+class CoNSeP(Tiles):
+    """CoNSeP: 41 H&E tiles of colorectal adenocarcinoma, 1000 x 1000 pixels at 40x, 24,319 nuclei.
+
+    Reads ``Train/Images/train_1.png`` with ``Train/Labels/train_1.mat``, and ``Test`` likewise; `root` is the
+    folder of both or one above it. A label file holds ``inst_map`` and ``type_map`` (both of the image's
+    size, stored as float64) and, one row a nucleus, ``inst_type`` and ``inst_centroid``. The class of a
+    nucleus is the commonest in its pixels of ``type_map``; ``inst_type`` is used only where ``type_map`` is
+    missing.
+
+    Seven classes were annotated, and nearly every paper reports four: the epithelial two are one, and
+    fibroblasts, muscle and endothelium are one, called spindle-shaped. The tiles come from sixteen patients;
+    which comes from whom is not published. The same slides are inside Lizard and CoNIC.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder.
+    mpp : float
+        Micrometres per pixel.
+    merge : bool
+        Whether to give the usual four classes rather than the seven.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such folder or no tile in it.
+
+    References
+    ----------
+    Graham et al., "HoVer-Net: Simultaneous segmentation and classification of nuclei in multi-tissue
+    histology images", Medical Image Analysis 58 (2019), doi:10.1016/j.media.2019.101563
+    """
+
+    sheet: ClassVar[Datasheet] = Datasheet(
+        name="consep",
+        title="Colorectal Nuclear Segmentation and Phenotypes",
+        url="https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/",
+        licence="none stated in the archive: research use, cite the paper",
+        citation="Graham et al., Medical Image Analysis 58 (2019), doi:10.1016/j.media.2019.101563",
+        classes=MERGED_CLASSES,
+        mpp=0.25,
+    )
+    layout: ClassVar[str] = "Train/Images/*.png + Train/Labels/*.mat, and Test likewise"
+
+    def __init__(self, root: str | Path, *, mpp: float = 0.25, merge: bool = True) -> None:
+        super().__init__(root, mpp=mpp)
+        self._merge = merge
+        if not merge:
+            self._info = replace(self._info, classes=RAW_CLASSES)
+
+    def find_tiles(self) -> Iterator[Tile]:
+        """List the tiles of both parts."""
+        for folder in folders_below(self.root, 2):
+            part = folder.name.lower()
+            if part not in {"train", "test"}:
+                continue
+            for image in files_in(folder / "Images", ".png"):
+                name = composed(image.stem)
+                record = Record(name, source=name, split=part)
+                yield Tile(image, sibling(folder / "Labels", name, ".mat"), record)
+
+    def read_truth(self, tile: Tile) -> Truth:
+        """Read one label file."""
+        path = tile.labels
+        held = read_mat(path, "inst_map", "type_map", "inst_type")
+        instances = compact(whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map"))[0]
+        if instances.ndim != 2:
+            raise ShapeError(f"{path}: inst_map has shape {instances.shape}, expected (H, W)")
+        if "type_map" in held:
+            class_map = whole_numbers(held["type_map"], f"{path}: type_map")
+            if class_map.shape != instances.shape:
+                raise ShapeError(f"{path}: type_map is {class_map.shape}, inst_map {instances.shape}")
+            classes = classes_of(instances, check_classes(class_map, RAW_CLASSES, f"{path}: type_map"))
+        else:
+            types = whole_numbers(require_variable(held, "inst_type", path), f"{path}: inst_type").ravel()
+            n = int(instances.max(initial=0))
+            if types.size != n:
+                raise DataError(f"{path}: {types.size} rows in inst_type for {n} nuclei in inst_map")
+            classes = np.append(np.uint8(0), check_classes(types, RAW_CLASSES, f"{path}: inst_type"))
+        return instances, _MERGED_OF_RAW[classes] if self._merge else classes

@@ -1,0 +1,139 @@
+"""Size, shape and stain of every nucleus, in one table.
+
+Shapes are those of scikit-image's ``regionprops``, but for all nuclei in one pass over the image.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histoscope.errors import ShapeError
+from histoscope.export import _kernels
+from histoscope.stain.deconvolution import RUIFROK, check_stains
+from histoscope.stain.density import DENSITY, check
+from histoscope.types import Image, Nuclei
+
+NO_CLASS = "nucleus"
+"""What a nucleus is called where a model tells no classes apart, or could not tell."""
+
+
+def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.DataFrame:
+    """Measure every nucleus.
+
+    Parameters
+    ----------
+    nuclei : Nuclei
+    image : (H, W, 3) uint8
+        The image that they were found on.
+    classes : sequence of str
+        Names of class 1, 2, ...
+
+    Returns
+    -------
+    DataFrame
+        One row a nucleus: ``id`` in the label map, ``class``, ``probability``; ``x_um`` and ``y_um`` of its
+        middle from the image's top left corner; ``area_um2``; ``perimeter_um`` by Crofton's formula;
+        ``major_axis_um`` and ``minor_axis_um`` of the ellipse with the same second moments; its
+        ``eccentricity`` (0 circle, 1 line); ``solidity``, the share of its convex hull that it fills;
+        ``circularity``, 4 pi area / perimeter², at most 1; ``haematoxylin_od``, the mean optical density of
+        haematoxylin, separated with the published vectors [1]_. What cannot be known, as the shape of a
+        nucleus without a pixel, is NaN.
+
+    Raises
+    ------
+    ShapeError
+        If map, table and image do not fit together.
+
+    References
+    ----------
+    .. [1] Ruifrok and Johnston, Analytical and Quantitative Cytology and Histology 23(4), 2001.
+
+    Examples
+    --------
+    >>> labels = np.zeros((20, 20), np.int32)
+    >>> labels[5:15, 5:15] = 1
+    >>> one = np.ones(1)
+    >>> centre = np.full((1, 2), 9.5, np.float32)
+    >>> nuclei = Nuclei(centre, one.astype(np.uint8), one.astype(np.float32), labels, 0.5)
+    >>> table = measure(nuclei, np.full((20, 20, 3), (92, 54, 138), np.uint8), ["epithelial"])
+    >>> table[["class", "x_um", "area_um2", "solidity"]].to_dict("records")
+    [{'class': 'epithelial', 'x_um': 5.0, 'area_um2': 25.0, 'solidity': 1.0}]
+    """
+    image, n, mpp = check(image), len(nuclei), nuclei.mpp
+    labels = np.ascontiguousarray(nuclei.instances, np.int32)
+    if labels.shape != image.shape[:2] or not 0 <= labels.min(initial=0) <= labels.max(initial=0) <= n:
+        raise ShapeError(
+            f"label map is {labels.shape} with ids {labels.min(initial=0)} to {labels.max(initial=0)}; "
+            f"expected {image.shape[:2]} as the image, and ids 1 to {n}, the rows of the table"
+        )
+    sums, box = _kernels.sums(labels, image, _haematoxylin(), n)
+    sums, box = sums[1:], box[1:]
+    with np.errstate(invalid="ignore", divide="ignore"):  # a nucleus without a pixel is NaN
+        area, mean = sums[:, 0], sums[:, 1:] / sums[:, :1]
+        x, y, xx, yy, xy, haematoxylin = mean.T
+        major, minor = _axes(xx - x**2, yy - y**2, xy - x * y)
+        perimeter = _kernels.perimeters(labels, n)[1:]
+        circularity = np.minimum(4 * np.pi * area / perimeter**2, 1.0)
+        convex = _kernels.convex_pixels(labels, *_rows(sums, box), n)[1:]
+        columns = {
+            "x_um": (x + box[:, 0] + 0.5) * mpp,
+            "y_um": (y + box[:, 1] + 0.5) * mpp,
+            "area_um2": area * mpp**2,
+            "perimeter_um": perimeter * mpp,
+            "major_axis_um": major * mpp,
+            "minor_axis_um": minor * mpp,
+            "eccentricity": np.sqrt(np.maximum(1 - np.where(major > 0, minor / major, 1.0) ** 2, 0.0)),
+            "solidity": area / convex,
+            "circularity": circularity,
+            "haematoxylin_od": haematoxylin,
+        }
+    empty = area == 0
+    for values in columns.values():
+        values[empty] = np.nan
+    names = class_names(nuclei, classes)
+    head = {"id": np.arange(1, n + 1), "class": names, "probability": nuclei.probability.astype(np.float64)}
+    return pd.DataFrame(head | columns)
+
+
+def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
+    """Name of the class of each nucleus; `NO_CLASS` for class 0.
+
+    Raises
+    ------
+    ShapeError
+        If there is a class without a name.
+    """
+    unclassed = NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
+    known = np.array([unclassed, *classes], object)
+    top = int(nuclei.class_id.max(initial=0))
+    if classes and top >= len(known):
+        raise ShapeError(
+            f"class ids go up to {top}, but there are {len(classes)} names: {', '.join(classes)}"
+        )
+    if top >= len(known):
+        known = np.array([NO_CLASS, *(f"class {k}" for k in range(1, top + 1))], object)
+    return known[nuclei.class_id]
+
+
+def _haematoxylin() -> NDArray[np.float64]:
+    """What each level of R, G and B adds to the amount of haematoxylin."""
+    share = np.linalg.pinv(check_stains(RUIFROK[:2]))[:, 0]
+    return np.ascontiguousarray(share[:, None] * DENSITY.astype(np.float64))
+
+
+def _axes(
+    xx: NDArray[np.float64], yy: NDArray[np.float64], xy: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lengths of the axes of the ellipse with these second moments."""
+    middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return 4 * np.sqrt(middle + spread), 4 * np.sqrt(np.maximum(middle - spread, 0.0))
+
+
+def _rows(sums: NDArray[np.float64], box: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last row of each nucleus, behind an entry for background; those without pixels have none."""
+    top, bottom = np.zeros(len(box) + 1, np.int64), np.full(len(box) + 1, -1, np.int64)
+    here = np.flatnonzero(sums[:, 0] > 0)
+    top[here + 1], bottom[here + 1] = box[here, 1], box[here, 2]
+    return top, bottom

@@ -1,0 +1,141 @@
+"""Outlines drawn on the image, each class in its own colour."""
+
+from collections.abc import Sequence
+from itertools import cycle, islice
+
+import cv2
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from histoscope.errors import ShapeError
+from histoscope.export.outlines import Outlines, trace
+from histoscope.types import Image, Nuclei
+
+Colour = tuple[int, int, int]
+
+# Chosen by search among bright colours: any two differ by a CIEDE2000 of 18 or more, for full colour vision
+# and for (simulated) protanopia, deuteranopia and tritanopia, and by 9 or more from haematoxylin, eosin,
+# blood and glass.
+PALETTE: dict[str, Colour] = {
+    "yellow": (255, 255, 0),
+    "blue": (0, 51, 204),
+    "orange": (255, 102, 0),
+    "green": (0, 204, 153),
+    "dark red": (153, 0, 0),
+    "pale lilac": (204, 204, 255),
+    "violet": (153, 102, 255),
+}
+UNCLASSED: Colour = (0, 0, 0)
+_SHIFT = 4  # OpenCV's sub-pixel coordinates: sixteenths
+_WIDTH_UM = 0.5
+_INK, _PAPER = (31, 35, 40), (255, 255, 255)
+_MOST_OF_IMAGE = 0.15
+"""A legend that would cover more is left out."""
+
+
+def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
+    """Colour of class 0, 1, 2, ...; beyond seven classes they come again.
+
+    Examples
+    --------
+    >>> colours([])                   # a model that tells no classes apart
+    ((255, 255, 0),)
+    >>> colours(["epithelial", "inflammatory"])
+    ((0, 0, 0), (255, 255, 0), (0, 51, 204))
+    """
+    if not classes:
+        return (PALETTE["yellow"],)
+    return (UNCLASSED, *(PALETTE[name] for name in colour_names(classes)))
+
+
+def colour_names(classes: Sequence[str]) -> list[str]:
+    """Name of the colour of class 1, 2, ...
+
+    Examples
+    --------
+    >>> colour_names(["epithelial", "inflammatory"])
+    ['yellow', 'blue']
+    """
+    return list(islice(cycle(PALETTE), len(classes)))
+
+
+def draw(
+    image: Image, nuclei: Nuclei, classes: Sequence[str] = (), *, outlines: Outlines | None = None
+) -> Image:
+    """Copy `image` with the outlines of all nuclei on it.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+    nuclei : Nuclei
+    classes : sequence of str
+        Names of class 1, 2, ...; how many there are decides the colours.
+    outlines : Outlines, optional
+        Of ``nuclei.instances``, if they are at hand.
+
+    Raises
+    ------
+    ShapeError
+        If the nuclei are of an image of another size.
+    """
+    if image.shape[:2] != nuclei.instances.shape:
+        raise ShapeError(
+            f"image is {image.shape[:2]}, its nuclei are on {nuclei.instances.shape}; give their image"
+        )
+    found = trace(nuclei.instances) if outlines is None else outlines
+    palette = colours(classes)
+    class_of_ring = nuclei.class_id[found.label - 1]
+    rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
+    # Smoothing adds about a pixel; a broader line would hide the chromatin along the border.
+    width_px = max(round(_WIDTH_UM / nuclei.mpp) - 1, 1)
+    canvas = np.array(image, order="C")
+    for class_id in np.unique(class_of_ring):
+        lines = [rings[k] for k in np.flatnonzero(class_of_ring == class_id)]
+        colour = palette[int(class_id) % len(palette)]
+        cv2.polylines(canvas, lines, True, colour, width_px, cv2.LINE_AA, _SHIFT)  # noqa: FBT003
+    return canvas
+
+
+def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
+    """Copy a drawn image with the colour and number of nuclei of each class, in the corner with the fewest.
+
+    Parameters
+    ----------
+    canvas : (H, W, 3) uint8
+        From `draw`.
+    nuclei : Nuclei
+    classes : sequence of str
+        Names of class 1, 2, ... Without classes or nuclei, or on an image too small for it, there is no
+        legend.
+    """
+    counts = np.bincount(nuclei.class_id, minlength=len(classes) + 1).tolist()
+    names = ["no class", *classes]
+    lines = [(colours(classes)[k], f"{names[k]} {counts[k]:,}") for k in range(len(names)) if counts[k]]
+    if not classes or not lines:
+        return canvas
+    box = _legend(lines, unit=int(np.clip(canvas.shape[1] // 60, 10, 28)))
+    height, width = box.shape[:2]
+    if height * width > _MOST_OF_IMAGE * canvas.shape[0] * canvas.shape[1] or width > canvas.shape[1]:
+        return canvas
+    rows = slice(height), slice(canvas.shape[0] - height, None)
+    columns = slice(width), slice(canvas.shape[1] - width, None)
+    corners = [(row, column) for row in rows for column in columns]
+    emptiest = min(corners, key=lambda corner: np.count_nonzero(nuclei.instances[corner]))
+    with_box = np.array(canvas)
+    with_box[emptiest] = box
+    return with_box
+
+
+def _legend(lines: Sequence[tuple[Colour, str]], unit: int) -> Image:
+    """A box with a swatch and words in each line; `unit` is the height of letters."""
+    font = ImageFont.load_default(size=unit)
+    step, margin = round(1.5 * unit), unit // 2
+    width = 2 * margin + round(1.5 * unit + max(font.getlength(words) for _, words in lines))
+    box = Pillow.new("RGB", (width, 2 * margin + step * len(lines)), _PAPER)
+    pen = ImageDraw.Draw(box)
+    for k, (colour, words) in enumerate(lines):
+        y = margin + step * k + (step - unit) // 2
+        pen.rectangle((margin, y, margin + unit, y + unit), fill=colour)
+        pen.text((margin + round(1.5 * unit), y + unit / 2), words, fill=_INK, font=font, anchor="lm")
+    return np.asarray(box)

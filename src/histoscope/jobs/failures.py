@@ -1,0 +1,25 @@
+"""What to say of an image that could not be done; the others go on."""
+
+import errno
+import traceback
+from pathlib import Path
+
+from histoscope.errors import HistoscopeError
+from histoscope.jobs.journal import Job
+from histoscope.memory import is_out_of_memory
+
+
+def told(job: Job, error: BaseException) -> str:
+    """What to say of an image that failed; a full disk ends everything."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        raise error
+    if is_out_of_memory(error):
+        return f"{job.image}: out of memory; cut the image into tiles, or give the machine more memory"
+    if isinstance(error, HistoscopeError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{job.image}: {error.strerror or error}"
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
+    what = f"{type(error).__name__}{at}: {error}"
+    return f"{job.image}: {what}; this is a fault of Histoscope's, please report it"

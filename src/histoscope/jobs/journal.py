@@ -1,0 +1,298 @@
+"""The journal of a folder of results: which images are finished, and which files are ours.
+
+Lines of JSON are only ever added, each before or after what it tells of, so a call that was killed loses no
+more than the image it was at. While a call runs it holds a lock on the journal; the lock of a dead one is
+nobody's.
+"""
+
+import json
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+import pandas as pd
+
+from histoscope import locks
+from histoscope.errors import ConfigError, FormatVersionError
+from histoscope.jobs.lines import State, read
+from histoscope.jobs.naming import JOURNAL, SUMMARY, files_of
+from histoscope.jobs.ownership import Owned, digest_of
+from histoscope.tables import write_table
+
+FORMAT = 2
+_READERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An image, and the name that its files get in the folder of results.
+
+    Parameters
+    ----------
+    image : Path
+    name : str
+        Sub-folders and name.
+    """
+
+    image: Path
+    name: str
+
+
+class Journal:
+    """The finished images of a folder of results; made by `open`, held until `close`.
+
+    Parameters
+    ----------
+    path : Path
+        The journal.
+    file : TextIO
+        The same, open for adding.
+    state : State
+    head : dict, optional
+        First line of a journal that is begun, maybe anew.
+    """
+
+    def __init__(self, path: Path, file: TextIO, state: State, head: dict[str, Any] | None) -> None:
+        self.out = path.parent
+        self.owned = Owned(self.out, state.files)
+        self._path = path
+        self._file = file
+        self._lines = state.lines if head is None else {}
+        self._head = head  # written with the first result, so a call that is refused changes nothing
+        self._is_new = state.settings is None
+
+    @classmethod
+    def open(
+        cls, out: Path, settings: Mapping[str, Any], *, overwrite: bool = False, name: str = JOURNAL
+    ) -> Self:
+        """Take the journal of a folder, or begin one.
+
+        Parameters
+        ----------
+        out : Path
+            The folder; made if it is missing.
+        settings : mapping
+            What the results depend on.
+        overwrite : bool
+            Begin anew: nothing is finished, but what was ours is.
+        name : str
+            Of the journal's file.
+
+        Raises
+        ------
+        ConfigError
+            If another call writes there, or the journal was begun with other settings.
+        FormatVersionError
+            If another version of Histoscope wrote it.
+        CorruptDataError
+            If it is none of ours, or damaged.
+        """
+        path = out / name
+        out.mkdir(parents=True, exist_ok=True)
+        file = locks.take(path)
+        try:
+            state = read(path)
+            begins = state.settings is None or overwrite
+            if not begins:
+                _check_settings(path, state, settings)
+            _cut_half_a_line(file)
+            _add(file, locks.job())
+        except BaseException:
+            file.close()
+            raise
+        return cls(path, file, state, {"format": FORMAT, "settings": dict(settings)} if begins else None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder; a journal that was begun for nothing is taken away."""
+        if self._is_new and self._head is not None:
+            self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def row(self, job: Job) -> dict[str, Any]:
+        """Row of the summary of a finished image."""
+        row: dict[str, Any] = self._lines[job.name]["row"]
+        return row
+
+    def names_with(self, column: str) -> list[str]:
+        """Names of the finished images whose row has a column."""
+        return [name for name in sorted(self._lines) if column in self._lines[name]["row"]]
+
+    def finished(self, jobs: Iterable[Job], endings: Callable[[Job], Iterable[Iterable[str]]]) -> set[str]:
+        """Names of the images that have been predicted as they are now, with their files still there.
+
+        An image is known by its content: a file that was moved or touched is the same, one that was replaced
+        is not, whatever its date says.
+
+        Parameters
+        ----------
+        jobs : iterable of Job
+        endings : callable
+            From an image to how the names of its files end: one of each collection must be there.
+
+        Raises
+        ------
+        ConfigError
+            If an image has the name of another one that is finished.
+        """
+        known = [job for job in jobs if job.name in self._lines]
+        with ThreadPoolExecutor(_READERS) as readers:
+            digests = list(readers.map(_digest_if_there, known))
+        same = []
+        for job, digest in zip(known, digests, strict=True):
+            place, before = self._lines[job.name]["image"]
+            if digest == before:
+                same.append(job)
+            elif digest is not None and place != str(job.image.resolve()):
+                raise ConfigError(
+                    f"{self.out} holds results of {place} under the name of {job.image}; "
+                    "choose another folder, or begin anew with --overwrite"
+                )
+        return {job.name for job in same if self._is_written(job.name, endings(job))}
+
+    def require(self, files: Iterable[str]) -> None:
+        """Raise if one of these files is there and not as we wrote it.
+
+        Raises
+        ------
+        ConfigError
+            With the name of the file.
+        """
+        self.owned.require(files)
+
+    @contextmanager
+    def writing(self, files: Sequence[str]) -> Iterator[None]:
+        """Write down that these files are written in this block, and then what they hold.
+
+        So they are known as ours, also if we are killed or something goes wrong.
+
+        Raises
+        ------
+        ConfigError
+            As `require`.
+        """
+        self.require(files)
+        self._add({"writing": list(files)})
+        self.owned.files |= dict.fromkeys(files)
+        try:
+            yield
+        finally:
+            self._add({"files": self.owned.seal(files)})
+
+    def add(self, job: Job, row: Mapping[str, Any], *, digest: str, files: Collection[str]) -> None:
+        """Write down that an image is finished; files of ours that are of other pixels are taken away.
+
+        Parameters
+        ----------
+        job : Job
+        row : mapping
+            Its row of the summary, without the name.
+        digest : str
+            Of the image, from `histoscope.jobs.ownership.digest_of`, before its pixels were read.
+        files : collection of str
+            What was written of it.
+        """
+        line: dict[str, Any] = {"name": job.name, "image": [str(job.image.resolve()), digest]}
+        line["row"] = {"image": job.name, **row}
+        before = self._lines.get(job.name)
+        if before is None or before["image"][1] != digest:
+            stale = [file for file in files_of(job.name) if file not in files and self.owned.holds(file)]
+            if stale:
+                self._add({"files": self.owned.drop(stale)})
+        self._lines[job.name] = line
+        self._add(line)
+
+    def write_summary(
+        self,
+        columns: Sequence[str],
+        *,
+        path: str = SUMMARY,
+        key: str = "image",
+        shown: Mapping[str, str] | None = None,
+        always: bool = True,
+    ) -> None:
+        """Write one row an image, in the order of their names.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Behind the name; images whose row lacks the first of these are left out.
+        path : str
+            Name of the file.
+        key : str
+            Column of the name.
+        shown : mapping of str to str, optional
+            What is written for each name, if that is another.
+        always : bool
+            Also if there are no rows.
+        """
+        names = self.names_with(columns[0])
+        rows = [self._lines[name]["row"] | {"image": (shown or {}).get(name, name)} for name in names]
+        if not rows and not always:
+            if self.owned.holds(path):  # of a model or of images that this folder is no longer of
+                self._add({"files": self.owned.drop([path])})
+            return
+        table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
+        with self.writing([path]):
+            write_table(self.out / path, table)
+
+    def _is_written(self, name: str, endings: Iterable[Iterable[str]]) -> bool:
+        return all(any(self.owned.holds(file) for file in files_of(name, ends)) for ends in endings)
+
+    def _add(self, line: Mapping[str, Any]) -> None:
+        if self._head is not None:
+            _add(self._file, self._head)
+            self._head = None
+        _add(self._file, line)
+
+
+def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> None:
+    if state.format != FORMAT:
+        raise FormatVersionError(
+            f"{path} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
+            "choose another folder, or begin anew with --overwrite"
+        )
+    before = state.settings or {}
+    for key in [*settings, *before]:
+        then, now = before.get(key), settings.get(key)
+        if then != now:
+            raise ConfigError(
+                f"{path.parent} holds results with {key} {then!r}, now it is {now!r}; "
+                "choose another folder, or begin anew with --overwrite"
+            )
+
+
+def _add(file: TextIO, line: Mapping[str, Any]) -> None:
+    file.write(json.dumps(line) + "\n")
+    file.flush()
+
+
+def _cut_half_a_line(file: TextIO) -> None:
+    file.seek(0)
+    text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        file.truncate(len(whole.encode("utf-8")))
+    file.seek(0, os.SEEK_END)
+
+
+def _digest_if_there(job: Job) -> str | None:
+    try:
+        return digest_of(job.image)
+    except OSError:
+        return None  # told when its turn comes

@@ -1,0 +1,89 @@
+"""The lines of a journal: what a folder of results holds, read without touching it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from histoscope.errors import CorruptDataError
+from histoscope.jobs.naming import JOURNAL, PREDICTIONS, SUMMARY, files_of
+from histoscope.jobs.ownership import ABSENT
+
+
+@dataclass(slots=True)
+class State:
+    """What the lines of a journal say."""
+
+    settings: dict[str, Any] | None = None
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str | None] = field(default_factory=dict)
+    format: Any = None
+
+
+class Results:
+    """Files that earlier calls wrote, wherever they lie; each journal is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, State] = {}
+
+    def __contains__(self, image: Path) -> bool:
+        """Whether a journal in one of the folders above an image says that we wrote it."""
+        place = image.resolve()
+        folders = ((folder, place.relative_to(folder).as_posix()) for folder in place.parents)
+        return any(self._state(folder).files.get(file, ABSENT) != ABSENT for folder, file in folders)
+
+    def names(self, out: Path) -> dict[str, str]:
+        """Names of the finished images of a folder, by their places."""
+        lines = self._state(out.resolve()).lines.values()
+        return {line["image"][0]: line["name"] for line in lines if "image" in line}
+
+    def _state(self, folder: Path) -> State:
+        if folder not in self._read:
+            try:
+                self._read[folder] = read(folder / JOURNAL)
+            except (CorruptDataError, OSError):
+                self._read[folder] = State()  # told when it is written to
+        return self._read[folder]
+
+
+def read(path: Path) -> State:
+    """Say what a journal holds; half a line at its end, as of a call that was killed, is left out.
+
+    Raises
+    ------
+    CorruptDataError
+        If it is none of ours, or damaged.
+    """
+    state = State()
+    if not path.is_file():
+        return state
+    try:
+        text = path.read_text(encoding="utf-8")
+        for line in text[: text.rfind("\n") + 1].splitlines():
+            _take(state, json.loads(line))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptDataError(
+            f"{path} is no journal of Histoscope's, or is damaged ({error}); move it away or delete it, or "
+            "choose another folder"
+        ) from error
+    return state
+
+
+def _take(state: State, line: dict[str, Any]) -> None:
+    if "format" in line:  # begun anew: rows are forgotten, files are still ours
+        state.format, state.lines = line["format"], {}
+        state.settings = line.get("settings", line)
+        if state.format == 1:  # it noted no files
+            state.files |= dict.fromkeys((SUMMARY, PREDICTIONS))
+    elif "job" in line:
+        return  # who held it
+    elif state.format is None:
+        raise ValueError("its first line is none of a journal")
+    elif "writing" in line:
+        state.files |= dict.fromkeys(line["writing"])
+    elif "files" in line:
+        state.files |= line["files"]
+    else:
+        state.lines[line["name"]] = line
+        if state.format == 1:
+            state.files |= dict.fromkeys(files_of(line["name"]))

@@ -1,0 +1,333 @@
+"""Many images brought to the stains of one reference: what is still to do, and what became of it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+from histoscope import __version__
+from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError, StainError
+from histoscope.files import IMAGE_SUFFIXES, read_image, whole, write_image
+from histoscope.images.finding import Skipped, find_images, lines_of
+from histoscope.images.reading import profile_of, size_of, turned_upright
+from histoscope.images.resolution import mpp_of
+from histoscope.jobs.failures import told
+from histoscope.jobs.journal import Job, Journal
+from histoscope.jobs.ownership import digest_of
+from histoscope.stain import Normalizer
+from histoscope.stain.tissue import PEN
+
+JOURNAL = "normalized.jsonl"
+IMAGES_PER_FOLDER = 32
+LARGE_PX = 50_000_000
+"""Images with more pixels are done one after the other: several at a time might not fit the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be normalised, and where to.
+
+    Parameters
+    ----------
+    out : Path
+        Folder that is written to.
+    jobs : list of Job
+        Images, and the names of their files below `out`.
+    skipped : list of Skipped
+        What is left out, and why.
+    is_file : bool
+        Whether one image is written to a file that was named, which is no folder of results.
+    """
+
+    out: Path
+    jobs: list[Job]
+    skipped: list[Skipped] = field(default_factory=list)
+    is_file: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the images.
+
+    Parameters
+    ----------
+    normalized, skipped : int
+        Done now; there already.
+    unchanged : list of str
+        Images with too little tissue to estimate stains from, copied as they are.
+    turned : list of str
+        Images that were turned as their orientation asked.
+    notes : dict of str to list of str
+        What estimates lack, in words, each with the images or folders that it holds for.
+    failed : list of dict
+        ``path`` and ``error`` of each image that could not be done.
+    """
+
+    normalized: int = 0
+    skipped: int = 0
+    unchanged: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+
+OnImage: TypeAlias = Callable[[int, int], None]
+"""Told how many images are done, of how many that were to be done."""
+
+
+def plan(source: str | Path, out: Path) -> Plan:
+    """Pair each image with the name of its result.
+
+    Names are those of the images, with their sub-folders. Where a format is not written (SVS, NDPI, WebP,
+    ...) ``.tif`` is added. What lies in `out` is no image, if `out` lies in the folder that is searched.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If nothing is found.
+    ConfigError
+        If a result would take the place of an image or of another result, or `out` is a file.
+    """
+    path = Path(source)
+    if path.is_file() and out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
+        made = Plan(out.parent, [Job(path, out.name)], is_file=True)
+    else:
+        if out.is_file():
+            raise ConfigError(f"{out} is a file, expected a folder for the results; give another OUT")
+        found = find_images(path)
+        folder, root = out.resolve(), found.root.resolve()
+        inside = [
+            image for image in found.images if root in folder.parents and folder in image.resolve().parents
+        ]
+        left_out = [
+            *found.skipped,
+            *(Skipped(image, "lies in the folder for the results") for image in inside),
+        ]
+        images = [image for image in found.images if image not in set(inside)]
+        if not images:
+            kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+            why = "".join(f"; {line}" for line in lines_of(left_out))
+            raise DatasetNotFoundError(
+                f"no image at {source}; give an image, a folder or a quoted glob ({kinds}){why}"
+            )
+        made = Plan(out, [Job(image, _name(image.relative_to(found.root))) for image in images], left_out)
+    _check(made)
+    return made
+
+
+def run(
+    target: Normalizer,
+    planned: Plan,
+    *,
+    by_folder: bool = False,
+    overwrite: bool = False,
+    workers: int = 0,
+    on_image: OnImage | None = None,
+) -> Outcome:
+    """Normalise all that is not done, on several threads: decoding, mapping and encoding all release the GIL.
+
+    An image is done when the journal of the folder says so: with this reference, and with what the image
+    holds now. Files that are not ours are never written over. With `by_folder`, the images of a folder share
+    one estimate of the stains (one folder a slide).
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds results with another reference, files that are not ours, or is being written to.
+    """
+    settings = {"histoscope": __version__, "reference": fingerprint(target), "by_folder": by_folder}
+    with _journal(planned, settings, overwrite=overwrite) as journal:
+        groups = _groups(planned.jobs) if by_folder else {}
+        finished: set[str] = set()
+        if journal is not None:
+            known = journal.finished(planned.jobs, lambda _: [("",)])
+            finished = {
+                job.name
+                for job in planned.jobs
+                if job.name in known and journal.row(job)["group"] == groups.get(job.image, "")
+            }
+            journal.require([job.name for job in planned.jobs if job.name not in finished])
+        todo = [job for job in planned.jobs if job.name not in finished]
+        work = _Work(target, planned.out, journal, groups, Outcome(skipped=len(finished)))
+        work.all(todo, planned.jobs if by_folder else None, workers or os.cpu_count(), on_image)
+    return work.outcome
+
+
+def fingerprint(target: Normalizer) -> str:
+    """What a normaliser does to images, in 16 digits."""
+    text = json.dumps([target.name, target.values()], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@dataclass(slots=True)
+class _Work:
+    target: Normalizer
+    out: Path
+    journal: Journal | None
+    groups: dict[Path, str]
+    outcome: Outcome
+    lock: Lock = field(default_factory=Lock)
+    large: Lock = field(default_factory=Lock)
+
+    def all(
+        self, todo: list[Job], of_folders: list[Job] | None, workers: int | None, on_image: OnImage | None
+    ) -> None:
+        """Do all, and count; what waits is dropped at a stop."""
+        pool, n_done = ThreadPoolExecutor(workers), 0
+        try:
+            for jobs, source in self._with_sources(todo, of_folders):
+                for job, said in zip(
+                    jobs, pool.map(lambda job, s=source: self.one(job, s), jobs), strict=True
+                ):
+                    n_done += 1
+                    self.count(job, *said)
+                    if on_image is not None:
+                        on_image(n_done, len(todo))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def one(self, job: Job, source: Any) -> tuple[str, str, Sequence[str]]:
+        """Normalise one file; gives what became of it, the error if it failed, and notes on its estimate."""
+        try:
+            rows, columns = size_of(job.image)
+            with self.large if rows * columns > LARGE_PX else nullcontext():
+                return self._made(job, source)
+        except Exception as error:  # noqa: BLE001  (no image may end the others)
+            return "failed", told(job, error), ()
+
+    def count(self, job: Job, what: str, error: str, notes: Sequence[str]) -> None:
+        """Note what became of one file."""
+        self.note(job.image, notes)
+        if what == "failed":
+            self.outcome.failed.append({"path": str(job.image), "error": error})
+            return
+        if what == "unchanged":
+            self.outcome.unchanged.append(str(job.image))
+        else:
+            self.outcome.normalized += 1
+        self.outcome.turned += map(str, turned_upright([job.image]))
+
+    def note(self, path: Path, notes: Sequence[str]) -> None:
+        """Note what an estimate lacks, of an image or of a folder."""
+        for each in notes:
+            self.outcome.notes.setdefault(each, []).append(str(path))
+
+    def _made(self, job: Job, source: Any) -> tuple[str, str, Sequence[str]]:
+        digest, path = digest_of(job.image), self.out / job.name
+        image = read_image(job.image)
+        about: dict[str, Any] = {"mpp": mpp_of(job.image), "icc": profile_of(job.image)}
+        what = "normalized"
+        notes: Sequence[str] = ()
+        try:
+            stains: Any = self.target.measure(image) if source is None else source
+            notes = stains.notes if source is None else ()
+        except StainError as error:
+            stains, what = None, "unchanged"
+            notes = ("marks of a pen and no tissue (copied unchanged)",) if PEN in str(error) else ()
+        with self._writing(job.name):
+            if stains is not None:
+                write_image(path, self.target(image, source=stains), **about)
+            elif path.suffix == job.image.suffix:
+                with whole(path) as temporary:
+                    shutil.copyfile(job.image, temporary)
+            else:
+                write_image(path, image, **about)
+        if self.journal is not None:
+            with self.lock:
+                row = {"what": what, "group": self.groups.get(job.image, "")}
+                self.journal.add(job, row, digest=digest, files=[job.name])
+        return what, "", notes
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        """Tell the journal, one thread at a time, before and after a file is written."""
+        if self.journal is None:
+            yield
+            return
+        writing = self.journal.writing([name])
+        with self.lock:
+            writing.__enter__()
+        try:
+            yield
+        finally:
+            with self.lock:
+                writing.__exit__(None, None, None)
+
+    def _with_sources(self, todo: list[Job], of_folders: list[Job] | None) -> Iterator[tuple[list[Job], Any]]:
+        """Cut what is to do into parts that share an estimate, made from all that the folder holds."""
+        if of_folders is None:
+            yield todo, None
+            return
+        for folder in dict.fromkeys(job.image.parent for job in todo):
+            siblings = [job.image for job in of_folders if job.image.parent == folder]
+            yield [job for job in todo if job.image.parent == folder], self._of_folder(folder, siblings)
+
+    def _of_folder(self, folder: Path, images: list[Path]) -> Any:
+        pixels = []
+        for path in _chosen(images):
+            try:
+                pixels.append(read_image(path))
+            except HistoscopeError:
+                continue  # told when its own turn comes
+        try:
+            found = self.target.measure(pixels) if pixels else None
+        except StainError:
+            return None
+        self.note(folder, found.notes if found is not None else ())
+        return found
+
+
+def _name(path: Path) -> str:
+    """Name of the result of an image."""
+    is_written = path.suffix.lower() in IMAGE_SUFFIXES
+    return path.as_posix() if is_written else f"{path.as_posix()}.tif"
+
+
+def _check(planned: Plan) -> None:
+    """Raise if a result would take the place of an image or of another result."""
+    taken = {job.image.resolve() for job in planned.jobs}
+    names: dict[str, Path] = {}
+    for job in planned.jobs:
+        path = planned.out / job.name
+        if path.resolve() in taken:
+            raise ConfigError(f"{path} is an input: originals are never written over; give another OUT")
+        if job.name in names:
+            raise ConfigError(
+                f"{names[job.name]} and {job.image} would both be written to {path}; rename one of them"
+            )
+        names[job.name] = job.image
+
+
+@contextmanager
+def _journal(planned: Plan, settings: dict[str, Any], *, overwrite: bool) -> Iterator[Journal | None]:
+    """Give the journal of the folder of results; none for a single file, which is then there or not."""
+    if not planned.is_file:
+        with Journal.open(planned.out, settings, overwrite=overwrite, name=JOURNAL) as journal:
+            yield journal
+        return
+    path = planned.out / planned.jobs[0].name
+    if os.path.lexists(path) and not overwrite:
+        raise ConfigError(f"{path} is there already; --overwrite writes it anew")
+    yield None
+
+
+def _groups(jobs: Sequence[Job]) -> dict[Path, str]:
+    """Of each image, what its folder's estimate is made from."""
+    groups: dict[Path, str] = {}
+    for folder in dict.fromkeys(job.image.parent for job in jobs):
+        siblings = [job.image for job in jobs if job.image.parent == folder]
+        text = "".join(digest_of(path) for path in _chosen(siblings))
+        groups |= dict.fromkeys(siblings, hashlib.blake2b(text.encode(), digest_size=8).hexdigest())
+    return groups
+
+
+def _chosen(images: list[Path]) -> list[Path]:
+    """Some images of a folder, spread over it."""
+    return images[:: -(-len(images) // IMAGES_PER_FOLDER)]

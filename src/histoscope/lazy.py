@@ -1,0 +1,47 @@
+"""Names of a package that load their module when they are first touched."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def attach(
+    package: str, names: Mapping[str, str], moved: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make ``__getattr__`` and ``__dir__`` of a package.
+
+    Parameters
+    ----------
+    package : str
+        Its ``__name__``; ``dir`` shows its ``__all__``.
+    names : mapping of str to str
+        What is loaded late -> the module that has it, without the package's name if it is one of its own. A
+        module that is offered itself has an empty one.
+    moved : mapping of str to str, optional
+        Old name -> where it is now, ``module:name``. It works for one version more, with a warning.
+
+    Returns
+    -------
+    (callable, callable)
+        To be called ``__getattr__`` and ``__dir__``.
+    """
+
+    def get(name: str) -> Any:
+        if name in names:
+            module = names[name] or name
+            found = import_module(module if module.startswith("histoscope.") else f"{package}.{module}")
+            return getattr(found, name) if names[name] else found
+        if moved and name in moved:
+            module, _, attribute = moved[name].partition(":")
+            warnings.warn(
+                f"{package}.{name} is now {module}.{attribute}; the old name goes with the next version",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(import_module(module), attribute)
+        offered = ", ".join(sys.modules[package].__all__)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {offered}")
+
+    return get, lambda: list(sys.modules[package].__all__)

@@ -1,0 +1,1 @@
+"""Networks that find nuclei: regions with a watershed, and StarDist."""

@@ -1,0 +1,75 @@
+"""DeepLabV3+: an encoder, dilated convolutions at several rates beside each other, and a light decoder.
+
+References
+----------
+.. [1] Chen et al., ECCV 2018, doi:10.1007/978-3-030-01234-2_49
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from histoscope.errors import ConfigError
+from histoscope.models.base import InputSpec
+from histoscope.models.nuclei import smp
+from histoscope.models.nuclei.region_segmenter import RegionSegmenter
+
+
+class DeepLab(RegionSegmenter):
+    """DeepLabV3+ of segmentation-models-pytorch over a timm encoder, trained from scratch unless asked.
+
+    Parameters
+    ----------
+    encoder : str
+        timm name of the encoder: ``resnet18``, ``mobilenetv3_small_050``...
+    width : int
+        Channels of the decoder; the paper has 256.
+    rates : three ints
+        Dilations of the convolutions that look at their surroundings, in pixels of the deepest level. The
+        paper's 12, 24 and 36 are for images of 513 pixels; on patches of 128 they would see padding.
+    pretrained : bool
+        Begin from the encoder's published weights, fetched by timm from the Hugging Face Hub.
+    mpp : float
+        Micrometres per pixel of the images it wants.
+
+    Raises
+    ------
+    UnknownNameError
+        If the encoder does not exist.
+    ConfigError
+        If a size is not possible, or the weights cannot be fetched.
+
+    Examples
+    --------
+    >>> DeepLab(encoder="resnet10t", width=16).spec.divisible_by
+    16
+    """
+
+    name = "deeplab"
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "resnet18",
+        width: int = 64,
+        rates: tuple[int, int, int] = (2, 4, 6),
+        pretrained: bool = False,
+        mpp: float = 0.25,
+    ) -> None:
+        if width < 1 or len(rates) != 3 or min(rates) < 1:  # three branches, as published
+            raise ConfigError(f"width is {width} and rates {rates}; expected channels and three dilations")
+        options: dict[str, Any] = {"decoder_channels": width, "decoder_atrous_rates": tuple(rates)}
+        network = smp.build("deeplabv3plus", encoder, options, pretrained=pretrained)
+        super().__init__(
+            InputSpec(mpp=mpp, divisible_by=int(network.encoder.output_stride)),
+            # Saved weights replace the pretrained ones, so a loaded model never asks the hub.
+            {"encoder": encoder, "width": width, "rates": list(rates), "pretrained": False, "mpp": mpp},
+        )
+        self.network = network
+
+    def features(self, x: Tensor) -> Tensor:
+        """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
+        if self.training and len(x) == 1:  # its view of the whole patch is one value, which has no spread
+            raise ConfigError("a deeplab learns from batches of 2 or more; set train.batch_size")
+        logits: Tensor = self.network(x)
+        return logits

@@ -1,0 +1,1 @@
+"""Networks that classify patches, and the weights that they begin from."""

@@ -1,0 +1,336 @@
+"""Weights to begin from: a file, or another model of ours. All of a backbone is loaded, or nothing.
+
+What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.tflite``
+of a MobileNet; ``.npz``, by the names of the network or by number with folded normalisation
+(`mobilenet`); and model folders of Histoscope: a classifier, a backbone pretrained on
+unlabelled tiles, a U-Net, StarDist, or the encoder of a network of segmentation-models-pytorch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from histoscope import models
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
+from histoscope.models.base import Model
+from histoscope.models.patches import mobilenet
+from histoscope.models.patches.tflite import read_convolutions
+from histoscope.types import class_key
+
+if TYPE_CHECKING:
+    from histoscope.models.patches.classifier import Classifier
+
+State = dict[str, Tensor]
+# Where the backbone lies in our own models: how its names begin there, and how in a classifier's backbone.
+ENCODERS: dict[str, tuple[tuple[str, str], ...]] = {
+    "classifier": (("backbone.", ""),),
+    "unet": (("body.down.", "down."),),
+    "stardist": (("body.1.down.", "down."), ("body.0.encoder.model.", "")),
+    "smp": (("network.encoder.model.", ""),),
+    "deeplab": (("network.encoder.model.", ""),),
+}
+# How names begin in files of others, which wrap a network in this and that.
+WRAPPED = tuple(
+    outer + inner
+    for outer in ("", "module.", "model.", "teacher.", "student.")
+    for inner in ("", "backbone.", "encoder.", "network.")
+)
+WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "module")
+# The only names that may be left over: those of a head that is replaced.
+HEADS = ("head.", "fc.", "classifier.", "heads.", "dino_head.", "ibot_head.", "projection.")
+
+# No weight: known without learning.
+SETTLED = ("temperature",)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the weights of a classifier began from.
+
+    Parameters
+    ----------
+    source : str
+        File, folder or hub; "" for weights drawn at random.
+    loaded, skipped, made : tuple of str
+        Names that came from the source (as in the network), that the source has and the network does not
+        want, and that are drawn at random.
+    values : int
+        Numbers that came from the source.
+    folded : bool
+        Normalisation was folded into the convolutions.
+    """
+
+    source: str
+    loaded: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    values: int = 0
+    folded: bool = False
+
+    @classmethod
+    def fresh(cls, model: "Classifier", source: str) -> "Loaded":
+        """Of a model whose backbone is as timm made it."""
+        names = tuple(name for name in model.state_dict() if name not in SETTLED)
+        backbone = tuple(name for name in names if name.startswith("backbone."))
+        rest = tuple(name for name in names if not name.startswith("backbone."))
+        if not source:
+            return cls("", made=names)
+        return cls(source, loaded=backbone, made=rest, values=_count(model.backbone.state_dict()))
+
+    def __str__(self) -> str:
+        """Lines for people: how much was loaded, and what was not."""
+        if not self.source:
+            return f"all {len(self.made)} tensors drawn at random (trained from scratch)"
+        lines = [f"loaded {len(self.loaded)} tensors ({self.values / 1e6:.1f} M values) from {self.source}"]
+        for what, names in (("skipped", self.skipped), ("newly made", self.made)):
+            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            lines.append(f"{what} {len(names)}: {shown}" if names else f"{what} 0")
+        return "\n".join(lines)
+
+
+def initialise(
+    model: "Classifier", source: str | Path, *, head: bool = False, new: Sequence[str] = ()
+) -> Loaded:
+    """Load a backbone, and if wanted a head, into a classifier.
+
+    Parameters
+    ----------
+    model : Classifier
+        Changed in place.
+    source : str or Path
+        File or model folder.
+    head : bool
+        Take the head too; its classes must be as many.
+    new : sequence of str
+        Beginnings of names in the backbone that may be missing in the source; they stay as they are.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is nothing at `source`.
+    CorruptDataError
+        If it cannot be read.
+    ConfigError
+        If it does not fit: a name is missing or left over, or a shape differs. The model is as before then.
+    """
+    source = Path(source)
+    wanted: State = model.backbone.state_dict()
+    found, outside, about, folded = _backbone_of(source, model.backbone, wanted)
+    optional = (*new, *(name for name in wanted if name.endswith("num_batches_tracked")))
+    missing = [name for name in wanted if name not in found and not name.startswith(tuple(optional))]
+    heads = {name: value for name, value in found.items() if name not in wanted and name.startswith(HEADS)}
+    left = [name for name in found if name not in wanted and name not in heads]
+    kept = {name: value for name, value in found.items() if name in wanted}
+    shapes = _other_shapes(kept, wanted)
+    if missing or left or shapes:
+        backbone = f"backbone {model.backbone.__class__.__name__}"
+        raise ConfigError(_misfit(source, backbone, len(wanted), about, missing, left, shapes))
+    target = {f"backbone.{name}": value for name, value in kept.items()}
+    if head:
+        target |= _head_of(model, {**outside, **heads}, source)
+    model.load_state_dict(target, strict=False)
+    skipped = tuple(name for name in (*heads, *outside) if not (head and name.startswith(HEADS)))
+    made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
+    return Loaded(str(source), tuple(target), skipped, made, _count(target), folded)
+
+
+def begin_from(model: Model, source: str | Path) -> Loaded:
+    """Load all weights of another model of the same kind; training goes on from them.
+
+    Parameters
+    ----------
+    model : Model
+        Changed in place; not a classifier, whose ``weights`` say what it begins from.
+    source : str or Path
+        A model folder, or a run folder with one in it.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no model at `source`.
+    ConfigError
+        If a name is missing or left over, a shape differs, or the classes are others or in another order. The
+        model is as before then.
+    """
+    source = Path(source)
+    found, card = _read_folder(source)
+    if card.get("architecture") != models.name_of(model) or model.name == "classifier":
+        raise ConfigError(
+            f"{source} holds a {card.get('architecture')}, and a {model.name} cannot begin from it; choose a "
+            "model of the same kind (a classifier says what it begins from in its argument 'weights')"
+        )
+    wanted: State = model.state_dict()
+    missing = [name for name in wanted if name not in found]
+    left = [name for name in found if name not in wanted]
+    shapes = _other_shapes(found, wanted)
+    if missing or left or shapes:
+        raise ConfigError(_misfit(source, f"model {model.name!r}", len(wanted), card, missing, left, shapes))
+    _same_classes(model, card, source)
+    model.load_state_dict(found)
+    model.thresholds = {**model.thresholds, **card.get("thresholds", {})}
+    return Loaded(str(source), tuple(found), values=_count(found))
+
+
+def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
+    """Refuse weights whose classes are others, or numbered otherwise."""
+    theirs = [str(name) for name in (card.get("input") or {}).get("classes") or ()]
+    if list(map(class_key, theirs)) != list(map(class_key, model.spec.classes)):
+        raise ConfigError(
+            f"{source} has the classes {', '.join(theirs) or '(none)'}, the model "
+            f"{', '.join(model.spec.classes) or '(none)'}, and the order of classes is in the weights; write "
+            f"model.arguments.classes: [{', '.join(theirs)}] (data sets are matched by name)"
+        )
+
+
+def _other_shapes(found: State, wanted: State) -> list[str]:
+    return [
+        f"{name} is {tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
+        for name, value in found.items()
+        if name in wanted and value.shape != wanted[name].shape
+    ]
+
+
+def read_state(path: Path) -> State:
+    """Tensors of a file by their names.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If it cannot be read as weights; nothing in it is run.
+    """
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no weights at {path}; check the path, or copy the file there")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix == ".tflite":
+            return {name: torch.from_numpy(value) for name, value in read_convolutions(path).items()}
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+        if path.suffix in {".pth", ".pt", ".bin"}:
+            return _unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
+    except CorruptDataError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # readers raise a dozen types on broken files
+        what = " ".join(str(error).split())[:200]
+        raise CorruptDataError(
+            f"{path} cannot be read as weights ({what}); copy it again, or save its state_dict "
+            "as .safetensors"
+        ) from error
+    raise CorruptDataError(
+        f"{path} has the suffix {path.suffix!r}, expected .safetensors, .tflite, .npz, .pth, .pt, "
+        ".bin or a model folder"
+    )
+
+
+def _backbone_of(
+    source: Path, network: nn.Module, wanted: State
+) -> tuple[State, State, Mapping[str, Any], bool]:
+    """What a source has for a backbone, what else it has, its card, and whether normalisation is folded."""
+    if source.is_dir():
+        return *_of_folder(source), False
+    state = read_state(source)
+    if mobilenet.is_folded(state):
+        arrays = {name: value.numpy() for name, value in state.items()}
+        try:
+            return mobilenet.unfolded(arrays, network), {}, {}, True
+        except CorruptDataError as error:
+            raise CorruptDataError(f"{source}: {error}") from error
+    prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))
+    inside = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    outside = {name: value for name, value in state.items() if not name.startswith(prefix)}
+    return inside, outside, {}, False
+
+
+def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
+    """The same of a model folder of ours; its folding is in its arguments, so it is told apart there."""
+    state, card = _read_folder(source)
+    for there, here in ENCODERS.get(str(card.get("architecture")), ()):
+        inside = {here + name[len(there) :]: v for name, v in state.items() if name.startswith(there)}
+        if inside:
+            return inside, {name: v for name, v in state.items() if not name.startswith(there)}, card
+    raise ConfigError(
+        f"{source} is a model {card.get('architecture')!r}, which has no backbone for a classifier; "
+        f"expected one of {', '.join(ENCODERS)}"
+    )
+
+
+def _read_folder(source: Path) -> tuple[State, Mapping[str, Any]]:
+    """Weights and card of a model folder, or of the one in a run folder."""
+    from histoscope.models.checkpoint import CARD, WEIGHTS, read_card
+
+    folder = source if (source / CARD).is_file() else source / "model"
+    card = read_card(folder if (folder / CARD).is_file() else source)
+    return read_state(folder / WEIGHTS), card
+
+
+def _unwrapped(content: Any, path: Path) -> State:
+    """The dictionary of tensors in a checkpoint, which may lie in other dictionaries."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if isinstance(content, Mapping):
+        state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if state:
+            return state
+    raise CorruptDataError(f"{path} holds no dictionary of tensors; save the network's state_dict")
+
+
+def _head_of(model: "Classifier", there: State, source: Path) -> State:
+    """Weights of the head, which must have as many classes."""
+    wanted = {} if model.head is None else model.head.state_dict()
+    found = {name: next((v for key, v in there.items() if key.endswith(name)), None) for name in wanted}
+    for name, value in found.items():
+        if value is None or value.shape != wanted[name].shape:
+            shape = "nothing" if value is None else tuple(value.shape)
+            raise ConfigError(
+                f"{source} has {shape} for the head's {name}, expected {tuple(wanted[name].shape)}; "
+                "its classes must be as many and in the same order"
+            )
+    return {f"head.{name}": value for name, value in found.items() if value is not None}
+
+
+def _misfit(
+    source: Path,
+    what: str,
+    n_wanted: int,
+    card: Mapping[str, Any],
+    missing: list[str],
+    left: list[str],
+    shapes: list[str],
+) -> str:
+    """Say how a source and a network differ."""
+    parts = [
+        f"{len(names)} {how} (first: {'; '.join(names[:3])})"
+        for how, names in (
+            ("names are missing in it", missing),
+            ("names are left over", left),
+            ("shapes differ", shapes),
+        )
+        if names
+    ]
+    given = card.get("arguments", {})
+    told = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
+    same = what.split(maxsplit=1)[0]
+    hint = f" Its card says {card.get('architecture')} with {told}: take the same {same}." if told else ""
+    return (
+        f"{source} does not fit the {what} ({n_wanted} tensors): {', '.join(parts)}. "
+        f"Nothing was loaded; choose the architecture that these weights are of.{hint}"
+    )
+
+
+def _count(state: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() for value in state.values())

@@ -1,0 +1,263 @@
+"""Many images: what is still to do, one after the other, and a summary. One bad image stops no other."""
+
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path, PurePath
+from typing import Any, TypeAlias
+
+from histoscope import __version__
+from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
+from histoscope.export.result import OUTPUTS, columns, summarise, write
+from histoscope.files import IMAGE_SUFFIXES, read_image
+from histoscope.images.finding import Skipped, find_images, lines_of
+from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
+from histoscope.jobs.failures import told
+from histoscope.jobs.journal import Job, Journal
+from histoscope.jobs.lines import Results
+from histoscope.jobs.naming import SUMMARY, files_of, unique_names
+from histoscope.jobs.ownership import digest_of
+from histoscope.memory import is_out_of_memory
+from histoscope.predict.detector import Detector, known_mpp
+from histoscope.types import Image, Nuclei
+
+OnBegin: TypeAlias = Callable[[int], None]
+"""Told how many images are not finished yet."""
+OnImage: TypeAlias = Callable[[str], None]
+"""Told the name of each of these when it is done or has failed."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of the images.
+
+    Parameters
+    ----------
+    done : list of dict
+        A row of the summary for each image of this call, predicted now or before.
+    skipped : int
+        How many of them were there already.
+    failed : list of dict
+        ``path`` and ``error`` of each image that could not be predicted.
+    """
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    skipped: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+
+    def begin(
+        self, jobs: Sequence[Job], finished: Collection[str], journal: Journal, on_begin: OnBegin | None
+    ) -> None:
+        """Note the images that are finished already."""
+        self.done += [journal.row(job) for job in jobs if job.name in finished]
+        self.skipped = len(self.done)
+        if on_begin is not None:
+            on_begin(len(jobs) - self.skipped)
+
+    def take(self, job: Job, error: str | None, journal: Journal, on_image: OnImage | None) -> None:
+        """Note what became of one image."""
+        if error is None:
+            self.done.append(journal.row(job))
+        else:
+            self.failed.append({"path": str(job.image), "error": error})
+        if on_image is not None:
+            on_image(job.name)
+
+
+def plan(
+    sources: Iterable[str | Path], out: Path, *, on_skip: Callable[[Skipped], None] | None = None
+) -> list[Job]:
+    """List the images of files, folders (to the bottom) and globs, each once, with a name of its own.
+
+    Names are paths below the folder or glob that was given. Where two are alike, they begin at the folder
+    that all images have in common; see `histoscope.jobs.naming` for what else makes them unique. An image
+    with results in `out` keeps its name. What an earlier call wrote is no image, wherever it lies.
+
+    Parameters
+    ----------
+    sources : iterable of str or Path
+    out : Path
+        Folder of the results.
+    on_skip : callable, optional
+        Told what is left out, and why.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If a source has no image.
+    ConfigError
+        If `out` is a file.
+    """
+    if out.is_file():
+        raise ConfigError(f"{out} is a file, expected a folder for the results; give another OUT")
+    images: dict[Path, tuple[Path, PurePath]] = {}
+    results = Results()
+    for source in sources:
+        found = find_images(source)
+        reasons = {image: _why_ours(image, found.root, results, out) for image in found.images}
+        ours = [Skipped(image, reason) for image, reason in reasons.items() if reason]
+        left_out = {one.path for one in ours}
+        if on_skip is not None:
+            for one in [*found.skipped, *ours]:
+                on_skip(one)
+        taken = [image for image in found.images if image not in left_out]
+        if not taken and not (ours and Path(source).is_file()):  # a shell names our files, too
+            raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours]))
+        for image in taken:
+            images.setdefault(image.resolve(), (image, image.relative_to(found.root)))
+    if not images:
+        raise DatasetNotFoundError("all images that were given were written by an earlier call; give others")
+    places = [image for image, _ in images.values()]
+    paths = [path for _, path in images.values()]
+    if len({path.with_suffix("") for path in paths}) < len(paths):
+        absolute = [Path.cwd() / place for place in places]  # links are not followed here
+        common = os.path.commonpath([place.parent for place in absolute])
+        paths = [place.relative_to(common) for place in absolute]
+    known = results.names(out)
+    kept = {k: known[key] for k, key in enumerate(map(str, images)) if key in known}
+    return [Job(place, name) for place, name in zip(places, unique_names(paths, kept), strict=True)]
+
+
+def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
+    """Why an image is none of the user's, or nothing."""
+    if image in results:
+        return "written by an earlier call"
+    folder = out.resolve()
+    is_below = root.resolve() in folder.parents and folder in image.resolve().parents
+    return "lies in the folder for the results" if is_below else ""
+
+
+def _nothing(source: str | Path, skipped: Sequence[Skipped]) -> str:
+    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+    why = "".join(f"; {line}" for line in lines_of(skipped))
+    return f"no image at {source}; give an image, a folder or a quoted glob ({kinds}){why}"
+
+
+def run(
+    detector: Detector,
+    jobs: list[Job],
+    out: Path,
+    *,
+    mpp: float | None = None,
+    kinds: Collection[str] = tuple(OUTPUTS),
+    overwrite: bool = False,
+    on_begin: OnBegin | None = None,
+    on_image: OnImage | None = None,
+) -> Outcome:
+    """Predict all images that are not finished in `out`, and write the summary of all that are.
+
+    An image is finished when its line stands in the journal, which is written after its files. The next image
+    is read and the last one written while the network looks at one.
+
+    Raises
+    ------
+    ConfigError
+        If images do not say their resolution and `mpp` is not given, or `out` holds results of another model,
+        of other settings, or of other images of the same names.
+    """
+    require_mpp(jobs, mpp)
+    settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
+    settings |= {"turned": detector.turned, "mpp": mpp}
+    ends = [OUTPUTS[kind] for kind in kinds]
+    outcome = Outcome()
+
+    def files(job: Job) -> list[str]:
+        return files_of(job.name, chain.from_iterable(ends))
+
+    def save(job: Job, digest: str, image: Image, nuclei: Nuclei) -> None:
+        with journal.writing(files(job)):
+            write(out / job.name, image, nuclei, detector.classes, kinds)
+        journal.add(job, summarise(image, nuclei, detector.classes), digest=digest, files=files(job))
+
+    with Journal.open(out, settings, overwrite=overwrite) as journal:
+        finished = journal.finished(jobs, lambda _: ends)
+        todo = [job for job in jobs if job.name not in finished]
+        journal.require([SUMMARY, *chain.from_iterable(map(files, todo))])
+        outcome.begin(jobs, finished, journal, on_begin)
+        try:
+            with closing(_predicted(detector, todo, mpp, save)) as images:
+                for job, error in images:
+                    outcome.take(job, error, journal, on_image)
+        finally:
+            journal.write_summary(columns(detector.classes))
+    return outcome
+
+
+def require_mpp(jobs: list[Job], mpp: float | None) -> None:
+    """Raise, before anything is predicted, if the resolution of an image is not known."""
+    if mpp is not None:
+        check_mpp(mpp, "--mpp")
+        return
+    unknown = [job for job in jobs if not _says_mpp(job.image)]
+    if unknown:
+        more = f" (and {len(unknown) - 1} of {len(jobs)} more images)" if len(unknown) > 1 else ""
+        raise ConfigError(
+            f"{unknown[0].image}{more} {why_unknown(unknown[0].image)}; give its micrometres per pixel with "
+            "--mpp: mostly 0.25 for a 40x scan, 0.5 for 20x"
+        )
+
+
+def _says_mpp(path: Path) -> bool:
+    try:
+        return mpp_of(path) is not None
+    except HistoscopeError:
+        return True  # a broken file is told when its turn comes
+
+
+def _predicted(
+    detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, str, Image, Nuclei], None]
+) -> Generator[tuple[Job, str | None], None, None]:
+    """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved.
+
+    Three images are in memory at a time. Where it did not suffice, an image is tried once more alone, at the
+    end.
+    """
+    starved: list[Job] = []
+
+    def settled(job: Job, error: BaseException | None) -> Iterator[tuple[Job, str | None]]:
+        if error is not None and is_out_of_memory(error):
+            starved.append(job)
+        else:
+            yield job, None if error is None else told(job, error)
+
+    # Leaving the block waits for what is being read and written, also after Ctrl-C.
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        writer.submit(int)  # so that its thread starts before images fill the memory
+        ahead = [reader.submit(_read, job) for job in jobs[:1]]
+        behind: list[tuple[Job, Future[None]]] = []
+        for k, job in enumerate(jobs):
+            reading = [ahead.pop()]
+            ahead += [reader.submit(_read, following) for following in jobs[k + 1 : k + 2]]
+            try:
+                found = _looked(detector, job, reading.pop().result(), mpp)
+            except Exception as error:  # noqa: BLE001  (no image may end the batch)
+                yield from settled(job, error)
+                continue
+            for written, saving in behind:
+                yield from settled(written, saving.exception())
+            behind = [(job, writer.submit(save, job, *found))]
+            del found
+        for written, saving in behind:
+            yield from settled(written, saving.exception())
+    del behind
+    for job in starved:
+        try:
+            save(job, *_looked(detector, job, _read(job), mpp))
+        except Exception as error:  # noqa: BLE001
+            yield job, told(job, error)
+        else:
+            yield job, None
+
+
+def _read(job: Job) -> tuple[str, Image]:
+    return digest_of(job.image), read_image(job.image)
+
+
+def _looked(
+    detector: Detector, job: Job, read: tuple[str, Image], mpp: float | None
+) -> tuple[str, Image, Nuclei]:
+    digest, image = read
+    return digest, image, detector(image, known_mpp(job.image, mpp))

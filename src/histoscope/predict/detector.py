@@ -1,0 +1,176 @@
+"""A trained model with all that its images must go through, ready to find nuclei."""
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histoscope import models, stain, weights
+from histoscope.errors import ConfigError
+from histoscope.files import read_image
+from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
+from histoscope.models import Segmenter
+from histoscope.predict.loading import load
+from histoscope.types import Image, Nuclei
+
+LEAST_AREA_UM2 = 4.0
+"""Smaller ones are no nuclei: a lymphocyte, the smallest common one, has about 25 um2."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Detector:
+    """A network and the stain normaliser that it was trained with.
+
+    Parameters
+    ----------
+    network : Segmenter
+    normalizer : Normalizer, optional
+        Images go through it first.
+    turned : bool
+        Look at each tile in all eight turns and flips: slower, and mostly better.
+    card : dict, optional
+        What the model folder says of it.
+    fingerprint : str
+        What its answers depend on.
+    least_area_um2 : float
+        Smaller ones are specks, and no nuclei.
+    """
+
+    network: Segmenter
+    normalizer: stain.Normalizer | None = None
+    turned: bool = False
+    card: dict[str, Any] | None = None
+    fingerprint: str = ""
+    least_area_um2: float = LEAST_AREA_UM2
+
+    @classmethod
+    def open(
+        cls, model: str | Path, *, turned: bool = False, least_area_um2: float = LEAST_AREA_UM2
+    ) -> "Detector":
+        """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
+
+        Parameters
+        ----------
+        model : str or Path
+        turned : bool
+            Look at each tile in all eight turns and flips.
+        least_area_um2 : float
+            Smaller ones are left out.
+
+        Raises
+        ------
+        UnknownNameError
+            If it is neither a name nor a folder.
+        DatasetNotFoundError, FormatVersionError, CorruptDataError
+            If the folder holds no model, one of another version, or a broken one.
+        """
+        if not 0 <= least_area_um2 < float("inf"):
+            raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
+        loaded = load(model, Segmenter)
+        depends_on = f"{loaded.fingerprint}, nuclei from {least_area_um2:g} um2"
+        return cls(loaded.network, loaded.normalizer, turned, loaded.card, depends_on, least_area_um2)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of class 1, 2, ...; empty if the model tells none apart."""
+        return self.network.spec.classes
+
+    def __call__(self, image: Image, mpp: float) -> Nuclei:
+        """Nuclei of an image, numbered from 1 without gaps, each with at least one pixel.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+            RGB, at any resolution.
+        mpp : float
+            Its micrometres per pixel.
+        """
+        shown = image if self.normalizer is None else self.normalizer(image)
+        found = models.predict(self.network, shown, mpp, turned=self.turned)
+        return visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
+
+
+def predict(
+    image: Image | str | Path,
+    model: Detector | Segmenter | str | Path,
+    *,
+    mpp: float | None = None,
+    turned: bool = False,
+) -> Nuclei:
+    """Find the nuclei of an image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8, or the path of an image file
+    model : Detector, Segmenter, str or Path
+        A model at hand, the name of one that comes with Histoscope, or a model folder. Open a `Detector` once
+        to use it for many images.
+    mpp : float, optional
+        Micrometres per pixel; needed for an array, and for files that do not say it.
+    turned : bool
+        Look at each tile in all eight turns and flips. A `Detector` knows by itself.
+
+    Raises
+    ------
+    ConfigError
+        If the resolution is not known, or none of a microscope.
+
+    Examples
+    --------
+    >>> import histoscope as hs
+    >>> tissue = hs.synth.generate((64, 64), mpp=0.5)
+    >>> model = hs.models.create("unet", width=4, depth=2, mpp=0.5)
+    >>> predict(tissue.image, model, mpp=0.5).instances.shape
+    (64, 64)
+    """
+    if isinstance(model, Segmenter):
+        model = Detector(model, turned=turned)
+    elif not isinstance(model, Detector):
+        notice = weights.licence_notice(weights.find(model))
+        if notice:
+            warnings.warn(notice, stacklevel=2)
+        model = Detector.open(model, turned=turned)
+    if isinstance(image, str | Path):
+        pixels = read_image(image)
+        return model(pixels, known_mpp(image, mpp))
+    if mpp is None:
+        raise ConfigError("an array does not say its resolution; give mpp=, its micrometres per pixel")
+    return model(image, check_mpp(mpp, "mpp"))
+
+
+def known_mpp(path: str | Path, mpp: float | None) -> float:
+    """`mpp` if given, else what the file says.
+
+    Raises
+    ------
+    ConfigError
+        If neither is known.
+    """
+    found = mpp_of(path) if mpp is None else check_mpp(mpp, "mpp")
+    if found is None:
+        raise ConfigError(
+            f"{path} {why_unknown(path)}; give its micrometres per pixel with --mpp "
+            "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
+        )
+    return found
+
+
+def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
+    """The nuclei that have enough pixels, numbered anew without gaps; others may have drawn over the rest."""
+    n = len(nuclei)
+    seen = np.bincount(nuclei.instances.ravel(), minlength=n + 1)[1:] >= least_px
+    if seen.all():
+        return nuclei
+    new_id = np.zeros(n + 1, np.int32)
+    new_id[1:][seen] = np.arange(1, np.count_nonzero(seen) + 1)
+    classes = nuclei.class_probability
+    return replace(
+        nuclei,
+        centroid_px=nuclei.centroid_px[seen],
+        class_id=nuclei.class_id[seen],
+        probability=nuclei.probability[seen],
+        instances=new_id[nuclei.instances],
+        class_probability=None if classes is None else classes[seen],
+    )

@@ -1,0 +1,86 @@
+"""A trained classifier with all that its images must go through, ready for patches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from histoscope import stain
+from histoscope.classify.batches import OnSkip, Seen, through
+from histoscope.errors import ConfigError
+from histoscope.models import Classifier, turns
+from histoscope.predict.loading import load
+from histoscope.types import Image, Sample
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PatchClassifier:
+    """A classifier and the stain normaliser that it was trained with.
+
+    Parameters
+    ----------
+    network : Classifier
+    normalizer : Normalizer, optional
+        Images go through it first.
+    turned : bool
+        Look at each patch in all eight turns and flips, and average: slower, and mostly better.
+    card : dict, optional
+        What the model folder says of it.
+    fingerprint : str
+        What its answers depend on.
+    """
+
+    network: Classifier
+    normalizer: stain.Normalizer | None = None
+    turned: bool = False
+    card: dict[str, Any] | None = None
+    fingerprint: str = ""
+
+    @classmethod
+    def open(cls, model: str | Path, *, turned: bool = False) -> "PatchClassifier":
+        """Open a model folder; on the accelerator, if there is one.
+
+        Raises
+        ------
+        UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError
+            As `histoscope.predict.Detector.open`.
+        ConfigError
+            If the model finds nuclei, or is a backbone without classes.
+        """
+        loaded = load(model, Classifier)
+        if not loaded.network.spec.classes:
+            raise ConfigError(f"{model} knows no classes; give the folder of a trained classifier")
+        return cls(loaded.network, loaded.normalizer, turned, loaded.card, loaded.fingerprint)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of class 0, 1, ..."""
+        return self.network.spec.classes
+
+    @property
+    def side_um(self) -> float:
+        """Side of the field that one patch shows."""
+        return self.network.spec.patch_px * self.network.settled_mpp
+
+    def normalised(self, image: Image) -> Image:
+        """The image with its stains as the network knows them."""
+        return image if self.normalizer is None else self.normalizer(image)
+
+    def through(
+        self,
+        samples: Sequence[Sample],
+        *,
+        chosen: Sequence[int] | None = None,
+        on_skip: OnSkip | None = None,
+    ) -> Iterator[Seen]:
+        """Probabilities (B, C) of patches, batch by batch; as `histoscope.classify.batches.through`."""
+        return through(self.network, samples, self._probabilities, chosen=chosen, on_skip=on_skip)
+
+    def _probabilities(self, network: Classifier, x: Tensor) -> Tensor:
+        # A patch is square, so its turns have its shape.
+        views = [turns.turn(x, k) for k in range(turns.N_TURNS)] if self.turned else [x]
+        found = [network.probabilities(network.heads(view)) for view in views]
+        return torch.stack(found).mean(dim=0)

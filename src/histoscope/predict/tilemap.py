@@ -1,0 +1,109 @@
+"""A large image classified tile by tile, of which no more than a batch of tiles is held at a time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import ShapeError
+from histoscope.export.tilemap import TileMap
+from histoscope.export.tissue import tissue_share
+from histoscope.images.resolution import check_mpp
+from histoscope.predict.patch_classifier import PatchClassifier
+from histoscope.types import Image, Sample
+
+LEAST_TISSUE = 0.1
+"""Share of a tile that must be tissue; emptier ones are not looked at."""
+
+Region: TypeAlias = Callable[[int, int, int, int], Image]
+"""Pixels of a region, from its left, top, right and bottom edge."""
+OnTiles: TypeAlias = Callable[[int, int], None]
+"""Told how many tiles are done, of how many with tissue."""
+
+
+def classify_tiles(
+    region: Region | Image,
+    classifier: PatchClassifier,
+    mpp: float,
+    *,
+    shape: tuple[int, int] | None = None,
+    least_tissue: float = LEAST_TISSUE,
+    on_tiles: OnTiles | None = None,
+) -> TileMap:
+    """Classify an image tile by tile; each tile shows what a patch showed when the classifier was trained.
+
+    Tiles stand side by side from the top left corner. What is left at the right and at the bottom is a tile
+    of its own if it is at least half as wide; the classifier sees it with mirrored borders.
+
+    Parameters
+    ----------
+    region : (H, W, 3) uint8, or callable
+        The image; or, for one too large to hold, what reads a region of it.
+    classifier : PatchClassifier
+    mpp : float
+        Micrometres per pixel of the image.
+    shape : (int, int), optional
+        Its height and width, where `region` is a callable.
+    least_tissue : float in [0, 1]
+        Share of a tile that must be tissue.
+    on_tiles : callable, optional
+        Told how many tiles are done, of how many.
+    """
+    if not callable(region):
+        image, shape = region, (region.shape[0], region.shape[1])
+
+        def region(left: int, top: int, right: int, bottom: int) -> Image:
+            return image[top:bottom, left:right]
+
+    check_mpp(mpp, "mpp")
+    if shape is None or min(shape) < 1:
+        raise ShapeError(f"shape is {shape}, expected sizes above 0")
+    box_px = boxes(shape, classifier.side_um / mpp)
+    tissue = np.array([tissue_share(region(*box), mpp) for box in box_px.tolist()], np.float32)
+    kept = np.flatnonzero(tissue >= least_tissue)
+    probability = np.empty((len(kept), len(classifier.classes)), np.float32)
+    tiles = _Tiles(region, box_px[kept].tolist(), mpp, classifier.normalised)
+    for seen in classifier.through(tiles):
+        probability[seen.indices] = seen.values
+        if on_tiles is not None:
+            on_tiles(seen.indices[-1] + 1, len(kept))
+    return TileMap(box_px[kept], probability, tissue[kept], len(box_px) - len(kept), shape, mpp)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tiles(Sequence[Sample]):
+    """Tiles that are read when they are asked for."""
+
+    region: Region
+    box_px: list[list[int]]
+    mpp: float
+    normalised: Callable[[Image], Image]
+
+    def __len__(self) -> int:
+        return len(self.box_px)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Sample(self.normalised(self.region(*self.box_px[index])), self.mpp)
+
+
+def boxes(shape: tuple[int, int], side_px: float) -> NDArray[np.int64]:
+    """Left, top, right and bottom edge of each tile (N, 4), row by row, without gap or overlap.
+
+    Examples
+    --------
+    >>> boxes((10, 25), 10.0).tolist()
+    [[0, 0, 10, 10], [10, 0, 20, 10], [20, 0, 25, 10]]
+    """
+    rows, columns = _edges(shape[0], side_px), _edges(shape[1], side_px)
+    found = [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
+    return np.array(found, np.int64)
+
+
+def _edges(length: int, side_px: float) -> list[tuple[int, int]]:
+    """First and last edge of the tiles along one axis."""
+    count = max(int(length / side_px + 0.5), 1)
+    edges = [min(round(k * side_px), length) for k in range(count + 1)]
+    return [(first, last) for first, last in pairwise(edges) if last > first]

@@ -1,0 +1,1 @@
+"""Reports of studies, from the run folders alone; nothing here loads torch."""

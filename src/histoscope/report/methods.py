@@ -1,0 +1,321 @@
+"""How a study was done, gathered from what its runs recorded: data, training, machine, time, versions."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from histoscope.report import summary
+from histoscope.report.effects import UNITS, Effect, unit_of
+from histoscope.report.results import RunResult, StudyResults
+from histoscope.studies import content
+from histoscope.words import count, duration
+
+NOT_RECORDED = "not recorded"
+STATUS_WORDS = {
+    "failed": "failed",
+    "unfinished": "started, not finished",
+    "missing": "not started",
+    "finished": "finished",
+}
+LIMIT_UNITS = (
+    "The test part has {units}. Intervals answer one question: how far would the mean move with other "
+    "{noun}s of the same kind? They go by {noun}, all images of one together, and say nothing of other "
+    "hospitals, scanners or organs than these."
+)
+LIMIT_SEEDS = (
+    "Each number averages {seeds} of training before anything is tested. The spread from seed to seed is "
+    "given beside the means, but is not inside the intervals; instead, a difference counts only if every "
+    "seed points the same way. With one seed that asks for nothing."
+)
+LIMIT_NO_DIFFERENCE = (
+    "“No difference shown” is not “no difference”: the interval says how large a difference may still hide."
+)
+LIMIT_TABLES = (
+    "p values of a table are corrected (Holm) for the comparisons of that table, not across tables. The "
+    "other metrics are there to explain the primary one, not to replace it."
+)
+LIMIT_TISSUE = (
+    "The synthetic set {name!r} was fitted to {tiles}, whose labels the axis of labelled tiles does not "
+    "count: for fewer tiles than these, read it as help from someone who has labelled as many."
+)
+LIMIT_NO_PATIENTS = (
+    "Patients are not recorded for every image, so each {noun} counts as one. If some come from the same "
+    "patient, the intervals are too narrow."
+)
+LIMIT_DEMO = "The images are synthetic, made to show how a study works. They prove nothing about tissue."
+TRAIN_LABELS = {
+    "steps": "Training steps",
+    "batch_size": "Patches a step",
+    "patch_px": "Side of a patch, in pixels of the network",
+    "on_nuclei": "Share of patches centred on a nucleus",
+    "lr": "Highest learning rate",
+    "warmup": "Share of the steps in which the rate rises",
+    "weight_decay": "Weight decay",
+    "precision": "Precision",
+    "accelerator": "Accelerator",
+    "devices": "Devices",
+    "workers": "Loader processes",
+    "evaluate_every": "Steps between looks at the validation part",
+    "patience": "Early stopping after looks without a better score",
+    "monitor": "Score that chooses the weights",
+    "checkpoint_every": "Steps between checkpoints",
+    "tensorboard": "Log for TensorBoard",
+    "transfer": "Rates and freezing of the backbone",
+}
+"""Settings of a training as a person would write them."""
+PARTS = {"train": "training", "val": "validation", "test": "testing"}
+Facts = list[tuple[str, str]]
+
+
+def sections(study: StudyResults) -> list[tuple[str, Facts]]:
+    """Everything that is known of how the study was done, as titled lists of terms and values."""
+    found = [
+        ("Data", _data(study)),
+        ("What was tested", _conditions(study)),
+        ("Training", _training(study)),
+        ("Machine, time and versions", _machine(study)),
+        ("To run it again", _command(study)),
+    ]
+    return [(title, facts) for title, facts in found if facts]
+
+
+def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
+    """Say what the numbers do not cover, in sentences."""
+    rows = [row for row in rows if row.metric == study.metric]
+    units = max((row.n_units for row in rows), default=0)
+    seeds = max((row.n_seeds for row in rows), default=0)
+    noun = UNITS[unit_of(study)]
+    texts = [LIMIT_UNITS, LIMIT_SEEDS, LIMIT_NO_DIFFERENCE, LIMIT_TABLES]
+    if noun != "patient":
+        texts.insert(1, LIMIT_NO_PATIENTS)
+    sets = _mapping(_mapping(study.settings.get("config")).get("synthetic"))
+    for name, given in sets.items():
+        if fitted := _mapping(given).get("fitted_to"):
+            texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=count(fitted, "real tile")))
+    if study.name == "demo":
+        texts.insert(0, LIMIT_DEMO)
+    numbers = {"units": count(units, noun), "seeds": count(seeds, "seed"), "noun": noun}
+    return [text.format(**numbers) for text in texts]
+
+
+def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
+    """(run, what became of it, why) of every run without results."""
+    return [(run.name, STATUS_WORDS[run.status], run.problem) for run in study.unfinished()]
+
+
+def _data(study: StudyResults) -> Facts:
+    declared = _mapping(_mapping(study.settings.get("config")).get("data"))
+    sheet: dict[str, Any] = {}
+    for source in (declared, _card(study), _mapping(study.settings.get("data"))):  # the last one knows best
+        sheet |= {key: value for key, value in source.items() if value not in (None, "")}
+    facts = [
+        (label, str(sheet[key]))
+        for key, label in (
+            ("name", "Data set"),
+            ("licence", "Licence"),
+            ("citation", "Citation"),
+            ("url", "Address"),
+            ("mpp", "Micrometres per pixel"),
+        )
+        if sheet.get(key) not in (None, "")
+    ]
+    if "licence" not in sheet:
+        facts.append(("Licence", NOT_RECORDED))
+    facts += [("Images", _parts(study)), *_tested(study), ("Left out", left_out(study))]
+    facts.append(("Split", _split(study, sheet)))
+    return [(term, value) for term, value in facts if value]
+
+
+def _card(study: StudyResults) -> dict[str, Any]:
+    """Datasheet of the training data, from the model card of the first run that has one."""
+    for run in study.runs:
+        path = run.folder / "model" / "card.json" if run.folder is not None else None
+        if path is not None and path.is_file():
+            try:
+                return _mapping(json.loads(path.read_text(encoding="utf-8")).get("training data"))
+            except (ValueError, AttributeError):
+                continue
+    return {}
+
+
+def _parts(study: StudyResults) -> str:
+    parts = _mapping(_first(study, "images"))
+    counts = [(word, len(parts[name])) for name, word in PARTS.items() if isinstance(parts.get(name), list)]
+    return ", ".join(f"{size:,} for {name}" for name, size in counts)
+
+
+def left_out(study: StudyResults) -> str:
+    """Name the images that could not be read; empty if all could."""
+    names = list(content.left_out(study.folder))
+    more = ", ..." if len(names) > 5 else ""
+    return (
+        f"{count(len(names), 'image')} that could not be read: {', '.join(names[:5])}{more}" if names else ""
+    )
+
+
+def _tested(study: StudyResults) -> Facts:
+    """Images, patients and nuclei of each condition."""
+    table = next((run.table for run in study.finished() if run.table is not None), None)
+    if table is None:
+        return []
+    facts = []
+    for condition in study.conditions:
+        shown = table[table["condition"] == condition]
+        known = shown.loc[shown["patient"] != "", "patient"].nunique()
+        patients = f" of {count(known, 'patient')}" if known else ""
+        nuclei = f" with {int(shown['n_true'].sum()):,} nuclei" if "n_true" in shown else ""
+        told = f"{count(shown['name'].nunique(), 'image')}{patients}{nuclei}"
+        facts.append((f"Tested on: {summary.small(summary.condition_label(condition))}", told))
+    return facts
+
+
+def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
+    stated = study.settings.get("split")
+    if isinstance(stated, str) and stated:
+        return stated
+    share = sheet.get("val")
+    if study.settings.get("task") == "patches":
+        test = _mapping(_mapping(study.settings.get("config")).get("patches")).get("test")
+        return (
+            f"Drawn anew with each seed: a share of {test} tests, one of {share} validates. By group: "
+            f"no {sheet.get('val_by')} stands on two sides; and patch by patch at random."
+        )
+    if isinstance(share, int | float):
+        return (
+            f"The published test part. Of the training patients {share * 100:g} % validate, unless a "
+            "validation part is published. The same for every run."
+        )
+    return NOT_RECORDED
+
+
+def _conditions(study: StudyResults) -> Facts:
+    return [(summary.condition_label(name), condition_about(study, name) or "–") for name in study.conditions]
+
+
+def condition_about(study: StudyResults, name: str) -> str:
+    """One sentence on a condition; empty where the study says nothing."""
+    for condition in study.settings.get("conditions") or []:
+        if isinstance(condition, Mapping) and condition.get("name") == name:
+            return str(condition.get("about", ""))
+    return ""
+
+
+def _training(study: StudyResults) -> Facts:
+    config = _mapping(study.settings.get("config"))
+    settings = _mapping(_first(study, "train")) or _mapping(config.get("train"))
+    facts = [("Seeds", ", ".join(map(str, sorted({run.seed for run in study.runs if run.seed >= 0}))))]
+    for key, label in (("reference", "Stain reference"), ("reference_rule", "Chosen as")):
+        value = next((run.config[key] for run in study.runs if run.config.get(key)), None)
+        facts += [(label, str(value))] if value else []
+    if study.factor != "augment" and config.get("augment"):
+        facts.append(("Augmentation", str(config["augment"])))
+    if config.get("jitter", "none") != "none":
+        facts.append(("Jitter of colours", f"{config['jitter']}, but where a level names another"))
+    for model in study.models:
+        arguments = next(
+            (run.config.get("model_arguments") for run in study.runs if run.model == model), None
+        )
+        axis = summary.readable(summary.axis(study.factor))
+        facts.append((axis, f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
+    facts += [
+        (
+            TRAIN_LABELS.get(key, summary.readable(key)),
+            _value(summary.metric_label(value) if key == "monitor" else value),
+        )
+        for key, value in settings.items()
+        if key != "seed" and value is not None
+    ]
+    return facts
+
+
+def _machine(study: StudyResults) -> Facts:
+    kept = [run.environment for run in study.runs if run.environment]
+    if not kept:
+        return [("Environment", NOT_RECORDED)]
+    machines = _distinct(_machine_words(environment) for environment in kept)
+    versions = _mapping(kept[0].get("versions") or kept[0].get("libraries"))
+    codes = _distinct(
+        str(environment.get("git") or environment.get("git_hash") or "")[:10] for environment in kept
+    )
+    facts = [
+        ("Machine", "; ".join(machines)),
+        ("Started", min((str(e["started"]) for e in kept if e.get("started")), default="")),
+        ("Training", _time(kept, "train")),
+        ("Testing", _time(kept, "evaluate")),
+        ("Histoscope", ", ".join(_distinct(str(e.get("histoscope", "")) for e in kept))),
+        ("Commit", ", ".join(codes)),
+        ("Python", ", ".join(_distinct(str(e.get("python", "")) for e in kept))),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+    ]
+    return [(term, value) for term, value in facts if value]
+
+
+def _machine_words(environment: Mapping[str, Any]) -> str:
+    cores = environment.get("cpu_count")
+    parts = [
+        str(environment.get("gpu") or "no GPU"),
+        count(int(cores), "core") if isinstance(cores, int) else "",
+        str(environment.get("platform") or ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
+    values = [_mapping(e.get("seconds")).get(stage) for e in environments]
+    seconds = [float(value) for value in values if isinstance(value, int | float)]
+    if not seconds:
+        return ""
+    mean = duration(sum(seconds) / len(seconds))
+    return f"{duration(sum(seconds))} in all, {mean} a run"
+
+
+def _command(study: StudyResults) -> Facts:
+    command = study.settings.get("command")
+    if isinstance(command, list):
+        command = " ".join(map(str, command))
+    facts = [("Run", str(command or "histoscope study run study_config.yaml"))]
+    return [*facts, ("Report", f"histoscope study report {study.folder.name}")]
+
+
+def configuration(study: StudyResults) -> str:
+    """Give the configuration back as the YAML that runs the study again; empty where it was not kept."""
+    config = _mapping(study.settings.get("config"))
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
+
+
+def run_seconds(run: RunResult) -> str:
+    """Training time of a run; a dash where it is not recorded."""
+    seconds = _mapping(run.environment.get("seconds")).get("train")
+    return duration(float(seconds)) if isinstance(seconds, int | float) else "–"
+
+
+def _first(study: StudyResults, key: str) -> Any:
+    return next((run.config[key] for run in study.runs if run.config.get(key)), None)
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    told = [
+        f"{_value(value)} µm per pixel" if key == "mpp" else f"{key.replace('_', ' ')} {_value(value)}"
+        for key, value in values.items()
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key.replace('_', ' ')} {_value(each)}" for key, each in value.items())
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]

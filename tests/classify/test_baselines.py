@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression as Theirs
+from sklearn.preprocessing import StandardScaler
+
+from histoscope import metrics
+from histoscope.classify.baselines import LogisticRegression, colour_features, predict_baseline
+from histoscope.errors import DataError, ShapeError, UnknownNameError
+from histoscope.stain import optical_density
+from histoscope.types import Sample
+
+CLASSES = ["pink", "purple"]
+COLOURS = [(230, 160, 200), (120, 80, 170)]
+
+
+def patches(n, seed=0, noise=25.0):
+    rng = np.random.default_rng(seed)
+    made = []
+    for k in range(n):
+        label = k % 2
+        image = np.clip(rng.normal(COLOURS[label], noise, (12, 12, 3)), 0, 255).astype(np.uint8)
+        made.append(Sample(image, 0.5, label=label, name=f"t{k}", source=f"g{k // 2}"))
+    return made
+
+
+def test_features_are_means_and_spreads(rng):
+    image = rng.integers(0, 256, (9, 7, 3), np.uint8)
+    channels = [image / 255, optical_density(image)]
+    expected = [part(values[..., k]) for values in channels for part in (np.mean, np.std) for k in range(3)]
+    assert colour_features(image) == pytest.approx(expected, rel=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 1000), st.integers(2, 4), st.sampled_from([0.1, 1.0, 10.0]))
+def test_logistic_regression_equals_scikit_learn(seed, n_classes, pull):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(60) % n_classes
+    x = rng.normal(0, 1, (60, 5)) + rng.normal(0, 1, (n_classes, 5))[labels]
+    scale = StandardScaler().fit(x)
+    theirs = Theirs(C=1 / pull, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
+    if n_classes == 2:  # two columns of weights share what one carries alone
+        theirs = Theirs(C=2 / pull, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
+    ours = LogisticRegression.fit(x, labels, n_classes, pull=pull)
+    assert ours(x) == pytest.approx(theirs.predict_proba(scale.transform(x)), abs=2e-3)
+
+
+def test_constant_features_do_no_harm():
+    x = np.column_stack((np.ones(6), np.arange(6)))
+    fitted = LogisticRegression.fit(x, [0, 0, 0, 1, 1, 1], 2)
+    assert np.isfinite(fitted(x)).all()
+    assert fitted(x).argmax(1).tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_colour_beats_majority_where_colour_tells():
+    train, test = patches(40), patches(20, seed=1)
+    by_colour = predict_baseline("colour", train, test, CLASSES)
+    by_majority = predict_baseline("majority", train[:-1], test, CLASSES)
+    assert metrics.patch_scores(by_colour)["accuracy"] == 1
+    assert metrics.patch_scores(by_majority)["accuracy"] == 0.5
+    assert by_majority["p_pink"].tolist() == [20 / 39] * 20
+    assert by_colour["group"].tolist() == [f"g{k // 2}" for k in range(20)]
+    assert set(by_colour) >= {"name", "patient", "source", "group", "true", "predicted", "p_pink", "p_purple"}
+
+
+def test_wrong_input_is_told():
+    train = patches(4)
+    with pytest.raises(UnknownNameError, match="colour"):
+        predict_baseline("color", train, train, CLASSES)
+    with pytest.raises(DataError, match="no label"):
+        predict_baseline("colour", [Sample(train[0].image, 0.5, name="x")], train, CLASSES)
+    with pytest.raises(ShapeError, match="at least one patch"):
+        predict_baseline("colour", [], train, CLASSES)
