@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,39 @@ def test_counts_equal_scikit_learn(case):
     assert metrics.macro_f1(true, p) == pytest.approx(sk.f1_score(true, predicted, average="macro"))
     theirs = quietly(sk.cohen_kappa_score, true, predicted)
     assert metrics.kappa(true, p) == pytest.approx(theirs, nan_ok=True)
+
+
+LABELS = [
+    (metrics.accuracy, sk.accuracy_score),
+    (metrics.balanced_accuracy, sk.balanced_accuracy_score),
+    (metrics.macro_f1, lambda true, predicted: sk.f1_score(true, predicted, average="macro")),
+    (metrics.kappa, sk.cohen_kappa_score),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions())
+def test_labels_are_taken_as_scikit_learn_takes_them(case):
+    true, p = case
+    predicted = p.argmax(1)
+    names = np.array(["tumour", "benign", "in situ", "invasive"])
+    for ours, theirs in LABELS:
+        expected = pytest.approx(quietly(theirs, true, predicted), nan_ok=True)
+        assert ours(true, predicted) == expected
+        assert ours(true * 7 - 3, predicted * 7 - 3) == expected  # any whole numbers
+        assert ours(names[true], names[predicted]) == expected
+        assert ours(list(names[true]), pd.Series(names[predicted])) == expected
+        assert ours(true, p) == expected
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted"),
+    [([0, 1], [0]), ([0, 1], ["a", "b"]), ([0.0, 1.0], [0, 1]), (["a"], [None]), ([0, 1], [0.2, 0.8])],
+    ids=["lengths", "numbers and text", "floats", "missing", "scores"],
+)
+def test_labels_that_do_not_fit_are_refused(true, predicted):
+    with pytest.raises(ShapeError, match=r"expected .*\(N, C\)"):
+        metrics.accuracy(true, predicted)
 
 
 @settings(max_examples=60, deadline=None)
@@ -105,6 +139,7 @@ def test_a_perfect_and_an_always_wrong_model():
 
 def test_undefined_is_nan():
     none = np.empty((0, 2))
+    assert np.isnan(metrics.accuracy([], []))
     for name in (
         "accuracy",
         "balanced_accuracy",

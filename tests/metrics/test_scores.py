@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from histoscope import metrics
-from histoscope.errors import DataError, UnknownNameError
+from histoscope.errors import ConfigError, DataError, UnknownNameError
 from histoscope.metrics import METRICS, overlap, per_image, pooled
 
 COUNTS = ["n_true", "n_pred", "tp", "fp", "fn", "sum_iou", "pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn"]
@@ -65,6 +65,25 @@ def test_pooled_needs_counts():
 def test_pooled_of_nothing_is_undefined(nuclei):
     table = pd.DataFrame([per_image(*nuclei(0, side=2))])
     assert all(math.isnan(score) for score in pooled(table.iloc[:0]).values())
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_each_score_is_a_function_of_two_maps(name, nuclei):
+    true, pred = nuclei(3)
+    function, expected = getattr(metrics, name), per_image(true, pred)[name]
+    for score in (function, METRICS[name]):
+        assert score(true, pred) == score(overlap(true, pred)) == pytest.approx(expected, nan_ok=True)
+    assert METRICS[name].function is function
+    assert METRICS[name].doi in function.__doc__
+    assert f">>> {function.__name__}(" in function.__doc__
+
+
+def test_f1_and_ap_take_a_threshold():
+    true, pred = np.array([[1, 1, 1, 0, 2]]), np.array([[4, 4, 0, 0, 0]])
+    assert metrics.f1(true, pred) == pytest.approx(2 / 3)
+    assert metrics.f1(true, pred, iou_threshold=0.7) == metrics.ap(true, pred, iou_threshold=0.7) == 0.0
+    with pytest.raises(ConfigError, match="IoU threshold is 1"):
+        metrics.f1(true, pred, iou_threshold=1.0)
 
 
 def test_unknown_metrics_are_told_the_nearest():

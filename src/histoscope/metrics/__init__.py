@@ -2,14 +2,15 @@
 
 >>> import numpy as np
 >>> true = np.array([[1, 1, 0], [0, 2, 2]])
->>> METRICS["pq"].function(true, true)
-1.0
+>>> pq(true, true), METRICS["pq"](true, true)
+(1.0, 1.0)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from types import MappingProxyType
+from typing import Any
 
 from histoscope.errors import UnknownNameError
 from histoscope.lazy import attach
@@ -64,6 +65,7 @@ from histoscope.metrics.patches import (
     probabilities,
 )
 from histoscope.metrics.pooling import PooledStatistic, pooled_by_class, pooled_statistic
+from histoscope.metrics.quality import ap, ap_75, dq, f1, pq, sq
 from histoscope.metrics.ranges import RANGES, Range, range_of
 from histoscope.metrics.ranking import auprc, auprc_by_class, auroc, auroc_by_class
 from histoscope.metrics.scores import per_image, pooled
@@ -108,6 +110,10 @@ __all__ = [
     "accuracy",
     "aji",
     "aji_plus",
+    "ap",
+    "ap_50",
+    "ap_50_95",
+    "ap_75",
     "auprc",
     "auprc_by_class",
     "auroc",
@@ -125,8 +131,11 @@ __all__ = [
     "detection_f1",
     "detections",
     "dice",
+    "dq",
     "ece",
     "effect_size",
+    "f1",
+    "f1_50",
     "fit_temperature",
     "get",
     "holm",
@@ -156,6 +165,7 @@ __all__ = [
     "pooled",
     "pooled_by_class",
     "pooled_statistic",
+    "pq",
     "pq_by_class",
     "pq_by_class_pannuke",
     "pq_image_mean",
@@ -166,6 +176,7 @@ __all__ = [
     "recall",
     "reliability",
     "scaled",
+    "sq",
     "wilcoxon",
     "without_unknown",
 ]
@@ -195,6 +206,12 @@ class Metric:
     range: Range = (0.0, 1.0)
     higher_is_better: bool = True
 
+    def __call__(self, *given: Any) -> float:
+        """Score what is given, as `function` does."""
+        return self.function(*given)
+
+
+f1_50, ap_50, ap_50_95 = f1, ap, average_precision  # so that each name of `METRICS` is a function, too
 
 _PANOPTIC = "10.1109/CVPR.2019.00963"
 _BOWL = "10.1038/s41592-019-0612-7"
@@ -205,18 +222,16 @@ METRICS: MappingProxyType[str, Metric] = MappingProxyType(
         "precision": Metric("Pixel precision", precision),
         "recall": Metric("Pixel recall", recall),
         "dice": Metric("Dice", dice, "10.2307/1932409"),
-        "iou": Metric("IoU", iou),
+        "iou": Metric("IoU", iou, "10.1111/j.1469-8137.1912.tb05611.x"),
         "mcc": Metric("Matthews correlation", mcc, "10.1016/0005-2795(75)90109-9", range=RANGES["mcc"]),
         "aji": Metric("AJI", aji, "10.1109/TMI.2017.2677499"),
         "aji_plus": Metric("AJI+", aji_plus, "10.1016/j.media.2019.101563"),
-        "pq": Metric("PQ", lambda true, pred=None: match(true, pred).pq, _PANOPTIC),
-        "dq": Metric("DQ", lambda true, pred=None: match(true, pred).dq, _PANOPTIC),
-        "sq": Metric("SQ", lambda true, pred=None: match(true, pred).sq, _PANOPTIC),
-        "f1_50": Metric("F1 at IoU 0.5", lambda true, pred=None: match(true, pred).f1, _BOWL),
-        "ap_50": Metric("AP at IoU 0.5", lambda true, pred=None: match(true, pred).ap, _BOWL),
-        "ap_75": Metric(
-            "AP at IoU 0.75", lambda true, pred=None: match(true, pred, iou_threshold=0.75).ap, _BOWL
-        ),
+        "pq": Metric("PQ", pq, _PANOPTIC),
+        "dq": Metric("DQ", dq, _PANOPTIC),
+        "sq": Metric("SQ", sq, _PANOPTIC),
+        "f1_50": Metric("F1 at IoU 0.5", f1, _BOWL),
+        "ap_50": Metric("AP at IoU 0.5", ap, _BOWL),
+        "ap_75": Metric("AP at IoU 0.75", ap_75, _BOWL),
         "ap_50_95": Metric("AP, mean of IoU 0.5 to 0.95", average_precision, _BOWL),
     }
 )

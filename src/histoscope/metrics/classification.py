@@ -1,8 +1,11 @@
 """Scores of classified patches: how often right, class by class, and how well the probabilities rank them.
 
 Functions take ``true`` (N,) and ``probability`` (N, C); the class with the largest probability is the
-predicted one, the first of equals. Classes that a score does not exist for are left out of its mean.
+predicted one, the first of equals. Scores that need no more than the predicted class take it (N,) as well, as
+scikit-learn does: whole numbers or names. Classes that a score does not exist for are left out of its mean.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,18 +50,27 @@ def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 
 
-def accuracy(true: ArrayLike, probability: ArrayLike) -> float:
-    """Share of patches whose most probable class is the true one; NaN without patches.
+def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
+    """Share of patches whose predicted class is the true one; NaN without patches.
+
+    Parameters
+    ----------
+    true : (N,) whole numbers or text
+        Classes; numbers from 0, where probabilities are given.
+    predicted : (N, C) float, or (N,) whole numbers or text
+        Probabilities of the classes, or the predicted classes.
 
     Examples
     --------
     >>> accuracy([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     0.6666666666666666
+    >>> accuracy([0, 1, 1], [0, 0, 1]), accuracy(["benign", "tumour"], ["tumour", "tumour"])
+    (0.6666666666666666, 0.5)
     """
-    return _from_confusion(accuracy_of, true, probability)
+    return _from_confusion(accuracy_of, true, predicted)
 
 
-def balanced_accuracy(true: ArrayLike, probability: ArrayLike) -> float:
+def balanced_accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     """Mean over the classes that occur of the share of their patches that were recognised.
 
     Examples
@@ -66,10 +78,10 @@ def balanced_accuracy(true: ArrayLike, probability: ArrayLike) -> float:
     >>> balanced_accuracy([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     0.75
     """
-    return _from_confusion(balanced_accuracy_of, true, probability)
+    return _from_confusion(balanced_accuracy_of, true, predicted)
 
 
-def macro_f1(true: ArrayLike, probability: ArrayLike) -> float:
+def macro_f1(true: ArrayLike, predicted: ArrayLike) -> float:
     """Mean of the classes' F1; a class that neither occurs nor is predicted is left out.
 
     Examples
@@ -77,10 +89,10 @@ def macro_f1(true: ArrayLike, probability: ArrayLike) -> float:
     >>> round(macro_f1([0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), 3)
     0.667
     """
-    return _from_confusion(macro_f1_of, true, probability)
+    return _from_confusion(macro_f1_of, true, predicted)
 
 
-def kappa(true: ArrayLike, probability: ArrayLike) -> float:
+def kappa(true: ArrayLike, predicted: ArrayLike) -> float:
     """Cohen's kappa: agreement beyond that of guessing with the same frequencies; 0 is chance, 1 is perfect.
 
     NaN where guessing would always agree: one class alone, true and predicted.
@@ -94,7 +106,7 @@ def kappa(true: ArrayLike, probability: ArrayLike) -> float:
     >>> kappa([0, 0, 1, 1], [[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]])
     0.5
     """
-    return _from_confusion(kappa_of, true, probability)
+    return _from_confusion(kappa_of, true, predicted)
 
 
 def accuracy_of(counts: Values) -> Values:
@@ -197,9 +209,33 @@ def mean_of_defined(values: Values) -> Values:
     return divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
-def _from_confusion(formula: Function, true: ArrayLike, probability: ArrayLike) -> float:
-    labels, p = checked(true, probability)
-    return float(formula(confusion(labels, p.argmax(axis=1), p.shape[1]).astype(np.float64)))
+def _from_confusion(formula: Function, true: ArrayLike, predicted: ArrayLike) -> float:
+    given = np.asarray(predicted)
+    if given.ndim == 1 and (given.dtype.kind != "f" or given.size == 0):
+        rows, columns, n_classes = _numbered(np.asarray(true), given)
+    else:
+        rows, p = checked(true, predicted)
+        columns, n_classes = p.argmax(axis=1), p.shape[1]
+    return float(formula(confusion(rows, columns, n_classes).astype(np.float64)))
+
+
+def _numbered(true: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Classes of two lists, whole numbers or text, as numbers from 0, and how many classes there are."""
+    kinds = {"U" if _is_text(values) else values.dtype.kind for values in (true, predicted) if values.size}
+    if true.shape != predicted.shape or not (kinds <= set("iub") or kinds == {"U"}):
+        raise ShapeError(
+            f"true classes are {true.shape} {true.dtype}, predicted ones {predicted.shape} "
+            f"{predicted.dtype}; expected both (N,) whole numbers, both (N,) text, or in place of the "
+            "predicted ones (N, C) probabilities"
+        )
+    names, numbers = np.unique(np.concatenate((true, predicted)), return_inverse=True)
+    return numbers[: len(true)], numbers[len(true) :], max(len(names), 1)
+
+
+def _is_text(values: NDArray[Any]) -> bool:
+    return values.dtype.kind == "U" or (
+        values.dtype.kind == "O" and all(isinstance(value, str) for value in values.flat)
+    )
 
 
 def _diagonal(counts: Values) -> Values:

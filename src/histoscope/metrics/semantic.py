@@ -132,7 +132,11 @@ def dice(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 
 
 def iou(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Intersection over union of the nucleus masks, in [0, 1]; NaN if both are empty.
+    """Intersection over union of the nucleus masks (Jaccard index), in [0, 1]; NaN if both are empty.
+
+    References
+    ----------
+    .. [1] Jaccard, New Phytologist 11(2), 1912, doi:10.1111/j.1469-8137.1912.tb05611.x
 
     Examples
     --------
