@@ -169,7 +169,7 @@ GOOD = table([0.1, 0.2, 0.3])
         (GOOD, {"method": "bcaa"}, UnknownNameError, "did you mean 'bca'"),
         (GOOD.assign(patient=["a", "", "b"]), {}, DataError, "patient is empty in 1 of 3 rows"),
         (GOOD.assign(patient=["a", None, "b"]), {}, DataError, "cluster='source'"),
-        (GOOD, {"method": "bca", "rng": None}, ConfigError, "give rng"),
+        (GOOD, {"method": "bca", "rng": None}, ConfigError, "rng is None, expected a seed"),
         (GOOD.assign(pq=["a", "b", "c"]), {}, DataError, "'pq' is not numeric"),
         (GOOD, {"n": 0}, ConfigError, "0 resamples"),
         (GOOD, {"level": 95}, ConfigError, "level is 95"),

@@ -8,11 +8,12 @@ from histoscope.augment.color import add_noise, blur, recolor
 from histoscope.augment.params import AugmentConfig, AugmentParams, sample_params
 from histoscope.augment.warp import renumber, source_map, turn, warp_image, warp_labels
 from histoscope.errors import ShapeError
+from histoscope.seeds import RandomSource
 from histoscope.types import Image, Sample
 
 
 def augment(
-    sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, size_px: int | None = None
+    sample: Sample, config: AugmentConfig, rng: RandomSource, *, size_px: int | None = None
 ) -> Sample:
     """Draw parameters and apply them.
 
@@ -22,8 +23,8 @@ def augment(
         With or without instances; never changed.
     config : AugmentConfig
         What may happen, such as ``AUGMENTATIONS["default"]``.
-    rng : numpy.random.Generator
-        Where the draw comes from.
+    rng : int or numpy.random.Generator
+        Where the draw comes from; a seed draws the same each time.
     size_px : int, optional
         Give the square of this side in the middle. From a sample larger by `margin_px` on each side it comes
         without mirrored borders.

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import numpy as np
-
 from histoscope.errors import ConfigError
+from histoscope.seeds import RandomSource, generator
 
 # Cubic B-spline grids whose control points move less than this share of their spacing cannot fold
 # (Choi and Lee 2000, doi:10.1006/gmod.2000.0531), so a nucleus never turns inside out.
@@ -150,7 +149,7 @@ class AugmentParams:
         return (self.brightness, self.contrast, self.saturation, self.hue_deg) != (1.0, 1.0, 1.0, 0.0)
 
 
-def sample_params(config: AugmentConfig, rng: np.random.Generator) -> AugmentParams:
+def sample_params(config: AugmentConfig, rng: RandomSource) -> AugmentParams:
     """Draw what happens to one sample.
 
     The same number of random values is drawn whatever the configuration, so switching one augmentation off
@@ -158,9 +157,10 @@ def sample_params(config: AugmentConfig, rng: np.random.Generator) -> AugmentPar
 
     Examples
     --------
-    >>> sample_params(AugmentConfig(), np.random.default_rng(0)) == AugmentParams()
+    >>> sample_params(AugmentConfig(), 0) == AugmentParams()
     True
     """
+    rng = generator(rng)
     chances = (
         config.dihedral_chance,
         config.affine_chance,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ConfigError, ShapeError
+from histoscope.seeds import RandomSource, generator
 
 
 def draw_probability(pixels: ArrayLike, *, percentile: float = 99.8) -> NDArray[np.float64]:
@@ -54,7 +55,7 @@ def rare_repeats(
     extra: int,
     *,
     n_rare: int = 4,
-    rng: np.random.Generator,
+    rng: RandomSource,
 ) -> NDArray[np.intp]:
     """Choose images to show again for the sake of the rarest classes.
 
@@ -68,8 +69,8 @@ def rare_repeats(
         Images to choose; the recipe went from 4,482 to 15,997.
     n_rare : int
         How many classes to repeat, the rarest that occur; each in proportion to sqrt(total / count).
-    rng : Generator
-        Source of the draws.
+    rng : int or Generator
+        Seed or source of the draws.
 
     Returns
     -------
@@ -89,7 +90,7 @@ def rare_repeats(
 
     Examples
     --------
-    >>> rare_repeats([[9, 0], [9, 2], [9, 0]], [27, 2], 3, n_rare=1, rng=np.random.default_rng(0))
+    >>> rare_repeats([[9, 0], [9, 2], [9, 0]], [27, 2], 3, n_rare=1, rng=0)
     array([1, 1, 1])
     """
     if extra < 0 or n_rare < 1:
@@ -97,6 +98,7 @@ def rare_repeats(
     chance, number = draw_probability(pixels), np.asarray(counts, np.float64)
     if number.shape != chance.shape[1:]:
         raise ShapeError(f"{number.shape} counts came for pixels of {chance.shape[1]} classes")
+    rng = generator(rng)
     present = np.flatnonzero((number > 0) & (chance.sum(axis=0) > 0))
     if len(present) == 0:
         return np.zeros(0, np.intp)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from histoscope.errors import ConfigError
 from histoscope.generate.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.generate.bank_maps import CELL_UM, planes_resized
+from histoscope.seeds import RandomSource, generator
 from histoscope.synth._kernels import keep_largest_piece, renumber
 from histoscope.synth._stamp import KNOTS, product, stamp
 from histoscope.synth.picture import check_size
@@ -92,7 +93,7 @@ def arrange(
     shape_px: tuple[int, int],
     *,
     mpp: float,
-    rng: Generator,
+    rng: RandomSource,
     tile: int | None = None,
     density: float = 1.0,
 ) -> Arrangement:
@@ -109,7 +110,8 @@ def arrange(
     shape_px : (rows, columns)
     mpp : float
         Micrometres per pixel.
-    rng : numpy.random.Generator
+    rng : int or numpy.random.Generator
+        A seed draws the same layout each time.
     tile : int, optional
         Number of the real tile; drawn at random if left out.
     density : float in (0, 10]
@@ -125,7 +127,7 @@ def arrange(
     >>> from histoscope import synth
     >>> from histoscope.generate.bank import cut_bank
     >>> bank = cut_bank([synth.generate((128, 128), mpp=0.5)], synth.CLASSES)
-    >>> new = arrange(bank, (64, 96), mpp=0.5, rng=np.random.default_rng(0))
+    >>> new = arrange(bank, (64, 96), mpp=0.5, rng=0)
     >>> new.instances.shape, len(new.classes) == int(new.instances.max()) + 1
     ((64, 96), True)
     """
@@ -134,6 +136,7 @@ def arrange(
         raise ConfigError(f"density is {density}, expected a factor above 0 and up to 10")
     if tile is not None and not 0 <= tile < len(bank.tiles):
         raise ConfigError(f"tile is {tile}, expected 0 to {len(bank.tiles) - 1}: the bank's tiles")
+    rng = generator(rng)
     which = int(rng.integers(len(bank.tiles))) if tile is None else tile
     size_um = np.array([shape_px[1] * mpp, shape_px[0] * mpp])
     move = _move(bank, which, size_um, rng)

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, DataError, UnknownNameError
@@ -14,6 +13,7 @@ from histoscope.metrics.keys import cluster_codes
 from histoscope.metrics.pooling import pooled_statistic, ratio_of_means
 from histoscope.metrics.ranges import Range, range_of
 from histoscope.metrics.resampling import Method
+from histoscope.seeds import RandomSource
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def interval(
     level: float = 0.95,
     method: Method = "jackknife",
     pooled: bool = False,
-    rng: Generator | None = None,
+    rng: RandomSource = 0,
 ) -> Interval:
     """Confidence interval of the mean over images, or of a pooled score, with the patient as the unit.
 
@@ -126,8 +126,9 @@ def interval(
         Take the score of all images as if they were one, from their counts (see `pooled_statistic`), in place
         of the mean over images. Images that add nothing to the score, such as those without the rare class,
         have no part in it: they, and patients with no others, are not counted.
-    rng : Generator, optional
-        Source of the resamples, of the methods that draw.
+    rng : int or Generator
+        Seed or source of the resamples, of the methods that draw; seed 0 unless told, so that a call gives
+        the same numbers each time.
 
     Returns
     -------

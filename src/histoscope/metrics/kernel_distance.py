@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.metrics.keys import group_codes
+from histoscope.seeds import RandomSource, generator
 
 DEGREE = 3
 _BLOCK = 1024
@@ -99,7 +99,7 @@ def kernel_distance_with_null(
     real_groups: ArrayLike | None = None,
     synthetic_groups: ArrayLike | None = None,
     n_splits: int = 200,
-    rng: Generator | None = None,
+    rng: RandomSource | None = None,
 ) -> KernelDistance:
     """Kernel distance, beside the distance between halves of the real set.
 
@@ -115,8 +115,8 @@ def kernel_distance_with_null(
         two of synthetic ones.
     n_splits : int
         Random halves.
-    rng : Generator, optional
-        None takes the same halves each time.
+    rng : int or Generator, optional
+        Seed or source of the halves; None takes seed 0, the same halves each time.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def kernel_distance_with_null(
     ((50,), True)
     """
     x, y = _checked(real, synthetic)
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = generator(0 if rng is None else rng)
     code_x, n_x = _codes(real_groups, len(x), "real_groups", 4)
     code_y, n_y = _codes(synthetic_groups, len(y), "synthetic_groups", 2)
     codes = np.concatenate([code_x, code_y + n_x])

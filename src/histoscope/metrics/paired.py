@@ -25,6 +25,7 @@ from histoscope.metrics.keys import as_text, cluster_names, row_keys
 from histoscope.metrics.pooling import pooled_statistic, ratio_of_means, swap_permutation
 from histoscope.metrics.ranges import Range, range_of
 from histoscope.metrics.significance import effect_size, paired_permutation, wilcoxon
+from histoscope.seeds import RandomSource, generator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def compare(
     n: int = 2**16,
     level: float = 0.95,
     pooled: bool = False,
-    rng: np.random.Generator,
+    rng: RandomSource = 0,
 ) -> Comparison:
     """Compare two methods on the images that both were scored on.
 
@@ -117,8 +118,9 @@ def compare(
         Compare the scores of all images as if they were one, from their counts (see `pooled_statistic`), in
         place of means over images. Counts are averaged over seeds; a permutation swaps all counts of a
         patient between the methods; `p_wilcoxon` and the effect sizes are of patients' own pooled scores.
-    rng : Generator
-        Source of the flips, where they are drawn.
+    rng : int or Generator
+        Seed or source of the flips, where they are drawn; seed 0 unless told, so that a call gives the same
+        numbers each time.
 
     Returns
     -------
@@ -137,10 +139,11 @@ def compare(
     >>> import pandas as pd
     >>> a = pd.DataFrame({"name": list("stuvw"), "patient": list("12345"), "pq": [0.6, 0.7, 0.5, 0.6, 0.8]})
     >>> b = a.assign(pq=[0.5, 0.7, 0.3, 0.5, 0.6])
-    >>> print(compare(a, b, "pq", rng=np.random.default_rng(0)))
+    >>> print(compare(a, b, "pq"))
     +0.120 [-0.057, +0.239], p = 0.125 (5 patients)
     """
     check_resampling(n, level)
+    rng = generator(rng)
     if pooled:
         return _compare_pooled((table_a, table_b), metric, cluster, n=n, level=level, rng=rng)
     pairs = _paired(

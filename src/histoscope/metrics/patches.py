@@ -32,6 +32,7 @@ from histoscope.metrics.pooling import Function, Values, ratio_of_means
 from histoscope.metrics.ranges import RANGES, Range, range_of
 from histoscope.metrics.ranking import Area, by_class, precision_recall_area, roc_area
 from histoscope.metrics.resampling import Method
+from histoscope.seeds import RandomSource
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,7 +225,7 @@ def patch_interval(
     n: int = 2000,
     level: float = 0.95,
     method: Method = "jackknife",
-    rng: np.random.Generator | None = None,
+    rng: RandomSource = 0,
 ) -> Interval:
     """Confidence interval of any score of classified patches, with the group as the unit.
 
@@ -245,8 +246,9 @@ def patch_interval(
         Confidence.
     method : {"jackknife", "percentile", "bca"}
         As in `histoscope.metrics.interval`.
-    rng : Generator, optional
-        Source of the resamples, of the methods that draw.
+    rng : int or Generator
+        Seed or source of the resamples, of the methods that draw; seed 0 unless told, so that a call gives
+        the same numbers each time.
 
     Returns
     -------

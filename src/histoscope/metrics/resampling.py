@@ -7,9 +7,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.errors import UnknownNameError
 from histoscope.metrics.jackknife import ClusterScore
 from histoscope.metrics.ranges import Range
+from histoscope.seeds import RandomSource, generator
 
 Method: TypeAlias = Literal["jackknife", "percentile", "bca"]
 
@@ -17,22 +18,20 @@ _BLOCK = 2_000_000  # drawn clusters held in memory at a time
 
 
 def bounds(
-    score: ClusterScore, *, method: Method, level: float, n: int, rng: Generator | None, limits: Range | None
+    score: ClusterScore, *, method: Method, level: float, n: int, rng: RandomSource, limits: Range | None
 ) -> tuple[float, float]:
     """Bounds of a score by the method asked for; NaN where nothing can be said.
 
     Raises
     ------
     UnknownNameError, ConfigError
-        If there is no such method, or it draws and has no `rng`.
+        If there is no such method, or it draws and `rng` is neither a seed nor a generator.
     """
     if method not in get_args(Method):
         raise UnknownNameError("interval method", method, get_args(Method))
     if method == "jackknife":
         return score.bounds(level, limits)
-    if rng is None:
-        raise ConfigError(f"{method} draws patients; give rng=numpy.random.default_rng(0)")
-    return bootstrap(score, method=method, level=level, n=n, rng=rng)
+    return bootstrap(score, method=method, level=level, n=n, rng=generator(rng))
 
 
 def bootstrap(

@@ -11,6 +11,7 @@ from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.intervals import check_resampling, cluster_sums
 from histoscope.metrics.keys import group_codes
 from histoscope.metrics.semantic import ratio
+from histoscope.seeds import RandomSource, generator
 
 _BLOCK = 2_000_000  # signs held in memory at a time
 
@@ -38,7 +39,7 @@ def paired_permutation(
     *,
     clusters: ArrayLike | None = None,
     n: int = 2**16,
-    rng: np.random.Generator,
+    rng: RandomSource = 0,
 ) -> float:
     """Two-sided p value of the mean of ``a - b`` under random flips of sign.
 
@@ -51,8 +52,9 @@ def paired_permutation(
     n : int
         All flips are enumerated, and the p value is exact, if they are at most so many;
         else so many are drawn.
-    rng : Generator
-        Source of the flips, where they are drawn.
+    rng : int or Generator
+        Seed or source of the flips, where they are drawn; seed 0 unless told, so that a call gives the same
+        numbers each time.
 
     Returns
     -------
@@ -65,10 +67,11 @@ def paired_permutation(
 
     Examples
     --------
-    >>> paired_permutation([3.0, 4.0, 5.0, 6.0], [1.0] * 4, rng=np.random.default_rng(0))  # 2 of 16 flips
+    >>> paired_permutation([3.0, 4.0, 5.0, 6.0], [1.0] * 4)  # 2 of 16 flips
     0.125
     """
     check_resampling(n, 0.5)
+    rng = generator(rng)
     differences, defined = _differences(a, b)
     if clusters is not None:
         groups = group_codes(clusters, "cluster")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from histoscope.seeds import RandomSource, generator
 from histoscope.stain import pixelmap
 from histoscope.stain.deconvolution import RUIFROK, unit_rows, with_residual
 from histoscope.types import Image
@@ -46,7 +47,7 @@ class HedJitter:
     --------
     >>> jitter = HedJitter(0.2, 0.2)
     >>> image = np.full((8, 8, 3), (180, 90, 160), np.uint8)
-    >>> params = jitter.sample(np.random.default_rng(0))
+    >>> params = jitter.sample(0)
     >>> bool((jitter.apply(image, params) == jitter.apply(image, params)).all())
     True
     """
@@ -54,8 +55,9 @@ class HedJitter:
     factor: float = 0.05
     shift: float = 0.05
 
-    def sample(self, rng: np.random.Generator) -> HedParams:
-        """Draw parameters."""
+    def sample(self, rng: RandomSource) -> HedParams:
+        """Draw parameters; a seed draws the same each time."""
+        rng = generator(rng)
         return HedParams(_triple(rng, 1.0, self.factor), _triple(rng, 0.0, self.shift))
 
     def apply(self, image: Image, params: HedParams) -> Image:
@@ -64,8 +66,8 @@ class HedJitter:
         matrix = stains @ np.diag(params.factor) @ np.linalg.inv(stains)
         return pixelmap.of_density(matrix, stains @ np.array(params.shift))(image)
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Change an image at random."""
+    def __call__(self, image: Image, rng: RandomSource) -> Image:
+        """Change an image at random; a seed changes it alike each time."""
         return self.apply(image, self.sample(rng))
 
 
@@ -100,15 +102,16 @@ class StainJitter:
     --------
     >>> jitter = StainJitter()
     >>> white = np.full((8, 8, 3), 255, np.uint8)
-    >>> bool((jitter(white, np.random.default_rng(0)) == 255).all())
+    >>> bool((jitter(white, 0) == 255).all())
     True
     """
 
     amount: float = 0.4
     vector: float = 0.15
 
-    def sample(self, rng: np.random.Generator) -> StainParams:
-        """Draw parameters."""
+    def sample(self, rng: RandomSource) -> StainParams:
+        """Draw parameters; a seed draws the same each time."""
+        rng = generator(rng)
         haematoxylin, eosin, _ = _triple(rng, 1.0, self.amount)
         return StainParams(
             (haematoxylin, eosin), (_triple(rng, 1.0, self.vector), _triple(rng, 1.0, self.vector))
@@ -121,8 +124,8 @@ class StainJitter:
         target = np.vstack([source * np.array(params.vector) * np.array(params.amount)[:, None], residual])
         return pixelmap.of_density(target.T @ np.linalg.inv(np.vstack([source, residual]).T))(image)
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Change an image at random."""
+    def __call__(self, image: Image, rng: RandomSource) -> Image:
+        """Change an image at random; a seed changes it alike each time."""
         return self.apply(image, self.sample(rng))
 
 
@@ -154,8 +157,9 @@ class BrightnessHue:
     brightness: float = 0.1
     hue: float = 0.02
 
-    def sample(self, rng: np.random.Generator) -> ColourParams:
-        """Draw parameters."""
+    def sample(self, rng: RandomSource) -> ColourParams:
+        """Draw parameters; a seed draws the same each time."""
+        rng = generator(rng)
         brightness, hue, _ = _triple(rng, 0.0, 1.0)
         return ColourParams(self.brightness * brightness, self.hue * hue)
 
@@ -168,8 +172,8 @@ class BrightnessHue:
         turn = np.cos(angle) * (np.eye(3) - grey) + np.sin(angle) * axis + grey
         return pixelmap.of_levels(turn, np.full(3, 255.0 * params.brightness))(image)
 
-    def __call__(self, image: Image, rng: np.random.Generator) -> Image:
-        """Change an image at random."""
+    def __call__(self, image: Image, rng: RandomSource) -> Image:
+        """Change an image at random; a seed changes it alike each time."""
         return self.apply(image, self.sample(rng))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.random import Generator
 
 from histoscope.errors import ConfigError
+from histoscope.seeds import RandomSource, generator
 from histoscope.synth.distractors import scatter
 from histoscope.synth.layout import plan
 from histoscope.synth.nuclei import draw
@@ -25,7 +25,7 @@ def generate(  # what to draw has four parts
     tissue: TissueSpec | None = None,
     optics: OpticsSpec | None = None,
     distractors: DistractorSpec | None = None,
-    rng: Generator | None = None,
+    rng: RandomSource | None = None,
     name: str = "",
 ) -> Sample:
     """Draw H&E-like tissue with exact instance and class labels.
@@ -38,8 +38,8 @@ def generate(  # what to draw has four parts
         Micrometres per pixel, from 0.05 to 4; everything is drawn in micrometres.
     stain, tissue, optics, distractors : StainSpec, TissueSpec, OpticsSpec, DistractorSpec, optional
         What to draw; None takes the defaults. `STAINS` holds named stains.
-    rng : numpy.random.Generator, optional
-        None draws the same picture each time (seed 0).
+    rng : int or numpy.random.Generator, optional
+        A seed draws the same picture each time; None is seed 0.
     name : str
         Name of the sample.
 
@@ -56,12 +56,12 @@ def generate(  # what to draw has four parts
 
     Examples
     --------
-    >>> faint = generate((128, 128), stain=StainSpec(h_amount=0.5), rng=np.random.default_rng(3))
+    >>> faint = generate((128, 128), stain=StainSpec(h_amount=0.5), rng=3)
     >>> sorted(set(faint.classes.tolist()) - {0}) != []
     True
     """
     check_size(shape_px, mpp)
-    rng = np.random.default_rng(0) if rng is None else rng
+    rng = generator(0 if rng is None else rng)
     stain, tissue, optics = stain or StainSpec(), tissue or TissueSpec(), optics or OpticsSpec()
     rows, columns, mpp = int(shape_px[0]), int(shape_px[1]), float(mpp)
     layout = plan(rows * mpp, columns * mpp, tissue, rng)

@@ -6,6 +6,7 @@ from typing import Protocol, overload
 import numpy as np
 
 from histoscope.errors import ConfigError, DataError
+from histoscope.seeds import RandomSource, generator
 from histoscope.train.patches import PatchSampler
 from histoscope.types import Sample
 
@@ -92,8 +93,9 @@ class MixedSampler:
         self.real, self.synthetic, self.share = real, synthetic, share
         self.size_px, self.mpp = real.size_px, real.mpp
 
-    def draw(self, rng: np.random.Generator, *, margin_px: int = 0) -> Sample:
+    def draw(self, rng: RandomSource, *, margin_px: int = 0) -> Sample:
         """Cut one patch, with `margin_px` more on each side."""
+        rng = generator(rng)
         chosen = self.synthetic if rng.random() < self.share else self.real
         return chosen.draw(rng, margin_px=margin_px)
 

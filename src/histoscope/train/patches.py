@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, DataError
+from histoscope.seeds import RandomSource, generator
 from histoscope.types import Sample
 
 
@@ -74,7 +75,7 @@ class PatchSampler:
     Examples
     --------
     >>> sample = Sample(np.zeros((64, 64, 3), np.uint8), 0.5, np.eye(64, dtype=np.int32))
-    >>> PatchSampler([sample], 32, on_nuclei=1.0).draw(np.random.default_rng(0)).image.shape
+    >>> PatchSampler([sample], 32, on_nuclei=1.0).draw(0).image.shape
     (32, 32, 3)
     """
 
@@ -96,12 +97,14 @@ class PatchSampler:
         self.on_nuclei = on_nuclei
         self.class_weights = None if class_weights is None else _checked(class_weights)
 
-    def draw(self, rng: np.random.Generator, *, margin_px: int = 0) -> Sample:
+    def draw(self, rng: RandomSource, *, margin_px: int = 0) -> Sample:
         """Cut one patch, with `margin_px` more on each side.
 
         A patch lies within its sample where that is large enough; only the margin reaches beyond it. A patch
-        around a nucleus has it in the middle, or as near to it as the border of the sample allows.
+        around a nucleus has it in the middle, or as near to it as the border of the sample allows. A seed
+        draws the same patch each time.
         """
+        rng = generator(rng)
         nuclei, shares = self._nuclei if rng.random() < self.on_nuclei else (None, None)
         if nuclei is not None and shares is not None and len(nuclei):
             k = min(int(np.searchsorted(shares, rng.random(), side="right")), len(nuclei) - 1)
