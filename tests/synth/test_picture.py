@@ -252,9 +252,3 @@ def test_what_is_kept_is_the_largest_piece_that_scipy_finds(seed, rows, columns,
         assert n_kept == (largest > 0)
     assert np.isin(after[after > 0], before).all()
     assert (after[after > 0] == before[after > 0]).all()
-
-
-def test_labels_are_renumbered_in_place():
-    labels = np.array([[0, 3], [2, 3]], np.int32)
-    _kernels.renumber(labels, np.array([0, 9, 0, 1], np.int32))
-    assert labels.tolist() == [[0, 1], [0, 1]]

@@ -13,6 +13,7 @@ from histoscope.data.base import Dataset, Datasheet, count_records
 from histoscope.data.checks import UNREADABLE, Problem, Progress, reason
 from histoscope.data.classes import HOW, listed, match_classes, renumbered
 from histoscope.errors import DataError
+from histoscope.labels import relabel
 from histoscope.types import Labels, Record, Sample
 
 
@@ -278,21 +279,8 @@ def compact(
     >>> compact(np.array([[0, 2, 5]], np.int32), np.array([0, 9, 1, 9, 9, 3], np.uint8))
     (array([[0, 1, 2]], dtype=int32), array([0, 1, 3], dtype=uint8))
     """
-    top = int(instances.max(initial=0))
-    if top > largest_small_id(instances):  # a table by id would take gigabytes
-        ids = np.union1d([0], instances)
-        return np.searchsorted(ids, instances).astype(np.int32), None if classes is None else classes[ids]
-    present = np.zeros(top + 1, bool)
-    present[instances] = True
-    present[0] = True
-    lookup = (np.cumsum(present) - 1).astype(np.int32)
-    renumbered: Labels = lookup[instances]
-    return renumbered, None if classes is None else classes[: present.size][present]
-
-
-def largest_small_id(instances: Labels) -> int:
-    """Give the largest id with which tables by id take about as much memory as the map itself."""
-    return max(2**20, instances.size)
+    numbered, ids = relabel(instances)
+    return numbered, None if classes is None else classes[np.append(0, ids)]
 
 
 def _nearest(labels: Labels, height: int, width: int) -> Labels:

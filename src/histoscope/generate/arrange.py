@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from histoscope.errors import ConfigError
 from histoscope.generate.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.generate.bank_maps import CELL_UM, planes_resized
+<<<<<<< HEAD
 from histoscope.seeds import RandomSource, generator
 from histoscope.synth._kernels import keep_largest_piece, renumber
+=======
+from histoscope.labels import relabel
+from histoscope.synth._kernels import keep_largest_piece
+>>>>>>> 22f003f (One relabel and one centroids for label maps, in place of copies in seven files)
 from histoscope.synth._stamp import KNOTS, product, stamp
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec
@@ -290,9 +295,7 @@ def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places
     """Erase pieces and slivers, and number without gaps."""
     shows = keep_largest_piece(instances, len(placed.x))
     keep = shows * mpp**2 >= LEAST_UM2
-    new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    renumber(instances, new)
-    return instances, placed.taken(keep)
+    return relabel(instances, keep)[0], placed.taken(keep)
 
 
 def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.intp]:

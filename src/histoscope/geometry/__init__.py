@@ -14,14 +14,14 @@ True
 
 from histoscope.geometry.distances import object_probability, star_distances
 from histoscope.geometry.overlap import iou, overlap, shared_px2
-from histoscope.geometry.pixels import areas_and_centroids, settle
+from histoscope.geometry.pixels import settle
 from histoscope.geometry.polygons import area_px2, draw, perimeter_px, polygons
 from histoscope.geometry.suppression import Suppression, suppress
+from histoscope.lazy import attach
 
 __all__ = [
     "Suppression",
     "area_px2",
-    "areas_and_centroids",
     "draw",
     "iou",
     "object_probability",
@@ -33,3 +33,5 @@ __all__ = [
     "star_distances",
     "suppress",
 ]
+
+__getattr__, __dir__ = attach(__name__, {}, moved={"areas_and_centroids": "histoscope.labels:centroids"})

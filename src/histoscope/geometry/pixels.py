@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 
 from histoscope.compiled import njit
 from histoscope.errors import ShapeError
-from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Labels, Mask
 
 LEAST_INSIDE = 0.5
@@ -53,50 +52,6 @@ def settle(labels: Labels, inside: Mask, *, reach_px: int = 3) -> Labels:
     for _ in range(reach_px):
         settled = _grown(settled, inside, stays)
     return settled
-
-
-def areas_and_centroids(labels: Labels, n: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Number and mean place of the pixels of each nucleus.
-
-    Parameters
-    ----------
-    labels : (H, W) int32
-        Ids from 0 to `n`.
-    n : int
-        Nuclei.
-
-    Returns
-    -------
-    area_px : (n,) int64
-        Of id 1, 2, ...
-    centroid_px : (n, 2) float32
-        x and y; 0 for ids that are not in the map.
-
-    Examples
-    --------
-    >>> areas_and_centroids(np.array([[0, 1, 1], [0, 0, 3]], np.int32), 3)
-    (array([2, 0, 1]), array([[1.5, 0. ],
-           [0. , 0. ],
-           [2. , 1. ]], dtype=float32))
-    """
-    smallest = max(1, SMALLEST_BAND // max(1, labels.shape[1]))
-    area, x, y = np.sum(over(_sums, len(labels), smallest, labels, n), axis=0)[:, 1:]
-    centroid = np.stack([x, y], axis=1) / np.maximum(area, 1)[:, None]
-    return area, centroid.astype(np.float32)
-
-
-@njit
-def _sums(start: int, stop: int, labels: Labels, n: int) -> NDArray[np.int64]:
-    """(3, n + 1) number, sum of x and sum of y of the pixels of each id, in some rows."""
-    sums = np.zeros((3, n + 1), np.int64)
-    for y in range(start, stop):
-        for x in range(labels.shape[1]):
-            k = labels[y, x]
-            if k:
-                sums[0, k] += 1
-                sums[1, k] += x
-                sums[2, k] += y
-    return sums
 
 
 @njit

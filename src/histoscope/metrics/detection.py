@@ -7,6 +7,7 @@ from math import nan
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope import labels as label_maps
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.metrics._kernels import number_ids
 from histoscope.metrics.contingency import as_overlap, classes_of_ids
@@ -168,12 +169,12 @@ def detection_f1(per_image: Iterable[Detections]) -> dict[int, float]:
 
 def centroids(labels: ArrayLike | Labels) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Ids by their first pixel, (N,), and the mean row and column of each, (N, 2)."""
-    array = np.asarray(labels)
-    rows, columns = np.nonzero(array)
-    ids, index = number_ids(array[rows, columns].astype(np.int32))
-    area = np.bincount(index, minlength=len(ids))
-    middle = [np.bincount(index, weights=at, minlength=len(ids)) / area for at in (rows, columns)]
-    return ids, np.stack(middle, axis=1)
+    array = np.asarray(labels, np.int32)
+    numbered, inside = np.zeros(array.shape, np.int32), array != 0
+    ids, index = number_ids(array[inside])
+    numbered[inside] = index + 1
+    _, xy = label_maps.centroids(numbered, len(ids))
+    return ids, xy[:, ::-1]
 
 
 def _pair(

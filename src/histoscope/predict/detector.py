@@ -11,6 +11,7 @@ from histoscope import models, stain, weights
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
+from histoscope.labels import relabel
 from histoscope.models import Segmenter
 from histoscope.predict.loading import load
 from histoscope.types import Image, Nuclei
@@ -159,18 +160,15 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
 
 def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
     """The nuclei that have enough pixels, numbered anew without gaps; others may have drawn over the rest."""
-    n = len(nuclei)
-    seen = np.bincount(nuclei.instances.ravel(), minlength=n + 1)[1:] >= least_px
+    seen = np.bincount(nuclei.instances.ravel(), minlength=len(nuclei) + 1)[1:] >= least_px
     if seen.all():
         return nuclei
-    new_id = np.zeros(n + 1, np.int32)
-    new_id[1:][seen] = np.arange(1, np.count_nonzero(seen) + 1)
     classes = nuclei.class_probability
     return replace(
         nuclei,
         centroid_px=nuclei.centroid_px[seen],
         class_id=nuclei.class_id[seen],
         probability=nuclei.probability[seen],
-        instances=new_id[nuclei.instances],
+        instances=relabel(nuclei.instances, seen)[0],
         class_probability=None if classes is None else classes[seen],
     )

@@ -216,11 +216,3 @@ def keep_largest_piece(labels: NDArray[np.int32], n_labels: int) -> NDArray[np.i
         if _root(parent, k) != largest[label - 1]:
             labels[row, start:end] = 0
     return size
-
-
-@njit
-def renumber(labels: NDArray[np.int32], new: NDArray[np.int32]) -> None:
-    """Give each pixel the new number of its label."""
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            labels[i, j] = new[labels[i, j]]

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise, renumber
+from histoscope.labels import relabel
+from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise
 from histoscope.synth.layout import Layout
 from histoscope.synth.spec import CLASSES, TissueSpec
 from histoscope.types import Labels
@@ -74,8 +75,7 @@ def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSp
         if (shows == keep).all():
             break
         keep &= shows
-    new = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    renumber(instances, new)
+    instances, _ = relabel(instances, keep)
     return Drawn(instances, x[keep], y[keep], radii[keep], look[keep], kind[keep])
 
 

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, DataError
+<<<<<<< HEAD
 from histoscope.seeds import RandomSource, generator
+=======
+from histoscope.labels import centroids, relabel
+>>>>>>> 22f003f (One relabel and one centroids for label maps, in place of copies in seven files)
 from histoscope.types import Sample
 
 
@@ -183,10 +187,8 @@ def _centers(sample: Sample, which: int) -> tuple[NDArray[np.intp], NDArray[np.u
     """Sample, row and column of the middle of each nucleus, (N, 3), and its class, (N,)."""
     if sample.instances is None or not sample.instances.any():
         return np.zeros((0, 3), np.intp), np.zeros(0, np.uint8)
-    rows, columns = np.nonzero(sample.instances)
-    ids, inverse = np.unique(sample.instances[rows, columns], return_inverse=True)
-    area = np.bincount(inverse)
-    row, column = (np.bincount(inverse, at) / area for at in (rows, columns))
-    places = np.column_stack((np.full(len(ids), which), np.rint(row), np.rint(column))).astype(np.intp)
+    instances, ids = relabel(sample.instances)
+    column, row = np.rint(centroids(instances, len(ids))[1]).T
+    places = np.column_stack((np.full(len(ids), which), row, column)).astype(np.intp)
     classes = np.zeros(len(ids), np.uint8) if sample.classes is None else sample.classes[ids]
     return places, classes

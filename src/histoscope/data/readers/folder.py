@@ -31,12 +31,13 @@ from histoscope.data.readers.index import (
     to_number,
 )
 from histoscope.data.readers.sheet import read_sheet
-from histoscope.data.views import compact, largest_small_id
+from histoscope.data.views import compact
 from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
 from histoscope.files import read_image, read_labels
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.reading import check_labels_fit
 from histoscope.images.resolution import check_mpp
+from histoscope.labels import largest_small_id
 from histoscope.types import Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"

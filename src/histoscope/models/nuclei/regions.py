@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from histoscope.labels import centroids, relabel
 from histoscope.types import Labels, Nuclei
 
 BACKGROUND, INSIDE, BOUNDARY = 0, 1, 2
@@ -88,7 +89,7 @@ def to_labels(probability: NDArray[np.float32], mpp: float) -> Labels:
     lonely = foreground & ~seeded[blobs]
     markers[lonely] = blobs[lonely] + n
     labels = watershed(-probability[INSIDE], markers, mask=foreground)
-    return _compact(labels, min_area_px)
+    return relabel(labels, np.bincount(labels.ravel())[1:] >= min_area_px)[0]
 
 
 def to_nuclei(probability: NDArray[np.float32], mpp: float) -> Nuclei:
@@ -102,19 +103,13 @@ def to_nuclei(probability: NDArray[np.float32], mpp: float) -> Nuclei:
     """
     instances = to_labels(probability, mpp)
     n = int(instances.max(initial=0))
-    flat = instances.ravel()
-    area = np.bincount(flat, minlength=n + 1)[1:].astype(np.float64)
-    rows, columns = np.indices(instances.shape, dtype=np.float32)
+    area, centroid_px = centroids(instances, n)
     foreground = 1.0 - probability[BACKGROUND]
-    sums = [
-        np.bincount(flat, weights=values.ravel(), minlength=n + 1)[1:]
-        for values in (columns, rows, foreground)
-    ]
-    x, y, mean = (total / np.maximum(area, 1) for total in sums)
+    total = np.bincount(instances.ravel(), weights=foreground.ravel(), minlength=n + 1)[1:]
     return Nuclei(
-        centroid_px=np.stack([x, y], axis=1).astype(np.float32),
+        centroid_px=centroid_px.astype(np.float32),
         class_id=np.zeros(n, np.uint8),
-        probability=mean.astype(np.float32),
+        probability=(total / np.maximum(area, 1)).astype(np.float32),
         instances=instances,
         mpp=mpp,
     )
@@ -126,13 +121,3 @@ def _drop_small(mask: NDArray[np.bool_], min_area_px: float) -> NDArray[np.bool_
     keep[0] = False
     kept: NDArray[np.bool_] = keep[blobs]
     return kept
-
-
-def _compact(labels: NDArray[np.int32], min_area_px: float) -> Labels:
-    """Drop ids of too few pixels and number the others 1..N."""
-    keep = np.bincount(labels.ravel()) >= min_area_px
-    keep[0] = False
-    new_id = np.cumsum(keep).astype(np.int32)
-    new_id[~keep] = 0
-    compact: Labels = new_id[labels]
-    return compact

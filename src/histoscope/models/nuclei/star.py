@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from histoscope import geometry
 from histoscope.geometry.vote import draw_by_vote
+from histoscope.labels import centroids, relabel
 from histoscope.types import Labels, Mask, Nuclei
 
 REACH_UM = 0.75
@@ -157,12 +158,9 @@ def _shown(
     instances: Labels, kept: NDArray[np.int64]
 ) -> tuple[Labels, NDArray[np.int64], NDArray[np.float32]]:
     """Drop nuclei that others hide wholly, and number the rest 1..N; with the centroids of these."""
-    area, centroid_px = geometry.areas_and_centroids(instances, len(kept))
+    area, centroid_px = centroids(instances, len(kept))
     shown = area > 0
-    if shown.all():
-        return instances, kept, centroid_px
-    new_id = np.append(0, np.cumsum(shown) * shown).astype(np.int32)
-    return new_id[instances], kept[shown], centroid_px[shown]
+    return relabel(instances, shown)[0], kept[shown], centroid_px[shown].astype(np.float32)
 
 
 def _class_votes(candidates: Candidates, kept: NDArray[np.int64], instances: Labels) -> NDArray[np.float32]:
