@@ -12,13 +12,9 @@ from numpy.typing import NDArray
 from histoscope.errors import ConfigError
 from histoscope.generate.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.generate.bank_maps import CELL_UM, planes_resized
-<<<<<<< HEAD
-from histoscope.seeds import RandomSource, generator
-from histoscope.synth._kernels import keep_largest_piece, renumber
-=======
 from histoscope.labels import relabel
+from histoscope.seeds import RandomSource, generator
 from histoscope.synth._kernels import keep_largest_piece
->>>>>>> 22f003f (One relabel and one centroids for label maps, in place of copies in seven files)
 from histoscope.synth._stamp import KNOTS, product, stamp
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec

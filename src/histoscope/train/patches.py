@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, DataError
-<<<<<<< HEAD
-from histoscope.seeds import RandomSource, generator
-=======
 from histoscope.labels import centroids, relabel
->>>>>>> 22f003f (One relabel and one centroids for label maps, in place of copies in seven files)
+from histoscope.seeds import RandomSource, generator
 from histoscope.types import Sample
 
 
