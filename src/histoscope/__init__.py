@@ -9,6 +9,7 @@ Submodules load when they are first touched, so ``import histoscope`` costs noth
 
 from typing import TYPE_CHECKING
 
+from histoscope import moved
 from histoscope.lazy import attach
 
 __version__ = "0.1.0"
@@ -66,3 +67,5 @@ __all__ = [
 ]
 
 __getattr__, __dir__ = attach(__name__, dict.fromkeys(_SUBMODULES, "") | _FUNCTIONS)
+
+moved.install()

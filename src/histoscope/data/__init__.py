@@ -6,6 +6,7 @@
 """
 
 import inspect
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ from histoscope.data.views import (
 )
 from histoscope.data.write import write_folder
 from histoscope.errors import UnknownNameError
+
+# The module of 0.1 had the name of this function; `histoscope.moved` would put the module in its place.
+sys.modules[f"{__name__}.audit"] = sys.modules[audit.__module__]
 
 DATASETS: dict[str, Any] = {
     "breakhis": BreakHis,

@@ -1,0 +1,89 @@
+"""Modules of version 0.1 that stand elsewhere now: old names work for one version more, with a warning."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_SAME_NAME: dict[tuple[str, str], str] = {
+    ("data", "data.readers"): (
+        "aperio breakhis class_folder conic consep containers dsb2018 folder index kather2016 "
+        "kumar lc25000 listed lizard monuseg nct_crc nuinsseg pannuke patch_files pcam sheet "
+        "tiles tnbc"
+    ),
+    ("data", "data.leaks"): "copies groups landmarks marks",
+    ("data", "train"): "loader mixture patches",
+    ("slides", "predict"): "batch classify detector loading patch_classifier tilemap",
+    ("slides", "jobs"): "failures journal lines naming normalize ownership",
+    ("slides", "export"): "features geojson heatmap outlines overlay result tissue",
+    ("models", "models.nuclei"): "deeplab losses region_segmenter regions resunet smp star stardist unet",
+    ("models", "models.patches"): "classifier hub initial mobilenet published tflite",
+    ("synth", "generate"): "arrange bank bank_dyes bank_maps",
+    ("studies", "generate"): "realism realism_encoder realism_page",
+    ("studies", "report"): (
+        "by_class effects figures gallery glossary learned methods outlines patch_figures "
+        "results seen summary synthetic_figures"
+    ),
+    ("train", "classify"): "baselines batches calibration classification features probe",
+    ("train", ""): "cores",
+    ("studies", ""): "demo",
+}
+"""Old and new package -> modules that kept their names."""
+_RENAMED = {
+    "models.generator": "generate.network",
+    "train.generate": "generate.verbs",
+    "train.generator": "generate.training",
+    "train.generator_realism": "generate.choosing",
+    "studies.report": "report.write",
+    "studies.transfer.compare": "report.transfer_scores",
+    "studies.transfer.figures": "report.transfer_figures",
+    "studies.transfer.report": "report.transfer",
+    "slides.resolution": "images.resolution",
+    "studies.pages": "pages",
+}
+
+MODULES = {
+    f"histoscope.{old}.{name}": ".".join(filter(None, ("histoscope", new, name)))
+    for (old, new), names in _SAME_NAME.items()
+    for name in names.split()
+} | {f"histoscope.{old}": f"histoscope.{new}" for old, new in _RENAMED.items()}
+"""Old name of a module -> where it is now."""
+_SPECS: dict[int, ModuleSpec | None] = {}
+
+
+class Moved:
+    """Finder of modules under their old names; it stands last, so nothing that exists is asked of it."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module that has moved."""
+        del path, target
+        return ModuleSpec(name, Moved()) if name in MODULES else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> ModuleType:
+        """Give the module from its new place."""
+        new = MODULES[spec.name]
+        warnings.warn(
+            f"{spec.name} is now {new}; the old name goes with the next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        found = import_module(new)
+        _SPECS[id(found)] = found.__spec__
+        return found
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        """Leave it as it is: it has run in its new place. It keeps the specification of that place."""
+        module.__spec__ = _SPECS.pop(id(module))
+
+
+def install() -> None:
+    """Find old names from now on."""
+    if not any(isinstance(each, Moved) for each in sys.meta_path):
+        sys.meta_path.append(Moved())
