@@ -8,10 +8,14 @@
 (64, 64, 3)
 """
 
+from typing import Any
+
+from histoscope import plugins
 from histoscope.augment.byclass import RARE_WARP, lifted, rarest
 from histoscope.augment.compose import apply, augment
+from histoscope.augment.guests import Augmenter, augmented, from_albumentations
 from histoscope.augment.params import AugmentConfig, AugmentParams, margin_px, sample_params
-from histoscope.errors import UnknownNameError
+from histoscope.errors import ConfigError
 
 AUGMENTATIONS: dict[str, AugmentConfig] = {
     "none": AugmentConfig(),
@@ -53,19 +57,37 @@ AUGMENTATIONS: dict[str, AugmentConfig] = {
     ),
 }
 """The settings that ship, by name."""
+GROUP = "histoscope.augmentations"
+"""Entry points of those of others."""
 
 
-def get(name: str) -> AugmentConfig:
-    """Look up a preset of `AUGMENTATIONS`.
+def get(name: str) -> AugmentConfig | Augmenter:
+    """Look up a preset of `AUGMENTATIONS`, or what others offer: settings, or an `Augmenter`.
+
+    Parameters
+    ----------
+    name : str
+        A key of `AUGMENTATIONS`, of an installed plug-in (``histoscope.augmentations``), or
+        ``package.module:Name``.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name; the message offers the nearest.
+    ConfigError
+        If what has that name is neither settings nor callable, or cannot be imported.
     """
-    if name not in AUGMENTATIONS:
-        raise UnknownNameError("augmentation", name, AUGMENTATIONS)
-    return AUGMENTATIONS[name]
+    return checked(plugins.find("augmentation", name, AUGMENTATIONS, GROUP))
+
+
+def checked(chosen: Any) -> AugmentConfig | Augmenter:
+    """Settings or an augmenter as they are; anything else is refused."""
+    if isinstance(chosen, AugmentConfig) or (callable(chosen) and not isinstance(chosen, type)):
+        return chosen
+    raise ConfigError(
+        f"augment is {chosen!r}, expected AugmentConfig, a function (sample, rng) -> sample, or a name such "
+        "as 'default'"
+    )
 
 
 __all__ = [
@@ -73,8 +95,12 @@ __all__ = [
     "RARE_WARP",
     "AugmentConfig",
     "AugmentParams",
+    "Augmenter",
     "apply",
     "augment",
+    "augmented",
+    "checked",
+    "from_albumentations",
     "get",
     "lifted",
     "margin_px",

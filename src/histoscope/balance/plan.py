@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope import plugins
 from histoscope.balance.counts import class_counts
 from histoscope.balance.weights import CLASS_WEIGHTS, class_weights
 from histoscope.errors import ConfigError, UnknownNameError
@@ -114,16 +115,17 @@ BALANCES: MappingProxyType[str, BalanceConfig] = MappingProxyType(
 
 
 def get(name: str) -> BalanceConfig:
-    """Look up a preset of `BALANCES`.
+    """Look up a preset of `BALANCES`, of a plug-in (``histoscope.balances``), or ``package.module:NAME``.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name; the message offers the nearest.
     """
-    if name not in BALANCES:
-        raise UnknownNameError("balance", name, BALANCES)
-    return BALANCES[name]
+    found = plugins.find("balance", name, BALANCES, "histoscope.balances")
+    if not isinstance(found, BalanceConfig):
+        raise ConfigError(f"balance {name!r} is {found!r}, expected a BalanceConfig")
+    return found
 
 
 def plan(config: BalanceConfig, samples: Sequence[Sample], n_classes: int) -> Balance:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from histoscope import plugins
 from histoscope.data.base import Dataset, Datasheet, Problem
 from histoscope.data.classes import ClassMatch, match_classes, renamed, renumbered
 from histoscope.data.export import EXPORTS
@@ -52,7 +53,7 @@ from histoscope.data.views import (
     subset,
 )
 from histoscope.data.write import write_folder
-from histoscope.errors import UnknownNameError
+from histoscope.errors import ConfigError, UnknownNameError
 
 # The module of 0.1 had the name of this function; `histoscope.moved` would put the module in its place.
 sys.modules[f"{__name__}.audit"] = sys.modules[audit.__module__]
@@ -77,13 +78,17 @@ DATASETS: dict[str, Any] = {
 }
 
 
+_MEMBERS = ("info", "records", "__getitem__", "__len__", "__iter__", "image_path", "verify")
+
+
 def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001  # reads as data.open
     """Open a data set; nothing is downloaded and no pixel is read.
 
     Parameters
     ----------
     name : str
-        A key of `DATASETS`.
+        A key of `DATASETS`, of an installed plug-in (``histoscope.datasets``), or ``package.module:Name``: a
+        class or function that takes the folder and gives a `Dataset`.
     root : str or Path
         Its folder.
     **options
@@ -96,14 +101,22 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     DatasetNotFoundError
         If the folder is not there; the message says what was expected and where to get it.
     """
-    reader = DATASETS.get(name)
-    if reader is None:
-        raise UnknownNameError("data set", name, DATASETS)
-    known = [key for key in inspect.signature(reader).parameters if key != "root"]
+    reader = plugins.find("data set", name, DATASETS, "histoscope.datasets")
+    if not callable(reader):
+        raise ConfigError(f"data set {name!r} is {reader!r}, expected what takes a folder")
+    parameters = inspect.signature(reader).parameters
+    known = [key for key in list(parameters)[1:] if parameters[key].kind is not inspect.Parameter.VAR_KEYWORD]
+    takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
     for option in options:
-        if option not in known:
+        if option not in known and not takes_all:
             raise UnknownNameError(f"option of data set {name!r}", option, known)
-    dataset: Dataset = reader(root, **options)
+    dataset: Dataset = reader(root if name in DATASETS else Path(root), **options)
+    lacking = [key for key in _MEMBERS if not hasattr(dataset, key)]
+    if lacking:
+        raise ConfigError(
+            f"data set {name!r} gives a {type(dataset).__name__} without {', '.join(lacking)}; derive its "
+            "class from histoscope.data.Dataset, which brings all but info, records and __getitem__"
+        )
     return dataset
 
 

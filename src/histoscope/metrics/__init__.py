@@ -12,7 +12,8 @@ from math import inf
 from types import MappingProxyType
 from typing import Any
 
-from histoscope.errors import UnknownNameError
+from histoscope import plugins
+from histoscope.errors import ConfigError
 from histoscope.lazy import attach
 from histoscope.metrics.by_class import (
     class_scores,
@@ -258,16 +259,25 @@ CONVENTIONS: MappingProxyType[str, Metric] = MappingProxyType(
 
 
 def get(name: str) -> Metric:
-    """Look a metric up by name.
+    """Look a metric up: of `METRICS`, of a plug-in (``histoscope.metrics``), or ``package.module:name``.
+
+    What others offer may be a `Metric`, or a function of the true and the predicted label map.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name; the message offers the nearest.
+    ConfigError
+        If it cannot be imported, or is no metric.
     """
-    if name not in METRICS:
-        raise UnknownNameError("metric", name, METRICS)
-    return METRICS[name]
+    found = plugins.find("metric", name, METRICS, "histoscope.metrics")
+    if isinstance(found, Metric):
+        return found
+    if not callable(found):
+        raise ConfigError(
+            f"metric {name!r} is {found!r}, expected a Metric or a function (true, pred) -> float"
+        )
+    return Metric(name.rpartition(":")[2], found)
 
 
 _MOVED = {name: f"histoscope.report.cost:{name}" for name in ("Cost", "Reached", "cost", "reached")}

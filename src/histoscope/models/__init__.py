@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from histoscope import plugins
 from histoscope.class_names import names_in_order, names_of_nuclei
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 from histoscope.lazy import attach
@@ -60,18 +61,35 @@ __all__ = [
 ]
 
 
+GROUP = "histoscope.models"
+"""Entry points of models of others."""
+
+
 def get(name: str) -> "type[Model]":
     """Class of a model.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS`, of an installed plug-in (``histoscope.models``), or ``package.module:Name``.
 
     Raises
     ------
     UnknownNameError
         If no model has that name; the message offers the nearest.
+    ConfigError
+        If what has that name is no class of a model, or cannot be imported.
     """
-    if name not in MODELS:
-        raise UnknownNameError("model", name, MODELS)
-    module, attribute = MODELS[name]
-    found: type[Model] = getattr(import_module(module), attribute)
+    found = plugins.find("model", name, MODELS, GROUP)
+    if isinstance(found, tuple):
+        module, attribute = found
+        found = getattr(import_module(module), attribute)
+    from histoscope.models.base import Model
+
+    if not (isinstance(found, type) and issubclass(found, Model)):
+        raise ConfigError(
+            f"model {name!r} is {found!r}, expected a class derived from histoscope.models.Model"
+        )
     return found
 
 

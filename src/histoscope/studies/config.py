@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from histoscope import augment, config, models, stain
+from histoscope import config, models
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
+from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TransferConfig, check_seed, check_unlabelled
 from histoscope.train.mix import SyntheticConfig
 
@@ -240,7 +241,8 @@ def check(chosen: StudyConfig) -> StudyConfig:
     factor = FACTORS[study.factor]
     _all_known(factor.kind, study.levels, factor.levels)
     if study.task == "nuclei":
-        _all_known("model", study.models, models.MODELS)
+        for name in study.models:
+            models.get(name)
     else:
         _check_sizes(chosen)
         check_unlabelled(chosen.patches.self_supervised, "patches.self_supervised")
@@ -250,8 +252,8 @@ def check(chosen: StudyConfig) -> StudyConfig:
                 "colours; leave it out"
             )
     _all_known("model", chosen.sizes, study.models)
-    _all_known("augmentation", [chosen.augment], augment.AUGMENTATIONS)
-    _all_known("jitter", [chosen.jitter], ["none", *stain.JITTERS])
+    get_augment(chosen.augment)
+    get_jitter(chosen.jitter)
     for key, values in {
         "levels": study.levels,
         "seeds": study.seeds,

@@ -121,7 +121,7 @@ class Run:
     @property
     def name(self) -> str:
         """Name of the run and of its folder; never changes."""
-        return f"{self.level}-{self.model}-seed{self.seed}"
+        return f"{self.level}-{self.model}-seed{self.seed}".replace(":", ".")  # not all disks take a colon
 
 
 def runs(levels: Sequence[str], models: Sequence[str], seeds: Sequence[int]) -> Iterator[Run]:

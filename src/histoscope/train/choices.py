@@ -3,48 +3,48 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from histoscope import augment, balance, stain
-from histoscope.augment import AugmentConfig
+from histoscope import augment, balance, plugins, stain
+from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import BalanceConfig
-from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.types import Image
 
 Color = Callable[[Image, np.random.Generator], Image]
-T = TypeVar("T")
 
 
-def get_augment(chosen: AugmentConfig | str | None) -> AugmentConfig | None:
-    """What may happen to a patch: a key of ``augment.AUGMENTATIONS``, settings of one's own, or nothing."""
-    found = augment.get(chosen) if isinstance(chosen, str) else chosen
-    return _checked(found, AugmentConfig, "augment", "default")
+def get_augment(chosen: AugmentConfig | Augmenter | str | None) -> AugmentConfig | Augmenter | None:
+    """What may happen to a patch: a name that `augment.get` knows, settings or a function of one's own."""
+    if chosen is None:
+        return None
+    return augment.get(chosen) if isinstance(chosen, str) else augment.checked(chosen)
 
 
 def get_balance(chosen: BalanceConfig | str | None) -> BalanceConfig | None:
-    """Remedies for rare classes: a key of ``balance.BALANCES``, settings of one's own, or none."""
+    """Remedies for rare classes: a name that `balance.get` knows, settings of one's own, or none."""
     found = balance.get(chosen) if isinstance(chosen, str) else chosen
-    return _checked(found, BalanceConfig, "balance", "none")
+    if found is not None and not isinstance(found, BalanceConfig):
+        raise ConfigError(f"balance is {found!r}, expected BalanceConfig or a name such as 'none'")
+    return found
 
 
 def get_jitter(chosen: Color | str | None) -> Color | None:
-    """Random change of colour: a key of ``stain.JITTERS``, a function of one's own, or none."""
-    if chosen is None or chosen == "none":
+    """Random change of colour: a key of ``stain.JITTERS``, what others offer, a function, or none."""
+    if chosen is None:
         return None
     if isinstance(chosen, str):
-        if chosen not in stain.JITTERS:
-            raise UnknownNameError("jitter", chosen, ["none", *stain.JITTERS])
-        return stain.JITTERS[chosen]
-    if not callable(chosen):
+        chosen = plugins.find("jitter", chosen, {"none": None, **stain.JITTERS}, "histoscope.jitters")
+    if chosen is not None and not callable(chosen):
         raise ConfigError(
             f"color is {chosen!r}, expected a function (image, rng) -> image or one of "
             f"{', '.join(stain.JITTERS)}"
         )
-    return chosen
+    found: Color | None = chosen
+    return found
 
 
 def check_normalizer(
@@ -86,9 +86,3 @@ def get_normalizer(
     else:
         fitted = kind.fit(read_image(reference), origin=reference.name)
     return fitted if white is None else replace(fitted, white=white)
-
-
-def _checked(found: T | None, kind: type[T], what: str, example: str) -> T | None:
-    if found is not None and not isinstance(found, kind):
-        raise ConfigError(f"{what} is {found!r}, expected {kind.__name__} or a name such as {example!r}")
-    return found

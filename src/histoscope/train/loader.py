@@ -16,7 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from histoscope.augment import AUGMENTATIONS, AugmentConfig, augment, lifted, margin_px, rarest
+from histoscope.augment import (
+    AUGMENTATIONS,
+    AugmentConfig,
+    Augmenter,
+    augment,
+    augmented,
+    lifted,
+    margin_px,
+    rarest,
+)
 from histoscope.errors import ConfigError
 from histoscope.threads import in_order
 from histoscope.train.mixture import Sampler, make_sampler
@@ -53,8 +62,8 @@ class PatchDataset(Dataset[Patch]):
         Draws the place.
     targets : callable
         Makes arrays for the loss from a sample, such as ``model.targets``.
-    config : AugmentConfig
-        What may happen to a patch.
+    config : AugmentConfig or Augmenter
+        What may happen to a patch, or what does it.
     color : callable or None
         A further change of the image alone, ``(image, rng) -> image``, such as a stain jitter.
     seed : int
@@ -67,25 +76,37 @@ class PatchDataset(Dataset[Patch]):
         self,
         sampler: Sampler,
         targets: Targets,
-        config: AugmentConfig,
+        config: AugmentConfig | Augmenter,
         color: Color | None,
         seed: int,
         rarity: Sequence[float] | None = None,
     ) -> None:
+        if rarity is not None and not isinstance(config, AugmentConfig):
+            raise ConfigError(
+                "rare_warp of the balance raises settings of AugmentConfig, which an augmentation of others "
+                "has not; take one of both"
+            )
         self.sampler, self.targets, self.config, self.color, self.seed = sampler, targets, config, color, seed
         self.rarity = rarity
-        farthest = config if rarity is None else lifted(config, max(rarity, default=0.0))
-        self.margin_px = margin_px(farthest, sampler.size_px, sampler.mpp)
+        self.margin_px = 0
+        if isinstance(config, AugmentConfig):
+            farthest = config if rarity is None else lifted(config, max(rarity, default=0.0))
+            self.margin_px = margin_px(farthest, sampler.size_px, sampler.mpp)
 
     def sample(self, k: int) -> Sample:
         """Cut and augment patch number `k`."""
         rng = np.random.default_rng([self.seed, k])
         cut = self.sampler.draw(rng, margin_px=self.margin_px)
-        config = self.config
-        if self.rarity is not None:
-            config = lifted(config, rarest(cut, self.rarity, size_px=self.sampler.size_px))
-        patch = augment(cut, config, rng, size_px=self.sampler.size_px)
+        patch = self._augmented(cut, rng)
         return patch if self.color is None else replace(patch, image=self.color(patch.image, rng))
+
+    def _augmented(self, cut: Sample, rng: np.random.Generator) -> Sample:
+        config, size_px = self.config, self.sampler.size_px
+        if not isinstance(config, AugmentConfig):
+            return augmented(cut, config, rng)
+        if self.rarity is not None:
+            config = lifted(config, rarest(cut, self.rarity, size_px=size_px))
+        return augment(cut, config, rng, size_px=size_px)
 
     def __getitem__(self, k: int) -> Patch:
         patch = self.sample(k)
@@ -164,7 +185,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     batch_size: int,
     steps: int,
     start_step: int = 0,
-    augment: AugmentConfig | None = None,
+    augment: AugmentConfig | Augmenter | None = None,
     color: Color | None = None,
     on_nuclei: float = 0.0,
     class_weights: Sequence[float] | None = None,
@@ -187,8 +208,8 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
         Side of a patch.
     batch_size, steps, start_step : int
         Patches a batch, steps of the whole run, and steps already done.
-    augment : AugmentConfig, optional
-        What may happen to a patch; nothing if left out.
+    augment : AugmentConfig or Augmenter, optional
+        What may happen to a patch, or what does it; nothing if left out.
     color : callable, optional
         A further change of the image alone after all others, ``(image, rng) -> image``, as a stain jitter.
     on_nuclei : float in [0, 1]

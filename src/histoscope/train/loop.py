@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 from histoscope import models, stain
-from histoscope.augment import AugmentConfig
+from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import Balance, BalanceConfig, class_weights, plan
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
@@ -69,7 +69,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     config: TrainConfig,
     *,
     out: str | Path,
-    augment: AugmentConfig | str | None = None,
+    augment: AugmentConfig | Augmenter | str | None = None,
     color: Color | str | None = None,
     balance: BalanceConfig | str | None = None,
     on_step: OnStep | None = None,
@@ -93,8 +93,8 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     config : TrainConfig
     out : str or Path
         Run folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model/`` with the best weights.
-    augment : AugmentConfig or str, optional
-        Augmentation of the patches, or its name; none if left out.
+    augment : AugmentConfig, Augmenter or str, optional
+        Augmentation of the patches, a function ``(sample, rng) -> sample``, or its name; none if left out.
     color : callable or str, optional
         Further colour augmentation of a patch, ``color(image, rng) -> image``, or the name of a stain jitter.
     balance : BalanceConfig or str, optional

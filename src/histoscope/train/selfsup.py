@@ -22,8 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from histoscope import config, models
-from histoscope.augment import AugmentConfig, margin_px
-from histoscope.augment import augment as augmented
+from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.data import resample
 from histoscope.errors import TrainingError
 from histoscope.locks import alone_in
@@ -97,7 +96,9 @@ def run(chosen: Pretraining, *, on_step: OnStep | None = None) -> Path:
         return _run(chosen, augmentation, color, on_step)
 
 
-def _run(chosen: Pretraining, augment: AugmentConfig, color: Color | None, on_step: OnStep | None) -> Path:
+def _run(
+    chosen: Pretraining, augment: AugmentConfig | Augmenter, color: Color | None, on_step: OnStep | None
+) -> Path:
     """Pretrain in a folder that is held."""
     standing, folder = run_folder.stand(chosen, chosen.out), chosen.out / "model"
     if (folder / CARD).is_file():
@@ -134,7 +135,7 @@ def pretrain(
     config: TrainConfig,
     *,
     out: str | Path,
-    augment: AugmentConfig,
+    augment: AugmentConfig | Augmenter,
     color: Color | None = None,
     on_step: OnStep | None = None,
 ) -> None:
@@ -150,7 +151,7 @@ def pretrain(
         Without what is only for training with labels (`histoscope.train.config.NOT_WITHOUT_LABELS`).
     out : str or Path
         Folder of the log.
-    augment : AugmentConfig
+    augment : AugmentConfig or Augmenter
         Drawn anew for each view.
     color : callable, optional
         Stain jitter, drawn anew for each view.
@@ -251,7 +252,7 @@ class _Pairs(PatchDataset):
         self,
         tiles: Sequence[Sample],
         size_px: int,
-        augmentation: AugmentConfig,
+        augmentation: AugmentConfig | Augmenter,
         color: Color | None,
         seed: int,
     ) -> None:
@@ -264,10 +265,10 @@ class _Pairs(PatchDataset):
         return self._view(tile, rng), {"other": self._view(tile, rng)}
 
     def _view(self, tile: Sample, rng: np.random.Generator) -> Image:
-        size, margin = self.sampler.size_px, margin_px(self.config, self.sampler.size_px, self.sampler.mpp)
+        size, margin = self.sampler.size_px, self.margin_px
         top, left = (int(rng.integers(max(n - size, 0) + 1)) for n in tile.image.shape[:2])
         cut = crop(tile, top - margin, left - margin, size + 2 * margin)
-        image = augmented(cut, self.config, rng, size_px=size).image
+        image = self._augmented(cut, rng).image
         return image if self.color is None else self.color(image, rng)
 
 

@@ -1,0 +1,145 @@
+"""What others bring: found by the name of an installed entry point, or by ``package.module:Name``.
+
+A package offers a model, say, in its own ``pyproject.toml``; it is imported when its name is asked for::
+
+    [project.entry-points."histoscope.models"]
+    hovernet = "hovernet_lab.network:HoVerNet"
+
+Names of Histoscope's own win. Only the user names code: what a file names, such as the card of a model, is
+no reason to import anything, see `is_trusted`.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from histoscope.errors import ConfigError, UnknownNameError
+
+_asked: set[str] = set()
+"""Each ``package.module:Name`` that was asked for in this process."""
+
+
+def find(kind: str, name: str, ours: Mapping[str, Any], group: str) -> Any:
+    """Look a name up: among ours, among installed plug-ins, then as ``package.module:Name``.
+
+    Parameters
+    ----------
+    kind : str
+        What it is, in the words of messages: "model".
+    name : str
+    ours : mapping
+        Name -> what is given for it.
+    group : str
+        Of entry points, such as ``histoscope.models``.
+
+    Returns
+    -------
+    object
+        What stands under the name, as it is: whether it is of use is for the caller to check.
+
+    Raises
+    ------
+    UnknownNameError
+        If nothing has that name; the message lists what exists, plug-ins too.
+    ConfigError
+        If a plug-in, or what ``package.module:Name`` says, cannot be imported; with the reason.
+
+    Examples
+    --------
+    >>> find("model", "unet", {"unet": 1}, "histoscope.models")
+    1
+    >>> find("number", "math:pi", {}, "histoscope.numbers")
+    3.141592653589793
+    """
+    found = _installed(group).get(name, ())
+    _tell_clash(kind, name, found, is_ours=name in ours)
+    if name in ours:
+        return ours[name]
+    if found:
+        return _loaded(kind, name, found[0])
+    if not isinstance(name, str) or ":" not in name:
+        raise UnknownNameError(kind, name, names(ours, group))
+    return _by_path(kind, name)
+
+
+def names(ours: Iterable[str], group: str) -> list[str]:
+    """Names that exist: ours and those of installed plug-ins. Nothing is imported."""
+    return sorted({*ours, *_installed(group)})
+
+
+def name_of(what: Any, group: str) -> str:
+    """Name by which `find` gives a class or function: that of its entry point, or ``package.module:Name``."""
+    path = f"{what.__module__}:{what.__qualname__}"
+    offered = (name for name, found in _installed(group).items() if found[0].value == path)
+    return next(offered, path)
+
+
+def is_trusted(name: str, ours: Iterable[str], group: str) -> bool:
+    """Whether what a file names may be imported: ours, installed as a plug-in, or asked for by the user."""
+    return name in ours or name in _installed(group) or name in _asked
+
+
+@cache
+def _installed(group: str) -> dict[str, list[EntryPoint]]:
+    """Entry points of a group by name; of several with one name, the first is taken."""
+    found: dict[str, list[EntryPoint]] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: (_package(entry), entry.value)):
+        same = found.setdefault(entry.name, [])
+        if entry not in same:  # a package that stands twice on the path is one
+            same.append(entry)
+    return found
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.value.partition(":")[0] if entry.dist is None else entry.dist.name
+
+
+def _tell_clash(kind: str, name: str, found: Sequence[EntryPoint], *, is_ours: bool) -> None:
+    """Say which of several things with one name is taken, and how to get the others."""
+    others = found if is_ours else found[1:]
+    if others:
+        taken = "Histoscope's own" if is_ours else f"that of {_package(found[0])}"
+        left = ", ".join(f"{entry.value} of {_package(entry)}" for entry in others)
+        warnings.warn(
+            f"{kind} {name!r}: {taken} is taken, not {left}, which has the same name; that one can be "
+            "named as package.module:Name",
+            stacklevel=4,
+        )
+
+
+def _loaded(kind: str, name: str, entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # whatever a module of others does when it is imported
+        raise ConfigError(
+            f"{kind} {name!r} of the plug-in {_package(entry)} ({entry.value}) cannot be imported: "
+            f"{_reason(error)}; mend or uninstall that package"
+        ) from error
+
+
+def _by_path(kind: str, name: str) -> Any:
+    """Import what ``package.module:Name`` names; modules may lie in the folder that we are run in."""
+    module, _, attributes = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        found: Any = import_module(module)
+        for attribute in attributes.split("."):
+            found = getattr(found, attribute)
+    except Exception as error:
+        raise ConfigError(
+            f"{kind} {name!r} cannot be imported: {_reason(error)}; expected package.module:Name, "
+            "in an installed package or in the folder that this is run in"
+        ) from error
+    _asked.add(name)
+    return found
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
