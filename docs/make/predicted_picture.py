@@ -27,7 +27,7 @@ def main() -> None:
     given = parser.parse_args()
     image = read_image(given.tile)[:HEIGHT_PX, :WIDTH_PX]
     model = models.load(weights.find("nuclei-free"))
-    drawn = export.draw(image, models.predict(model, image, given.mpp))
+    drawn = export.draw(image, models.predict(image, model, given.mpp))
     Pillow.fromarray(np.hstack([image, drawn])).save(OUT, quality=88)
 
 

@@ -47,7 +47,7 @@ def main() -> None:
     else:
         normalised = Images(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
         model = models.load(given.demo / "study" / "macenko-unet-seed0")
-        outlines = models.predict(model, normalised, field.mpp).instances
+        outlines = models.predict(normalised, model, field.mpp).instances
         figure, words = Figure(figsize=(16, 5.0), dpi=100), f"nuclei found: {outlines.max()}"
         strip(figure.add_axes((0.01, 0.12, 0.685, 0.73)), field.image, normalised, outlines, words)
         comparison(figure.add_axes((0.775, 0.24, 0.215, 0.49)), given.demo)

@@ -147,7 +147,7 @@ def test_a_sample_without_labels_teaches_nothing(model, sample):
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 50), (130, 65)])
 def test_predict_takes_images_of_any_size(height, width):
     image = np.full((height, width, 3), 240, np.uint8)
-    found = models.predict(models.create("unet", width=2, depth=3, mpp=0.5), image, 0.25)
+    found = models.predict(image, models.create("unet", width=2, depth=3, mpp=0.5), 0.25)
     assert found.instances.shape == (height, width)
 
 

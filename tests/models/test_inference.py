@@ -130,8 +130,16 @@ def test_padding_reflects_without_repeating_the_edge():
 
 def test_predicting_leaves_the_model_as_it_was(model):
     model.train()
-    models.predict(model, np.zeros((32, 32, 3), np.uint8), 0.5)
+    models.predict(np.zeros((32, 32, 3), np.uint8), model, 0.5)
     assert model.training
+
+
+def test_the_old_order_of_model_and_image_works_with_a_warning(model):
+    image = np.random.default_rng(0).integers(0, 256, (48, 40, 3), dtype=np.uint8)
+    expected = models.predict(image, model, 0.5)
+    with pytest.warns(DeprecationWarning, match="takes the image first"):
+        found = models.predict(model, image, 0.5)
+    np.testing.assert_array_equal(found.instances, expected.instances)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +152,13 @@ def test_predicting_leaves_the_model_as_it_was(model):
 )
 def test_wrong_images_are_refused(model, image, mpp, word):
     with pytest.raises(ShapeError, match=word):
-        models.predict(model, image, mpp)
+        models.predict(image, model, mpp)
 
 
 @pytest.mark.parametrize("mpp", [0.0, -1, 0.001, 40, float("nan"), float("inf")])
 def test_impossible_resolutions_are_refused(model, mpp):
     with pytest.raises(ConfigError, match=r"expected micrometres per pixel from 0\.05 to 5"):
-        models.predict(model, np.zeros((4, 4, 3), np.uint8), mpp)
+        models.predict(np.zeros((4, 4, 3), np.uint8), model, mpp)
 
 
 class Exact(StarDist):
@@ -186,7 +194,7 @@ def test_places_do_not_drift_towards_the_far_edge(ratio, settle):
     assert max(lost) > 0.35
     image, centres = disks(shape, radius_px=8 / ratio, step_px=30 / ratio)
     model = Exact(width=1, depth=1, n_rays=32, grid=1, mpp=0.5, settle=settle, refine=False).eval()
-    found = models.predict(model, image, 0.5 * ratio)
+    found = models.predict(image, model, 0.5 * ratio)
     assert len(found) == len(centres)
     _, column = cKDTree(centres).query(found.centroid_px)
     off = found.centroid_px - centres[column]

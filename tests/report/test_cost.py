@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from histoscope.errors import ConfigError
-from histoscope.report import cost
-from histoscope.report.cost import reached
+from histoscope.report.cost import cost, reached
 
 SCORES = st.lists(st.one_of(st.none(), st.just(math.nan), st.floats(0, 1)), max_size=12)
 

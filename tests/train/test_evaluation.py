@@ -26,7 +26,7 @@ def found(disks, monkeypatch):
     moved = np.roll(disks.instances, 10, axis=1)
     nuclei = []
 
-    def predict(model, image, mpp, **how):
+    def predict(image, model, mpp, **how):
         from histoscope.types import Nuclei
 
         n = int(moved.max())
@@ -104,12 +104,12 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_scored(model, d
 
     real = inference.predict
 
-    def predict(model, image, mpp, **how):
+    def predict(image, model, mpp, **how):
         if where == "predict" and len(seen) == 1:
             seen.append(image)
             raise error
         seen.append(image)
-        return real(model, image, mpp, **how)
+        return real(image, model, mpp, **how)
 
     seen, skipped = [], {}
     monkeypatch.setattr("histoscope.train.evaluation.predict", predict)

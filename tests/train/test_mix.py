@@ -10,7 +10,7 @@ import yaml
 
 from histoscope import config, data, models
 from histoscope.data import Datasheet
-from histoscope.errors import ConfigError, DataError, DatasetNotFoundError
+from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.models.patches.initial import begin_from
 from histoscope.train import experiment
 from histoscope.train.experiment import Experiment
@@ -76,7 +76,7 @@ def test_fewer_tiles_are_among_the_more(recipe):
         ({"synthetic": {"root": "nowhere"}}, DatasetNotFoundError, "nowhere"),
         ({"synthetic": {"root": "drawn", "share": 0}}, ConfigError, "share"),
         ({"synthetic": {"root": "drawn", "shares": 0.5}}, ConfigError, "did you mean 'share'"),
-        ({"begin_from": "nowhere"}, DatasetNotFoundError, "nowhere"),
+        ({"begin_from": "nowhere"}, UnknownNameError, "nowhere"),
         (
             {"model": {"name": "classifier", "arguments": {"backbone": "resnet18"}}, "begin_from": "x"},
             ConfigError,

@@ -33,7 +33,7 @@ def test_the_best_of_all_is_found(learned, samples, monkeypatch):
     for iou in thresholds.OVERLAPS:
         for probability in thresholds.PROBABILITIES:
             learned.thresholds = {"probability": probability, "iou": iou}
-            found = [predict(learned, sample.image, sample.mpp).instances for sample in val]
+            found = [predict(sample.image, learned, sample.mpp).instances for sample in val]
             pq = [metrics.METRICS["pq"].function(s.instances, f) for s, f in zip(val, found, strict=True)]
             scores[probability, iou] = float(np.nan_to_num(pq).mean())
     assert best == pytest.approx(max(scores.values()))

@@ -1,11 +1,13 @@
 """The models that come with the package, as a user gets them."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 
 from histoscope import metrics, models, synth, weights
+from histoscope.errors import UnknownNameError
 from histoscope.train import provenance
 
 NAMES = sorted(weights.WEIGHTS)
@@ -28,10 +30,27 @@ class TestShipped:
     def test_only_free_weights_come_without_a_notice(self, name):
         assert bool(weights.licence_notice(weights.find(name))) == (name != "nuclei-free")
 
+    def test_is_opened_by_its_name(self, name):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            network = models.load(name)
+        assert [str(warning.message) for warning in said] == [
+            notice for notice in [weights.licence_notice(weights.find(name))] if notice
+        ]
+        state = models.load(weights.find(name)).state_dict()
+        assert all((state[key] == value).all() for key, value in network.state_dict().items())
+        assert models.read_card(name)["name"] == name
+        assert models.normalizer_of(name) is None
+
     def test_finds_drawn_nuclei(self, name):
         sample = synth.generate((256, 256), mpp=0.25, rng=np.random.default_rng(5))
-        found = models.predict(models.load(weights.find(name)), sample.image, sample.mpp)
+        found = models.predict(sample.image, models.load(weights.find(name)), sample.mpp)
         assert metrics.dice(sample.instances > 0, found.instances > 0) > 0.6
+
+
+def test_a_name_that_is_none_is_told_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'nuclei-free'"):
+        models.load("nuclei-fre")
 
 
 def test_what_was_learned_from_is_listed():

@@ -1,6 +1,7 @@
 """Model folders: weights as safetensors, everything else as a readable card. No pickle anywhere."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import histoscope
-from histoscope import stain
+from histoscope import stain, weights
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole, write_text
 from histoscope.models import MODELS, create, get, name_of
@@ -63,11 +64,11 @@ def save(
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"histoscope": histoscope.__version__, "torch": torch.__version__},
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if normalizer is not None:  # first: a card never names a normaliser that is not there
         normalizer.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary)
+        save_file(tensors, temporary)
     write_text(folder / CARD, json.dumps(about, indent=2, default=_plain) + "\n")
     if normalizer is None:
         (folder / STAIN_REFERENCE).unlink(missing_ok=True)
@@ -87,12 +88,13 @@ def load(folder: str | Path, *, network: M) -> M: ...
 
 
 def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None = None) -> Model:
-    """Read a model folder, ready to predict.
+    """Read a model that comes with Histoscope, or a model folder, ready to predict.
 
     Parameters
     ----------
     folder : str or Path
-        A model folder, or a run folder with one called ``model`` in it.
+        A name such as ``"nuclei-free"`` (see `histoscope.weights.WEIGHTS`), a model folder, or a run folder
+        with one called ``model`` in it. A licence that forbids commercial use of a named one is a warning.
     kind : type
         What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
     network : Model, optional
@@ -101,16 +103,25 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None
 
     Raises
     ------
+    UnknownNameError
+        If it is neither a name nor a folder.
     DatasetNotFoundError
-        If there is no model.
+        If the folder holds no model.
     FormatVersionError
         If another version wrote it.
     CorruptDataError
         If card or weights cannot be read, or do not fit each other.
     ConfigError
         If it is a model of another kind, or one of somebody's own class and no `network` is given.
+
+    Examples
+    --------
+    >>> load("nuclei-free").spec.mpp
+    0.5
     """
-    folder = _folder(folder)
+    if folder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(folder))):
+        warnings.warn(notice, stacklevel=2)
+    folder = weights.find(folder)
     about = read_card(folder)
     found = str(about.get("architecture"))
     _check_kind(folder, found, kind, network)
@@ -164,8 +175,8 @@ def _check_kind(folder: Path, found: str, kind: type[Model], network: Model | No
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
-    """Card of a model folder, checked for its format version."""
-    path = Path(folder) / CARD
+    """Card of a model folder, or of a model that comes along, checked for its format version."""
+    path = weights.find(folder) / CARD
     if not path.is_file():
         raise DatasetNotFoundError(f"no model at {folder}: expected {CARD} and {WEIGHTS} in it")
     try:
@@ -187,15 +198,17 @@ def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
     Parameters
     ----------
     folder : str or Path
-        A model folder, or a run folder with one called ``model`` in it.
+        The name of a model that comes along, a model folder, or a run folder with one called ``model`` in it.
 
     Raises
     ------
+    UnknownNameError
+        If it is neither a name nor a folder.
     CorruptDataError
         If the card names a normaliser and its reference is missing or of another method: scores without it
         would not be those of this model.
     """
-    folder = _folder(folder)
+    folder = weights.find(folder)
     named, reference = str(read_card(folder).get(NORMALISER) or ""), folder / STAIN_REFERENCE
     if not reference.is_file():
         if named in {"", "none"}:
@@ -213,13 +226,6 @@ def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
             f"{found.name!r}; copy the model folder again, or train again"
         )
     return found
-
-
-def _folder(folder: str | Path) -> Path:
-    """The model folder itself, where a run folder with one in it is given."""
-    folder = Path(folder)
-    inner = folder / "model"
-    return inner if not (folder / CARD).is_file() and (inner / CARD).is_file() else folder
 
 
 def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Nuclei of an image of any size and resolution."""
 
 import math
+import warnings
 from collections.abc import Iterator
 
 import cv2
@@ -19,8 +20,8 @@ from histoscope.types import Image, Nuclei
 TILE_PX = 1024
 
 
-def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False) -> Nuclei:
-    """Find the nuclei of an image.
+def predict(image: Image, model: Segmenter, mpp: float, *, turned: bool = False) -> Nuclei:
+    """Find the nuclei of an image; `histoscope.predict.predict` also opens files and models, and normalises.
 
     The image is resampled to the model's resolution, padded by reflection, and passed through the network, in
     tiles if it is large. The nuclei are decoded on the image's own grid. Where the hardware multiplies
@@ -28,9 +29,9 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
 
     Parameters
     ----------
-    model : Segmenter
     image : (H, W, 3) uint8
         RGB.
+    model : Segmenter
     mpp : float
         Micrometres per pixel of `image`.
     turned : bool
@@ -41,6 +42,14 @@ def predict(model: Segmenter, image: Image, mpp: float, *, turned: bool = False)
     Nuclei
         ``instances`` has the image's height and width.
     """
+    if isinstance(image, Segmenter):
+        warnings.warn(
+            "histoscope.models.predict takes the image first, then the model; the old order goes with the "
+            "next version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        image, model = model, image
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ShapeError(
             f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with at least one pixel"

@@ -89,7 +89,7 @@ class Detector:
             Its micrometres per pixel.
         """
         shown = image if self.normalizer is None else self.normalizer(image)
-        found = models.predict(self.network, shown, mpp, turned=self.turned)
+        found = models.predict(shown, self.network, mpp, turned=self.turned)
         return visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
 
 

@@ -105,7 +105,7 @@ def _scored(
         raise DataError(
             f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images"
         )
-    nuclei = predict(model, sample.image, sample.mpp, turned=turned)
+    nuclei = predict(sample.image, model, sample.mpp, turned=turned)
     about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
     of_classes = shared.scores(sample, nuclei)
     return nuclei, about | metrics.per_image(sample.instances, nuclei.instances) | of_classes
