@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from histoscope import plain
 from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.renamed import table_of, under_new_names, warn
 
 
 class Config(BaseModel):
-    """Base of every configuration object: frozen, typed, and deaf to no unknown key."""
+    """Base of every configuration object: frozen and typed; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -39,6 +40,11 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     ConfigError
         If the file is missing, is not YAML, or has an unknown key or a wrong value; the message
         names the key.
+
+    Warns
+    -----
+    RenamedWarning
+        For each key under an old name, which works for one version more.
     """
     path = Path(path)
     if not path.is_file():
@@ -115,7 +121,7 @@ def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
     parts = [part.strip() for part in key.split(".")]
     if not sign or not all(parts):
         raise ConfigError(f"--set {line!r}: expected key=value, such as train.lr=1e-3")
-    *parents, last = parts
+    *parents, last = parts = _new_place(parts, kind)
     for parent in parents:
         if values.get(parent) is None:  # absent, or a section left empty
             values[parent] = {}
@@ -149,6 +155,7 @@ def settled(value: Any, options: Sequence[Any]) -> Any:
         That may stand there, such as ``[Experiment]``.
     """
     if isinstance(value, dict):
+        value = _under_new_names(value, options)
         return {_key(key, options): settled(each, _inside(options, key)) for key, each in value.items()}
     if isinstance(value, list):
         return [settled(each, _inside(options, None)) for each in value]
@@ -159,6 +166,37 @@ def settled(value: Any, options: Sequence[Any]) -> Any:
     if isinstance(value, str) and value.startswith("~") and Path in options and str not in options:
         return str(Path(value).expanduser())
     return value
+
+
+def new_keys(values: Any, options: Sequence[Any]) -> Any:
+    """Plain values, such as those of an older file, under the keys of today; no warning is given."""
+    if isinstance(values, dict):
+        values = under_new_names(values, _renamed(options))
+        return {key: new_keys(each, _inside(options, key)) for key, each in values.items()}
+    return [new_keys(each, _inside(options, None)) for each in values] if isinstance(values, list) else values
+
+
+def _renamed(options: Sequence[Any]) -> dict[str, str]:
+    """Old and new keys of all types that may stand in a place."""
+    return {old: new for option in options for old, new in table_of(option).items()}
+
+
+def _under_new_names(values: dict[Any, Any], options: Sequence[Any]) -> dict[Any, Any]:
+    """A section under its new keys, with a warning for each old one."""
+    names = _renamed(options)
+    for old in names.keys() & values.keys():
+        if names[old] in values:
+            raise ConfigError(f"got both {old} and {names[old]}, which is its new name; leave {old} out")
+        warn(old, names[old])
+    return under_new_names(values, names)
+
+
+def _new_place(parts: Sequence[str], kind: Any) -> list[str]:
+    """A place in the file by its new keys, with a warning for each old one."""
+    found: list[str] = []
+    for part in parts:
+        found += _under_new_names({part: None}, _at(kind, found))
+    return found
 
 
 def _key(key: Any, options: Sequence[Any]) -> Any:

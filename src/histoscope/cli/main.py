@@ -29,6 +29,7 @@ from histoscope.cli import (
 )
 from histoscope.errors import HistoscopeError
 from histoscope.memory import keep_freed
+from histoscope.renamed import RenamedWarning
 
 WRONG, INTERRUPTED = 2, 130
 NOT_ALLOWED = {
@@ -82,6 +83,7 @@ def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     keep_freed()
     warnings.showwarning = _warned
+    warnings.simplefilter("default", RenamedWarning)
     for stream in (sys.stdout, sys.stderr):
         terminal.print_anywhere(stream)
     try:

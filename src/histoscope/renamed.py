@@ -1,0 +1,96 @@
+"""Names that have changed: the old ones work for one version more, with a warning that says the new one.
+
+A table ``{old: new}`` serves keywords of a function, fields of a class with their keys in YAML, and options.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+TABLE = "__renamed__"
+
+
+class RenamedWarning(DeprecationWarning):
+    """An old name was used; the command line shows it as one line."""
+
+
+def warn(old: str, new: str, *, stacklevel: int = 2) -> None:
+    """Say that a name has changed."""
+    text = f"{old} is now {new}; the old name goes with the next version"
+    warnings.warn(text, RenamedWarning, stacklevel=stacklevel + 1)
+
+
+def renamed(**names: str) -> Callable[[T], T]:
+    """Let a function or class take old keywords: a decorator.
+
+    Parameters
+    ----------
+    **names : str
+        Old keyword -> new one. A class, which may be a configuration or a dataclass, also answers to the old
+        ones as attributes, and as keys of a YAML file.
+
+    Examples
+    --------
+    >>> @renamed(turned="tta")
+    ... def predict(image, *, tta=False):
+    ...     return tta
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     predict(None, turned=True)
+    True
+    >>> print(told[0].message)
+    predict(turned=) is now predict(tta=); the old name goes with the next version
+    """
+
+    def decorate(target: T) -> T:
+        if not isinstance(target, type):
+            return cast("T", _taking(target, names))
+        setattr(target, TABLE, {**table_of(target), **names})
+        target.__init__ = _taking(target.__init__, names, target.__name__)  # type: ignore[misc]
+        for old, new in names.items():
+            setattr(target, old, _attribute(f"{target.__name__}.{old}", f"{target.__name__}.{new}", new))
+        return target
+
+    return decorate
+
+
+def table_of(kind: Any) -> dict[str, str]:
+    """Old and new names of a class's fields or arguments."""
+    return dict(getattr(kind, TABLE, {}))
+
+
+def under_new_names(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Values by their new names, as `names` has them; no warning is given.
+
+    Examples
+    --------
+    >>> under_new_names({"settle": False, "rays": 32}, {"settle": "refine_with_mask"})
+    {'refine_with_mask': False, 'rays': 32}
+    """
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def _taking(function: Any, names: Mapping[str, str], called: str = "") -> Any:
+    """A function that also takes the old keywords."""
+    called = called or function.__qualname__
+
+    @wraps(function)
+    def call(*args: Any, **given: Any) -> Any:
+        for old in names.keys() & given.keys():
+            new = names[old]
+            if new in given:
+                raise TypeError(f"{called}: got both {old} and {new}, which is its new name")
+            warn(f"{called}({old}=)", f"{called}({new}=)")
+        return function(*args, **under_new_names(given, names))
+
+    return call
+
+
+def _attribute(old: str, new: str, name: str) -> property:
+    def get(self: Any) -> Any:
+        warn(old, new)
+        return getattr(self, name)
+
+    return property(get, doc=f"Old name of `{name}`.")
