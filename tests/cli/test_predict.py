@@ -12,6 +12,7 @@ from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import read_labels, write_image
 from histoscope.models import Classifier, InputSpec, Model, Segmenter
+from histoscope.renamed import RenamedWarning
 from histoscope.types import Nuclei, Sample
 
 
@@ -86,7 +87,7 @@ def test_many_sources_choice_and_json(model, tile, tmp_path, disks: Sample):
     write_image(tmp_path / "more" / "b.png", disks.image)
     out = tmp_path / "out"
     arguments = [model, tile, tmp_path / "more", out, "--mpp", 0.25, "--only", "csv", "--only", "geojson"]
-    done = call(*arguments, "--turned", "--json")
+    done = call(*arguments, "--tta", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert (told["predicted"], told["skipped"], told["nuclei"], told["failed"]) == (2, 0, 2, [])
@@ -94,7 +95,8 @@ def test_many_sources_choice_and_json(model, tile, tmp_path, disks: Sample):
     assert [row["image"] for row in told["images"]] == ["tile", "b"]
     ends = {path.name.removeprefix("tile").removeprefix("b") for path in out.glob("[tb]*")}
     assert ends == {".csv", ".geojson"}
-    again = call(*arguments, "--turned")
+    with pytest.warns(RenamedWarning, match="--turned is now --tta"):
+        again = call(*arguments, "--turned")
     assert "2 finished images skipped" in again.stdout
 
 

@@ -25,12 +25,12 @@ def model(request):
     return models.create(request.param, width=3, depth=3, mpp=0.5, **more).eval()
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_tiled_is_whole(model, monkeypatch, turned):
+@pytest.mark.parametrize("tta", [False, True])
+def test_tiled_is_whole(model, monkeypatch, tta):
     image = np.random.default_rng(0).integers(0, 255, (152, 216, 3), dtype=np.uint8)
-    whole = inference.heads_of(model, image, turned=turned)
+    whole = inference.heads_of(model, image, tta=tta)
     monkeypatch.setattr(inference, "TILE_PX", 64)
-    tiled = inference.heads_of(model, image, turned=turned)
+    tiled = inference.heads_of(model, image, tta=tta)
     assert all(head.shape[2:] == (152 // model.spec.grid, 216 // model.spec.grid) for head in tiled.values())
     torch.testing.assert_close(tiled, whole, rtol=1e-3, atol=1e-4)
 

@@ -52,14 +52,14 @@ def test_products_are_in_sixteen_bits_within_and_in_full_outside(claims):
 @pytest.mark.parametrize(
     "make", [lambda: StarDist(width=8, depth=2, n_rays=8), lambda: UNet(width=8, depth=2)]
 )
-@pytest.mark.parametrize("turned", [False, True])
-def test_heads_are_nearly_the_same_and_always_float32(claims, rng, make, turned):
+@pytest.mark.parametrize("tta", [False, True])
+def test_heads_are_nearly_the_same_and_always_float32(claims, rng, make, tta):
     torch.manual_seed(0)  # of some weights, what comes out is all near 0
     model, image = make().eval(), generate((64, 64), rng=rng).image
     seen = {}
     for answer in (False, True):
         claims(answer)
-        seen[answer] = inference.heads_of(model, image, turned=turned)
+        seen[answer] = inference.heads_of(model, image, tta=tta)
     for name, head in seen[True].items():
         assert head.dtype == torch.float32
         full = seen[False][name]

@@ -235,8 +235,12 @@ def test_results_of_other_settings_or_images_are_not_mixed(detector, tiles, tmp_
     predicted(detector, tiles, out)
     with pytest.raises(ConfigError, match=r"holds results with mpp 0\.25, now it is 0\.5"):
         batch.run(detector, jobs, out, mpp=0.5)
-    with pytest.raises(ConfigError, match="holds results with turned"):
-        predicted(predict.Detector.open(model_folder, turned=True), tiles, out)
+    journal = out / "predictions.jsonl"
+    assert '"tta": false' in journal.read_text()
+    journal.write_text(journal.read_text().replace('"tta": false', '"turned": false'))  # as 0.1 wrote it
+    assert predicted(detector, tiles, out).skipped == 2
+    with pytest.raises(ConfigError, match="holds results with tta"):
+        predicted(predict.Detector.open(model_folder, tta=True), tiles, out)
     write_image(tmp_path / "other" / "a" / "one.png", painted(1))
     with pytest.raises(ConfigError, match=r"one\.png under the name of"):
         predicted(detector, tmp_path / "other", out)

@@ -207,7 +207,7 @@ def test_patches_are_named_as_data_sets_name_them(classifier, tmp_path):
 
 
 def test_turned_is_the_mean_of_eight_looks(tint, big):
-    once, turned = predict.PatchClassifier.open(tint), predict.PatchClassifier.open(tint, turned=True)
+    once, turned = predict.PatchClassifier.open(tint), predict.PatchClassifier.open(tint, tta=True)
     first, second = (predict.classify_tiles(big, model, 0.5).probability for model in (once, turned))
     assert second == pytest.approx(first, abs=1e-5)  # a mean colour does not turn
 

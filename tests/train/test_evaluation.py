@@ -59,9 +59,9 @@ def test_classes_are_scored_where_both_sides_know_them(model, disks, found):
 
 
 def test_resolution_and_turns_reach_the_prediction(model, disks, found):
-    train.evaluate(model, [disks], turned=True)
+    train.evaluate(model, [disks], tta=True)
     train.evaluate(model, [dataclasses.replace(disks, mpp=0.4)])
-    assert found[1] == [(0.25, {"turned": True}), (0.4, {"turned": False})]
+    assert found[1] == [(0.25, {"tta": True}), (0.4, {"tta": False})]
 
 
 def test_every_image_is_handed_on_with_its_nuclei(model, disks, found):
@@ -86,7 +86,7 @@ def test_a_summary_is_of_images_or_of_all_patches():
 def test_every_turn_is_looked_at(model, disks, monkeypatch):
     seen, turn = [], inference.turns.turn
     monkeypatch.setattr(inference.turns, "turn", lambda image, k: seen.append(k) or turn(image, k))
-    train.evaluate(model, [disks], turned=True)
+    train.evaluate(model, [disks], tta=True)
     assert sorted(set(seen)) == list(range(8))
 
 

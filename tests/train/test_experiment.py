@@ -64,9 +64,7 @@ def test_train_then_evaluate(recipe, tmp_path, monkeypatch, capsys):
 
     seen, turn = set(), turns.turn
     monkeypatch.setattr(turns, "turn", lambda image, k: seen.add(k) or turn(image, k))
-    assert (
-        cli(monkeypatch, "evaluate", tmp_path / "run", tmp_path / "cohort", "--mpp", "0.5", "--turned") == 0
-    )
+    assert cli(monkeypatch, "evaluate", tmp_path / "run", tmp_path / "cohort", "--mpp", "0.5", "--tta") == 0
     assert seen == set(range(8))
 
 

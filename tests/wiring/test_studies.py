@@ -120,7 +120,7 @@ LEVEL_SETTINGS: dict[str, Any] = {
     "jitter": "hed_strong",
     "balance": "both",
     "arguments": {"width": 6},
-    "turned": True,
+    "tta": True,
     "trained_as": "none",
     "tiles": 2,
     "part": "pretraining",
@@ -247,7 +247,7 @@ def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, to
     if setting == "trained_as":
         assert before[weights] == after[weights]
         assert "log.jsonl" not in after
-    elif setting == "turned":
+    elif setting == "tta":
         assert before[weights] == after[weights]
         assert before["per_image.csv"] != after["per_image.csv"]
     else:

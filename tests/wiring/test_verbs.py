@@ -66,7 +66,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "sources": ["nuclei-free", "OTHER/images", "OUT", "--mpp", "0.5", "--only", "csv"],
         "out": ["nuclei-free", "IMAGES", "OUT/deeper", "--mpp", "0.5", "--only", "csv"],
         "mpp": ["nuclei-free", "IMAGES", "OUT", "--mpp", "0.4", "--only", "csv"],
-        "turned": ["+", "--turned"],
+        "tta": ["+", "--tta"],
         "only": ["+", "--only", "geojson"],
         "shown": (["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"], ["+", "--as", "patch"]),
         "least_area": ["+", "--least-area", "40"],
@@ -82,7 +82,7 @@ CALLS: dict[str, dict[str, Any]] = {
         ),
         "mpp": ["+", "--mpp", "0.4"],
         "split": ["+", "--split", "test"],
-        "turned": ["+", "--turned"],
+        "tta": ["+", "--tta"],
         "out": ["nuclei-free", "COHORT", "--out", "OUT/deeper/scores.csv"],
         "classes": (
             ["nuclei-research", "COHORT", "--out", "OUT/scores.csv"],

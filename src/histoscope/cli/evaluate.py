@@ -25,9 +25,9 @@ def evaluate(
         typer.Option(callback=checked_mpp, help="Micrometres per pixel, for layouts that do not say."),
     ] = None,
     split: Annotated[str, typer.Option(help="Only the images of this published part: train, test.")] = "",
-    turned: Annotated[
+    tta: Annotated[
         bool,
-        typer.Option("--turned", help="Look at everything in all eight turns and flips: slower, better."),
+        typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Also write the scores, one row an image, to this CSV file.")
@@ -75,8 +75,8 @@ def evaluate(
     if notice:
         typer.echo(notice, err=True)
     network = models.load(folder).to(fastest())
-    if turned and isinstance(network, models.Classifier):
-        raise ConfigError("--turned is for models that find nuclei; this one tells patches apart")
+    if tta and isinstance(network, models.Classifier):
+        raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     dataset = part_of(dataset, split, root)
     dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
@@ -98,7 +98,7 @@ def evaluate(
                 shown,
                 on_image=lambda *_: on_step(next(done), {}),
                 on_skip=skipped.__setitem__,
-                turned=turned,
+                tta=tta,
             )
     parts, more = _by_seen(table, dataset, learned, (*seen.roots_of(folder), root) if audit else ())
     if out is not None:

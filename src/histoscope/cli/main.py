@@ -27,6 +27,7 @@ from histoscope.cli import (
     terminal,
     train,
 )
+from histoscope.cli.renamed_options import taking
 from histoscope.errors import HistoscopeError
 from histoscope.memory import keep_freed
 from histoscope.renamed import RenamedWarning
@@ -68,10 +69,10 @@ app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("pretrain")(pretrain.pretrain)
-app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate", cls=taking({"--turned": "--tta"}))(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("normalize")(normalize.normalize)
-app.command("predict")(predict.predict)
+app.command("predict", cls=taking({"--turned": "--tta"}))(predict.predict)
 app.command("models")(models.models)
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)

@@ -58,9 +58,9 @@ def predict(
             help="Micrometres per pixel of all images; if left out, each file must say its own.",
         ),
     ] = None,
-    turned: Annotated[
+    tta: Annotated[
         bool,
-        typer.Option("--turned", help="Look at everything in all eight turns and flips: slower, better."),
+        typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
     only: Annotated[
         list[Output] | None, typer.Option(help="Write only this; may be given several times.")
@@ -148,12 +148,12 @@ def predict(
             context, "least_area", because="is for models of nuclei, and this one tells patches apart"
         )
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, _chosen(only), turned=turned, **settings)
+        outcome, told, lines = _classes(folder, jobs, out, _chosen(only), tta=tta, **settings)
     else:
         refuse_given(
             context, "shown", "least_tissue", because="is for classifiers, and this model finds nuclei"
         )
-        opened = {"turned": turned, "least_area_um2": least_area}
+        opened = {"tta": tta, "least_area_um2": least_area}
         outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), opened, **settings)
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
@@ -207,7 +207,7 @@ def _classes(
     out: Path,
     only: list[str],
     *,
-    turned: bool,
+    tta: bool,
     overwrite: bool,
     **settings: Any,
 ) -> Found:
@@ -217,7 +217,7 @@ def _classes(
     from histoscope.predict import PatchClassifier, classify
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
-    classifier = PatchClassifier.open(folder, turned=turned)
+    classifier = PatchClassifier.open(folder, tta=tta)
     with _watched() as (on_begin, on_image, on_tiles):
         outcome = classify.run(
             classifier,

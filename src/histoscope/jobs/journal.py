@@ -21,9 +21,12 @@ from histoscope.errors import ConfigError, FormatVersionError
 from histoscope.jobs.lines import State, read
 from histoscope.jobs.naming import JOURNAL, SUMMARY, files_of
 from histoscope.jobs.ownership import Owned, digest_of
+from histoscope.renamed import under_new_names
 from histoscope.tables import write_table
 
 FORMAT = 2
+OLD_SETTINGS = {"turned": "tta"}
+"""Settings under the names that journals of 0.1 have for them."""
 _READERS = 4
 
 
@@ -267,7 +270,7 @@ def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> No
             f"{path} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
             "choose another folder, or begin anew with --overwrite"
         )
-    before = state.settings or {}
+    before = under_new_names(state.settings or {}, OLD_SETTINGS)
     for key in [*settings, *before]:
         then, now = before.get(key), settings.get(key)
         if then != now:

@@ -15,12 +15,14 @@ from histoscope.models import turns
 from histoscope.models.base import Heads, Segmenter, Tile, assembled, resampled_shape
 from histoscope.models.folding import folded_sequences
 from histoscope.models.precision import mixed
+from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
 
 TILE_PX = 1024
 
 
-def predict(image: Image, model: Segmenter, mpp: float, *, turned: bool = False) -> Nuclei:
+@renamed(turned="tta")
+def predict(image: Image, model: Segmenter, mpp: float, *, tta: bool = False) -> Nuclei:
     """Find the nuclei of an image; `histoscope.predict.predict` also opens files and models, and normalises.
 
     The image is resampled to the model's resolution, padded by reflection, and passed through the network, in
@@ -34,8 +36,8 @@ def predict(image: Image, model: Segmenter, mpp: float, *, turned: bool = False)
     model : Segmenter
     mpp : float
         Micrometres per pixel of `image`.
-    turned : bool
-        Look at each tile in all eight turns and flips and merge what is seen: slower, and mostly better.
+    tta : bool
+        Test-time augmentation: all eight rotations and flips of each tile, merged; slower, mostly better.
 
     Returns
     -------
@@ -55,26 +57,28 @@ def predict(image: Image, model: Segmenter, mpp: float, *, turned: bool = False)
             f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB with at least one pixel"
         )
     check_mpp(mpp, "mpp")
-    tiles = tiles_of(model, rescaled(image, mpp / model.spec.mpp), turned=turned)
+    tiles = tiles_of(model, rescaled(image, mpp / model.spec.mpp), tta=tta)
     return model.decode_tiles(tiles, image.shape[:2], mpp)
 
 
-def heads_of(model: Segmenter, image: Image, *, turned: bool = False) -> Heads:
+@renamed(turned="tta")
+def heads_of(model: Segmenter, image: Image, *, tta: bool = False) -> Heads:
     """Heads of an image at the model's own resolution, each (1, C, H / grid, W / grid), on the CPU."""
-    return assembled(tiles_of(model, image, turned=turned))
+    return assembled(tiles_of(model, image, tta=tta))
 
 
-def tiles_of(model: Segmenter, image: Image, *, turned: bool = False) -> Iterator[Tile]:
+@renamed(turned="tta")
+def tiles_of(model: Segmenter, image: Image, *, tta: bool = False) -> Iterator[Tile]:
     """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them."""
     network = folded_sequences(model)
     height, width = image.shape[:2]
     for top in range(0, height, TILE_PX):
         for left in range(0, width, TILE_PX):
-            yield _tile(network, image, top, left, turned=turned)
+            yield _tile(network, image, top, left, tta=tta)
 
 
 @torch.inference_mode()
-def _tile(model: Segmenter, image: Image, top: int, left: int, *, turned: bool) -> Tile:
+def _tile(model: Segmenter, image: Image, top: int, left: int, *, tta: bool) -> Tile:
     """Look at one tile with its halo, and keep its core."""
     height, width = image.shape[:2]
     divisor, grid = model.spec.divisible_by, model.spec.grid
@@ -84,7 +88,7 @@ def _tile(model: Segmenter, image: Image, top: int, left: int, *, turned: bool) 
     y1, x1 = min(top + TILE_PX + halo, height), min(left + TILE_PX + halo, width)
     # A copy, for torch takes no read-only arrays, which images from files are.
     pixels = torch.from_numpy(np.array(image[y0:y1, x0:x1], order="C")).permute(2, 0, 1)[None]
-    heads = _seen(model, pad_to_multiple(pixels, divisor), turned=turned)
+    heads = _seen(model, pad_to_multiple(pixels, divisor), tta=tta)
     bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
     rows = slice((top - y0) // grid, -(-(bottom - y0) // grid))
     columns = slice((left - x0) // grid, -(-(right - x0) // grid))
@@ -92,10 +96,10 @@ def _tile(model: Segmenter, image: Image, top: int, left: int, *, turned: bool) 
     return Tile(core, top // grid, left // grid, (-(-height // grid), -(-width // grid)))
 
 
-def _seen(model: Segmenter, tile: Tensor, *, turned: bool) -> Heads:
+def _seen(model: Segmenter, tile: Tensor, *, tta: bool) -> Heads:
     """Heads of a padded tile in float32, seen once or in all turns."""
     tile = tile.to(next(model.parameters()).device)
-    if not turned:
+    if not tta:
         return _looked(model, tile)
     return model.merged(
         [model.turned_back(_looked(model, turns.turn(tile, k)), k) for k in range(turns.N_TURNS)]

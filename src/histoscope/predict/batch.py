@@ -160,7 +160,7 @@ def run(
     """
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
-    settings |= {"turned": detector.turned, "mpp": mpp}
+    settings |= {"tta": detector.tta, "mpp": mpp}
     ends = [OUTPUTS[kind] for kind in kinds]
     outcome = Outcome()
 

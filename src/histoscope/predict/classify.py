@@ -98,7 +98,7 @@ def run(
     """
     chosen = settings or Settings()
     require_mpp(jobs, chosen.mpp)
-    about = {"histoscope": __version__, "model": classifier.fingerprint, "turned": classifier.turned}
+    about = {"histoscope": __version__, "model": classifier.fingerprint, "tta": classifier.tta}
     about |= {"mpp": chosen.mpp, "as": chosen.shown, "least_tissue": chosen.least_tissue}
     is_large = {job.name: _is_large(job, classifier, chosen) for job in jobs}
     ends = [OUTPUTS[kind] for kind in chosen.kinds]

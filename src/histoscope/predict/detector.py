@@ -14,12 +14,14 @@ from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.labels import relabel
 from histoscope.models import Segmenter
 from histoscope.predict.loading import load
+from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
 
 LEAST_AREA_UM2 = 4.0
 """Smaller ones are no nuclei: a lymphocyte, the smallest common one, has about 25 um2."""
 
 
+@renamed(turned="tta")
 @dataclass(frozen=True, eq=False, slots=True)
 class Detector:
     """A network and the stain normaliser that it was trained with.
@@ -29,8 +31,8 @@ class Detector:
     network : Segmenter
     normalizer : Normalizer, optional
         Images go through it first.
-    turned : bool
-        Look at each tile in all eight turns and flips: slower, and mostly better.
+    tta : bool
+        Test-time augmentation: all eight rotations and flips of each tile; slower, mostly better.
     card : dict, optional
         What the model folder says of it.
     fingerprint : str
@@ -41,22 +43,23 @@ class Detector:
 
     network: Segmenter
     normalizer: stain.Normalizer | None = None
-    turned: bool = False
+    tta: bool = False
     card: dict[str, Any] | None = None
     fingerprint: str = ""
     least_area_um2: float = LEAST_AREA_UM2
 
     @classmethod
+    @renamed(turned="tta")
     def open(
-        cls, model: str | Path, *, turned: bool = False, least_area_um2: float = LEAST_AREA_UM2
+        cls, model: str | Path, *, tta: bool = False, least_area_um2: float = LEAST_AREA_UM2
     ) -> "Detector":
         """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
 
         Parameters
         ----------
         model : str or Path
-        turned : bool
-            Look at each tile in all eight turns and flips.
+        tta : bool
+            Test-time augmentation, as for `Detector`.
         least_area_um2 : float
             Smaller ones are left out.
 
@@ -71,7 +74,7 @@ class Detector:
             raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
         loaded = load(model, Segmenter)
         depends_on = f"{loaded.fingerprint}, nuclei from {least_area_um2:g} um2"
-        return cls(loaded.network, loaded.normalizer, turned, loaded.card, depends_on, least_area_um2)
+        return cls(loaded.network, loaded.normalizer, tta, loaded.card, depends_on, least_area_um2)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,16 +92,17 @@ class Detector:
             Its micrometres per pixel.
         """
         shown = image if self.normalizer is None else self.normalizer(image)
-        found = models.predict(shown, self.network, mpp, turned=self.turned)
+        found = models.predict(shown, self.network, mpp, tta=self.tta)
         return visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
 
 
+@renamed(turned="tta")
 def predict(
     image: Image | str | Path,
     model: Detector | Segmenter | str | Path,
     *,
     mpp: float | None = None,
-    turned: bool = False,
+    tta: bool = False,
 ) -> Nuclei:
     """Find the nuclei of an image.
 
@@ -110,8 +114,8 @@ def predict(
         to use it for many images.
     mpp : float, optional
         Micrometres per pixel; needed for an array, and for files that do not say it.
-    turned : bool
-        Look at each tile in all eight turns and flips. A `Detector` knows by itself.
+    tta : bool
+        Test-time augmentation, as for `Detector`. A `Detector` knows by itself.
 
     Raises
     ------
@@ -127,12 +131,12 @@ def predict(
     (64, 64)
     """
     if isinstance(model, Segmenter):
-        model = Detector(model, turned=turned)
+        model = Detector(model, tta=tta)
     elif not isinstance(model, Detector):
         notice = weights.licence_notice(weights.find(model))
         if notice:
             warnings.warn(notice, stacklevel=2)
-        model = Detector.open(model, turned=turned)
+        model = Detector.open(model, tta=tta)
     if isinstance(image, str | Path):
         pixels = read_image(image)
         return model(pixels, known_mpp(image, mpp))

@@ -13,9 +13,11 @@ from histoscope.classify.batches import OnSkip, Seen, through
 from histoscope.errors import ConfigError
 from histoscope.models import Classifier, turns
 from histoscope.predict.loading import load
+from histoscope.renamed import renamed
 from histoscope.types import Image, Sample
 
 
+@renamed(turned="tta")
 @dataclass(frozen=True, eq=False, slots=True)
 class PatchClassifier:
     """A classifier and the stain normaliser that it was trained with.
@@ -25,8 +27,8 @@ class PatchClassifier:
     network : Classifier
     normalizer : Normalizer, optional
         Images go through it first.
-    turned : bool
-        Look at each patch in all eight turns and flips, and average: slower, and mostly better.
+    tta : bool
+        Test-time augmentation: the mean over all eight rotations and flips of each patch.
     card : dict, optional
         What the model folder says of it.
     fingerprint : str
@@ -35,12 +37,13 @@ class PatchClassifier:
 
     network: Classifier
     normalizer: stain.Normalizer | None = None
-    turned: bool = False
+    tta: bool = False
     card: dict[str, Any] | None = None
     fingerprint: str = ""
 
     @classmethod
-    def open(cls, model: str | Path, *, turned: bool = False) -> "PatchClassifier":
+    @renamed(turned="tta")
+    def open(cls, model: str | Path, *, tta: bool = False) -> "PatchClassifier":
         """Open a model folder; on the accelerator, if there is one.
 
         Raises
@@ -53,7 +56,7 @@ class PatchClassifier:
         loaded = load(model, Classifier)
         if not loaded.network.spec.classes:
             raise ConfigError(f"{model} knows no classes; give the folder of a trained classifier")
-        return cls(loaded.network, loaded.normalizer, turned, loaded.card, loaded.fingerprint)
+        return cls(loaded.network, loaded.normalizer, tta, loaded.card, loaded.fingerprint)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,6 +84,6 @@ class PatchClassifier:
 
     def _probabilities(self, network: Classifier, x: Tensor) -> Tensor:
         # A patch is square, so its turns have its shape.
-        views = [turns.turn(x, k) for k in range(turns.N_TURNS)] if self.turned else [x]
+        views = [turns.turn(x, k) for k in range(turns.N_TURNS)] if self.tta else [x]
         found = [network.probabilities(network.heads(view)) for view in views]
         return torch.stack(found).mean(dim=0)

@@ -15,7 +15,7 @@ Settings: TypeAlias = Mapping[str, Any]
 ``jitter``: a key of ``stain.JITTERS``, or none: colours changed at random while training.
 ``balance``: a key of ``balance.BALANCES``: remedies for rare classes.
 ``arguments``: arguments of the network.
-``turned``: whether each test image is looked at in eight turns.
+``tta``: whether test images are predicted with test-time augmentation.
 ``trained_as``: another level that is trained in the same way; its weights are taken if they are there.
 ``tiles``: how many real tiles are learned from; none for all of them, 0 for synthetic tissue alone.
 ``synthetic``: a data set of the configuration's ``synthetic``, or "" for none.
@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "jitter": "none",
     "balance": "none",
     "arguments": {},
-    "turned": False,
+    "tta": False,
     "trained_as": "",
     "tiles": None,
     "synthetic": "",
@@ -130,9 +130,9 @@ FACTORS: dict[str, Factor] = {
             "published": {"arguments": {"refine": False, "settle": False}},
             "rays32": {"arguments": {"refine": False}},
             "rays64": {"arguments": {"refine": False, "n_rays": 64}},
-            "turned": {"turned": True, "arguments": {"refine": False}, "trained_as": "rays32"},
+            "turned": {"tta": True, "arguments": {"refine": False}, "trained_as": "rays32"},
             "refined": {"arguments": {"refine": True}, "trained_as": "rays32"},
-            "turned_refined": {"turned": True, "arguments": {"refine": True}, "trained_as": "rays32"},
+            "turned_refined": {"tta": True, "arguments": {"refine": True}, "trained_as": "rays32"},
             "resnet18": {"arguments": {"refine": False, "encoder": "resnet18"}},
         },
     ),

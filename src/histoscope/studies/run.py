@@ -188,7 +188,7 @@ def _test(
             done += 1
             tell(Event(run.name, "test", done, total))
 
-        table = train.evaluate(model, shown, on_image=keep, turned=settings["turned"])
+        table = train.evaluate(model, shown, on_image=keep, tta=settings["tta"])
         table.insert(0, "condition", condition.name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)

@@ -19,19 +19,21 @@ from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model, Segmenter
 from histoscope.models.inference import predict
 from histoscope.models.patches.classifier import Classifier
+from histoscope.renamed import renamed
 from histoscope.types import Nuclei, Sample
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
 OnImage = Callable[[Sample, Nuclei], None]
 
 
+@renamed(turned="tta")
 def evaluate(
     model: Model,
     samples: Iterable[Sample],
     *,
     on_image: OnImage | None = None,
     on_skip: OnSkip | None = None,
-    turned: bool = False,
+    tta: bool = False,
 ) -> pd.DataFrame:
     """Predict every image and compare with its truth.
 
@@ -50,8 +52,8 @@ def evaluate(
     on_skip : callable, optional
         Called with the name of an image that cannot be read or scored, and why; it is left out. Without it,
         that is an error.
-    turned : bool
-        Look at each image in eight turns and flips.
+    tta : bool
+        Test-time augmentation: all eight rotations and flips of each image.
 
     Returns
     -------
@@ -83,7 +85,7 @@ def evaluate(
 
     for sample in _readable(samples, on_skip and skip):
         try:
-            nuclei, row = _scored(model, sample, shared, turned=turned)
+            nuclei, row = _scored(model, sample, shared, tta=tta)
         except Exception as error:
             if on_skip is None:
                 raise
@@ -98,14 +100,14 @@ def evaluate(
 
 
 def _scored(
-    model: Segmenter, sample: Sample, shared: "_Shared", *, turned: bool
+    model: Segmenter, sample: Sample, shared: "_Shared", *, tta: bool
 ) -> tuple[Nuclei, dict[str, Any]]:
     """Nuclei of an image, and its row."""
     if sample.instances is None:
         raise DataError(
             f"sample {sample.name!r} has no instance map to compare with; evaluate on labelled images"
         )
-    nuclei = predict(sample.image, model, sample.mpp, turned=turned)
+    nuclei = predict(sample.image, model, sample.mpp, tta=tta)
     about = {"name": sample.name, "patient": sample.patient, "source": sample.source}
     of_classes = shared.scores(sample, nuclei)
     return nuclei, about | metrics.per_image(sample.instances, nuclei.instances) | of_classes
