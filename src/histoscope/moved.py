@@ -17,7 +17,7 @@ _SAME_NAME: dict[tuple[str, str], str] = {
     ("data", "train"): "loader mixture patches",
     ("slides", "predict"): "batch classify detector loading patch_classifier tilemap",
     ("slides", "jobs"): "failures journal lines naming normalize ownership",
-    ("slides", "export"): "features geojson heatmap outlines overlay result tissue",
+    ("slides", "export"): "features geojson heatmap overlay result tissue",
     ("models", "models.nuclei"): "deeplab losses region_segmenter regions resunet smp star stardist unet",
     ("models", "models.patches"): "classifier hub initial mobilenet published tflite",
     ("synth", "generate"): "arrange bank bank_dyes bank_maps",
@@ -40,6 +40,7 @@ _RENAMED = {
     "studies.transfer.compare": "report.transfer_scores",
     "studies.transfer.figures": "report.transfer_figures",
     "studies.transfer.report": "report.transfer",
+    "slides.outlines": "nuclei.outlines",
     "slides.resolution": "images.resolution",
     "studies.pages": "pages",
 }

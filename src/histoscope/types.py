@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.lazy import attach
+
+if TYPE_CHECKING:
+    from histoscope.nuclei import Nuclei
+
+__all__ = ["MAX_ID", "Floats", "Image", "Labels", "Mask", "Nuclei", "Record", "Sample", "class_key"]
+
+__getattr__, __dir__ = attach(__name__, {"Nuclei": "histoscope.nuclei"})
 
 Image: TypeAlias = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -160,34 +168,3 @@ def _is_number(value: object) -> bool:
 def _form(array: object) -> str:
     """Shape and type of an array, or the type of what is none."""
     return f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nuclei:
-    """Detected nuclei, as arrays with one row a nucleus.
-
-    Parameters
-    ----------
-    centroid_px : (N, 2) float32
-        x, y in pixels of the image that was given.
-    class_id : (N,) uint8
-        Class of each; 0 where the model has no classes.
-    probability : (N,) float32
-        In [0, 1].
-    instances : (H, W) int32
-        The same nuclei as a map; row k of the table is id k + 1.
-    mpp : float
-        Micrometres per pixel of the image that was given.
-    class_probability : (N, C) float32 or None
-        Of class 1, 2, ...; rows sum to one. None where the model has no classes.
-    """
-
-    centroid_px: NDArray[np.float32]
-    class_id: NDArray[np.uint8]
-    probability: NDArray[np.float32]
-    instances: Labels
-    mpp: float
-    class_probability: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.centroid_px)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,3 +114,22 @@ def test_what_does_not_fit_together_is_refused(labels, size):
     wrong = Nuclei(nuclei.centroid_px, nuclei.class_id, nuclei.probability, labels, 0.25)
     with pytest.raises(ShapeError, match="expected"):
         export.measure(wrong, np.zeros((size, size, 3), np.uint8))
+
+
+def test_outlines_that_reach_beyond_the_image_are_refused():
+    nuclei = nuclei_of(np.ones((3, 3), np.int32))
+    wrong = replace(nuclei, instances=nuclei.outlines, shape=(2, 3))
+    with pytest.raises(ShapeError, match="expected"):
+        export.measure(wrong, np.zeros((2, 3, 3), np.uint8))
+
+
+def test_everything_is_exported_without_a_map(tmp_path):
+    tissue = generate((256, 256), mpp=0.5, rng=np.random.default_rng(1))
+    mapped = Nuclei.from_labels(tissue.instances, mpp=0.5, classes=tissue.classes)
+    outlined = mapped.without_map()
+    assert export.measure(outlined, tissue.image).equals(export.measure(mapped, tissue.image))
+    assert np.array_equal(export.draw(tissue.image, outlined), export.draw(tissue.image, mapped))
+    for name, nuclei in {"a": mapped, "b": outlined}.items():
+        export.write_geojson(tmp_path / name, nuclei, name="x")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert not [value for value in vars(outlined).values() if np.shape(value) == (256, 256)]

@@ -4,7 +4,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from histoscope import export
 from histoscope.errors import ShapeError
-from histoscope.export.overlay import PALETTE, UNCLASSED
+from histoscope.export.overlay import PALETTE, UNCLASSED, with_legend
 from histoscope.types import Nuclei
 
 # Colours as they are seen without one kind of cone (Machado, Oliveira and Fernandes 2009, severity 1).
@@ -62,3 +62,29 @@ def test_seven_classes_differ_and_more_come_again():
 def test_other_images_are_refused():
     with pytest.raises(ShapeError, match="give their image"):
         export.draw(np.zeros((5, 5, 3), np.uint8), two())
+
+
+def test_a_label_map_is_drawn_as_its_nuclei_are():
+    image = np.full((40, 60, 3), 200, np.uint8)
+    labels = two().instances
+    of_map = export.draw(image, labels.astype(np.uint16), mpp=0.5)
+    assert np.array_equal(of_map, export.draw(image, Nuclei.from_labels(labels, mpp=0.5)))
+    assert (of_map != image).any()
+    with pytest.raises(ShapeError, match="give their image"):
+        export.draw(image[1:], labels)
+
+
+def test_the_legend_goes_where_the_fewest_nuclei_are():
+    labels = np.zeros((400, 600), np.int32)
+    labels[:, :300], labels[:200, 300:] = 1, 2  # only the lower right corner is free
+    nuclei = Nuclei.from_labels(labels, mpp=0.5, classes=[0, 1, 2])
+    image = np.full((400, 600, 3), 200, np.uint8)
+    changed = (with_legend(image, nuclei.without_map(), ["a", "b"]) != image).any(axis=2)
+    assert changed[200:, 300:].any()
+    assert not changed[:200].any()
+    assert not changed[:, :300].any()
+
+
+def test_outlines_are_no_longer_given():
+    with pytest.warns(DeprecationWarning, match="nuclei have their outlines"):
+        export.draw(np.zeros((40, 60, 3), np.uint8), two(), outlines=two().outlines)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from histoscope.export.features import measure
     from histoscope.export.geojson import write_geojson, write_tiles
     from histoscope.export.heatmap import draw_heatmap
-    from histoscope.export.outlines import Outlines, trace
     from histoscope.export.overlay import colours, draw
     from histoscope.export.tilemap import TileMap
+    from histoscope.nuclei import Outlines, trace
 
 __all__ = [
     "Outlines",
@@ -35,13 +35,13 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
-        "Outlines": "outlines",
+        "Outlines": "histoscope.nuclei",
         "TileMap": "tilemap",
         "colours": "overlay",
         "draw": "overlay",
         "draw_heatmap": "heatmap",
         "measure": "features",
-        "trace": "outlines",
+        "trace": "histoscope.nuclei",
         "write_geojson": "geojson",
         "write_tiles": "geojson",
     },

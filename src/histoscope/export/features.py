@@ -1,6 +1,6 @@
 """Size, shape and stain of every nucleus, in one table.
 
-Shapes are those of scikit-image's ``regionprops``, but for all nuclei in one pass over the image.
+Shapes are those of scikit-image's ``regionprops``, over the pixels in each outline: no label map is needed.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from histoscope.errors import ShapeError
 from histoscope.export import _kernels
 from histoscope.stain.deconvolution import RUIFROK, check_stains
 from histoscope.stain.density import DENSITY, check
+from histoscope.threads import over
 from histoscope.types import Image, Nuclei
 
+_LEAST = 200  # nuclei for which a further thread is worth it
 NO_CLASS = "nucleus"
 """What a nucleus is called where a model tells no classes apart, or could not tell."""
 
@@ -44,7 +46,7 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     Raises
     ------
     ShapeError
-        If map, table and image do not fit together.
+        If nuclei, table and image do not fit together.
 
     References
     ----------
@@ -61,25 +63,16 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     >>> table[["class", "x_um", "area_um2", "solidity"]].to_dict("records")
     [{'class': 'epithelial', 'x_um': 5.0, 'area_um2': 25.0, 'solidity': 1.0}]
     """
-    image, n, mpp = check(image), len(nuclei), nuclei.mpp
-    labels = np.ascontiguousarray(nuclei.instances, np.int32)
-    if labels.shape != image.shape[:2] or not 0 <= labels.min(initial=0) <= labels.max(initial=0) <= n:
-        raise ShapeError(
-            f"label map is {labels.shape} with ids {labels.min(initial=0)} to {labels.max(initial=0)}; "
-            f"expected {image.shape[:2]} as the image, and ids 1 to {n}, the rows of the table"
-        )
-    sums, box = _kernels.sums(labels, image, _haematoxylin(), n)
-    sums, box = sums[1:], box[1:]
+    image, mpp = check(image), nuclei.mpp
+    sums, corner, perimeter, convex = _shapes(nuclei, image)
     with np.errstate(invalid="ignore", divide="ignore"):  # a nucleus without a pixel is NaN
         area, mean = sums[:, 0], sums[:, 1:] / sums[:, :1]
         x, y, xx, yy, xy, haematoxylin = mean.T
         major, minor = _axes(xx - x**2, yy - y**2, xy - x * y)
-        perimeter = _kernels.perimeters(labels, n)[1:]
         circularity = np.minimum(4 * np.pi * area / perimeter**2, 1.0)
-        convex = _kernels.convex_pixels(labels, *_rows(sums, box), n)[1:]
         columns = {
-            "x_um": (x + box[:, 0] + 0.5) * mpp,
-            "y_um": (y + box[:, 1] + 0.5) * mpp,
+            "x_um": (x + corner[:, 0] + 0.5) * mpp,
+            "y_um": (y + corner[:, 1] + 0.5) * mpp,
             "area_um2": area * mpp**2,
             "perimeter_um": perimeter * mpp,
             "major_axis_um": major * mpp,
@@ -93,7 +86,11 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     for values in columns.values():
         values[empty] = np.nan
     names = class_names(nuclei, classes)
-    head = {"id": np.arange(1, n + 1), "class": names, "probability": nuclei.probability.astype(np.float64)}
+    head = {
+        "id": np.arange(1, len(nuclei) + 1),
+        "class": names,
+        "probability": nuclei.probability.astype(np.float64),
+    }
     return pd.DataFrame(head | columns)
 
 
@@ -117,6 +114,28 @@ def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
     return known[nuclei.class_id]
 
 
+def _shapes(nuclei: Nuclei, image: Image) -> list[NDArray[np.float64]]:
+    """Sums, first pixel, perimeter and convex pixels of each nucleus; 0 for one without a pixel."""
+    n, outlines = len(nuclei), nuclei.outlines
+    by = outlines.by_nucleus
+    top = int(by.ids.max(initial=0))
+    beyond = by.box.min(initial=0) < 0 or (by.box[:, 2:] > image.shape[:2]).any()
+    if nuclei.shape != image.shape[:2] or top > n or beyond:
+        raise ShapeError(
+            f"nuclei are on {nuclei.shape} with ids up to {top}; "
+            f"expected {image.shape[:2]} as the image, and ids 1 to {n}, the rows of the table"
+        )
+    geometry = outlines.points, outlines.starts, by.order, by.first, by.box
+    parts = over(_kernels.shapes, len(by.ids), _LEAST, *geometry, image, _haematoxylin())
+    found = []
+    for of_parts in zip(*parts, strict=True):
+        values = np.concatenate(of_parts)
+        every = np.zeros((n, *values.shape[1:]), np.float64)
+        every[by.ids - 1] = values
+        found.append(every)
+    return found
+
+
 def _haematoxylin() -> NDArray[np.float64]:
     """What each level of R, G and B adds to the amount of haematoxylin."""
     share = np.linalg.pinv(check_stains(RUIFROK[:2]))[:, 0]
@@ -129,11 +148,3 @@ def _axes(
     """Lengths of the axes of the ellipse with these second moments."""
     middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     return 4 * np.sqrt(middle + spread), 4 * np.sqrt(np.maximum(middle - spread, 0.0))
-
-
-def _rows(sums: NDArray[np.float64], box: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last row of each nucleus, behind an entry for background; those without pixels have none."""
-    top, bottom = np.zeros(len(box) + 1, np.int64), np.full(len(box) + 1, -1, np.int64)
-    here = np.flatnonzero(sums[:, 0] > 0)
-    top[here + 1], bottom[here + 1] = box[here, 1], box[here, 2]
-    return top, bottom

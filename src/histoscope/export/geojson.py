@@ -10,10 +10,10 @@ from uuid import UUID, uuid5
 import pandas as pd
 
 from histoscope.export.features import class_names
-from histoscope.export.outlines import Outlines, Ring, trace
-from histoscope.export.overlay import colours
+from histoscope.export.overlay import colours, warn_outlines
 from histoscope.files import whole
-from histoscope.types import Nuclei
+from histoscope.nuclei import Nuclei
+from histoscope.nuclei.outlines import Ring
 
 if TYPE_CHECKING:
     from histoscope.export.tilemap import TileMap
@@ -28,7 +28,7 @@ def write_geojson(
     *,
     classes: Sequence[str] = (),
     table: pd.DataFrame | None = None,
-    outlines: Outlines | None = None,
+    outlines: object = None,
     offset_px: tuple[float, float] = (0.0, 0.0),
     name: str = "",
 ) -> None:
@@ -43,15 +43,16 @@ def write_geojson(
         Names of class 1, 2, ...
     table : DataFrame, optional
         From `histoscope.export.measure`; its numbers become QuPath's measurements.
-    outlines : Outlines, optional
-        Of ``nuclei.instances``, if they are at hand.
+    outlines : object
+        No longer used: nuclei have them.
     offset_px : (float, float)
         x, y of the image's corner on the slide, in full-resolution pixels, for tiles.
     name : str
         Of the image. The ids of nuclei follow from it and from their place, so that the same nuclei get the
         same ids in each run, and those of other images others.
     """
-    found = features(nuclei, classes=classes, table=table, outlines=outlines, offset_px=offset_px, name=name)
+    warn_outlines(outlines)
+    found = features(nuclei, classes=classes, table=table, offset_px=offset_px, name=name)
     _write(path, found)
 
 
@@ -113,7 +114,6 @@ def features(
     *,
     classes: Sequence[str] = (),
     table: pd.DataFrame | None = None,
-    outlines: Outlines | None = None,
     offset_px: tuple[float, float] = (0.0, 0.0),
     name: str = "",
 ) -> Iterator[dict[str, Any]]:
@@ -123,10 +123,9 @@ def features(
     has no feature. Its number in table and map is there twice: as a property for readers of GeoJSON, and as a
     measurement for QuPath, which keeps no other property.
     """
-    found = trace(nuclei.instances) if outlines is None else outlines
     palette, names = colours(classes), class_names(nuclei, classes)
     numbers = _numbers(nuclei, table)
-    for label, pieces in sorted(found.polygons().items()):
+    for label, pieces in sorted(nuclei.outlines.polygons().items()):
         class_id = int(nuclei.class_id[label - 1])
         shape = [[_closed(ring, offset_px) for ring in piece] for piece in pieces]
         yield {

@@ -1,5 +1,6 @@
 """Outlines drawn on the image, each class in its own colour."""
 
+import warnings
 from collections.abc import Sequence
 from itertools import cycle, islice
 
@@ -9,8 +10,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from histoscope.errors import ShapeError
-from histoscope.export.outlines import Outlines, trace
-from histoscope.types import Image, Nuclei
+from histoscope.nuclei import Nuclei
+from histoscope.types import Image, Labels
 
 Colour = tuple[int, int, int]
 
@@ -61,29 +62,38 @@ def colour_names(classes: Sequence[str]) -> list[str]:
 
 
 def draw(
-    image: Image, nuclei: Nuclei, classes: Sequence[str] = (), *, outlines: Outlines | None = None
+    image: Image,
+    nuclei: Nuclei | Labels,
+    classes: Sequence[str] = (),
+    *,
+    mpp: float = 0.25,
+    outlines: object = None,
 ) -> Image:
     """Copy `image` with the outlines of all nuclei on it.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
-    nuclei : Nuclei
+    nuclei : Nuclei, or (H, W) integers
+        Or a label map, such as ground truth; `Nuclei.from_labels` gives its nuclei classes.
     classes : sequence of str
         Names of class 1, 2, ...; how many there are decides the colours.
-    outlines : Outlines, optional
-        Of ``nuclei.instances``, if they are at hand.
+    mpp : float
+        Micrometres per pixel of a label map, for the width of lines. Nuclei know theirs.
+    outlines : object
+        No longer used: nuclei have them.
 
     Raises
     ------
     ShapeError
         If the nuclei are of an image of another size.
     """
-    if image.shape[:2] != nuclei.instances.shape:
-        raise ShapeError(
-            f"image is {image.shape[:2]}, its nuclei are on {nuclei.instances.shape}; give their image"
-        )
-    found = trace(nuclei.instances) if outlines is None else outlines
+    warn_outlines(outlines)
+    if isinstance(nuclei, np.ndarray):
+        nuclei = Nuclei.from_labels(nuclei, mpp=mpp)
+    if image.shape[:2] != nuclei.shape:
+        raise ShapeError(f"image is {image.shape[:2]}, its nuclei are on {nuclei.shape}; give their image")
+    found = nuclei.outlines
     palette = colours(classes)
     class_of_ring = nuclei.class_id[found.label - 1]
     rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
@@ -118,13 +128,30 @@ def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
     height, width = box.shape[:2]
     if height * width > _MOST_OF_IMAGE * canvas.shape[0] * canvas.shape[1] or width > canvas.shape[1]:
         return canvas
-    rows = slice(height), slice(canvas.shape[0] - height, None)
-    columns = slice(width), slice(canvas.shape[1] - width, None)
+    rows, columns = (
+        (slice(0, side), slice(whole - side, whole))
+        for side, whole in zip((height, width), canvas.shape[:2], strict=True)
+    )
     corners = [(row, column) for row in rows for column in columns]
-    emptiest = min(corners, key=lambda corner: np.count_nonzero(nuclei.instances[corner]))
+    emptiest = min(corners, key=lambda corner: _pixels_in(nuclei, corner))
     with_box = np.array(canvas)
     with_box[emptiest] = box
     return with_box
+
+
+def warn_outlines(outlines: object) -> None:
+    """Warn who still gives outlines beside nuclei."""
+    if outlines is not None:
+        warnings.warn(
+            "outlines= is no longer used and goes with the next version: nuclei have their outlines",
+            DeprecationWarning,
+            stacklevel=3,
+        )
+
+
+def _pixels_in(nuclei: Nuclei, window: tuple[slice, slice]) -> int:
+    shape = window[0].stop - window[0].start, window[1].stop - window[1].start
+    return int(np.count_nonzero(nuclei.to_labels(shape, corner=(window[0].start, window[1].start))))
 
 
 def _legend(lines: Sequence[tuple[Colour, str]], unit: int) -> Image:

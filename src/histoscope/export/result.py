@@ -9,7 +9,6 @@ import numpy as np
 
 from histoscope.export.features import measure
 from histoscope.export.geojson import write_geojson
-from histoscope.export.outlines import trace
 from histoscope.export.overlay import draw, with_legend
 from histoscope.export.tissue import tissue_area_mm2
 from histoscope.files import whole, write_labels
@@ -43,19 +42,16 @@ def write(
     kinds : collection of str
         Keys of `OUTPUTS`.
     """
-    outlines = trace(nuclei.instances) if {"overlay", "geojson"} & set(kinds) else None
     table = measure(nuclei, image, classes) if {"geojson", "csv"} & set(kinds) else None
     if "overlay" in kinds:
-        drawn = draw(image, nuclei, classes, outlines=outlines)
+        drawn = draw(image, nuclei, classes)
         write_png(ending(stem, "_overlay.png"), with_legend(drawn, nuclei, classes))
     if "labels" in kinds:
         chosen, other = OUTPUTS["labels"] if len(nuclei) <= 65_535 else OUTPUTS["labels"][::-1]
         write_labels(ending(stem, chosen), nuclei.instances)
         ending(stem, other).unlink(missing_ok=True)
     if "geojson" in kinds:
-        write_geojson(
-            ending(stem, ".geojson"), nuclei, classes=classes, table=table, outlines=outlines, name=stem.name
-        )
+        write_geojson(ending(stem, ".geojson"), nuclei, classes=classes, table=table, name=stem.name)
     if "csv" in kinds and table is not None:
         # Five digits, but places to the nanometre: an image may be centimetres long.
         places = {name: table[name].map("{:.3f}".format) for name in ("x_um", "y_um")}

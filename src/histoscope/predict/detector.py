@@ -1,17 +1,14 @@
 """A trained model with all that its images must go through, ready to find nuclei."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from histoscope import models, stain, weights
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
-from histoscope.labels import relabel
 from histoscope.models import Segmenter
 from histoscope.predict.loading import load
 from histoscope.renamed import renamed
@@ -164,15 +161,4 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
 
 def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
     """The nuclei that have enough pixels, numbered anew without gaps; others may have drawn over the rest."""
-    seen = np.bincount(nuclei.instances.ravel(), minlength=len(nuclei) + 1)[1:] >= least_px
-    if seen.all():
-        return nuclei
-    classes = nuclei.class_probability
-    return replace(
-        nuclei,
-        centroid_px=nuclei.centroid_px[seen],
-        class_id=nuclei.class_id[seen],
-        probability=nuclei.probability[seen],
-        instances=relabel(nuclei.instances, seen)[0],
-        class_probability=None if classes is None else classes[seen],
-    )
+    return nuclei.taken(nuclei.area_px >= least_px)

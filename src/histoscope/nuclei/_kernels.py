@@ -1,0 +1,213 @@
+# mypy: disallow-untyped-decorators=False
+"""Loops that walk around nuclei, and that fill outlines again."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.compiled import njit
+
+# Steps over pixels while walking right, down, left, up with the nucleus on the right hand.
+_ROW_STEP = (0, 1, 0, -1)
+_COLUMN_STEP = (1, 0, -1, 0)
+# Middle of the edge that is walked along: of a pixel's top, right, bottom and left side.
+_X_MIDDLE = (0.5, 1.0, 0.5, 0.0)
+_Y_MIDDLE = (0.0, 0.5, 1.0, 0.5)
+
+
+@njit
+def count_edges(labels: NDArray[np.int32]) -> int:
+    """Count the sides of pixels that part a nucleus from something else: an upper bound of outline points."""
+    height, width = labels.shape
+    edges = 0
+    for row in range(height):
+        for column in range(width):
+            here = labels[row, column]
+            if here == 0:
+                continue
+            edges += row == 0 or labels[row - 1, column] != here
+            edges += row == height - 1 or labels[row + 1, column] != here
+            edges += column == 0 or labels[row, column - 1] != here
+            edges += column == width - 1 or labels[row, column + 1] != here
+    return edges
+
+
+@njit
+def trace_rings(
+    labels: NDArray[np.int32], n_edges: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Walk once around every piece and every hole, from middle to middle of the pixel sides.
+
+    Parameters
+    ----------
+    labels : (H, W) int32
+        Instance map; 0 is background.
+    n_edges : int
+        From `count_edges`.
+
+    Returns
+    -------
+    points, starts, label, part, is_hole
+        As `Outlines` has them.
+    """
+    height, width = labels.shape
+    ring_at = np.zeros((height, width), np.int32)  # the ring, from 1, that walks along a pixel's top side
+    points = np.empty((n_edges, 2), np.float32)
+    most = n_edges // 4 + 1
+    starts = np.zeros(most + 1, np.int64)
+    label, part, is_hole = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.bool_)
+    n_points = n_rings = n_parts = 0
+    for row in range(height):
+        for column in range(width):
+            here = labels[row, column]
+            if here == 0 or ring_at[row, column] or (row > 0 and labels[row - 1, column] == here):
+                continue
+            n_points, top, at = _trace(labels, row, column, ring_at, n_rings + 1, points, n_points)
+            label[n_rings], is_hole[n_rings] = here, top < row
+            if top < row:
+                # A hole: right above its highest pixel there is its piece, up to a ring that is known.
+                while top > 0 and labels[top - 1, at] == here:
+                    top -= 1
+                part[n_rings] = part[ring_at[top, at] - 1]
+            else:
+                n_parts += 1
+                part[n_rings] = n_parts
+            n_rings += 1
+            starts[n_rings] = n_points
+    return (
+        points[:n_points].copy(),
+        starts[: n_rings + 1].copy(),
+        label[:n_rings].copy(),
+        part[:n_rings].copy(),
+        is_hole[:n_rings].copy(),
+    )
+
+
+@njit
+def _trace(
+    labels: NDArray[np.int32],
+    row: int,
+    column: int,
+    ring_at: NDArray[np.int32],
+    ring: int,
+    points: NDArray[np.float32],
+    n: int,
+) -> tuple[int, int, int]:
+    """Walk around one ring from the top side of a pixel.
+
+    Gives the new number of points, and row and column of the highest pixel that it passes below.
+    """
+    height, width = labels.shape
+    here = labels[row, column]
+    first, side, before, heading_first = n, 0, -1, -1
+    top, at = height, 0
+    while side != 0 or ring_at[row, column] == 0:
+        if side == 0:
+            ring_at[row, column] = ring
+        elif side == 2 and row < top:
+            top, at = row, column
+        x, y = column + _X_MIDDLE[side], row + _Y_MIDDLE[side]
+        ahead_row, ahead_column = row + _ROW_STEP[side], column + _COLUMN_STEP[side]
+        out = (side + 3) % 4
+        left_row, left_column = ahead_row + _ROW_STEP[out], ahead_column + _COLUMN_STEP[out]
+        if not _is(labels, ahead_row, ahead_column, height, width, here):
+            heading, side = 2 * side + 1, (side + 1) % 4
+        elif not _is(labels, left_row, left_column, height, width, here):
+            heading, row, column = 2 * side, ahead_row, ahead_column
+        else:
+            heading, row, column, side = (2 * side + 7) % 8, left_row, left_column, out
+        # A point in the middle of a straight line says nothing.
+        if heading != before:
+            points[n, 0], points[n, 1] = x, y
+            n += 1
+        if before < 0:
+            heading_first = heading
+        before = heading
+    if before == heading_first:  # the walk began in the middle of a line
+        for k in range(first, n - 1):
+            points[k, 0], points[k, 1] = points[k + 1, 0], points[k + 1, 1]
+        n -= 1
+    return n, top, at
+
+
+@njit
+def fill(
+    points: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    rings: NDArray[np.int64],
+    top: int,
+    left: int,
+    inside: NDArray[np.bool_],
+) -> None:
+    """Mark the pixels of a window whose centres lie in some rings; what `inside` held does not matter.
+
+    Outlines cross the rows of pixel centres at the sides of pixels only, so all is whole numbers.
+    """
+    height, width = inside.shape
+    inside[:] = False
+    for ring in rings:
+        for k in range(starts[ring], starts[ring + 1]):
+            following = k + 1 if k + 1 < starts[ring + 1] else starts[ring]
+            # twice the coordinates; the centres of row r lie at 2 r + 1
+            x, y = int(2 * points[k, 0]), int(2 * points[k, 1])
+            across, down = int(2 * points[following, 0]) - x, int(2 * points[following, 1]) - y
+            if down == 0:
+                continue
+            slope = across // down  # -1, 0 or 1
+            low, high = min(y, y + down), max(y, y + down)
+            first = max(low // 2, top)
+            for row in range(first, min(high // 2, top + height)):
+                column = max((x + slope * (2 * row + 1 - y)) // 2 - left, 0)
+                if column < width:
+                    inside[row - top, column] = not inside[row - top, column]
+    for row in range(height):
+        for column in range(1, width):
+            inside[row, column] ^= inside[row, column - 1]
+
+
+@njit
+def boxes(
+    points: NDArray[np.float32], starts: NDArray[np.int64], order: NDArray[np.int64], first: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Top, left, bottom and right of each nucleus, the last two exclusive; all 0 without pixels."""
+    found = np.zeros((first.size - 1, 4), np.int64)
+    for k in range(first.size - 1):
+        for place in range(first[k], first[k + 1]):
+            for p in range(starts[order[place]], starts[order[place] + 1]):
+                x, y = points[p, 0], points[p, 1]
+                if place == first[k] and p == starts[order[place]]:
+                    found[k] = (int(y), int(x), int(np.ceil(y)), int(np.ceil(x)))
+                found[k, 0], found[k, 1] = min(found[k, 0], int(y)), min(found[k, 1], int(x))
+                found[k, 2] = max(found[k, 2], int(np.ceil(y)))
+                found[k, 3] = max(found[k, 3], int(np.ceil(x)))
+    return found
+
+
+@njit
+def draw(
+    points: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    order: NDArray[np.int64],
+    first: NDArray[np.int64],
+    box: NDArray[np.int64],
+    corner: tuple[int, int],
+    labels: NDArray[np.int32],
+) -> None:
+    """Write nuclei into a window of a map whose first pixel is at row and column `corner`; the last win."""
+    height, width = labels.shape
+    for k in range(ids.size):
+        top, left = max(box[k, 0], corner[0]), max(box[k, 1], corner[1])
+        bottom, right = min(box[k, 2], corner[0] + height), min(box[k, 3], corner[1] + width)
+        if bottom <= top or right <= left:
+            continue
+        inside = np.empty((bottom - top, right - left), np.bool_)
+        fill(points, starts, order[first[k] : first[k + 1]], top, left, inside)
+        for row in range(bottom - top):
+            for column in range(right - left):
+                if inside[row, column]:
+                    labels[row + top - corner[0], column + left - corner[1]] = ids[k]
+
+
+@njit(inline="always")
+def _is(labels: NDArray[np.int32], row: int, column: int, height: int, width: int, here: int) -> bool:
+    return 0 <= row < height and 0 <= column < width and labels[row, column] == here
