@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from histoscope import (
         augment,
         balance,
+        classify,
         data,
         errors,
         explain,
         export,
+        generate,
         geometry,
+        images,
+        jobs,
         metrics,
         models,
         predict,
+        report,
         slides,
         stain,
         studies,
@@ -37,24 +42,30 @@ if TYPE_CHECKING:
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
 _SUBMODULES = (
-    *("augment", "balance", "data", "errors", "explain", "export", "geometry", "metrics", "models"),
-    *("predict", "slides", "stain", "studies", "synth", "train", "types", "weights"),
+    *("augment", "balance", "classify", "data", "errors", "explain", "export", "generate"),
+    *("geometry", "images", "jobs", "metrics", "models", "predict", "report", "slides"),
+    *("stain", "studies", "synth", "train", "types", "weights"),
 )
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
 __all__ = [
     "augment",
     "balance",
+    "classify",
     "data",
     "errors",
     "explain",
     "export",
+    "generate",
     "geometry",
+    "images",
+    "jobs",
     "metrics",
     "models",
     "predict",
     "read_image",
     "read_labels",
+    "report",
     "slides",
     "stain",
     "studies",

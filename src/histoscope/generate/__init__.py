@@ -1,1 +1,48 @@
 """The learned generator of tissue: its bank of nuclei, network, training, and how real its images are."""
+
+from typing import TYPE_CHECKING
+
+from histoscope.lazy import attach
+
+if TYPE_CHECKING:
+    from histoscope.generate.bank import Bank, cut_bank, load_bank
+    from histoscope.generate.network import Generator
+    from histoscope.generate.realism import compare_tissue
+    from histoscope.generate.training import GeneratorConfig
+    from histoscope.generate.verbs import (
+        LearnedGenerator,
+        Tally,
+        fit_generator,
+        generate_dataset,
+        load_generator,
+    )
+
+_LAZY = {
+    "Bank": "bank",
+    "Generator": "network",
+    "GeneratorConfig": "training",
+    "LearnedGenerator": "verbs",
+    "Tally": "verbs",
+    "compare_tissue": "realism",
+    "cut_bank": "bank",
+    "fit_generator": "verbs",
+    "generate_dataset": "verbs",
+    "load_bank": "bank",
+    "load_generator": "verbs",
+}
+
+__all__ = [
+    "Bank",
+    "Generator",
+    "GeneratorConfig",
+    "LearnedGenerator",
+    "Tally",
+    "compare_tissue",
+    "cut_bank",
+    "fit_generator",
+    "generate_dataset",
+    "load_bank",
+    "load_generator",
+]
+
+__getattr__, __dir__ = attach(__name__, _LAZY)
