@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         jobs,
         metrics,
         models,
+        nuclei,
         predict,
         report,
         slides,
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 _SUBMODULES = (
     *("augment", "balance", "classify", "data", "errors", "explain", "export", "generate"),
-    *("geometry", "images", "jobs", "metrics", "models", "predict", "report", "slides"),
-    *("stain", "studies", "synth", "train", "types", "weights"),
+    *("geometry", "images", "jobs", "metrics", "models", "nuclei", "predict", "report"),
+    *("slides", "stain", "studies", "synth", "train", "types", "weights"),
 )
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
@@ -62,6 +63,7 @@ __all__ = [
     "jobs",
     "metrics",
     "models",
+    "nuclei",
     "predict",
     "read_image",
     "read_labels",
