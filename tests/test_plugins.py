@@ -186,7 +186,7 @@ def test_every_other_kind_is_found_too(others, by):
         (augment.get, "math:pi", "AugmentConfig, a function"),
         (balance.get, "math:pi", "BalanceConfig"),
         (metrics.get, "math:pi", "a function"),
-        (models.get, "math:pi", r"models\.Model"),
+        (models.get, "math:pi", "a class of models, of torch modules"),
         (get_jitter, "math:pi", "a function"),
         (lambda name: data.open(name, "."), "math:pi", "what takes a folder"),
     ],

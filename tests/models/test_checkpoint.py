@@ -74,7 +74,7 @@ def test_a_network_of_ones_own_is_opened_by_giving_it(tmp_path):
     torch.manual_seed(0)
     saved = Own(width=4, depth=2, mpp=0.5)
     models.save(saved, tmp_path)
-    with pytest.raises(ConfigError, match=r"test_checkpoint\.Own.*models\.load\(folder, network=Own\("):
+    with pytest.raises(ConfigError, match=r"test_checkpoint:Own.*models\.load\(folder, network=Own\("):
         models.load(tmp_path)
     given = Own(width=4, depth=2, mpp=0.5)
     assert models.load(tmp_path, network=given) is given

@@ -175,7 +175,7 @@ def settle(model: Classifier, train: Dataset, *, mpp_given: bool) -> None:
     Without either of the first two, the resolution is chosen so that the first training patch, all of it, has
     the size that the backbone wants.
     """
-    if mpp_given or foundation(str(model.arguments["backbone"])) is not None:
+    if mpp_given or foundation(str(model.arguments.get("backbone"))) is not None:
         return
     for index in range(len(train)):
         try:

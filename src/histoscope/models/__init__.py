@@ -18,6 +18,7 @@ from histoscope.lazy import attach
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
     from histoscope.models.checkpoint import load, normalizer_of, read_card, save
+    from histoscope.models.guests import wrap
     from histoscope.models.inference import predict
     from histoscope.models.patches.classifier import Classifier
 
@@ -42,6 +43,7 @@ _LAZY = {
     "normalizer_of": "histoscope.models.checkpoint",
     "predict": "histoscope.models.inference",
     "read_card": "histoscope.models.checkpoint",
+    "wrap": "histoscope.models.guests",
 }
 
 __all__ = [
@@ -58,11 +60,14 @@ __all__ = [
     "predict",
     "read_card",
     "save",
+    "wrap",
 ]
 
 
 GROUP = "histoscope.models"
 """Entry points of models of others."""
+LIBRARIES = ("timm/", "smp/")
+"""What a name begins with that is one of timm or of segmentation-models-pytorch."""
 
 
 def get(name: str) -> "type[Model]":
@@ -71,26 +76,32 @@ def get(name: str) -> "type[Model]":
     Parameters
     ----------
     name : str
-        A key of `MODELS`, of an installed plug-in (``histoscope.models``), or ``package.module:Name``.
+        As in `create`.
 
     Raises
     ------
     UnknownNameError
         If no model has that name; the message offers the nearest.
     ConfigError
-        If what has that name is no class of a model, or cannot be imported.
+        If what has that name makes no model, or cannot be imported.
     """
+    maker = _maker(name)
+    return maker if isinstance(maker, type) else maker.kind({})
+
+
+def _maker(name: str) -> Any:
+    """What makes a model of a name: its class, or what wraps a network of others."""
+    from histoscope.models.base import Model
+
+    if str(name).startswith(LIBRARIES):
+        return import_module("histoscope.models.guests").of_library(name)
     found = plugins.find("model", name, MODELS, GROUP)
     if isinstance(found, tuple):
         module, attribute = found
         found = getattr(import_module(module), attribute)
-    from histoscope.models.base import Model
-
-    if not (isinstance(found, type) and issubclass(found, Model)):
-        raise ConfigError(
-            f"model {name!r} is {found!r}, expected a class derived from histoscope.models.Model"
-        )
-    return found
+    if isinstance(found, type) and issubclass(found, Model):
+        return found
+    return import_module("histoscope.models.guests").maker(name, found)
 
 
 def create(name: str, **arguments: Any) -> "Model":
@@ -99,9 +110,12 @@ def create(name: str, **arguments: Any) -> "Model":
     Parameters
     ----------
     name : str
-        A key of `MODELS`.
+        A key of `MODELS`; ``timm/resnet18`` or ``smp/Unet``, with the names of those libraries; the name of
+        an installed plug-in (``histoscope.models``); or ``package.module:Name``, a class of models or of
+        torch modules, which are wrapped as `wrap` does.
     **arguments
-        Arguments of the model, such as ``width``, ``depth`` or ``mpp``.
+        Arguments of the model, such as ``width``, ``depth`` or ``mpp``; of a torch module, its own and those
+        of `wrap`.
 
     Raises
     ------
@@ -110,36 +124,45 @@ def create(name: str, **arguments: Any) -> "Model":
     ConfigError
         If an argument is not one of the model's, or has an impossible value.
     """
-    from inspect import signature
+    from inspect import Parameter, signature
 
-    kind = get(name)
-    known = list(signature(kind).parameters)
+    kind = _maker(name)
+    known = signature(kind).parameters
+    takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in known.values())
     for key in arguments:
-        if key not in known:
+        if key not in known and not takes_all:
             raise ConfigError(str(UnknownNameError(f"argument of model {name!r}", key, known)))
     if isinstance(arguments.get("classes"), str):
         raise ConfigError(
             f"classes of model {name!r} are {arguments['classes']!r}, expected a list of names: [a, b]"
         )
     try:
-        return kind(**arguments)
+        made: Model = kind(**arguments)
     except HistoscopeError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:  # of torch, timm and the like
+    except (TypeError, ValueError, RuntimeError, KeyError, OSError) as error:  # of torch, timm and the like
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ConfigError(
             f"model {name!r} cannot be made with {given or 'its defaults'}: {' '.join(str(error).split())}"
         ) from error
+    return made
 
 
 def name_of(model: "Model") -> str:
-    """Name that a model is made again by: a key of `MODELS`, or of one's own class its full Python name.
+    """Name that a model is made again by: as in `create`.
 
     A class of one's own may inherit the name of a class here; it is not taken for that.
     """
     kind = type(model)
+    if model.made_as:
+        return model.made_as
     known = model.name in MODELS and get(model.name) is kind
-    return model.name if known else f"{kind.__module__}.{kind.__qualname__}"
+    return model.name if known else plugins.name_of(kind, GROUP)
+
+
+def is_trusted(name: str) -> bool:
+    """Whether the model that a card names may be made: ours, a plug-in, or asked for by the user."""
+    return name.startswith(LIBRARIES) or plugins.is_trusted(name, MODELS, GROUP)
 
 
 def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Model":
@@ -150,7 +173,7 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
     classes : mapping of int to str
         Of the data set: of nuclei, ids from 1 (0 is the background and no class), or of patches.
     name : str
-        A key of `MODELS`.
+        As in `create`.
     arguments : mapping
         Of the model; ``classes`` among them wins.
 
@@ -163,10 +186,12 @@ def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, An
 
     from histoscope.models.base import Segmenter
 
-    kind = get(name)
-    if not classes or "classes" not in signature(kind).parameters or "classes" in arguments:
-        return create(name, **arguments)
+    maker = _maker(name)
+    kind = maker if isinstance(maker, type) else maker.kind(arguments)
     of_nuclei = issubclass(kind, Segmenter)
+    takes = "classes" in signature(kind).parameters or (kind is not maker and not of_nuclei)
+    if not classes or not takes or "classes" in arguments:
+        return create(name, **arguments)
     known = names_of_nuclei(classes, "the data set") if of_nuclei else classes
     names = names_in_order(known, first=1 if of_nuclei else min(classes))
     return create(name, **arguments, **({"classes": list(names)} if names else {}))

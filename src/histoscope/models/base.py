@@ -78,6 +78,8 @@ class Model(nn.Module):
     """
 
     name: str = ""
+    made_as: str = ""
+    """Name that it is made again by, where that is not its class's."""
     thresholds: dict[str, float]
     """What `decode` compares with, each in (0, 1); tuned on validation images, kept on the card."""
     mean: Tensor

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import histoscope
 from histoscope import stain, weights
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole, write_text
-from histoscope.models import MODELS, create, get, name_of
+from histoscope.models import create, is_trusted, name_of
 from histoscope.models.base import Model
 
 M = TypeVar("M", bound=Model)
@@ -87,7 +88,15 @@ def load(folder: str | Path, kind: type[M]) -> M: ...
 def load(folder: str | Path, *, network: M) -> M: ...
 
 
-def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None = None) -> Model:
+@overload
+def load(folder: str | Path, kind: type[M], *, network: nn.Module | str | None) -> M: ...
+
+
+@overload
+def load(folder: str | Path, *, network: nn.Module | str) -> Model: ...
+
+
+def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | str | None = None) -> Model:
     """Read a model that comes with Histoscope, or a model folder, ready to predict.
 
     Parameters
@@ -97,9 +106,11 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None
         with one called ``model`` in it. A licence that forbids commercial use of a named one is a warning.
     kind : type
         What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
-    network : Model, optional
-        Takes the weights and is given back. A network of one's own class is opened so, since no code is read
-        from a folder: ``models.load(folder, network=MyNet(...))``.
+    network : Model, torch.nn.Module or str, optional
+        Takes the weights and is given back; a plain module is wrapped as the card says. A network of one's
+        own class is opened so, since no code is read from a folder: ``models.load(folder,
+        network=MyNet(...))``. Its name, ``package.module:MyNet``, does where it can be made with the
+        arguments on the card.
 
     Raises
     ------
@@ -124,14 +135,18 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: Model | None
     folder = weights.find(folder)
     about = read_card(folder)
     found = str(about.get("architecture"))
-    _check_kind(folder, found, kind, network)
+    if network is None and not is_trusted(found) and {".", ":"} & set(found):
+        raise ConfigError(_not_ours(folder, found))
     try:
-        model = create(found, **about["arguments"]) if network is None else network
+        model = _network(folder, about, found if network is None else network)
+        _check_kind(folder, model, found, kind)
         missing, unexpected = model.load_state_dict(load_file(folder / WEIGHTS), strict=False)
     except FileNotFoundError as error:
         raise DatasetNotFoundError(
             f"{folder} has a card but no {WEIGHTS}; copy the whole model folder"
         ) from error
+    except _WrongKindError as error:
+        raise ConfigError(str(error)) from None
     except (SafetensorError, RuntimeError, OSError, KeyError, TypeError, ConfigError) as error:
         raise CorruptDataError(
             f"the model in {folder} cannot be read: {error}; train or copy it again"
@@ -154,24 +169,46 @@ def _plain(value: Any) -> Any:
     raise ConfigError(f"a card cannot hold {value!r} ({type(value).__name__}); give text, numbers or lists")
 
 
-def _check_kind(folder: Path, found: str, kind: type[Model], network: Model | None) -> None:
-    """Refuse a model of another kind than was asked for, or of a class that cannot be made from here."""
-    if network is not None:
-        if name_of(network) != found:
-            raise ConfigError(f"{folder} holds a {found}, the network given is a {name_of(network)}")
-    elif found in MODELS:
-        if not issubclass(get(found), kind):
-            raise ConfigError(
-                f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
-                "a segmenter finds nuclei in images, a classifier tells patches apart"
-            )
-    elif "." in found:
-        module, _, name = found.rpartition(".")
-        raise ConfigError(
-            f"{folder} holds a network of the class {found}, which is not part of Histoscope. Make one and "
-            f"hand it over, histoscope.models.load(folder, network={name}(...)); or let it be found by its "
-            f"name: histoscope.models.MODELS[{name}.name] = ({module!r}, {name!r}), before it is trained"
+class _WrongKindError(ConfigError):
+    """The model is none of those that were asked for, which is no fault of its folder."""
+
+
+def _network(folder: Path, about: Mapping[str, Any], given: nn.Module | str) -> Model:
+    """The network that takes the weights: as given, or made with the arguments on the card."""
+    if isinstance(given, Model):
+        return given
+    if isinstance(given, str):
+        return create(given, **about["arguments"])
+    if "kind" not in about["arguments"]:
+        raise _WrongKindError(
+            f"{folder} holds a {about['architecture']}, got a {type(given).__name__}, which is no "
+            "histoscope.models.Model; plain modules are for folders that a wrapped one was saved in"
         )
+    from histoscope.models.guests import OWN, wrap
+
+    return wrap(given, **{key: value for key, value in about["arguments"].items() if key in OWN})
+
+
+def _check_kind(folder: Path, model: Model, found: str, kind: type[Model]) -> None:
+    """Refuse a model of another class than the card says, or of another kind than was asked for."""
+    name = name_of(model)
+    if name.replace(":", ".") != found.replace(":", "."):  # cards of before have dots alone
+        raise _WrongKindError(f"{folder} holds a {found}, the network given is a {name}")
+    if not isinstance(model, kind):
+        raise _WrongKindError(
+            f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
+            "a segmenter finds nuclei in images, a classifier tells patches apart"
+        )
+
+
+def _not_ours(folder: Path, found: str) -> str:
+    name = found.replace(":", ".").rpartition(".")[2]
+    return (
+        f"{folder} holds a network of the class {found}, which is not part of Histoscope, and no code is run "
+        f"because a card names it. Make one and hand it over, histoscope.models.load(folder, "
+        f"network={name}(...)), or name it yourself: network={found!r}. A package that offers it under "
+        "'histoscope.models' (docs/plugins.md) makes it known to all verbs"
+    )
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from histoscope import models, stain, weights
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
@@ -48,7 +50,12 @@ class Detector:
     @classmethod
     @renamed(turned="tta")
     def open(
-        cls, model: str | Path, *, tta: bool = False, least_area_um2: float = LEAST_AREA_UM2
+        cls,
+        model: str | Path,
+        *,
+        tta: bool = False,
+        least_area_um2: float = LEAST_AREA_UM2,
+        network: nn.Module | str | None = None,
     ) -> "Detector":
         """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
 
@@ -59,6 +66,8 @@ class Detector:
             Test-time augmentation, as for `Detector`.
         least_area_um2 : float
             Smaller ones are left out.
+        network : torch.nn.Module or str, optional
+            Of one's own, or its name; it takes the weights, see `histoscope.models.load`.
 
         Raises
         ------
@@ -69,7 +78,7 @@ class Detector:
         """
         if not 0 <= least_area_um2 < float("inf"):
             raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
-        loaded = load(model, Segmenter)
+        loaded = load(model, Segmenter, network)
         depends_on = f"{loaded.fingerprint}, nuclei from {least_area_um2:g} um2"
         return cls(loaded.network, loaded.normalizer, tta, loaded.card, depends_on, least_area_um2)
 

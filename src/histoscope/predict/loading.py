@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from torch import nn
+
 from histoscope import models, stain, weights
 from histoscope.errors import CorruptDataError
 from histoscope.models import Model
@@ -26,7 +28,7 @@ class Loaded(Generic[M]):
     fingerprint: str
 
 
-def load(model: str | Path, kind: type[M]) -> Loaded[M]:
+def load(model: str | Path, kind: type[M], network: nn.Module | str | None = None) -> Loaded[M]:
     """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
 
     Raises
@@ -39,15 +41,15 @@ def load(model: str | Path, kind: type[M]) -> Loaded[M]:
         If the folder holds no model, one of another version, or a broken one.
     """
     folder = weights.find(model)
-    network = models.load(folder, kind)
-    classes = network.spec.classes
+    opened = models.load(folder, kind, network=network)
+    classes = opened.spec.classes
     if len(set(classes)) < len(classes) or "" in classes:
         raise CorruptDataError(
             f"the card in {folder} names the classes {', '.join(map(repr, classes))}; "
             "expected each once, and none empty"
         )
     card = read_card(folder)
-    return Loaded(network.to(fastest()), normalizer_of(folder), card, fingerprint(folder, card))
+    return Loaded(opened.to(fastest()), normalizer_of(folder), card, fingerprint(folder, card))
 
 
 def fingerprint(folder: Path, card: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from histoscope import stain
 from histoscope.classify.batches import OnSkip, Seen, through
@@ -43,8 +43,10 @@ class PatchClassifier:
 
     @classmethod
     @renamed(turned="tta")
-    def open(cls, model: str | Path, *, tta: bool = False) -> "PatchClassifier":
-        """Open a model folder; on the accelerator, if there is one.
+    def open(
+        cls, model: str | Path, *, tta: bool = False, network: nn.Module | str | None = None
+    ) -> "PatchClassifier":
+        """Open a model folder; on the accelerator, if there is one. Arguments are as of `Detector.open`.
 
         Raises
         ------
@@ -53,7 +55,7 @@ class PatchClassifier:
         ConfigError
             If the model finds nuclei, or is a backbone without classes.
         """
-        loaded = load(model, Classifier)
+        loaded = load(model, Classifier, network)
         if not loaded.network.spec.classes:
             raise ConfigError(f"{model} knows no classes; give the folder of a trained classifier")
         return cls(loaded.network, loaded.normalizer, tta, loaded.card, loaded.fingerprint)

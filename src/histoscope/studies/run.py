@@ -107,6 +107,7 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
         study_folder.write_json(
             folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
         )
+    models.get(run.model)  # named by the study's file, which is asking for it: no card makes code run
     model = models.load(folder / "model", Segmenter).to(_device(config))
     began = time.perf_counter()
     table = _test(images, model, settings, run, folder, tell)

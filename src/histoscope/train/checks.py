@@ -38,7 +38,8 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
     if not isinstance(model, Model) or not isinstance(config, TrainConfig):
         raise ConfigError(
             f"fit got a {type(model).__name__} and a {type(config).__name__}, expected a "
-            "histoscope.models.Model and a histoscope.train.TrainConfig"
+            "histoscope.models.Model (histoscope.models.wrap makes one of a torch.nn.Module) and a "
+            "histoscope.train.TrainConfig"
         )
     _check_listed(train=train, val=val)
     check_machine(config)

@@ -264,7 +264,7 @@ def _of_patches(
     for name, part in parts:
         note(str(census.count_patches(name, part.records, part.info.classes)))
     classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
-    note(f"backbone {model.arguments['backbone']}: {model.loaded}")
+    note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
     if experiment.probe is not None:
         run_folder.begin(experiment, experiment.out, plan.standing)
         table = _probe(plan, experiment.probe, model, skipped, note, progress)
