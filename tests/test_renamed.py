@@ -84,6 +84,11 @@ def test_yaml_takes_old_keys_at_every_depth(tmp_path: Path, old: str, new: str) 
     assert load_text(tmp_path, dump(found)) == found  # written back under the new keys
 
 
+def test_sections_given_as_dictionaries_take_old_keys() -> None:
+    with pytest.warns(RenamedWarning, match="thaw is now unfreeze"):
+        assert Study(several=({"thaw": 3},)) == Study(several=(Transfer(3),))
+
+
 def test_set_takes_old_keys_at_every_depth(tmp_path: Path) -> None:
     with pytest.warns(RenamedWarning) as told:
         found = load_text(tmp_path, "external: {unfreeze: 1}", "elsewhere.thaw=5", "name_of=010")

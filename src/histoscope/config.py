@@ -1,12 +1,12 @@
 """The frozen base of configuration files: YAML in, typed objects out, unknown keys refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from histoscope import plain
 from histoscope.errors import ConfigError, UnknownNameError
@@ -18,8 +18,14 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_keys(cls, values: Any) -> Any:
+        return new_keys(values, [cls], rename=_under_new_names)
+
 
 C = TypeVar("C", bound=Config)
+Rename: TypeAlias = Callable[[dict[Any, Any], Sequence[Any]], dict[Any, Any]]
 
 
 def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
@@ -168,12 +174,15 @@ def settled(value: Any, options: Sequence[Any]) -> Any:
     return value
 
 
-def new_keys(values: Any, options: Sequence[Any]) -> Any:
-    """Plain values, such as those of an older file, under the keys of today; no warning is given."""
+def new_keys(values: Any, options: Sequence[Any], *, rename: Rename | None = None) -> Any:
+    """Plain values, such as those of an older file, under the keys of today; by default without a warning."""
+    rename = rename or (lambda section, options: under_new_names(section, _renamed(options)))
     if isinstance(values, dict):
-        values = under_new_names(values, _renamed(options))
-        return {key: new_keys(each, _inside(options, key)) for key, each in values.items()}
-    return [new_keys(each, _inside(options, None)) for each in values] if isinstance(values, list) else values
+        values = rename(values, options)
+        return {key: new_keys(each, _inside(options, key), rename=rename) for key, each in values.items()}
+    if isinstance(values, list | tuple):
+        return [new_keys(each, _inside(options, None), rename=rename) for each in values]
+    return values
 
 
 def _renamed(options: Sequence[Any]) -> dict[str, str]:

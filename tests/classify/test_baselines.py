@@ -34,15 +34,15 @@ def test_features_are_means_and_spreads(rng):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 4), st.sampled_from([0.1, 1.0, 10.0]))
-def test_logistic_regression_equals_scikit_learn(seed, n_classes, pull):
+def test_logistic_regression_equals_scikit_learn(seed, n_classes, l2):
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % n_classes
     x = rng.normal(0, 1, (60, 5)) + rng.normal(0, 1, (n_classes, 5))[labels]
     scale = StandardScaler().fit(x)
-    theirs = Theirs(C=1 / pull, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
+    theirs = Theirs(C=1 / l2, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
     if n_classes == 2:  # two columns of weights share what one carries alone
-        theirs = Theirs(C=2 / pull, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
-    ours = LogisticRegression.fit(x, labels, n_classes, pull=pull)
+        theirs = Theirs(C=2 / l2, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
+    ours = LogisticRegression.fit(x, labels, n_classes, l2=l2)
     assert ours(x) == pytest.approx(theirs.predict_proba(scale.transform(x)), abs=2e-3)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from histoscope.classify import classification
 from histoscope.classify.features import Features, extract
-from histoscope.classify.probe import PULLS, ProbeConfig, fit_probe
+from histoscope.classify.probe import L2, ProbeConfig, fit_probe
 from histoscope.errors import ConfigError, DataError
 
 
@@ -33,15 +33,15 @@ def probabilities(model, features):
     return model.probabilities({"logits": model.head(torch.from_numpy(features.values))}).numpy()
 
 
-@pytest.mark.parametrize("pull", [0.3, 10.0])
-def test_it_is_the_regression_of_scikit_learn(drawn, pull):
+@pytest.mark.parametrize("l2", [0.3, 10.0])
+def test_it_is_the_regression_of_scikit_learn(drawn, l2):
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model, train, _, test = drawn
-    fit_probe(model, train, None, pulls=[pull])
-    theirs = make_pipeline(StandardScaler(), LogisticRegression(C=1 / pull, tol=1e-8, max_iter=10_000))
+    fit_probe(model, train, None, l2=[l2])
+    theirs = make_pipeline(StandardScaler(), LogisticRegression(C=1 / l2, tol=1e-8, max_iter=10_000))
     theirs.fit(train.values.astype(np.float64), train.labels)
     np.testing.assert_allclose(probabilities(model, test), theirs.predict_proba(test.values), atol=2e-3)
 
@@ -49,11 +49,11 @@ def test_it_is_the_regression_of_scikit_learn(drawn, pull):
 def test_the_penalty_is_chosen_on_the_validation_part(drawn):
     model, train, val, _ = drawn
     probed = fit_probe(model, train, val)
-    assert set(probed.nll) == set(PULLS)
-    assert probed.nll[probed.pull] == min(probed.nll.values())
+    assert set(probed.nll) == set(L2)
+    assert probed.nll[probed.l2] == min(probed.nll.values())
     p = probabilities(model, val)[np.arange(len(val)), val.labels]
-    assert -np.log(p).mean() == pytest.approx(probed.nll[probed.pull], rel=1e-3)
-    assert probed.to_dict()["pull"] == probed.pull
+    assert -np.log(p).mean() == pytest.approx(probed.nll[probed.l2], rel=1e-3)
+    assert probed.to_dict()["l2"] == probed.l2
 
 
 def test_a_temperature_of_before_is_forgotten(drawn):
@@ -72,8 +72,8 @@ def test_what_cannot_be_fitted_says_why(drawn, fresh_classifier):
         fit_probe(model, made(train.values, train.labels - 1), val)
     with pytest.raises(ConfigError, match="validation part"):
         fit_probe(model, train, None)
-    with pytest.raises(ConfigError, match="pulls"):
-        ProbeConfig(pulls=(0.0,))
+    with pytest.raises(ConfigError, match="l2"):
+        ProbeConfig(l2=(0.0,))
     backbone = fresh_classifier(classes=[])
     with pytest.raises((ConfigError, DataError)):
         fit_probe(backbone, train, val)

@@ -47,7 +47,7 @@ def test_settings_that_cannot_be_are_named(wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"backbone_lr": NAN}, {"layer_decay": 0}, {"frozen": -1}, {"thaw_every": 0.5}], ids=str
+    "wrong", [{"backbone_lr": NAN}, {"layer_decay": 0}, {"frozen": -1}, {"unfreeze_every": 0.5}], ids=str
 )
 def test_rates_that_cannot_be_are_named(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

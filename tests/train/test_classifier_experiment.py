@@ -63,7 +63,7 @@ def cli(monkeypatch, *arguments):
     return 0
 
 
-PROBE = ["--set", "probe={pulls: [1, 100], cache: null}"]
+PROBE = ["--set", "probe={l2: [1, 100], cache: null}"]
 
 
 @pytest.mark.parametrize("more", [[], PROBE], ids=["fine-tuned", "probe"])
@@ -128,10 +128,30 @@ def test_settings_that_came_later_do_not_make_a_run_another(recipe, tmp_path, mo
 
 
 def test_transfer_is_part_of_the_settings(recipe, monkeypatch, capsys):
-    transfer = "train.transfer={layer_decay: 0.5, thaw_every: 2}"
+    transfer = "train.transfer={layer_decay: 0.5, unfreeze_every: 2}"
     assert cli(monkeypatch, "train", recipe, "--json", "--set", transfer) == 0
     assert cli(monkeypatch, "train", recipe, "--set", "train.transfer={layer_dekay: 0.5}") == 2
     assert "layer_decay" in capsys.readouterr().err
+
+
+def test_settings_of_an_earlier_version_are_the_same_settings(recipe, tmp_path, monkeypatch, capsys):
+    chosen = ["--set", "train.transfer.unfreeze_every=2", "--set", "probe={l2: [1, 100], cache: null}"]
+    assert cli(monkeypatch, "train", recipe, "--json", *chosen) == 0
+    settled = tmp_path / "run" / "config.yaml"
+    text = settled.read_text()
+    settled.write_text(text.replace("unfreeze_every", "thaw_every").replace("  l2:", "  pulls:"))
+    assert settled.read_text() != text
+    capsys.readouterr()
+    assert cli(monkeypatch, "train", recipe, "--json", *chosen) == 0
+    told = capsys.readouterr().err
+    assert "is finished" in told
+    assert "is now" not in told
+    settled.write_text(text)
+    older = [change.replace("l2", "pulls") for change in chosen]
+    assert cli(monkeypatch, "train", recipe, "--json", *older) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "warning: pulls is now l2; the old name goes with the next version"
+    assert "is finished" in told[1]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +161,7 @@ def test_transfer_is_part_of_the_settings(recipe, monkeypatch, capsys):
         ("model.arguments.backbone=resnett18", "did you mean 'resnet18'"),
         ("model.arguments.options={width: 8, depth: 2}", "does not fit the backbone"),
         ("train.monitor=auroq", "train.monitor"),
-        ("probe.pulls=[0]", "pulls"),
+        ("probe.l2=[0]", "l2"),
     ],
 )
 def test_wrong_words_exit_with_two_and_help(recipe, monkeypatch, capsys, change, words):

@@ -257,7 +257,7 @@ def test_a_probe_keeps_normaliser_and_licence(patches, tmp_path, monkeypatch):
             "arguments": {"backbone": "unet", "patch_px": 20, "options": {"width": 4, "depth": 2}},
         },
         normalizer="reinhard",
-        probe={"cache": None, "pulls": [1.0]},
+        probe={"cache": None, "l2": [1.0]},
         train={"tensorboard": False},
         out=tmp_path / "run",
     )

@@ -1,4 +1,4 @@
-"""Rates by depth, and blocks that thaw one after the other."""
+"""Rates by depth, and blocks that are unfrozen one after the other."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError
 from histoscope.train.config import TransferConfig
 from histoscope.train.log import read
-from histoscope.train.transfer import Thaw, parameter_groups
+from histoscope.train.transfer import Unfreezing, parameter_groups
 
 
 @pytest.fixture
@@ -38,24 +38,24 @@ def test_without_settings_there_is_one_group(fresh_classifier, fresh_model):
             assert group["scale"] == 1.0
 
 
-def test_segmenters_have_no_backbone_to_thaw(fresh_model):
+def test_segmenters_have_no_backbone_to_unfreeze(fresh_model):
     with pytest.raises(ConfigError, match="for classifiers"):
         parameter_groups(fresh_model(), TransferConfig(layer_decay=0.5))
 
 
 @given(st.integers(0, 50), st.integers(0, 12), st.integers(0, 300), st.integers(1, 20))
-def test_blocks_thaw_from_the_head_down_and_never_freeze_again(every, frozen, step, top):
-    config = TransferConfig(thaw_every=every, frozen=frozen)
-    now, later = config.thawed(step, top), config.thawed(step + 1, top)
+def test_blocks_unfreeze_from_the_head_down_and_never_freeze_again(every, frozen, step, top):
+    config = TransferConfig(unfreeze_every=every, frozen=frozen)
+    now, later = config.unfrozen_from(step, top), config.unfrozen_from(step + 1, top)
     assert min(frozen, top) <= later <= now <= top
     if every:
-        assert config.thawed(0, top) == top
-        assert config.thawed(every * top, top) == min(frozen, top)
+        assert config.unfrozen_from(0, top) == top
+        assert config.unfrozen_from(every * top, top) == min(frozen, top)
 
 
 def test_what_is_frozen_does_not_change(patches, fresh_classifier, short, tmp_path):
     start = fresh_classifier(options={"width": 4, "depth": 3})
-    config = dataclasses.replace(short, steps=6, transfer=TransferConfig(thaw_every=3))
+    config = dataclasses.replace(short, steps=6, transfer=TransferConfig(unfreeze_every=3))
     fitted = train.fit(fresh_classifier(options={"width": 4, "depth": 3}), patches, [], config, out=tmp_path)
     before, after = start.state_dict(), fitted.model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
@@ -73,9 +73,9 @@ def test_a_head_alone_is_learned_at_rate_zero(patches, fresh_classifier, short, 
     assert {n for n in before if not torch.equal(before[n], after[n])} == {"head.weight", "head.bias"}
 
 
-def test_thawing_goes_on_after_a_stop(patches, fresh_classifier, short, tmp_path):
+def test_unfreezing_goes_on_after_a_stop(patches, fresh_classifier, short, tmp_path):
     config = dataclasses.replace(
-        short, steps=8, checkpoint_every=3, transfer=TransferConfig(thaw_every=2, layer_decay=0.5)
+        short, steps=8, checkpoint_every=3, transfer=TransferConfig(unfreeze_every=2, layer_decay=0.5)
     )
 
     class Stop(Exception):  # noqa: N818
@@ -124,15 +124,15 @@ def test_rare_classes_weigh_more(patches, fresh_classifier, short, tmp_path):
         train.fit(model, few, [], short, out=tmp_path / "b", balance=BalanceConfig(rare_patches=0.5))
 
 
-def test_thaw_leaves_other_models_alone(fresh_model):
+def test_unfreezing_leaves_other_models_alone(fresh_model):
     model = fresh_model()
-    Thaw(model, None)(0)
-    Thaw(model, TransferConfig())(0)
+    Unfreezing(model, None)(0)
+    Unfreezing(model, TransferConfig())(0)
     assert all(p.requires_grad for p in model.parameters())
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"backbone_lr": 2.0}, {"layer_decay": 0.0}, {"thaw_every": -1}, {"frozen": -1}]
+    "wrong", [{"backbone_lr": 2.0}, {"layer_decay": 0.0}, {"unfreeze_every": -1}, {"frozen": -1}]
 )
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -48,7 +48,7 @@ TRAIN_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
 TRANSFER_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "train.transfer.backbone_lr": (0.1, {}),
     "train.transfer.layer_decay": (0.5, {}),
-    "train.transfer.thaw_every": (2, {}),
+    "train.transfer.unfreeze_every": (2, {}),
     "train.transfer.frozen": (1, {}),
 }
 

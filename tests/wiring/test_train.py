@@ -82,7 +82,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
 }
 PATCH_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "data.index": ("INDEX", {}),
-    "probe.pulls": ([7.0], {"probe.cache": None}),
+    "probe.l2": ([7.0], {"probe.cache": None}),
     "probe.cache": ("CACHE", {"probe.cache": None}),
 }
 # Refused before the first step, not ignored: tests/train holds what is said.

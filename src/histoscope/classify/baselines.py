@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.classify.classification import about
 from histoscope.errors import DataError, ShapeError, UnknownNameError
+from histoscope.renamed import renamed
 from histoscope.stain import optical_density
 from histoscope.types import Floats, Image, Sample
 
-_PULL = 1.0  # of weights to 0, on features of unit spread; as scikit-learn's default
+_L2 = 1.0  # on features of unit variance; as scikit-learn's default
 
 
 def colour_features(image: Image) -> Floats:
@@ -63,8 +64,9 @@ class LogisticRegression:
     weights: Floats
 
     @classmethod
-    def fit(cls, features: ArrayLike, labels: ArrayLike, n_classes: int, *, pull: float = _PULL) -> Self:
-        """Find the weights with the least sum of log losses and of ``pull / 2`` times their squares.
+    @renamed(pull="l2")
+    def fit(cls, features: ArrayLike, labels: ArrayLike, n_classes: int, *, l2: float = _L2) -> Self:
+        """Find the weights with the least sum of log losses and of ``l2 / 2`` times their squares.
 
         Parameters
         ----------
@@ -72,8 +74,8 @@ class LogisticRegression:
         labels : (N,) int
             From 0 to ``n_classes - 1``.
         n_classes : int
-        pull : float > 0
-            Ridge penalty; the bias is free.
+        l2 : float > 0
+            L2 penalty; the bias has none.
 
         Raises
         ------
@@ -93,14 +95,14 @@ class LogisticRegression:
         spread = np.where(spread > 0, spread, 1.0)
         x = np.column_stack(((raw - mean) / spread, np.ones(len(raw))))
         truth = np.eye(n_classes)[true]
-        pulled = np.append(np.full(raw.shape[1], pull), 0.0)[:, None]
+        l2s = np.append(np.full(raw.shape[1], l2), 0.0)[:, None]
 
         def loss(flat: Floats) -> tuple[float, Floats]:
             weights = flat.reshape(x.shape[1], n_classes)
             logits = x @ weights
             norm = logsumexp(logits, axis=1, keepdims=True)
-            value = float((norm[:, 0] - (logits * truth).sum(axis=1)).sum() + (pulled * weights**2).sum() / 2)
-            return value, (x.T @ (np.exp(logits - norm) - truth) + pulled * weights).ravel()
+            value = float((norm[:, 0] - (logits * truth).sum(axis=1)).sum() + (l2s * weights**2).sum() / 2)
+            return value, (x.T @ (np.exp(logits - norm) - truth) + l2s * weights).ravel()
 
         found = minimize(loss, np.zeros(x.shape[1] * n_classes), jac=True, method="L-BFGS-B")
         return cls(mean, spread, found.x.reshape(x.shape[1], n_classes))

@@ -18,63 +18,67 @@ from histoscope.classify.baselines import LogisticRegression
 from histoscope.classify.features import Features
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.patches.classifier import Classifier
+from histoscope.renamed import renamed
 
-PULLS = (1.0, 10.0, 100.0, 1e3, 1e4)
+L2 = (1.0, 10.0, 100.0, 1e3, 1e4)
 
 
+@renamed(pulls="l2")
 @dataclass(frozen=True, slots=True)
 class ProbeConfig:
-    """How a linear probe is fitted.
+    """Hyperparameters of a linear probe.
 
     Parameters
     ----------
-    pulls : sequence of float
-        Ridge penalties to try, as of those of `baselines.LogisticRegression`; the one with the least
-        log loss on the validation part is taken.
+    l2 : sequence of float
+        L2 penalties to try, each as in `baselines.LogisticRegression`; the one with the least log loss on
+        the validation part is taken.
     cache : str or None
         Folder in which features are kept; None computes them each time.
     """
 
-    pulls: tuple[float, ...] = PULLS
+    l2: tuple[float, ...] = L2
     cache: str | None = "runs/features"
 
     # Read by pydantic when a configuration file holds these settings.
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        if not self.pulls or not all(0 < pull < math.inf for pull in self.pulls):
-            raise ConfigError(f"probe.pulls are {self.pulls}, expected numbers above 0, such as [1, 100]")
+        if not self.l2 or not all(0 < one < math.inf for one in self.l2):
+            raise ConfigError(f"probe.l2 is {self.l2}, expected numbers above 0, such as [1, 100]")
 
 
+@renamed(pull="l2")
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe came to.
+    """Result of fitting a linear probe.
 
     Parameters
     ----------
-    pull : float
-        The penalty that was taken.
+    l2 : float
+        The L2 penalty that was chosen.
     nll : dict of float to float
         Log loss on the validation part under each penalty.
     seconds : float
         Time of all fits.
     """
 
-    pull: float
+    l2: float
     nll: dict[float, float]
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a model card."""
         return {
-            "pull": self.pull,
-            "validation log loss": {f"{pull:g}": round(loss, 5) for pull, loss in self.nll.items()},
+            "l2": self.l2,
+            "validation log loss": {f"{l2:g}": round(loss, 5) for l2, loss in self.nll.items()},
             "seconds": round(self.seconds, 2),
         }
 
 
+@renamed(pulls="l2")
 def fit_probe(
-    model: Classifier, train: Features, val: Features | None, *, pulls: Sequence[float] = PULLS
+    model: Classifier, train: Features, val: Features | None, *, l2: Sequence[float] = L2
 ) -> Probed:
     """Give a classifier the head that a logistic regression finds; the backbone stays as it is.
 
@@ -83,8 +87,8 @@ def fit_probe(
     model : Classifier
         Its head is replaced.
     train, val : Features
-        From `histoscope.classify.features.extract` with this model. Without `val`, `pulls` must be one.
-    pulls : sequence of float
+        From `histoscope.classify.features.extract` with this model. Without `val`, `l2` must be one.
+    l2 : sequence of float
         Penalties to choose from.
 
     Raises
@@ -96,16 +100,18 @@ def fit_probe(
     """
     names = model.spec.classes
     _check_labels(train.labels, names)
-    if len(pulls) > 1 and (val is None or not len(val)):
-        raise ConfigError("choosing among penalties needs a validation part; give one, or a single pull")
+    if len(l2) > 1 and (val is None or not len(val)):
+        raise ConfigError(
+            "choosing among penalties needs a validation part; give one, or a single l2 penalty"
+        )
     began = perf_counter()
-    fits = {pull: LogisticRegression.fit(train.values, train.labels, len(names), pull=pull) for pull in pulls}
+    fits = {one: LogisticRegression.fit(train.values, train.labels, len(names), l2=one) for one in l2}
     loss = {
-        pull: metrics.nll(val.labels, fitted(val.values)) if val is not None and len(val) else float("nan")
-        for pull, fitted in fits.items()
+        one: metrics.nll(val.labels, fitted(val.values)) if val is not None and len(val) else float("nan")
+        for one, fitted in fits.items()
     }
     # Of equals the strongest: the simplest model that explains as much.
-    best = min(sorted(loss, reverse=True), key=lambda pull: loss[pull])
+    best = min(sorted(loss, reverse=True), key=loss.__getitem__)
     _take_head(model, fits[best])
     return Probed(best, loss, perf_counter() - began)
 

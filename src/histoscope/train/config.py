@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from histoscope.errors import ConfigError
+from histoscope.renamed import renamed
 
 # Of nuclei, then of patches; log loss is the one that is better when it is lower.
 MONITORS = (
@@ -76,9 +77,10 @@ NOT_WITHOUT_LABELS = (
 """Settings of training that self-supervised pretraining has no use for."""
 
 
+@renamed(thaw_every="unfreeze_every", thawed="unfrozen_from")
 @dataclass(frozen=True, slots=True)
 class TransferConfig:
-    """Rates and freezing of a backbone while a classifier is trained. The default trains everything alike.
+    """Learning rates, freezing and gradual unfreezing of a backbone. The default trains all layers alike.
 
     Parameters
     ----------
@@ -87,11 +89,11 @@ class TransferConfig:
     layer_decay : float
         Of two neighbouring blocks, the one nearer to the image learns so much slower: 1 all alike, 0.75 is
         usual for transformers [1]_.
-    thaw_every : int
-        0 trains all blocks from the first step. Else the head begins alone, and after every so many steps
-        the next block joins it, from the head down [2]_.
+    unfreeze_every : int
+        Gradual unfreezing [2]_: the head is trained alone at first, and after every so many steps the next
+        block is unfrozen, from the head down. 0 trains all blocks from the first step.
     frozen : int
-        Blocks nearest to the image that never learn.
+        Blocks nearest to the image that stay frozen.
 
     References
     ----------
@@ -100,15 +102,15 @@ class TransferConfig:
 
     Examples
     --------
-    >>> TransferConfig(backbone_lr=0.1).thawed(step=0, top=17)
+    >>> TransferConfig(backbone_lr=0.1).unfrozen_from(step=0, top=17)
     0
-    >>> TransferConfig(thaw_every=50).thawed(step=100, top=17)
+    >>> TransferConfig(unfreeze_every=50).unfrozen_from(step=100, top=17)
     15
     """
 
     backbone_lr: float = 1.0
     layer_decay: float = 1.0
-    thaw_every: int = 0
+    unfreeze_every: int = 0
     frozen: int = 0
 
     # Read by pydantic when a configuration file holds these settings.
@@ -121,18 +123,19 @@ class TransferConfig:
                 f"transfer: backbone_lr is {self.backbone_lr} and layer_decay {self.layer_decay}; "
                 "expected factors from 0 (above 0) to 1"
             )
-        if self.thaw_every < 0 or self.frozen < 0:
+        if self.unfreeze_every < 0 or self.frozen < 0:
             raise ConfigError(
-                f"transfer: thaw_every is {self.thaw_every} and frozen {self.frozen}, expected 0 or more"
+                f"transfer: unfreeze_every is {self.unfreeze_every} and frozen {self.frozen}; "
+                "expected 0 or more"
             )
 
-    def thawed(self, step: int, top: int) -> int:
-        """Lowest depth that learns at a step, when the head has depth `top`."""
+    def unfrozen_from(self, step: int, top: int) -> int:
+        """Lowest depth that is trained at a step, when the head has depth `top`."""
         if self.backbone_lr == 0:
             return top
-        if not self.thaw_every:
+        if not self.unfreeze_every:
             return min(self.frozen, top)
-        return min(max(self.frozen, top - step // self.thaw_every), top)
+        return min(max(self.frozen, top - step // self.unfreeze_every), top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +168,9 @@ class TrainConfig:
     workers : int
         Loader processes; 0 prepares batches in a thread of this process.
     evaluate_every : int
-        Steps between two looks at the validation part.
+        Steps between two evaluations on the validation part.
     patience : int or None
-        Stop after so many looks without a better score; None trains to the end.
+        Early stopping: after so many evaluations without a better score; None trains to the end.
     monitor : str
         Score that chooses the weights to keep; classifiers take ``nll``, the log loss, where it is left at a
         score of nuclei.

@@ -332,9 +332,9 @@ def _probe(
             for name, part in parts
         }
         ready = log.seconds
-        probed = fit_probe(model, features["train"], features["val"], pulls=chosen.pulls)
+        probed = fit_probe(model, features["train"], features["val"], l2=chosen.l2)
         scores = classification.scores(classification.classify_features(model, features["val"], parts.val))
-        log.write(1, {"loss": scores["nll"], "pull": probed.pull})
+        log.write(1, {"loss": scores["nll"], "l2": probed.l2})
         log.write(1, scores, part="val")
     computed = sum(part.computed for part in features.values())
     about = {
@@ -345,7 +345,7 @@ def _probe(
     models.save(model, out / "model", {**plan.card, **plan.write_list(), **about}, plan.normalizer)
     note(
         f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
-        f"others from the cache); probe fitted in {probed.seconds:.1f} s, penalty {probed.pull:g}"
+        f"others from the cache); probe fitted in {probed.seconds:.1f} s, L2 penalty {probed.l2:g}"
     )
     return classification.classify_features(model, features["test"], parts.test)
 

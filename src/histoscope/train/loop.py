@@ -31,7 +31,7 @@ from histoscope.train.loader import Batch, make_loader
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
 from histoscope.train.thresholds import tune
-from histoscope.train.transfer import Thaw, parameter_groups
+from histoscope.train.transfer import Unfreezing, parameter_groups
 from histoscope.types import Sample
 
 OnStep = Callable[[int, dict[str, float]], None]
@@ -128,7 +128,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
         start = _Start(**found).towards(config.steps, saved).on(_content(train, val), saved)
         keep = partial(models.save, folder=out / "model", normalizer=normalizer)
         keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
-        thaw = Thaw(model, config.transfer)
+        unfreeze = Unfreezing(model, config.transfer)
         remedies = _remedies(model, train, balance)
         batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
         log = RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds)
@@ -136,7 +136,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
             model.train()
             step = start.step
             for step, batch in enumerate(batches, start=start.step + 1):
-                thaw(step - 1)
+                unfreeze(step - 1)
                 rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
                 values = _learn(fabric, model, net, optimizer, batch, rate)
                 if not math.isfinite(values["loss"]):
@@ -147,7 +147,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
                     log.write(step, {**values, "lr": rate})
                 if step % config.evaluate_every == 0 or step == config.steps:
                     log.write(step, keeper.look(step, val), part="val")
-                if keeper.tired:
+                if keeper.should_stop:
                     break
                 if step % config.checkpoint_every == 0 and step < config.steps:
                     checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, log.seconds))
@@ -360,7 +360,7 @@ class _Keeper:
     _since = 0
 
     @property
-    def tired(self) -> bool:
-        """Whether patience is over."""
+    def should_stop(self) -> bool:
+        """Early stopping: whether no evaluation has been better for `patience` of them."""
         patience = self.config.patience
         return patience is not None and self._since >= patience * self.config.evaluate_every

@@ -1,5 +1,6 @@
 """The folder of a training run: whose settings it holds, and whether a call may go on in it."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -8,6 +9,7 @@ from histoscope import config
 from histoscope.config import Config
 from histoscope.errors import ConfigError
 from histoscope.files import write_text
+from histoscope.renamed import RenamedWarning
 
 CONFIG, RESULT, CHECKPOINT = "config.yaml", "per_image.csv", "checkpoint.safetensors"
 CARD, CONTENT = "model/card.json", "content.csv"
@@ -52,7 +54,9 @@ def stand(chosen: C, out: Path) -> Standing:
             )
         return Standing()
     try:
-        there = config.load(type(chosen), path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RenamedWarning)  # an earlier version wrote it, not the user
+            there = config.load(type(chosen), path)
     except ConfigError as error:
         raise ConfigError(
             f"{out} holds a run with other settings, which cannot be read as these ({error}); choose another "

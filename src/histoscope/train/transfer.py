@@ -1,4 +1,4 @@
-"""How a pretrained network goes on learning: slower near the image, and block after block."""
+"""Fine-tuning a pretrained backbone: layer-wise learning rates, freezing and gradual unfreezing."""
 
 from typing import Any
 
@@ -35,8 +35,8 @@ def parameter_groups(model: Model, config: TransferConfig | None) -> list[dict[s
     ]
 
 
-class Thaw:
-    """Freezes what does not learn yet; its gradients are not even computed.
+class Unfreezing:
+    """Gradual unfreezing: blocks that are not trained yet are frozen, and have no gradients.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ class Thaw:
             self.top = max(self.depth_of.values())
 
     def __call__(self, step: int) -> None:
-        """Bring the model to what it is at a step, counted from 0."""
+        """Freeze and unfreeze as the settings say for a step, counted from 0."""
         if self.config is None or not self.depth_of:
             return
-        lowest = self.config.thawed(step, self.top)
+        lowest = self.config.unfrozen_from(step, self.top)
         if lowest == self.lowest:
             return
         self.lowest = lowest
