@@ -33,7 +33,7 @@ def found(disks, monkeypatch):
         nuclei.append((mpp, how))
         return Nuclei(np.zeros((n, 2), np.float32), disks.classes[1:], np.ones(n, np.float32), moved, mpp)
 
-    monkeypatch.setattr("histoscope.train.evaluation.predict", predict)
+    monkeypatch.setattr("histoscope.train.nuclei_scores.predict", predict)
     return moved, nuclei
 
 
@@ -112,7 +112,7 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_scored(model, d
         return real(image, model, mpp, **how)
 
     seen, skipped = [], {}
-    monkeypatch.setattr("histoscope.train.evaluation.predict", predict)
+    monkeypatch.setattr("histoscope.train.nuclei_scores.predict", predict)
     table = train.evaluate(model, Samples(named), on_skip=skipped.__setitem__)
     assert table["name"].tolist() == ["a", "z"]
     (why,) = skipped.values()

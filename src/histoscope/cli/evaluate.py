@@ -58,7 +58,6 @@ def evaluate(
     """
     from histoscope import data as datasets
     from histoscope import models, weights
-    from histoscope.classify import classification
     from histoscope.cli import scores
     from histoscope.errors import ConfigError
     from histoscope.files import require_writable
@@ -67,6 +66,7 @@ def evaluate(
     from histoscope.train import evaluate as evaluated
     from histoscope.train import provenance, seen
     from histoscope.train.parts import normalised
+    from histoscope.train.tasks import task_of
 
     if out is not None:
         require_writable(out, file=True)
@@ -75,31 +75,24 @@ def evaluate(
     if notice:
         typer.echo(notice, err=True)
     network = models.load(folder).to(fastest())
-    if tta and isinstance(network, models.Classifier):
+    task = task_of(network)
+    if tta and not task.takes_tta:
         raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     dataset = part_of(dataset, split, root)
     dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
     normaliser = models.normalizer_of(folder)
-    if isinstance(network, models.Classifier):
-        shown = normalised(classification.in_words_of(network.spec.classes, dataset), normaliser)
-    else:
-        shown = normalised(dataset, normaliser)
+    shown = normalised(task.in_classes_of(network, dataset), normaliser)
     skipped: dict[str, str] = {}
     done = iter(range(1, len(shown) + 1))
     with scores.steps_bar(len(shown), "Images") as on_step:
-        if isinstance(network, models.Classifier):
-            table = classification.predict_classes(
-                network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
-            )
-        else:
-            table = evaluated(
-                network,
-                shown,
-                on_image=lambda *_: on_step(next(done), {}),
-                on_skip=skipped.__setitem__,
-                tta=tta,
-            )
+        table = evaluated(
+            network,
+            shown,
+            on_image=lambda *_: on_step(next(done), {}),
+            on_skip=skipped.__setitem__,
+            tta=tta,
+        )
     parts, more = _by_seen(table, dataset, learned, (*seen.roots_of(folder), root) if audit else ())
     if out is not None:
         write_table(out, table)

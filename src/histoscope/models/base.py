@@ -80,6 +80,8 @@ class Model(nn.Module):
     name: str = ""
     made_as: str = ""
     """Name that it is made again by, where that is not its class's."""
+    task: str = ""
+    """What it is trained for: a key of `histoscope.train.tasks.TASKS`."""
     thresholds: dict[str, float]
     """What `decode` compares with, each in (0, 1); tuned on validation images, kept on the card."""
     mean: Tensor
@@ -104,6 +106,12 @@ class Model(nn.Module):
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
         """Named loss terms and their sum, ``total``."""
         raise TypeError(f"{type(self).__name__} must define loss()")
+
+    def depths(self) -> dict[str, int]:
+        """Depth of each parameter by its name, 0 nearest the image; only for models that can be unfrozen."""
+        raise ConfigError(
+            f"train.transfer is for classifiers, not for model {self.name!r}; leave it out of the settings"
+        )
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
         """Weigh the classes in the loss, the background first; only for models with classes."""
@@ -167,6 +175,8 @@ def assembled(tiles: Iterable[Tile]) -> Heads:
 
 class Segmenter(Model):
     """Base of the segmentation models: `decode` makes nuclei of heads, and of perfect heads the labels."""
+
+    task = "nuclei"
 
     def turned_back(self, heads: Heads, turn: int) -> Heads:
         """Heads of an upright image from those of `histoscope.models.turns.turn` of it."""

@@ -10,10 +10,10 @@ import torch
 from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError, DataError
 from histoscope.images.limits import free_memory
-from histoscope.models.base import Model, Segmenter
-from histoscope.models.patches.classifier import Classifier
-from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.models.base import Model
+from histoscope.train.config import TrainConfig
 from histoscope.train.log import require_tensorboard
+from histoscope.train.tasks import task_of
 from histoscope.train.transfer import parameter_groups
 from histoscope.types import Sample
 
@@ -44,9 +44,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
     _check_listed(train=train, val=val)
     check_machine(config)
     parameter_groups(model, config.transfer)
-    if config.monitor in PATCH_MONITORS and not isinstance(model, Classifier):
-        raise ConfigError(f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none")
-    if len(val) and not isinstance(model, (Segmenter, Classifier)):
+    if len(val) and not model.task:
         raise ConfigError(f"model {model.name!r} neither finds nuclei nor classifies: nothing to validate")
     divisor = model.spec.divisible_by
     if not model.spec.patch_px and config.patch_px % divisor:
@@ -58,13 +56,8 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
     _check_memory(model, config)
     _check_norm(model, config)
     check_resolution(model, train)
-    if isinstance(model, Classifier):
-        _check_unread(model, config)
-        for sample in train:
-            model.targets(sample)
-    elif isinstance(model, Segmenter):
-        for sample in (*train, *val):
-            _check_truth(model, sample)
+    if model.task:
+        task_of(model).check(model, train, val, config)
 
 
 def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
@@ -105,8 +98,8 @@ def check_remedies(model: Model, config: BalanceConfig) -> None:
     """
     if config == BalanceConfig():
         return
-    if isinstance(model, Classifier) and config != BalanceConfig(class_weights=config.class_weights):
-        raise ConfigError("of the remedies for rare classes, classifiers take class weights alone")
+    if model.task:
+        task_of(model).check_remedies(model, config)
     if not model.spec.classes:
         raise ConfigError(
             f"remedies for rare classes were asked for, but model {model.name!r} tells no classes apart; "
@@ -176,33 +169,3 @@ def _check_norm(model: Model, config: TrainConfig) -> None:
             ) from error
     except (RuntimeError, NotImplementedError, TypeError):
         pass  # a network that needs numbers to run; it is tried by the first step
-
-
-def _check_unread(model: Classifier, config: TrainConfig) -> None:
-    """Refuse settings of nuclei that a classifier would ignore; those at their defaults mean nothing."""
-    default = TrainConfig()
-    own = {
-        "patch_px": (
-            model.spec.patch_px,
-            f"its patches have {model.spec.patch_px} pixels (model.arguments.patch_px)",
-        ),
-        "on_nuclei": (0.0, "its patches are whole images"),
-        "monitor": ("nll", f"it is judged by one of {', '.join(PATCH_MONITORS)}"),
-    }
-    for name, (meant, why) in own.items():
-        value = getattr(config, name)
-        if value in (getattr(default, name), meant) or (name == "monitor" and value in PATCH_MONITORS):
-            continue
-        raise ConfigError(f"train.{name} is {value!r}, which a classifier of patches does not use: {why}")
-
-
-def _check_truth(model: Segmenter, sample: Sample) -> None:
-    if sample.instances is None:
-        raise DataError(f"sample {sample.name!r} has no instance map to learn from")
-    names = model.spec.classes
-    top = 0 if sample.classes is None else int(sample.classes.max(initial=0))
-    if names and top > len(names):
-        raise DataError(
-            f"sample {sample.name!r} has nuclei of class {top}, but the model knows 1 to {len(names)}: "
-            f"{', '.join(names)}; name all classes in the data set's datasheet, or mend the label map"
-        )

@@ -8,29 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from histoscope import models, stain
 from histoscope.augment import AugmentConfig, Augmenter
-from histoscope.balance import Balance, BalanceConfig, class_weights, plan
+from histoscope.balance import Balance, BalanceConfig
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.locks import alone_in
 from histoscope.memory import is_out_of_memory
-from histoscope.models.base import Model, Segmenter
-from histoscope.models.patches.classifier import Classifier
+from histoscope.models.base import Model
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, check_fitted, get_augment, get_balance, get_jitter
-from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.loader import Batch, make_loader
 from histoscope.train.log import RunLog
 from histoscope.train.schedule import warmup_cosine
-from histoscope.train.thresholds import tune
+from histoscope.train.tasks import task_of
 from histoscope.train.transfer import Unfreezing, parameter_groups
 from histoscope.types import Sample
 
@@ -206,30 +204,19 @@ def _batches(
 
 def _tune(model: Model, val: Sequence[Sample], out: Path, keep: Callable[..., Path]) -> None:
     """Choose the thresholds of the best weights, if they have any, and keep them."""
-    if isinstance(model, Segmenter) and model.thresholds and len(val):
-        score = tune(model, val)
+    scores = task_of(model).tune(model, val) if model.task else {}
+    if scores:
         card = models.read_card(out / "model")
-        card["validation"] = {**card.get("validation", {}), "pq with tuned thresholds": score}
+        card["validation"] = {**card.get("validation", {}), **scores}
         keep(model, card=card)
 
 
 def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
     """Work out the remedies for rare classes, and give the model the weights of its loss."""
-    names = model.spec.classes
     if config is None or config == BalanceConfig():
         return None
-    if isinstance(model, Classifier):
-        check_remedies(model, config)
-        labels = [int(model.targets(sample)["label"]) for sample in train]
-        counts = np.bincount(labels, minlength=len(names))
-        model.weigh_classes(class_weights(counts, config.class_weights).tolist())
-        return None
     check_remedies(model, config)
-    remedies = plan(config, train, len(names))
-    if config.class_weights != "none":
-        # The background is a class too; nobody called it rare.
-        model.weigh_classes([1.0, *remedies.loss_weights])
-    return remedies
+    return task_of(model).remedies(model, train, config)
 
 
 def _content(train: Sequence[Sample], val: Sequence[Sample]) -> str:
@@ -336,9 +323,7 @@ class _Keeper:
         card: Mapping[str, Any],
     ) -> None:
         self.model, self.keep, self.config, self.best, self.card = model, keep, config, best, card
-        self.monitor = config.monitor
-        if isinstance(model, Classifier):
-            self.monitor = config.monitor if config.monitor in PATCH_MONITORS else "nll"
+        self.monitor = task_of(model).monitor(config) if model.task else config.monitor
 
     def look(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""

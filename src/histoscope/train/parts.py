@@ -9,7 +9,8 @@ from pydantic import Field
 from histoscope import config, data, stain
 from histoscope.data import Dataset, Split
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
-from histoscope.models import Classifier, Model
+from histoscope.models import Model
+from histoscope.train.tasks import task_of
 from histoscope.types import Sample
 
 
@@ -95,7 +96,7 @@ def in_classes_of(model: Model, parts: Split) -> Split:
 
 def numbers_of(model: Model) -> dict[int, str]:
     """Number and name of each class of a model: of patches from 0, of nuclei from 1."""
-    return dict(enumerate(model.spec.classes, start=0 if isinstance(model, Classifier) else 1))
+    return dict(enumerate(model.spec.classes, start=task_of(model).first_class if model.task else 1))
 
 
 def normalised(dataset: Dataset, normalizer: stain.Normalizer | None) -> Dataset:

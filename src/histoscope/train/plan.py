@@ -1,6 +1,7 @@
 """What a training run is made of, once its data are open: its parts, its card, and the list of its images."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,18 @@ from histoscope import stain
 from histoscope.data import Split
 from histoscope.errors import ConfigError
 from histoscope.images.digest import digest_of_parts
+from histoscope.models import Model
 from histoscope.tables import read_table
 from histoscope.train import provenance, run_folder
+from histoscope.train.checks import check_fit
+from histoscope.train.choices import get_augment, get_balance, get_jitter
+from histoscope.train.loop import fit
 from histoscope.train.mix import learned_from, open_synthetic
 from histoscope.train.parts import normalised
 from histoscope.train.provenance import Watched
+from histoscope.train.tasks import Listener
+from histoscope.types import Sample
+from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
@@ -109,3 +117,36 @@ def arguments(experiment: "Experiment") -> dict[str, Any]:
         beside = experiment.data.root / weights
         given["weights"] = str(beside) if beside.exists() else weights
     return given
+
+
+def fit_planned(
+    plan: Plan, model: Model, train: Sequence[Sample], val: Sequence[Sample], listener: Listener
+) -> Model:
+    """Train as an experiment says; the model with the best weights."""
+    experiment, shorter = plan.experiment, plan.standing.shorter
+    check_fit(model, train, val, experiment.train)
+    card = plan.card | plan.write_list()
+    run_folder.begin(experiment, experiment.out, plan.standing)
+    length = f"training for {experiment.train.steps:,} steps of {count(experiment.train.batch_size, 'patch')}"
+    if shorter:
+        listener.note(
+            f"{length}: goes on from the first {shorter:,}, whose scores are kept beside the new ones"
+        )
+    elif (experiment.out / run_folder.CHECKPOINT).is_file():
+        listener.note(f"{length}: goes on from the last checkpoint")
+    else:
+        listener.note(f"{length}; how long it takes is told after the first")
+    return fit(
+        model,
+        train,
+        val,
+        experiment.train,
+        out=experiment.out,
+        augment=get_augment(experiment.augment),
+        color=get_jitter(experiment.jitter),
+        balance=get_balance(experiment.balance),
+        on_step=listener.step,
+        card=card,
+        normalizer=plan.normalizer,
+        keep_checkpoint=True,
+    ).model

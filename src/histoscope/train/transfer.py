@@ -4,9 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from histoscope.errors import ConfigError
 from histoscope.models.base import Model
-from histoscope.models.patches.classifier import Classifier
 from histoscope.train.config import TransferConfig
 
 
@@ -16,11 +14,11 @@ def parameter_groups(model: Model, config: TransferConfig | None) -> list[dict[s
     Raises
     ------
     ConfigError
-        If transfer settings are given for a model that is no classifier.
+        If transfer settings are given for a model that has no depths.
     """
     if config is None or config == TransferConfig():
         return [{"params": list(model.parameters()), "scale": 1.0, "depth": 0}]
-    depth_of = _classifier(model).depths()
+    depth_of = model.depths()
     top = max(depth_of.values())
     groups: dict[int, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -48,7 +46,7 @@ class Unfreezing:
         self.model, self.config, self.lowest = model, config, 0
         self.depth_of: dict[str, int] = {}
         if config is not None and config != TransferConfig():
-            self.depth_of = _classifier(model).depths()
+            self.depth_of = model.depths()
             self.top = max(self.depth_of.values())
 
     def __call__(self, step: int) -> None:
@@ -67,11 +65,3 @@ class Unfreezing:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 # Statistics of a frozen block stay those that its weights were learned with.
                 module.train(learns.get(name, True) and not getattr(self.model, "freeze_norm", False))
-
-
-def _classifier(model: Model) -> Classifier:
-    if not isinstance(model, Classifier):
-        raise ConfigError(
-            f"train.transfer is for classifiers, not for model {model.name!r}; leave it out of the settings"
-        )
-    return model

@@ -69,6 +69,7 @@ class Classifier(Model):
     """
 
     name = "classifier"
+    task = "patches"
     temperature: Tensor
     """What logits are divided by before they become probabilities; 1 until calibrated."""
     loaded: Loaded

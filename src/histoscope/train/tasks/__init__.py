@@ -1,0 +1,145 @@
+"""Tasks: all that training and evaluation must know of a kind of problem, in one object each.
+
+A model names its task. Another task is another file here and a line in `TASKS`; elsewhere, a model names the
+class itself, ``task = "package.module:Name"``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import pandas as pd
+
+from histoscope.balance import Balance, BalanceConfig
+from histoscope.data import Dataset
+from histoscope.errors import ConfigError
+from histoscope.models.base import Model
+from histoscope.train.config import TrainConfig
+from histoscope.types import Sample
+
+if TYPE_CHECKING:
+    from histoscope.train.experiment import Experiment
+    from histoscope.train.plan import Plan
+
+OnSample: TypeAlias = Callable[..., None]
+"""Called with each test sample, and with what was found in it if the task gives that."""
+OnSkip: TypeAlias = Callable[[str, str], None]
+"""Called with the name of what cannot be read or scored, and why."""
+
+TASKS = {
+    "nuclei": "histoscope.train.tasks.nuclei:FindNuclei",
+    "patches": "histoscope.train.tasks.patches:ClassifyPatches",
+}
+"""Name of a task -> its module and class."""
+
+
+def _nobody(*_: Any) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told how a run goes on.
+
+    Parameters
+    ----------
+    step : callable
+        Given step and losses after each step of training.
+    sample : callable
+        Given each test sample, and its nuclei if these are found.
+    note : callable
+        Given lines for people: what was loaded, what was skipped.
+    features : callable
+        Given (patches done, all patches) while features are computed.
+    """
+
+    step: Callable[[int, dict[str, float]], None] = _nobody
+    sample: OnSample = _nobody
+    note: Callable[[str], None] = _nobody
+    features: Callable[[int, int], None] = _nobody
+
+    @classmethod
+    def of(cls, *given: Callable[..., None] | None) -> Self:
+        """Make one of what was given, in the order of the parameters."""
+        return cls(*(_nobody if each is None else each for each in given))
+
+
+class Task(ABC):
+    """What training and evaluation know of a problem."""
+
+    first_class: int
+    """Number of the first class."""
+    takes_tta: bool
+    """Whether images are predicted with test-time augmentation if that is asked for."""
+
+    @abstractmethod
+    def check(self, model: Any, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig) -> None:
+        """Refuse settings that the task does not use, and samples that lack their ground truth."""
+
+    @abstractmethod
+    def check_remedies(self, model: Any, config: BalanceConfig) -> None:
+        """Refuse remedies for rare classes that the task does not know."""
+
+    @abstractmethod
+    def check_experiment(self, experiment: "Experiment", model: Any) -> None:
+        """Refuse settings of a whole experiment that are not for this task."""
+
+    @abstractmethod
+    def train_and_test(self, plan: "Plan", model: Any, listener: "Listener") -> pd.DataFrame:
+        """Read the samples, train, and score the test part."""
+
+    @abstractmethod
+    def remedies(self, model: Any, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
+        """Work out the remedies for rare classes, and give the model the weights of its loss."""
+
+    @abstractmethod
+    def monitor(self, config: TrainConfig) -> str:
+        """Score on the validation part that decides which weights are the best."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        model: Any,
+        samples: Iterable[Sample],
+        *,
+        on_sample: OnSample | None = None,
+        on_skip: OnSkip | None = None,
+        tta: bool = False,
+    ) -> pd.DataFrame:
+        """Predict every sample and compare with its ground truth: one row each."""
+
+    @abstractmethod
+    def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:
+        """Scores of a whole table of `evaluate`."""
+
+    def tune(self, model: Any, val: Sequence[Sample]) -> dict[str, float]:
+        """Choose what is left to choose once the weights are fixed; scores of it for the card."""
+        del model, val
+        return {}
+
+    def in_classes_of(self, model: Model, samples: Dataset) -> Dataset:
+        """Samples with classes numbered as the model numbers them, if scoring needs that."""
+        del model
+        return samples
+
+
+def task_of(model: Model) -> Task:
+    """Task of a model.
+
+    Raises
+    ------
+    ConfigError
+        If the model has none: it neither finds nuclei nor classifies.
+    """
+    if not model.task:
+        raise ConfigError(f"model {model.name!r} neither finds nuclei nor classifies: nothing to score")
+    return task_named(model.task)
+
+
+def task_named(name: str) -> Task:
+    """Task by its name: a key of `TASKS`, or ``package.module:Name``."""
+    module, _, kind = TASKS.get(name, name).partition(":")
+    found: Task = getattr(import_module(module), kind)()
+    return found

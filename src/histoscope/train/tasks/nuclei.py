@@ -1,0 +1,128 @@
+"""Finding nuclei, with or without classes."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from histoscope.balance import Balance, BalanceConfig, plan
+from histoscope.errors import ConfigError, DataError
+from histoscope.models.base import Segmenter
+from histoscope.models.patches.initial import begin_from
+from histoscope.train import census
+from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.evaluation import evaluate
+from histoscope.train.mix import mixture, open_synthetic
+from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
+from histoscope.train.parts import at_model, normalised
+from histoscope.train.plan import Plan, fit_planned
+from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
+from histoscope.train.thresholds import tune
+from histoscope.types import Sample
+from histoscope.words import count
+
+if TYPE_CHECKING:
+    from histoscope.train.experiment import Experiment
+
+
+class FindNuclei(Task):
+    """Each image has an instance map, and maybe a class for each nucleus."""
+
+    first_class = 1
+    takes_tta = True
+
+    def check(
+        self, model: Segmenter, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig
+    ) -> None:
+        """Refuse scores of patches, and samples without an instance map or with unknown classes."""
+        if config.monitor in PATCH_MONITORS:
+            raise ConfigError(
+                f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none"
+            )
+        for sample in (*train, *val):
+            _check_truth(model, sample)
+
+    def check_remedies(self, model: Segmenter, config: BalanceConfig) -> None:
+        """Take all of them."""
+
+    def check_experiment(self, experiment: "Experiment", model: Segmenter) -> None:
+        """Refuse a probe."""
+        if experiment.probe is not None:
+            raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
+
+    def train_and_test(self, plan: Plan, model: Segmenter, listener: Listener) -> pd.DataFrame:
+        """Hold all tiles in memory, real and synthetic, train, and score the test images."""
+        train, val = _samples(plan, model, listener.note)
+        if plan.experiment.begin_from is not None:
+            listener.note(f"weights: {begin_from(model, plan.experiment.begin_from)}")
+        fitted = fit_planned(plan, model, train, val, listener)
+        return evaluate(fitted, plan.shown.test, on_image=listener.sample)
+
+    def remedies(self, model: Segmenter, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
+        """Weigh classes in the loss, and rare nuclei when patches are drawn."""
+        found = plan(config, train, len(model.spec.classes))
+        if config.class_weights != "none":
+            # The background is a class too; nobody called it rare.
+            model.weigh_classes([1.0, *found.loss_weights])
+        return found
+
+    def monitor(self, config: TrainConfig) -> str:
+        """The score that was asked for."""
+        return config.monitor
+
+    def evaluate(
+        self,
+        model: Segmenter,
+        samples: Iterable[Sample],
+        *,
+        on_sample: OnSample | None = None,
+        on_skip: OnSkip | None = None,
+        tta: bool = False,
+    ) -> pd.DataFrame:
+        """Scores of each image on its own grid."""
+        return scores_of_nuclei(model, samples, on_image=on_sample, on_skip=on_skip, tta=tta)
+
+    def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:
+        """Means over images."""
+        return {name: float(table[name].mean()) for name in (*SHOWN, *more)}
+
+    def tune(self, model: Segmenter, val: Sequence[Sample]) -> dict[str, float]:
+        """Set the thresholds of the best weights, if they have any."""
+        if not model.thresholds or not len(val):
+            return {}
+        return {"pq with tuned thresholds": tune(model, val)}
+
+
+def _check_truth(model: Segmenter, sample: Sample) -> None:
+    if sample.instances is None:
+        raise DataError(f"sample {sample.name!r} has no instance map to learn from")
+    names = model.spec.classes
+    top = 0 if sample.classes is None else int(sample.classes.max(initial=0))
+    if names and top > len(names):
+        raise DataError(
+            f"sample {sample.name!r} has nuclei of class {top}, but the model knows 1 to {len(names)}: "
+            f"{', '.join(names)}; name all classes in the data set's datasheet, or mend the label map"
+        )
+
+
+def _samples(
+    plan: Plan, model: Segmenter, note: Callable[[str], None]
+) -> tuple[Sequence[Sample], list[Sample]]:
+    """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
+    chosen, mpp, shown = plan.experiment.synthetic, model.spec.mpp, plan.shown
+    drawn, share = None, 0.0
+    if chosen is not None:  # first: no pixel is read where its classes are others
+        opened = open_synthetic(chosen, model.spec.classes, seed=plan.experiment.train.seed)
+        drawn, share = normalised(opened, plan.normalizer), chosen.share
+    note(f"reading {count(sum(len(part) for _, part in shown), 'image')}")
+    real, val = at_model(shown.train, mpp) if share < 1 else [], at_model(shown.val, mpp)
+    if real:
+        for line in census.lines(plan.parts, real, val, model, plan.experiment.model.arguments):
+            note(line)
+    if drawn is None:
+        return real, val
+    note(
+        f"learning from {count(len(real), 'real tile')} and {len(drawn):,} of {drawn.info.name}, which give "
+        f"{share:.0%} of the patches"
+    )
+    return mixture(real, at_model(drawn, mpp), drawn, share), val

@@ -1,0 +1,178 @@
+"""Classifying patches."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+
+from histoscope import models
+from histoscope.balance import Balance, BalanceConfig, class_weights
+from histoscope.classify import classification
+from histoscope.classify.features import extract
+from histoscope.classify.probe import ProbeConfig, fit_probe
+from histoscope.data import Dataset
+from histoscope.data.readers.patch_files import groups_of_two_classes
+from histoscope.errors import ConfigError
+from histoscope.models.base import Model
+from histoscope.models.patches.classifier import Classifier
+from histoscope.train import census, run_folder
+from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.log import RunLog
+from histoscope.train.plan import Plan, fit_planned
+from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
+from histoscope.types import Sample
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from histoscope.train.experiment import Experiment
+
+
+class ClassifyPatches(Task):
+    """Each patch has one class."""
+
+    first_class = 0
+    takes_tta = False
+
+    def check(
+        self, model: Classifier, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig
+    ) -> None:
+        """Refuse settings of nuclei that a classifier would ignore, and patches of unknown classes."""
+        del val  # what a score cannot be made of is left out of it
+        _check_unread(model, config)
+        for sample in train:
+            model.targets(sample)
+
+    def check_remedies(self, model: Classifier, config: BalanceConfig) -> None:
+        """Refuse remedies other than class weights."""
+        del model
+        if config != BalanceConfig(class_weights=config.class_weights):
+            raise ConfigError("of the remedies for rare classes, classifiers take class weights alone")
+
+    def check_experiment(self, experiment: "Experiment", model: Classifier) -> None:
+        """Refuse what is for nuclei."""
+        del model
+        if experiment.synthetic or experiment.begin_from:
+            raise ConfigError(
+                "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
+                "argument 'weights'"
+            )
+
+    def train_and_test(self, plan: Plan, model: Classifier, listener: Listener) -> pd.DataFrame:
+        """Train or probe a classifier, and classify the test part."""
+        note = listener.note
+        skipped: dict[str, str] = {}
+        experiment, parts = plan.experiment, plan.shown
+        classification.check_seen(parts.train, parts.val, parts.test)
+        mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
+        if mixed:
+            first = f"{mixed[0].name}: {mixed[0].message}"
+            note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
+        for name, part in parts:
+            note(str(census.count_patches(name, part.records, part.info.classes)))
+        classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
+        note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
+        if experiment.probe is not None:
+            run_folder.begin(experiment, experiment.out, plan.standing)
+            table = _probe(plan, experiment.probe, model, skipped, listener)
+        else:
+            train, val = (
+                classification.in_memory(model, part, skipped.__setitem__)
+                for part in (parts.train, parts.val)
+            )
+            fitted = cast("Classifier", fit_planned(plan, model, train, val, listener))
+            table = classification.predict_classes(fitted, parts.test, on_skip=skipped.__setitem__)
+        if skipped:
+            listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
+            note(f"skipped {len(skipped)} patches that cannot be read: {listed}")
+        return table
+
+    def remedies(self, model: Classifier, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
+        """Weigh the classes in the loss."""
+        labels = [int(model.targets(sample)["label"]) for sample in train]
+        counts = np.bincount(labels, minlength=len(model.spec.classes))
+        model.weigh_classes(class_weights(counts, config.class_weights).tolist())
+        return None
+
+    def monitor(self, config: TrainConfig) -> str:
+        """The score that was asked for, if it is one of patches; else the log loss."""
+        return config.monitor if config.monitor in PATCH_MONITORS else "nll"
+
+    def evaluate(
+        self,
+        model: Classifier,
+        samples: Iterable[Sample],
+        *,
+        on_sample: OnSample | None = None,
+        on_skip: OnSkip | None = None,
+        tta: bool = False,
+    ) -> pd.DataFrame:
+        """Probabilities of each patch, and its class."""
+        del tta
+        if getattr(samples, "info", None) is not None:
+            samples = self.in_classes_of(model, cast("Dataset", samples))
+        return classification.predict_classes(model, samples, on_patch=on_sample, on_skip=on_skip)
+
+    def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:
+        """Accuracy, log loss and the like, of all patches."""
+        del more
+        return classification.scores(table)
+
+    def in_classes_of(self, model: Model, samples: Dataset) -> Dataset:
+        """Match classes by name."""
+        return classification.in_words_of(model.spec.classes, samples)
+
+
+def _check_unread(model: Classifier, config: TrainConfig) -> None:
+    """Refuse settings of nuclei that a classifier would ignore; those at their defaults mean nothing."""
+    default = TrainConfig()
+    own = {
+        "patch_px": (
+            model.spec.patch_px,
+            f"its patches have {model.spec.patch_px} pixels (model.arguments.patch_px)",
+        ),
+        "on_nuclei": (0.0, "its patches are whole images"),
+        "monitor": ("nll", f"it is judged by one of {', '.join(PATCH_MONITORS)}"),
+    }
+    for name, (meant, why) in own.items():
+        value = getattr(config, name)
+        if value in (getattr(default, name), meant) or (name == "monitor" and value in PATCH_MONITORS):
+            continue
+        raise ConfigError(f"train.{name} is {value!r}, which a classifier of patches does not use: {why}")
+
+
+def _probe(
+    plan: Plan,
+    chosen: ProbeConfig,
+    model: Classifier,
+    skipped: dict[str, str],
+    listener: Listener,
+) -> pd.DataFrame:
+    """Fit the head on cached features, save the model, and classify the test part from its features."""
+    out, parts = plan.experiment.out, plan.shown
+    with RunLog(out, tensorboard=plan.experiment.train.tensorboard) as log:
+        features = {
+            name: extract(
+                model, part, cache=chosen.cache, progress=listener.features, on_skip=skipped.__setitem__
+            )
+            for name, part in parts
+        }
+        ready = log.seconds
+        probed = fit_probe(model, features["train"], features["val"], l2=chosen.l2)
+        scores = classification.scores(classification.classify_features(model, features["val"], parts.val))
+        log.write(1, {"loss": scores["nll"], "l2": probed.l2})
+        log.write(1, scores, part="val")
+    computed = sum(part.computed for part in features.values())
+    about = {
+        "probe": probed.to_dict(),
+        "features": {"computed": computed, "seconds": round(ready, 2)},
+        "validation": scores,
+    }
+    models.save(model, out / "model", {**plan.card, **plan.write_list(), **about}, plan.normalizer)
+    listener.note(
+        f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
+        f"others from the cache); probe fitted in {probed.seconds:.1f} s, L2 penalty {probed.l2:g}"
+    )
+    return classification.classify_features(model, features["test"], parts.test)
