@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.jobs.normalize import Outcome
-    from histoscope.stain import Normalizer
+    from histoscope.stain.normalizer import BaseNormalizer
 
 
 class Scope(StrEnum):
@@ -110,7 +110,7 @@ def normalize(
         raise typer.Exit(1)
 
 
-def open_reference(reference: str, method: str | None) -> "Normalizer":
+def open_reference(reference: str, method: str | None) -> "BaseNormalizer[Any]":
     """Open the reference of that name, or in that file, for that method."""
     from histoscope import files, stain
     from histoscope.errors import ConfigError
@@ -140,7 +140,7 @@ def levels_of(white: str) -> tuple[float, ...]:
         raise ConfigError(f"--white is {white!r}, expected three levels such as 230,228,226") from None
 
 
-def save(target: "Normalizer", path: Path, *, overwrite: bool) -> None:
+def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
     """Write the reference; another one that is there is kept, unless `overwrite`."""
     import tempfile
 

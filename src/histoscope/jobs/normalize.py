@@ -21,7 +21,7 @@ from histoscope.images.resolution import mpp_of
 from histoscope.jobs.failures import told
 from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.ownership import digest_of
-from histoscope.stain import Normalizer
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.stain.tissue import PEN
 
 JOURNAL = "normalized.jsonl"
@@ -123,7 +123,7 @@ def plan(source: str | Path, out: Path) -> Plan:
 
 
 def run(
-    target: Normalizer,
+    target: BaseNormalizer[Any],
     planned: Plan,
     *,
     by_folder: bool = False,
@@ -160,7 +160,7 @@ def run(
     return work.outcome
 
 
-def fingerprint(target: Normalizer) -> str:
+def fingerprint(target: BaseNormalizer[Any]) -> str:
     """What a normaliser does to images, in 16 digits."""
     text = json.dumps([target.name, target.values()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
@@ -168,7 +168,7 @@ def fingerprint(target: Normalizer) -> str:
 
 @dataclass(slots=True)
 class _Work:
-    target: Normalizer
+    target: BaseNormalizer[Any]
     out: Path
     journal: Journal | None
     groups: dict[Path, str]

@@ -52,6 +52,7 @@ def save(
     Path
         The folder.
     """
+    fitted = None if normalizer is None else stain.adopted(normalizer)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     about = {
@@ -61,13 +62,13 @@ def save(
         "arguments": model.arguments,
         "input": model.spec.to_dict(),
         "thresholds": model.thresholds,
-        NORMALISER: "none" if normalizer is None else normalizer.name,
+        NORMALISER: "none" if fitted is None else fitted.name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"histoscope": histoscope.__version__, "torch": torch.__version__},
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    if normalizer is not None:  # first: a card never names a normaliser that is not there
-        normalizer.save(folder / STAIN_REFERENCE)
+    if fitted is not None:  # first: a card never names a normaliser that is not there
+        fitted.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
     write_text(folder / CARD, json.dumps(about, indent=2, default=_plain) + "\n")

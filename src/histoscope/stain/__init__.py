@@ -11,13 +11,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from histoscope.errors import UnknownNameError
+from histoscope import plugins
+from histoscope.errors import ConfigError
 from histoscope.stain import reference
 from histoscope.stain.deconvolution import RUIFROK, StainEstimate, combine, separate
 from histoscope.stain.density import from_density, optical_density
 from histoscope.stain.glass import check_white, thumbnail, white_point
+from histoscope.stain.guests import GROUP, Normalizer, adopted, kind_of
 from histoscope.stain.jitter import BrightnessHue, HedJitter, StainJitter
 from histoscope.stain.macenko import Macenko
 from histoscope.stain.normalizer import BaseNormalizer, StainNormalizer
@@ -27,10 +29,7 @@ from histoscope.stain.ruifrok import Ruifrok
 from histoscope.stain.tissue import tissue_mask
 from histoscope.stain.vahadane import Vahadane
 
-Normalizer: TypeAlias = BaseNormalizer[Any]
-"""A fitted normaliser of any method."""
-
-NORMALIZERS: dict[str, type[Normalizer]] = {
+NORMALIZERS: dict[str, type[BaseNormalizer[Any]]] = {
     "reinhard": Reinhard,
     "macenko": Macenko,
     "vahadane": Vahadane,
@@ -60,6 +59,7 @@ __all__ = [
     "StainJitter",
     "StainNormalizer",
     "Vahadane",
+    "adopted",
     "check_white",
     "combine",
     "from_density",
@@ -75,25 +75,33 @@ __all__ = [
 ]
 
 
-def get(name: str) -> type[Normalizer]:
+def get(name: str) -> type[BaseNormalizer[Any]]:
     """Look a normaliser up by its name.
+
+    Parameters
+    ----------
+    name : str
+        A key of `NORMALIZERS`, of an installed plug-in (``histoscope.normalizers``), or
+        ``package.module:Name``: a class or function as `Normalizer` says.
 
     Raises
     ------
     UnknownNameError
         If there is none of that name.
+    ConfigError
+        If what has that name is no normaliser, or cannot be imported.
 
     Examples
     --------
     >>> get("reinhard").__name__
     'Reinhard'
     """
-    if name not in NORMALIZERS:
-        raise UnknownNameError("normaliser", name, NORMALIZERS)
-    return NORMALIZERS[name]
+    found = plugins.find("normaliser", name, NORMALIZERS, GROUP)
+    ours = isinstance(found, type) and issubclass(found, BaseNormalizer)
+    return found if ours else kind_of(name, found)
 
 
-def load(path: str | Path, method: str | None = None) -> Normalizer:
+def load(path: str | Path, method: str | None = None) -> BaseNormalizer[Any]:
     """Read a normaliser that ``save`` wrote.
 
     Parameters
@@ -109,7 +117,15 @@ def load(path: str | Path, method: str | None = None) -> Normalizer:
         If there is no such file, it is of another version, or it is something else.
     UnknownNameError
         If it does not hold `method`.
+    ConfigError
+        If it names a normaliser of somebody else that is not installed as a plug-in, and `method` does not.
     """
     methods, about = reference.read(path)
     name, values = reference.choose(methods, method, str(path))
+    if method is None and ":" in name and not plugins.is_trusted(name, NORMALIZERS, GROUP):
+        raise ConfigError(
+            f"{path} holds the normaliser {name!r}, which is not part of Histoscope, and no code is run "
+            f"because a file names it. Name it yourself, histoscope.stain.load(path, {name!r}), or install a "
+            f"package that offers it under {GROUP!r}"
+        )
     return replace(get(name)._from_values(values), **about)

@@ -14,7 +14,7 @@ from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
-from histoscope.train.choices import get_augment, get_jitter
+from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
 from histoscope.train.config import TransferConfig, check_seed, check_unlabelled
 from histoscope.train.mix import SyntheticConfig
 
@@ -238,8 +238,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
 def check(chosen: StudyConfig) -> StudyConfig:
     """Refuse names that nothing answers to, doubles, and a comparison without its baseline."""
     study = chosen.declared
-    factor = FACTORS[study.factor]
-    _all_known(factor.kind, study.levels, factor.levels)
+    _check_levels(study)
     if study.task == "nuclei":
         for name in study.models:
             models.get(name)
@@ -273,6 +272,17 @@ def check(chosen: StudyConfig) -> StudyConfig:
             f"train.seed is {chosen.train.seed}, but a study takes its seeds from 'seeds'; set them there"
         )
     return chosen
+
+
+def _check_levels(study: Study) -> None:
+    """Refuse levels that do not exist, and names of others that cannot be imported."""
+    factor = FACTORS[study.factor]
+    _all_known(factor.kind, study.levels, factor.levels)
+    for level in study.levels:
+        settings = factor.levels[level]
+        check_normalizer(settings.get("normalizer", "none"), None)
+        get_augment(settings.get("augment"))
+        get_balance(settings.get("balance"))
 
 
 def _check_sizes(chosen: StudyConfig) -> None:

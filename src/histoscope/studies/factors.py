@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from histoscope import augment, balance, stain
+from histoscope import augment, balance, plugins, stain
 from histoscope.studies import synthetic
 
 Settings: TypeAlias = Mapping[str, Any]
@@ -71,8 +71,20 @@ class Factor:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def _each(key: str, names: Iterable[str]) -> dict[str, Settings]:
-    return {name: {key: name} for name in names}
+class _Each(dict[str, Settings]):
+    """Levels that are names, in one setting: ours, those of plug-ins, and any ``package.module:Name``."""
+
+    def __init__(self, key: str, names: Iterable[str], group: str) -> None:
+        super().__init__({name: {key: name} for name in plugins.names(names, group)})
+        self.key = key
+
+    def __missing__(self, name: str) -> Settings:
+        if name in self:
+            return {self.key: name}
+        raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or ":" in str(name)
 
 
 FACTORS: dict[str, Factor] = {
@@ -80,23 +92,23 @@ FACTORS: dict[str, Factor] = {
         "stain normalisation",
         "normalisation",
         "normaliser",
-        _each("normalizer", ["none", *stain.NORMALIZERS]),
+        _Each("normalizer", ["none", *stain.NORMALIZERS], "histoscope.normalizers"),
     ),
     "augment": Factor(
-        "augmentation", "augmentation", "augmentation", _each("augment", augment.AUGMENTATIONS)
+        "augmentation", "augmentation", "augmentation", _Each("augment", augment.AUGMENTATIONS, augment.GROUP)
     ),
     "balance": Factor(
         "class imbalance",
         "",
         "balance",
-        _each("balance", balance.BALANCES),
+        _Each("balance", balance.BALANCES, "histoscope.balances"),
         {"none": "No remedy for class imbalance"},
     ),
     "begin": Factor(
         "transfer",
         "",
         "level",
-        _each("begin", [*BEGINNINGS, *BASELINES]),
+        {name: {"begin": name} for name in (*BEGINNINGS, *BASELINES)},
         {
             "scratch": "From scratch",
             "synthetic": "Drawn tissue first",

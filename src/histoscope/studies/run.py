@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 import yaml
 
-from histoscope import augment, balance, models, stain, train
+from histoscope import augment, balance, models, train
 from histoscope.data import Datasheet, Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
 from histoscope.models.device import fastest
 from histoscope.models.patches.initial import begin_from
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
 from histoscope.studies.config import StudyConfig
@@ -62,9 +63,9 @@ class Images:
         """Make what a normaliser does to an image."""
         return prepare.normaliser(level, self.reference) if level != "none" else prepare.unchanged
 
-    def fitted(self, level: str) -> stain.Normalizer | None:
+    def fitted(self, level: str) -> BaseNormalizer[Any] | None:
         """The normaliser of a level, for the folder of its model."""
-        return None if level == "none" else cast("stain.Normalizer", self.normaliser(level))
+        return None if level == "none" else cast("BaseNormalizer[Any]", self.normaliser(level))
 
     def training(self, run: Run, model: models.Model) -> Learned:
         """Normalise training and validation samples, at a model's resolution; the last ones are kept."""

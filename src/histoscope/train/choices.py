@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
+from histoscope.stain.guests import Guest
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.types import Image
 
@@ -54,7 +56,11 @@ def check_normalizer(
     given = {"white": white, "reference": reference}
     unused = next((key for key, value in given.items() if value is not None), None)
     if name != "none":
-        stain.get(name)
+        kind = stain.get(name)
+        if reference is not None and issubclass(kind, Guest) and not kind.can_fit():
+            raise ConfigError(f"normaliser {name!r} has no fit(), so it takes no 'reference'; leave it out")
+        if white is not None and issubclass(kind, Guest):
+            raise ConfigError(f"'white' is for normalisers of Histoscope, not for {name!r}; leave it out")
     elif unused is not None:
         raise ConfigError(
             f"{unused!r} is for a normaliser, but 'normalizer' is none; name one, or leave it out"
@@ -63,18 +69,9 @@ def check_normalizer(
         stain.check_white(white)
 
 
-def check_fitted(given: stain.Normalizer | None) -> None:
-    """Refuse what is no fitted normaliser, such as its name."""
-    if given is not None and not isinstance(given, BaseNormalizer):
-        raise ConfigError(
-            f"normalizer is {given!r}, expected a fitted one, such as "
-            "histoscope.stain.get('macenko').default(), that the samples went through already"
-        )
-
-
 def get_normalizer(
     name: str, reference: Path | None, white: tuple[float, float, float] | None = None
-) -> stain.Normalizer | None:
+) -> BaseNormalizer[Any] | None:
     """Fitted normaliser, or None for ``none``; `white` is the white point of the images to come."""
     if name == "none":
         return None

@@ -22,7 +22,7 @@ from histoscope.models.base import Model
 from histoscope.models.precision import resolved
 from histoscope.train import checkpoint
 from histoscope.train.checks import check_fit, check_remedies
-from histoscope.train.choices import Color, check_fitted, get_augment, get_balance, get_jitter
+from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.loader import Batch, make_loader
@@ -116,7 +116,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     """
     out = Path(out)
     check_fit(model, train, val, config)
-    check_fitted(normalizer)
+    normalizer = None if normalizer is None else stain.adopted(normalizer)
     augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
     with alone_in(out):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from histoscope import stain
 from histoscope.data import Split
 from histoscope.errors import ConfigError
 from histoscope.images.digest import digest_of_parts
 from histoscope.models import Model
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table
 from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_fit
@@ -39,7 +39,7 @@ class Plan:
     experiment: "Experiment"
     parts: Split
     standing: run_folder.Standing
-    normalizer: stain.Normalizer | None
+    normalizer: BaseNormalizer[Any] | None
 
     @property
     def shown(self) -> Split:

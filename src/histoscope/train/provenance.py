@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from histoscope import stain
 from histoscope.data import Dataset, Datasheet, Split
 from histoscope.data.origins import COLUMNS, FILE, TEXT, Row
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.images.digest import digest_of, digest_of_sample
 from histoscope.models.checkpoint import read_card
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table, write_table
 from histoscope.types import Record, Sample
 from histoscope.words import count
@@ -138,7 +139,7 @@ def write(
     folder: str | Path,
     parts: Mapping[str, Dataset],
     *begun_from: str | Path | None,
-    normalizer: stain.Normalizer | None = None,
+    normalizer: BaseNormalizer[Any] | None = None,
     goes_on: bool = False,
 ) -> dict[str, str]:
     """Write what a model learns from into its folder, and give the line of the card that names the file.
