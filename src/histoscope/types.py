@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.lazy import attach
+from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.nuclei import Nuclei
@@ -101,6 +102,11 @@ class Sample:
     ShapeError
         If an array has another type or shape than stated, if they do not fit together, or if a number is
         impossible: nothing later has to check again.
+
+    Examples
+    --------
+    >>> Sample(np.zeros((4, 6, 3), np.uint8), 0.5, np.eye(4, 6, dtype=np.int32), name="a")
+    Sample('a', 6 x 4 pixels of 0.5 um, 1 nucleus)
     """
 
     image: Image
@@ -111,6 +117,17 @@ class Sample:
     name: str = ""
     source: str = ""
     patient: str = ""
+
+    def __repr__(self) -> str:
+        parts = [] if not self.name else [repr(self.name)]
+        parts.append(f"{self.image.shape[1]} x {self.image.shape[0]} pixels of {self.mpp:g} um")
+        if self.instances is not None:
+            ids = np.flatnonzero(np.bincount(self.instances.ravel())[1:]) + 1
+            classes = set() if self.classes is None else set(self.classes[ids].tolist()) - {0}
+            parts.append(count(len(ids), "nucleus") + f" in {count(len(classes), 'class')}" * bool(classes))
+        if self.label is not None:
+            parts.append(f"label {self.label}")
+        return f"Sample({', '.join(parts)})"
 
     def __post_init__(self) -> None:
         image = self.image

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from histoscope import plugins
 from histoscope.balance.counts import class_counts
 from histoscope.balance.weights import CLASS_WEIGHTS, class_weights
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.types import Sample
 
@@ -56,6 +57,7 @@ class BalanceConfig:
             )
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Balance:
     """What `plan` made of a configuration and the training data.

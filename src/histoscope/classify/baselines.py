@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.brief import brief
 from histoscope.classify.classification import about
 from histoscope.errors import DataError, ShapeError, UnknownNameError
 from histoscope.renamed import renamed
@@ -47,6 +48,7 @@ def colour_features(image: Image) -> Floats:
     return np.concatenate((mean[0], spread[0], mean[1], spread[1]))
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class LogisticRegression:
     """Multinomial logistic regression on standardised features; made by `fit`.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from histoscope.brief import brief
 from histoscope.classify.batches import BATCH, OnSkip, Patches, through
 from histoscope.data.base import Progress
 from histoscope.errors import DataError, HistoscopeError
@@ -24,6 +25,7 @@ _KEY_BYTES = 16
 _OF_THE_HEAD = {"classes", "dropout", "freeze_norm"}
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
     """Features of patches, one row a patch that could be read.

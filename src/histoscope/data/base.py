@@ -9,11 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.data.checks import Problem, Progress, check_samples
 from histoscope.data.origins import Row
 from histoscope.errors import DataError
 from histoscope.images.resolution import check_mpp
 from histoscope.types import Labels, Record, Sample
+from histoscope.words import count
 
 __all__ = (
     "Dataset",
@@ -27,6 +29,7 @@ __all__ = (
 )
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class Datasheet:
     """What must be known of a data set before its numbers are believed or its weights given away.
@@ -76,6 +79,13 @@ class Dataset(Protocol):
         ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+    def __repr__(self) -> str:
+        info = self.info
+        patients = info.counts.get("patients", 0)
+        of = f" of {count(patients, 'patient')}" if patients else ""
+        scale = f", {info.mpp:g} um a pixel" if info.mpp else ""
+        return f"{type(self).__name__.lstrip('_')}({info.name!r}, {count(len(self), 'image')}{of}{scale})"
 
     def __len__(self) -> int:
         return len(self.records)

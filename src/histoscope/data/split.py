@@ -36,6 +36,9 @@ class Split:
     val: Dataset
     test: Dataset
 
+    def __repr__(self) -> str:
+        return f"Split({', '.join(f'{name} {len(part)}' for name, part in self)} images)"
+
     def parts(self) -> dict[str, Dataset]:
         """Give the parts that hold something, by name, as `audit` takes them."""
         return {name: part for name, part in self if len(part)}

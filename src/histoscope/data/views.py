@@ -91,8 +91,8 @@ class InMemory(Dataset):
     --------
     >>> sample = Sample(image=np.zeros((8, 8, 3), np.uint8), mpp=0.5, name="a")
     >>> dataset = InMemory.of([sample], Datasheet("mine", mpp=0.5))
-    >>> len(dataset), dataset[0].name, dataset.info.counts
-    (1, 'a', {'images': 1})
+    >>> dataset, dataset[0]
+    (InMemory('mine', 1 image, 0.5 um a pixel), Sample('a', 8 x 8 pixels of 0.5 um))
     """
 
     def __init__(self, info: Datasheet, records: Sequence[Record], samples: Sequence[Sample]) -> None:

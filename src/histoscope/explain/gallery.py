@@ -10,6 +10,7 @@ from PIL import ImageDraw, ImageFont
 
 import histoscope
 from histoscope import metrics
+from histoscope.brief import brief
 from histoscope.errors import DataError
 from histoscope.pages import templates
 from histoscope.types import Image
@@ -21,6 +22,7 @@ _CELL_PX = 224
 _INK, _QUIET, _WRONG = (31, 35, 40), (91, 99, 110), (194, 78, 0)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
     """One patch of a gallery.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ShapeError
 from histoscope.explain.attention import has_global_attention, rollout
 from histoscope.explain.gradcam import grad_cam, require_captum
@@ -20,6 +21,7 @@ _OPACITY = 0.6
 ROLLOUT, GRAD_CAM = "attention rollout", "Grad-CAM"
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Where a classifier looked; made by `explain`.

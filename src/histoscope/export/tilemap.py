@@ -38,6 +38,13 @@ class TileMap:
     def __len__(self) -> int:
         return len(self.box_px)
 
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return (
+            f"TileMap({len(self)} tiles in {self.probability.shape[1]} classes, {self.n_empty} without "
+            f"tissue, {width} x {height} pixels of {self.mpp:g} um)"
+        )
+
     @property
     def predicted(self) -> NDArray[np.intp]:
         """(N,) most probable class of each tile."""

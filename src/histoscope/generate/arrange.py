@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ConfigError
 from histoscope.generate.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.generate.bank_maps import CELL_UM, planes_resized
@@ -29,6 +30,7 @@ _MARGIN_UM, _FAR_UM = 8.0, 40.0
 _SIMILAR = 24
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrangement:
     """A layout: labels, and how to paint them.

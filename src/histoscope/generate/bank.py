@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole
 from histoscope.generate.bank_dyes import dyes_of, stain_of
@@ -28,6 +29,7 @@ BORDER, LEVEL = 128, 16.0
 """Grey level of a stored shape on its border, and levels from one pixel to the next."""
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class BankTile:
     """A real tile without its nuclei.
@@ -49,6 +51,7 @@ class BankTile:
     ground: NDArray[np.float32]
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Nucleus:
     """Nuclei as arrays, one row each.
@@ -93,6 +96,7 @@ class Nucleus:
         return len(self.tile)
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
     """What layouts are drawn from; made by `cut_bank`.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
 from histoscope.files import whole
 from histoscope.generate.network import Generator
@@ -28,6 +29,7 @@ _LOOKS = (2, 3)
 """Patches on a side of a painted tile that are looked at: first few, and more only if those seem poor."""
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Realism:
     """What real patches measure.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.data import Dataset, audit, resample, subset
 from histoscope.errors import DataError
 from histoscope.export.features import measure
@@ -46,6 +47,7 @@ Encoder = Callable[[Sequence[Sample]], NDArray[np.floating]]
 Progress = Callable[[int, int], None]
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Tissue:
     """What was seen of one data set, at one resolution.
@@ -65,6 +67,7 @@ class Tissue:
     patches: list[Sample]
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
     """How near synthetic patches are to the tiles that their generator saw.
@@ -94,6 +97,7 @@ class Nearest:
         return float((self.synthetic < np.quantile(self.reference, 0.01)).mean())
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """Real and synthetic tissue side by side.

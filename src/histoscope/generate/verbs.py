@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from histoscope import models
+from histoscope.brief import brief
 from histoscope.class_names import names_in_order
 from histoscope.cores import a_core_each
 from histoscope.data import Dataset, Datasheet, origins, resample
@@ -48,6 +49,7 @@ _FEW = 4
 _Drawn = tuple[Sample, "Tally"]
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedGenerator:
     """A fitted generator with all that drawing needs.

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.geometry import _greedy
 from histoscope.geometry.polygons import check_polygons, directions_32
@@ -13,6 +14,7 @@ from histoscope.threads import over
 _SMALLEST = 512  # candidates below which a further thread costs more than it saves
 
 
+@brief
 class Suppression(NamedTuple):
     """What is left of many candidates.
 
@@ -73,7 +75,7 @@ def suppress(
     Examples
     --------
     >>> suppress([[5, 5], [5, 6], [5, 30]], np.full((3, 32), 4.0), [0.8, 0.9, 0.7])
-    Suppression(keep=array([1, 2]), winner=array([1, 1, 2]))
+    Suppression(keep=[1 2], winner=[1 1 2])
     """
     points, polar = check_polygons(points_px, distances)
     score = np.asarray(probability, np.float32)

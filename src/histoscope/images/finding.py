@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
 from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, unreadable
 
@@ -30,6 +31,7 @@ class Skipped:
         return f"{self.path}: {self.reason}"
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was found.

@@ -6,6 +6,7 @@ from math import nan
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ConfigError
 from histoscope.metrics.classification import checked
 from histoscope.metrics.pooling import Values, divide
@@ -16,6 +17,7 @@ N_BINS = 15
 _LEAST = float(np.finfo(np.float32).tiny)  # smallest probability whose logarithm a network can mean
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
     """How often patches were right, by how sure the model was; made by `reliability`.

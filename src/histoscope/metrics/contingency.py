@@ -48,6 +48,12 @@ class Overlap:
     pixels: NDArray[np.int64]
     n_pixels: int
 
+    def __repr__(self) -> str:
+        return (
+            f"Overlap({len(self.true_ids)} true and {len(self.pred_ids)} predicted nuclei, "
+            f"{len(self.pixels)} pairs share pixels)"
+        )
+
     @property
     def unions(self) -> NDArray[np.int64]:
         """(K,) pixels of either nucleus of each pair."""

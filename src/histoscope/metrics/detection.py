@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope import labels as label_maps
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.metrics._kernels import number_ids
 from histoscope.metrics.contingency import as_overlap, classes_of_ids
@@ -15,6 +16,7 @@ from histoscope.metrics.semantic import ratio
 from histoscope.types import Labels
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """Counts of one pairing of centroids; they add up over images, and the scores follow from them.

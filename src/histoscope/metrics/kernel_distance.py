@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ShapeError
 from histoscope.metrics.keys import group_codes
 from histoscope.seeds import RandomSource, generator
@@ -13,6 +14,7 @@ DEGREE = 3
 _BLOCK = 1024
 
 
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelDistance:
     """A kernel distance with its own null.

@@ -95,6 +95,13 @@ class Model(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
 
+    def __repr__(self) -> str:
+        """One line; ``torch.nn.Module.__repr__(model)`` lists the layers."""
+        weights = sum(each.numel() for each in self.parameters())
+        scale = "" if math.isnan(self.spec.mpp) else f", {self.spec.mpp:g} um a pixel"
+        classes = f", {len(self.spec.classes)} classes" if self.spec.classes else ""
+        return f"{type(self).__name__}({weights:,} weights{scale}{classes})"
+
     def heads(self, x: Tensor) -> Heads:
         """Heads of a normalised image (B, 3, H, W); a subclass gives this."""
         raise TypeError(f"{type(self).__name__} must define heads()")

@@ -1,13 +1,14 @@
 """A trained model with all that its images must go through, ready to find nuclei."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from histoscope import models, stain, weights
+from histoscope.brief import brief
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
@@ -20,6 +21,7 @@ LEAST_AREA_UM2 = 4.0
 """Smaller ones are no nuclei: a lymphocyte, the smallest common one, has about 25 um2."""
 
 
+@brief
 @renamed(turned="tta")
 @dataclass(frozen=True, eq=False, slots=True)
 class Detector:
@@ -43,8 +45,8 @@ class Detector:
     network: Segmenter
     normalizer: stain.Normalizer | None = None
     tta: bool = False
-    card: dict[str, Any] | None = None
-    fingerprint: str = ""
+    card: dict[str, Any] | None = field(default=None, repr=False)
+    fingerprint: str = field(default="", repr=False)
     least_area_um2: float = LEAST_AREA_UM2
 
     @classmethod

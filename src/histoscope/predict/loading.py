@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from torch import nn
 
 from histoscope import models, stain, weights
+from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
 from histoscope.models import Model
 from histoscope.models.checkpoint import STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
@@ -18,6 +19,7 @@ M = TypeVar("M", bound=Model)
 _ANSWERS = ("architecture", "arguments", "input", "thresholds")
 
 
+@brief
 @dataclass(frozen=True, eq=False, slots=True)
 class Loaded(Generic[M]):
     """A network, ready to predict, and what its folder says of it."""

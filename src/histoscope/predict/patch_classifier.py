@@ -1,7 +1,7 @@
 """A trained classifier with all that its images must go through, ready for patches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from histoscope import stain
+from histoscope.brief import brief
 from histoscope.classify.batches import OnSkip, Seen, through
 from histoscope.errors import ConfigError
 from histoscope.models import Classifier, turns
@@ -17,6 +18,7 @@ from histoscope.renamed import renamed
 from histoscope.types import Image, Sample
 
 
+@brief
 @renamed(turned="tta")
 @dataclass(frozen=True, eq=False, slots=True)
 class PatchClassifier:
@@ -38,8 +40,8 @@ class PatchClassifier:
     network: Classifier
     normalizer: stain.Normalizer | None = None
     tta: bool = False
-    card: dict[str, Any] | None = None
-    fingerprint: str = ""
+    card: dict[str, Any] | None = field(default=None, repr=False)
+    fingerprint: str = field(default="", repr=False)
 
     @classmethod
     @renamed(turned="tta")

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.studies.study import Run
 from histoscope.tables import read_table
@@ -18,6 +19,7 @@ from histoscope.tables import read_table
 FORMAT = 1
 
 
+@brief
 @dataclass(frozen=True)
 class RunResult:
     """One level of the factor, trained once with one model and one seed.
@@ -56,6 +58,7 @@ class RunResult:
         return [] if self.folder is None else _read_lines(self.folder / "log.jsonl")
 
 
+@brief
 @dataclass(frozen=True)
 class StudyResults:
     """A study as its folder tells it.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import ShapeError
 from histoscope.stain import _kernels
 from histoscope.stain.density import check, optical_density
@@ -32,6 +33,7 @@ _PIXELS = 1 << 14
 NAMES = ("haematoxylin", "eosin")
 
 
+@brief
 @dataclass(frozen=True, eq=False, slots=True)
 class StainEstimate:
     """The stains of an image or slide.

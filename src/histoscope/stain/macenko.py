@@ -5,11 +5,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.stain import _kernels
 from histoscope.stain.deconvolution import in_order
 from histoscope.stain.normalizer import StainNormalizer
 
 
+@brief
 class Macenko(StainNormalizer):
     """Stain vectors from the plane of the two largest principal components of optical density.
 

@@ -57,7 +57,7 @@ class BaseNormalizer(ABC, Generic[Estimate]):
     target: Estimate
     white: ArrayLike | None = field(default=None, kw_only=True)
     origin: str = field(default="", kw_only=True)
-    pixels: tuple[str, ...] = field(default=(), kw_only=True)
+    pixels: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
 
     name: ClassVar[str]
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.errors import StainError
 from histoscope.stain import _kernels, reference
 from histoscope.stain.deconvolution import NAMES, shown
@@ -61,6 +62,7 @@ GAINS = 0.25, 3.0
 """Bounds of the factor on a spread of colour: one that is nearly absent is mostly noise."""
 
 
+@brief
 @dataclass(frozen=True, eq=False, slots=True)
 class ColourEstimate:
     """Colour of the tissue of an image or slide, in CIE Lab (D65).
@@ -102,6 +104,7 @@ def lab(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.stack([fy, fx - fy, fy - fz], axis=-1) * _SCALE + _OFFSET)
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Reinhard(BaseNormalizer[ColourEstimate]):
     """Mean and standard deviation of CIE Lab, channel by channel.

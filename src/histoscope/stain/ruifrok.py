@@ -6,10 +6,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.stain.deconvolution import RUIFROK, unit_rows
 from histoscope.stain.normalizer import StainNormalizer
 
 
+@brief
 @dataclass(frozen=True, eq=False)
 class Ruifrok(StainNormalizer):
     """Normalisation with the published haematoxylin and eosin vectors, for every slide the same.

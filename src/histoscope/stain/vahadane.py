@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.stain import _kernels
 from histoscope.stain.deconvolution import in_order
 from histoscope.stain.macenko import Macenko
@@ -17,6 +18,7 @@ _STEPS = 60
 _STILL = 1e-5
 
 
+@brief
 class Vahadane(StainNormalizer):
     """Stain vectors by sparse non-negative matrix factorisation of optical density.
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import write_text
 from histoscope.synth.spec import CLASSES, OpticsSpec, StainSpec, TissueSpec
@@ -38,6 +39,7 @@ class ClassSpec:
             raise ConfigError(f"style is {self.style!r}, expected one of {', '.join(CLASSES)}")
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class PatientSpec:
     """How to draw one patient.
@@ -56,6 +58,7 @@ class PatientSpec:
     drawn: Mapping[str, float] = field(default_factory=dict)
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class Target:
     """A data set to draw the like of.

@@ -26,6 +26,7 @@ from histoscope.augment import (
     margin_px,
     rarest,
 )
+from histoscope.brief import brief
 from histoscope.errors import ConfigError
 from histoscope.threads import in_order
 from histoscope.train.mixture import Sampler, make_sampler
@@ -38,6 +39,7 @@ Patch = tuple[Image, Mapping[str, NDArray[Any]]]
 _AHEAD = 3  # batches kept ready; more cost memory and hide nothing further
 
 
+@brief
 class Batch(NamedTuple):
     """What a network trains on in one step.
 

@@ -76,11 +76,17 @@ class AuditReport:
         """Give the leaks as plain dictionaries, for a table or JSON."""
         return [asdict(leak) for leak in self.leaks]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"AuditReport({self._in_short()})"
+
+    def _in_short(self) -> str:
         sizes = ", ".join(f"{name} {size}" for name, size in self.sizes.items())
         found = [count(number, f"shared {kind}") for kind, number in self.counts().items()]
         found += [count(len(self.labels), "wrong label map")] * bool(self.labels)
-        lines = [f"audit of {sizes}: {', '.join(found) or 'clean'}"]
+        return f"{sizes}: {', '.join(found) or 'clean'}"
+
+    def __str__(self) -> str:
+        lines = [f"audit of {self._in_short()}"]
         for kind in self.counts():
             leaks = [leak for leak in self.leaks if leak.kind == kind]
             lines += [

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.brief import brief
 from histoscope.data.base import Dataset, Problem, Progress
 from histoscope.data.leaks.audit import read_pictures
 from histoscope.data.leaks.copies import Copy, find_copies
@@ -27,6 +28,7 @@ _N_NEAR = 10
 """Neighbours by features that are compared."""
 
 
+@brief
 @dataclass(frozen=True, slots=True)
 class Groups:
     """What `propose_groups` found.
