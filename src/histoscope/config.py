@@ -59,7 +59,7 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
         written = plain.read(path.read_text(encoding="utf-8-sig"))
     except (ValueError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not readable YAML: {error}") from error
-    values = settled(written, [kind])
+    values = typed(written, [kind])
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
@@ -144,14 +144,14 @@ def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
     is_null = isinstance(written, plain.Plain) and written.value is None
     if _is_text(options) and text[:1] not in {"'", '"'} and not is_null:
         written = text  # letter by letter, whatever it means in YAML
-    values[last] = settled(written, options)
+    values[last] = typed(written, options)
 
 
 # From here on: what the classes say of a place in the file. `options` are the types that may stand there.
 
 
-def settled(value: Any, options: Sequence[Any]) -> Any:
-    """Values as their types want them: where text is wanted, as it was written.
+def typed(value: Any, options: Sequence[Any]) -> Any:
+    """Values of the types that are expected: where text is, as it was written.
 
     Parameters
     ----------
@@ -162,9 +162,9 @@ def settled(value: Any, options: Sequence[Any]) -> Any:
     """
     if isinstance(value, dict):
         value = _under_new_names(value, options)
-        return {_key(key, options): settled(each, _inside(options, key)) for key, each in value.items()}
+        return {_key(key, options): typed(each, _inside(options, key)) for key, each in value.items()}
     if isinstance(value, list):
-        return [settled(each, _inside(options, None)) for each in value]
+        return [typed(each, _inside(options, None)) for each in value]
     if isinstance(value, plain.Plain):
         if value.value is None and (NoneType in options or str not in options):
             return None

@@ -94,9 +94,9 @@ def test_unreadable_patches_are_skipped_or_an_error(patches, fresh_classifier):
 
 def test_the_resolution_is_settled_once(patch_set, fresh_classifier):
     given, whole = fresh_classifier(mpp=0.3), fresh_classifier(mpp=0.3, patch_px=10)
-    classification.settle(given, patch_set, mpp_given=True)
+    classification.set_input_mpp(given, patch_set, mpp_given=True)
     assert given.spec.mpp == 0.3
-    classification.settle(whole, patch_set, mpp_given=False)
+    classification.set_input_mpp(whole, patch_set, mpp_given=False)
     assert whole.spec.mpp == whole.arguments["mpp"] == 1.0  # 20 px of 0.5 in 10 px
 
 

@@ -11,7 +11,9 @@ import torch
 from histoscope import models, stain, synth
 from histoscope.errors import ConfigError, CorruptDataError
 from histoscope.models.checkpoint import CARD, STAIN_REFERENCE
+from histoscope.models.nuclei.stardist import StarDist
 from histoscope.models.nuclei.unet import UNet
+from histoscope.renamed import RenamedWarning
 
 
 class Own(UNet):
@@ -53,6 +55,22 @@ def test_a_named_normaliser_that_is_missing_is_refused(unet, tmp_path):
         CorruptDataError, match=r"'macenko'.*stain_reference\.json is missing.*fit\(image\)\.save"
     ):
         models.normalizer_of(tmp_path)
+
+
+@pytest.mark.parametrize("mask", [False, True])
+def test_arguments_of_an_earlier_version_make_the_same_model(tmp_path, mask):
+    small = {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5}
+    with pytest.warns(RenamedWarning, match="settle of model 'stardist' is now refine_with_mask"):
+        old = models.create("stardist", settle=mask, **small)
+    assert (old.inside is not None) == mask
+    with pytest.warns(RenamedWarning, match=r"StarDist\(settle=\)"):
+        assert StarDist(settle=mask, **small).arguments == old.arguments
+    with pytest.raises(ConfigError, match="both settle and refine_with_mask"):
+        models.create("stardist", settle=mask, refine_with_mask=mask)
+    card = models.save(old, tmp_path) / CARD
+    card.write_text(card.read_text().replace("refine_with_mask", "settle"))
+    assert "settle" in card.read_text()
+    assert models.load(tmp_path).arguments == old.arguments
 
 
 def test_a_reference_of_another_method_is_refused(unet, tmp_path):

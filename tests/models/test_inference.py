@@ -37,7 +37,7 @@ def test_tiled_is_whole(model, monkeypatch, tta):
 
 @pytest.mark.parametrize("mpp", [0.5, 0.3])
 @pytest.mark.parametrize(
-    "more", [{}, {"refine": True}, {"settle": False}, {"grid": 1}, {"classes": list(synth.CLASSES)}]
+    "more", [{}, {"refine": True}, {"refine_with_mask": False}, {"grid": 1}, {"classes": list(synth.CLASSES)}]
 )
 def test_nuclei_do_not_depend_on_how_the_heads_were_cut(more, mpp):
     """To the last bit: the order of equally probable candidates is part of the result."""
@@ -185,15 +185,17 @@ def disks(shape, radius_px, step_px):
     return image, np.array(centres, np.float64)
 
 
-@pytest.mark.parametrize("settle", [False, True])
+@pytest.mark.parametrize("refine_with_mask", [False, True])
 @pytest.mark.parametrize("ratio", [0.37, 0.7, 1.3])
-def test_places_do_not_drift_towards_the_far_edge(ratio, settle):
+def test_places_do_not_drift_towards_the_far_edge(ratio, refine_with_mask):
     """The resampled image has a whole number of pixels, so its resolution is not quite the one asked for."""
     shape = {0.37: (1501, 1127), 0.7: (1115, 1008), 1.3: (551, 335)}[ratio]  # each loses almost half a pixel
     lost = [abs(side * ratio - round(side * ratio)) for side in shape]
     assert max(lost) > 0.35
     image, centres = disks(shape, radius_px=8 / ratio, step_px=30 / ratio)
-    model = Exact(width=1, depth=1, n_rays=32, grid=1, mpp=0.5, settle=settle, refine=False).eval()
+    model = Exact(
+        width=1, depth=1, n_rays=32, grid=1, mpp=0.5, refine_with_mask=refine_with_mask, refine=False
+    ).eval()
     found = models.predict(image, model, 0.5 * ratio)
     assert len(found) == len(centres)
     _, column = cKDTree(centres).query(found.centroid_px)

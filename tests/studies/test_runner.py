@@ -449,7 +449,7 @@ class TestProcesses:
 def test_a_level_that_trains_alike_takes_the_weights(images, configure):
     config = configure(
         study="stardist",
-        models={"stardist": {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5}},
+        models={"stardist": {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5, "refine_with_mask": True}},
         levels=["rays32", "turned", "refined"],
         conditions=["test"],
         seeds=[0],
@@ -464,6 +464,12 @@ def test_a_level_that_trains_alike_takes_the_weights(images, configure):
         weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (lender, other)]
         assert weights[0] == weights[1]
     assert json.loads((others[1] / "model" / "card.json").read_text())["arguments"]["refine"] is True
+    written = config.folder / "study.yaml"
+    older = written.read_text().replace("refine_with_mask:", "settle:")
+    assert older != written.read_text()
+    written.write_text(older)  # as 0.1 wrote it
+    assert len(run_study(config).kept) == 3
+    assert "settle:" not in written.read_text()
 
 
 def test_an_imbalance_study_reports_pooled_scores_of_classes(images, configure):

@@ -169,8 +169,8 @@ def in_words_of(classes: Sequence[str], dataset: Dataset) -> Dataset:
     return numbered(dataset, number, wanted)
 
 
-def settle(model: Classifier, train: Dataset, *, mpp_given: bool) -> None:
-    """Settle the resolution of a classifier: what is given, what its backbone knows, or whole patches.
+def set_input_mpp(model: Classifier, train: Dataset, *, mpp_given: bool) -> None:
+    """Set the input resolution of a classifier: what is given, what its backbone knows, or whole patches.
 
     Without either of the first two, the resolution is chosen so that the first training patch, all of it, has
     the size that the backbone wants.

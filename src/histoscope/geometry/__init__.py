@@ -14,7 +14,7 @@ True
 
 from histoscope.geometry.distances import object_probability, star_distances
 from histoscope.geometry.overlap import iou, overlap, shared_px2
-from histoscope.geometry.pixels import settle
+from histoscope.geometry.pixels import refine_with_mask
 from histoscope.geometry.polygons import area_px2, draw, perimeter_px, polygons
 from histoscope.geometry.suppression import Suppression, suppress
 from histoscope.lazy import attach
@@ -28,10 +28,14 @@ __all__ = [
     "overlap",
     "perimeter_px",
     "polygons",
-    "settle",
+    "refine_with_mask",
     "shared_px2",
     "star_distances",
     "suppress",
 ]
 
-__getattr__, __dir__ = attach(__name__, {}, moved={"areas_and_centroids": "histoscope.labels:centroids"})
+_MOVED = {
+    "areas_and_centroids": "histoscope.labels:centroids",
+    "settle": "histoscope.geometry.pixels:refine_with_mask",
+}
+__getattr__, __dir__ = attach(__name__, {}, moved=_MOVED)

@@ -178,11 +178,11 @@ def look_up(
 
 
 @_njit
-def settle(
+def suppress(
     first: int, last: int, shapes: Shapes, cells: Cells, used: int, threshold: float,
     winner: NDArray[np.int64],
 ) -> tuple[Cells, int]:  # fmt: skip
-    """Decide, in order, those that nothing kept before suppresses; enter what is kept in the cells."""
+    """Greedy non-maximum suppression of a chunk, in order of score; what is kept enters the cells."""
     head, after, who, frame = cells
     boxes = shapes[5]
     columns = frame[4]

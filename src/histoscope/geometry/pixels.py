@@ -1,31 +1,33 @@
 # mypy: disallow-untyped-decorators=False
-"""Nuclei drawn as polygons -> nuclei that end where the pixels say."""
+"""Refinement of instance outlines with a foreground mask."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.compiled import njit
 from histoscope.errors import ShapeError
+from histoscope.renamed import renamed
 from histoscope.types import Labels, Mask
 
 LEAST_INSIDE = 0.5
 """A nucleus with less of its polygon inside stays as drawn: there the two disagree too much to mix."""
 
 
-def settle(labels: Labels, inside: Mask, *, reach_px: int = 3) -> Labels:
-    """Give each nucleus the pixels that are inside of nuclei, near its polygon.
+@renamed(inside="foreground", reach_px="max_growth_px")
+def refine_with_mask(labels: Labels, foreground: Mask, *, max_growth_px: int = 3) -> Labels:
+    """Refine the outlines of instances with a foreground mask.
 
     Polygons tell neighbours apart but cut corners; a mask has the true outlines but runs neighbours together.
-    Here a nucleus loses the pixels of its polygon that are outside, and grows over those around that are
-    inside and free. A nucleus that would lose more than half keeps its polygon.
+    Here a nucleus loses the pixels of its polygon that are background, and grows over those around that are
+    foreground and free. A nucleus that would lose more than half keeps its polygon.
 
     Parameters
     ----------
     labels : (H, W) int32
         Nuclei, drawn.
-    inside : (H, W) bool
+    foreground : (H, W) bool
         Where nuclei are.
-    reach_px : int
+    max_growth_px : int
         How far a nucleus may grow, in steps from a pixel to one of its four neighbours.
 
     Returns
@@ -41,17 +43,19 @@ def settle(labels: Labels, inside: Mask, *, reach_px: int = 3) -> Labels:
     Examples
     --------
     >>> drawn = np.array([[0, 0, 1, 1, 0, 0, 0, 0]], np.int32)
-    >>> settle(drawn, np.array([[0, 1, 1, 1, 0, 0, 1, 1]], bool)).tolist()
+    >>> refine_with_mask(drawn, np.array([[0, 1, 1, 1, 0, 0, 1, 1]], bool)).tolist()
     [[0, 1, 1, 1, 0, 0, 0, 0]]
     """
-    if labels.shape != inside.shape:
-        raise ShapeError(f"labels are {labels.shape} and the mask is {inside.shape}; expected the same shape")
-    drawn, confirmed = _counts(labels, inside, int(labels.max(initial=0)))
+    if labels.shape != foreground.shape:
+        raise ShapeError(
+            f"labels are {labels.shape} and the mask is {foreground.shape}; expected the same shape"
+        )
+    drawn, confirmed = _counts(labels, foreground, int(labels.max(initial=0)))
     stays = confirmed < LEAST_INSIDE * drawn
-    settled: Labels = _cut(labels, inside, stays)
-    for _ in range(reach_px):
-        settled = _grown(settled, inside, stays)
-    return settled
+    refined: Labels = _cut(labels, foreground, stays)
+    for _ in range(max_growth_px):
+        refined = _grown(refined, foreground, stays)
+    return refined
 
 
 @njit

@@ -120,7 +120,7 @@ def _greedy_ranks(shapes: _greedy.Shapes, threshold: float) -> NDArray[np.int64]
     while first < n:
         last = min(n, first + max(1024, first // 2))
         over(_greedy.look_up, last - first, _SMALLEST, first, shapes, cells, threshold, winner)
-        cells, used = _greedy.settle(first, last, shapes, cells, used, threshold, winner)
+        cells, used = _greedy.suppress(first, last, shapes, cells, used, threshold, winner)
         first = last
     return winner
 

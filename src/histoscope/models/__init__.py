@@ -14,6 +14,7 @@ from histoscope import plugins
 from histoscope.class_names import names_in_order, names_of_nuclei
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 from histoscope.lazy import attach
+from histoscope.renamed import under_new_names, warn
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
@@ -68,6 +69,21 @@ GROUP = "histoscope.models"
 """Entry points of models of others."""
 LIBRARIES = ("timm/", "smp/")
 """What a name begins with that is one of timm or of segmentation-models-pytorch."""
+
+
+RENAMED = {"stardist": {"settle": "refine_with_mask"}}
+"""Arguments of models that have changed their names: model -> old -> new."""
+
+
+def new_arguments(name: str, arguments: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
+    """Arguments of a model under their names of today, with a warning for old ones unless `quiet`."""
+    names = RENAMED.get(name, {})
+    for old in names.keys() & arguments.keys():
+        if names[old] in arguments:
+            raise ConfigError(f"model {name!r} got both {old} and {names[old]}, which is its new name")
+        if not quiet:
+            warn(f"{old} of model {name!r}", names[old], stacklevel=3)
+    return under_new_names(arguments, names)
 
 
 def get(name: str) -> "type[Model]":
@@ -126,7 +142,7 @@ def create(name: str, **arguments: Any) -> "Model":
     """
     from inspect import Parameter, signature
 
-    kind = _maker(name)
+    kind, arguments = _maker(name), new_arguments(name, arguments)
     known = signature(kind).parameters
     takes_all = any(each.kind is Parameter.VAR_KEYWORD for each in known.values())
     for key in arguments:

@@ -17,7 +17,7 @@ import histoscope
 from histoscope import stain, weights
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import whole, write_text
-from histoscope.models import create, is_trusted, name_of
+from histoscope.models import create, is_trusted, name_of, new_arguments
 from histoscope.models.base import Model
 
 M = TypeVar("M", bound=Model)
@@ -227,6 +227,8 @@ def read_card(folder: str | Path) -> dict[str, Any]:
             f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
             "install the version that wrote it"
         )
+    if isinstance(about.get("arguments"), dict):
+        about["arguments"] = new_arguments(str(about.get("architecture")), about["arguments"], quiet=True)
     return about
 
 

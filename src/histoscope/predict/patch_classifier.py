@@ -70,7 +70,7 @@ class PatchClassifier:
     @property
     def side_um(self) -> float:
         """Side of the field that one patch shows."""
-        return self.network.spec.patch_px * self.network.settled_mpp
+        return self.network.spec.patch_px * self.network.input_mpp
 
     def normalised(self, image: Image) -> Image:
         """The image with its stains as the network knows them."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from histoscope import config, models
 from histoscope.errors import ConfigError, UnknownNameError
@@ -153,6 +153,11 @@ class StudyConfig(config.Config):
     tuning_lr: float | None = Field(default=None, gt=0)
     sizes: dict[str, tuple[int | Literal["all"], ...]] = Field(default_factory=dict)
     out: Path | None = None
+
+    @field_validator("models")
+    @classmethod
+    def _take_old_arguments(cls, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return {name: models.new_arguments(name, given) for name, given in values.items()}
 
     @property
     def declared(self) -> Study:

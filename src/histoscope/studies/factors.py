@@ -139,7 +139,7 @@ FACTORS: dict[str, Factor] = {
         "",
         "level",
         {
-            "published": {"arguments": {"refine": False, "settle": False}},
+            "published": {"arguments": {"refine": False, "refine_with_mask": False}},
             "rays32": {"arguments": {"refine": False}},
             "rays64": {"arguments": {"refine": False, "n_rays": 64}},
             "turned": {"tta": True, "arguments": {"refine": False}, "trained_as": "rays32"},

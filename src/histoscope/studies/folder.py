@@ -16,6 +16,8 @@ import pandas as pd
 import yaml
 
 import histoscope
+from histoscope import models
+from histoscope.config import new_keys
 from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
 from histoscope.files import write_text
 from histoscope.studies import content
@@ -175,7 +177,16 @@ def read_study(folder: Path) -> dict[str, Any]:
             "install the version that wrote it, or choose another 'out'"
         )
     found: dict[str, Any] = values
-    return found
+    return found | {"config": _in_todays_words(found["config"])} if "config" in found else found
+
+
+def _in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that an older version wrote, under the keys of today."""
+    found: dict[str, Any] = new_keys(settings, [StudyConfig])
+    networks = {
+        name: models.new_arguments(name, given, quiet=True) for name, given in found.get("models", {}).items()
+    }
+    return found | {"models": networks}
 
 
 def fingerprint(records: list[Record]) -> str:

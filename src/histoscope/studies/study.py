@@ -207,7 +207,7 @@ IMBALANCE = Study(
 
 STARDIST = Study(
     name="stardist",
-    question="What do settled outlines, more rays, an encoder, turns and refined shapes bring a StarDist?",
+    question="What do masks, more rays, an encoder, test-time augmentation and votes bring a StarDist?",
     factor="stardist",
     levels=("published", "rays32", "rays64", "turned", "refined", "turned_refined"),
     baseline="rays32",

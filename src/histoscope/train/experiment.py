@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from histoscope import config, models
 from histoscope.balance import BalanceConfig
@@ -46,6 +46,13 @@ class ModelConfig(config.Config):
 
     name: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_old_arguments(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(given := values.get("arguments"), dict):
+            return values
+        return values | {"arguments": models.new_arguments(str(values.get("name")), given)}
 
 
 class Experiment(config.Config):

@@ -109,7 +109,7 @@ def _run(
     model = Classifier(**chosen.backbone)
     if math.isnan(model.spec.mpp) and len(parts.train):
         model.show_at(parts.train.info.mpp or parts.train[0].mpp)
-    tiles = [resample(sample, model.settled_mpp) for sample in parts.train]
+    tiles = [resample(sample, model.input_mpp) for sample in parts.train]
     check_pretraining(model, tiles, chosen.train)
     run_folder.begin(chosen, chosen.out, standing)
     pretrain(

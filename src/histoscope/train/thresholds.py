@@ -32,7 +32,7 @@ def tune(model: Segmenter, val: Sequence[Sample], *, metric: str = "pq") -> floa
     Notes
     -----
     The network looks once at each image; nuclei are decoded for each pair of thresholds, since the votes of
-    suppressed polygons and the mask that outlines settle on make every nucleus depend on both.
+    suppressed polygons and the mask that outlines are refined with make every nucleus depend on both.
 
     Not the score that training watches: AJI hardly changes over a wide range of thresholds, while false
     nuclei come and go.

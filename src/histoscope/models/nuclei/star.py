@@ -113,7 +113,7 @@ def nuclei_of(
     refine: bool = False,
     inside: Mask | None = None,
 ) -> Nuclei:
-    """Suppress, draw, settle, and let the pixels of each nucleus vote on its class.
+    """Suppress, draw, refine, and let the pixels of each nucleus vote on its class.
 
     Parameters
     ----------
@@ -136,13 +136,13 @@ def nuclei_of(
     else:
         instances = geometry.draw(points[kept], distances[kept], shape, probability=probability[kept])
     if inside is not None:
-        instances = geometry.settle(instances, inside, reach_px=max(1, round(REACH_UM / mpp)))
+        instances = geometry.refine_with_mask(instances, inside, max_growth_px=max(1, round(REACH_UM / mpp)))
     instances, kept, centroid_px = _shown(instances, kept)
     class_id = np.zeros(len(kept), np.uint8)
     class_probability = None
     if candidates.class_probability is not None:
         class_probability = _class_votes(candidates, kept, instances)
-        # The background has no vote: that there is a nucleus has been settled.
+        # The background has no vote: that there is a nucleus is decided already.
         class_id = (1 + class_probability.argmax(axis=1)).astype(np.uint8) if len(kept) else class_id
     return Nuclei(
         centroid_px=centroid_px,

@@ -32,6 +32,7 @@ from histoscope.models.base import (
 from histoscope.models.nuclei import losses, smp
 from histoscope.models.nuclei.star import Candidates, candidates_of, joined, nuclei_of
 from histoscope.models.nuclei.unet import UNetBody, double_conv
+from histoscope.renamed import renamed
 from histoscope.types import Mask, Nuclei, Sample
 
 UNKNOWN = -1
@@ -43,6 +44,7 @@ OUTSIDE_WEIGHT = 0.01
 """How much distances on the background are drawn to 0, beside those inside of nuclei [2]_."""
 
 
+@renamed(settle="refine_with_mask")
 class StarDist(Segmenter):
     """Object probability, distances along rays, and classes, by any encoder and decoder.
 
@@ -70,8 +72,8 @@ class StarDist(Segmenter):
         Beside Tversky.
     refine : bool
         Draw each nucleus by a vote of all polygons that were proposed for it [2]_.
-    settle : bool
-        Learn a mask of all pixels beside the polygons, which tells where outlines end: polygons tell
+    refine_with_mask : bool
+        Also learn a foreground mask, with which outlines are refined: polygons tell
         neighbours apart, the mask knows corners and exact borders. The published network has none.
 
     Examples
@@ -100,7 +102,7 @@ class StarDist(Segmenter):
         mpp: float = 0.25,
         class_loss: str = "cross_entropy",
         refine: bool = True,
-        settle: bool = True,
+        refine_with_mask: bool = True,
     ) -> None:
         if grid not in (1, 2, 4) or n_rays < 4 or class_loss not in ("cross_entropy", "focal"):
             raise ConfigError(
@@ -134,7 +136,7 @@ class StarDist(Segmenter):
                 "mpp": mpp,
                 "class_loss": class_loss,
                 "refine": refine,
-                "settle": settle,
+                "refine_with_mask": refine_with_mask,
             },
         )
         self.body = body
@@ -144,7 +146,7 @@ class StarDist(Segmenter):
         self.probability = nn.Conv2d(head_width, 1, 1)
         self.distances = nn.Conv2d(head_width, n_rays, 1)
         # One channel for each pixel that a point of the grid stands for.
-        self.inside = nn.Conv2d(head_width, grid**2, 1) if settle else None
+        self.inside = nn.Conv2d(head_width, grid**2, 1) if refine_with_mask else None
         self.class_features = _conv(width, head_width) if classes else None
         self.classes = nn.Conv2d(head_width, len(classes) + 1, 1) if classes else None
         self.register_buffer("class_weights", None, persistent=False)

@@ -221,10 +221,10 @@ class Classifier(Model):
         (patch_px, patch_px, 3) uint8
             The same array if nothing is to be done.
         """
-        return fit_patch(image, mpp / self.settled_mpp, self.spec.patch_px, self.interpolation)
+        return fit_patch(image, mpp / self.input_mpp, self.spec.patch_px, self.interpolation)
 
     @property
-    def settled_mpp(self) -> float:
+    def input_mpp(self) -> float:
         """Micrometres per pixel of the patches it is shown.
 
         Raises

@@ -9,7 +9,7 @@ import torch
 
 from histoscope import augment, models, synth, train
 from histoscope.class_names import names_in_order
-from histoscope.classify.classification import in_memory, settle
+from histoscope.classify.classification import in_memory, set_input_mpp
 from histoscope.classify.features import extract
 from histoscope.data import Dataset, Datasheet
 from histoscope.errors import TrainingError
@@ -98,7 +98,7 @@ def classifier(
     given = dict(config.patches.backbone)
     names = list(names_in_order(dataset.info.classes, first=0)) if classes else []
     model = Classifier(**given, classes=names, weights=weights)
-    settle(model, dataset, mpp_given="mpp" in given)
+    set_input_mpp(model, dataset, mpp_given="mpp" in given)
     return model
 
 

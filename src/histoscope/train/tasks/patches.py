@@ -72,7 +72,7 @@ class ClassifyPatches(Task):
             note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
         for name, part in parts:
             note(str(census.count_patches(name, part.records, part.info.classes)))
-        classification.settle(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
+        classification.set_input_mpp(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
         note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
         if experiment.probe is not None:
             run_folder.begin(experiment, experiment.out, plan.standing)
