@@ -1,20 +1,25 @@
 """Write docs/settings.md from the classes: python docs/make/settings.py. A test compares the two."""
 
+from collections.abc import Iterable
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
 from histoscope import explained
+from histoscope.data import Datasheet
+from histoscope.studies.config import StudyConfig
 from histoscope.train.experiment import Experiment
 from histoscope.train.selfsup import Pretraining
 
 OUT = Path(__file__).resolve().parents[1] / "settings.md"
 HEAD = """\
-# Settings of a training
+# Every key of every YAML file
 
-`histoscope train` and `histoscope pretrain` read a YAML file. `histoscope train --example > my.yaml` writes
-one with every key explained; a file needs only the keys that differ from the defaults. `--set train.lr=1e-3`
-wins over the file. Text is taken as it is written: dates, `on`, `no` and `010` stay text where text is
-wanted. A key that is unknown, or stands twice, is an error.
+Three verbs read a YAML file: `histoscope train`, `histoscope pretrain` and `histoscope study`. A data set may
+have one too. `histoscope init FOLDER` [writes one](init.md) for your own images, `histoscope train --example`
+prints one with every key explained. A file needs only the keys that differ from the defaults.
+`--set train.lr=1e-3` wins over the file. Text is taken as it is written: dates, `on`, `no` and `010` stay
+text where text is wanted. A key that is unknown, or stands twice, is an error.
 
 A run folder belongs to its settings. The same call goes on after a stop, or says that the run is finished.
 Other settings are refused with both values, but for **more `train.steps`**: the run then goes on from its
@@ -23,29 +28,41 @@ again, and the end is near that of an unbroken run of that length, but not the s
 length changed. The earlier scores are kept as `per_image_STEPS_steps.csv`.
 """
 
+SHEET = """
+Beside the images, for what an index cannot say; [your own images](data.md) has an example. `format: 1` says
+which version wrote it.
+"""
+KEYS = ("name", "title", "url", "licence", "citation", "classes", "mpp", "counts")
+
 
 def page() -> str:
     """Text of docs/settings.md."""
     parts = [HEAD.rstrip()]
-    for title, kind in (("train", Experiment), ("pretrain", Pretraining)):
+    told: list[type] = []
+    for title, kind in (("train", Experiment), ("pretrain", Pretraining), ("study", StudyConfig)):
         parts.append(f"## `histoscope {title}`")
-        known = explained.sections_of(kind)
-        first = explained.sections_of(Experiment) if kind is Pretraining else []
-        for section in known:
-            if section not in first:
+        for section in explained.sections_of(kind):
+            if section not in told:
                 parts += describe(section, is_top=section is kind)
+                told.append(section)
+    parts += ["## `dataset.yaml` of a data set", SHEET.strip(), table(Datasheet, KEYS)]
     return "\n\n".join(parts) + "\n"
 
 
 def describe(kind: Any, *, is_top: bool) -> list[str]:
     """Heading and table of a section."""
-    words, rows = explained.described(kind), ["| key | default | |", "|---|---|---|"]
-    for name in explained.fields_of(kind):
-        told = words.get(name, "").replace("|", "\\|") or "A section, see below."
-        rows.append(f"| `{name}` | {default(kind, name)} | {told} |")
     title = kind.__name__
     heading = [] if is_top else [f"### `{title}`", kind.__doc__.strip().splitlines()[0]]
-    return [*heading, "\n".join(rows)]
+    return [*heading, table(kind, explained.fields_of(kind))]
+
+
+def table(kind: Any, names: Iterable[str]) -> str:
+    """Settings of a class, each with its default and what it is."""
+    words, rows = explained.described(kind), ["| key | default | |", "|---|---|---|"]
+    for name in names:
+        told = words.get(name, "").replace("|", "\\|") or "A section, see below."
+        rows.append(f"| `{name}` | {default(kind, name)} | {told} |")
+    return "\n".join(rows)
 
 
 def default(kind: Any, name: str) -> str:
@@ -55,7 +72,14 @@ def default(kind: Any, name: str) -> str:
     required = field.is_required() if hasattr(field, "is_required") else False
     if required:
         return "**must be set**"
-    value = field.get_default(call_default_factory=True) if hasattr(field, "get_default") else field.default
+    if hasattr(field, "get_default"):
+        value = field.get_default(call_default_factory=True)
+    elif field.default_factory is not MISSING:
+        value = field.default_factory()
+    else:
+        value = field.default
+    if value is MISSING:
+        return ""
     if hasattr(value, "__dataclass_fields__") or hasattr(type(value), "model_fields"):
         return ""
     return f"`{explained.flow(value)}`"

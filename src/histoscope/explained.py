@@ -13,7 +13,7 @@ WIDTH = 100
 
 
 def described(kind: type) -> dict[str, str]:
-    """What the docstring of a class says of each of its settings, without markup.
+    """What the docstrings of a class, and of those it comes from, say of each setting, without markup.
 
     Examples
     --------
@@ -30,8 +30,15 @@ def described(kind: type) -> dict[str, str]:
     {'steps': 'Batches, and looks at val.', 'looks': 'Batches, and looks at val.'}
     """
     found: dict[str, str] = {}
+    for each in reversed(kind.__mro__):
+        found |= _described(vars(each).get("__doc__") or "")
+    return found
+
+
+def _described(docstring: str) -> dict[str, str]:
+    found: dict[str, str] = {}
     names: list[str] = []
-    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Parameters\n----------\n")
+    _, _, section = inspect.cleandoc(docstring).partition("Parameters\n----------\n")
     for line in section.split("\n"):
         if line.startswith("---"):
             break  # the next section

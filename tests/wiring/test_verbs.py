@@ -39,6 +39,7 @@ BASES: dict[str, list[str]] = {
     "demo": ["OUT"],
     "doctor": [],
     "models": [],
+    "init": ["COHORT", "--out", "OUT/a.yaml", "--no-time"],
     "train": ["TRAINING", "--set", "out=OUT"],
     "pretrain": ["PRETRAINING", "--set", "out=OUT"],
     "study list": [],
@@ -48,6 +49,14 @@ BASES: dict[str, list[str]] = {
 }
 TILES = ["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv", "--as", "tiles"]
 GROUPED = ["class_folder", "OVERLAPPING", "--mpp", "0.5", "--groups", "OUT/groups.csv"]
+SMALL = [
+    "--set",
+    "model.arguments={width: 4, depth: 2}",
+    "--set",
+    "train.patch_px=32",
+    "--set",
+    "train.steps=1",
+]
 PARTED = ["folder", "UNSPLIT", "--by", "patient"]
 # Argument or option -> how the verb is called with another value; with a base of its own where it needs one.
 CALLS: dict[str, dict[str, Any]] = {
@@ -185,7 +194,15 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "doctor": {"as_json": ["--json"]},
     "models": {"model": ["nuclei-free"], "as_json": ["--json"]},
+    "init": {
+        "folder": ["OTHER", "--out", "OUT/a.yaml", "--no-time"],
+        "out": ["COHORT", "--out", "OUT/b.yaml", "--no-time"],
+        "mpp": ["+", "--mpp", "0.4"],
+        "task": ["+", "--task", "patches"],
+        "time": ["+", "--time"],
+    },
     "train": {
+        "folder": ["--data", "COHORT", "--set", "out=OUT", *SMALL],
         "config": ["OTHER_TRAINING", "--set", "out=OUT"],
         "changes": ["+", "--set", "train.lr=1e-2"],
         "json": ["+", "--json"],
@@ -215,6 +232,7 @@ ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
     "predict": {"overwrite"},
     "evaluate": {"audit"},
+    "init": {"overwrite"},
     "synth": {
         *("like", "spec", "form", "like_mpp", "like_tiles"),
         *("method", "generator", "steps", "width"),
@@ -227,7 +245,7 @@ VARYING = r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+|[\d.]+ GiB free"
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.
 MAY_BE_REFUSED = {
     *("name", "data", "option", "mpp", "split", "stratify", "to", "features"),
-    *("form", "synthetic_form", "synthetic_mpp"),
+    *("form", "synthetic_form", "synthetic_mpp", "task"),
 }
 # In the smallest sizes: what a verb does with its settings is seen, not how well.
 QUICK = demo.Size(train_patients=3, test_patients=2, image_px=64, steps=1, width=4, patch_px=32, seeds=1)

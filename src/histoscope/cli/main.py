@@ -18,6 +18,7 @@ from histoscope.cli import (
     doctor,
     evaluate,
     explain,
+    init,
     models,
     normalize,
     predict,
@@ -67,6 +68,7 @@ def _root(
 
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
 app.command("train")(train.train)
 app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate", cls=taking({"--turned": "--tta"}))(evaluate.evaluate)

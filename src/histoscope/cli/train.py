@@ -1,9 +1,14 @@
 """``histoscope train``: one experiment from a YAML file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from histoscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from histoscope.train.experiment import Experiment
 
 EXAMPLE = {
     "data": {"root": "data/mine"},
@@ -22,8 +27,38 @@ def _example(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Experiment":
+    """The experiment of a file, or what is proposed for a folder."""
+    from histoscope.config import load, overridden
+    from histoscope.train.experiment import Experiment
+
+    if (config is None) == (folder is None):
+        got = "neither" if config is None else "both"
+        raise ConfigError(
+            f"expected a YAML file or --data FOLDER, got {got}: histoscope train my.yaml, or "
+            "histoscope train --data data/mine"
+        )
+    if config is not None:
+        return load(Experiment, config, changes)
+    from histoscope.cli.init import proposed
+
+    given = overridden(Experiment, {}, changes).get("data") or {}
+    proposal = proposed(folder or Path(), given=given)
+    typer.echo(proposal.yaml())
+    return proposal.experiment(changes)
+
+
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file of the experiment; --example prints one.")],
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="YAML file of the experiment; histoscope init and --example write one."),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="In place of a file: a folder of labelled images, with settings chosen for it."
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Win over the file: --set train.lr=1e-3 --set model.arguments.width=16."),
@@ -45,17 +80,17 @@ def train(
     scores.
     Run the same command again after a stop, and it goes on from the last checkpoint. With more `train.steps`
     a finished run goes on too.
-    For a classifier of patches it says what its weights began from.
+    For a classifier of patches it says what its weights began from. With --data it looks at a folder as
+    `histoscope init` does, prints the settings that it chose, and trains; the run folder keeps them.
 
-    Examples: `histoscope train --example > my.yaml`, then
-    `histoscope train my.yaml --set data.root=data/mine --set out=runs/first`
+    Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. At once:
+    `histoscope train --data data/mine --set data.mpp=0.25`. By hand: `histoscope train --example > my.yaml`
     """
     from histoscope.cli import scores
     from histoscope.cli.progress import progress
-    from histoscope.config import load
     from histoscope.train import experiment
 
-    chosen = load(experiment.Experiment, config, changes or [])
+    chosen = _chosen(config, folder, changes or [])
     if chosen.probe is None:
         with scores.steps_bar(chosen.train.steps) as on_step:
             table = experiment.run(chosen, on_step=on_step, on_note=scores.note)

@@ -14,7 +14,7 @@ from histoscope.data.views import subset
 from histoscope.errors import ConfigError, DataError, LeakError
 from histoscope.types import Record
 
-_PART_NAMES = {
+PART_NAMES = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -149,7 +149,7 @@ def split_published(
     _require_unique(dataset)
     chosen: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, record in enumerate(dataset.records):
-        part = _PART_NAMES.get(record.split.lower())
+        part = PART_NAMES.get(record.split.lower())
         if part is None:
             raise DataError(
                 f"record {record.name!r} of {dataset.info.name!r} has the published part {record.split!r}, "

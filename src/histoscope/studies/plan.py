@@ -1,12 +1,10 @@
 """What a study would run, what is done already, and how long the rest takes on this machine."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from histoscope import augment, data, models, train
@@ -17,9 +15,7 @@ from histoscope.studies.folder import begun, finished
 from histoscope.studies.runner import space_needed
 from histoscope.studies.workers import cores
 from histoscope.train.choices import get_jitter
-
-# The first steps load kernels and warm caches; they say nothing of the thousands that follow.
-WARM_STEPS, TIMED_STEPS = 2, 4
+from histoscope.train.pace import step_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,32 +124,15 @@ def states_of(config: StudyConfig) -> dict[str, str]:
 def measure(config: StudyConfig, name: str, parts: Split) -> Pace:
     """Train one network for a few real steps, and let it find the nuclei of one test image."""
     model = models.create_for(parts.train.info.classes, name, config.models.get(name, {}))
-    steps = WARM_STEPS + TIMED_STEPS
-    short = replace(
-        config.train, steps=steps, evaluate_every=steps, checkpoint_every=steps, tensorboard=False
-    )
     samples = prepare.at(data.subset(parts.train, range(min(2, len(parts.train)))), model.spec.mpp)
-    ticks: list[float] = []
-    with tempfile.TemporaryDirectory() as out:
-        train.fit(
-            model,
-            samples,
-            [],
-            short,
-            augment=augment.get(config.augment),
-            color=get_jitter(config.jitter),
-            out=out,
-            on_step=lambda step, losses: ticks.append(time.perf_counter()),
-        )
+    augmented, jitter = augment.get(config.augment), get_jitter(config.jitter)
+    step = step_seconds(model, samples, config.train, augment=augmented, color=jitter)
     one = data.in_memory(data.subset(parts.test, [0]))
     train.evaluate(model, one)  # loads kernels
     began = time.perf_counter()
     train.evaluate(model, one)
     taken = time.perf_counter() - began
-    gaps = [
-        after - before for before, after in zip(ticks[WARM_STEPS - 1 :], ticks[WARM_STEPS:], strict=False)
-    ]
-    return Pace(median(gaps), taken, sum(p.numel() for p in model.parameters()))
+    return Pace(step, taken, sum(p.numel() for p in model.parameters()))
 
 
 def _looks(config: StudyConfig) -> int:

@@ -117,6 +117,7 @@ def test_another_index(class_tree: Path, tmp_path: Path) -> None:
         (["tumour", "masks"], "masks/ is no class"),
         (["images", "labels"], "images/ is no class.*reader for images with label maps is folder"),
         (["train", "test", "Masks"], "Masks/ is no class"),
+        (["train/images", "train/labels", "test/images"], "images/ is no class"),
         (["train", "tumour"], "train/ is a part, not all are"),
         (["train", "test", "normal", "tumour"], "test/ is a part, not all are"),
     ],

@@ -147,7 +147,11 @@ def _found(root: Path, allowed: Collection[str]) -> list[Row]:
     kinds = [folder for folder in folders if folder not in parts]
     _refuse_others(root, parts, [kind for kind in kinds if kind.name not in allowed], mixed=bool(kinds))
     rows, empty = [], []
-    places = [(kind, part.name) for part in parts for kind in _classes_in(part)]
+    places = list[tuple[Path, str]]()
+    for part in parts:
+        inner = _classes_in(part)
+        _refuse_others(part, [], [kind for kind in inner if kind.name not in allowed], mixed=False)
+        places += [(kind, part.name) for kind in inner]
     for kind, split in [*places, *((kind, "") for kind in kinds)]:
         found = [path for paths in images_by_stem(kind).values() for path in paths]
         _check_inner(kind, has_patches=bool(found))

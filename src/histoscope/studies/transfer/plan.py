@@ -1,24 +1,21 @@
 """What the study of transfer would run, and how long that takes on this machine."""
 
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from statistics import median
 
-from histoscope import augment, data, train
+from histoscope import augment, data
 from histoscope.classify.classification import in_memory, predict_classes
 from histoscope.data import Dataset
 from histoscope.models.patches.classifier import Classifier
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import BASELINES
-from histoscope.studies.plan import TIMED_STEPS, WARM_STEPS, Pace, Plan, states_of, torch_threads
+from histoscope.studies.plan import Pace, Plan, states_of, torch_threads
 from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.parts import Cell, open_patches, parts
 from histoscope.studies.transfer.work import kinds, space_needed
 from histoscope.studies.workers import cores
+from histoscope.train.pace import step_seconds
 
 START_SECONDS = 8.0
 """Of a process that imports everything and opens the data."""
@@ -74,27 +71,12 @@ def _seconds(config: StudyConfig, todo: Sequence[Run], pace: Pace, n_patches: in
 
 def measure(config: StudyConfig, dataset: Dataset) -> Pace:
     """Train the network for a few real steps, and let it classify some patches."""
-    steps = WARM_STEPS + TIMED_STEPS
     model: Classifier = begin.classifier(config, dataset, seed=0, weights=None)
     few = data.subset(dataset, range(0, len(dataset), max(1, len(dataset) // 32)))
     samples = in_memory(model, few, lambda name, why: None)
-    short = replace(
-        config.train, steps=steps, evaluate_every=steps, checkpoint_every=steps, tensorboard=False
-    )
-    ticks: list[float] = []
-    with tempfile.TemporaryDirectory() as out:
-        train.fit(
-            model,
-            samples,
-            [],
-            short,
-            augment=augment.get(config.augment),
-            out=Path(out),
-            on_step=lambda step, losses: ticks.append(time.perf_counter()),
-        )
+    step = step_seconds(model, samples, config.train, augment=augment.get(config.augment), color=None)
     predict_classes(model, few, on_skip=lambda name, why: None)
     began = time.perf_counter()
     predict_classes(model, few, on_skip=lambda name, why: None)
     taken = (time.perf_counter() - began) / len(few)
-    gaps = [b - a for a, b in zip(ticks[WARM_STEPS - 1 :], ticks[WARM_STEPS:], strict=False)]
-    return Pace(median(gaps), taken, sum(p.numel() for p in model.parameters()))
+    return Pace(step, taken, sum(p.numel() for p in model.parameters()))

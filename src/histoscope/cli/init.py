@@ -1,0 +1,91 @@
+"""``histoscope init``: a training's settings, from a look at the data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.progress import progress
+from histoscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    from histoscope.train.propose import Proposal
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of images with labels, or of a folder for each class.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="YAML file to write; FOLDER's name with .yaml by itself.")
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            callback=checked_mpp,
+            help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="nuclei or patches, where the labels allow both; else the labels decide."),
+    ] = None,
+    time: Annotated[
+        bool, typer.Option("--time/--no-time", help="Run a few steps, to say how long all take.")
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a YAML file that is there.")
+    ] = False,
+) -> None:
+    """Look at labelled images, and write settings that train well on them.
+
+    Recognised are images/ with labels/ (an id for each nucleus), a folder for each class of patches, and
+    published sets as they are unpacked. It prints what it saw: images, pixel size, nuclei, classes, patients,
+    stains. The YAML file has a comment at each value: why it is that, and what else it may be. Images of one
+    patient stay in one part wherever patients are known; where they are not, it says what is done instead.
+    Nothing else is written, and nothing is fetched.
+
+    Examples: `histoscope init data/mine --mpp 0.25`, then `histoscope train mine.yaml`. Both at once:
+    `histoscope train --data data/mine --set data.mpp=0.25`
+    """
+    from histoscope.files import require_writable, write_text
+    from histoscope.words import duration
+
+    path = out or Path(f"{folder.resolve().name}.yaml")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists; --overwrite replaces it, --out names another file")
+    require_writable(path, file=True)
+    proposal = proposed(folder, task=task, given={"mpp": mpp})
+    chosen = proposal.experiment()
+    typer.echo(
+        _line("training", f"{chosen.model.name}, {chosen.train.steps:,} steps of {chosen.train.batch_size}")
+    )
+    if time:
+        from histoscope.train.pace import seconds_of
+
+        taken = duration(seconds_of(chosen, proposal.parts))
+        typer.echo(_line("time", f"about {taken} on this machine, and some more to validate and test"))
+    head = f"Settings of histoscope train for {folder}, by histoscope init. Each value may be changed."
+    write_text(path, proposal.yaml(head))
+    typer.echo(f"{path} is written; next: histoscope train {path}")
+
+
+def proposed(folder: Path, *, task: str | None = None, given: dict[str, Any] | None = None) -> "Proposal":
+    """Look at a folder, print what is seen there and what is to be known, and propose settings."""
+    from histoscope.train.look import look
+    from histoscope.train.propose import propose
+
+    with progress("looking") as advance:
+        seen = look(folder, task=task, given=given, progress=advance)
+    for heading, text in seen.lines():
+        typer.echo(_line(heading, text))
+    proposal = propose(seen)
+    typer.echo(_line("parts", ", ".join(f"{name} {len(part):,}" for name, part in proposal.parts)))
+    for text in proposal.notes:
+        typer.echo(f"note: {text}", err=True)
+    return proposal
+
+
+def _line(heading: str, text: str) -> str:
+    return f"{heading:<11}{text}"

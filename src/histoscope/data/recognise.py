@@ -1,0 +1,184 @@
+"""Which reader a folder is for: by what lies in it, never by its name."""
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from histoscope import data
+from histoscope.data.base import Dataset
+from histoscope.data.checks import UNREADABLE
+from histoscope.data.readers.index import read_index
+from histoscope.errors import DataError, DatasetNotFoundError, HistoscopeError
+from histoscope.images.finding import Found, find_images
+from histoscope.types import Sample
+from histoscope.words import count
+
+SPECIFIC_FIRST = (
+    *("pcam", "conic", "pannuke", "consep", "lizard", "tnbc", "dsb2018", "nuinsseg", "monuseg", "kumar"),
+    *("breakhis", "kather2016", "nct_crc", "lc25000", "class_folder"),
+)
+"""Readers in the order in which they are tried, after our own layout: the more a layout says, the earlier."""
+_OF_LABELS = frozenset(
+    (
+        *("label", "labels", "mask", "masks", "annotation", "annotations", "gt", "ground_truth"),
+        *("groundtruth", "instances", "segmentation", "segmentations"),
+    )
+)
+_SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".mrxs", ".czi", ".vsi", ".dcm", ".isyntax"})
+_LAYOUT = (
+    "expected images/NAME.png with labels/NAME.png (an id for each nucleus, 0 is background), or "
+    "CLASS/NAME.png, a folder for each class of patches, or a published set as it is unpacked (histoscope "
+    "data list)"
+)
+_TRIED = 20
+"""Samples that may be unreadable before a reader is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A data set that was opened without being told how.
+
+    Parameters
+    ----------
+    name : str
+        The reader, a key of ``data.DATASETS``.
+    dataset : Dataset
+    knows_mpp : bool
+        Whether the pixel size is known; else all of it is as if a pixel measured one micrometre.
+    first : Sample
+        One that can be read.
+    """
+
+    name: str
+    dataset: Dataset
+    knows_mpp: bool
+    first: Sample
+
+
+def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised:
+    """Open the data set in a folder with the reader that its files are for.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder.
+    name : str, optional
+        The reader, where it is known.
+    **options
+        Of the reader, such as ``mpp=0.25``; a reader that lacks one is not meant.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If nothing in it can be learned from; the message says what was found, and what to do.
+    DataError
+        If its layout is known, and its files are wrong.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "does not exist"
+        raise DatasetNotFoundError(f"{root} {what}; give the folder of a data set")
+    plain = name or _plain_layout(root)
+    if plain:
+        found = _opened(plain, root, options)
+        if found.first.instances is None and found.first.label is None:
+            raise DatasetNotFoundError(_why_not(root, find_images(root)))
+        return found
+    for reader in SPECIFIC_FIRST:
+        with suppress(*UNREADABLE), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is left out: told when the data set is used
+            found = _opened(reader, root, options)
+            if len(found.dataset.info.classes) > 1 or found.first.instances is not None:
+                return found
+    raise DatasetNotFoundError(_why_not(root, find_images(root)))
+
+
+def _plain_layout(root: Path) -> str:
+    """The reader whose layout is plain to see, whatever is wrong in it; "" if it must be tried."""
+    images, index = root / "images", root / "index.csv"
+    columns = set(read_index(index)[0]) if index.is_file() and read_index(index) else set()
+    is_labelled = (root / "labels").is_dir() or "label" in columns
+    if is_labelled and images.is_dir() and find_images(images, deep=False).images:
+        return "folder"
+    return "class_folder" if {"path", "class"} <= columns else ""
+
+
+def _opened(name: str, root: Path, options: dict[str, Any]) -> Recognised:
+    """Open with one reader, and read a sample, so that what only looks like its layout is refused."""
+    knows_mpp = True
+    try:
+        dataset = data.open(name, root, **options)
+    except DataError:
+        if "mpp" in options or "mpp" not in inspect.signature(data.DATASETS[name]).parameters:
+            raise
+        knows_mpp = False
+        dataset = data.open(name, root, **options, mpp=1.0)
+    return Recognised(name, dataset, knows_mpp, _first(dataset))
+
+
+def _first(dataset: Dataset) -> Sample:
+    """The first sample that can be read; if there is none, why the first cannot."""
+    why: BaseException | None = None
+    for index in range(min(len(dataset), _TRIED)):
+        try:
+            return dataset[index]
+        except UNREADABLE as error:
+            why = why or error
+    if isinstance(why, HistoscopeError):
+        raise why
+    raise DataError(
+        f"no sample of {dataset.info.name!r} can be read ({why}); histoscope data verify says more"
+    )
+
+
+def _why_not(root: Path, found: Found) -> str:
+    """Say what lies in a folder that cannot be learned from, and what to do."""
+    return next(_reasons(root, found))
+
+
+def _reasons(root: Path, found: Found) -> Iterator[str]:
+    """What may be wrong with a folder, the likeliest first."""
+    every = [*found.images, *(one.path for one in found.skipped)]
+    if not every:
+        yield f"{root} holds no images; {_LAYOUT}"
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    of_labels = [path for path in folders if path.name.lower() in _OF_LABELS]
+    others = [path for path in every if not any(path.is_relative_to(folder) for folder in of_labels)]
+    if of_labels and not others:
+        yield (
+            f"{root} holds labels ({of_labels[0].name}/), but no images beside them: put the image of each "
+            f"label map into images/, under the same name; {_LAYOUT}"
+        )
+    slides = [path for path in every if path.suffix.lower() in _SLIDES]
+    if slides:
+        yield (
+            f"{root} holds {count(len(slides), 'whole slide')} (such as {slides[0].name}), and training "
+            "learns from tiles: export labelled regions as PNG or TIFF, with QuPath for instance, into "
+            f"images/ and labels/; {_LAYOUT}"
+        )
+    if of_labels:
+        masks = of_labels[0]
+        held = find_images(masks).images
+        if not held:
+            yield f"{masks} holds no label map, so nothing can be learned; {_LAYOUT}"
+        yield (
+            f"{root} holds {masks.name}/, but not in a layout that is read: name the folders images/ and "
+            "labels/, and the files of an image and of its label map alike, and let each nucleus have an id "
+            f"of its own (skimage.measure.label numbers the regions of a mask); {_LAYOUT}"
+        )
+    inner = [folder for folder in folders if (folder / "images").is_dir()]
+    if inner:
+        parts = ", ".join(f"{folder.name}/" for folder in inner[:3])
+        yield (
+            f"{root} holds {parts} with images in each: name one of them, or bring their images together in "
+            "one images/ (and labels/), with an index.csv that has the columns image_id and split"
+        )
+    yield (
+        f"{root} holds {count(len(every), 'image')} and no labels: nothing can be learned from them. Put "
+        "a label map of each into labels/, or sort patches into a folder for each class. Without labels, "
+        "histoscope predict nuclei-free finds nuclei, and histoscope pretrain learns features"
+    )

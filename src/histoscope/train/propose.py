@@ -1,0 +1,234 @@
+"""Settings of a training for a data set that was looked at, each with its reason."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from histoscope import config, data
+from histoscope.data import Split
+from histoscope.data.split import PART_NAMES
+from histoscope.errors import DataError, HistoscopeError
+from histoscope.explained import flow
+from histoscope.train.experiment import Experiment
+from histoscope.train.look import PATIENTS, USUAL_UM, Seen
+from histoscope.train.parts import DataConfig, open_parts
+from histoscope.train.recipes import Choice, of_nuclei, of_patches
+from histoscope.words import count
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Settings that are proposed.
+
+    Parameters
+    ----------
+    seen : Seen
+    choices : dict of str to Choice
+        By their place in the file, such as ``train.steps``; sections stand together.
+    parts : Split
+        What they make of the data set.
+    notes : list of str
+        What a person should know before the scores are believed.
+    """
+
+    seen: Seen
+    choices: dict[str, Choice]
+    parts: Split
+    notes: list[str] = field(default_factory=list)
+
+    def values(self) -> dict[str, Any]:
+        """Plain settings, as the file holds them."""
+        found: dict[str, Any] = {}
+        for key, choice in self.choices.items():
+            *parents, last = key.split(".")
+            place = found
+            for parent in parents:
+                place = place.setdefault(parent, {})
+            place[last] = choice.value
+        return found
+
+    def experiment(self, changes: Sequence[str] = ()) -> Experiment:
+        """The experiment, with ``key=value`` lines that win; another model takes none of the arguments."""
+        values, changed = self.values(), config.overridden(Experiment, {}, changes)
+        other = (changed.get("model") or {}).get("name", values["model"]["name"])
+        if other != values["model"]["name"]:
+            values["model"] = {"name": other}
+        return config.parse(Experiment, config.overridden(Experiment, values, changes), where="settings")
+
+    def yaml(self, head: str = "") -> str:
+        """The file: each value under its reason.
+
+        Parameters
+        ----------
+        head : str
+            Lines for its beginning.
+        """
+        lines = [f"# {line}".rstrip() for line in head.splitlines()]
+        before: tuple[str, ...] = ()
+        for key, choice in self.choices.items():
+            *parents, last = key.split(".")
+            for depth, parent in enumerate(parents):
+                if tuple(parents[: depth + 1]) != before[: depth + 1]:
+                    lines.append(f"{'  ' * depth}{parent}:")
+            before = tuple(parents)
+            indent = "  " * len(parents)
+            lead = f"{indent}# "
+            lines += textwrap.wrap(choice.why, WIDTH, initial_indent=lead, subsequent_indent=lead)
+            lines.append(f"{indent}{last}: {flow(choice.value)}")
+        return "\n".join(lines) + "\n"
+
+
+def propose(seen: Seen) -> Proposal:
+    """Choose settings that train well on a data set.
+
+    Parameters
+    ----------
+    seen : Seen
+        From `histoscope.train.look.look`.
+
+    Raises
+    ------
+    DataError
+        If the images are too few for a training, a validation and a test part, or of one class.
+    """
+    if seen.task == "patches" and sum(n > 0 for n in seen.classes.values()) < 2:
+        raise DataError(
+            f"all patches of {seen.root} are of one class ({next(iter(seen.classes), 'without a name')}): "
+            "there is nothing to tell apart; add a folder with patches of another class"
+        )
+    chosen, parts, notes = _parted(seen)
+    choices = {f"data.{key}": choice for key, choice in chosen.items()}
+    choices |= of_nuclei(seen, parts) if seen.task == "nuclei" else of_patches(seen, parts)
+    out = Path("runs") / seen.root.resolve().name
+    choices["out"] = Choice(str(out), "Run folder: model, scores and log. The same call goes on in it.")
+    return Proposal(seen, choices, parts, [*notes, *_doubts(seen)])
+
+
+def _parted(seen: Seen) -> tuple[dict[str, Choice], Split, list[str]]:
+    """Where the images are, the best way to part them that works, and why not the better ones."""
+    if len(seen.dataset) < 3:
+        raise DataError(
+            f"{seen.root} has {count(len(seen.dataset), 'image')}, too few for training, validation and "
+            "test: label more, or cut them into tiles"
+        )
+    refused = list[str]()
+    for by, val_by in _ways(seen):
+        chosen = DataConfig(
+            name=seen.reader, root=seen.root, mpp=_mpp_key(seen), split_by=by, val_by=val_by or "patient"
+        )
+        try:
+            parts = open_parts(chosen)
+            _check(parts)
+        except HistoscopeError as error:
+            refused.append(f"not parted by {by!r}: {error}")
+            continue
+        if by == "name":
+            refused.append(_by_name(seen))
+        return _data(seen, chosen, parts, val_by), parts, refused
+    raise DataError(
+        f"{seen.root} has {count(len(seen.dataset), 'image')}, which cannot be parted for training, "
+        f"validation and test ({'; '.join(refused)}); label more images, or cut large ones into tiles"
+    )
+
+
+def _ways(seen: Seen) -> Iterator[tuple[str, str]]:
+    """Ways to part, the safest first: `split_by` and, for published parts, `val_by`."""
+    records = seen.dataset.records
+    named = {record.split.lower() for record in records}
+    few = {key for key, n in seen.groups.items() if n < 3}
+    if named and named <= PART_NAMES.keys() and any(name.startswith("test") for name in named):
+        train = [record for record in records if record.split.lower().startswith("train")]
+        if any(name.startswith("val") for name in named):
+            yield "published", ""
+        else:
+            keys = [key for key in seen.groups if len({record.group(key) for record in train}) > 1]
+            yield from (("published", key) for key in [*keys, "name"])
+    yield from ((key, "") for key in seen.groups if key not in few)
+    yield "name", ""
+
+
+def _check(parts: Split) -> None:
+    """Refuse parts that nothing can be learned from, or tested on."""
+    for name, part in parts:
+        if not len(part):
+            raise DataError(f"the {name} part would hold no image")
+    unseen = data.unseen_classes(parts.train, parts.val, parts.test)
+    if unseen:
+        raise DataError(f"no training patch would be of class {', '.join(unseen)}")
+
+
+def _by_name(seen: Seen) -> str:
+    """Say what it means that images are parted one by one."""
+    few = {key: n for key, n in seen.groups.items() if n < 3}
+    if few:
+        key, n = next(iter(few.items()))
+        why = f"there {'is' if n == 1 else 'are'} {n} by {key!r}, too few for three parts"
+    else:
+        why = "nothing that works as a group says which images are of one patient"
+    return (
+        f"images are parted one by one, since {why}: images of one patient may stand on both sides, so the "
+        "scores say nothing sure of new patients. A column patient in index.csv mends that"
+    )
+
+
+def _mpp_key(seen: Seen) -> float | None:
+    """The pixel size as the file must give it; none where the data set says it."""
+    return None if seen.mpp_from == "data" else seen.mpp
+
+
+def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str, Choice]:
+    told = ", ".join(f"{name} {len(part):,}" for name, part in parts)
+    by = chosen.split_by
+    why = {
+        "published": "The parts that the data set comes with.",
+        "name": "Each image by itself: nothing better works here.",
+    }.get(by, f"What is of one {by} stays in one part.")
+    if by.lower() in PATIENTS:
+        why += " So the test is on new patients."
+    others = [key for key, _ in _ways(seen) if key != by]
+    named = f" Others: {', '.join(dict.fromkeys(others))}." if others else ""
+    found = {
+        "name": Choice(chosen.name, "The reader that fits the folder; histoscope data list has all."),
+        "root": Choice(str(seen.root)),
+    }
+    if chosen.mpp is not None:
+        said = "as the image files say" if seen.mpp_from == "files" else "as it was given"
+        found["mpp"] = Choice(chosen.mpp, f"Micrometres per pixel, {said}.")
+    found["split_by"] = Choice(by, f"{why} Images: {told}.{named}")
+    if val_by:
+        found["val_by"] = Choice(val_by, "What never stands in training and validation both.")
+    if chosen.split_by != "published" or val_by:
+        found["val"] = Choice(chosen.val, "Share for validation, which chooses the weights that are kept.")
+    if chosen.split_by != "published":
+        found["test"] = Choice(chosen.test, "Share that is looked at once, at the end.")
+    return found
+
+
+def _doubts(seen: Seen) -> list[str]:
+    """What may be wrong, and is not refused."""
+    said = []
+    low, high = USUAL_UM
+    if seen.task == "nuclei" and not low <= seen.diameter_um <= high:
+        said.append(
+            f"nuclei of {seen.diameter_um:.1f} um (median) are unusual: is {seen.mpp:g} the right pixel "
+            "size? --mpp changes it"
+        )
+    if seen.task == "nuclei" and not seen.classes and len(seen.dataset) and _has_classes(seen):
+        said.append(
+            "nuclei have classes without names, so they are not told apart; name them in dataset.yaml"
+        )
+    said += [f"class {name!r} does not occur in what was read" for name, n in seen.classes.items() if not n]
+    if seen.faults:
+        said.append(
+            f"faults in {count(len(seen.faults), 'image')}: histoscope data verify {seen.reader} {seen.root}"
+        )
+    return said
+
+
+def _has_classes(seen: Seen) -> bool:
+    classes = seen.dataset[0].classes
+    return classes is not None and bool(classes.any())

@@ -1,0 +1,221 @@
+"""Settings follow from the data, say why, and are right as they are written."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from histoscope import config, data, synth
+from histoscope.data import InMemory
+from histoscope.errors import DataError
+from histoscope.files import write_image
+from histoscope.train import pace, recipes
+from histoscope.train.experiment import Experiment, run
+from histoscope.train.look import Seen, look
+from histoscope.train.parts import open_parts
+from histoscope.train.propose import propose
+from histoscope.types import Record
+
+TILE = synth.generate((96, 112), mpp=0.5, rng=np.random.default_rng(0))
+
+
+def tiles(root: Path, records: list[Record], *, mpp: float = 0.5) -> Path:
+    """Write the same tile for each record."""
+    samples = [
+        dataclasses.replace(
+            TILE, mpp=mpp, classes=None, name=one.name, patient=one.patient, source=one.source
+        )
+        for one in records
+    ]
+    return data.write_folder(root, samples, data.Datasheet("tiles", mpp=mpp), records=records)
+
+
+def patches(root: Path, counts: dict[str, int]) -> Path:
+    """Write patches, each from a slide of its own."""
+    lines = ["path,class,source"]
+    for kind, n in counts.items():
+        for k in range(n):
+            write_image(root / kind / f"{k}.png", TILE.image[:64, :64])
+            lines.append(f"{kind}/{k}.png,{kind},{kind}{k}")
+    (root / "index.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+def of_patients(n: int, patients: int, *, split: str = "", **tags: str) -> list[Record]:
+    """Make records of so many images of so many patients."""
+    return [Record(f"t{k}", f"p{k % patients}" if patients else "", split=split, tags=tags) for k in range(n)]
+
+
+def chosen(root: Path, **given: float) -> dict[str, object]:
+    """Give what is chosen for a folder, by its place in the file."""
+    return {key: choice.value for key, choice in propose(look(root, given=given)).choices.items()}
+
+
+def test_patients_stay_together(tmp_path):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(12, 6))))
+    assert proposal.choices["data.split_by"].value == "patient"
+    assert proposal.notes == []
+    known = [{record.patient for record in part.records} for _, part in proposal.parts]
+    assert all(known)
+    assert not (known[0] & known[1])
+    assert not (known[0] & known[2])
+    assert not (known[1] & known[2])
+
+
+@pytest.mark.parametrize(
+    ("patients", "words"), [(2, "there are 2 by 'patient'"), (1, "there is 1"), (0, "nothing")]
+)
+def test_too_few_patients_are_told_and_images_parted_one_by_one(tmp_path, patients, words):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(8, patients))))
+    assert proposal.choices["data.split_by"].value == "name"
+    assert len(proposal.notes) == 1
+    assert words in proposal.notes[0]
+    assert "say nothing sure of new patients" in proposal.notes[0]
+
+
+def test_another_column_may_name_the_patient(tmp_path):
+    records = [Record(f"t{k}", tags={"donor": f"d{k // 2}"}) for k in range(8)]
+    assert chosen(tiles(tmp_path / "a", records))["data.split_by"] == "donor"
+
+
+def test_published_parts_are_kept_and_leaking_ones_are_not(tmp_path):
+    records = [Record(f"t{k}", f"p{k // 2}", split="test" if k > 5 else "train") for k in range(8)]
+    kept = chosen(tiles(tmp_path / "a", records))
+    assert (kept["data.split_by"], kept["data.val_by"]) == ("published", "patient")
+    leaking = [dataclasses.replace(record, patient=f"p{k % 4}") for k, record in enumerate(records)]
+    proposal = propose(look(tiles(tmp_path / "b", leaking)))
+    assert proposal.choices["data.split_by"].value == "patient"
+    assert "leak" in proposal.notes[0]
+
+
+def test_two_images_are_too_few(tmp_path):
+    with pytest.raises(DataError, match="2 images, too few for training, validation and test"):
+        propose(look(tiles(tmp_path / "a", of_patients(2, 2))))
+
+
+def seen_of(n: int, side: int, mpp: float, classes: dict[str, int] | None = None) -> Seen:
+    """Make what is seen of images without pixels."""
+    records = [Record(str(k), str(k)) for k in range(n)]
+    dataset = InMemory(data.Datasheet("x", mpp=mpp), records, [TILE] * n)
+    sides = np.full((n, 2), side * mpp)
+    return Seen(Path("x"), "folder", dataset, "nuclei", mpp, "data", n, sides, 9 * n, 7.0, classes or {})
+
+
+def values(seen: Seen) -> dict[str, object]:
+    n = len(seen.dataset) // 2
+    part = data.subset(seen.dataset, range(n))
+    return {
+        key: choice.value for key, choice in recipes.of_nuclei(seen, data.Split(part, part, part)).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("mpp", "model_mpp", "patch", "batch"),
+    [(0.25, 0.25, 256, 4), (0.5, 0.5, 128, 8), (0.1, 0.25, 256, 4), (1, 0.5, 128, 8)],
+)
+def test_resolution_and_patches_follow_the_images(mpp, model_mpp, patch, batch):
+    found = values(seen_of(20, 3000, mpp))
+    assert (found["model.arguments.mpp"], found["train.patch_px"], found["train.batch_size"]) == (
+        model_mpp,
+        patch,
+        batch,
+    )
+
+
+def test_patches_are_no_larger_than_images_and_fit_the_network():
+    found = values(seen_of(8, 100, 0.25))
+    assert found["train.patch_px"] == 96
+
+
+def test_steps_follow_the_area_within_bounds(monkeypatch):
+    monkeypatch.setattr(recipes, "free_memory", lambda: 10**12)
+    steps = [values(seen_of(n, 1000, 0.25))["train.steps"] for n in (2, 60, 600)]
+    assert steps == [1000, 2900, 6000]  # 25 looks at 30 megapixels, in batches of 0.26
+
+
+def test_more_than_the_memory_holds_is_not_asked_for(monkeypatch):
+    assert "data.tiles" not in values(seen_of(20, 1000, 0.25))
+    monkeypatch.setattr(recipes, "free_memory", lambda: 14 * 7e6 * 2)
+    assert values(seen_of(20, 1000, 0.25))["data.tiles"] == 4  # half of it holds 14, of which 10 validate
+
+
+@pytest.mark.parametrize(
+    ("classes", "remedy"),
+    [({}, "none"), ({"a": 100, "b": 80}, "none"), ({"a": 100, "b": 9}, "both"), ({"a": 9, "b": 0}, "none")],
+)
+def test_rare_classes_get_remedies(classes, remedy):
+    assert values(seen_of(8, 1000, 0.25, classes))["balance"] == remedy
+
+
+def test_the_file_is_read_as_what_was_proposed(tmp_path):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(12, 6)), given={"mpp": 0.4}))
+    (tmp_path / "a.yaml").write_text(proposal.yaml("Head.\nMore."), encoding="utf-8")
+    text = (tmp_path / "a.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# Head.\n# More.\ndata:\n")
+    assert max(map(len, text.splitlines())) <= 100
+    assert config.load(Experiment, tmp_path / "a.yaml") == proposal.experiment()
+    assert open_parts(proposal.experiment().data).test.records == proposal.parts.test.records
+
+
+def test_every_setting_that_may_be_doubted_has_a_reason(tmp_path):
+    for proposal in (
+        propose(look(tiles(tmp_path / "a", of_patients(12, 6)))),
+        propose(look(patches(tmp_path / "b", {"x": 8, "y": 8}), given={"mpp": 0.5})),
+    ):
+        without = [key for key, choice in proposal.choices.items() if not choice.why]
+        assert set(without) <= {"data.root", "model.arguments.depth", "model.name"}
+
+
+def test_changes_win_and_another_model_keeps_none_of_the_arguments(tmp_path):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(12, 6))))
+    assert proposal.experiment(["train.steps=7"]).train.steps == 7
+    other = proposal.experiment(["model.name=unet", "model.arguments.mpp=0.5"])
+    assert (other.model.name, other.model.arguments) == ("unet", {"mpp": 0.5})
+
+
+def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):
+    root = patches(tmp_path / "data", {"x": 12, "y": 3})
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.chdir(tmp_path / "data")
+    without = chosen(root, mpp=0.5)
+    assert without["model.arguments.pretrained"] is False
+    assert "train.transfer.backbone_lr" not in without
+    assert without["balance"] == "weights"
+    (tmp_path / "pretrained_weights").mkdir()
+    (tmp_path / "pretrained_weights" / "resnet34.safetensors").write_bytes(b"")
+    found = chosen(root, mpp=0.5)
+    assert found["model.arguments.backbone"] == "resnet34"
+    assert found["model.arguments.weights"] == "../pretrained_weights/resnet34.safetensors"
+    monkeypatch.setattr(
+        "huggingface_hub.try_to_load_from_cache", lambda repo, name: name if "resnet18" in repo else None
+    )
+    (tmp_path / "pretrained_weights" / "resnet34.safetensors").unlink()
+    cached = chosen(root, mpp=0.5)
+    assert (cached["model.arguments.backbone"], cached["model.arguments.pretrained"]) == ("resnet18", True)
+
+
+def test_patches_of_one_class_teach_nothing(tmp_path):
+    with pytest.raises(DataError, match="of one class"):
+        propose(look(patches(tmp_path / "a", {"x": 4}), given={"mpp": 0.5}))
+
+
+def test_what_is_proposed_runs_and_its_time_is_told(tmp_path):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(4, 4))))
+    small = ["model.arguments.width=4", "train.patch_px=32", "train.steps=2", "train.tensorboard=false"]
+    experiment = proposal.experiment([*small, f"out={tmp_path / 'run'}"])
+    assert 0 < pace.seconds_of(experiment, proposal.parts) < 60
+    assert len(run(experiment)) == len(proposal.parts.test)
+    assert config.load(Experiment, tmp_path / "run" / "config.yaml") == experiment
+
+
+def test_time_of_patches_is_told(tmp_path):
+    proposal = propose(look(patches(tmp_path / "a", {"x": 6, "y": 6}), given={"mpp": 0.5}))
+    small = ["model.arguments={backbone: unet, patch_px: 32, options: {width: 4, depth: 2}}", "train.steps=4"]
+    experiment = proposal.experiment([*small, "train.transfer=null", "train.batch_size=4"])
+    assert 0 < pace.seconds_of(experiment, proposal.parts) < 60
+
+
+def test_unusual_sizes_are_doubted(tmp_path):
+    proposal = propose(look(tiles(tmp_path / "a", of_patients(8, 4), mpp=0.5), given={"mpp": 4.0}))
+    assert any("is 4 the right pixel size?" in note for note in proposal.notes)
