@@ -8,6 +8,7 @@ import histoscope as hs
 from histoscope import export, predict, stain
 from histoscope.errors import ConfigError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import write_image
+from histoscope.predict import detector
 from histoscope.predict.detector import visible
 from histoscope.types import Nuclei
 
@@ -24,6 +25,15 @@ def test_an_array_a_file_a_folder_and_a_detector_agree(blobs, model_folder, pain
         predict.predict(image, predict.Detector.open(str(model_folder)), mpp=0.25),
     ):
         assert np.array_equal(same.instances, found.instances)
+
+
+def test_nuclei_of_a_large_image_keep_no_map(blobs, painted, monkeypatch):
+    image = painted()
+    found = predict.Detector(blobs)(image, 0.25)
+    monkeypatch.setattr(detector, "KEPT_PX", image.shape[0] * image.shape[1] - 1)
+    light = predict.Detector(blobs)(image, 0.25)
+    assert not [value for value in vars(light).values() if np.shape(value) == found.shape]
+    assert np.array_equal(light.instances, found.instances)
 
 
 def test_another_resolution_gives_the_same_nuclei(blobs, painted):

@@ -54,7 +54,7 @@ def refine_with_mask(labels: Labels, foreground: Mask, *, max_growth_px: int = 3
     stays = confirmed < LEAST_INSIDE * drawn
     refined: Labels = _cut(labels, foreground, stays)
     for _ in range(max_growth_px):
-        refined = _grown(refined, foreground, stays)
+        _grow(refined, foreground, stays)
     return refined
 
 
@@ -83,20 +83,24 @@ def _cut(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
 
 
 @njit
-def _grown(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
-    """One step: a free pixel that is inside takes the id of its first neighbour that may grow."""
-    out = labels.copy()
+def _grow(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> None:
+    """One step: a free pixel that is inside takes the id of its first neighbour that may grow.
+
+    All pixels take it at once: two rows are remembered as they were.
+    """
     height, width = labels.shape
+    before, here = np.zeros(width, labels.dtype), np.zeros(width, labels.dtype)
     for y in range(height):
+        before, here = here, before
+        here[:] = labels[y]
         for x in range(width):
-            if labels[y, x] or not inside[y, x]:
+            if here[x] or not inside[y, x]:
                 continue
-            above = labels[y - 1, x] if y else 0
-            left = labels[y, x - 1] if x else 0
-            right = labels[y, x + 1] if x + 1 < width else 0
+            above = before[x] if y else 0
+            left = here[x - 1] if x else 0
+            right = here[x + 1] if x + 1 < width else 0
             below = labels[y + 1, x] if y + 1 < height else 0
             for neighbour in (above, left, right, below):
                 if neighbour and not stays[neighbour]:
-                    out[y, x] = neighbour
+                    labels[y, x] = neighbour
                     break
-    return out

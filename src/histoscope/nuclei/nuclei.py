@@ -12,8 +12,8 @@ from histoscope.labels import centroids, relabel
 from histoscope.nuclei.outlines import Outlines, trace
 from histoscope.types import MAX_ID, Labels
 
-KEPT_PX = 1 << 26
-"""A label map of more pixels is drawn anew each time: kept, it would take a quarter of a gigabyte."""
+KEPT_PX = 1 << 24
+"""A label map of more pixels (64 MiB) is not kept: it is drawn anew each time it is asked for."""
 
 
 class _LabelMap:

@@ -13,6 +13,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.models import Segmenter
+from histoscope.nuclei.nuclei import KEPT_PX
 from histoscope.predict.loading import load
 from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
@@ -101,7 +102,8 @@ class Detector:
         """
         shown = image if self.normalizer is None else self.normalizer(image)
         found = models.predict(shown, self.network, mpp, tta=self.tta)
-        return visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
+        nuclei = visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))
+        return nuclei if image.shape[0] * image.shape[1] <= KEPT_PX else nuclei.without_map()
 
 
 @renamed(turned="tta")
