@@ -75,7 +75,7 @@ def seconds_of(experiment: Experiment, parts: Split) -> float:
     model = models.create_for(parts.train.info.classes, experiment.model.name, arguments(experiment))
     train = in_classes_of(model, parts).train
     if isinstance(model, Classifier):
-        classification.settle(model, train, mpp_given="mpp" in experiment.model.arguments)
+        classification.set_input_mpp(model, train, mpp_given="mpp" in experiment.model.arguments)
         few = data.subset(train, range(min(experiment.train.batch_size, len(train))))
         samples = classification.in_memory(model, few, lambda name, why: None)
     else:
