@@ -1,6 +1,9 @@
 """What the pages say runs: Python examples are executed, configurations are read."""
 
+import importlib.util
 import re
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +27,48 @@ def _pages_with(language: str) -> list[Path]:
     return [path for path in PAGES if _blocks(path, language)]
 
 
+class _Flips:
+    """Calls and seeds as a pipeline of albumentations does, where that is not installed."""
+
+    def __init__(self, steps: list[object]) -> None:
+        self.set_random_seed(0)
+
+    def set_random_seed(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def __call__(self, image: np.ndarray, masks: list[np.ndarray]) -> dict[str, object]:
+        step = int(self.rng.choice([1, -1]))
+        return {"image": image[:, ::step], "masks": [mask[:, ::step] for mask in masks]}
+
+
+def _lay_out(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder what a page takes it to be: with the files of the reader's own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "my_lab", raising=False)
+    if importlib.util.find_spec("albumentations") is None:
+        stand_in = types.SimpleNamespace(Compose=_Flips, HorizontalFlip=dict, RandomRotate90=dict)
+        monkeypatch.setitem(sys.modules, "albumentations", stand_in)
+    for block in _blocks(path, "python"):
+        if block.startswith("# my_lab.py"):
+            (folder / "my_lab.py").write_text(block, encoding="utf-8")
+    for block in _blocks(path, "yaml"):
+        if block.startswith("study: "):
+            (folder / "study.yaml").write_text(block, encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *(ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md"))],
+    [
+        ROOT / "README.md",
+        *(ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "plugins.md")),
+    ],
     ids=lambda path: path.name,
 )
 def test_python_examples_run(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disks: Sample
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    _lay_out(path, tmp_path, monkeypatch)
     for name in ("reference.png", "patch.png"):
         write_image(name, disks.image)
     # What a reader has before the first line: a truth and a prediction.
@@ -40,15 +76,18 @@ def test_python_examples_run(
     blocks = _blocks(path, "python")
     assert blocks
     for number, block in enumerate(blocks, start=1):
+        if block.startswith("# my_lab.py"):  # a file of the reader's
+            continue
         exec(compile(block, f"{path.name}, Python example {number}", "exec"), names)
 
 
 @pytest.mark.parametrize("path", _pages_with("yaml"), ids=lambda path: path.name)
-def test_configurations_are_right(path: Path, tmp_path: Path) -> None:
+def test_configurations_are_right(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from histoscope.config import load
     from histoscope.studies import read_config
     from histoscope.train.experiment import Experiment
 
+    _lay_out(path, tmp_path, monkeypatch)
     for block in _blocks(path, "yaml"):
         values = yaml.safe_load(block)
         (tmp_path / "page.yaml").write_text(block, encoding="utf-8")

@@ -39,7 +39,7 @@ class ModelConfig(config.Config):
     Parameters
     ----------
     name : str
-        A key of ``models.MODELS``.
+        A key of ``models.MODELS``, ``timm/NAME``, ``smp/NAME``, or the name of a plug-in (docs/plugins.md).
     arguments : dict
         What it is made with, such as ``{width: 16, depth: 5, mpp: 0.5}``; docs/reference/models.md has them.
     """
@@ -70,17 +70,18 @@ class Experiment(config.Config):
         A model of the same kind whose weights training goes on from, such as one pretrained on synthetic
         tiles.
     normalizer : str
-        ``none`` or a key of ``stain.NORMALIZERS``; it goes into the model's card, and evaluation applies it.
+        ``none``, a key of ``stain.NORMALIZERS``, or the name of a plug-in; it goes into the model's card, and
+        evaluation applies it.
     reference : Path, optional
         Image or saved reference that the normaliser brings stains to; the bundled one if left out.
     white : (3,) numbers, optional
         Levels of bare glass, 1 to 255; without it, each image's own is looked for.
     augment : str
-        A key of ``augment.AUGMENTATIONS``.
+        A key of ``augment.AUGMENTATIONS``, or the name of a plug-in, such as ``package.module:function``.
     jitter : str
-        ``none`` or a key of ``stain.JITTERS``: colours changed at random while training.
+        ``none``, a key of ``stain.JITTERS``, or the name of a plug-in: random changes of colour.
     balance : str
-        A key of ``balance.BALANCES``: remedies for rare classes.
+        A key of ``balance.BALANCES``, or the name of a plug-in: remedies for rare classes.
     train : TrainConfig
     probe : ProbeConfig, optional
         Instead of training a classifier, fit its head alone, on features of the frozen backbone.

@@ -25,7 +25,7 @@ class SyntheticConfig(config.Config):
     tiles : int, optional
         How many of its tiles; all if left out.
     name : str
-        A key of ``data.DATASETS``.
+        A key of ``data.DATASETS``, or the name of a plug-in (docs/plugins.md).
     mpp : float, optional
         Micrometres per pixel, for formats that do not say.
     licence : str, optional

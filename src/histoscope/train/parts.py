@@ -20,7 +20,7 @@ class DataConfig(config.Config):
     Parameters
     ----------
     name : str
-        A key of ``data.DATASETS``.
+        A key of ``data.DATASETS``, or the name of a plug-in (docs/plugins.md).
     root : Path
         Folder of the data set.
     mpp : float, optional
