@@ -1,6 +1,6 @@
 """A seed stands wherever a generator is asked for, and gives what a fresh generator of it gives."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,11 @@ PATIENTS = pd.DataFrame(
 OTHER = PATIENTS.assign(pq=PATIENTS["pq"] * 0.95 + 0.02 * np.sin(np.arange(20)))
 FEATURES = np.random.default_rng(0).normal(size=(24, 3))
 
+
+def brighter(sample, rng):
+    return replace(sample, image=np.uint8(np.clip(sample.image + rng.normal(0, 9), 0, 255)))
+
+
 DRAW = {
     "interval": lambda rng: metrics.interval(PATIENTS, "pq", method="bca", rng=rng),
     "patch_interval": lambda rng: metrics.patch_interval(
@@ -39,6 +44,7 @@ DRAW = {
         metrics.kernel_distance_with_null(FEATURES[:12], FEATURES[12:], n_splits=9, rng=rng).null
     ),
     "augment": lambda rng: augment.augment(TISSUE, augment.get("strong"), rng).image,
+    "augmented": lambda rng: augment.augmented(TISSUE, brighter, rng).image,
     "sample_params": lambda rng: astuple(augment.sample_params(augment.get("strong"), rng)),
     "rare_repeats": lambda rng: balance.rare_repeats([[9, 1], [9, 2], [9, 3]], [27, 6], 20, rng=rng),
     "generate": lambda rng: synth.generate((32, 32), mpp=0.5, rng=rng).image,

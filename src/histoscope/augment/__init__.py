@@ -16,6 +16,7 @@ from histoscope.augment.compose import apply, augment
 from histoscope.augment.guests import Augmenter, augmented, from_albumentations
 from histoscope.augment.params import AugmentConfig, AugmentParams, margin_px, sample_params
 from histoscope.errors import ConfigError
+from histoscope.lazy import attach
 
 AUGMENTATIONS: dict[str, AugmentConfig] = {
     "none": AugmentConfig(),
@@ -107,3 +108,6 @@ __all__ = [
     "rarest",
     "sample_params",
 ]
+
+
+__getattr__, __dir__ = attach(__name__, {})

@@ -8,6 +8,7 @@ import numpy as np
 
 from histoscope.augment.warp import renumber
 from histoscope.errors import ConfigError
+from histoscope.seeds import RandomSource, generator
 from histoscope.types import Sample
 
 
@@ -32,7 +33,7 @@ class Augmenter(Protocol):
         ...
 
 
-def augmented(sample: Sample, augmenter: Augmenter, rng: np.random.Generator) -> Sample:
+def augmented(sample: Sample, augmenter: Augmenter, rng: RandomSource) -> Sample:
     """Let an augmenter change a patch, and refuse what is no patch for training any more.
 
     Raises
@@ -40,7 +41,7 @@ def augmented(sample: Sample, augmenter: Augmenter, rng: np.random.Generator) ->
     ConfigError
         If what is given is no sample, or of another size or resolution, or has lost its instance map.
     """
-    changed = augmenter(sample, rng)
+    changed = augmenter(sample, generator(rng))
     name = getattr(augmenter, "__qualname__", type(augmenter).__name__)
     if not isinstance(changed, Sample):
         raise ConfigError(f"augmentation {name} gives a {type(changed).__name__}, expected a Sample")
@@ -61,10 +62,10 @@ class FromAlbumentations:
     pipeline: Any
     least_um2: float
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+    def __call__(self, sample: Sample, rng: RandomSource) -> Sample:
         """Change image, instances and classes together; what is drawn follows from `rng` alone."""
         pipeline = copy.deepcopy(self.pipeline)  # its state is of this patch alone: loaders work in threads
-        pipeline.set_random_seed(int(rng.integers(2**31)))
+        pipeline.set_random_seed(int(generator(rng).integers(2**31)))
         image = np.ascontiguousarray(sample.image)
         if sample.instances is None:
             return replace(sample, image=_image(pipeline(image=image)["image"]))

@@ -9,6 +9,7 @@ from histoscope.balance.counts import class_counts, class_pixels
 from histoscope.balance.plan import BALANCES, Balance, BalanceConfig, get, plan
 from histoscope.balance.repeats import draw_probability, rare_repeats
 from histoscope.balance.weights import CLASS_WEIGHTS, class_weights
+from histoscope.lazy import attach
 
 __all__ = [
     "BALANCES",
@@ -23,3 +24,6 @@ __all__ = [
     "plan",
     "rare_repeats",
 ]
+
+
+__getattr__, __dir__ = attach(__name__, {})

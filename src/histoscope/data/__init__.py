@@ -54,6 +54,7 @@ from histoscope.data.views import (
 )
 from histoscope.data.write import write_folder
 from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.lazy import attach
 
 # The module of 0.1 had the name of this function; `histoscope.moved` would put the module in its place.
 sys.modules[f"{__name__}.audit"] = sys.modules[audit.__module__]
@@ -154,3 +155,6 @@ __all__ = [
     "write_folder",
     "write_groups",
 ]
+
+
+__getattr__, __dir__ = attach(__name__, {})

@@ -8,7 +8,11 @@
 True
 """
 
+from histoscope.lazy import attach
 from histoscope.nuclei.nuclei import Nuclei
 from histoscope.nuclei.outlines import Outlines, trace
 
 __all__ = ["Nuclei", "Outlines", "trace"]
+
+
+__getattr__, __dir__ = attach(__name__, {})

@@ -15,6 +15,7 @@ from typing import Any
 
 from histoscope import plugins
 from histoscope.errors import ConfigError
+from histoscope.lazy import attach
 from histoscope.stain import reference
 from histoscope.stain.deconvolution import RUIFROK, StainEstimate, combine, separate
 from histoscope.stain.density import from_density, optical_density
@@ -129,3 +130,6 @@ def load(path: str | Path, method: str | None = None) -> BaseNormalizer[Any]:
             f"package that offers it under {GROUP!r}"
         )
     return replace(get(name)._from_values(values), **about)
+
+
+__getattr__, __dir__ = attach(__name__, {})

@@ -9,6 +9,7 @@ noise and JPEG. Every nucleus is known to the pixel.
 ((64, 64, 3), True)
 """
 
+from histoscope.lazy import attach
 from histoscope.synth.fitting import fit
 from histoscope.synth.likeness import like
 from histoscope.synth.patients import cohort, cohort_stream
@@ -30,3 +31,6 @@ __all__ = [
     "generate",
     "like",
 ]
+
+
+__getattr__, __dir__ = attach(__name__, {})

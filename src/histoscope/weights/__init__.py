@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, UnknownNameError
+from histoscope.lazy import attach
+
+__all__ = ["WEIGHTS", "card", "find", "licence_notice"]
 
 WEIGHTS: dict[str, str] = {
     "nuclei-free": "nuclei of H&E tissue, learned from drawn tissue alone; free for any use",
@@ -83,3 +86,6 @@ def licence_notice(folder: str | Path) -> str:
     if not _NON_COMMERCIAL.search(licence):
         return ""
     return f"the weights in {Path(folder).name} are for non-commercial use only: {licence}"
+
+
+__getattr__, __dir__ = attach(__name__, {})
