@@ -57,7 +57,7 @@ def short(value: object) -> str:
     if is_many and (len(text) > _WIDTH or "\n" in text):
         return f"<{len(value)}>"  # type: ignore[arg-type]
     text = " ".join(text.split())
-    return text if len(text) <= 2 * _WIDTH or _is_own(value) else f"{text[:_WIDTH]}..."
+    return text if len(text) <= _WIDTH or _is_own(value) else f"{text[: _WIDTH - 40]}..."
 
 
 def _told(of: Any) -> list[str]:

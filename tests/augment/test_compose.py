@@ -15,7 +15,7 @@ from histoscope.augment import (
     margin_px,
     sample_params,
 )
-from histoscope.errors import ShapeError
+from histoscope.errors import ConfigError, ShapeError
 from histoscope.types import Sample
 
 NOTHING = AugmentConfig()
@@ -274,3 +274,9 @@ def test_tiny_images_do_not_break(shape):
             sample, replace(AUGMENTATIONS["strong"], dihedral_chance=0), np.random.default_rng(seed)
         )
         assert out.image.shape == (*shape, 3)
+
+
+def test_a_name_is_no_configuration():
+    sample = Sample(np.zeros((8, 8, 3), np.uint8), 0.5)
+    with pytest.raises(ConfigError, match=r"'default', expected AugmentConfig, such as .*get"):
+        augment(sample, "default", 0)

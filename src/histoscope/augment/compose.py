@@ -7,7 +7,7 @@ import numpy as np
 from histoscope.augment.color import add_noise, blur, recolor
 from histoscope.augment.params import AugmentConfig, AugmentParams, sample_params
 from histoscope.augment.warp import renumber, source_map, turn, warp_image, warp_labels
-from histoscope.errors import ShapeError
+from histoscope.errors import ConfigError, ShapeError
 from histoscope.seeds import RandomSource
 from histoscope.types import Image, Sample
 
@@ -37,7 +37,13 @@ def augment(
     ------
     ShapeError
         If the sample is smaller than `size_px`.
+    ConfigError
+        If `config` is no AugmentConfig, as a name is not: `get` gives those.
     """
+    if not isinstance(config, AugmentConfig):
+        raise ConfigError(
+            f"augmentation is {config!r}, expected AugmentConfig, such as histoscope.augment.get('default')"
+        )
     return apply(sample, config, sample_params(config, rng), size_px=size_px)
 
 
