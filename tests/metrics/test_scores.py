@@ -74,7 +74,8 @@ def test_each_score_is_a_function_of_two_maps(name, nuclei):
     for score in (function, METRICS[name]):
         assert score(true, pred) == score(overlap(true, pred)) == pytest.approx(expected, nan_ok=True)
     assert METRICS[name].function is function
-    assert METRICS[name].doi in function.__doc__
+    assert METRICS[name].doi
+    assert f"doi:{METRICS[name].doi}" in function.__doc__
     assert f">>> {function.__name__}(" in function.__doc__
 
 

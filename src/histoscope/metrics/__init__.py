@@ -194,7 +194,7 @@ class Metric:
     function : callable
         Takes the true and the predicted label map, or their `Overlap`; returns the score, NaN if undefined.
     doi : str
-        The paper that defined it, "" where it is older than papers.
+        The paper that defined it.
     range : (float, float)
         Lowest and highest value.
     higher_is_better : bool
@@ -215,13 +215,14 @@ class Metric:
 f1_50, ap_50, ap_50_95 = f1, ap, average_precision  # so that each name of `METRICS` is a function, too
 
 _PANOPTIC = "10.1109/CVPR.2019.00963"
+_RETRIEVAL = "10.1002/asi.5090060209"
 _BOWL = "10.1038/s41592-019-0612-7"
 
 METRICS: MappingProxyType[str, Metric] = MappingProxyType(
     {
-        "pixel_accuracy": Metric("Pixel accuracy", pixel_accuracy),
-        "precision": Metric("Pixel precision", precision),
-        "recall": Metric("Pixel recall", recall),
+        "pixel_accuracy": Metric("Pixel accuracy", pixel_accuracy, "10.1109/CVPR.2015.7298965"),
+        "precision": Metric("Pixel precision", precision, _RETRIEVAL),
+        "recall": Metric("Pixel recall", recall, _RETRIEVAL),
         "dice": Metric("Dice", dice, "10.2307/1932409"),
         "iou": Metric("IoU", iou, "10.1111/j.1469-8137.1912.tb05611.x"),
         "mcc": Metric("Matthews correlation", mcc, "10.1016/0005-2795(75)90109-9", range=RANGES["mcc"]),

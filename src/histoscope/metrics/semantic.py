@@ -86,6 +86,10 @@ def pixels(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> Pixels:
 def pixel_accuracy(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Share of pixels on the right side of nucleus or background, in [0, 1]. Flattered by much background.
 
+    References
+    ----------
+    .. [1] Long et al., CVPR 2015, doi:10.1109/CVPR.2015.7298965
+
     Examples
     --------
     >>> pixel_accuracy([[1, 1, 0, 0]], [[5, 0, 0, 0]])
@@ -97,6 +101,10 @@ def pixel_accuracy(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> 
 def precision(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Share of predicted nucleus pixels that are nucleus, in [0, 1]; NaN if nothing was predicted.
 
+    References
+    ----------
+    .. [1] Kent et al., American Documentation 6(2), 1955, doi:10.1002/asi.5090060209
+
     Examples
     --------
     >>> precision([[1, 1, 0, 0]], [[5, 0, 0, 0]])
@@ -107,6 +115,10 @@ def precision(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float
 
 def recall(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Share of true nucleus pixels that were predicted as nucleus, in [0, 1]; NaN if there are none.
+
+    References
+    ----------
+    .. [1] Kent et al., American Documentation 6(2), 1955, doi:10.1002/asi.5090060209
 
     Examples
     --------
