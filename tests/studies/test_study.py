@@ -67,7 +67,7 @@ def test_declaration_fills_in_what_the_file_leaves_out(config):
 def test_levels_say_nothing_that_a_run_does_not_read(factor):
     for level, settings in FACTORS[factor].levels.items():
         assert set(settings) <= set(DEFAULTS), level
-        assert settings.get("trained_as", "") in {"", *FACTORS[factor].levels}
+        assert settings.get("same_training_as", "") in {"", *FACTORS[factor].levels}
 
 
 def test_command_line_wins_over_the_file(config):

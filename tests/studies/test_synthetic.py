@@ -63,7 +63,7 @@ def configure(folders, tmp_path):
         values = {
             "study": "synthetic",
             "data": {"name": "folder", "root": str(folders["real"]), "val": 0},
-            "elsewhere": {"name": "folder", "root": str(folders["other"])},
+            "external": {"name": "folder", "root": str(folders["other"])},
             "synthetic": {"procedural": {"root": str(folders["procedural"])}},
             "models": {"unet": {"width": 2, "depth": 2, "mpp": 0.5}},
             "levels": ["real_2", "procedural_half", "procedural_mixed_2", "procedural_tuned_2"],
@@ -96,11 +96,11 @@ def finished(_template, configure, tmp_path):
 class TestLevels:
     def test_every_level_begins_from_and_is_compared_with_one_that_exists(self):
         for name, level in TISSUE.items():
-            for key in ("begins_from", "against"):
+            for key in ("initial_level", "against"):
                 assert level.get(key, name) in TISSUE
             assert FACTORS["tissue"].labels[name]
         for name in LEVELS:
-            assert {TISSUE[name].get(key, name) for key in ("begins_from", "against")} <= set(LEVELS)
+            assert {TISSUE[name].get(key, name) for key in ("initial_level", "against")} <= set(LEVELS)
 
     def test_all_levels_of_real_tiles_learn_equally_long(self, configure):
         config = configure(levels=[], synthetic=configure().synthetic, train={"steps": 100})
@@ -159,7 +159,7 @@ class TestLevels:
             ({"levels": ["procedural"]}, "lacks the baseline"),
             ({"levels": ["real_2", "procedural_tuned_2"]}, "'procedural_half'"),
             ({"levels": ["real_2", "procedural_mixed_8"]}, "'real_8'"),
-            ({"elsewhere": None}, "another data set"),
+            ({"external": None}, "external test set"),
             ({"sizes": {"unet": [4]}}, "sizes.unet"),
             ({"jitter": "stian"}, "stian"),
             ({"sizes": {"unet": []}}, "sizes.unet"),

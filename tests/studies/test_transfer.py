@@ -321,12 +321,12 @@ class TestReport:
             assert words in page
             assert words in (finished / "report.md").read_text(encoding="utf-8")
         assert "://" not in page.replace("http://www.w3.org", "")
-        for name in ("flattery", "against_colour", "spent", "scores"):
+        for name in ("leakage_gaps", "versus_colour", "spent", "scores"):
             assert len(pd.read_csv(finished / f"{name}.csv"))
 
     def test_the_leak_is_random_minus_by_group(self, finished: Path) -> None:
         study = read_study(finished)
-        for row in compare.flattery(study):
+        for row in compare.leakage_gaps(study):
             table = pd.read_csv(finished / f"{row.level}-{row.size}-seed0" / "per_image.csv")
             mean = table.groupby("condition")["accuracy"].mean()
             assert row.grouped == pytest.approx(mean[GROUPED])

@@ -11,7 +11,7 @@ import yaml
 from histoscope import config, data, models
 from histoscope.data import Datasheet
 from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, UnknownNameError
-from histoscope.models.patches.initial import begin_from
+from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import experiment
 from histoscope.train.experiment import Experiment
 
@@ -53,7 +53,7 @@ def test_synthetic_alone_then_tuned_on_a_few_real_tiles(recipe, tmp_path):
     _, card, said = recipe("before", synthetic={"root": str(tmp_path / "drawn"), "share": 1.0})
     assert card["training data"] == {"name": "drawn", "licence": "CC0", "citation": "", "url": ""}
     assert "0 real tiles" in said
-    _, card, said = recipe(data={"tiles": 1}, begin_from=str(tmp_path / "before"), train={"lr": 1e-12})
+    _, card, said = recipe(data={"tiles": 1}, initial_weights=str(tmp_path / "before"), train={"lr": 1e-12})
     assert "loaded" in said
     assert "skipped 0" in said
     assert card["begun from"].endswith("before")
@@ -76,9 +76,9 @@ def test_fewer_tiles_are_among_the_more(recipe):
         ({"synthetic": {"root": "nowhere"}}, DatasetNotFoundError, "nowhere"),
         ({"synthetic": {"root": "drawn", "share": 0}}, ConfigError, "share"),
         ({"synthetic": {"root": "drawn", "shares": 0.5}}, ConfigError, "did you mean 'share'"),
-        ({"begin_from": "nowhere"}, UnknownNameError, "nowhere"),
+        ({"initial_weights": "nowhere"}, UnknownNameError, "nowhere"),
         (
-            {"model": {"name": "classifier", "arguments": {"backbone": "resnet18"}}, "begin_from": "x"},
+            {"model": {"name": "classifier", "arguments": {"backbone": "resnet18"}}, "initial_weights": "x"},
             ConfigError,
             "'weights'",
         ),
@@ -100,16 +100,18 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
         model = models.create(name, **arguments)
         before = {key: value.clone() for key, value in model.state_dict().items()}
         with pytest.raises(ConfigError, match=said):
-            begin_from(model, tmp_path / "small")
+            load_initial_weights(model, tmp_path / "small")
         assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
 def test_weights_of_classes_in_another_order_are_refused(tmp_path):
     small = {"width": 2, "depth": 2, "head_width": 2, "n_rays": 4}
     models.save(models.create("stardist", classes=["tumour", "stroma"], **small), tmp_path / "first")
-    begin_from(models.create("stardist", classes=["Tumour", "stroma"], **small), tmp_path / "first")
+    load_initial_weights(models.create("stardist", classes=["Tumour", "stroma"], **small), tmp_path / "first")
     with pytest.raises(ConfigError, match=r"write model.arguments.classes: \[tumour, stroma\]"):
-        begin_from(models.create("stardist", classes=["stroma", "tumour"], **small), tmp_path / "first")
+        load_initial_weights(
+            models.create("stardist", classes=["stroma", "tumour"], **small), tmp_path / "first"
+        )
 
 
 def test_other_classes_are_refused(recipe, samples, tmp_path):
@@ -127,7 +129,7 @@ def test_other_classes_are_refused(recipe, samples, tmp_path):
 def test_old_settings_are_the_same_experiment(recipe, tmp_path):
     table, _, _ = recipe()
     written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    for key in ("synthetic", "begin_from"):
+    for key in ("synthetic", "initial_weights"):
         del written[key]
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(written))
     again, _, _ = recipe()

@@ -12,7 +12,7 @@ import torch
 
 from histoscope import data, models, synth
 from histoscope.data import Datasheet
-from histoscope.errors import ConfigError, DataError
+from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.locks import LOCK
 from histoscope.models.patches.classifier import Classifier
 from histoscope.train import experiment
@@ -170,13 +170,13 @@ def test_a_run_that_moved_is_the_same_run(settings, tmp_path):
         {"model": {"name": "unet", "arguments": {"width": 4, "depth": 6, "mpp": 0.5}}},  # patches too small
         {"train": {"monitor": "auroc"}},
         {"balance": "both"},  # a U-Net tells no classes apart
-        {"begin_from": "nowhere"},
+        {"initial_weights": "nowhere"},
         {"synthetic": {"root": "nowhere"}},
     ],
     ids=str,
 )
 def test_a_refused_call_does_not_block_the_folder(settings, wrong):
-    with pytest.raises((ConfigError, DataError)):
+    with pytest.raises(HistoscopeError):
         experiment.run(settings(**wrong))
     assert len(experiment.run(settings())) == 4
 

@@ -65,8 +65,8 @@ PATCHES = {
 }
 BASES = {"nuclei": NUCLEI, "tissue": TISSUE, "patches": PATCHES}
 ELSEWHERE = {
-    "elsewhere.name": "folder",
-    "elsewhere.root": "OTHER",
+    "external.name": "folder",
+    "external.root": "OTHER",
     "conditions": ["test", "elsewhere"],
     "levels": ["real_2"],
 }
@@ -91,9 +91,9 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "out": ("elsewhere", {}),
 }
 TISSUE_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "elsewhere.name": ("monuseg", ELSEWHERE),
-    "elsewhere.root": ("THIRD", ELSEWHERE),
-    "elsewhere.mpp": (0.4, ELSEWHERE),
+    "external.name": ("monuseg", ELSEWHERE),
+    "external.root": ("THIRD", ELSEWHERE),
+    "external.mpp": (0.4, ELSEWHERE),
     "synthetic": ({"procedural": {"root": "OTHER", "tiles": 2}}, {}),
     "pretraining": (0.25, {}),
     "tuning_lr": (1e-5, {}),
@@ -112,7 +112,7 @@ PATCH_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
 # Refused, not ignored; or used by no study of this kind.
 REFUSED = {"train.seed", "train.devices"}
 # Another data set has no part to validate on, and nothing is learned from it.
-UNUSED = {"elsewhere.val", "elsewhere.val_by", "elsewhere.licence", "elsewhere.citation"}
+UNUSED = {"external.val", "external.val_by", "external.licence", "external.citation"}
 
 LEVEL_SETTINGS: dict[str, Any] = {
     "normalizer": "macenko",
@@ -121,12 +121,12 @@ LEVEL_SETTINGS: dict[str, Any] = {
     "balance": "both",
     "arguments": {"width": 6},
     "tta": True,
-    "trained_as": "none",
+    "same_training_as": "none",
     "tiles": 2,
     "part": "pretraining",
 }
 # Levels of patches have `begin`, whose tests are in tests/studies; `against` chooses what reports compare.
-ELSEWHERE_TESTED = {"begin", "against", "synthetic", "begins_from"}
+ELSEWHERE_TESTED = {"initial_weights", "against", "synthetic", "initial_level"}
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, to
     before, after = (tools.contents(chosen.folder / f"{level}-stardist-seed0") for level in levels)
     weights = "model/model.safetensors"
     assert before["model/card.json"] != after["model/card.json"]  # it names its run
-    if setting == "trained_as":
+    if setting == "same_training_as":
         assert before[weights] == after[weights]
         assert "log.jsonl" not in after
     elif setting == "tta":

@@ -70,7 +70,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "synthetic.name": ("monuseg", MIXED),
     "synthetic.mpp": (0.4, MIXED),
     "synthetic.licence": ("made up", MIXED),
-    "begin_from": ("BEGUN", {}),
+    "initial_weights": ("BEGUN", {}),
     "normalizer": ("macenko", {}),
     "reference": ("REFERENCE", {"normalizer": "macenko"}),
     "white": ((235.0, 228.0, 220.0), {"normalizer": "macenko"}),

@@ -326,7 +326,7 @@ def factor_noun(name: str) -> str:
 
 def axis(factor: str) -> str:
     """What the comparison of a factor's levels is repeated with: networks, or sizes of the training part."""
-    return "size" if factor == "begin" else "network"
+    return "size" if factor in {"initial_weights", "begin"} else "network"
 
 
 def readable(name: str) -> str:

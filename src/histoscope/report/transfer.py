@@ -55,22 +55,22 @@ class Shelf:
 
 def view(study: StudyResults) -> dict[str, Any]:
     """Numbers and pictures for the templates; also writes the tables as CSV files."""
-    flattery, spent = compare.flattery(study), compare.spent(study)
-    beaten, scored = compare.against(study, "colour"), compare.scores(study)
-    write_table(study.folder / "flattery.csv", pd.DataFrame([asdict(row) for row in flattery]))
-    write_table(study.folder / "against_colour.csv", pd.DataFrame([asdict(row) for row in beaten]))
+    gaps, spent = compare.leakage_gaps(study), compare.spent(study)
+    compared, scored = compare.with_baseline(study, "colour"), compare.scores(study)
+    write_table(study.folder / "leakage_gaps.csv", pd.DataFrame([asdict(row) for row in gaps]))
+    write_table(study.folder / "versus_colour.csv", pd.DataFrame([asdict(row) for row in compared]))
     write_table(study.folder / "spent.csv", pd.DataFrame([asdict(row) for row in spent]))
     write_table(study.folder / "scores.csv", pd.DataFrame(_long(scored)))
     return {
-        "flattery": flattery,
-        "against_colour": beaten,
+        "leakage_gaps": gaps,
+        "versus_colour": compared,
         "scores": [(size, level, found) for size, level, found in scored],
         "score_names": compare.SCORES,
         "score_label": lambda name: metrics.PATCH_METRICS[name].label,
         "spent": spent,
         "enough": compare.ENOUGH,
         "shelves": shelves(study),
-        "words": sentences(study, flattery, beaten),
+        "words": sentences(study, gaps, compared),
     }
 
 
@@ -81,8 +81,8 @@ def drawn(study: StudyResults, rows: Sequence[Effect], found: dict[str, Any]) ->
     for narrow in (False, True):
         form = "narrow" if narrow else "wide"
         pictures = {"groups": figures.by_groups(study, mine, narrow=narrow)}
-        if found["flattery"]:
-            pictures["leak"] = figures.leak(study, found["flattery"], narrow=narrow)
+        if found["leakage_gaps"]:
+            pictures["leak"] = figures.leak(study, found["leakage_gaps"], narrow=narrow)
         if any(np.isfinite(row.train) for row in found["spent"]):
             pictures["time"] = figures.by_time(study, found["spent"], narrow=narrow)
         for level in study.levels:
@@ -145,12 +145,12 @@ def strip(images: Sequence[Image]) -> Image:
 
 
 def sentences(
-    study: StudyResults, flattery: Sequence[compare.Flattery], beaten: Sequence[compare.Against]
+    study: StudyResults, gaps: Sequence[compare.LeakageGap], compared: Sequence[compare.BaselineComparison]
 ) -> list[str]:
     """The three findings that the study is for, in words."""
     size = study.models[-1]
     texts = []
-    most = [row for row in flattery if row.size == size and row.level not in BASELINES]
+    most = [row for row in gaps if row.size == size and row.level not in BASELINES]
     if most:
         worst = max(most, key=lambda row: row.difference)
         label = summary.small(summary.model_label(size))
@@ -162,7 +162,7 @@ def sentences(
             f"{summary.span(worst.low, worst.high)})."
         )
     few = study.models[0]
-    by_level = {row.level: row for row in flattery if row.size == few}
+    by_level = {row.level: row for row in gaps if row.size == few}
     best = max((row for row in by_level.values() if row.level not in BASELINES), key=_grouped, default=None)
     scratch = by_level.get("scratch")
     if best is not None and scratch is not None and best is not scratch:
@@ -171,8 +171,8 @@ def sentences(
             f"“{summary.level_label(best.level, study.factor)}” reaches {summary.number(best.grouped)}, "
             f"training from scratch {summary.number(scratch.grouped)}, under the same number of steps."
         )
-    clear = [row for row in beaten if row.size == size and row.low > 0]
-    if beaten:
+    clear = [row for row in compared if row.size == size and row.low > 0]
+    if compared:
         names = [f"“{summary.level_label(row.level, study.factor)}”" for row in clear]
         who = listed(names) if names else "no level"
         texts.append(
@@ -182,7 +182,7 @@ def sentences(
     return texts
 
 
-def _grouped(row: compare.Flattery) -> float:
+def _grouped(row: compare.LeakageGap) -> float:
     return row.grouped
 
 

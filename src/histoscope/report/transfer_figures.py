@@ -14,7 +14,7 @@ from histoscope.report import summary
 from histoscope.report.effects import Effect
 from histoscope.report.figures import INK, NARROW_IN, PALETTE, QUIET, RULE, STYLE, WIDE_IN, spread, svg
 from histoscope.report.results import StudyResults
-from histoscope.report.transfer_scores import Flattery, Spent
+from histoscope.report.transfer_scores import LeakageGap, Spent
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.transfer.parts import GROUPED, RANDOM, groups_of
 from histoscope.studies.transfer.run import log_of
@@ -32,9 +32,9 @@ def colour(study: StudyResults, level: str) -> str:
     return PALETTE[others.index(level) % len(PALETTE)]
 
 
-def leak(study: StudyResults, rows: Sequence[Flattery], *, narrow: bool = False) -> str:
+def leak(study: StudyResults, rows: Sequence[LeakageGap], *, narrow: bool = False) -> str:
     """Accuracy by group (filled) and under a random split (hollow), a line between them for the leak."""
-    lines: list[tuple[str, Flattery | None]] = []
+    lines: list[tuple[str, LeakageGap | None]] = []
     for size in study.models:
         mine = [row for row in rows if row.size == size]
         if mine:
@@ -58,7 +58,7 @@ def leak(study: StudyResults, rows: Sequence[Flattery], *, narrow: bool = False)
         return svg(figure)
 
 
-def _leak_line(axes: Axes, y: float, label: str, row: Flattery | None, *, narrow: bool) -> None:
+def _leak_line(axes: Axes, y: float, label: str, row: LeakageGap | None, *, narrow: bool) -> None:
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "clip_on": False}
     at = 0.0 if narrow else -0.46
     if row is None:

@@ -27,8 +27,8 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "auroc", "auprc"
 
 
 @dataclass(frozen=True, slots=True)
-class Flattery:
-    """Accuracy under a random split beside that by group, and the difference with its 95 % interval.
+class LeakageGap:
+    """Optimism of a random split: its accuracy less that of a split by group, with a 95 % interval.
 
     Groups are drawn for both at once, since the test parts of both are of the same photographs.
     """
@@ -44,8 +44,8 @@ class Flattery:
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
-    """A level against a baseline that knows nothing, by group, on the same patches and seeds.
+class BaselineComparison:
+    """Comparison of a level with a trivial baseline under the split by group, on the same patches and seeds.
 
     `p` is of the paired permutation test by group, `p_holm` after Holm's correction over the levels of a
     size. `p_mcnemar` is McNemar's, on one patch of each group and the first seed: these are independent.
@@ -78,18 +78,18 @@ class Spent:
     patches: float
 
 
-def flattery(study: StudyResults) -> list[Flattery]:
+def leakage_gaps(study: StudyResults) -> list[LeakageGap]:
     """Random minus grouped, for each level and size that has both."""
     rows = []
     for size in study.models:
         for level in study.levels:
             both = [stacked(study, size, kind, level, "accuracy") for kind in (GROUPED, RANDOM)]
             if all(len(table) for table in both):
-                rows.append(_flattered(level, size, both[0], both[1]))
+                rows.append(_leakage_gap(level, size, both[0], both[1]))
     return rows
 
 
-def _flattered(level: str, size: str, grouped: pd.DataFrame, random: pd.DataFrame) -> Flattery:
+def _leakage_gap(level: str, size: str, grouped: pd.DataFrame, random: pd.DataFrame) -> LeakageGap:
     tables = pd.concat([grouped.assign(side=0), random.assign(side=1)])
     unit = metrics.independent_unit(tables)
     counts = np.zeros((len(tables), 4))
@@ -103,7 +103,7 @@ def _flattered(level: str, size: str, grouped: pd.DataFrame, random: pd.DataFram
     low, high = ClusterScore.of_sums(totals, _gap, totals[:, [1, 3]]).bounds(0.95, (-1.0, 1.0))
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (low, high))
     means = grouped["accuracy"].mean(), random["accuracy"].mean()
-    return Flattery(level, size, *means, float(_gap(totals.sum(axis=0))), low, high, len(totals))
+    return LeakageGap(level, size, *means, float(_gap(totals.sum(axis=0))), low, high, len(totals))
 
 
 def _gap(sums: Values) -> Values:
@@ -111,8 +111,8 @@ def _gap(sums: Values) -> Values:
     return gap
 
 
-def against(study: StudyResults, other: str) -> list[Against]:
-    """Every level that learns against one that does not, by group; corrected within each size."""
+def with_baseline(study: StudyResults, other: str) -> list[BaselineComparison]:
+    """Comparison of every trained level with a trivial baseline, by group; corrected within each size."""
     rows = []
     for size in study.models:
         mine = [
@@ -125,7 +125,7 @@ def against(study: StudyResults, other: str) -> list[Against]:
     return rows
 
 
-def _beside(study: StudyResults, level: str, other: str, size: str) -> Against | None:
+def _beside(study: StudyResults, level: str, other: str, size: str) -> BaselineComparison | None:
     a, b = (stacked(study, size, GROUPED, name, "accuracy") for name in (level, other))
     seeds = set(a["seed"]) & set(b["seed"])
     if not seeds:
@@ -134,7 +134,7 @@ def _beside(study: StudyResults, level: str, other: str, size: str) -> Against |
     unit = metrics.independent_unit(pd.concat([a, b]))
     found = metrics.compare(a, b, "accuracy", cluster=unit, rng=np.random.default_rng(RNG_SEED))
     mcnemar = _one_of_each(a[a["seed"] == min(seeds)], b[b["seed"] == min(seeds)], unit)
-    return Against(
+    return BaselineComparison(
         level,
         size,
         other,
@@ -154,7 +154,7 @@ def _one_of_each(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> float:
     return metrics.mcnemar(truth, pairs["accuracy"].astype(int), pairs["accuracy_b"].astype(int)).p
 
 
-def _with_holm(row: Against, p: float) -> Against:
+def _with_holm(row: BaselineComparison, p: float) -> BaselineComparison:
     return replace(row, p_holm=p)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from histoscope import config, models
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
+from histoscope.renamed import renamed
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
@@ -98,6 +99,7 @@ class TissueConfig(SyntheticConfig):
         return self.model_copy(update={"root": Path(str(self.root).replace("{seed}", str(seed)))})
 
 
+@renamed(elsewhere="external")
 class StudyConfig(config.Config):
     """A study as its YAML file gives it; what it leaves out comes from the declaration.
 
@@ -121,8 +123,8 @@ class StudyConfig(config.Config):
         nuclei alone.
     seeds, levels, conditions : tuple, optional
         A choice of the study's own, or further levels and seeds.
-    elsewhere : DataConfig, optional
-        Another data set to test on; its test part, or all of it where it has none.
+    external : DataConfig, optional
+        External test set: another data set to test on; its test part, or all of it where it has none.
     synthetic : dict
         Name of a synthetic data set -> where it lies, and its share of the patches where it is mixed with
         real tiles. Levels that need one that is not named are left out.
@@ -147,7 +149,7 @@ class StudyConfig(config.Config):
     seeds: tuple[int, ...] = ()
     levels: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
-    elsewhere: DataConfig | None = None
+    external: DataConfig | None = None
     synthetic: dict[Literal["procedural", "learned"], TissueConfig] = Field(default_factory=dict)
     pretraining: float = Field(default=0.5, gt=0, lt=1)
     tuning_lr: float | None = Field(default=None, gt=0)
@@ -187,7 +189,7 @@ class StudyConfig(config.Config):
 
     def needed(self, run: Run) -> Run | None:
         """Tell which run must be finished before this one begins."""
-        level = self.settings(run)["begins_from"]
+        level = self.settings(run)["initial_level"]
         return dataclasses.replace(run, level=level) if level else None
 
     def steps(self, run: Run) -> int:
@@ -313,7 +315,7 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
                 f"level {level!r} needs the synthetic data set {source!r}; add 'synthetic: {{{source}: "
                 "{root: FOLDER}}' (histoscope synth writes one), or leave the level out"
             )
-        for key in ("begins_from", "against"):
+        for key in ("initial_level", "against"):
             other = known[level].get(key)
             if other and other not in study.levels:
                 raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
@@ -322,9 +324,9 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
             f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} tunes a pretrained "
             "network; leave it out, or add a level such as 'procedural_tuned_8'"
         )
-    if chosen.elsewhere is None and any(condition.elsewhere for condition in study.conditions):
+    if chosen.external is None and any(condition.external for condition in study.conditions):
         raise ConfigError(
-            "condition 'elsewhere' needs another data set; add 'elsewhere: {name: folder, root: FOLDER}', "
+            "condition 'elsewhere' needs an external test set; add 'external: {name: folder, root: FOLDER}', "
             "or choose 'conditions: [test]'"
         )
     sizes = {synthetic.of_size(known[level].get("tiles")) for level in study.levels}

@@ -23,8 +23,8 @@ from histoscope.types import Record
 FILE = "content.csv"
 TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
 WEIGHTS = "model.safetensors"
-DATA, ELSEWHERE, GIVEN = "data", "elsewhere", "weights"
-"""Sets: the images of the study, those of the other laboratory, and files that the configuration names."""
+DATA, EXTERNAL, GIVEN = "data", "elsewhere", "weights"
+"""Sets: the images of the study, those of the external test set, and files that the configuration names."""
 CLASSES = "its classes"
 """Name of the row that is no image, but what the classes of a set are called."""
 TELL_AS = "data/images"
@@ -99,7 +99,7 @@ def left_out(folder: Path) -> dict[str, str]:
     if not (folder / FILE).is_file():
         return {}
     table = read_table(folder / FILE, text=TEXT)
-    broken = table[(table["problem"] != "") & table["set"].isin([DATA, ELSEWHERE])]
+    broken = table[(table["problem"] != "") & table["set"].isin([DATA, EXTERNAL])]
     return dict(zip(broken["name"], broken["problem"], strict=True))
 
 

@@ -16,14 +16,14 @@ Settings: TypeAlias = Mapping[str, Any]
 ``balance``: a key of ``balance.BALANCES``: remedies for rare classes.
 ``arguments``: arguments of the network.
 ``tta``: whether test images are predicted with test-time augmentation.
-``trained_as``: another level that is trained in the same way; its weights are taken if they are there.
+``same_training_as``: another level that is trained in the same way; its weights are used if they are there.
 ``tiles``: how many real tiles are learned from; none for all of them, 0 for synthetic tissue alone.
 ``synthetic``: a data set of the configuration's ``synthetic``, or "" for none.
 ``part``: of the steps, those that this level trains for: ``all``, ``pretraining`` (the configuration says
 which share), or ``tuning`` (the rest).
-``begins_from``: another level whose weights this one goes on from; it is run first.
+``initial_level``: another level whose weights are the initial ones of this level; it is run first.
 ``against``: the level that this one is compared with, where that is not the study's baseline.
-``begin``: what a classifier of patches begins from, or a baseline that knows nothing.
+``initial_weights``: of a classifier of patches: random ones or pretrained ones; or a trivial baseline.
 """
 
 DEFAULTS: dict[str, Any] = {
@@ -33,19 +33,19 @@ DEFAULTS: dict[str, Any] = {
     "balance": "none",
     "arguments": {},
     "tta": False,
-    "trained_as": "",
+    "same_training_as": "",
     "tiles": None,
     "synthetic": "",
     "part": "all",
-    "begins_from": "",
+    "initial_level": "",
     "against": "",
-    "begin": "scratch",
+    "initial_weights": "scratch",
 }
 
 BEGINNINGS = ("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned")
-"""What a classifier may begin from."""
+"""Initial weights of a classifier."""
 BASELINES = ("colour", "majority")
-"""Classifiers that know nothing of tissue."""
+"""Trivial baselines: classifiers without a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +104,11 @@ FACTORS: dict[str, Factor] = {
         _Each("balance", balance.BALANCES, "histoscope.balances"),
         {"none": "No remedy for class imbalance"},
     ),
-    "begin": Factor(
+    "initial_weights": Factor(
         "transfer",
         "",
         "level",
-        {name: {"begin": name} for name in (*BEGINNINGS, *BASELINES)},
+        {name: {"initial_weights": name} for name in (*BEGINNINGS, *BASELINES)},
         {
             "scratch": "From scratch",
             "synthetic": "Drawn tissue first",
@@ -142,9 +142,9 @@ FACTORS: dict[str, Factor] = {
             "published": {"arguments": {"refine": False, "refine_with_mask": False}},
             "rays32": {"arguments": {"refine": False}},
             "rays64": {"arguments": {"refine": False, "n_rays": 64}},
-            "turned": {"tta": True, "arguments": {"refine": False}, "trained_as": "rays32"},
-            "refined": {"arguments": {"refine": True}, "trained_as": "rays32"},
-            "turned_refined": {"tta": True, "arguments": {"refine": True}, "trained_as": "rays32"},
+            "turned": {"tta": True, "arguments": {"refine": False}, "same_training_as": "rays32"},
+            "refined": {"arguments": {"refine": True}, "same_training_as": "rays32"},
+            "turned_refined": {"tta": True, "arguments": {"refine": True}, "same_training_as": "rays32"},
             "resnet18": {"arguments": {"refine": False, "encoder": "resnet18"}},
         },
     ),

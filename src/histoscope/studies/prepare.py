@@ -85,7 +85,7 @@ def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
     """
     found = {}
     for condition in config.declared.conditions:
-        away = elsewhere(config) if condition.elsewhere else None
+        away = external(config) if condition.external else None
         chosen = tested_on(parts.test, condition) if away is None else away
         found[condition] = content.readable(chosen, config.folder)
         if not len(found[condition]):
@@ -96,12 +96,12 @@ def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
     return found
 
 
-def elsewhere(config: StudyConfig) -> Dataset | None:
+def external(config: StudyConfig) -> Dataset | None:
     """Test part of the other data set, all of it where it publishes no parts; None if no condition asks."""
-    asked = any(condition.elsewhere for condition in config.declared.conditions)
-    if config.elsewhere is None or not asked:
+    asked = any(condition.external for condition in config.declared.conditions)
+    if config.external is None or not asked:
         return None
-    dataset = open_data(config.elsewhere)
+    dataset = open_data(config.external)
     chosen = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
     return data.subset(dataset, chosen) if chosen else dataset
 

@@ -18,7 +18,7 @@ from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
 from histoscope.models.device import fastest
-from histoscope.models.patches.initial import begin_from
+from histoscope.models.patches.initial import load_initial_weights
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
@@ -122,9 +122,9 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
 def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:
     """Take the weights of a level that is trained in the same way, if they are there."""
     settings = images.config.settings(run)
-    if not settings["trained_as"]:
+    if not settings["same_training_as"]:
         return {}
-    lender = images.config.folder / replace(run, level=settings["trained_as"]).name
+    lender = images.config.folder / replace(run, level=settings["same_training_as"]).name
     if not (lender / study_folder.RESULT).is_file():
         return {}  # the same training with the same seed makes the same weights
     network = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
@@ -146,7 +146,7 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     samples, val, sheets = images.training(run, model)
     begun = study_folder.weights_of(config.folder, needed) if (needed := config.needed(run)) else None
     if begun is not None:
-        begin_from(model, begun)
+        load_initial_weights(model, begun)
     sets = prepare.sets_learned_from(config, run, images.parts, model) | {"val": images.parts.val}
     fitted_to = images.fitted(settings["normalizer"])
     prepared, training = time.perf_counter() - began, config.training(run)

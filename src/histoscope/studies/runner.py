@@ -78,15 +78,15 @@ class Tiles:
         self.config = config
         self.parts = prepare.open_parts(config.data)
         prepare.tested(config, self.parts)  # refuses conditions that have no images
-        self.elsewhere = prepare.elsewhere(config)
-        away = [] if self.elsewhere is None else list(self.elsewhere.records)
+        self.external = prepare.external(config)
+        away = [] if self.external is None else list(self.external.records)
         self.records = prepare.records(self.parts) + away
 
     def sets(self) -> dict[str, Dataset]:
         """All parts, the other laboratory, and what is synthetic."""
         found = {content.DATA: data.joined([part for _, part in self.parts if len(part)])}
-        if self.elsewhere is not None:
-            found[content.ELSEWHERE] = self.elsewhere
+        if self.external is not None:
+            found[content.EXTERNAL] = self.external
         return found | self.synthetic
 
     @cached_property

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from histoscope.renamed import renamed
 from histoscope.studies import synthetic
 
 Vectors: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -17,6 +18,7 @@ Vectors: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float
 TYPICAL: Vectors = ((0.58, 0.72, 0.37), (0.17, 0.85, 0.46))
 
 
+@renamed(elsewhere="external")
 @dataclass(frozen=True, slots=True)
 class Condition:
     """Images that every trained network is tested on.
@@ -33,8 +35,8 @@ class Condition:
         What the density of a typical haematoxylin and eosin (`TYPICAL`) becomes; None leaves the hues.
     amounts : (float, float), optional
         How many times as much haematoxylin and eosin; None, with no `stains`, leaves the images as they are.
-    elsewhere : bool
-        Images of another data set, which the configuration names under ``elsewhere``.
+    external : bool
+        Images of the external test set, which the configuration names under ``external``.
     """
 
     name: str
@@ -42,7 +44,7 @@ class Condition:
     only: tuple[str, str] | None = None
     stains: Vectors | None = None
     amounts: tuple[float, float] | None = None
-    elsewhere: bool = False
+    external: bool = False
 
     @property
     def shifted(self) -> bool:
@@ -230,7 +232,9 @@ SYNTHETIC = Study(
     conditions=(
         TEST,
         Condition(
-            "elsewhere", "test images of another laboratory, which no network has seen", elsewhere=True
+            "elsewhere",
+            "an external test set: images of another laboratory, which no network has seen",
+            external=True,
         ),
     ),
     reference=(
@@ -242,7 +246,7 @@ SYNTHETIC = Study(
 TRANSFER = Study(
     name="transfer",
     question="What does a classifier of patches gain by what it learned before, and how much of it is leak?",
-    factor="begin",
+    factor="initial_weights",
     levels=(
         *("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned"),
         *("colour", "majority"),

@@ -32,7 +32,7 @@ def _levels() -> Iterator[tuple[str, dict[str, Any], str]]:
             tuned = {
                 "tiles": size,
                 "part": "tuning",
-                "begins_from": f"{source}_half",
+                "initial_level": f"{source}_half",
                 "against": f"real_{name}",
             }
             yield f"{source}_tuned_{name}", tuned, f"Pretrained on {source}, tuned on {many[size]}"
@@ -52,5 +52,5 @@ def baseline(levels: Iterable[str]) -> str:
 
 def source_of(settings: Mapping[str, Any]) -> str:
     """Name of the synthetic data set that a level needs, directly or to begin from; "" for none."""
-    begins = settings.get("begins_from")
+    begins = settings.get("initial_level")
     return str(TISSUE[begins]["synthetic"] if begins else settings.get("synthetic", ""))

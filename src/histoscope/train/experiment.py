@@ -17,6 +17,7 @@ from histoscope.data.base import Progress
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.locks import alone_in
+from histoscope.renamed import renamed
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_machine, check_remedies
@@ -55,6 +56,7 @@ class ModelConfig(config.Config):
         return values | {"arguments": models.new_arguments(str(values.get("name")), given)}
 
 
+@renamed(begin_from="initial_weights")
 class Experiment(config.Config):
     """What ``histoscope train`` reads.
 
@@ -66,8 +68,8 @@ class Experiment(config.Config):
     model : ModelConfig
     synthetic : SyntheticConfig, optional
         A synthetic data set to learn from, and its share of the patches.
-    begin_from : Path, optional
-        A model of the same kind whose weights training goes on from, such as one pretrained on synthetic
+    initial_weights : Path, optional
+        A model of the same kind whose weights training begins with, such as one pretrained on synthetic
         tiles.
     normalizer : str
         ``none``, a key of ``stain.NORMALIZERS``, or the name of a plug-in; it goes into the model's card, and
@@ -93,7 +95,7 @@ class Experiment(config.Config):
     more: tuple[DataConfig, ...] = ()
     model: ModelConfig
     synthetic: SyntheticConfig | None = None
-    begin_from: Path | None = None
+    initial_weights: Path | None = None
     normalizer: str = "none"
     reference: Path | None = None
     white: tuple[float, float, float] | None = None

@@ -55,7 +55,7 @@ class Plan:
             sheets.append(open_synthetic(chosen).info)
         return {
             **learned_from(sheets),
-            **({} if experiment.begin_from is None else {"begun from": str(experiment.begin_from)}),
+            **({} if experiment.initial_weights is None else {"begun from": str(experiment.initial_weights)}),
             "split": {name: [record.name for record in part.records] for name, part in self.parts},
         }
 
@@ -102,7 +102,7 @@ class Plan:
             parts["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
         if chosen is not None and chosen.share == 1:
             del parts["train"]
-        begun = experiment.begin_from, arguments(experiment).get("weights")
+        begun = experiment.initial_weights, arguments(experiment).get("weights")
         goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
         return provenance.write(
             experiment.out / "model", parts, *begun, normalizer=self.normalizer, goes_on=goes_on

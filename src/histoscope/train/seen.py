@@ -28,6 +28,8 @@ TRAIN, VALIDATION, PATIENT, COPY, UNSEEN = "train", "validation", "patient", "co
 MIN_SIMILARITY = 0.8
 """Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.leaks.audit`."""
 
+_FOLDERS = {"root", "initial_weights", "begin_from", "weights"}  # `begin_from` in files of 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -118,7 +120,7 @@ def _places(path: Path) -> Iterator[tuple[str, Path]]:
         pairs = value.items() if isinstance(value, dict) else ()
         todo += [*value] if isinstance(value, list) else [inner for _, inner in pairs]
         for key, inner in pairs:
-            if key in {"root", "begin_from", "weights"} and isinstance(inner, str) and Path(inner).is_dir():
+            if key in _FOLDERS and isinstance(inner, str) and Path(inner).is_dir():
                 yield key, Path(inner)
 
 

@@ -140,7 +140,7 @@ def initialise(
     return Loaded(str(source), tuple(target), skipped, made, _count(target), folded)
 
 
-def begin_from(model: Model, source: str | Path) -> Loaded:
+def load_initial_weights(model: Model, source: str | Path) -> Loaded:
     """Load all weights of another model of the same kind; training goes on from them.
 
     Parameters

@@ -8,7 +8,7 @@ import pandas as pd
 from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.base import Segmenter
-from histoscope.models.patches.initial import begin_from
+from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate
@@ -53,8 +53,8 @@ class FindNuclei(Task):
     def train_and_test(self, plan: Plan, model: Segmenter, listener: Listener) -> pd.DataFrame:
         """Hold all tiles in memory, real and synthetic, train, and score the test images."""
         train, val = _samples(plan, model, listener.note)
-        if plan.experiment.begin_from is not None:
-            listener.note(f"weights: {begin_from(model, plan.experiment.begin_from)}")
+        if plan.experiment.initial_weights is not None:
+            listener.note(f"weights: {load_initial_weights(model, plan.experiment.initial_weights)}")
         fitted = fit_planned(plan, model, train, val, listener)
         return evaluate(fitted, plan.shown.test, on_image=listener.sample)
 

@@ -54,9 +54,9 @@ class ClassifyPatches(Task):
     def check_experiment(self, experiment: "Experiment", model: Classifier) -> None:
         """Refuse what is for nuclei."""
         del model
-        if experiment.synthetic or experiment.begin_from:
+        if experiment.synthetic or experiment.initial_weights:
             raise ConfigError(
-                "'synthetic' and 'begin_from' are for models that find nuclei; a classifier begins from its "
+                "'synthetic' and 'initial_weights' are for models that find nuclei; a classifier has the "
                 "argument 'weights'"
             )
 
