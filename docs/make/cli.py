@@ -23,7 +23,8 @@ read along there is `--json`.
 | 2 | wrong input: one line says what was got, what was expected, and what to do |
 | 130 | interrupted (Ctrl-C); the same command goes on with what is finished, or says what to delete |
 
-`histoscope --version` prints the version.
+`histoscope --version` prints the version. `histoscope --use my_lab:Net predict ...` opens models of
+[classes of your own](plugins.md).
 """
 
 

@@ -79,6 +79,19 @@ def name_of(what: Any, group: str) -> str:
     return next(offered, path)
 
 
+def trust(name: str) -> None:
+    """Import ``package.module:Name``; from then on, files may name it too.
+
+    Raises
+    ------
+    ConfigError
+        If it is no such name, or cannot be imported.
+    """
+    if ":" not in name:
+        raise ConfigError(f"got {name!r}, expected package.module:Name, such as my_lab:Net")
+    _by_path("plug-in", name)
+
+
 def is_trusted(name: str, ours: Iterable[str], group: str) -> bool:
     """Whether what a file names may be imported: ours, installed as a plug-in, or asked for by the user."""
     return name in ours or name in _installed(group) or name in _asked

@@ -98,3 +98,38 @@ def test_the_network_looks_where_it_is_fastest(cohort, model, monkeypatch, capsy
     monkeypatch.setattr(device, "fastest", lambda: "cuda")
     assert cli(monkeypatch, "evaluate", model, cohort, "--class", "d=x", "--json") == 0
     assert places == ["cuda"]
+
+
+OWN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Conv2d(3, 3, 1)
+    def forward(self, x):
+        return self.last(x)
+
+def count_error(true, pred):
+    return float(true.max()) - float(pred.max())
+"""
+
+
+def test_a_network_and_a_metric_of_ones_own(cohort, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_here.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("histoscope.plugins._asked", set())
+    models.save(models.create("own_here:Net", mpp=0.5), tmp_path / "model")
+    monkeypatch.setattr("histoscope.plugins._asked", set())
+    out = tmp_path / "t.csv"
+    verb = ("evaluate", tmp_path / "model", cohort, "--metric", "own_here:count_error", "--out", out)
+    assert cli(monkeypatch, *verb) == 2
+    assert "--use own_here:Net" in capsys.readouterr().err
+    assert cli(monkeypatch, "--use", "own_here:Net", *verb) == 0
+    table = read_table(out)
+    assert len(table["count_error"]) == 3
+    assert table["count_error"].notna().all()
+    assert cli(monkeypatch, "--use", "own_here", *verb) == 2
+    assert "expected package.module:Name" in capsys.readouterr().err
+    del sys.modules["own_here"]

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from histoscope import metrics, models, train
+from histoscope import metrics, models, synth, train
+from histoscope.errors import ConfigError
 from histoscope.models import inference
 from histoscope.train import evaluation
 
@@ -120,3 +121,19 @@ def test_an_image_too_large_for_the_memory_is_named_and_the_rest_scored(model, d
     seen.clear()
     with pytest.raises(RuntimeError, match="can't allocate"):
         train.evaluate(model, Samples(named))
+
+
+def test_further_scores_are_columns():
+    tile = synth.generate((64, 64), mpp=0.5, rng=0, name="t")
+    seen = []
+    table = train.evaluate(
+        models.create("unet", width=4, depth=2, mpp=0.5),
+        [tile, tile],
+        on_image=lambda sample, nuclei: seen.append(nuclei.instances.max()),
+        more=["dice", metrics.Metric("found", lambda true, pred: pred.max())],
+    )
+    assert table["found"].tolist() == seen
+    assert list(table.columns).count("dice") == 1
+    classifier = models.create("timm/mobilenetv3_small_050", classes=["a", "b"], mpp=0.5)
+    with pytest.raises(ConfigError, match="of label maps"):
+        train.evaluate(classifier, [], more=["dice"])

@@ -38,6 +38,10 @@ def evaluate(
             "--class", help="Class of the data set that has another name in the model: stroma=connective."
         ),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="One more score of nuclei: package.module:function of true and predicted labels."),
+    ] = None,
     audit: Annotated[
         bool, typer.Option("--audit", help="Also look for copies of images that the model learned from.")
     ] = False,
@@ -92,6 +96,7 @@ def evaluate(
             on_image=lambda *_: on_step(next(done), {}),
             on_skip=skipped.__setitem__,
             tta=tta,
+            more=metric or (),
         )
     parts, more = _by_seen(table, dataset, learned, (*seen.roots_of(folder), root) if audit else ())
     if out is not None:

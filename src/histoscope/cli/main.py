@@ -62,8 +62,16 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
+    use: Annotated[
+        list[str] | None,
+        typer.Option(help="package.module:Name of yours that a model folder may name; see docs/plugins.md."),
+    ] = None,
 ) -> None:
-    pass
+    if use:
+        from histoscope import plugins
+
+        for name in use:
+            plugins.trust(name)
 
 
 app.command("demo")(demo.demo)

@@ -207,8 +207,9 @@ def _not_ours(folder: Path, found: str) -> str:
     return (
         f"{folder} holds a network of the class {found}, which is not part of Histoscope, and no code is run "
         f"because a card names it. Make one and hand it over, histoscope.models.load(folder, "
-        f"network={name}(...)), or name it yourself: network={found!r}. A package that offers it under "
-        "'histoscope.models' (docs/plugins.md) makes it known to all verbs"
+        f"network={name}(...)), or name it yourself: network={found!r}; on the "
+        f"command line, histoscope --use {found} and the verb. A package that offers it under "
+        "'histoscope.models' makes it known to all (docs/plugins.md)"
     )
 
 

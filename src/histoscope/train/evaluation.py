@@ -1,13 +1,16 @@
 """Scores of a model on samples with ground truth: one row an image or patch."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from histoscope.models.base import Model
+from histoscope import metrics
+from histoscope.errors import ConfigError
+from histoscope.metrics import Metric
+from histoscope.models.base import Model, Segmenter
 from histoscope.renamed import renamed
 from histoscope.train.tasks import OnSample, OnSkip, task_named, task_of
-from histoscope.types import Sample
+from histoscope.types import Nuclei, Sample
 
 
 @renamed(turned="tta")
@@ -18,6 +21,7 @@ def evaluate(
     on_image: OnSample | None = None,
     on_skip: OnSkip | None = None,
     tta: bool = False,
+    more: Sequence[str | Metric] = (),
 ) -> pd.DataFrame:
     """Predict every image and compare with its truth.
 
@@ -38,6 +42,9 @@ def evaluate(
         that is an error.
     tta : bool
         Test-time augmentation: all eight rotations and flips of each image.
+    more : sequence of str or Metric
+        Further scores of nuclei, a column each: `histoscope.metrics.Metric`, or names that `metrics.get`
+        knows, such as ``package.module:function`` of the true and the predicted label map.
 
     Returns
     -------
@@ -53,7 +60,24 @@ def evaluate(
     ConfigError
         If the model neither finds nuclei nor classifies.
     """
-    return task_of(model).evaluate(model, samples, on_sample=on_image, on_skip=on_skip, tta=tta)
+    task = task_of(model)
+    named = {each.rpartition(":")[2]: metrics.get(each) for each in more if isinstance(each, str)}
+    further = named | {each.label: each for each in more if isinstance(each, Metric)}
+    if not further:
+        return task.evaluate(model, samples, on_sample=on_image, on_skip=on_skip, tta=tta)
+    if not isinstance(model, Segmenter):
+        raise ConfigError(f"scores {list(more)} are of label maps; model {model.name!r} finds no nuclei")
+    rows: list[list[float]] = []
+
+    def score(sample: Sample, nuclei: Nuclei) -> None:
+        pair = sample.instances, nuclei.instances
+        rows.append([float(metric.function(*pair)) for metric in further.values()])
+        if on_image is not None:
+            on_image(sample, nuclei)
+
+    table = task.evaluate(model, samples, on_sample=score, on_skip=on_skip, tta=tta)
+    scores = pd.DataFrame(rows, columns=list(further), index=table.index)
+    return table.join(scores.drop(columns=table.columns, errors="ignore"))
 
 
 def summary(table: pd.DataFrame, *more: str) -> dict[str, float]:
