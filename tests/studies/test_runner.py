@@ -30,7 +30,7 @@ from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import STAIN, Condition
-from histoscope.train import provenance
+from histoscope.train import provenance, recipe
 from histoscope.types import Record, Sample
 
 STEPS = 4
@@ -111,7 +111,7 @@ def forbid_training(monkeypatch):
     def fit(*args, **kwargs):
         raise RuntimeError("trained again")
 
-    monkeypatch.setattr(one_run.train, "fit", fit, raising=False)
+    monkeypatch.setattr(recipe, "fit", fit)
 
 
 class TestFolder:

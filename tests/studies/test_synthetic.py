@@ -235,23 +235,23 @@ class TestRuns:
             for level in ("real_2", "procedural_mixed_2", "procedural_tuned_2"):
                 run = Run(level, "unet", seed)
                 network = models.create("unet", **config.models["unet"])
-                samples, _ = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+                samples = prepare.learned_from(config, run, parts, prepare.unchanged, network)
                 real = {s.name for s in samples if s.name.startswith("real")}
                 assert len(real) == 2
                 chosen.setdefault(seed, set()).add(frozenset(real))
         assert all(len(names) == 1 for names in chosen.values())
 
     def test_a_run_whose_beginning_failed_says_so_and_stops_no_other(self, configure, monkeypatch):
-        import histoscope.studies.run as one_run
+        from histoscope.train import recipe
 
-        fit = one_run.train.fit
+        fit = recipe.fit
 
         def break_pretraining(model, train, val, config, **rest):
             if config.steps == STEPS // 2 and not hasattr(train, "begun"):
                 raise RuntimeError("lightning struck")
             return fit(model, train, val, config, **rest)
 
-        monkeypatch.setattr(one_run.train, "fit", break_pretraining)
+        monkeypatch.setattr(recipe, "fit", break_pretraining)
         summary = run_study(configure())
         assert set(summary.done) == {"real_2-unet-seed0", "procedural_mixed_2-unet-seed0"}
         assert "lightning" in summary.failed["procedural_half-unet-seed0"]
@@ -308,15 +308,15 @@ class TestFolder:
 
 
 def test_colours_are_jittered_where_the_study_says_so(configure, monkeypatch):
-    import histoscope.studies.run as one_run
+    from histoscope.train import recipe
 
-    fit, colours = one_run.train.fit, []
+    fit, colours = recipe.fit, []
 
     def listen(*given, color, **rest):
         colours.append(color)
         return fit(*given, color=color, **rest)
 
-    monkeypatch.setattr(one_run.train, "fit", listen)
+    monkeypatch.setattr(recipe, "fit", listen)
     summary = run_study(configure(jitter="stain", levels=["real_2"]))
     assert summary.done == ("real_2-unet-seed0",)
     assert colours == [stain.JITTERS["stain"]]
@@ -350,7 +350,7 @@ def test_a_set_that_used_labels_says_so_and_each_seed_may_have_its_own(configure
     parts, network = prepare.open_parts(config.data), models.create("unet", **config.models["unet"])
     for seed, name in enumerate(("procedural", "learned")):
         run = Run("procedural_half", "unet", seed)
-        samples, _ = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+        samples = prepare.learned_from(config, run, parts, prepare.unchanged, network)
         assert {sample.name for sample in samples} == {f"{name}{k}" for k in range(3)}
     summary = run_study(config.model_copy(update={"levels": ("real_2", "procedural_half"), "seeds": (0,)}))
     assert len(summary.done) == 2

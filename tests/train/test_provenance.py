@@ -183,7 +183,7 @@ def test_a_training_that_is_killed_leaves_its_list(trained, cohort, tmp_path, mo
         models.save(models.create("unet", width=2, depth=1), tmp_path / "run" / "model", how["card"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("histoscope.train.plan.fit", killed)
+    monkeypatch.setattr("histoscope.train.recipe.fit", killed)
     assert cli(monkeypatch, "train", cohort.parent / "train.yaml", "--set", f"out={tmp_path / 'run'}") == 130
     assert len(provenance.read(tmp_path / "run")) == 5
 

@@ -16,6 +16,7 @@ from histoscope.studies.runner import space_needed
 from histoscope.studies.workers import cores
 from histoscope.train.choices import get_jitter
 from histoscope.train.pace import step_seconds
+from histoscope.train.parts import at_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def states_of(config: StudyConfig) -> dict[str, str]:
 def measure(config: StudyConfig, name: str, parts: Split) -> Pace:
     """Train one network for a few real steps, and let it find the nuclei of one test image."""
     model = models.create_for(parts.train.info.classes, name, config.models.get(name, {}))
-    samples = prepare.at(data.subset(parts.train, range(min(2, len(parts.train)))), model.spec.mpp)
+    samples = at_model(data.subset(parts.train, range(min(2, len(parts.train)))), model.spec.mpp)
     augmented, jitter = augment.get(config.augment), get_jitter(config.jitter)
     step = step_seconds(model, samples, config.train, augment=augmented, color=jitter)
     one = data.in_memory(data.subset(parts.test, [0]))

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope import data, stain
-from histoscope.data import Dataset, Datasheet, Split
+from histoscope.data import Dataset, Split
 from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
 from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.study import TYPICAL, Condition, Run
 from histoscope.train.mix import mixture, open_synthetic
+from histoscope.train.parts import at_model, open_data
 from histoscope.types import Image, Record, Sample
 
 Recolor: TypeAlias = Callable[[Image], Image]
@@ -62,12 +63,6 @@ def open_parts(config: DataConfig) -> Split:
     return parts
 
 
-def open_data(config: DataConfig) -> Dataset:
-    """Open a data set of a study's configuration; no pixel is read."""
-    given = {"mpp": config.mpp, "licence": config.licence, "citation": config.citation}
-    return data.open(config.name, config.root, **{key: value for key, value in given.items() if value})
-
-
 def records(parts: Split) -> list[Record]:
     """List every record of the parts."""
     return [record for _, part in parts for record in part.records]
@@ -108,21 +103,20 @@ def external(config: StudyConfig) -> Dataset | None:
 
 def learned_from(
     config: StudyConfig, run: Run, parts: Split, normalise: Recolor, model: Model
-) -> tuple[Sequence[Sample], list[Datasheet]]:
+) -> Sequence[Sample]:
     """Read what a run learns from: real tiles, a synthetic data set, or both in a share.
 
     Which real tiles, if not all, follows from the run's seed alone: every level with one seed and one number
     has the same.
     """
     mpp, sets = model.spec.mpp, sets_learned_from(config, run, parts, model)
-    sheets = [each.info for each in sets.values()]
-    real = at(recolored(sets["train"], normalise), mpp) if "train" in sets else list[Sample]()
+    real = at_model(recolored(sets["train"], normalise), mpp) if "train" in sets else list[Sample]()
     if "synthetic" not in sets:
-        return real, sheets
+        return real
     drawn = sets["synthetic"]
-    samples = at(recolored(drawn, normalise), mpp)
+    samples = at_model(recolored(drawn, normalise), mpp)
     share = config.synthetic[config.settings(run)["synthetic"]].share if real else 1.0
-    return mixture(real, samples, drawn, share), sheets
+    return mixture(real, samples, drawn, share)
 
 
 def sets_learned_from(config: StudyConfig, run: Run, parts: Split, model: Model) -> dict[str, Dataset]:
@@ -216,11 +210,6 @@ def recolored(dataset: Dataset, *steps: Recolor) -> Dataset:
         return replace(sample, image=image)
 
     return data.mapped(dataset, change)
-
-
-def at(dataset: Dataset, mpp: float) -> list[Sample]:
-    """Read all samples into memory, at a model's resolution."""
-    return [data.resample(sample, mpp) for sample in dataset]
 
 
 def tested_on(test: Dataset, condition: Condition) -> Dataset:

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from histoscope import augment, balance, models, train
-from histoscope.data import Datasheet, Split
+from histoscope.data import Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
 from histoscope.models.checkpoint import read_card
@@ -29,12 +29,12 @@ from histoscope.studies.study import Condition, Run
 from histoscope.tables import write_table
 from histoscope.train import provenance
 from histoscope.train.choices import get_jitter
-from histoscope.train.mix import learned_from
-from histoscope.train.parts import in_classes_of
+from histoscope.train.parts import at_model, in_classes_of
+from histoscope.train.recipe import Recipe, train_model
 from histoscope.types import Nuclei, Sample
 
-Learned: TypeAlias = tuple[Sequence[Sample], list[Sample], list[Datasheet]]
-"""Training and validation samples, and the datasheets of what is learned from."""
+Learned: TypeAlias = tuple[Sequence[Sample], list[Sample]]
+"""Training and validation samples."""
 
 
 class Images:
@@ -76,9 +76,9 @@ class Images:
             self._ready = None
             normalise = self.normaliser(settings["normalizer"])
             parts = in_classes_of(model, self.parts)
-            samples, sheets = prepare.learned_from(self.config, run, parts, normalise, model)
-            val = prepare.at(prepare.recolored(parts.val, normalise), model.spec.mpp)
-            self._ready = key, (samples, val, sheets)
+            samples = prepare.learned_from(self.config, run, parts, normalise, model)
+            val = at_model(prepare.recolored(parts.val, normalise), model.spec.mpp)
+            self._ready = key, (samples, val)
         return self._ready[1]
 
 
@@ -143,32 +143,33 @@ def _train(images: Images, run: Run, folder: Path, tell: Tell) -> dict[str, floa
     began = time.perf_counter()
     torch.manual_seed(run.seed)
     model = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
-    samples, val, sheets = images.training(run, model)
+    samples, val = images.training(run, model)
     begun = study_folder.weights_of(config.folder, needed) if (needed := config.needed(run)) else None
     if begun is not None:
         load_initial_weights(model, begun)
     sets = prepare.sets_learned_from(config, run, images.parts, model) | {"val": images.parts.val}
-    fitted_to = images.fitted(settings["normalizer"])
-    prepared, training = time.perf_counter() - began, config.training(run)
-    fitted = train.fit(
-        model,
-        samples,
-        val,
-        training,
+    training = config.training(run)
+    recipe = Recipe(
+        config=training,
+        learned=sets,
         augment=augment.get(settings["augment"]),
         color=get_jitter(settings["jitter"]),
         balance=balance.get(settings["balance"]),
-        out=folder,
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, training.steps)),
-        card={
+        normalizer=images.fitted(settings["normalizer"]),
+        begun_from=(begun,),
+        about={
             "study": config.study,
             "run": run.name,
-            **learned_from(sheets),
             **({"begun from": needed.name} if needed else {}),
-            **provenance.write(folder / "model", sets, begun, normalizer=fitted_to),
         },
-        normalizer=fitted_to,
     )
+    prepared = time.perf_counter() - began
+
+    def on_step(step: int, losses: dict[str, float]) -> None:
+        del losses
+        tell(Event(run.name, "train", step, training.steps))
+
+    fitted = train_model(model, samples, val, recipe, folder, on_step=on_step)
     return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
 
 

@@ -10,6 +10,7 @@ from histoscope import config, data
 from histoscope.data import Dataset, Datasheet
 from histoscope.errors import DataError
 from histoscope.train.mixture import Mixture
+from histoscope.train.parts import open_data
 from histoscope.types import Sample
 
 
@@ -51,8 +52,7 @@ def open_synthetic(chosen: SyntheticConfig, classes: Sequence[str] = (), *, seed
     DataError
         If the synthetic nuclei have classes that the model does not know.
     """
-    given = {"mpp": chosen.mpp, "licence": chosen.licence}
-    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    dataset = open_data(chosen)
     if classes:
         dataset = data.renumbered(dataset, dict(enumerate(classes, start=1)))
     return data.tile_subset(dataset, chosen.tiles, seed=seed)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -58,10 +59,18 @@ class DataConfig(config.Config):
     tiles: int | None = Field(default=None, ge=1)
 
 
+def open_data(chosen: Any) -> Dataset:
+    """Open a data set of any configuration that has ``name`` and ``root``; no pixel is read.
+
+    Options that the configuration has and leaves at nothing are not given to the reader.
+    """
+    given = {key: getattr(chosen, key, None) for key in ("mpp", "licence", "citation", "index")}
+    return data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+
+
 def open_parts(chosen: DataConfig, *, seed: int = 0) -> Split:
     """Training, validation and test part; no pixel is read. The seed chooses tiles, if not all are taken."""
-    given = {key: getattr(chosen, key) for key in ("mpp", "licence", "citation", "index")}
-    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    dataset = open_data(chosen)
     stratify = "label" if any(record.label is not None for record in dataset.records) else None
     if chosen.split is not None:
         dataset = data.with_parts(dataset, chosen.split)

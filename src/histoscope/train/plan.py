@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from histoscope.data import Split
+from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError
 from histoscope.images.digest import digest_of_parts
 from histoscope.models import Model
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table
-from histoscope.train import provenance, run_folder
-from histoscope.train.checks import check_fit
+from histoscope.train import run_folder
 from histoscope.train.choices import get_augment, get_balance, get_jitter
-from histoscope.train.loop import fit
-from histoscope.train.mix import learned_from, open_synthetic
+from histoscope.train.mix import open_synthetic
 from histoscope.train.parts import normalised
 from histoscope.train.provenance import Watched
+from histoscope.train.recipe import Recipe, train_model
 from histoscope.train.tasks import Listener
 from histoscope.types import Sample
 from histoscope.words import count
@@ -47,17 +46,33 @@ class Plan:
         return Split(*(normalised(part, self.normalizer) for _, part in self.parts))
 
     @property
-    def card(self) -> dict[str, Any]:
-        """What the model's card says of what was learned from, from the first save."""
+    def recipe(self) -> Recipe:
+        """How the network is trained, and on what."""
         experiment, chosen = self.experiment, self.experiment.synthetic
-        sheets = [self.parts.train.info] if chosen is None or chosen.share < 1 else []
+        learned: dict[str, Dataset] = {"train": self.parts.train, "val": self.parts.val}
         if chosen is not None:
-            sheets.append(open_synthetic(chosen).info)
-        return {
-            **learned_from(sheets),
-            **({} if experiment.initial_weights is None else {"begun from": str(experiment.initial_weights)}),
-            "split": {name: [record.name for record in part.records] for name, part in self.parts},
-        }
+            learned["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
+        if chosen is not None and chosen.share == 1:
+            del learned["train"]
+        begun = experiment.initial_weights
+        return Recipe(
+            config=experiment.train,
+            learned=learned,
+            augment=get_augment(experiment.augment),
+            color=get_jitter(experiment.jitter),
+            balance=get_balance(experiment.balance),
+            normalizer=self.normalizer,
+            begun_from=(begun, arguments(experiment).get("weights")),
+            about={
+                **({} if begun is None else {"begun from": str(begun)}),
+                "split": {name: [record.name for record in part.records] for name, part in self.parts},
+            },
+            keep_checkpoint=True,
+        )
+
+    def begin(self) -> None:
+        """Write the run's settings, when everything has been checked."""
+        run_folder.begin(self.experiment, self.experiment.out, self.standing)
 
     def contents(self) -> pd.DataFrame:
         """Digest all that the scores depend on beside the settings: columns part, name and digest."""
@@ -94,20 +109,6 @@ class Plan:
                 "ones back, or start another run with --set out=..."
             )
 
-    def write_list(self) -> dict[str, str]:
-        """Write what is learned from beside the model, and give the line of the card that names it."""
-        experiment, chosen = self.experiment, self.experiment.synthetic
-        parts = {"train": self.parts.train, "val": self.parts.val}
-        if chosen is not None:
-            parts["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
-        if chosen is not None and chosen.share == 1:
-            del parts["train"]
-        begun = experiment.initial_weights, arguments(experiment).get("weights")
-        goes_on = (experiment.out / run_folder.CHECKPOINT).is_file()
-        return provenance.write(
-            experiment.out / "model", parts, *begun, normalizer=self.normalizer, goes_on=goes_on
-        )
-
 
 def arguments(experiment: "Experiment") -> dict[str, Any]:
     """Arguments of the model; a relative path of weights starts here, or else from the data set's folder."""
@@ -124,29 +125,17 @@ def fit_planned(
 ) -> Model:
     """Train as an experiment says; the model with the best weights."""
     experiment, shorter = plan.experiment, plan.standing.shorter
-    check_fit(model, train, val, experiment.train)
-    card = plan.card | plan.write_list()
-    run_folder.begin(experiment, experiment.out, plan.standing)
     length = f"training for {experiment.train.steps:,} steps of {count(experiment.train.batch_size, 'patch')}"
     if shorter:
-        listener.note(
-            f"{length}: goes on from the first {shorter:,}, whose scores are kept beside the new ones"
-        )
+        length += f": goes on from the first {shorter:,}, whose scores are kept beside the new ones"
     elif (experiment.out / run_folder.CHECKPOINT).is_file():
-        listener.note(f"{length}: goes on from the last checkpoint")
+        length += ": goes on from the last checkpoint"
     else:
-        listener.note(f"{length}; how long it takes is told after the first")
-    return fit(
-        model,
-        train,
-        val,
-        experiment.train,
-        out=experiment.out,
-        augment=get_augment(experiment.augment),
-        color=get_jitter(experiment.jitter),
-        balance=get_balance(experiment.balance),
-        on_step=listener.step,
-        card=card,
-        normalizer=plan.normalizer,
-        keep_checkpoint=True,
-    ).model
+        length += "; how long it takes is told after the first"
+
+    def begin() -> None:
+        plan.begin()
+        listener.note(length)
+
+    out = experiment.out
+    return train_model(model, train, val, plan.recipe, out, on_start=begin, on_step=listener.step).model

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from histoscope import augment, models, synth, train
+from histoscope import augment, models, synth
 from histoscope.class_names import names_in_order
 from histoscope.classify.classification import in_memory, set_input_mpp
 from histoscope.classify.features import extract
@@ -23,6 +23,7 @@ from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
 from histoscope.train.mix import learned_from
+from histoscope.train.recipe import Recipe, train_model
 from histoscope.train.selfsup import pretrain
 from histoscope.types import Sample
 
@@ -168,17 +169,16 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
     arguments = {**config.patches.backbone, "mpp": shown.spec.mpp}
     model = Classifier(**arguments, classes=list(DRAWN))
     cut = max(len(DRAWN), len(tiles) // 8)
-    train.fit(
-        model,
-        tiles[cut:],
-        tiles[:cut],
-        replace(chosen, seed=run.seed),
-        out=folder,
-        augment=augment.get("default"),
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
-        card=learned_from([Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")])
-        | provenance.write(folder / "model", {}),
+    sheet = Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")
+    recipe = Recipe(
+        config=replace(chosen, seed=run.seed), augment=augment.get("default"), about=learned_from([sheet])
     )
+
+    def on_step(step: int, losses: dict[str, float]) -> None:
+        del losses
+        tell(Event(run.name, "train", step, chosen.steps))
+
+    train_model(model, tiles[cut:], tiles[:cut], recipe, folder, on_step=on_step)
     return len(tiles)
 
 

@@ -9,6 +9,7 @@ from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError, DataError
 from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
+from histoscope.train.parts import open_data
 
 GROUPED, RANDOM = "grouped", "random"
 ALL = "all"
@@ -61,8 +62,7 @@ def open_everything(config: StudyConfig) -> Dataset:
         If it is no data set of patches with classes that have names.
     """
     chosen = config.data
-    given = {"mpp": chosen.mpp, "licence": chosen.licence, "citation": chosen.citation}
-    dataset = data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    dataset = open_data(chosen)
     lacking = [record.name for record in dataset.records if record.label is None]
     if lacking:
         raise DataError(

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 import yaml
 
-from histoscope import augment, data, explain, metrics, models, train
+from histoscope import augment, data, explain, metrics, models
 from histoscope.class_names import names_in_order
 from histoscope.classify import classification
 from histoscope.classify.baselines import predict_baseline
@@ -28,7 +28,7 @@ from histoscope.studies.transfer.parts import Cell, parts
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance
 from histoscope.train.log import RunLog, read
-from histoscope.train.mix import learned_from
+from histoscope.train.recipe import Recipe, card_of, train_model
 
 TABLE, SPENT, MISTAKES = "per_patch.csv", "spent.json", "mistakes"
 SHOWN = 4
@@ -93,16 +93,14 @@ def _trained(
     ready = time.perf_counter() - ready
     rates = config.patches.tuned if run.level == TUNED else config.train.transfer
     lr = config.patches.tuned_lr if run.level == TUNED else config.train.lr
-    fitted = train.fit(
-        model,
-        known,
-        val,
-        replace(config.train, seed=run.seed, transfer=rates, lr=lr),
-        augment=augment.get(config.augment),
-        out=out,
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, config.train.steps)),
-        card=_card(config, cell, run, kind, out),
-    )
+    training = replace(config.train, seed=run.seed, transfer=rates, lr=lr)
+    recipe = replace(_recipe(config, cell, run, kind), config=training, augment=augment.get(config.augment))
+
+    def on_step(step: int, losses: dict[str, float]) -> None:
+        del losses
+        tell(Event(run.name, "train", step, config.train.steps))
+
+    fitted = train_model(model, known, val, recipe, out, on_step=on_step)
     began = time.perf_counter()
     table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=_skip)
     evaluated = time.perf_counter() - began
@@ -113,13 +111,17 @@ def _trained(
     }
 
 
-def _card(config: StudyConfig, cell: Split, run: Run, kind: str, out: Path) -> dict[str, Any]:
-    """What a model's card says of what it learned from, and the list of it beside the model."""
-    split = {name: [record.name for record in part.records] for name, part in cell}
+def _recipe(config: StudyConfig, cell: Split, run: Run, kind: str) -> Recipe:
+    """What a model learns from and begins from."""
     origin = begin.begun_from(run, kind)
     begun = None if origin is None else config.folder / PRETRAINED / origin.name / "model"
-    listed = provenance.write(out / "model", {"train": cell.train, "val": cell.val}, begun)
-    return {"run": run.name, **learned_from([cell.train.info]), "split": split, **listed}
+    split = {name: [record.name for record in part.records] for name, part in cell}
+    return Recipe(
+        config=config.train,
+        learned={"train": cell.train, "val": cell.val},
+        begun_from=(begun,),
+        about={"run": run.name, "split": split},
+    )
 
 
 def _probed(
@@ -138,7 +140,11 @@ def _probed(
         log.write(1, {"loss": scores["nll"]})
         log.write(1, scores, part="val")
         seconds = log.seconds
-    about = {**_card(config, cell, run, kind, out), "probe": probed.to_dict(), "validation": scores}
+    about = {
+        **card_of(_recipe(config, cell, run, kind), out),
+        "probe": probed.to_dict(),
+        "validation": scores,
+    }
     models.save(model, out / "model", about)
     table = classification.classify_features(model, features["test"], cell.test)
     evaluated = each * len(features["test"])

@@ -16,10 +16,11 @@ from histoscope.data.readers.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError
 from histoscope.models.base import Model
 from histoscope.models.patches.classifier import Classifier
-from histoscope.train import census, run_folder
+from histoscope.train import census
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
 from histoscope.train.log import RunLog
 from histoscope.train.plan import Plan, fit_planned
+from histoscope.train.recipe import card_of
 from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
 from histoscope.types import Sample
 
@@ -75,7 +76,7 @@ class ClassifyPatches(Task):
         classification.set_input_mpp(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
         note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
         if experiment.probe is not None:
-            run_folder.begin(experiment, experiment.out, plan.standing)
+            plan.begin()
             table = _probe(plan, experiment.probe, model, skipped, listener)
         else:
             train, val = (
@@ -170,7 +171,7 @@ def _probe(
         "features": {"computed": computed, "seconds": round(ready, 2)},
         "validation": scores,
     }
-    models.save(model, out / "model", {**plan.card, **plan.write_list(), **about}, plan.normalizer)
+    models.save(model, out / "model", {**card_of(plan.recipe, out), **about}, plan.normalizer)
     listener.note(
         f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
         f"others from the cache); probe fitted in {probed.seconds:.1f} s, L2 penalty {probed.l2:g}"
