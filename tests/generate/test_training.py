@@ -69,11 +69,11 @@ def test_each_loss_reaches_its_own_part_alone(dataset):
     net = _net()
     target = {name: torch.from_numpy(value)[None] for name, value in net.targets(dataset[0]).items()}
     terms = net.loss({"dyes": target["maps"][:, 4:7] + 0 * net.painter.last.bias.sum()}, target)
-    terms["critic"].backward(retain_graph=True)
+    terms["discriminator"].backward(retain_graph=True)
     assert all(part.grad is None for part in net.painter.parameters())
     assert all(part.grad is not None for part in net.critic.parameters())
     net.critic.zero_grad()
-    (terms["total"] - terms["critic"]).backward()
+    (terms["total"] - terms["discriminator"]).backward()
     assert all(part.grad is None or not part.grad.any() for part in net.critic.parameters())
 
 
@@ -210,7 +210,7 @@ def test_auto_is_what_the_processor_has(dataset, tmp_path, monkeypatch, native, 
     assert GeneratorConfig().precision == "32-true"
 
 
-def test_the_critic_says_nearly_the_same_in_sixteen_bits(fitted, dataset, monkeypatch):
+def test_the_discriminator_says_nearly_the_same_in_sixteen_bits(fitted, dataset, monkeypatch):
     from histoscope.generate.choosing import describe
 
     _, kit = fitted
@@ -256,7 +256,7 @@ def test_what_no_patch_shows_changes_no_number(fitted, dataset, monkeypatch):
     np.testing.assert_allclose(found[:, -1], whole[:, -1], atol=0.01)
 
 
-def test_the_critic_sees_a_mean_of_the_pixels_that_there_are():
+def test_the_discriminator_sees_a_mean_of_the_pixels_that_there_are():
     x = torch.randn(2, 3, 12, 8)
     reference = torch.nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
     torch.testing.assert_close(_soft(x), reference)
@@ -274,10 +274,10 @@ def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):
         fit(_diverging(_net(), 2, math.inf), dataset, TINY, out=tmp_path / "worse")
 
 
-def test_a_critic_that_has_won_ends_the_fit(dataset, tmp_path, monkeypatch):
+def test_a_discriminator_that_has_won_ends_the_fit(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("histoscope.generate.training._SETTLE", 1)
     ended = fit(_diverging(_net(), 5, 0.0), dataset, TINY, out=tmp_path)
-    assert "the critic won at step 6" in ended.note
+    assert "the discriminator won at step 6" in ended.note
     assert ended.step == 4
 
 

@@ -22,14 +22,14 @@ def test_each_term_is_about_one_thing():
     white = torch.linalg.qr(torch.randn(64, 8, generator=rng) - 0.0).Q
     white = (white - white.mean(dim=0)) * 64**0.5
     good = vicreg(white, white)
-    assert good["alike"] == 0
-    assert good["spread"] < 1
-    assert good["apart"] < 1
+    assert good["invariance"] == 0
+    assert good["variance"] < 1
+    assert good["covariance"] < 1
     still = torch.ones(64, 8)
-    assert vicreg(still, still)["spread"].item() == pytest.approx(25 * (1 - 0.01), rel=1e-3)
+    assert vicreg(still, still)["variance"].item() == pytest.approx(25 * (1 - 0.01), rel=1e-3)
     copied = white[:, :1].expand(-1, 8)
-    assert vicreg(copied, copied)["apart"] > 10 * good["apart"]
-    assert vicreg(white, white.flip(0))["alike"] > 1
+    assert vicreg(copied, copied)["covariance"] > 10 * good["covariance"]
+    assert vicreg(white, white.flip(0))["invariance"] > 1
     terms = vicreg(white, copied)
     assert terms["total"].item() == pytest.approx(sum(v.item() for k, v in terms.items() if k != "total"))
 

@@ -23,7 +23,7 @@ STRICT = 0.95
 """Share of real patches that are near enough to those of other tiles."""
 _BANDS_PX = (0.7, 1.4, 2.8, 5.6)
 _AROUND_PX = 24
-"""How far the widest blur and the critic look beyond a patch; a multiple of four."""
+"""How far the widest blur and the discriminator look beyond a patch; a multiple of four."""
 _NEIGHBOURS = 3
 _LOOKS = (2, 3)
 """Patches on a side of a painted tile that are looked at: first few, and more only if those seem poor."""
@@ -119,7 +119,7 @@ def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float
     """Descriptors of the patches of a tile, (n, 20).
 
     Mean and spread of both dyes inside and outside of nuclei, their strength in four bands of detail, the
-    third dye, the share of clear glass, and the critic's verdict.
+    third dye, the share of clear glass, and the score of the discriminator.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def describe(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float
 
 
 def verdict_of(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the critic says of each 4 x 4 pixels."""
+    """Score of the discriminator for each 4 x 4 pixels."""
     device = next(model.parameters()).device
     shown = (torch.from_numpy(part)[None].to(device) for part in (maps, dyes))
     with torch.inference_mode(), mixed(device):
@@ -177,7 +177,7 @@ def _starts(side: int) -> list[int]:
 def _middle(side: int, few: int) -> slice:
     """The middle of a tile that has more than a few patches on a side: they tell enough of it."""
     enough = few * PATCH_PX + _AROUND_PX
-    start = max(0, side - enough) // 8 * 4  # on the critic's grid
+    start = max(0, side - enough) // 8 * 4  # on the discriminator's grid
     return slice(start, min(start + enough, side))
 
 

@@ -35,7 +35,7 @@ N_NOISE = 3
 """Maps of noise: of single pixels, of 4 x 4 and of 16 x 16."""
 DETAIL = 6.0
 """How much the critic's view of detail is enlarged."""
-ROUGH, EXACT, FEATURES = 5.0, 10.0, 10.0
+L1_LOWRES, L1, FEATURE_MATCHING = 5.0, 10.0, 10.0
 """Weights of the difference after 4 x 4 averaging, of each pixel, and of the discriminator's features."""
 
 
@@ -74,9 +74,10 @@ class Generator(Model):
         )
         known = N_PLAIN + len(classes)
         self.n_maps = known + N_NOISE
-        self.trust = 1.0  # in the critic: training lets it grow, for at first it knows nothing
-        self.painter = _Painter(self.n_maps, width)
-        self.critic = Critic(known + 6, 2 * width)
+        self.adversarial_weight = 1.0  # training lets it grow, for at first the discriminator knows nothing
+        # `painter` (the generator) and `critic` (the discriminator) are the names in saved weights.
+        self.painter = _UNet(self.n_maps, width)
+        self.critic = Discriminator(known + 6, 2 * width)
 
     def forward(self, image: Tensor) -> Heads:
         """Dyes of maps and noise (B, n_maps, H, W); height and width multiples of four."""
@@ -107,24 +108,24 @@ class Generator(Model):
         return {"maps": maps, "dyes": np.ascontiguousarray(dyes.transpose(2, 0, 1))}
 
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Terms of painter and critic, and their sum.
+        """Loss terms of generator and discriminator, and their sum.
 
-        Each term reaches only its own part: the critic is judged on a copy of the picture, the painter by a
-        critic whose weights stand still. So one backward pass serves both.
+        Each term reaches only its own part: the discriminator is trained on a detached image, the generator
+        by a discriminator whose weights are frozen. So one backward pass serves both.
         """
         maps, real, fake = target["maps"], target["dyes"], heads["dyes"]
         truth, seen = self.critic(maps, real), self.critic(maps, fake.detach())
-        critic = (functional.relu(1 - truth[-1]) + functional.relu(1 + seen[-1])).mean()
+        discriminator = (functional.relu(1 - truth[-1]) + functional.relu(1 + seen[-1])).mean()
         self.critic.requires_grad_(requires_grad=False)
         judged = self.critic(maps, fake)
         self.critic.requires_grad_(requires_grad=True)
         alike = [functional.l1_loss(a, b.detach()) for a, b in zip(judged[:-1], truth[:-1], strict=True)]
         terms = {
-            "rough": ROUGH * functional.l1_loss(_coarse(fake), _coarse(real)),
-            "exact": EXACT * functional.l1_loss(fake, real),
-            "features": self.trust * FEATURES * torch.stack(alike).mean(),
-            "fooled": -self.trust * judged[-1].mean(),
-            "critic": critic,
+            "l1_lowres": L1_LOWRES * functional.l1_loss(_coarse(fake), _coarse(real)),
+            "l1": L1 * functional.l1_loss(fake, real),
+            "feature_matching": self.adversarial_weight * FEATURE_MATCHING * torch.stack(alike).mean(),
+            "adversarial": -self.adversarial_weight * judged[-1].mean(),
+            "discriminator": discriminator,
         }
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
@@ -164,8 +165,8 @@ def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential
     return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, stride, padding=1), _Pixelwise())
 
 
-class _Painter(nn.Module):
-    """A U-Net of three levels that gives the difference to the blurred picture."""
+class _UNet(nn.Module):
+    """U-Net of three levels that gives the difference to the blurred image."""
 
     def __init__(self, channels_in: int, width: int) -> None:
         super().__init__()
@@ -193,8 +194,8 @@ class _Painter(nn.Module):
         return picture
 
 
-class Critic(nn.Module):
-    """Tells real from painted in fields of 26 pixels; hinge loss, spectral normalisation below the verdict.
+class Discriminator(nn.Module):
+    """Patch discriminator with fields of 26 pixels: hinge loss, spectral normalisation below the last layer.
 
     Colours are given by the maps, so it is shown fine detail once more, enlarged.
 

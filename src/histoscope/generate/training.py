@@ -1,4 +1,4 @@
-"""Fitting a generator to a few labelled tiles: painter and critic together, an average of weights kept."""
+"""Training of a generator and its discriminator on a few labelled tiles; an average of weights is kept."""
 
 import copy
 import math
@@ -28,9 +28,9 @@ from histoscope.types import Sample
 MEMORY = 0.1
 """Share of the steps that the average of the weights remembers."""
 WON = 0.02
-"""Mean loss of the critic below which it has won, and teaches nothing more."""
+"""Mean loss of the discriminator below which it has won, and teaches nothing more."""
 RISE = 0.25
-"""Share of the steps over which the critic's word comes to count in full."""
+"""Share of the steps over which the adversarial weight rises to 1."""
 _SETTLE = 100
 
 
@@ -47,7 +47,7 @@ class GeneratorConfig:
     mpp : float
         Micrometres per pixel to paint at.
     lr : float
-        Highest learning rate of painter and critic.
+        Highest learning rate of generator and discriminator.
     precision : str
         As Lightning Fabric names it; ``auto`` is ``bf16-mixed`` where the hardware multiplies bfloat16, else
         ``32-true``.
@@ -125,11 +125,11 @@ def fit(
     on_step: OnStep | None = None,
     card: Mapping[str, Any] | None = None,
 ) -> FittedGenerator:
-    """Fit painter and critic on labelled tiles.
+    """Train generator and discriminator on labelled tiles.
 
     Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly where
-    an unbroken run would have. If the losses stop being numbers, or the critic wins, the fit ends with the
-    last good weights and a note that says so.
+    an unbroken run would have. If the losses stop being numbers, or the discriminator wins, the fit ends with
+    the last good weights and a note that says so.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def _batches(model: Generator, tiles: Sequence[Sample], config: GeneratorConfig,
 
 
 class _Run:
-    """Painter, critic, the painter's average, and the optimiser of both."""
+    """Generator, discriminator, the average of the generator, and the optimiser of both."""
 
     CHECKPOINT = "checkpoint.safetensors"
 
@@ -232,7 +232,7 @@ class _Run:
         rate = self.config.lr * warmup_cosine(step - 1, self.config.steps, warmup=0.02, floor=0.05)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.model.trust = min(1.0, step / (RISE * self.config.steps))
+        self.model.adversarial_weight = min(1.0, step / (RISE * self.config.steps))
         target = {name: value.to(self.fabric.device) for name, value in batch.target.items()}
         shown = torch.cat([target["maps"], noise_like(target["maps"])], dim=1)
         heads = self.net(shown.contiguous(memory_format=torch.channels_last))
@@ -250,9 +250,11 @@ class _Run:
         """What went wrong, or nothing."""
         if not math.isfinite(values["loss"]):
             return f"the loss is {values['loss']} at step {step}: the fit diverged"
-        self.won += (values["critic"] - self.won) / _SETTLE
+        self.won += (values["discriminator"] - self.won) / _SETTLE
         if self.won < WON:
-            return f"the critic won at step {step}: it tells every patch apart and teaches nothing more"
+            return (
+                f"the discriminator won at step {step}: it tells every patch apart and teaches nothing more"
+            )
         return ""
 
     def keep(self, step: int, seconds: float) -> None:

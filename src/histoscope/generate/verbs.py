@@ -214,7 +214,7 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
 
 
 def _ready(model: Generator) -> Generator:
-    """Make a model fit to draw with: where it is fastest, the critic's weights in their norms for good."""
+    """Make a model ready to draw with; the norms of the discriminator are folded into its weights."""
     for level in model.critic.levels:
         if parametrize.is_parametrized(level):
             parametrize.remove_parametrizations(level, "weight")

@@ -42,7 +42,7 @@ from histoscope.train.patches import PatchSampler, crop
 from histoscope.train.schedule import warmup_cosine
 from histoscope.types import Image, Sample
 
-ALIKE, SPREAD, APART = 25.0, 25.0, 1.0
+INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
 """Weights of the three terms, as in the paper."""
 EXPANDED = 512
 """Width of the layers between features and loss, which are thrown away."""
@@ -215,7 +215,7 @@ def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainC
 
 
 def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """Views of one tile alike; each value spread over the batch; no two values saying the same.
+    """VICReg loss of two views: invariance, variance and covariance terms.
 
     Parameters
     ----------
@@ -225,23 +225,27 @@ def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
     Returns
     -------
     dict of Tensor
-        ``alike``, ``spread`` and ``apart``, each weighted, and their sum ``total``.
+        ``invariance``, ``variance`` and ``covariance``, each weighted, and their sum ``total``.
 
     Examples
     --------
     >>> same = torch.eye(4).repeat(2, 1)
-    >>> float(vicreg(same, same)["alike"])
+    >>> float(vicreg(same, same)["invariance"])
     0.0
     """
     n, width = first.shape
-    alike = functional.mse_loss(first, second)
-    spread, apart = alike.new_zeros(()), alike.new_zeros(())
+    invariance = functional.mse_loss(first, second)
+    variance, covariance = invariance.new_zeros(()), invariance.new_zeros(())
     for view in (first, second):
         centred = view - view.mean(dim=0)
-        spread = spread + functional.relu(1 - torch.sqrt(centred.var(dim=0) + 1e-4)).mean() / 2
-        covariance = centred.T @ centred / (n - 1)
-        apart = apart + (covariance.pow(2).sum() - covariance.diagonal().pow(2).sum()) / width
-    terms = {"alike": ALIKE * alike, "spread": SPREAD * spread, "apart": APART * apart}
+        variance = variance + functional.relu(1 - torch.sqrt(centred.var(dim=0) + 1e-4)).mean() / 2
+        product = centred.T @ centred / (n - 1)
+        covariance = covariance + (product.pow(2).sum() - product.diagonal().pow(2).sum()) / width
+    terms = {
+        "invariance": INVARIANCE * invariance,
+        "variance": VARIANCE * variance,
+        "covariance": COVARIANCE * covariance,
+    }
     return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
