@@ -66,29 +66,34 @@ def test_a_reader_that_is_named_is_taken(tmp_path):
         recognise(tiles(tmp_path), name="tnbc")
 
 
+FILES = {
+    "images alone": ["a.png"],
+    "images in images/": ["images/a.png"],
+    "labels alone": ["labels/a.png"],
+    "masks beside": ["images/a.png", "masks/a.png"],
+    "empty masks": ["images/a.png", "masks/notes.txt"],
+    "slides": ["a.svs"],
+    "a folder for each part": ["train/images/a.png", "train/labels/a.png", "test/images/b.png"],
+    "masks by name": ["a.png", "a_mask.png"],
+    "a folder for each patient": ["p1/tumour/a.png", "p1/normal/a.png", "p2/tumour/a.png"],
+    "one class": ["tumour/a.png"],
+}
+
+
 def folder_of(root: Path, what: str) -> Path:
     """Make a folder that nothing can be learned from."""
+    for name in FILES.get(what, ()):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent.name in {"labels", "masks"} and path.suffix == ".png":
+            write_labels(path, LABELS)
+        elif path.suffix == ".png":
+            write_image(path, PICTURE)
+        else:
+            path.write_bytes(b"II*\0" + b"\0" * 200 if path.suffix == ".svs" else b"")
     if what == "a file":
         write_image(root / "a.png", PICTURE)
         return root / "a.png"
-    if what == "images alone":
-        write_image(root / "a.png", PICTURE)
-    if what == "images in images/":
-        write_image(root / "images" / "a.png", PICTURE)
-    if what == "labels alone":
-        write_labels(root / "labels" / "a.png", LABELS)
-    if what in {"masks beside", "empty masks"}:
-        write_image(root / "images" / "a.png", PICTURE)
-        (root / "masks").mkdir()
-    if what == "masks beside":
-        write_labels(root / "masks" / "a.png", LABELS)
-    if what == "slides":
-        (root / "a.svs").write_bytes(b"II*\0" + b"\0" * 200)
-    if what == "a folder for each part":
-        tiles(root / "train")
-        tiles(root / "test")
-    if what == "one class":
-        patches(root, "tumour")
     return root
 
 
@@ -105,6 +110,8 @@ def folder_of(root: Path, what: str) -> Path:
         ("empty masks", "holds no label map"),
         ("slides", "1 whole slide"),
         ("a folder for each part", "name one of them"),
+        ("masks by name", "a_mask.png among its images"),
+        ("a folder for each patient", "If the folders are patients"),
         ("one class", "1 image and no labels"),
     ],
 )

@@ -78,7 +78,8 @@ def test_binary_masks_are_refused(samples, tmp_path):
         write_image(tmp_path / "images" / f"{sample.name}.png", sample.image)
         write_labels(tmp_path / "labels" / f"{sample.name}.png", (sample.instances > 0) * 255)
     with pytest.raises(
-        DataError, match=r"6 of 6 label maps .* looks like a binary mask.*skimage.measure.label"
+        DataError,
+        match=r"6 of 6 images have labels that are wrong; t0: .*a binary mask.*skimage.measure.label",
     ):
         look(tmp_path, given={"mpp": 0.5})
 
@@ -90,11 +91,17 @@ def test_empty_label_maps_are_refused(samples, tmp_path):
         look(tmp_path, given={"mpp": 0.5})
 
 
-def test_a_fault_is_told_and_the_rest_is_used(folder):
-    (folder / "labels" / "t3.png").write_bytes(b"no picture")
+def test_a_fault_is_told_and_the_rest_is_used(samples, folder):
+    write_labels(folder / "labels" / "t3.png", samples[3].instances > 0)
     seen = look(folder)
-    assert (seen.looked, len(seen.faults)) == (5, 1)
-    assert dict(seen.lines())["faults"].startswith("t3: ")
+    assert [fault.name for fault in seen.faults] == ["t3"]
+    assert dict(seen.lines())["faults"].startswith("t3: this looks like a binary mask")
+
+
+def test_an_image_without_its_labels_is_refused_as_training_would(folder):
+    (folder / "labels" / "t3.png").unlink()
+    with pytest.raises(DataError, match="1 of 6 images cannot be read with their labels; t3: no label map"):
+        look(folder)
 
 
 def test_patches_are_counted_without_reading_all(tmp_path, samples):

@@ -28,6 +28,7 @@ _OF_LABELS = frozenset(
         *("groundtruth", "instances", "segmentation", "segmentations"),
     )
 )
+_BESIDE = ("_mask", "_masks", "_label", "_labels", "_gt", "_instances", "_seg")
 _SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".mrxs", ".czi", ".vsi", ".dcm", ".isyntax"})
 _LAYOUT = (
     "expected images/NAME.png with labels/NAME.png (an id for each nucleus, 0 is background), or "
@@ -162,13 +163,12 @@ def _reasons(root: Path, found: Found) -> Iterator[str]:
         )
     if of_labels:
         masks = of_labels[0]
-        held = find_images(masks).images
-        if not held:
+        if not find_images(masks).images:
             yield f"{masks} holds no label map, so nothing can be learned; {_LAYOUT}"
         yield (
             f"{root} holds {masks.name}/, but not in a layout that is read: name the folders images/ and "
             "labels/, and the files of an image and of its label map alike, and let each nucleus have an id "
-            f"of its own (skimage.measure.label numbers the regions of a mask); {_LAYOUT}"
+            "of its own (skimage.measure.label numbers the regions of a mask)"
         )
     inner = [folder for folder in folders if (folder / "images").is_dir()]
     if inner:
@@ -177,8 +177,26 @@ def _reasons(root: Path, found: Found) -> Iterator[str]:
             f"{root} holds {parts} with images in each: name one of them, or bring their images together in "
             "one images/ (and labels/), with an index.csv that has the columns image_id and split"
         )
+    beside = [path for path in every if path.stem.lower().endswith(_BESIDE)]
+    if beside:
+        yield (
+            f"{root} holds {beside[0].name} among its images, which looks like a label map: put images into "
+            "images/ and label maps into labels/, the two of an image under the same name"
+        )
+    if not (root / "images").is_dir():
+        yield from _nearly_classes(root)
     yield (
         f"{root} holds {count(len(every), 'image')} and no labels: nothing can be learned from them. Put "
         "a label map of each into labels/, or sort patches into a folder for each class. Without labels, "
         "histoscope predict nuclei-free finds nuclei, and histoscope pretrain learns features"
     )
+
+
+def _nearly_classes(root: Path) -> Iterator[str]:
+    """Say what is wrong with folders that are nearly those of classes."""
+    try:
+        data.open("class_folder", root, mpp=1.0)
+    except DatasetNotFoundError:
+        return
+    except DataError as error:
+        yield str(error)

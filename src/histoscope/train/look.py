@@ -238,14 +238,20 @@ def _read(found: Recognised, task: Task, progress: Progress | None) -> tuple[lis
 
 
 def _check_maps(found: Recognised, samples: list[Sample], faults: list[Problem]) -> None:
-    """Refuse label maps of which most are wrong: masks, maps of classes, other images' maps."""
-    wrong = [fault for fault in faults if fault.severity == "error"]
-    names = {fault.name for fault in wrong}
-    if 2 * len(names) > len(samples) + len(names - {sample.name for sample in samples}):
-        raise DataError(
-            f"{len(names)} of {count(len(samples), 'label map')} that were read are wrong; {wrong[0].name}: "
-            f"{wrong[0].message}. histoscope data verify {found.name} FOLDER lists them all"
-        )
+    """Refuse images without their labels, and label maps of which most are wrong: masks, maps of classes."""
+    wrong = {fault.name: fault.message for fault in reversed(faults) if fault.severity == "error"}
+    unread = {name: text for name, text in wrong.items() if name not in {sample.name for sample in samples}}
+    for told, what, is_refused in (
+        (unread, "cannot be read with their labels", bool(unread)),
+        (wrong, "have labels that are wrong", 2 * len(wrong) > len(samples)),
+    ):
+        if is_refused:
+            first = next(reversed(told))
+            raise DataError(
+                f"{len(told)} of {count(len(samples) + len(unread), 'image')} {what}; {first}: "
+                f"{told[first]}. Mend them or take them out; histoscope data verify {found.name} FOLDER "
+                "lists them all"
+            )
     if not any(len(_areas(sample)) for sample in samples):
         raise DataError(
             f"no label map of {found.dataset.info.name!r} holds a nucleus: there is nothing to learn"
