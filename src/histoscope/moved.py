@@ -19,7 +19,7 @@ _SAME_NAME: dict[tuple[str, str], str] = {
     ("slides", "jobs"): "failures journal lines naming normalize ownership",
     ("slides", "export"): "features geojson heatmap overlay result tissue",
     ("models", "models.nuclei"): "deeplab losses region_segmenter regions resunet smp star stardist unet",
-    ("models", "models.patches"): "classifier hub initial mobilenet published tflite",
+    ("models", "models.patches"): "classifier hub initial published",
     ("synth", "generate"): "arrange bank bank_dyes bank_maps",
     ("studies", "generate"): "realism realism_encoder realism_page",
     ("studies", "report"): (

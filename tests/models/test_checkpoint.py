@@ -123,5 +123,5 @@ def test_names_of_classes_follow_their_ids(name, given, learned):
     small = (
         {"width": 4, "depth": 2, "n_rays": 8, "mpp": 0.5, "grid": 1} if name == "stardist" else {"mpp": 0.5}
     )
-    small |= {"backbone": "mobilenet_v1_025_tf"} if name == "classifier" else {}
+    small |= {"backbone": "test_efficientnet"} if name == "classifier" else {}
     assert models.create_for(given, name, small).spec.classes == learned

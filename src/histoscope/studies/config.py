@@ -71,7 +71,7 @@ class PatchesConfig(config.Config):
         Learning rate there.
     """
 
-    backbone: dict[str, Any] = Field(default_factory=lambda: {"backbone": "mobilenet_v1_050_tf"})
+    backbone: dict[str, Any] = Field(default_factory=lambda: {"backbone": "tf_efficientnet_lite0"})
     imagenet: Path | None = None
     test: float = Field(default=0.2, gt=0, lt=1)
     drawn: int = Field(default=1000, ge=8)

@@ -16,7 +16,6 @@ from histoscope.types import Sample
 
 SMALL = {
     "unet": {"backbone": "unet", "options": {"width": 4, "depth": 2}, "patch_px": 16},
-    "folded": {"backbone": "mobilenet_v1_025_tf", "patch_px": 32},
     "convolutions": {"backbone": "test_efficientnet", "patch_px": 32},
     "transformer": {"backbone": "test_vit", "patch_px": 32, "mean": (0.5, 0.5, 0.5)},
 }
@@ -108,11 +107,11 @@ def test_targets_are_labels_and_say_what_is_wrong():
 
 
 def test_frozen_normalisation_stays_as_it_is():
-    model = models.create("classifier", classes=CLASSES, freeze_norm=True, **SMALL["folded"]).train()
+    model = models.create("classifier", classes=CLASSES, freeze_norm=True, **SMALL["convolutions"]).train()
     before = {k: v.clone() for k, v in model.state_dict().items() if "running" in k}
     model(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
-    free = models.create("classifier", classes=CLASSES, **SMALL["folded"]).train()
+    free = models.create("classifier", classes=CLASSES, **SMALL["convolutions"]).train()
     assert not free.freeze_norm
     before = free.backbone.bn1.running_mean.clone()
     free(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8))

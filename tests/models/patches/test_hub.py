@@ -119,6 +119,36 @@ def test_a_hub_that_cannot_be_used_says_what_to_do(name, error, words, monkeypat
         models.create("classifier", backbone=name, pretrained=True, classes=["a", "b"])
 
 
-def test_our_own_backbones_are_on_no_hub():
+@pytest.mark.parametrize("name", ["unet", "mobilenet_v2_tf"])
+def test_our_own_backbones_are_on_no_hub(name):
     with pytest.raises(ConfigError, match="give weights="):
-        models.create("classifier", backbone="mobilenet_v2_tf", pretrained=True, classes=["a", "b"])
+        models.create("classifier", backbone=name, pretrained=True, classes=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("name", "n_tensors", "mean", "std"),  # of the same weights and image in 0.1
+    [
+        ("mobilenet_v2_tf", 312, 0.0407366, 0.0573718),
+        ("mobilenet_v1_075_tf", 162, 0.0417778, 0.0586857),
+        ("mobilenet_v1_050_tf", 162, 0.0458378, 0.0644789),
+        ("mobilenet_v1_025_tf", 162, 0.0486264, 0.0677200),
+    ],
+)
+@torch.no_grad()
+def test_networks_that_folders_of_0_1_name_see_the_same(name, n_tensors, mean, std):
+    half = (0.5, 0.5, 0.5)
+    model = models.create("classifier", backbone=name, patch_px=32, mpp=0.5, mean=half, std=half).eval()
+    state = model.backbone.state_dict()
+    for k, (key, value) in enumerate(state.items(), 1):
+        if value.is_floating_point():
+            wave = torch.cos(torch.arange(value.numel(), dtype=torch.float64) * k)
+            if value.ndim == 4:
+                wave *= (2 / value[0].numel()) ** 0.5
+            else:
+                wave = wave * 0.1 + ("var" in key or "weight" in key)
+            value.copy_(wave.reshape(value.shape))
+    image = torch.arange(3 * 33**2).reshape(1, 3, 33, 33).remainder(256).to(torch.uint8)
+    features = model.features(model.normalised(image))
+    assert len(state) == n_tensors
+    assert features.mean().item() == pytest.approx(mean, rel=1e-4)
+    assert features.std().item() == pytest.approx(std, rel=1e-4)

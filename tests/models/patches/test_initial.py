@@ -159,13 +159,18 @@ class TestOurOwnModels:
 def test_files_that_are_no_weights(tmp_path):
     with pytest.raises(DatasetNotFoundError, match="no weights at"):
         begun(tmp_path / "nowhere.npz")
-    for name in ("w.safetensors", "w.pth", "w.npz", "w.tflite"):
+    for name in ("w.safetensors", "w.pth", "w.npz"):
         (tmp_path / name).write_bytes(b"these are no weights at all")
         with pytest.raises(CorruptDataError, match=r"w\."):
             begun(tmp_path / name)
     (tmp_path / "w.onnx").write_bytes(b"")
     with pytest.raises(CorruptDataError, match=r"suffix '\.onnx'"):
         begun(tmp_path / "w.onnx")
+    (tmp_path / "w.tflite").write_bytes(b"TFL3")
+    np.savez(tmp_path / "w.npz", **{"000.weight": np.zeros(1), "000.bias": np.zeros(1)})
+    for name in ("w.tflite", "w.npz"):
+        with pytest.raises(CorruptDataError, match=r"w\..*timm's names.*tf_efficientnet_lite0"):
+            begun(tmp_path / name)
     torch.save({"epoch": 3}, tmp_path / "w.pth")
     with pytest.raises(CorruptDataError, match="no dictionary of tensors"):
         begun(tmp_path / "w.pth")

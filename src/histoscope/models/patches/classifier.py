@@ -33,8 +33,8 @@ class Classifier(Model):
     Parameters
     ----------
     backbone : str
-        A name of timm (``resnet18``), of a foundation model (``uni``, ``hf-hub:MahmoodLab/UNI``), of a
-        MobileNet with TensorFlow's weights (``mobilenet_v2_tf``), or ``unet``.
+        A name of timm (``resnet18``), of a foundation model (``uni``, ``hf-hub:MahmoodLab/UNI``), or
+        ``unet``.
     classes : sequence of str
         Names of labels 0, 1, ...; without any, the model is a backbone alone, and gives features.
     pretrained : bool
@@ -54,17 +54,16 @@ class Classifier(Model):
         See `histoscope.models.patches.hub.Preset`.
     dropout : float
         Share of features dropped before the head while training.
-    freeze_norm : bool, optional
-        Batch normalisation keeps its statistics while training. By default so only where these were folded
-        into the weights, since a batch's own would undo them.
+    freeze_norm : bool
+        Batch normalisation keeps its statistics while training.
     options : dict, optional
         Further arguments of the backbone.
 
     Examples
     --------
     >>> import torch
-    >>> model = Classifier(backbone="mobilenet_v1_025_tf", classes=["normal", "tumour"], mpp=0.5).eval()
-    >>> model(torch.zeros(2, 3, 128, 128, dtype=torch.uint8))["logits"].shape
+    >>> model = Classifier(backbone="test_efficientnet", classes=["normal", "tumour"], mpp=0.5).eval()
+    >>> model(torch.zeros(2, 3, 160, 160, dtype=torch.uint8))["logits"].shape
     torch.Size([2, 2])
     """
 
@@ -89,7 +88,7 @@ class Classifier(Model):
         interpolation: str | None = None,
         pooling: str | None = None,
         dropout: float = 0.0,
-        freeze_norm: bool | None = None,
+        freeze_norm: bool = False,
         options: dict[str, Any] | None = None,
     ) -> None:
         _check(classes, dropout, pretrained=pretrained, weights=weights)
@@ -118,7 +117,7 @@ class Classifier(Model):
         self.register_buffer("class_weights", None, persistent=False)
         source = f"{backbone}, published weights" if pretrained else ""
         self.loaded = Loaded.fresh(self, source) if weights is None else initialise(self, weights)
-        self.freeze_norm = self.loaded.folded if freeze_norm is None else freeze_norm
+        self.freeze_norm = freeze_norm
         # Enough to make the same network again without a hub; its weights come from the model folder.
         self.arguments = {
             "backbone": plain,

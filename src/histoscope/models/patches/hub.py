@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 from histoscope.models.base import IMAGENET_MEAN, IMAGENET_STD
 from histoscope.models.nuclei.unet import check_size, double_conv
-from histoscope.models.patches import mobilenet
 from histoscope.models.patches.published import check_reachable
 
 Three = tuple[float, float, float]
@@ -116,6 +115,13 @@ _TOKENS = Preset(interpolation="bicubic", pooling="cls_mean", fixed=True)
 _BIOPTIMUS = replace(_TOKENS, mean=_BIOPTIMUS_MEAN, std=_BIOPTIMUS_STD, pooling="")
 _DINOV2 = "vit_giant_patch14_reg4_dinov2"
 _PLAIN = {"img_size": 224, "init_values": 1e-5}
+# MobileNets of 0.1, whose model folders still open: version, and channels relative to the paper's.
+_OF_0_1 = {
+    "mobilenet_v2_tf": (2, 1.0),
+    "mobilenet_v1_075_tf": (1, 0.75),
+    "mobilenet_v1_050_tf": (1, 0.5),
+    "mobilenet_v1_025_tf": (1, 0.25),
+}
 
 # Short name -> model. Licences are those of the weights; "research" stands for terms of the publisher's own.
 FOUNDATIONS: dict[str, Foundation] = {
@@ -223,8 +229,8 @@ def build(
     Parameters
     ----------
     name : str
-        A key of `FOUNDATIONS` or `mobilenet.MOBILENETS`, ``unet``, ``hf-hub:`` and a repository,
-        ``local-dir:`` and a folder with timm's ``config.json``, or a name of timm.
+        A key of `FOUNDATIONS`, ``unet``, ``hf-hub:`` and a repository, ``local-dir:`` and a folder with
+        timm's ``config.json``, a name of timm, or that of a MobileNet in a model folder of 0.1.
     pretrained : bool
         Fetch the published weights.
     options : mapping
@@ -246,14 +252,12 @@ def build(
     """
     import timm
 
-    own = name == "unet" or name in mobilenet.MOBILENETS
-    if own and pretrained:
+    if pretrained and (name == "unet" or name in _OF_0_1):
         raise ConfigError(
             f"backbone {name!r} has no weights on a hub; give weights= a file or a model folder"
         )
-    if name in mobilenet.MOBILENETS:
-        side = mobilenet.MOBILENETS[name].patch_px
-        return mobilenet.build(name), Preset(side, mobilenet.MEAN, mobilenet.STD), name, {}
+    if name in _OF_0_1:
+        return _of_0_1(name), Preset(), name, {}
     known = foundation(name)
     try:
         if name == "unet":
@@ -269,7 +273,7 @@ def build(
             return _from_hub(name, pretrained=pretrained, options=dict(options))
         if not timm.is_model(name.split(".", maxsplit=1)[0]):
             near = get_close_matches(name, timm.list_models(), n=5)
-            raise UnknownNameError("backbone", name, [*near, *FOUNDATIONS, *mobilenet.MOBILENETS, "unet"])
+            raise UnknownNameError("backbone", name, [*near, *FOUNDATIONS, "unet"])
         check_reachable(name, advice=_LOCAL, options=options, weights=pretrained)
         config = timm.get_pretrained_cfg(name)
         if patch_px is not None and config is not None and config.fixed_input_size:
@@ -299,6 +303,15 @@ def preset_of(config: Mapping[str, Any]) -> Preset:
         interpolation=str(config.get("interpolation") or "bilinear"),
         fixed=bool(config.get("fixed_input_size")),
     )
+
+
+def _of_0_1(name: str) -> Any:
+    """Timm's MobileNet with TensorFlow's padding; its weights are in the model folder."""
+    from timm.models import efficientnet
+
+    version, width = _OF_0_1[name]
+    make = efficientnet._gen_mobilenet_v1 if version == 1 else efficientnet._gen_mobilenet_v2
+    return make(f"mobilenetv{version}_100", channel_multiplier=width, pad_type="same", num_classes=0)
 
 
 def _from_hub(

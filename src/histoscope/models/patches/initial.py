@@ -1,9 +1,8 @@
 """Weights to begin from: a file, or another model of ours. All of a backbone is loaded, or nothing.
 
-What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.tflite``
-of a MobileNet; ``.npz``, by the names of the network or by number with folded normalisation
-(`mobilenet`); and model folders of Histoscope: a classifier, a backbone pretrained on
-unlabelled tiles, a U-Net, StarDist, or the encoder of a network of segmentation-models-pytorch.
+What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.npz``;
+and model folders of Histoscope: a classifier, a backbone pretrained on unlabelled tiles, a U-Net, StarDist,
+or the encoder of a network of segmentation-models-pytorch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from histoscope import models
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.models.base import Model
-from histoscope.models.patches import mobilenet
-from histoscope.models.patches.tflite import read_convolutions
 from histoscope.types import class_key
 
 if TYPE_CHECKING:
@@ -45,6 +42,10 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "mo
 # The only names that may be left over: those of a head that is replaced.
 HEADS = ("head.", "fc.", "classifier.", "heads.", "dino_head.", "ibot_head.", "projection.")
 
+_OF_TIMM = (
+    "and only weights under timm's names can be loaded; take backbone: tf_efficientnet_lite0 (or another of "
+    "timm) with pretrained: true, or its .safetensors as weights"
+)
 # No weight: known without learning.
 SETTLED = ("temperature",)
 
@@ -62,8 +63,6 @@ class Loaded:
         want, and that are drawn at random.
     values : int
         Numbers that came from the source.
-    folded : bool
-        Normalisation was folded into the convolutions.
     """
 
     source: str
@@ -71,7 +70,6 @@ class Loaded:
     skipped: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
     values: int = 0
-    folded: bool = False
 
     @classmethod
     def fresh(cls, model: "Classifier", source: str) -> "Loaded":
@@ -121,7 +119,7 @@ def initialise(
     """
     source = Path(source)
     wanted: State = model.backbone.state_dict()
-    found, outside, about, folded = _backbone_of(source, model.backbone, wanted)
+    found, outside, about = _backbone_of(source, wanted)
     optional = (*new, *(name for name in wanted if name.endswith("num_batches_tracked")))
     missing = [name for name in wanted if name not in found and not name.startswith(tuple(optional))]
     heads = {name: value for name, value in found.items() if name not in wanted and name.startswith(HEADS)}
@@ -137,7 +135,7 @@ def initialise(
     model.load_state_dict(target, strict=False)
     skipped = tuple(name for name in (*heads, *outside) if not (head and name.startswith(HEADS)))
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
-    return Loaded(str(source), tuple(target), skipped, made, _count(target), folded)
+    return Loaded(str(source), tuple(target), skipped, made, _count(target))
 
 
 def load_initial_weights(model: Model, source: str | Path) -> Loaded:
@@ -211,11 +209,9 @@ def read_state(path: Path) -> State:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        if path.suffix == ".tflite":
-            return {name: torch.from_numpy(value) for name, value in read_convolutions(path).items()}
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         if path.suffix in {".pth", ".pt", ".bin"}:
             return _unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
     except CorruptDataError:
@@ -228,33 +224,29 @@ def read_state(path: Path) -> State:
             f"{path} cannot be read as weights ({what}); copy it again, or save its state_dict "
             "as .safetensors"
         ) from error
+    if path.suffix == ".tflite":
+        raise CorruptDataError(f"{path} is of TensorFlow Lite, {_OF_TIMM}")
     raise CorruptDataError(
-        f"{path} has the suffix {path.suffix!r}, expected .safetensors, .tflite, .npz, .pth, .pt, "
-        ".bin or a model folder"
+        f"{path} has the suffix {path.suffix!r}, expected .safetensors, .npz, .pth, .pt, .bin or a model "
+        "folder"
     )
 
 
-def _backbone_of(
-    source: Path, network: nn.Module, wanted: State
-) -> tuple[State, State, Mapping[str, Any], bool]:
-    """What a source has for a backbone, what else it has, its card, and whether normalisation is folded."""
+def _backbone_of(source: Path, wanted: State) -> tuple[State, State, Mapping[str, Any]]:
+    """What a source has for a backbone, what else it has, and its card."""
     if source.is_dir():
-        return *_of_folder(source), False
+        return _of_folder(source)
     state = read_state(source)
-    if mobilenet.is_folded(state):
-        arrays = {name: value.numpy() for name, value in state.items()}
-        try:
-            return mobilenet.unfolded(arrays, network), {}, {}, True
-        except CorruptDataError as error:
-            raise CorruptDataError(f"{source}: {error}") from error
+    if all(name.split(".")[0].isdecimal() for name in state):
+        raise CorruptDataError(f"{source} names its layers by number, {_OF_TIMM}")
     prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))
     inside = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     outside = {name: value for name, value in state.items() if not name.startswith(prefix)}
-    return inside, outside, {}, False
+    return inside, outside, {}
 
 
 def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
-    """The same of a model folder of ours; its folding is in its arguments, so it is told apart there."""
+    """The same of a model folder of ours."""
     state, card = _read_folder(source)
     for there, here in ENCODERS.get(str(card.get("architecture")), ()):
         inside = {here + name[len(there) :]: v for name, v in state.items() if name.startswith(there)}
