@@ -22,6 +22,19 @@ def test_old_names_work_and_tell_the_new_one(package: str, name: str, module: st
     assert found is getattr(importlib.import_module(module), name)
 
 
+@pytest.mark.parametrize(
+    ("package", "old", "new"),
+    [
+        ("geometry", "settle", "refine_with_mask"),
+        ("explain", "Shown", "Example"),
+        ("explain", "patches_by_sureness", "patches_by_confidence"),
+    ],
+)
+def test_names_that_changed_work_and_tell_the_new_one(package: str, old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{package}.{old} is now .*{new}"):
+        assert getattr(getattr(hs, package), old) is getattr(getattr(hs, package), new)
+
+
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = slides.nonsense

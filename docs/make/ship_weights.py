@@ -28,7 +28,7 @@ SHIPPED = ROOT / "src" / "histoscope" / "weights"
 SCORES = ("dice", "aji", "pq", "f1_50")
 ABOUT: dict[str, dict[str, Any]] = {
     "nuclei-free": {
-        "about": "Nuclei of H&E tissue, learned from drawn tissue alone.",
+        "about": "Nuclei of H&E tissue, learned from synthetic tissue alone.",
         "weights licence": "Apache-2.0",
         "training command": "histoscope train configs/weights_nuclei_free.yaml",
         "known failures": [

@@ -67,7 +67,7 @@ QUICK = Size(train_patients=4, test_patients=6, image_px=128, steps=40, width=4,
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DemoResult:
     """What the demo found.
 
     Parameters
@@ -91,7 +91,7 @@ class Told:
 
 def run_demo(
     out: Path, *, seed: int = 0, size: Size = FULL, tell: Tell = silent, say: Callable[[str], None] = silent
-) -> Told:
+) -> DemoResult:
     """Do the demo; what an earlier call left unfinished goes on.
 
     Parameters
@@ -132,7 +132,7 @@ def run_demo(
     with stage("report", "comparing them, patient by patient ..."):
         report = write_report(config.folder)
         sentences = tuple(findings(config.folder))
-    return Told(sentences, report, picture, seconds, summary)
+    return DemoResult(sentences, report, picture, seconds, summary)
 
 
 def claim(out: Path, seed: int, size: Size) -> None:

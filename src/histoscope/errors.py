@@ -15,7 +15,7 @@
     ├── UnknownNameError (KeyError)           a name that nothing answers to
     └── MissingDependencyError (ImportError)  an optional part is not installed
 
-Every message says what came, what was expected and what to do. The command line prints the message
+Every message says what was got, what was expected and what to do. The command line prints the message
 alone and exits with 2; the traceback is for programmers.
 """
 
@@ -71,7 +71,7 @@ class UnknownNameError(HistoscopeError, KeyError):
     kind : str
         What was looked for, in the user's words: "normaliser", "model".
     name : str
-        The name that came.
+        The name that was got.
     known : iterable of str
         The names that exist.
 

@@ -17,7 +17,7 @@ CALLS = {
     "synth OUT --like-tiles 3": "--like-tiles is about --like",
     "synth OUT --format monuseg": "--format is about --like",
     "synth OUT --steps 10": "--steps is of the network",
-    "synth OUT --method learned --like IN --hard": "--hard is for drawn tissue",
+    "synth OUT --method learned --like IN --hard": "--hard is for synthetic tissue",
 }
 
 

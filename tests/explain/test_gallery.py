@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from histoscope.errors import DataError
-from histoscope.explain import Shown, mistakes, page, patches_by_sureness, sheet
+from histoscope.explain import Example, mistakes, page, patches_by_confidence, sheet
 from histoscope.explain.gallery import caption
 
 
@@ -25,7 +25,7 @@ def table():
 
 def shown(name="x", true="tumour", predicted="benign"):
     picture = np.full((20, 20, 3), 90, np.uint8)
-    return Shown(name, picture, picture, true, predicted, 0.876)
+    return Example(name, picture, picture, true, predicted, 0.876)
 
 
 def test_the_surest_mistakes_come_first_one_of_each_group(table):
@@ -40,8 +40,8 @@ def test_the_surest_mistakes_come_first_one_of_each_group(table):
 
 
 def test_the_surest_and_the_least_sure(table):
-    assert patches_by_sureness(table, 2)["name"].tolist() == ["a", "c"]
-    assert patches_by_sureness(table, 2, surest_first=False)["name"].tolist() == ["d", "e"]
+    assert patches_by_confidence(table, 2)["name"].tolist() == ["a", "c"]
+    assert patches_by_confidence(table, 2, surest_first=False)["name"].tolist() == ["d", "e"]
 
 
 def test_captions():

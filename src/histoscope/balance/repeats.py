@@ -97,7 +97,7 @@ def rare_repeats(
         raise ConfigError(f"extra is {extra} and n_rare {n_rare}; expected at least 0 and at least 1")
     chance, number = draw_probability(pixels), np.asarray(counts, np.float64)
     if number.shape != chance.shape[1:]:
-        raise ShapeError(f"{number.shape} counts came for pixels of {chance.shape[1]} classes")
+        raise ShapeError(f"{number.shape} counts for pixels of {chance.shape[1]} classes")
     rng = generator(rng)
     present = np.flatnonzero((number > 0) & (chance.sum(axis=0) > 0))
     if len(present) == 0:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from histoscope.data import Dataset
-    from histoscope.explain import Shown
+    from histoscope.explain import Example
     from histoscope.models import Classifier
 
 
@@ -123,16 +123,16 @@ def _require_apart(root: Path, out: Path) -> None:
 
 def choose(table: "pd.DataFrame", which: str, n: int, per_group: int) -> "pd.DataFrame":
     """Rows of the patches to show."""
-    from histoscope.explain import mistakes, patches_by_sureness
+    from histoscope.explain import mistakes, patches_by_confidence
 
     if which == "mistakes":
         return mistakes(table, n, per_group=per_group)
-    return patches_by_sureness(table, n, per_group=per_group, surest_first=which == "surest")
+    return patches_by_confidence(table, n, per_group=per_group, surest_first=which == "surest")
 
 
-def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -> "tuple[str, list[Shown]]":
+def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -> "tuple[str, list[Example]]":
     """Name of the method, and patches with their maps."""
-    from histoscope.explain import Shown, blend
+    from histoscope.explain import Example, blend
     from histoscope.explain import explain as explained_by
 
     if rows.empty:
@@ -144,7 +144,7 @@ def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -
     found = explained_by(network, patches, targets)
     columns: Any = rows[["name", "true_class", "predicted_class", "probability"]]
     shown = [
-        Shown(name, patch, blend(patch, heat), true, predicted, float(probability))
+        Example(name, patch, blend(patch, heat), true, predicted, float(probability))
         for patch, heat, (name, true, predicted, probability) in zip(
             patches, found.heat, columns.itertuples(index=False), strict=True
         )
@@ -152,7 +152,7 @@ def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -
     return found.method, shown
 
 
-def write(out: Path, table: "pd.DataFrame", gallery: "list[Shown]", method: str, *, title: str) -> None:
+def write(out: Path, table: "pd.DataFrame", gallery: "list[Example]", method: str, *, title: str) -> None:
     """Write page, sheet, figures and table, each whole or not at all."""
     from histoscope import metrics
     from histoscope.explain import page, sheet

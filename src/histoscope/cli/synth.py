@@ -139,7 +139,7 @@ def synth(
             context, "like_tiles", "like_mpp", "form", because="is about --like, whose folder is not given"
         )
     if method == "learned":
-        refuse_given(context, "hard", "patients", because="is for drawn tissue, not for --method learned")
+        refuse_given(context, "hard", "patients", because="is for synthetic tissue, not for --method learned")
     else:
         refuse_given(context, "steps", "width", because="is of the network that --method learned trains")
     dataset = None if like is None else _opened(form, like, like_mpp, like_tiles, seed)

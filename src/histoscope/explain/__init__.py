@@ -9,37 +9,41 @@ from histoscope.lazy import attach
 
 if TYPE_CHECKING:
     from histoscope.explain.attention import rollout
-    from histoscope.explain.gallery import Shown, mistakes, page, patches_by_sureness, sheet
+    from histoscope.explain.gallery import Example, mistakes, page, patches_by_confidence, sheet
     from histoscope.explain.gradcam import grad_cam
     from histoscope.explain.maps import Explanation, blend, explain, method_of
 
 _LAZY = {
     "Explanation": "maps",
-    "Shown": "gallery",
+    "Example": "gallery",
     "blend": "maps",
     "explain": "maps",
     "grad_cam": "gradcam",
     "method_of": "maps",
     "mistakes": "gallery",
     "page": "gallery",
-    "patches_by_sureness": "gallery",
+    "patches_by_confidence": "gallery",
     "rollout": "attention",
     "sheet": "gallery",
 }
 
 __all__ = [
+    "Example",
     "Explanation",
-    "Shown",
     "blend",
     "explain",
     "grad_cam",
     "method_of",
     "mistakes",
     "page",
-    "patches_by_sureness",
+    "patches_by_confidence",
     "rollout",
     "sheet",
 ]
 
 
-__getattr__, __dir__ = attach(__name__, _LAZY)
+_MOVED = {
+    "Shown": "histoscope.explain.gallery:Example",
+    "patches_by_sureness": "histoscope.explain.gallery:patches_by_confidence",
+}
+__getattr__, __dir__ = attach(__name__, _LAZY, moved=_MOVED)

@@ -24,7 +24,7 @@ _INK, _QUIET, _WRONG = (31, 35, 40), (91, 99, 110), (194, 78, 0)
 
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
+class Example:
     """One patch of a gallery.
 
     Parameters
@@ -82,7 +82,7 @@ def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.D
     return _first(wrong, n, per_group, surest_first=True)
 
 
-def patches_by_sureness(
+def patches_by_confidence(
     table: "pd.DataFrame", n: int = 24, *, per_group: int = 1, surest_first: bool = True
 ) -> "pd.DataFrame":
     """Rows of the patches that the model was surest, or least sure, about, right or wrong; as `mistakes`."""
@@ -106,12 +106,12 @@ def _first(about: "pd.DataFrame", n: int, per_group: int, *, surest_first: bool)
     return ordered.head(n)
 
 
-def sheet(shown: Sequence[Shown], *, columns: int = 3, cell_px: int = _CELL_PX) -> Image:
+def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX) -> Image:
     """Patches in rows, each beside its map, with truth and prediction below.
 
     Parameters
     ----------
-    shown : sequence of Shown
+    shown : sequence of Example
     columns : int
         Patches in a row.
     cell_px : int
@@ -141,12 +141,12 @@ def sheet(shown: Sequence[Shown], *, columns: int = 3, cell_px: int = _CELL_PX) 
     return np.asarray(canvas)
 
 
-def page(shown: Sequence[Shown], *, title: str, method: str) -> str:
+def page(shown: Sequence[Example], *, title: str, method: str) -> str:
     """The same as one HTML page without other files.
 
     Parameters
     ----------
-    shown : sequence of Shown
+    shown : sequence of Example
     title : str
     method : str
         How the maps were made.
@@ -155,12 +155,12 @@ def page(shown: Sequence[Shown], *, title: str, method: str) -> str:
     return templates(html=True).get_template("patches.html.j2").render(view, version=histoscope.__version__)
 
 
-def caption(one: Shown) -> str:
+def caption(one: Example) -> str:
     """What a picture is headed with.
 
     Examples
     --------
-    >>> caption(Shown("x", np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), "a", "b", 0.987))
+    >>> caption(Example("x", np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), "a", "b", 0.987))
     'taken for b (0.99), is a'
     """
     if not one.true:

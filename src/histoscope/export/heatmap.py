@@ -47,7 +47,7 @@ def draw_heatmap(
     return np.concatenate((_painted(small, tiles, classes), _legend(size[0], tiles, classes)))
 
 
-def sureness(tiles: TileMap) -> NDArray[np.float64]:
+def confidence(tiles: TileMap) -> NDArray[np.float64]:
     """How far the largest probability of each tile is from guessing, 0, to certainty, 1."""
     chance = 1.0 / tiles.probability.shape[1]
     largest: NDArray[np.float64] = tiles.probability.max(axis=1).astype(np.float64)
@@ -60,7 +60,7 @@ def _painted(small: Image, tiles: TileMap, classes: Sequence[str]) -> Image:
     palette = np.array(colours(classes)[1:], np.float32)
     ratio = np.array([small.shape[1] / tiles.shape[1], small.shape[0] / tiles.shape[0]] * 2)
     edges = np.rint(tiles.box_px * ratio).astype(int)
-    opacity = _FAINT + (_STRONG - _FAINT) * sureness(tiles)
+    opacity = _FAINT + (_STRONG - _FAINT) * confidence(tiles)
     for (left, top, right, bottom), place, alpha in zip(edges, tiles.predicted, opacity, strict=True):
         tile = canvas[top:bottom, left:right]
         tile += alpha * (palette[place] - tile)

@@ -114,7 +114,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shelf:
+class Gallery:
     """The pictures of one model, of the first seed that each level has.
 
     Parameters
@@ -136,7 +136,7 @@ class Shelf:
     missing: str = ""
 
 
-def strip(shelf: Shelf, zoom: int = 2, gap_px: int = 16) -> Image:
+def strip(shelf: Gallery, zoom: int = 2, gap_px: int = 16) -> Image:
     """Paste a shelf on white for files: an image a row; the truth, then each level."""
     rows = [_beside(picture.drawn(zoom), gap_px, axis=1) for picture in shelf.pictures]
     return _beside(rows, gap_px, axis=0)
@@ -155,7 +155,7 @@ def _beside(images: Sequence[Image], gap_px: int, *, axis: int) -> Image:
     return np.ascontiguousarray(np.concatenate(parts, axis=axis))
 
 
-def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[Shelf]:
+def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[Gallery]:
     """One shelf a model: pictures under the primary condition, or why there are none.
 
     Parameters
@@ -230,7 +230,7 @@ def _window_sums(mask: NDArray[np.integer] | Mask, height: int, width: int) -> N
     return spaced
 
 
-def _shelf(study: StudyResults, model: str, levels: Sequence[str]) -> Shelf:
+def _shelf(study: StudyResults, model: str, levels: Sequence[str]) -> Gallery:
     condition, metric = study.primary_condition, image_metric(study)
     runs, tables = dict[str, RunResult](), list[pd.DataFrame]()
     for level in levels:
@@ -241,7 +241,7 @@ def _shelf(study: StudyResults, model: str, levels: Sequence[str]) -> Shelf:
             tables.append(scores[scores["seed"] == seed].assign(level=level))
     lacking = [f"no finished run of {level}" for level in levels if level not in runs]
     if not runs:
-        return Shelf(model, (), (), (), "no finished run")
+        return Gallery(model, (), (), (), "no finished run")
     together = pd.concat(tables, ignore_index=True)
     means = together.groupby(["name", "patient"], as_index=False)[metric].mean()
     times = together["name"].value_counts()
@@ -255,7 +255,7 @@ def _shelf(study: StudyResults, model: str, levels: Sequence[str]) -> Shelf:
             log.warning("gallery: %s", error)
             lacking.append(f"no image or outlines on disk for {row[1]} ({row[0]})")
     seeds = tuple(run.seed for run in runs.values())
-    return Shelf(model, tuple(runs), seeds, tuple(pictures), "; ".join(lacking))
+    return Gallery(model, tuple(runs), seeds, tuple(pictures), "; ".join(lacking))
 
 
 def _picture(

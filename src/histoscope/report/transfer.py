@@ -44,7 +44,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shelf:
+class Gallery:
     """Surest mistakes of one level, most groups, split by group."""
 
     level: str
@@ -96,7 +96,7 @@ def drawn(study: StudyResults, rows: Sequence[Effect], found: dict[str, Any]) ->
     return made
 
 
-def shelves(study: StudyResults) -> list[Shelf]:
+def shelves(study: StudyResults) -> list[Gallery]:
     """Surest mistakes of each level that learned from most groups; photographs it never saw."""
     found = []
     for level in study.levels:
@@ -111,7 +111,7 @@ def shelves(study: StudyResults) -> list[Shelf]:
                 true, predicted = str(row["true_class"]), str(row["predicted_class"])
                 p = float(row["probability"])
                 shown.append(Mistake(row["name"], row["seed"], true, predicted, p, image))
-        found.append(Shelf(level, wrong, len(table), tuple(shown)))
+        found.append(Gallery(level, wrong, len(table), tuple(shown)))
     return found
 
 
@@ -124,7 +124,7 @@ def _picture(study: StudyResults, level: str, name: str, seed: int) -> Image | N
     return None
 
 
-def write_strips(found: Sequence[Shelf], folder: Path) -> list[tuple[Shelf, str]]:
+def write_strips(found: Sequence[Gallery], folder: Path) -> list[tuple[Gallery, str]]:
     """Mistakes of each level in a row, as a file for Markdown."""
     strips = []
     for shelf in found:

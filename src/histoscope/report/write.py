@@ -98,7 +98,7 @@ def _environment(*, html: bool) -> Environment:
     return environment
 
 
-def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery.Shelf]) -> dict[str, Any]:
+def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery.Gallery]) -> dict[str, Any]:
     """Everything the templates show, as plain values."""
     done = len(study.finished())
     return {
@@ -303,8 +303,8 @@ def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str,
 
 
 def _write_figures(
-    study: StudyResults, drawn: Mapping[str, Mapping[str, str]], shelves: Sequence[gallery.Shelf]
-) -> list[tuple[gallery.Shelf, str]]:
+    study: StudyResults, drawn: Mapping[str, Mapping[str, str]], shelves: Sequence[gallery.Gallery]
+) -> list[tuple[gallery.Gallery, str]]:
     """Files that ``report.md`` shows; gives each shelf the name of its strip."""
     folder = study.folder / FIGURES
     for name, forms in drawn.items():

@@ -16,7 +16,7 @@ from histoscope.lazy import attach
 __all__ = ["WEIGHTS", "card", "find", "licence_notice"]
 
 WEIGHTS: dict[str, str] = {
-    "nuclei-free": "nuclei of H&E tissue, learned from drawn tissue alone; free for any use",
+    "nuclei-free": "nuclei of H&E tissue, learned from synthetic tissue alone; free for any use",
     "nuclei-research": "nuclei of H&E tissue in four classes, from MoNuSeg and CoNSeP; non-commercial",
 }
 """Name -> what it is, in a line."""

@@ -145,7 +145,7 @@ def audit(
     """
     if len(parts) < 2:
         raise ConfigError(
-            f"an audit compares parts, and {len(parts)} came; give at least two, such as train and test"
+            f"an audit compares parts, got {len(parts)}, expected at least two, such as train and test"
         )
     if not 0 < min_similarity <= 1:
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")

@@ -1,4 +1,4 @@
-"""What classifiers begin from: nothing, drawn tissue, unlabelled tiles, or ImageNet."""
+"""What classifiers begin from: nothing, synthetic tissue, unlabelled tiles, or ImageNet."""
 
 import time
 from dataclasses import replace
@@ -45,7 +45,7 @@ DRAWN: dict[str, TissueSpec] = {
     "inflamed": TissueSpec(gland_fraction=0.1, cluster_fraction=0.7),
     "stroma": TissueSpec(gland_fraction=0.05, cluster_fraction=0.02),
 }
-"""Kinds of drawn tissue that a network learns to tell apart before it sees a real tile."""
+"""Kinds of synthetic tissue that a network learns to tell apart before it sees a real tile."""
 
 
 def begins(todo: list[Run], splits: list[str]) -> list[Run]:
@@ -161,7 +161,7 @@ def drawn_tiles(n: int, side_px: int, mpp: float, *, seed: int) -> list[Sample]:
 
 
 def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
-    """Train the network to tell kinds of drawn tissue apart."""
+    """Train the network to tell kinds of synthetic tissue apart."""
     chosen = config.patches.synthetic
     shown = classifier(config, dataset, seed=run.seed, weights=None)
     tiles = drawn_tiles(config.patches.drawn, shown.spec.patch_px, shown.spec.mpp, seed=run.seed)
@@ -169,7 +169,7 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
     arguments = {**config.patches.backbone, "mpp": shown.spec.mpp}
     model = Classifier(**arguments, classes=list(DRAWN))
     cut = max(len(DRAWN), len(tiles) // 8)
-    sheet = Datasheet("drawn tissue", licence="made by Histoscope: use it as you like")
+    sheet = Datasheet("synthetic tissue", licence="made by Histoscope: use it as you like")
     recipe = Recipe(
         config=replace(chosen, seed=run.seed), augment=augment.get("default"), about=learned_from([sheet])
     )
