@@ -167,6 +167,13 @@ def test_a_data_set_of_others_opens(others, tmp_path, name):
         data.open("lab_others:bare", tmp_path)
 
 
+def test_the_list_of_data_sets_names_it(others, capsys):
+    from histoscope.cli.data import list_datasets
+
+    list_datasets()
+    assert "reads  as lab_others:Grey of lab_others does" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("by", ["entry point", "path"])
 def test_every_other_kind_is_found_too(others, by):
     def of(entry: str, attribute: str) -> str:

@@ -72,6 +72,11 @@ def names(ours: Iterable[str], group: str) -> list[str]:
     return sorted({*ours, *_installed(group)})
 
 
+def offers(group: str) -> dict[str, str]:
+    """What installed plug-ins offer by name: ``package.module:Name of PACKAGE``. Nothing is imported."""
+    return {name: f"{found[0].value} of {_package(found[0])}" for name, found in _installed(group).items()}
+
+
 def name_of(what: Any, group: str) -> str:
     """Name by which `find` gives a class or function: that of its entry point, or ``package.module:Name``."""
     path = f"{what.__module__}:{what.__qualname__}"

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from histoscope import models, predict, synth, train
+from histoscope.cli.predict import is_classifier
 from histoscope.config import load
 from histoscope.errors import ConfigError, CorruptDataError, ShapeError, UnknownNameError
 from histoscope.files import write_image, write_labels
@@ -127,6 +128,7 @@ def test_a_wrapped_classifier_learns_and_opens(nets, tmp_path):
     model = models.create("guest_nets:Pooled", kind="patches", classes=["a", "b"], mpp=0.5, patch_px=32)
     assert isinstance(model, models.Classifier)
     train.fit(model, patches, patches, CONFIG, out=tmp_path / "run")
+    assert is_classifier(tmp_path / "run" / "model")
     opened = models.load(tmp_path / "run", models.Classifier)
     assert opened.spec.classes == ("a", "b")
     assert set(train.evaluate(opened, patches)["predicted"]) <= {0, 1}

@@ -8,6 +8,8 @@ import pytest
 
 from histoscope import models, plugins, stain
 from histoscope.errors import ConfigError
+from histoscope.files import read_image, write_image
+from histoscope.jobs import normalize
 from histoscope.predict import Detector
 from histoscope.train.choices import check_normalizer, get_normalizer
 from histoscope.types import Sample
@@ -81,7 +83,20 @@ def test_a_slide_is_measured_once(norms):
     shift = stain.get("guest_norms:Shift").default()
     tile = np.full((4, 4, 3), 100, np.uint8)
     assert shift(tile, source=shift.measure(np.full((4, 4, 3), 60, np.uint8))).max() == 168
-    assert stain.get("guest_norms:dark").default().measure(tile) is None
+    assert stain.get("guest_norms:dark").default().measure(tile).value is None
+
+
+@pytest.mark.parametrize("name", ["Shift", "dark"])
+@pytest.mark.parametrize("by_folder", [False, True])
+def test_a_folder_of_images_goes_through_it(norms, tmp_path, name, by_folder):
+    for k, level in enumerate((60, 100)):
+        write_image(tmp_path / "in" / f"{k}.png", np.full((4, 4, 3), level, np.uint8))
+    target = stain.get(f"guest_norms:{name}").default()
+    planned = normalize.plan(tmp_path / "in", tmp_path / "out")
+    outcome = normalize.run(target, planned, by_folder=by_folder)
+    assert (outcome.normalized, outcome.failed) == (2, [])
+    levels = [int(read_image(tmp_path / "out" / f"{k}.png").max()) for k in (0, 1)]
+    assert levels == ([30, 50] if name == "dark" else [108, 148] if by_folder else [128, 128])
 
 
 def test_an_object_trains_and_lies_in_the_model_folder(norms, tmp_path):

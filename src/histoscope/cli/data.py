@@ -62,18 +62,16 @@ def list_datasets(as_json: Json = False) -> None:
     """Say which data sets can be read, from which files, on what terms."""
     import json
 
-    from histoscope.data import DATASETS
+    from histoscope import plugins
+    from histoscope.data import DATASETS, GROUP
 
-    rows = [
-        {
-            "name": name,
-            "title": reader.sheet.title,
-            "layout": reader.layout,
-            "licence": reader.sheet.licence,
-            "url": reader.sheet.url,
-        }
+    given = [
+        (name, reader.sheet.title, reader.layout, reader.sheet.licence, reader.sheet.url)
         for name, reader in sorted(DATASETS.items())
     ]
+    others = [one for one in plugins.offers(GROUP).items() if one[0] not in DATASETS]
+    given += [(name, "a plug-in", f"as {what} does", "", "") for name, what in others]
+    rows = [dict(zip(("name", "title", "layout", "licence", "url"), each, strict=True)) for each in given]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return

@@ -173,8 +173,7 @@ def is_classifier(folder: Path) -> bool:
     """Whether a model folder holds a classifier of patches."""
     from histoscope import models
 
-    name = str(models.read_card(folder).get("architecture"))
-    return name in models.MODELS and issubclass(models.get(name), models.Classifier)
+    return bool(models.read_card(folder)["input"].get("patch_px"))
 
 
 def _nuclei(

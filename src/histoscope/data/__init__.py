@@ -79,6 +79,8 @@ DATASETS: dict[str, Any] = {
 }
 
 
+GROUP = "histoscope.datasets"
+"""Entry points of readers of others."""
 _MEMBERS = ("info", "records", "__getitem__", "__len__", "__iter__", "image_path", "verify")
 
 
@@ -102,7 +104,7 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     DatasetNotFoundError
         If the folder is not there; the message says what was expected and where to get it.
     """
-    reader = plugins.find("data set", name, DATASETS, "histoscope.datasets")
+    reader = plugins.find("data set", name, DATASETS, GROUP)
     if not callable(reader):
         raise ConfigError(f"data set {name!r} is {reader!r}, expected what takes a folder")
     parameters = inspect.signature(reader).parameters

@@ -37,6 +37,14 @@ class Normalizer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What a normaliser of somebody else measured of a slide; None if it measures nothing."""
+
+    value: Any
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Guest(BaseNormalizer[Any]):
     """A normaliser of somebody else, which is the target, with the members that ours have."""
@@ -53,6 +61,7 @@ class Guest(BaseNormalizer[Any]):
     def __call__(self, image: Image, *, source: Any = None) -> Image:
         """Call it, and refuse what is no image of the same size."""
         image = check(image)
+        source = source.value if isinstance(source, Measured) else source
         changed: Any = self.target(image) if source is None else self.target(image, source=source)
         form = getattr(changed, "shape", None), getattr(changed, "dtype", None)
         if form != (image.shape, np.uint8):
@@ -62,10 +71,12 @@ class Guest(BaseNormalizer[Any]):
             )
         return np.ascontiguousarray(changed)
 
-    def measure(self, image: Image | Sequence[Image]) -> Any:
-        """Its estimate, if it has any; without one each image is measured alone."""
+    def measure(self, image: Image | Sequence[Image]) -> Measured:
+        """Its estimate, if it has any, of an image, or of the pixels of several as one column."""
         estimate = getattr(self.target, "estimate", None)
-        return None if estimate is None else estimate(image)
+        if not isinstance(image, np.ndarray):
+            image = np.concatenate([each.reshape(-1, 1, 3) for each in image])
+        return Measured(None if estimate is None else estimate(image))
 
     @classmethod
     def fit(
