@@ -30,8 +30,7 @@ import torch
 from histoscope.data import Datasheet, write_folder
 from histoscope.generate import _painting
 from histoscope.generate.arrange import arrange
-from histoscope.generate.network import noise_like
-from histoscope.generate.verbs import (
+from histoscope.generate.generator import (
     LearnedGenerator,
     Tally,
     generate_dataset,
@@ -39,6 +38,7 @@ from histoscope.generate.verbs import (
     maps_for,
     paint,
 )
+from histoscope.generate.network import noise_like
 from histoscope.memory import keep_freed
 from histoscope.models.precision import has_bfloat16, mixed, narrowed
 

@@ -18,8 +18,8 @@ from histoscope import data
 from histoscope.files import write_image
 from histoscope.generate.arrange import arrange
 from histoscope.generate.bank_dyes import pictured
+from histoscope.generate.generator import fit_generator, generate_dataset, maps_for, paint
 from histoscope.generate.training import GeneratorConfig
-from histoscope.generate.verbs import fit_generator, generate_dataset, maps_for, paint
 
 WHITE = 255
 

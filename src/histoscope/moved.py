@@ -33,7 +33,7 @@ _SAME_NAME: dict[tuple[str, str], str] = {
 """Old and new package -> modules that kept their names."""
 _RENAMED = {
     "models.generator": "generate.network",
-    "train.generate": "generate.verbs",
+    "train.generate": "generate.generator",
     "train.generator": "generate.training",
     "train.generator_realism": "generate.choosing",
     "studies.report": "report.write",

@@ -152,7 +152,7 @@ def test_what_is_asked_of_a_network_reaches_it(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     monkeypatch.setattr(data, "open", opened)
-    monkeypatch.setattr("histoscope.generate.verbs.fit_generator", fitted)
+    monkeypatch.setattr("histoscope.generate.generator.fit_generator", fitted)
     network = ["--method", "learned", "--generator", "painter", "--steps", "7", "--width", "9"]
     source = ["--like", "lab", "--format", "conic", "--like-mpp", "0.3"]
     out = str(tmp_path / "out")

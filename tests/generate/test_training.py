@@ -14,10 +14,10 @@ import torch
 from histoscope import data, models, synth
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import ConfigError, CorruptDataError, DataError, ShapeError, TrainingError
-from histoscope.generate import verbs as generate
+from histoscope.generate import generator as generate
+from histoscope.generate.generator import Tally, fit_generator, generate_dataset, load_generator, paint
 from histoscope.generate.network import Generator, _soft, noise_like
 from histoscope.generate.training import GeneratorConfig, fit
-from histoscope.generate.verbs import Tally, fit_generator, generate_dataset, load_generator, paint
 from histoscope.train import provenance
 from histoscope.train.log import read
 

@@ -285,8 +285,14 @@ def _learned(  # the flags that reach it
     """Tissue like that of a data set, painted by a network that is fitted to it and kept in `folder`."""
     from histoscope.cli import scores
     from histoscope.errors import UnknownNameError
+    from histoscope.generate.generator import (
+        Tally,
+        fit_generator,
+        generate_dataset,
+        is_fitted,
+        load_generator,
+    )
     from histoscope.generate.training import GeneratorConfig
-    from histoscope.generate.verbs import Tally, fit_generator, generate_dataset, is_fitted, load_generator
     from histoscope.synth import STAINS
 
     for name in stain or []:

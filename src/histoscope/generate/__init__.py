@@ -6,29 +6,29 @@ from histoscope.lazy import attach
 
 if TYPE_CHECKING:
     from histoscope.generate.bank import Bank, cut_bank, load_bank
-    from histoscope.generate.network import Generator
-    from histoscope.generate.realism import compare_tissue
-    from histoscope.generate.training import GeneratorConfig
-    from histoscope.generate.verbs import (
+    from histoscope.generate.generator import (
         LearnedGenerator,
         Tally,
         fit_generator,
         generate_dataset,
         load_generator,
     )
+    from histoscope.generate.network import Generator
+    from histoscope.generate.realism import compare_tissue
+    from histoscope.generate.training import GeneratorConfig
 
 _LAZY = {
     "Bank": "bank",
     "Generator": "network",
     "GeneratorConfig": "training",
-    "LearnedGenerator": "verbs",
-    "Tally": "verbs",
+    "LearnedGenerator": "generator",
+    "Tally": "generator",
     "compare_tissue": "realism",
     "cut_bank": "bank",
-    "fit_generator": "verbs",
-    "generate_dataset": "verbs",
+    "fit_generator": "generator",
+    "generate_dataset": "generator",
     "load_bank": "bank",
-    "load_generator": "verbs",
+    "load_generator": "generator",
 }
 
 __all__ = [
