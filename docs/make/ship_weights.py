@@ -19,7 +19,7 @@ from histoscope import data, metrics, models, train
 from histoscope.files import write_text
 from histoscope.metrics.intervals import counted
 from histoscope.metrics.pooling import classes_in, pooled_statistic
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.tables import write_table
 from histoscope.train import provenance
 

@@ -10,7 +10,7 @@ import torch
 
 from histoscope import models, stain, synth
 from histoscope.errors import ConfigError, CorruptDataError
-from histoscope.models.checkpoint import CARD, STAIN_REFERENCE
+from histoscope.models.card import CARD, STAIN_REFERENCE
 from histoscope.models.nuclei.stardist import StarDist
 from histoscope.models.nuclei.unet import UNet
 from histoscope.renamed import RenamedWarning

@@ -14,7 +14,7 @@ from histoscope.cli.predict import is_classifier
 from histoscope.config import load
 from histoscope.errors import ConfigError, CorruptDataError, ShapeError, UnknownNameError
 from histoscope.files import write_image, write_labels
-from histoscope.models.checkpoint import CARD
+from histoscope.models.card import CARD
 from histoscope.train.experiment import Experiment, run
 from histoscope.types import Sample
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histoscope.errors import ConfigError, DatasetNotFoundError, FormatVersionError
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.metrics import compare, holm, interval
 from histoscope.report import glossary, learned, methods
 from histoscope.report.effects import effects, stacked
@@ -379,7 +379,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="names no factor"):
         write_report(tmp_path)
     (tmp_path / "study.yaml").write_text("{")
-    with pytest.raises(ConfigError, match="not readable"):
+    with pytest.raises(CorruptDataError, match="not readable"):
         write_report(tmp_path)
 
 

@@ -28,6 +28,7 @@ from histoscope.report.results import read_study
 from histoscope.report.write import write_report
 from histoscope.studies import prepare, run_study, runner
 from histoscope.studies import run as one_run
+from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import STAIN, Condition
 from histoscope.train import provenance, recipe
@@ -328,12 +329,12 @@ class TestImages:
             StudyConfig(study="stain", data={"name": "folder", "root": images, "val": 0.25}).data
         )
         for condition in STAIN.conditions[1:]:
-            shifted = prepare.recolored(parts.test, prepare.restainer(condition))[0]
+            shifted = prepare.recolored(parts.test, restainer(condition))[0]
             assert np.abs(shifted.image.astype(int) - parts.test[0].image).mean() > 5
             assert (shifted.instances == parts.test[0].instances).all()
 
     def test_an_unshifted_condition_gives_the_image_itself(self, disks):
-        assert prepare.restainer(Condition("test", ""))(disks.image) is disks.image
+        assert restainer(Condition("test", ""))(disks.image) is disks.image
 
     def test_conditions_choose_by_a_column(self, images):
         parts = prepare.open_parts(

@@ -10,7 +10,7 @@ import yaml
 
 from histoscope import data, models, stain, synth
 from histoscope.errors import ConfigError, UnknownNameError
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.report.effects import effects
 from histoscope.report.results import read_study
 from histoscope.report.write import write_report

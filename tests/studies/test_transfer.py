@@ -23,7 +23,8 @@ from histoscope.studies.plan import plan_study
 from histoscope.studies.study import TRANSFER, Run
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer import run as one_run
-from histoscope.studies.transfer.parts import ALL, GROUPED, RANDOM, Cell, groups_of, open_patches, parts
+from histoscope.studies.transfer.names import ALL, GROUPED, RANDOM, TABLE, begins, groups_of
+from histoscope.studies.transfer.parts import Cell, open_patches, parts
 from histoscope.train import provenance
 
 SIDE_PX, GROUPS, COPIES = 40, 10, 3
@@ -178,7 +179,7 @@ class TestConfiguration:
 
     def test_beginnings_are_made_once_for_all_that_share_them(self) -> None:
         todo = [Run(level, size, seed) for seed in (0, 1) for level in LEVELS for size in ("groups_2", ALL)]
-        made = [run.name for run in begin.begins(todo, [GROUPED, RANDOM])]
+        made = [run.name for run in begins(todo, [GROUPED, RANDOM])]
         assert sorted(made) == sorted(
             [
                 "imagenet_probe-once-seed0",
@@ -251,9 +252,9 @@ class TestRuns:
         looks = 0
         with pytest.raises(KeyboardInterrupt):
             run_study(config, tell=stop)
-        before = (config.folder / "scratch-groups_2-seed0" / GROUPED / one_run.TABLE).stat().st_mtime_ns
+        before = (config.folder / "scratch-groups_2-seed0" / GROUPED / TABLE).stat().st_mtime_ns
         assert run_study(config).done == ("scratch-groups_2-seed0",)
-        after = (config.folder / "scratch-groups_2-seed0" / GROUPED / one_run.TABLE).stat().st_mtime_ns
+        after = (config.folder / "scratch-groups_2-seed0" / GROUPED / TABLE).stat().st_mtime_ns
         assert before == after
 
     def test_weights_that_are_broken_fail_their_own_levels_alone(self, configure, tmp_path: Path) -> None:

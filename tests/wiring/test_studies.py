@@ -15,6 +15,7 @@ from histoscope.errors import HistoscopeError
 from histoscope.studies import config as study_config
 from histoscope.studies import factors, prepare, run_study
 from histoscope.studies import run as one_run
+from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 
 STARDIST = {"width": 4, "depth": 2, "n_rays": 8, "head_width": 8, "mpp": 0.5}
@@ -281,7 +282,7 @@ def test_test_images_are_stained_anew_first_and_normalised_then(monkeypatch, con
     parts = prepare.open_parts(chosen.data)
     image = parts.test[0].image
     normalise = stain.Macenko.fit(prepare.choose_reference(parts.train).image)
-    restain = prepare.restainer(studies.get("stain").condition("shift_purple"))
+    restain = restainer(studies.get("stain").condition("shift_purple"))
     expected = [image, restain(image), normalise(image), normalise(restain(image))]
     assert [np.array_equal(shown[k], expected[k]) for k in range(4)] == [True] * 4
     assert not np.array_equal(shown[3], restain(normalise(image)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from histoscope import models, weights
 from histoscope.classify.features import extract
 from histoscope.errors import ConfigError
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.models.patches.classifier import Classifier
 from histoscope.models.patches.hub import foundation
 from histoscope.types import Sample

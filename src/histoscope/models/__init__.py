@@ -14,11 +14,12 @@ from histoscope import plugins
 from histoscope.class_names import names_in_order, names_of_nuclei
 from histoscope.errors import ConfigError, HistoscopeError, UnknownNameError
 from histoscope.lazy import attach
-from histoscope.renamed import under_new_names, warn
+from histoscope.models.arguments import new_arguments
 
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
-    from histoscope.models.checkpoint import load, normalizer_of, read_card, save
+    from histoscope.models.card import normalizer_of, read_card
+    from histoscope.models.checkpoint import load, save
     from histoscope.models.guests import wrap
     from histoscope.models.inference import predict
     from histoscope.models.patches.classifier import Classifier
@@ -41,9 +42,9 @@ _LAZY = {
     "Segmenter": "histoscope.models.base",
     "load": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
-    "normalizer_of": "histoscope.models.checkpoint",
+    "normalizer_of": "histoscope.models.card",
     "predict": "histoscope.models.inference",
-    "read_card": "histoscope.models.checkpoint",
+    "read_card": "histoscope.models.card",
     "wrap": "histoscope.models.guests",
 }
 
@@ -69,21 +70,6 @@ GROUP = "histoscope.models"
 """Entry points of models of others."""
 LIBRARIES = ("timm/", "smp/")
 """What a name begins with that is one of timm or of segmentation-models-pytorch."""
-
-
-RENAMED = {"stardist": {"settle": "refine_with_mask"}}
-"""Arguments of models that have changed their names: model -> old -> new."""
-
-
-def new_arguments(name: str, arguments: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
-    """Arguments of a model under their names of today, with a warning for old ones unless `quiet`."""
-    names = RENAMED.get(name, {})
-    for old in names.keys() & arguments.keys():
-        if names[old] in arguments:
-            raise ConfigError(f"model {name!r} got both {old} and {names[old]}, which is its new name")
-        if not quiet:
-            warn(f"{old} of model {name!r}", names[old], stacklevel=3)
-    return under_new_names(arguments, names)
 
 
 def get(name: str) -> "type[Model]":

@@ -12,7 +12,7 @@ from histoscope import models, stain, weights
 from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
 from histoscope.models import Model
-from histoscope.models.checkpoint import STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
+from histoscope.models.card import STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
 from histoscope.models.device import fastest
 
 M = TypeVar("M", bound=Model)

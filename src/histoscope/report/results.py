@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from histoscope.brief import brief
-from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
+from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.studies.folder import (
+    CONFIG,
+    ENVIRONMENT,
+    ERROR,
+    RESULT,
+    STUDY,
+    check_format,
+    read_settings,
+    read_yaml,
+)
 from histoscope.studies.study import Run
 from histoscope.tables import read_table
-
-FORMAT = 1
+from histoscope.train.log import read as read_log
 
 
 @brief
@@ -55,7 +63,7 @@ class RunResult:
     @cached_property
     def log(self) -> list[dict[str, Any]]:
         """Lines of ``log.jsonl``; a line cut short by a kill is left out."""
-        return [] if self.folder is None else _read_lines(self.folder / "log.jsonl")
+        return [] if self.folder is None else read_log(self.folder)
 
 
 @brief
@@ -169,8 +177,10 @@ def read_study(folder: str | Path) -> StudyResults:
         If there is no such folder or no ``study.yaml`` in it.
     FormatVersionError
         If a file was written by another version.
+    CorruptDataError
+        If ``study.yaml`` is not readable.
     ConfigError
-        If ``study.yaml`` is not readable or lacks the factor or its levels.
+        If it lacks the factor or its levels.
     """
     folder = Path(folder)
     settings = _read_settings(folder)
@@ -190,35 +200,31 @@ def read_study(folder: str | Path) -> StudyResults:
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / "study.yaml"
-    if not path.is_file():
-        raise DatasetNotFoundError(
-            f"no study.yaml in {folder}; give the folder of a study, such as runs/<study>, "
-            "or make one with `histoscope study run`"
-        )
-    settings = _read_yaml(path)
+    settings = read_settings(folder)
     for key in ("factor", "levels"):
         if not settings.get(key):
-            raise ConfigError(f"{path} names no {key}; expected the keys factor and levels at the top")
+            raise ConfigError(
+                f"{folder / STUDY} names no {key}; expected the keys factor and levels at the top"
+            )
     return settings
 
 
 def _run_folders(folder: Path) -> Iterable[Path]:
     """Folders of runs; one that died early may hold nothing but its ``error.txt``."""
     for path in folder.iterdir():
-        if (path / "config.yaml").is_file() or (path / "error.txt").is_file():
+        if (path / CONFIG).is_file() or (path / ERROR).is_file():
             yield path
 
 
 def _read_run(folder: Path, factor: str) -> RunResult:
-    config = _read_yaml(folder / "config.yaml") if (folder / "config.yaml").is_file() else {}
-    environment = _read_environment(folder / "environment.json")
+    config = read_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    environment = _read_environment(folder / ENVIRONMENT)
     values = config.get("values") if isinstance(config.get("values"), dict) else {}
     chosen = {**config, **(values or {})}
-    table, problem = _read_table(folder / "per_image.csv")
+    table, problem = _read_table(folder / RESULT)
     status = "finished"
     if table is None:
-        problem = problem or _last_words(folder / "error.txt")
+        problem = problem or _last_words(folder / ERROR)
         status = "failed" if problem else "unfinished"
     return RunResult(
         name=folder.name,
@@ -242,17 +248,6 @@ def _result(planned: Run, found: Mapping[str, RunResult]) -> RunResult:
     return replace(run, model=planned.model, level=planned.level, seed=planned.seed)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not readable YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
-    _check_format(values, path)
-    return values
-
-
 def _read_environment(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -262,16 +257,8 @@ def _read_environment(path: Path) -> dict[str, Any]:
         return {}  # cut short: the report says "not recorded"
     if not isinstance(values, dict):
         return {}
-    _check_format(values, path)
+    check_format(values, path)
     return values
-
-
-def _check_format(values: Mapping[str, Any], path: Path) -> None:
-    if values.get("format") != FORMAT:
-        raise FormatVersionError(
-            f"{path} has format {values.get('format')!r}, this version reads format {FORMAT}; "
-            "use the version of Histoscope that wrote it"
-        )
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame | None, str]:
@@ -306,20 +293,6 @@ def _last_words(path: Path) -> str:
         if line.strip()
     ]
     return lines[-1] if lines else "it left no message"
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            lines.append(line)
-    return lines
 
 
 def _names(values: Any) -> list[str]:

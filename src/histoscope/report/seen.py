@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from histoscope.errors import HistoscopeError
-from histoscope.models.checkpoint import normalizer_of
+from histoscope.models.card import normalizer_of
 from histoscope.report.results import RunResult, StudyResults
-from histoscope.studies.prepare import restainer
+from histoscope.studies.conditions import restainer
 from histoscope.studies.study import Condition
 from histoscope.types import Image
 

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image as Pillow
 
 from histoscope import metrics
-from histoscope.explain import mistakes
+from histoscope.explain.gallery import mistakes
 from histoscope.files import read_image, write_image
 from histoscope.report import summary
 from histoscope.report import transfer_figures as figures
@@ -19,8 +19,7 @@ from histoscope.report.effects import Effect
 from histoscope.report.patch_figures import reliability_diagram
 from histoscope.report.results import StudyResults
 from histoscope.studies.factors import BASELINES
-from histoscope.studies.transfer.parts import GROUPED
-from histoscope.studies.transfer.run import MISTAKES
+from histoscope.studies.transfer.names import GROUPED, MISTAKES
 from histoscope.tables import write_table
 from histoscope.types import Image
 from histoscope.words import listed

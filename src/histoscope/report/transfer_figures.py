@@ -16,8 +16,8 @@ from histoscope.report.figures import INK, NARROW_IN, PALETTE, QUIET, RULE, STYL
 from histoscope.report.results import StudyResults
 from histoscope.report.transfer_scores import LeakageGap, Spent
 from histoscope.studies.factors import BASELINES
-from histoscope.studies.transfer.parts import GROUPED, RANDOM, groups_of
-from histoscope.studies.transfer.run import log_of
+from histoscope.studies.transfer.names import GROUPED, RANDOM, groups_of
+from histoscope.train.log import read as read_log
 
 LEAK = "#c24e00"
 
@@ -175,7 +175,7 @@ def by_time(study: StudyResults, rows: Sequence[Spent], *, narrow: bool = False)
 def _time_lines(axes: Axes, study: StudyResults, size: str, level: str, handles: dict[str, Artist]) -> None:
     """Draw a line for each seed; a probe is one point."""
     for run in study.finished(size, level):
-        lines = log_of(run.folder, GROUPED) if run.folder is not None else []
+        lines = read_log(run.folder / GROUPED) if run.folder is not None else []
         looks = [
             (line["seconds"], line["val"]["accuracy"]) for line in lines if "accuracy" in line.get("val", {})
         ]

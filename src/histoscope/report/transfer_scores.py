@@ -17,9 +17,8 @@ from histoscope.report.results import RunResult, StudyResults
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.folder import read_json
 from histoscope.studies.study import Run
-from histoscope.studies.transfer.begin import PRETRAINED, begins
-from histoscope.studies.transfer.parts import GROUPED, RANDOM
-from histoscope.studies.transfer.run import SPENT, log_of
+from histoscope.studies.transfer.names import GROUPED, PRETRAINED, RANDOM, SPENT, begins
+from histoscope.train.log import read as read_log
 
 ENOUGH = 0.95
 """Accuracy on the validation part whose time of arrival is told."""
@@ -193,7 +192,7 @@ def spent(study: StudyResults) -> list[Spent]:
 
 
 def _spent(study: StudyResults, level: str, size: str, runs: Sequence[RunResult]) -> Spent:
-    logs = [log_of(run.folder, GROUPED) for run in runs if run.folder is not None]
+    logs = [read_log(run.folder / GROUPED) for run in runs if run.folder is not None]
     told = [read_json(run.folder / GROUPED / SPENT) for run in runs if run.folder is not None]
     reached = [cost.reached(log, "accuracy", ENOUGH).seconds for log in logs]
     there = [seconds for seconds in reached if np.isfinite(seconds)]

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from histoscope import config, models
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
+from histoscope.models.arguments import new_arguments
 from histoscope.renamed import renamed
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
@@ -159,7 +160,7 @@ class StudyConfig(config.Config):
     @field_validator("models")
     @classmethod
     def _take_old_arguments(cls, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        return {name: models.new_arguments(name, given) for name, given in values.items()}
+        return {name: new_arguments(name, given) for name, given in values.items()}
 
     @property
     def declared(self) -> Study:
@@ -294,7 +295,7 @@ def _check_levels(study: Study) -> None:
 
 def _check_sizes(chosen: StudyConfig) -> None:
     """Refuse sizes of the training part that are none, and shares that leave nothing to train on."""
-    from histoscope.studies.transfer.parts import groups_of
+    from histoscope.studies.transfer.names import groups_of
 
     for size in chosen.declared.models:
         groups_of(size)

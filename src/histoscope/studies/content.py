@@ -7,7 +7,7 @@ read once before anything is trained, so files that cannot be read are found her
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,10 +15,12 @@ from histoscope import data
 from histoscope.data import Dataset
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
-from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.tables import TEXT_COLUMNS, read_table, write_table
 from histoscope.types import Record
+
+if TYPE_CHECKING:
+    from histoscope.studies.config import StudyConfig
 
 FILE = "content.csv"
 TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
@@ -30,7 +32,7 @@ CLASSES = "its classes"
 TELL_AS = "data/images"
 
 
-def read(sets: Mapping[str, Dataset], config: StudyConfig, tell: Tell) -> pd.DataFrame:
+def read(sets: Mapping[str, Dataset], config: "StudyConfig", tell: Tell) -> pd.DataFrame:
     """Digest every sample of the data sets, and every file of weights that the configuration names.
 
     Parameters
@@ -134,7 +136,7 @@ def require_readable(found: pd.DataFrame, learned: Collection[tuple[str, str]]) 
         )
 
 
-def _grouped_by(config: StudyConfig) -> list[str]:
+def _grouped_by(config: "StudyConfig") -> list[str]:
     """Columns of the index that a study parts its images by."""
     asked = [condition.only[0] for condition in config.declared.conditions if condition.only]
     return sorted({config.data.val_by, *asked})
@@ -178,7 +180,7 @@ def _known(folder: Path) -> dict[str, str]:
     return dict(zip(table["digest"], table["problem"], strict=True))
 
 
-def _weights(config: StudyConfig) -> Iterator[tuple[str, Path]]:
+def _weights(config: "StudyConfig") -> Iterator[tuple[str, Path]]:
     """Files of weights that the arguments of the networks name, by key."""
     given: dict[str, Any] = {"models": config.models}
     if config.declared.task == "patches":

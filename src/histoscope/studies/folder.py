@@ -1,30 +1,16 @@
-"""What a study leaves on disk: the study's own files, and which runs are finished."""
+"""What a study leaves on disk: the names of its files, and which runs are finished. No torch."""
 
-import dataclasses
-import hashlib
 import json
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-import histoscope
-from histoscope import models
-from histoscope.config import new_keys
-from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import write_text
-from histoscope.studies import content
-from histoscope.studies.config import StudyConfig
-from histoscope.studies.factors import FACTORS
 from histoscope.studies.study import Run
-from histoscope.types import Record
 
 FORMAT = 1
 STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
@@ -35,7 +21,6 @@ STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
     "per_image.csv",
     "error.txt",
 )
-LIBRARIES = ("numpy", "scipy", "scikit-image", "numba", "opencv-python-headless", "torch", "timm", "pandas")
 
 
 def finished(folder: Path, run: Run) -> bool:
@@ -62,154 +47,45 @@ def weights_of(folder: Path, run: Run) -> Path:
     return folder / run.name / "model"
 
 
-def open_study(
-    config: StudyConfig,
-    records: list[Record],
-    command: str = "",
-    found: pd.DataFrame | None = None,
-) -> Path:
-    """Make the study's folder, or check that the one that is there holds the same study.
-
-    Parameters
-    ----------
-    config : StudyConfig
-    records : list of Record
-        All that the study trains or tests on; a fingerprint of them is kept.
-    command : str
-        What was typed; kept for the report.
-    found : DataFrame, optional
-        What its images hold (`content.read`); other images under the same names are refused.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    FormatVersionError
-        If another version wrote the folder.
-    ConfigError
-        If it holds something else, or the same study with another configuration; the message names the key.
-    """
-    folder = config.folder
-    described = describe(config, records) | ({"command": command} if command else {})
-    if (folder / STUDY).is_file():
-        described = _merged(read_study(folder), described, folder)
-        if found is not None and _holds_unknown(folder):
-            if not all(finished(folder, run) for run in config.runs()):
-                raise ConfigError(
-                    f"{folder} holds runs of an older version, which did not keep what their images held "
-                    f"({content.FILE}): new runs could be of other images; choose another 'out' for them"
-                )
-            found = None  # images of today say nothing of theirs
-        elif found is not None:
-            content.check(folder, found)
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(
-            f"{folder} is not empty and holds no {STUDY}, so no study was run there; choose another 'out'"
-        )
-    write_text(folder / STUDY, yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=100))
-    if found is not None:
-        content.write(folder, found)
-    return folder
-
-
-def _holds_unknown(folder: Path) -> bool:
-    """Whether runs stand in a folder of which nobody kept what their images held."""
-    has_runs = any(folder.glob(f"*/{RESULT}")) or any(folder.rglob(LOG))
-    return has_runs and not (folder / content.FILE).is_file()
-
-
-def describe(config: StudyConfig, records: list[Record]) -> dict[str, Any]:
-    """Write down what ``study.yaml`` holds: declaration, configuration, fingerprint of the data."""
-    study = config.declared
-    values = config.model_dump(mode="json", exclude={"out"})
-    values |= {
-        "levels": list(study.levels),
-        "seeds": list(study.seeds),
-        "conditions": [condition.name for condition in study.conditions],
-        "models": {name: config.models.get(name, {}) for name in study.models},
-    }
-    if study.task == "nuclei":
-        values.pop("patches")
-    known = FACTORS[study.factor].levels
-    against = {level: known[level]["against"] for level in study.levels if known[level].get("against")}
-    return {
-        "format": FORMAT,
-        "histoscope": histoscope.__version__,
-        "study": study.name,
-        **_plain({key: value for key, value in dataclasses.asdict(study).items() if key != "name"}),
-        **({"against": against} if against else {}),
-        "runs": [run.name for run in config.runs()],
-        "data_fingerprint": fingerprint(records),
-        "config": _plain(values),
-    }
-
-
-def read_study(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> dict[str, Any]:
     """Read ``study.yaml``.
 
     Raises
     ------
-    ConfigError
-        If there is none.
+    DatasetNotFoundError
+        If there is no such folder, or no ``study.yaml`` in it.
     CorruptDataError
         If it is not readable.
     FormatVersionError
         If another version wrote it.
     """
-    path = folder / STUDY
-    if not path.is_file():
-        raise ConfigError(
-            f"no study at {folder}: expected {STUDY} in it; run one with 'histoscope study run'"
+    if not (folder / STUDY).is_file():
+        raise DatasetNotFoundError(
+            f"no {STUDY} in {folder}; give the folder of a study, such as runs/<study>, "
+            "or make one with `histoscope study run`"
         )
+    return read_yaml(folder / STUDY)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of a study; errors as `read_settings`."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CorruptDataError(
-            f"{path} is not readable YAML ({error}); restore it or choose another folder"
-        ) from error
-    version = values.get("format") if isinstance(values, dict) else None
-    if version != FORMAT:
+        raise CorruptDataError(f"{path} is not readable YAML ({error}); restore it") from error
+    if not isinstance(values, dict):
+        raise CorruptDataError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
+    check_format(values, path)
+    return values
+
+
+def check_format(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse what another version wrote."""
+    if values.get("format") != FORMAT:
         raise FormatVersionError(
-            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
-            "install the version that wrote it, or choose another 'out'"
+            f"{path} has format {values.get('format')!r}, this version reads format {FORMAT}; "
+            "use the version of Histoscope that wrote it"
         )
-    found: dict[str, Any] = values
-    return found | {"config": _in_todays_words(found["config"])} if "config" in found else found
-
-
-def _in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that an older version wrote, under the keys of today."""
-    found: dict[str, Any] = new_keys(settings, [StudyConfig])
-    networks = {
-        name: models.new_arguments(name, given, quiet=True) for name, given in found.get("models", {}).items()
-    }
-    return found | {"models": networks}
-
-
-def fingerprint(records: list[Record]) -> str:
-    """Digest names, patients and parts, so that moved data is known and other data refused."""
-    lines = sorted(f"{r.name}\t{r.patient}\t{r.source}\t{r.split}" for r in records)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def environment(**more: Any) -> dict[str, Any]:
-    """Describe machine, versions and code that a run is made with."""
-    import torch
-
-    return {
-        "format": FORMAT,
-        "histoscope": histoscope.__version__,
-        "git": _git_hash(),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu_count": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": {name: _version(name) for name in LIBRARIES},
-        **more,
-    }
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
@@ -226,83 +102,3 @@ def read_json(path: Path) -> dict[str, Any]:
 def now() -> str:
     """Tell the time, for people."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Check that `new` is the same study as `old`, or grows it; keep the runs of both."""
-    if old["study"] != new["study"]:
-        raise ConfigError(
-            f"{folder} holds study {old['study']!r}, not {new['study']!r}; choose another 'out'"
-        )
-    if old["data_fingerprint"] != new["data_fingerprint"]:
-        raise ConfigError(
-            f"{folder} was run on other images (names, patients or parts differ); choose another 'out'"
-        )
-    # A setting that an older version did not know was at its default there.
-    unknown = {key: _plain(StudyConfig.model_fields[key].default) for key in ("jitter", "pretraining")}
-    before, after = _flat(unknown | old["config"]), _flat(new["config"])
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and not _may_change(key, old["config"], new["config"]):
-            raise ConfigError(
-                f"{folder} was run with {key} = {before.get(key)!r}, now it is {after.get(key)!r}; "
-                "choose another 'out', or set it back"
-            )
-    for key in ("levels", "seeds", "models"):
-        new[key] = [*old[key], *(value for value in new[key] if value not in old[key])]
-    new["runs"] = [*old["runs"], *(name for name in new["runs"] if name not in old["runs"])]
-    if "against" in old or "against" in new:
-        new["against"] = old.get("against", {}) | new.get("against", {})
-    new["config"]["models"] = old["config"]["models"] | new["config"]["models"]
-    new["config"] |= {key: list(new[key]) for key in ("levels", "seeds")}
-    return new
-
-
-def _may_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether a setting may differ from the one in the folder: it makes more runs, and changes none."""
-    top, *rest = key.split(".")
-    if top in {"seeds", "levels", "sizes"} or rest[-1:] == ["root"]:
-        return True
-    # Networks and synthetic data sets may be added, and some left out this time.
-    return top in {"models", "synthetic"} and not all(
-        rest and rest[0] in config.get(top, {}) for config in (old, new)
-    )
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{before}{key}.")
-        else:
-            flat[f"{before}{key}"] = value
-    return flat
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, each its own: YAML would point from one to the other."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_hash() -> str | None:
-    """Commit of the code, where it runs from a checkout."""
-    here = Path(histoscope.__file__).parent
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

@@ -1,8 +1,7 @@
 """The images of a study: parted by patient, re-stained as a condition says, normalised as a level says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,13 @@ from histoscope.data import Dataset, Split
 from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
+from histoscope.studies.conditions import Recolor, unchanged
 from histoscope.studies.config import DataConfig, StudyConfig
-from histoscope.studies.study import TYPICAL, Condition, Run
+from histoscope.studies.study import Condition, Run
 from histoscope.train.mix import mixture, open_synthetic
 from histoscope.train.parts import at_model, open_data
 from histoscope.types import Image, Record, Sample
 
-Recolor: TypeAlias = Callable[[Image], Image]
 MIN_TISSUE, LEAST_TISSUE = 0.05, 0.01
 """Shares of tissue that a reference should have, and must have: less says nothing of an image's colour."""
 
@@ -175,29 +174,6 @@ def normaliser(level: str, reference: Reference) -> Recolor:
         return unchanged
     fitted: Recolor = stain.get(level).fit(reference.image, origin=reference.name)
     return fitted
-
-
-def unchanged(image: Image) -> Image:
-    """Give the image back."""
-    return image
-
-
-def restainer(condition: Condition) -> Recolor:
-    """Make what a condition does to an image before a laboratory sees it.
-
-    The shift is one map of optical density for all images, as another reagent or scanner is one for all
-    slides. It uses no estimate of an image's own stains: one made by Macenko's method would be easiest for
-    Macenko to undo.
-    """
-    if not condition.shifted:
-        return unchanged
-    typical = stain.StainEstimate(np.array(TYPICAL), np.ones(2))
-    wanted = np.array(condition.stains or TYPICAL)
-
-    def restain(image: Image) -> Image:
-        return stain.restain(image, wanted, condition.amounts or (1.0, 1.0), source=typical)
-
-    return restain
 
 
 def recolored(dataset: Dataset, *steps: Recolor) -> Dataset:

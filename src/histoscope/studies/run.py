@@ -16,15 +16,17 @@ from histoscope import augment, balance, models, train
 from histoscope.data import Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.models.device import fastest
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import folder as study_folder
 from histoscope.studies import prepare
+from histoscope.studies.conditions import Recolor, restainer, unchanged
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
-from histoscope.studies.prepare import Recolor, Reference
+from histoscope.studies.machine import environment
+from histoscope.studies.prepare import Reference
 from histoscope.studies.study import Condition, Run
 from histoscope.tables import write_table
 from histoscope.train import provenance
@@ -61,7 +63,7 @@ class Images:
 
     def normaliser(self, level: str) -> Recolor:
         """Make what a normaliser does to an image."""
-        return prepare.normaliser(level, self.reference) if level != "none" else prepare.unchanged
+        return prepare.normaliser(level, self.reference) if level != "none" else unchanged
 
     def fitted(self, level: str) -> BaseNormalizer[Any] | None:
         """The normaliser of a level, for the folder of its model."""
@@ -106,16 +108,14 @@ def do_run(images: Images, run: Run, folder: Path, tell: Tell) -> None:
     if not seconds:
         seconds = _borrowed(images, run, folder) or _train(images, run, folder, tell)
         study_folder.write_json(
-            folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
+            folder / study_folder.ENVIRONMENT, environment(started=started, seconds=seconds)
         )
     models.get(run.model)  # named by the study's file, which is asking for it: no card makes code run
     model = models.load(folder / "model", Segmenter).to(_device(config))
     began = time.perf_counter()
     table = _test(images, model, settings, run, folder, tell)
     seconds["evaluate"] = round(time.perf_counter() - began, 2)
-    study_folder.write_json(
-        folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
-    )
+    study_folder.write_json(folder / study_folder.ENVIRONMENT, environment(started=started, seconds=seconds))
     write_table(folder / study_folder.RESULT, table)
 
 
@@ -183,7 +183,7 @@ def _test(
     tables = []
     for condition, dataset in tested.items():
         # First the other laboratory, then what this one does about it.
-        shown = prepare.recolored(dataset, prepare.restainer(condition), normalise)
+        shown = prepare.recolored(dataset, restainer(condition), normalise)
 
         def keep(sample: Sample, nuclei: Nuclei, condition: Condition = condition) -> None:
             nonlocal done

@@ -18,7 +18,8 @@ from histoscope.locks import alone_in
 from histoscope.studies import content, prepare, workers
 from histoscope.studies.config import StudyConfig, check
 from histoscope.studies.events import Event, Tell, silent
-from histoscope.studies.folder import finished, open_study
+from histoscope.studies.folder import finished
+from histoscope.studies.opening import open_study
 from histoscope.studies.study import Condition, Run
 from histoscope.train.checks import check_machine
 from histoscope.types import Record

@@ -17,6 +17,7 @@ from histoscope.data.base import Progress
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.locks import alone_in
+from histoscope.models.arguments import new_arguments
 from histoscope.renamed import renamed
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance, run_folder
@@ -53,7 +54,7 @@ class ModelConfig(config.Config):
     def _take_old_arguments(cls, values: Any) -> Any:
         if not isinstance(values, dict) or not isinstance(given := values.get("arguments"), dict):
             return values
-        return values | {"arguments": models.new_arguments(str(values.get("name")), given)}
+        return values | {"arguments": new_arguments(str(values.get("name")), given)}
 
 
 @renamed(begin_from="initial_weights")

@@ -86,10 +86,11 @@ def require_tensorboard() -> Any:
 def read(folder: Path) -> list[dict[str, Any]]:
     """Lines of a run's log; a last line cut off by a crash is left out."""
     path = folder / "log.jsonl"
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    lines: list[dict[str, Any]] = []
+    for line in text.splitlines():
         try:
-            lines.append(json.loads(text))
-        except ValueError:
+            lines.append(dict(json.loads(line)))
+        except (TypeError, ValueError):
             break
     return lines

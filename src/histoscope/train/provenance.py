@@ -18,7 +18,7 @@ from histoscope.data import Dataset, Datasheet, Split
 from histoscope.data.origins import COLUMNS, FILE, TEXT, Row
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.images.digest import digest_of, digest_of_sample
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table, write_table
 from histoscope.types import Record, Sample

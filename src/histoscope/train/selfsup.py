@@ -26,7 +26,7 @@ from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.data import resample
 from histoscope.errors import TrainingError
 from histoscope.locks import alone_in
-from histoscope.models.checkpoint import CARD
+from histoscope.models.card import CARD
 from histoscope.models.patches.classifier import Classifier
 from histoscope.models.precision import resolved
 from histoscope.train import provenance, run_folder

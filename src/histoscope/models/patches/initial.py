@@ -260,7 +260,7 @@ def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
 
 def _read_folder(source: Path) -> tuple[State, Mapping[str, Any]]:
     """Weights and card of a model folder, or of the one in a run folder."""
-    from histoscope.models.checkpoint import CARD, WEIGHTS, read_card
+    from histoscope.models.card import CARD, WEIGHTS, read_card
 
     folder = source if (source / CARD).is_file() else source / "model"
     card = read_card(folder if (folder / CARD).is_file() else source)

@@ -18,7 +18,9 @@ from histoscope.stain import JITTERS
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
+from histoscope.studies.machine import environment
 from histoscope.studies.study import Run
+from histoscope.studies.transfer.names import PRETRAINED, PROBE, SELF_SUPERVISED, SYNTHETIC, TUNED, begun_from
 from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
@@ -27,11 +29,6 @@ from histoscope.train.recipe import Recipe, train_model
 from histoscope.train.selfsup import pretrain
 from histoscope.types import Sample
 
-SCRATCH, SYNTHETIC, SELF_SUPERVISED = "scratch", "synthetic", "self_supervised"
-PROBE, TUNED = "imagenet_probe", "imagenet_tuned"
-BASELINES = {"majority": "majority", "colour": "colour"}
-PRETRAINED = "pretrained"
-WHOLE = "once"
 DRAWN: dict[str, TissueSpec] = {
     "glands": TissueSpec(gland_fraction=0.65, lumen_fraction=0.9, cluster_fraction=0.05),
     "nests": TissueSpec(
@@ -48,30 +45,6 @@ DRAWN: dict[str, TissueSpec] = {
 """Kinds of synthetic tissue that a network learns to tell apart before it sees a real tile."""
 
 
-def begins(todo: list[Run], splits: list[str]) -> list[Run]:
-    """What must be made before runs, once for all that begin from it.
-
-    Examples
-    --------
-    >>> [run.name for run in begins([Run("synthetic", "all", 0), Run("scratch", "all", 0)], ["grouped"])]
-    ['synthetic-once-seed0']
-    """
-    found: dict[Run, None] = {}
-    for run in sorted(todo, key=lambda run: run.seed):
-        if run.level == SELF_SUPERVISED:
-            found |= {Run(SELF_SUPERVISED, kind, run.seed): None for kind in splits}
-        elif run.level == SYNTHETIC:
-            found[Run(SYNTHETIC, WHOLE, run.seed)] = None
-        elif run.level == PROBE:
-            found[Run(PROBE, WHOLE, 0)] = None
-    return list(found)
-
-
-def begun_from(run: Run, kind: str) -> Run | None:
-    """What a run begins from, of those that are made for it."""
-    return next(iter(begins([run], [kind])), None)
-
-
 def is_made(folder: Path, run: Run) -> bool:
     """Whether a beginning is there; its seconds are written last."""
     return (folder / PRETRAINED / run.name / study_folder.ENVIRONMENT).is_file()
@@ -86,9 +59,7 @@ def make(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Te
     began = time.perf_counter()
     n = making(config, dataset, run, folder, tell)
     seconds = {"train": round(time.perf_counter() - began, 2), "images": float(n)}
-    study_folder.write_json(
-        folder / study_folder.ENVIRONMENT, study_folder.environment(started=started, seconds=seconds)
-    )
+    study_folder.write_json(folder / study_folder.ENVIRONMENT, environment(started=started, seconds=seconds))
 
 
 def classifier(

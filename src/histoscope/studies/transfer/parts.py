@@ -1,18 +1,15 @@
 """Training, validation and test part of each run: how patches are split, and how many groups there are."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 
 from histoscope import data
 from histoscope.data import Dataset, Split
-from histoscope.errors import ConfigError, DataError
+from histoscope.errors import DataError
 from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
+from histoscope.studies.transfer.names import GROUPED, RANDOM, groups_of
 from histoscope.train.parts import open_data
-
-GROUPED, RANDOM = "grouped", "random"
-ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +29,6 @@ class Cell:
     split: str
     size: str
     seed: int
-
-
-def groups_of(size: str) -> int | None:
-    """Groups of each class that a size names; None for all.
-
-    Examples
-    --------
-    >>> groups_of("groups_16"), groups_of("all")
-    (16, None)
-    """
-    found = re.fullmatch(r"groups_([1-9]\d*)", size)
-    if size != ALL and found is None:
-        raise ConfigError(f"models: {size!r} is no size of a training part; expected groups_16, or all")
-    return None if found is None else int(found[1])
 
 
 def open_patches(config: StudyConfig) -> Dataset:

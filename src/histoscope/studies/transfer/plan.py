@@ -12,6 +12,7 @@ from histoscope.studies.factors import BASELINES
 from histoscope.studies.plan import Pace, Plan, states_of, torch_threads
 from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin
+from histoscope.studies.transfer.names import PROBE, SELF_SUPERVISED, SYNTHETIC, begins
 from histoscope.studies.transfer.parts import Cell, open_patches, parts
 from histoscope.studies.transfer.work import kinds, space_needed
 from histoscope.studies.workers import cores
@@ -50,18 +51,18 @@ def plan_patches(config: StudyConfig, *, jobs: int, timed: bool) -> Plan:
 
 def _seconds(config: StudyConfig, todo: Sequence[Run], pace: Pace, n_patches: int) -> float:
     """Processor time of all that is to be done."""
-    trained = [run for run in todo if run.level not in {*BASELINES, begin.PROBE}]
+    trained = [run for run in todo if run.level not in {*BASELINES, PROBE}]
     looks = config.train.steps // config.train.evaluate_every
     seen = n_patches * (1 + config.patches.test + config.data.val * looks)
     each = config.train.steps * pace.step_seconds + seen * pace.image_seconds
     total = len(kinds(config)) * each * len(trained) + START_SECONDS * len(todo)
     size = config.train.batch_size
-    for made in begin.begins(list(todo), kinds(config)):
+    for made in begins(list(todo), kinds(config)):
         if begin.is_made(config.folder, made):
             continue
         chosen, views = {
-            begin.SYNTHETIC: (config.patches.synthetic, 1.0),
-            begin.SELF_SUPERVISED: (config.patches.self_supervised, VIEWS),
+            SYNTHETIC: (config.patches.synthetic, 1.0),
+            SELF_SUPERVISED: (config.patches.self_supervised, VIEWS),
         }.get(made.level, (None, 0.0))
         total += n_patches * pace.image_seconds + START_SECONDS
         if chosen is not None:

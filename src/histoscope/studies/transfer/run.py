@@ -21,16 +21,26 @@ from histoscope.models.patches.classifier import Classifier
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
+from histoscope.studies.machine import environment
 from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin
-from histoscope.studies.transfer.begin import BASELINES, PRETRAINED, PROBE, TUNED
+from histoscope.studies.transfer.names import (
+    BASELINES,
+    MISTAKES,
+    PRETRAINED,
+    PROBE,
+    SPENT,
+    TABLE,
+    TUNED,
+    begins,
+    begun_from,
+)
 from histoscope.studies.transfer.parts import Cell, parts
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance
-from histoscope.train.log import RunLog, read
+from histoscope.train.log import RunLog
 from histoscope.train.recipe import Recipe, card_of, train_model
 
-TABLE, SPENT, MISTAKES = "per_patch.csv", "spent.json", "mistakes"
 SHOWN = 4
 """Surest mistakes kept as pictures, of each split."""
 
@@ -50,7 +60,7 @@ def do_run(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: 
     tables = [_under(config, dataset, run, kind, folder, tell) for kind in kinds]
     study_folder.write_json(
         folder / study_folder.ENVIRONMENT,
-        study_folder.environment(started=started, seconds=_seconds(folder, kinds)),
+        environment(started=started, seconds=_seconds(folder, kinds)),
     )
     write_table(folder / study_folder.RESULT, pd.concat(tables, ignore_index=True))
 
@@ -113,7 +123,7 @@ def _trained(
 
 def _recipe(config: StudyConfig, cell: Split, run: Run, kind: str) -> Recipe:
     """What a model learns from and begins from."""
-    origin = begin.begun_from(run, kind)
+    origin = begun_from(run, kind)
     begun = None if origin is None else config.folder / PRETRAINED / origin.name / "model"
     split = {name: [record.name for record in part.records] for name, part in cell}
     return Recipe(
@@ -128,7 +138,7 @@ def _probed(
     config: StudyConfig, model: Classifier, cell: Split, run: Run, kind: str, out: Path
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Fit the head on features that are there; what computing them took is counted as if it were now."""
-    made = begin.begins([Run(PROBE, "", 0)], [])[0]
+    made = begins([Run(PROBE, "", 0)], [])[0]
     place = config.folder / PRETRAINED / made.name
     features = {name: extract(model, part, cache=place, on_skip=_skip) for name, part in cell}
     spent = study_folder.read_json(place / study_folder.ENVIRONMENT).get("seconds", {})
@@ -190,11 +200,6 @@ def _seconds(folder: Path, kinds: list[str]) -> dict[str, float]:
         for name in ("prepare", "train", "evaluate")
     }
     return total | {f"train_{kind}": each["train"] for kind, each in spent.items()}
-
-
-def log_of(folder: Path, kind: str) -> list[dict[str, Any]]:
-    """Lines of the log of one split of a run."""
-    return read(folder / kind)
 
 
 def _about(config: StudyConfig, dataset: Dataset, run: Run) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from histoscope.studies.events import Tell
 from histoscope.studies.runner import RUN_BYTES, require_space
 from histoscope.studies.study import Run
 from histoscope.studies.transfer import begin, run
+from histoscope.studies.transfer.names import PRETRAINED, begins
 from histoscope.studies.transfer.parts import Cell, open_everything, open_patches, parts
 from histoscope.studies.workers import DoRun
 
@@ -45,8 +46,8 @@ class Patches:
 
     def first(self, todo: list[Run], folder: Path) -> list[tuple[list[Run], Path]]:
         """Beginnings that are not there yet."""
-        lacking = [one for one in begin.begins(todo, kinds(self.config)) if not begin.is_made(folder, one)]
-        return [(lacking, folder / begin.PRETRAINED)] if lacking else []
+        lacking = [one for one in begins(todo, kinds(self.config)) if not begin.is_made(folder, one)]
+        return [(lacking, folder / PRETRAINED)] if lacking else []
 
 
 def kinds(config: StudyConfig) -> list[str]:
@@ -68,7 +69,7 @@ def doing_patches(config: StudyConfig) -> DoRun:
     dataset = open_patches(config)
 
     def do(one: Run, folder: Path, tell: Tell) -> None:
-        made = folder.parent.name == begin.PRETRAINED
+        made = folder.parent.name == PRETRAINED
         partial(begin.make if made else run.do_run, config, dataset)(one, folder, tell)
 
     return do

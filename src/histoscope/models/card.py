@@ -1,0 +1,70 @@
+"""What a model folder says without its weights: the card, and what images go through first. No torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from histoscope import stain, weights
+from histoscope.errors import CorruptDataError, DatasetNotFoundError, FormatVersionError
+from histoscope.models.arguments import new_arguments
+
+FORMAT = 1
+WEIGHTS, CARD, STAIN_REFERENCE = "model.safetensors", "card.json", "stain_reference.json"
+NORMALISER = "stain normaliser"
+"""Key of a card: ``none``, or the method that images go through before the network."""
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """Card of a model folder, or of a model that comes along, checked for its format version."""
+    path = weights.find(folder) / CARD
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no model at {folder}: expected {CARD} and {WEIGHTS} in it")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorruptDataError(f"{path} is not readable JSON ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        version = about.get("format") if isinstance(about, dict) else None
+        raise FormatVersionError(
+            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
+            "install the version that wrote it"
+        )
+    if isinstance(about.get("arguments"), dict):
+        about["arguments"] = new_arguments(str(about.get("architecture")), about["arguments"], quiet=True)
+    return about
+
+
+def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
+    """What images must go through before a model, or None for the images as they are.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The name of a model that comes along, a model folder, or a run folder with one called ``model`` in it.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither a name nor a folder.
+    CorruptDataError
+        If the card names a normaliser and its reference is missing or of another method: scores without it
+        would not be those of this model.
+    """
+    folder = weights.find(folder)
+    named, reference = str(read_card(folder).get(NORMALISER) or ""), folder / STAIN_REFERENCE
+    if not reference.is_file():
+        if named in {"", "none"}:
+            return None
+        raise CorruptDataError(
+            f"{folder / CARD} says that images go through the normaliser {named!r}, but {STAIN_REFERENCE} is "
+            "missing beside it (earlier versions did not write it in studies). Copy the whole folder, train "
+            "again, or write it from the reference image that the run's config.yaml names: "
+            f"histoscope.stain.get({named!r}).fit(image).save({str(reference)!r})"
+        )
+    found = stain.load(reference)
+    if named not in {"", "none", found.name}:  # a reference may be laid beside a model by hand
+        raise CorruptDataError(
+            f"{folder / CARD} says {NORMALISER} {named!r}, but {STAIN_REFERENCE} beside it is for "
+            f"{found.name!r}; copy the model folder again, or train again"
+        )
+    return found
