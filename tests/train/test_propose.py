@@ -179,7 +179,7 @@ def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     monkeypatch.chdir(tmp_path / "data")
     without = chosen(root, mpp=0.5)
-    assert without["model.arguments.pretrained"] is False
+    assert without["model.arguments.weights"] == "nuclei-free"
     assert "train.transfer.backbone_lr" not in without
     assert without["balance"] == "weights"
     (tmp_path / "pretrained_weights").mkdir()
@@ -193,6 +193,17 @@ def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):
     (tmp_path / "pretrained_weights" / "resnet34.safetensors").unlink()
     cached = chosen(root, mpp=0.5)
     assert (cached["model.arguments.backbone"], cached["model.arguments.pretrained"]) == ("resnet18", True)
+
+
+def test_patches_begin_from_weights_that_come_along_where_there_are_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    proposal = propose(look(patches(tmp_path / "a" / "b", {"x": 6, "y": 6}), given={"mpp": 0.5}))
+    small = ["train.steps=1", "train.batch_size=2", "train.tensorboard=false", f"out={tmp_path / 'run'}"]
+    said: list[str] = []
+    table = run(proposal.experiment(small), on_note=said.append)
+    assert len(table) == len(proposal.parts.test)
+    assert any("loaded" in line and "nuclei-free" in line for line in said)
 
 
 def test_patches_of_one_class_teach_nothing(tmp_path):

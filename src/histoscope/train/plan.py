@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from histoscope import weights as shipped
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError
 from histoscope.images.digest import digest_of_parts
@@ -111,12 +112,17 @@ class Plan:
 
 
 def arguments(experiment: "Experiment") -> dict[str, Any]:
-    """Arguments of the model; a relative path of weights starts here, or else from the data set's folder."""
+    """Arguments of the model; a path of weights starts here, or else from the data set's folder.
+
+    Weights that come along are found by their names.
+    """
     given = dict(experiment.model.arguments)
     weights = given.get("weights")
     if isinstance(weights, str) and not Path(weights).exists():
         beside = experiment.data.root / weights
         given["weights"] = str(beside) if beside.exists() else weights
+        if weights in shipped.WEIGHTS:
+            given["weights"] = str(shipped.find(weights))
     return given
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from histoscope import weights
 from histoscope.data import Split
 from histoscope.images.limits import free_memory
+from histoscope.models.checkpoint import read_card
 from histoscope.models.patches.at_hand import weights_at_hand
 from histoscope.train.look import Seen
 
@@ -19,6 +21,7 @@ PASSES, LEAST_STEPS, MOST_STEPS = 25, 1000, 6000
 PATCH_PASSES, LEAST_PATCH_STEPS, MOST_PATCH_STEPS, PATCH_BATCH = 10, 200, 2000, 16
 RARE, RARE_PATCHES = 0.15, 0.6
 """Of the commonest class, the share below which the rarest gets remedies: of nuclei, of patches."""
+DRAWN = "nuclei-free"
 _PIXEL_BYTES = 7
 """Of an image and its label map in memory."""
 
@@ -88,33 +91,7 @@ def _tiles(seen: Seen, parts: Split, pixels: float) -> int | None:
 
 def of_patches(seen: Seen, parts: Split) -> dict[str, Choice]:
     """A classifier that begins from what is at hand."""
-    root = seen.root
-    at_hand = weights_at_hand(
-        root, root.resolve().parent, root.resolve().parent / "pretrained_weights", Path()
-    )
-    backbone, path = at_hand or ("resnet18", None)
-    found = {
-        "model.name": Choice("classifier"),
-        "model.arguments.backbone": Choice(
-            backbone, "Any of timm's; the smaller ones suffice for thousands of patches. On a GPU: resnet50."
-        ),
-    }
-    if path is not None:
-        relative = os.path.relpath(path, root.resolve())
-        found["model.arguments.weights"] = Choice(
-            relative,
-            "ImageNet weights that were found beside the data; the path starts at the data's folder.",
-        )
-    elif at_hand:
-        found["model.arguments.pretrained"] = Choice(
-            value=True, why="ImageNet weights, which are in the hub's cache here."
-        )
-    else:
-        found["model.arguments.pretrained"] = Choice(
-            value=False,
-            why="From scratch: no ImageNet weights are at hand. With a network, true fetches them, and helps "
-            "more than anything else here.",
-        )
+    at_hand, found = _begun_from(seen.root)
     labels = Counter(str(record.label) for record in parts.train.records)
     rare = _rarest(dict(labels), RARE_PATCHES)
     steps = _within(PATCH_PASSES * len(parts.train) / PATCH_BATCH, LEAST_PATCH_STEPS, MOST_PATCH_STEPS)
@@ -145,6 +122,42 @@ def of_patches(seen: Seen, parts: Split) -> dict[str, Choice]:
             "Rate of the backbone, of the head's. With probe: {} in place of it, the head alone is fitted.",
         )
     return found
+
+
+def _begun_from(root: Path) -> tuple[bool, dict[str, Choice]]:
+    """Whether ImageNet weights are at hand, and the backbone with what it begins from."""
+    at_hand = weights_at_hand(
+        root, root.resolve().parent, root.resolve().parent / "pretrained_weights", Path()
+    )
+    backbone, path = at_hand or ("unet", None)
+    found = {
+        "model.name": Choice("classifier"),
+        "model.arguments.backbone": Choice(
+            backbone, "Any of timm's; the smaller ones suffice for thousands of patches. On a GPU: resnet50."
+        ),
+    }
+    if path is not None:
+        relative = os.path.relpath(path, root.resolve())
+        found["model.arguments.weights"] = Choice(
+            relative,
+            "ImageNet weights that were found beside the data; the path starts at the data's folder.",
+        )
+    elif at_hand:
+        found["model.arguments.pretrained"] = Choice(
+            value=True, why="ImageNet weights, which are in the hub's cache here."
+        )
+    else:
+        shape = read_card(weights.find(DRAWN))["arguments"]
+        found["model.arguments.options"] = Choice(
+            {key: shape[key] for key in ("width", "depth", "grid")}, "Of the network that the weights are of."
+        )
+        found["model.arguments.patch_px"] = Choice(128, "Side that patches are brought to.")
+        found["model.arguments.weights"] = Choice(
+            DRAWN,
+            "No ImageNet weights are at hand: it begins from the encoder of weights that come along. With a "
+            "network, backbone: resnet18 and pretrained: true, without options and weights, fetch some.",
+        )
+    return at_hand is not None, found
 
 
 def _colour(seen: Seen) -> dict[str, Choice]:
