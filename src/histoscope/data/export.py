@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from histoscope.data.base import Datasheet
@@ -235,9 +236,10 @@ def growing_npy(path: Path, dtype: type[np.generic], *shape: int) -> Iterator[Ap
     >>> np.load(path).tolist()
     [[1, 2], [3, 4]]
     """
-    count = 0
+    count, header = 0, {"descr": np.dtype(dtype).str, "fortran_order": False}
     with whole(path) as temporary, temporary.open("wb") as stream:
-        stream.write(_npy_header(dtype, (0, *shape)))
+        # NumPy leaves room for a longer first axis, so that the final header fits over the first.
+        write_array_header_1_0(stream, header | {"shape": (0, *shape)})
 
         def append(entry: NDArray[Any]) -> None:
             nonlocal count
@@ -248,10 +250,4 @@ def growing_npy(path: Path, dtype: type[np.generic], *shape: int) -> Iterator[Ap
 
         yield append
         stream.seek(0)
-        stream.write(_npy_header(dtype, (count, *shape)))
-
-
-def _npy_header(dtype: type[np.generic], shape: tuple[int, ...]) -> bytes:
-    # NumPy format 1.0, always 128 bytes long, so that the final length can be written over the first.
-    text = repr({"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape})
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode("latin1") + b"\n"
+        write_array_header_1_0(stream, header | {"shape": (count, *shape)})
