@@ -111,7 +111,7 @@ def through(
 
 
 def _nobody(name: str, why: str) -> None:
-    """Nobody wants to know."""
+    """Ignore the call: a callback that does nothing."""
 
 
 def _read(model: Classifier, samples: Any, part: Sequence[int], *, must: bool) -> _Batch:

@@ -70,7 +70,7 @@ def _scored(
 
 
 def _nobody(name: str, why: str) -> None:
-    """Nobody wants to know."""
+    """Ignore the call: a callback that does nothing."""
 
 
 def _nothing(skipped: list[str]) -> str:
