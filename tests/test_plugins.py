@@ -162,7 +162,7 @@ def test_a_data_set_of_others_opens(others, tmp_path, name):
     assert [sample.name for sample in dataset] == ["a", "b"]
     assert dataset[0].image.max() == 7
     with pytest.raises(UnknownNameError, match="option of data set"):
-        data.open(name, tmp_path, levl=7)
+        data.open(name, tmp_path, lvl=7)
     with pytest.raises(ConfigError, match=r"gives a list without info, records.*histoscope\.data\.Dataset"):
         data.open("lab_others:bare", tmp_path)
 

@@ -97,6 +97,7 @@ CALLS: dict[str, dict[str, Any]] = {
             ["nuclei-research", "COHORT", "--out", "OUT/scores.csv"],
             ["+", "--class", "inflammatory=spindle"],
         ),
+        "metric": ["+", "--metric", "numpy:array_equal"],
         "json": ["+", "--json"],
     },
     "explain": {
@@ -205,6 +206,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "folder": ["--data", "COHORT", "--set", "out=OUT", *SMALL],
         "config": ["OTHER_TRAINING", "--set", "out=OUT"],
         "changes": ["+", "--set", "train.lr=1e-2"],
+        "metric": ["+", "--metric", "numpy:array_equal"],
         "json": ["+", "--json"],
         "example": ["+", "--example"],
     },
