@@ -54,7 +54,9 @@ def open_study(
     folder = config.folder
     described = describe(config, records) | ({"command": command} if command else {})
     if (folder / STUDY).is_file():
-        described = _merged(_in_todays_words(read_settings(folder)), described, folder)
+        before = read_settings(folder)
+        before |= {"config": _in_todays_words(before["config"])}
+        described = _merged(before, described, folder)
         if found is not None and _holds_unknown(folder):
             if not all(finished(folder, run) for run in config.runs()):
                 raise ConfigError(
