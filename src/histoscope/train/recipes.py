@@ -9,7 +9,7 @@ from typing import Any
 from histoscope import weights
 from histoscope.data import Split
 from histoscope.images.limits import free_memory
-from histoscope.models.checkpoint import read_card
+from histoscope.models.card import read_card
 from histoscope.models.patches.at_hand import weights_at_hand
 from histoscope.train.look import Seen
 
