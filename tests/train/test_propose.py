@@ -106,7 +106,7 @@ def values(seen: Seen) -> dict[str, object]:
     n = len(seen.dataset) // 2
     part = data.subset(seen.dataset, range(n))
     return {
-        key: choice.value for key, choice in recipes.of_nuclei(seen, data.Split(part, part, part)).items()
+        key: choice.value for key, choice in proposals.of_nuclei(seen, data.Split(part, part, part)).items()
     }
 
 

@@ -19,7 +19,17 @@ from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundErro
 from histoscope.files import whole, write_text
 from histoscope.models import create, is_trusted, name_of
 from histoscope.models.base import Model
-from histoscope.models.card import CARD, FORMAT, NORMALISER, STAIN_REFERENCE, WEIGHTS, read_card
+from histoscope.models.card import (
+    CARD,
+    FORMAT,
+    NORMALISER,
+    STAIN_REFERENCE,
+    WEIGHTS,
+    normalizer_of,
+    read_card,
+)
+
+__all__ = ["load", "normalizer_of", "read_card", "save"]
 
 M = TypeVar("M", bound=Model)
 

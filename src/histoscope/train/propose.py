@@ -14,7 +14,7 @@ from histoscope.explained import flow
 from histoscope.train.experiment import Experiment
 from histoscope.train.look import PATIENTS, USUAL_UM, Seen
 from histoscope.train.parts import DataConfig, open_parts
-from histoscope.train.recipes import Choice, of_nuclei, of_patches
+from histoscope.train.proposals import Choice, of_nuclei, of_patches
 from histoscope.words import count
 
 WIDTH = 100
