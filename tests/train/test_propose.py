@@ -10,7 +10,7 @@ from histoscope import config, data, synth
 from histoscope.data import InMemory
 from histoscope.errors import DataError
 from histoscope.files import write_image
-from histoscope.train import pace, recipes
+from histoscope.train import pace, proposals
 from histoscope.train.experiment import Experiment, run
 from histoscope.train.look import Seen, look
 from histoscope.train.parts import open_parts
@@ -129,14 +129,14 @@ def test_patches_are_no_larger_than_images_and_fit_the_network():
 
 
 def test_steps_follow_the_area_within_bounds(monkeypatch):
-    monkeypatch.setattr(recipes, "free_memory", lambda: 10**12)
+    monkeypatch.setattr(proposals, "free_memory", lambda: 10**12)
     steps = [values(seen_of(n, 1000, 0.25))["train.steps"] for n in (2, 60, 600)]
     assert steps == [1000, 2900, 6000]  # 25 looks at 30 megapixels, in batches of 0.26
 
 
 def test_more_than_the_memory_holds_is_not_asked_for(monkeypatch):
     assert "data.tiles" not in values(seen_of(20, 1000, 0.25))
-    monkeypatch.setattr(recipes, "free_memory", lambda: 14 * 7e6 * 2)
+    monkeypatch.setattr(proposals, "free_memory", lambda: 14 * 7e6 * 2)
     assert values(seen_of(20, 1000, 0.25))["data.tiles"] == 4  # half of it holds 14, of which 10 validate
 
 
