@@ -21,7 +21,7 @@ def asked(monkeypatch, tmp_path):
         calls.append((out, seed, size))
         say("drawing ...")
         failed = {"none-unet-seed0": "StainError: no tissue"} if seed == 13 else {}
-        return demo.Told(
+        return demo.DemoResult(
             ("On laboratory B: no difference is shown.",),
             tmp_path / "report.html",
             tmp_path / "before_after.png",
