@@ -206,6 +206,16 @@ def test_patches_begin_from_weights_that_come_along_where_there_are_no_others(tm
     assert any("loaded" in line and "nuclei-free" in line for line in said)
 
 
+def test_patches_too_wide_to_be_shown_whole_are_shown_in_the_middle(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    root = patches(tmp_path / "a" / "b", {"x": 6, "y": 6})
+    assert "model.arguments.mpp" not in chosen(root, mpp=2.0)
+    seen = look(root, given={"mpp": 4.0})
+    wide = dataclasses.replace(seen, sides_um=seen.sides_um * 8)
+    assert propose(wide).choices["model.arguments.mpp"].value == 5.0
+
+
 def test_patches_of_one_class_teach_nothing(tmp_path):
     with pytest.raises(DataError, match="of one class"):
         propose(look(patches(tmp_path / "a", {"x": 4}), given={"mpp": 0.5}))

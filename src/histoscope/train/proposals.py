@@ -9,6 +9,7 @@ from typing import Any
 from histoscope import weights
 from histoscope.data import Split
 from histoscope.images.limits import free_memory
+from histoscope.images.resolution import MOST_MPP
 from histoscope.models.card import read_card
 from histoscope.models.patches.at_hand import weights_at_hand
 from histoscope.train.look import Seen
@@ -19,6 +20,8 @@ FINEST_MPP, COARSEST_MPP = 0.25, 0.5
 PASSES, LEAST_STEPS, MOST_STEPS = 25, 1000, 6000
 """Times that each pixel of the training part is seen, and bounds of what follows from it."""
 PATCH_PASSES, LEAST_PATCH_STEPS, MOST_PATCH_STEPS, PATCH_BATCH = 10, 200, 2000, 16
+USUAL_PX = 224
+"""Side that most of timm's backbones bring a patch to."""
 RARE, RARE_PATCHES = 0.15, 0.6
 """Of the commonest class, the share below which the rarest gets remedies: of nuclei, of patches."""
 DRAWN = "nuclei-free"
@@ -92,6 +95,12 @@ def _tiles(seen: Seen, parts: Split, pixels: float) -> int | None:
 def of_patches(seen: Seen, parts: Split) -> dict[str, Choice]:
     """A classifier that begins from what is at hand."""
     at_hand, found = _begun_from(seen.root)
+    shown_px = found.get("model.arguments.patch_px", Choice(USUAL_PX)).value
+    if seen.sides_um.min() / shown_px > MOST_MPP:
+        found["model.arguments.mpp"] = Choice(
+            MOST_MPP,
+            "Micrometres per pixel that it looks at, the coarsest there is: the middle of each patch.",
+        )
     labels = Counter(str(record.label) for record in parts.train.records)
     rare = _rarest(dict(labels), RARE_PATCHES)
     steps = _within(PATCH_PASSES * len(parts.train) / PATCH_BATCH, LEAST_PATCH_STEPS, MOST_PATCH_STEPS)
