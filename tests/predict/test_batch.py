@@ -423,3 +423,16 @@ def test_nothing_to_predict_is_told(tmp_path, tiles):
             plan([source], tmp_path / "out")
     with pytest.raises(ConfigError, match="is a file"):
         plan([tiles], tiles / "a" / "one.png")
+
+
+def test_a_detector_of_ones_own_may_speak_of_turns(tiles, tmp_path, detector):
+    class Mine:
+        fingerprint, turned, classes = "mine", True, ()
+
+        def __call__(self, image, mpp):
+            return detector(image, mpp)
+
+    outcome = batch.run(Mine(), batch.plan([tiles], tmp_path / "out"), tmp_path / "out", mpp=0.25)
+    assert outcome.done
+    assert not outcome.failed
+    assert '"tta": true' in (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8")

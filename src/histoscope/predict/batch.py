@@ -160,7 +160,9 @@ def run(
     """
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
-    settings |= {"tta": detector.tta, "mpp": mpp}
+    # One of somebody else may still say so in the words of 0.1.
+    tta = getattr(detector, "tta", getattr(detector, "turned", False))
+    settings |= {"tta": tta, "mpp": mpp}
     ends = [OUTPUTS[kind] for kind in kinds]
     outcome = Outcome()
 
