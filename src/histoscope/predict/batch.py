@@ -161,7 +161,7 @@ def run(
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
     # One of somebody else may still say so in the words of 0.1.
-    tta = getattr(detector, "tta", getattr(detector, "turned", False))
+    tta = detector.tta if hasattr(detector, "tta") else getattr(detector, "turned", False)
     settings |= {"tta": tta, "mpp": mpp}
     ends = [OUTPUTS[kind] for kind in kinds]
     outcome = Outcome()
