@@ -26,7 +26,7 @@ def recipe(patches, tmp_path):
         write_image(root / "images" / kind / f"{sample.name}.png", sample.image)
         lines.append(f"{kind}/{sample.name}.png,{kind},{sample.source}")
     (root / "index.csv").write_text("\n".join(lines) + "\n")
-    models.save(models.create("unet", width=4, depth=2, mpp=0.5), tmp_path / "nuclei")
+    models.save(models.create("unet", width=4, depth=2, mpp=0.5), tmp_path / "unet_of_this_test")
     settings = {
         "data": {
             "name": "class_folder",
@@ -42,7 +42,7 @@ def recipe(patches, tmp_path):
                 "backbone": "unet",
                 "options": {"width": 4, "depth": 2},
                 "patch_px": 20,
-                "weights": "../nuclei",
+                "weights": "../unet_of_this_test",
             },
         },
         "augment": "basic",
