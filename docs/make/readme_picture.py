@@ -89,7 +89,7 @@ def comparison(axes: Axes, demo: Path) -> None:
         colour = QUIET if row.level == study.baseline else "#0072b2"
         axes.plot([row.low, row.high], [y, y], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot(row.mean, y, "o", color=colour, markersize=11)
-        label = "as it came" if row.level == study.baseline else row.level
+        label = "original" if row.level == study.baseline else row.level
         at_side = axes.get_yaxis_transform()
         axes.text(-0.03, y, label, transform=at_side, ha="right", va="center", fontsize=14)
         axes.text(row.mean, y - 0.22, f"{row.mean:.3f}", ha="center", fontsize=13, color=colour)

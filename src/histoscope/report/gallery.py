@@ -1,4 +1,4 @@
-"""The gallery of a report: the same images for all levels, as they came and as each network saw them.
+"""The gallery of a report: the same images for all levels, the originals and what each network saw.
 
 Ground truth stands beside the prediction of each level. The images are the best, the median and the worst by
 the mean of all levels, so that none of them chose its own.
@@ -44,8 +44,8 @@ class View:
     pred : (h, w) int32
     n_pred : int
         Nuclei found in the region.
-    how : {"as it came", "normalised", "normaliser not kept"}
-        What `image` is; the last one is shown as it came.
+    how : {"original", "normalised", "normaliser not kept"}
+        What `image` is; the last one is the original too.
     """
 
     level: str
@@ -102,7 +102,7 @@ class Picture:
         return svg_path(self.true)
 
     def drawn(self, zoom: int = 2) -> list[Image]:
-        """Enlarge the region as it came with the truth, then each view with what was found."""
+        """Enlarge the original region with the ground truth, then each view with what was found."""
         pairs = [(self.image, self.true, TRUE_COLOUR)]
         pairs += [(view.image, view.pred, PRED_COLOUR) for view in self.views]
         return [self._outlined(image, labels, colour, zoom) for image, labels, colour in pairs]
@@ -281,7 +281,7 @@ def _picture(
 
     def view(level: str, pred: Labels) -> View:
         made = seen.normalised(runs[level], image)
-        how = "normaliser not kept" if made is None else "as it came" if made is image else "normalised"
+        how = "normaliser not kept" if made is None else "original" if made is image else "normalised"
         shown = (image if made is None else made)[wide]
         return View(level, scores[level, name], shown, pred[wide], _count(pred[rows, columns]), how)
 
