@@ -22,12 +22,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from histoscope.types import Sample
 
 ROOT = Path(__file__).resolve().parents[1]
 SRC = ROOT / "src"
 MANY = 3000
+
+# The same examples every time, so that a change is judged by what it changes; "explore" draws new ones.
+# No deadline: the first example of a property may compile.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

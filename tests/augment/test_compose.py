@@ -62,9 +62,9 @@ def test_classes_follow_their_nuclei(seed):
     out = augment(sample, MOVES, np.random.default_rng(seed))
     for k in range(1, len(out.classes)):
         core = cv2.erode((out.instances == k).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        # pixels whose four neighbours in the source had one class show its paint, but for rounding
+        # paints are 60 apart; a nucleus made smaller may show a little of a neighbour of another class
         if core.any():
-            assert abs(np.median(out.image[:, :, 0][core]) - float(out.classes[k]) * 60) <= 1
+            assert abs(np.median(out.image[:, :, 0][core]) - float(out.classes[k]) * 60) < 30
 
 
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([None, 48]))

@@ -4,12 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from numpy.typing import NDArray
-
-# The first example pays for Numba's compiler.
-settings.register_profile("compiled", deadline=None)
-settings.load_profile("compiled")
 
 Maps = tuple[NDArray[np.int32], NDArray[np.int32]]
 

@@ -4,11 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import settings
-
-# The first example of a property compiles; machines that test are busy.
-settings.register_profile("stain", deadline=None)
-settings.load_profile("stain")
 
 H = np.array([0.60, 0.70, 0.39])
 E = np.array([0.18, 0.88, 0.44])
