@@ -12,7 +12,7 @@ from histoscope import models, stain, weights
 from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
 from histoscope.models import Model
-from histoscope.models.card import STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
+from histoscope.models.card import CARD, STAIN_REFERENCE, WEIGHTS, normalizer_of, read_card
 from histoscope.models.device import fastest
 
 M = TypeVar("M", bound=Model)
@@ -51,20 +51,17 @@ def load(model: str | Path, kind: type[M], network: nn.Module | str | None = Non
             "expected each once, and none empty"
         )
     card = read_card(folder)
-    return Loaded(opened.to(fastest()), normalizer_of(folder), card, fingerprint(folder, card))
+    return Loaded(opened.to(fastest()), normalizer_of(folder), card, fingerprint(folder))
 
 
-def fingerprint(folder: Path, card: dict[str, Any]) -> str:
+def fingerprint(folder: Path) -> str:
     """What the answers of a model depend on, in 16 digits: weights, card and stain reference, by content.
 
-    Parameters
-    ----------
-    folder : Path
-        Of the model.
-    card : dict
-        What it says of itself; scores, names and dates on it change no answer.
+    Scores, names and dates on the card change no answer. The card counts as it was written, so that folders of
+    0.1 keep their digits though some arguments have other names today.
     """
     reference = folder / STAIN_REFERENCE
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     parts = [
         (folder / WEIGHTS).read_bytes(),
         json.dumps({key: card.get(key) for key in _ANSWERS}, sort_keys=True).encode(),
