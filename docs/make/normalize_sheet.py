@@ -21,7 +21,7 @@ OUT = Path(__file__).parents[1] / "img" / "normalize_sheet.jpg"
 def main() -> None:
     columns = panels()
     rows = {"as it is": lambda image: image}
-    rows |= {name: stain.get(name).default() for name in ("reinhard", "macenko", "ruifrok")}
+    rows |= {name: stain.open(name) for name in ("reinhard", "macenko", "ruifrok")}
     height, width = SIZE + GAP, SIZE + GAP
     sheet = np.full((TITLE + len(rows) * height, LEFT + len(columns) * width, 3), 255, np.uint8)
     for k, (title, image) in enumerate(columns.items()):

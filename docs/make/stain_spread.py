@@ -36,7 +36,7 @@ def appliers(slide: list[Image], scope: str) -> dict[str, Apply]:
     """For each method, what to apply to the images of one slide."""
     made: dict[str, Apply] = {"original": original}
     for method in METHODS:
-        normalizer = stain.get(method).default()
+        normalizer = stain.open(method)
         if scope == "image":
             made[method] = normalizer
             continue

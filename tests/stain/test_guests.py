@@ -11,7 +11,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import read_image, write_image
 from histoscope.jobs import normalize
 from histoscope.predict import Detector
-from histoscope.train.choices import check_normalizer, get_normalizer
+from histoscope.train.choices import check_normalizer
 from histoscope.types import Sample
 
 NORMS = """
@@ -113,12 +113,11 @@ def test_an_object_trains_and_lies_in_the_model_folder(norms, tmp_path):
 
 def test_yaml_and_studies_take_it(norms, bright, disks: Sample):
     from histoscope.studies.factors import FACTORS
-    from histoscope.studies.prepare import Reference, normaliser
 
-    assert get_normalizer("guest_norms:Shift", None)(bright).max() == 128
+    assert stain.open("guest_norms:Shift")(bright).max() == 128
     assert FACTORS["normalizer"].levels["guest_norms:Shift"] == {"normalizer": "guest_norms:Shift"}
     assert "no_such" not in FACTORS["normalizer"].levels
-    assert normaliser("guest_norms:Later", Reference("r", bright))(disks.image).max() == 200
+    assert stain.open("guest_norms:Later", bright)(disks.image).max() == 200
 
 
 def test_what_it_does_not_take_is_told(norms, bright, tmp_path):

@@ -1,6 +1,6 @@
 """``histoscope normalize``: bring the stains of an image, a folder or a glob to one reference."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,14 +77,13 @@ def normalize(
     import json
     from time import perf_counter
 
+    from histoscope import stain
     from histoscope.cli.progress import progress
     from histoscope.images.finding import lines_of
     from histoscope.jobs import normalize as batch
 
     begin = perf_counter()
-    target = open_reference(reference, method)
-    if white is not None:
-        target = replace(target, white=levels_of(white))
+    target = stain.open(method, reference, white=None if white is None else levels_of(white))
     planned = batch.plan(source, out)
     if save_reference is not None:
         save(target, save_reference, overwrite=overwrite)
@@ -108,26 +107,6 @@ def normalize(
         _report(outcome, target.name, out, by_image=estimate is Scope.IMAGE)
     if outcome.failed:
         raise typer.Exit(1)
-
-
-def open_reference(reference: str, method: str | None) -> "BaseNormalizer[Any]":
-    """Open the reference of that name, or in that file, for that method."""
-    from histoscope import files, stain
-    from histoscope.errors import ConfigError
-    from histoscope.stain.reference import DEFAULT
-
-    if method is not None:
-        stain.get(method)  # a wrong name is told before a wrong file
-    if reference == DEFAULT:
-        return stain.get(method or "macenko").default()
-    path = Path(reference)
-    if path.suffix.lower() == ".json":
-        return stain.load(path, method)
-    if not path.is_file() and path.suffix.lower() not in files.IMAGE_SUFFIXES:
-        raise ConfigError(
-            f"--reference {reference!r} is no reference; give {DEFAULT!r}, a .json file or an image"
-        )
-    return stain.get(method or "macenko").fit(files.read_image(path), origin=path.name)
 
 
 def levels_of(white: str) -> tuple[float, ...]:

@@ -3,20 +3,24 @@
 >>> import numpy as np
 >>> from histoscope import stain
 >>> image = stain.combine(np.random.default_rng(0).gamma(1.0, 0.4, (64, 64, 2)), stain.RUIFROK[:2])
->>> normalize = stain.get("macenko").default()
+>>> normalize = stain.open("macenko")
 >>> slide = normalize.estimate(image)            # once a slide
 >>> normalize(image, source=slide).shape         # then for each of its tiles
 (64, 64, 3)
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from histoscope import plugins
 from histoscope.errors import ConfigError
+from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.lazy import attach
-from histoscope.stain import reference
+from histoscope.stain import reference as saved
 from histoscope.stain.deconvolution import RUIFROK, StainEstimate, combine, separate
 from histoscope.stain.density import from_density, optical_density
 from histoscope.stain.glass import check_white, thumbnail, white_point
@@ -29,6 +33,7 @@ from histoscope.stain.restain import restain
 from histoscope.stain.ruifrok import Ruifrok
 from histoscope.stain.tissue import tissue_mask
 from histoscope.stain.vahadane import Vahadane
+from histoscope.types import Image
 
 NORMALIZERS: dict[str, type[BaseNormalizer[Any]]] = {
     "reinhard": Reinhard,
@@ -67,6 +72,7 @@ __all__ = [
     "get",
     "lab",
     "load",
+    "open",
     "optical_density",
     "restain",
     "separate",
@@ -102,6 +108,57 @@ def get(name: str) -> type[BaseNormalizer[Any]]:
     return found if ours else kind_of(name, found)
 
 
+def open(  # noqa: A001  # reads as stain.open
+    method: str | None = None,
+    reference: str | Path | Image | Sequence[Image] | None = None,
+    *,
+    white: ArrayLike | None = None,
+    origin: str = "",
+) -> BaseNormalizer[Any]:
+    """Open a normaliser, ready to be called on images.
+
+    Parameters
+    ----------
+    method : str, optional
+        As in `get`; if left out, the one that a saved reference is of, else Macenko's.
+    reference : str, Path, (H, W, 3) uint8 or several, optional
+        What to normalise to: a JSON file that ``save`` wrote, an image file, or the pixels of one or more
+        images of one slide. ``default``, or nothing, is the reference that ships with Histoscope.
+    white : (3,) array, optional
+        White point of the images to come, levels from 1 to 255; without it, each image's own is estimated.
+    origin : str
+        Where the pixels come from, to be saved with them.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such method, or the file does not hold it.
+    ConfigError
+        If the reference is neither of these, or the method takes no white point.
+    StainError
+        If the reference shows too little tissue.
+
+    Examples
+    --------
+    >>> open("reinhard").name
+    'reinhard'
+    """
+    kind = get(method or "macenko")
+    if reference is None or (isinstance(reference, str) and reference == saved.DEFAULT):
+        fitted = kind.default()
+    elif not isinstance(reference, str | Path):
+        fitted = kind.fit(reference, origin=origin)
+    elif (path := Path(reference)).suffix.lower() == ".json":
+        fitted = load(path, method)
+    elif path.is_file() or path.suffix.lower() in IMAGE_SUFFIXES:
+        fitted = kind.fit(read_image(path), origin=origin or path.name)
+    else:
+        raise ConfigError(
+            f"reference {str(path)!r} is none; expected {saved.DEFAULT!r}, a .json file or an image"
+        )
+    return fitted if white is None else replace(fitted, white=white)
+
+
 def load(path: str | Path, method: str | None = None) -> BaseNormalizer[Any]:
     """Read a normaliser that ``save`` wrote.
 
@@ -121,8 +178,8 @@ def load(path: str | Path, method: str | None = None) -> BaseNormalizer[Any]:
     ConfigError
         If it names a normaliser of somebody else that is not installed as a plug-in, and `method` does not.
     """
-    methods, about = reference.read(path)
-    name, values = reference.choose(methods, method, str(path))
+    methods, about = saved.read(path)
+    name, values = saved.choose(methods, method, str(path))
     if method is None and ":" in name and not plugins.is_trusted(name, NORMALIZERS, GROUP):
         raise ConfigError(
             f"{path} holds the normaliser {name!r}, which is not part of Histoscope, and no code is run "

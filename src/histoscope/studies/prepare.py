@@ -11,7 +11,7 @@ from histoscope.data import Dataset, Split
 from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
-from histoscope.studies.conditions import Recolor, unchanged
+from histoscope.studies.conditions import Recolor
 from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.study import Condition, Run
 from histoscope.train.mix import mixture, open_synthetic
@@ -166,14 +166,6 @@ def choose_reference(train: Sequence[Sample]) -> Reference:
     distance = np.linalg.norm(known - np.median(known, axis=0), axis=1)
     chosen = train[names[int(distance.argmin())]]
     return Reference(chosen.name, chosen.image)
-
-
-def normaliser(level: str, reference: Reference) -> Recolor:
-    """Make what a normaliser does to an image; it estimates each image's own stains."""
-    if level == "none":
-        return unchanged
-    fitted: Recolor = stain.get(level).fit(reference.image, origin=reference.name)
-    return fitted
 
 
 def recolored(dataset: Dataset, *steps: Recolor) -> Dataset:

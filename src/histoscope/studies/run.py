@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pandas as pd
 import torch
 import yaml
 
-from histoscope import augment, balance, models, train
+from histoscope import augment, balance, models, stain, train
 from histoscope.data import Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
@@ -62,12 +62,14 @@ class Images:
         return prepare.choose_reference(self.parts.train)  # type: ignore[arg-type]
 
     def normaliser(self, level: str) -> Recolor:
-        """Make what a normaliser does to an image."""
-        return prepare.normaliser(level, self.reference) if level != "none" else unchanged
+        """What a level does to the colours of an image; each image's own stains are estimated."""
+        return self.fitted(level) or unchanged
 
     def fitted(self, level: str) -> BaseNormalizer[Any] | None:
         """The normaliser of a level, for the folder of its model."""
-        return None if level == "none" else cast("BaseNormalizer[Any]", self.normaliser(level))
+        if level == "none":
+            return None
+        return stain.open(level, self.reference.image, origin=self.reference.name)
 
     def training(self, run: Run, model: models.Model) -> Learned:
         """Normalise training and validation samples, at a model's resolution; the last ones are kept."""

@@ -1,9 +1,7 @@
 """Augmentation, jitter, normaliser and remedies for rare classes, by name or as they are."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,9 +9,7 @@ from histoscope import augment, balance, plugins, stain
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import BalanceConfig
 from histoscope.errors import ConfigError
-from histoscope.files import read_image
 from histoscope.stain.guests import Guest
-from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.types import Image
 
 Color = Callable[[Image, np.random.Generator], Image]
@@ -67,19 +63,3 @@ def check_normalizer(
         )
     if white is not None:
         stain.check_white(white)
-
-
-def get_normalizer(
-    name: str, reference: Path | None, white: tuple[float, float, float] | None = None
-) -> BaseNormalizer[Any] | None:
-    """Fitted normaliser, or None for ``none``; `white` is the white point of the images to come."""
-    if name == "none":
-        return None
-    kind = stain.get(name)
-    if reference is None:
-        fitted = kind.default()
-    elif reference.suffix == ".json":
-        fitted = stain.load(reference, name)
-    else:
-        fitted = kind.fit(read_image(reference), origin=reference.name)
-    return fitted if white is None else replace(fitted, white=white)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from pydantic import Field, model_validator
 
-from histoscope import config, models
+from histoscope import config, models, stain
 from histoscope.balance import BalanceConfig
 from histoscope.classify.probe import ProbeConfig
 from histoscope.data import Split
@@ -19,10 +19,11 @@ from histoscope.files import write_text
 from histoscope.locks import alone_in
 from histoscope.models.arguments import new_arguments
 from histoscope.renamed import renamed
+from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_machine, check_remedies
-from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter, get_normalizer
+from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import summary
 from histoscope.train.loop import OnStep
@@ -163,7 +164,7 @@ def _run(experiment: Experiment, listener: Listener) -> pd.DataFrame:
     model = models.create_for(parts.train.info.classes, experiment.model.name, arguments(experiment))
     parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
-    normalizer = get_normalizer(experiment.normalizer, experiment.reference, experiment.white)
+    normalizer = _normalizer(experiment)
     plan = Plan(experiment, parts, standing, normalizer)
     table = task_of(model).train_and_test(plan, model, listener)
     _finish_card(plan, table)
@@ -178,13 +179,19 @@ def _opened(experiment: Experiment) -> Split:
     return join_parts(given)
 
 
+def _normalizer(experiment: Experiment) -> BaseNormalizer[Any] | None:
+    if experiment.normalizer == "none":
+        return None
+    return stain.open(experiment.normalizer, experiment.reference, white=experiment.white)
+
+
 def _check_unchanged(experiment: Experiment, standing: run_folder.Standing, note: OnNote) -> None:
     """Refuse to give the scores of a finished run for others than its images, as far as these are here."""
     if not (experiment.out / run_folder.CONTENT).is_file():
         return note("this version cannot tell whether its images have changed since: an older one trained it")
     try:
         parts = provenance.watched(in_classes_of(models.load(experiment.out), _opened(experiment)))
-        normalizer = get_normalizer(experiment.normalizer, experiment.reference, experiment.white)
+        normalizer = _normalizer(experiment)
     except (HistoscopeError, OSError) as error:
         return note(f"whether its images have changed since cannot be told: {error}")
     return Plan(experiment, parts, standing, normalizer).check_unchanged()
