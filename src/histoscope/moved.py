@@ -15,7 +15,7 @@ _SAME_NAME: dict[tuple[str, str], str] = {
     ),
     ("data", "data.leaks"): "copies groups landmarks marks",
     ("data", "train"): "loader mixture patches",
-    ("slides", "predict"): "batch classify detector loading patch_classifier tilemap",
+    ("slides", "predict"): "batch classify detector patch_classifier tilemap",
     ("slides", "jobs"): "failures journal lines naming normalize ownership",
     ("slides", "export"): "features geojson heatmap overlay result tissue",
     ("models", "models.nuclei"): "deeplab losses region_segmenter regions resunet smp star stardist unet",

@@ -10,7 +10,6 @@ import pytest
 from histoscope import data, models, synth
 from histoscope.cli import main
 from histoscope.data import Datasheet
-from histoscope.models import device
 from histoscope.tables import read_table
 
 
@@ -83,21 +82,6 @@ def test_a_table_that_cannot_be_written_is_told_before_the_work(cohort, model, t
     for out, words in ((tmp_path, "it is a folder"), (tmp_path / "file" / "t.csv", "file is a file")):
         assert cli(monkeypatch, "evaluate", model, cohort, "--out", out) == 2
         assert words in capsys.readouterr().err
-
-
-def test_the_network_looks_where_it_is_fastest(cohort, model, monkeypatch, capsys):
-    loaded, places = models.load, []
-
-    def load(folder):
-        network = loaded(folder)
-        move = network.to
-        monkeypatch.setattr(network, "to", lambda place: (places.append(place), move("cpu"))[1])
-        return network
-
-    monkeypatch.setattr(models, "load", load)
-    monkeypatch.setattr(device, "fastest", lambda: "cuda")
-    assert cli(monkeypatch, "evaluate", model, cohort, "--class", "d=x", "--json") == 0
-    assert places == ["cuda"]
 
 
 OWN = """

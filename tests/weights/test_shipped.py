@@ -11,6 +11,7 @@ from histoscope.errors import UnknownNameError
 from histoscope.train import provenance
 
 NAMES = sorted(weights.WEIGHTS)
+NON_COMMERCIAL = pytest.mark.filterwarnings("ignore:.*non-commercial use only")
 CARD = {"about", "weights licence", "training data", "training command", "test", "known failures"}
 
 
@@ -30,18 +31,24 @@ class TestShipped:
     def test_only_free_weights_come_without_a_notice(self, name):
         assert bool(weights.licence_notice(weights.find(name))) == (name != "nuclei-free")
 
-    def test_is_opened_by_its_name(self, name):
+    @pytest.mark.parametrize("opened", [models.load, models.open_model])
+    def test_its_licence_is_told_once(self, name, opened):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            network = models.load(name)
+            opened(name)
         assert [str(warning.message) for warning in said] == [
             notice for notice in [weights.licence_notice(weights.find(name))] if notice
         ]
+
+    @NON_COMMERCIAL
+    def test_is_opened_by_its_name(self, name):
+        network = models.load(name)
         state = models.load(weights.find(name)).state_dict()
         assert all((state[key] == value).all() for key, value in network.state_dict().items())
         assert models.read_card(name)["name"] == name
         assert models.normalizer_of(name) is None
 
+    @NON_COMMERCIAL
     def test_finds_drawn_nuclei(self, name):
         sample = synth.generate((256, 256), mpp=0.25, rng=np.random.default_rng(5))
         found = models.predict(sample.image, models.load(weights.find(name)), sample.mpp)

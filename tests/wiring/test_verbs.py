@@ -20,7 +20,9 @@ from histoscope.files import read_image, write_image
 from histoscope.studies import plan as study_plan
 from histoscope.studies import read_config, run_study
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*no score of that class:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*no score of that class:UserWarning", "ignore:.*non-commercial use only:UserWarning"
+)
 
 # Verb -> what it is called with; words in capitals stand for paths, OUT for a new folder.
 BASES: dict[str, list[str]] = {

@@ -65,7 +65,6 @@ def evaluate(
     from histoscope.cli import scores
     from histoscope.errors import ConfigError
     from histoscope.files import require_writable
-    from histoscope.models.device import fastest
     from histoscope.tables import write_table
     from histoscope.train import evaluate as evaluated
     from histoscope.train import provenance, seen
@@ -75,18 +74,15 @@ def evaluate(
     if out is not None:
         require_writable(out, file=True)
     folder = weights.find(model)
-    notice = weights.licence_notice(folder)
-    if notice:
-        typer.echo(notice, err=True)
-    network = models.load(folder).to(fastest())
+    opened = models.open_model(folder)
+    network = opened.network
     task = task_of(network)
     if tta and not task.takes_tta:
         raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     dataset = part_of(dataset, split, root)
     dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
-    normaliser = models.normalizer_of(folder)
-    shown = normalised(task.in_classes_of(network, dataset), normaliser)
+    shown = normalised(task.in_classes_of(network, dataset), opened.normalizer)
     skipped: dict[str, str] = {}
     done = iter(range(1, len(shown) + 1))
     with scores.steps_bar(len(shown), "Images") as on_step:

@@ -75,24 +75,21 @@ def explain(
     Example: `histoscope explain runs/colon data/lc25000 out/ --mpp 0.5 --split test`
     """
     from histoscope import data as datasets
-    from histoscope import models, weights
+    from histoscope import models
     from histoscope.classify import classification
     from histoscope.cli import scores
     from histoscope.explain import method_of
     from histoscope.jobs.journal import Journal
-    from histoscope.models.device import fastest
     from histoscope.train.parts import normalised
 
-    folder = weights.find(model)
-    network = models.load(folder, models.Classifier).to(fastest())
+    opened = models.open_model(model, models.Classifier)
+    network = opened.network
     method_of(network)  # what is missing is told before the work
     _require_apart(root, out)
     skipped: dict[str, str] = {}
     dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
     dataset = part_of(dataset, split, root)
-    shown = normalised(
-        classification.in_words_of(network.spec.classes, dataset), models.normalizer_of(folder)
-    )
+    shown = normalised(classification.in_words_of(network.spec.classes, dataset), opened.normalizer)
     title = f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}"
     with Journal.open(out, {}, overwrite=True, name=EXPLAINED) as journal:
         journal.require(FILES)

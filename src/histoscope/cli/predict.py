@@ -139,9 +139,6 @@ def predict(
     if upright := turned_upright(job.image for job in jobs):
         is_said = "turned upright, as EXIF or TIFF ask; results are of what viewers show, such as"
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
-    notice = weights.licence_notice(folder)
-    if notice:
-        typer.echo(notice, err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     if is_classifier(folder):
         refuse_given(

@@ -205,12 +205,12 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
         If it holds a model of another kind.
     """
     folder = Path(folder)
-    model = _ready(models.load(folder, Generator))
-    sheet = models.read_card(folder).get("training data") or {}
+    opened = models.open_model(folder, Generator)
+    sheet = opened.card.get("training data") or {}
     source, licence, citation = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
     bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
     tiles = origins.read(folder) or (provenance.unknown(folder),)
-    return LearnedGenerator(model, bank, realism, source, licence, citation, tiles)
+    return LearnedGenerator(_ready(opened.network), bank, realism, source, licence, citation, tiles)
 
 
 def _ready(model: Generator) -> Generator:

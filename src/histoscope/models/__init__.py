@@ -19,7 +19,7 @@ from histoscope.models.arguments import new_arguments
 if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
     from histoscope.models.card import normalizer_of, read_card
-    from histoscope.models.checkpoint import load, save
+    from histoscope.models.checkpoint import Opened, load, open_model, save
     from histoscope.models.guests import wrap
     from histoscope.models.inference import predict
     from histoscope.models.patches.classifier import Classifier
@@ -39,8 +39,10 @@ _LAZY = {
     "Classifier": "histoscope.models.patches.classifier",
     "InputSpec": "histoscope.models.base",
     "Model": "histoscope.models.base",
+    "Opened": "histoscope.models.checkpoint",
     "Segmenter": "histoscope.models.base",
     "load": "histoscope.models.checkpoint",
+    "open_model": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
     "normalizer_of": "histoscope.models.card",
     "predict": "histoscope.models.inference",
@@ -53,12 +55,14 @@ __all__ = [
     "Classifier",
     "InputSpec",
     "Model",
+    "Opened",
     "Segmenter",
     "create",
     "create_for",
     "get",
     "load",
     "normalizer_of",
+    "open_model",
     "predict",
     "read_card",
     "save",

@@ -1,11 +1,15 @@
 """What a model folder says without its weights: the card, and what images go through first. No torch."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from histoscope import stain, weights
-from histoscope.errors import CorruptDataError, DatasetNotFoundError, FormatVersionError
+from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
+from histoscope.files import write_text
 from histoscope.models.arguments import new_arguments
 
 FORMAT = 1
@@ -15,23 +19,44 @@ NORMALISER = "stain normaliser"
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
-    """Card of a model folder, or of a model that comes along, checked for its format version."""
-    path = weights.find(folder) / CARD
-    if not path.is_file():
-        raise DatasetNotFoundError(f"no model at {folder}: expected {CARD} and {WEIGHTS} in it")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CorruptDataError(f"{path} is not readable JSON ({error})") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        version = about.get("format") if isinstance(about, dict) else None
+    """Card of a model folder, or of a model that comes with Histoscope, checked for its format version.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is neither a name nor a folder.
+    DatasetNotFoundError, CorruptDataError, FormatVersionError
+        If the folder holds no card, a broken one, or one of another version.
+    """
+    about = weights.card(folder)
+    if about.get("format") != FORMAT:
         raise FormatVersionError(
-            f"{path} has format {version!r}, this version of Histoscope reads {FORMAT}; "
-            "install the version that wrote it"
+            f"{weights.find(folder) / CARD} has format {about.get('format')!r}, this version of Histoscope "
+            f"reads {FORMAT}; install the version that wrote it"
         )
     if isinstance(about.get("arguments"), dict):
         about["arguments"] = new_arguments(str(about.get("architecture")), about["arguments"], quiet=True)
     return about
+
+
+def write_card(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the card of a model folder.
+
+    Raises
+    ------
+    ConfigError
+        If it holds what JSON cannot.
+    """
+    write_text(folder / CARD, json.dumps(about, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and paths, as JSON knows them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise ConfigError(f"a card cannot hold {value!r} ({type(value).__name__}); give text, numbers or lists")
 
 
 def normalizer_of(folder: str | Path) -> stain.Normalizer | None:

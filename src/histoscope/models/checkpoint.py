@@ -1,13 +1,14 @@
 """Model folders: weights as safetensors, everything else as a readable card. No pickle anywhere."""
 
+import hashlib
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -15,8 +16,9 @@ from torch import nn
 
 import histoscope
 from histoscope import stain, weights
+from histoscope.brief import brief
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
-from histoscope.files import whole, write_text
+from histoscope.files import whole
 from histoscope.models import create, is_trusted, name_of
 from histoscope.models.base import Model
 from histoscope.models.card import (
@@ -27,11 +29,38 @@ from histoscope.models.card import (
     WEIGHTS,
     normalizer_of,
     read_card,
+    write_card,
 )
+from histoscope.models.device import fastest
 
-__all__ = ["load", "normalizer_of", "read_card", "save"]
+__all__ = ["Opened", "load", "open_model", "save"]
 
 M = TypeVar("M", bound=Model)
+_ANSWERS = ("architecture", "arguments", "input", "thresholds")
+"""Keys of a card that predictions depend on; scores, names and dates change none."""
+
+
+@brief
+@dataclass(frozen=True, eq=False, slots=True)
+class Opened(Generic[M]):
+    """A trained model with all that its folder says of it; made by `open_model`.
+
+    Parameters
+    ----------
+    network : Model
+        Ready to predict, on the accelerator if there is one.
+    normalizer : Normalizer or None
+        Images go through it first.
+    card : dict
+        What the folder says of it: training data, licences, scores.
+    fingerprint : str
+        What its predictions depend on, in 16 digits: weights, card and stain reference, by content.
+    """
+
+    network: M
+    normalizer: stain.Normalizer | None
+    card: dict[str, Any]
+    fingerprint: str
 
 
 def save(
@@ -77,10 +106,52 @@ def save(
         fitted.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_text(folder / CARD, json.dumps(about, indent=2, default=_plain) + "\n")
+    write_card(folder, about)
     if normalizer is None:
         (folder / STAIN_REFERENCE).unlink(missing_ok=True)
     return folder
+
+
+@overload
+def open_model(name_or_folder: str | Path) -> Opened[Model]: ...
+
+
+@overload
+def open_model(
+    name_or_folder: str | Path, kind: type[M], *, network: nn.Module | str | None = None
+) -> Opened[M]: ...
+
+
+def open_model(
+    name_or_folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | str | None = None
+) -> Opened[Any]:
+    """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
+
+    Parameters
+    ----------
+    name_or_folder, kind, network
+        As for `load`.
+
+    Returns
+    -------
+    Opened
+        The network, the stain normaliser that its images must go through, its card, and a fingerprint.
+
+    Raises
+    ------
+    UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError, ConfigError
+        As `load`; CorruptDataError too if the card names a stain normaliser that is missing.
+
+    Examples
+    --------
+    >>> opened = open_model("nuclei-free")
+    >>> opened.network.spec.mpp, opened.normalizer, len(opened.fingerprint)
+    (0.5, None, 16)
+    """
+    folder = weights.find(name_or_folder)
+    _note_licence(folder)
+    opened, about = _load(folder, kind, network), read_card(folder)
+    return Opened(opened.to(fastest()), normalizer_of(folder), about, _fingerprint(folder, about))
 
 
 @overload
@@ -104,13 +175,15 @@ def load(folder: str | Path, *, network: nn.Module | str) -> Model: ...
 
 
 def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | str | None = None) -> Model:
-    """Read a model that comes with Histoscope, or a model folder, ready to predict.
+    """Load the network of a model that comes with Histoscope, or of a model folder, ready to predict.
+
+    `open_model` gives its stain normaliser and its card too.
 
     Parameters
     ----------
     folder : str or Path
         A name such as ``"nuclei-free"`` (see `histoscope.weights.WEIGHTS`), a model folder, or a run folder
-        with one called ``model`` in it. A licence that forbids commercial use of a named one is a warning.
+        with one called ``model`` in it. A licence that forbids commercial use is a warning.
     kind : type
         What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
     network : Model, torch.nn.Module or str, optional
@@ -137,9 +210,12 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
     >>> load("nuclei-free").spec.mpp
     0.5
     """
-    if folder in weights.WEIGHTS and (notice := weights.licence_notice(weights.find(folder))):
-        warnings.warn(notice, stacklevel=2)
     folder = weights.find(folder)
+    _note_licence(folder)
+    return _load(folder, kind, network)
+
+
+def _load(folder: Path, kind: type[Model], network: nn.Module | str | None) -> Model:
     about = read_card(folder)
     found = str(about.get("architecture"))
     if network is None and not is_trusted(found) and {".", ":"} & set(found):
@@ -163,17 +239,34 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
             f"the weights in {folder} do not fit architecture {found!r}: "
             f"missing {missing[:3]}, unexpected {unexpected[:3]}"
         )
+    _check_classes(folder, model.spec.classes)
     model.thresholds = _thresholds(folder, about, expected=model.thresholds)
     return model.eval()
 
 
-def _plain(value: Any) -> Any:
-    """What a card says of values that JSON does not know: NumPy's numbers, and paths."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise ConfigError(f"a card cannot hold {value!r} ({type(value).__name__}); give text, numbers or lists")
+def _note_licence(folder: Path) -> None:
+    """Warn of a licence that forbids commercial use."""
+    if notice := weights.licence_notice(folder):
+        warnings.warn(notice, stacklevel=3)
+
+
+def _fingerprint(folder: Path, card: Mapping[str, Any]) -> str:
+    reference = folder / STAIN_REFERENCE
+    parts = [
+        (folder / WEIGHTS).read_bytes(),
+        json.dumps({key: card.get(key) for key in _ANSWERS}, sort_keys=True).encode(),
+        reference.read_bytes() if reference.is_file() else b"",
+    ]
+    digests = [hashlib.blake2b(part).digest() for part in parts]
+    return hashlib.blake2b(b"".join(digests), digest_size=8).hexdigest()
+
+
+def _check_classes(folder: Path, classes: tuple[str, ...]) -> None:
+    if len(set(classes)) < len(classes) or "" in classes:
+        raise CorruptDataError(
+            f"the card in {folder} names the classes {', '.join(map(repr, classes))}; "
+            "expected each once, and none empty"
+        )
 
 
 class _WrongKindError(ConfigError):

@@ -1,20 +1,18 @@
 """A trained model with all that its images must go through, ready to find nuclei."""
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from histoscope import models, stain, weights
+from histoscope import models, stain
 from histoscope.brief import brief
 from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.models import Segmenter
 from histoscope.nuclei.nuclei import KEPT_PX
-from histoscope.predict.loading import load
 from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
 
@@ -81,9 +79,9 @@ class Detector:
         """
         if not 0 <= least_area_um2 < float("inf"):
             raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
-        loaded = load(model, Segmenter, network)
-        depends_on = f"{loaded.fingerprint}, nuclei from {least_area_um2:g} um2"
-        return cls(loaded.network, loaded.normalizer, tta, loaded.card, depends_on, least_area_um2)
+        opened = models.open_model(model, Segmenter, network=network)
+        depends_on = f"{opened.fingerprint}, nuclei from {least_area_um2:g} um2"
+        return cls(opened.network, opened.normalizer, tta, opened.card, depends_on, least_area_um2)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -143,9 +141,6 @@ def predict(
     if isinstance(model, Segmenter):
         model = Detector(model, tta=tta)
     elif not isinstance(model, Detector):
-        notice = weights.licence_notice(weights.find(model))
-        if notice:
-            warnings.warn(notice, stacklevel=2)
         model = Detector.open(model, tta=tta)
     if isinstance(image, str | Path):
         pixels = read_image(image)

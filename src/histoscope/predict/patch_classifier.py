@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from histoscope import stain
+from histoscope import models, stain
 from histoscope.brief import brief
 from histoscope.classify.batches import OnSkip, Seen, through
 from histoscope.errors import ConfigError
 from histoscope.models import Classifier, turns
-from histoscope.predict.loading import load
 from histoscope.renamed import renamed
 from histoscope.types import Image, Sample
 
@@ -57,10 +56,10 @@ class PatchClassifier:
         ConfigError
             If the model finds nuclei, or is a backbone without classes.
         """
-        loaded = load(model, Classifier, network)
-        if not loaded.network.spec.classes:
+        opened = models.open_model(model, Classifier, network=network)
+        if not opened.network.spec.classes:
             raise ConfigError(f"{model} knows no classes; give the folder of a trained classifier")
-        return cls(loaded.network, loaded.normalizer, tta, loaded.card, loaded.fingerprint)
+        return cls(opened.network, opened.normalizer, tta, opened.card, opened.fingerprint)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from histoscope import augment, balance, models, stain, train
 from histoscope.data import Split
 from histoscope.files import write_labels, write_text
 from histoscope.models.base import Segmenter
-from histoscope.models.card import read_card
 from histoscope.models.device import fastest
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.stain.normalizer import BaseNormalizer
@@ -130,10 +129,10 @@ def _borrowed(images: Images, run: Run, folder: Path) -> dict[str, float]:
     if not (lender / study_folder.RESULT).is_file():
         return {}  # the same training with the same seed makes the same weights
     network = models.create_for(images.parts.train.info.classes, run.model, settings["arguments"])
-    trained = models.load(lender / "model")
-    network.load_state_dict(trained.state_dict())
-    network.thresholds = trained.thresholds
-    about = read_card(lender / "model") | {"trained_in": lender.name}
+    trained = models.open_model(lender / "model")
+    network.load_state_dict(trained.network.state_dict())
+    network.thresholds = trained.network.thresholds
+    about = trained.card | {"trained_in": lender.name}
     provenance.copy(lender / "model", folder / "model")
     models.save(network, folder / "model", about, images.fitted(settings["normalizer"]))
     return _trained_seconds(lender)

@@ -1,6 +1,5 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.locks import alone_in
 from histoscope.models.arguments import new_arguments
+from histoscope.models.card import write_card
 from histoscope.renamed import renamed
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table, write_table
@@ -222,5 +222,5 @@ def _finish_card(plan: Plan, table: pd.DataFrame) -> None:
     folder = plan.experiment.out / "model"
     scores = {name: round(value, 4) for name, value in summary(table).items()}
     card = models.read_card(folder) | {"test": {"images": len(table), **scores}}
-    write_text(folder / "card.json", json.dumps(card, indent=2) + "\n")
+    write_card(folder, card)
     write_text(folder / "config.yaml", config.dump(plan.experiment))

@@ -59,7 +59,9 @@ def card(name_or_path: str | Path) -> dict[str, Any]:
     """
     path = find(name_or_path) / "card.json"
     if not path.is_file():
-        raise DatasetNotFoundError(f"no model at {path.parent}: expected {path.name} in it")
+        raise DatasetNotFoundError(
+            f"no model at {path.parent}: expected card.json and model.safetensors in it"
+        )
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from histoscope import models
+from histoscope import models, weights
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.models.base import Model
+from histoscope.models.card import WEIGHTS, read_card
 from histoscope.types import class_key
 
 if TYPE_CHECKING:
@@ -260,11 +261,7 @@ def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
 
 def _read_folder(source: Path) -> tuple[State, Mapping[str, Any]]:
     """Weights and card of a model folder, or of the one in a run folder."""
-    from histoscope.models.card import CARD, WEIGHTS, read_card
-
-    folder = source if (source / CARD).is_file() else source / "model"
-    card = read_card(folder if (folder / CARD).is_file() else source)
-    return read_state(folder / WEIGHTS), card
+    return read_state(weights.find(source) / WEIGHTS), read_card(source)
 
 
 def _unwrapped(content: Any, path: Path) -> State:
