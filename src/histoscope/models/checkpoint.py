@@ -151,7 +151,7 @@ def open_model(
     folder = weights.find(name_or_folder)
     _note_licence(folder)
     opened, about = _load(folder, kind, network), read_card(folder)
-    return Opened(opened.to(fastest()), normalizer_of(folder), about, _fingerprint(folder, about))
+    return Opened(opened.to(fastest()), normalizer_of(folder), about, _fingerprint(folder))
 
 
 @overload
@@ -250,8 +250,10 @@ def _note_licence(folder: Path) -> None:
         warnings.warn(notice, stacklevel=3)
 
 
-def _fingerprint(folder: Path, card: Mapping[str, Any]) -> str:
+def _fingerprint(folder: Path) -> str:
     reference = folder / STAIN_REFERENCE
+    # As it was written, so that folders of 0.1 keep theirs though some arguments have other names today.
+    card = weights.card(folder)
     parts = [
         (folder / WEIGHTS).read_bytes(),
         json.dumps({key: card.get(key) for key in _ANSWERS}, sort_keys=True).encode(),
