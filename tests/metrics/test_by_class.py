@@ -107,7 +107,6 @@ def test_a_part_of_the_table_is_the_table_of_a_part(image):
     alone = overlap(np.where(true_classes[true] == 1, true, 0), np.where(pred_classes[pred] == 1, pred, 0))
     for name in (
         "true_ids", "pred_ids", "true_areas", "pred_areas", "true_index", "pred_index", "pixels",
-        "true_on_background", "pred_on_background",
     ):  # fmt: skip
         assert getattr(part, name).tolist() == getattr(alone, name).tolist(), name
     assert part.background == alone.background

@@ -26,12 +26,12 @@ def as_dict(table: Overlap):
     counts = {}
     for row, column, shared in zip(table.true_index, table.pred_index, table.pixels, strict=True):
         counts[int(table.true_ids[row]), int(table.pred_ids[column])] = int(shared)
-    counts |= {
-        (int(k), 0): int(n) for k, n in zip(table.true_ids, table.true_on_background, strict=True) if n
-    }
-    counts |= {
-        (0, int(k)): int(n) for k, n in zip(table.pred_ids, table.pred_on_background, strict=True) if n
-    }
+    on_background = [
+        areas - np.bincount(index, table.pixels, len(areas)).astype(int)
+        for areas, index in ((table.true_areas, table.true_index), (table.pred_areas, table.pred_index))
+    ]
+    counts |= {(int(k), 0): int(n) for k, n in zip(table.true_ids, on_background[0], strict=True) if n}
+    counts |= {(0, int(k)): int(n) for k, n in zip(table.pred_ids, on_background[1], strict=True) if n}
     return counts | ({(0, 0): table.background} if table.background else {})
 
 

@@ -73,7 +73,6 @@ def test_null_keeps_patients_whole() -> None:
     assert 0.1 < by_patient.share_beyond < 0.9
     moved = kernel_distance_with_null(real, alike + 2, real_groups=groups, synthetic_groups=groups)
     assert moved.share_beyond == 1
-    assert moved.excess > by_patient.excess
     assert "farther than real in 100%" in str(moved)
 
 

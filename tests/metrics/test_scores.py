@@ -58,7 +58,7 @@ def test_pooled_is_the_score_of_one_large_image(nuclei):
 
 
 def test_pooled_needs_counts():
-    with pytest.raises(DataError, match="lacks fp, fn"):
+    with pytest.raises(DataError, match="lacks the counts pixels_tp"):
         pooled(pd.DataFrame({"tp": [1]}))
 
 

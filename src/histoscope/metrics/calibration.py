@@ -40,16 +40,8 @@ class Reliability:
     @property
     def ece(self) -> float:
         """Expected calibration error: mean distance of accuracy and confidence, bins weighted by patches."""
-        return float(divide((np.nan_to_num(self._gaps()) * self.n).sum(), self.n.sum()))
-
-    @property
-    def mce(self) -> float:
-        """Largest distance of any bin; bins of few patches reach it by chance."""
-        gaps = self._gaps()
-        return float(np.nanmax(gaps)) if self.n.any() else nan
-
-    def _gaps(self) -> Values:
-        return np.abs(self.accuracy - self.confidence)
+        gaps = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float(divide((gaps * self.n).sum(), self.n.sum()))
 
 
 def reliability(true: ArrayLike, probability: ArrayLike, *, n_bins: int = N_BINS) -> Reliability:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
-from histoscope.metrics.pooling import Function, Values, divide
+from histoscope.metrics.pooling import Function, Values, divide, mean_of_defined
 
 _LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn's log_loss: a zero would cost infinitely much
 _ROUNDING = 0.02  # probabilities of tables are rounded, and half precision is no better
@@ -201,12 +201,6 @@ def checked(true: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.intp], 
             "give the softmax of the logits"
         )
     return labels, p
-
-
-def mean_of_defined(values: Values) -> Values:
-    """Mean over the last axis of what is not NaN; NaN if nothing is left."""
-    defined = ~np.isnan(values)
-    return divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _from_confusion(formula: Function, true: ArrayLike, predicted: ArrayLike) -> float:

@@ -35,8 +35,8 @@ class Overlap:
     >>> table = overlap(np.array([[7, 7, 7, 0]]), np.array([[0, 3, 3, 9]]))
     >>> table.true_areas, table.pred_areas, table.pixels, table.iou
     (array([3]), array([2, 1]), array([2]), array([0.66666667]))
-    >>> table.true_on_background, table.pred_on_background, table.background
-    (array([1]), array([0, 1]), 0)
+    >>> table.background
+    0
     """
 
     true_ids: NDArray[np.int32]
@@ -64,16 +64,6 @@ class Overlap:
         """(K,) intersection over union of each pair, in (0, 1]."""
         ratio: NDArray[np.float64] = self.pixels / self.unions
         return ratio
-
-    @property
-    def true_on_background(self) -> NDArray[np.int64]:
-        """(T,) pixels of each true nucleus that were predicted as background."""
-        return self.true_areas - _sums(self.true_index, self.pixels, len(self.true_ids))
-
-    @property
-    def pred_on_background(self) -> NDArray[np.int64]:
-        """(P,) pixels of each predicted nucleus that lie on true background."""
-        return self.pred_areas - _sums(self.pred_index, self.pixels, len(self.pred_ids))
 
     @property
     def background(self) -> int:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.instance import Matches, pq_image_mean
 from histoscope.metrics.keys import group_codes
+from histoscope.metrics.semantic import mean_of_known
 
 _EPSILON = 1e-6  # in the denominators of the published scripts
 
@@ -67,7 +68,7 @@ def mpq_plus(per_image: Iterable[Mapping[int, Matches]]) -> float:
     >>> mpq_plus(images)
     0.225
     """
-    return _mean(list(pq_by_class(per_image).values()))
+    return mean_of_known(list(pq_by_class(per_image).values()))
 
 
 def mpq_plus_conic(per_image: Iterable[Mapping[int, Matches]]) -> float:
@@ -139,7 +140,9 @@ def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[st
     >>> round(mpq_pannuke(images), 3), round(mpq_plus(images), 3)
     (0.45, 0.3)
     """
-    return _by_tissue([_mean([_pq_pannuke(found) for found in each.values()]) for each in per_image], tissues)
+    return _by_tissue(
+        [mean_of_known([_pq_pannuke(found) for found in each.values()]) for each in per_image], tissues
+    )
 
 
 def bpq_pannuke(matches: Iterable[Matches], tissues: Sequence[str] | None = None) -> float:
@@ -168,7 +171,7 @@ def pq_by_class_pannuke(per_image: Iterable[Mapping[int, Matches]]) -> dict[int,
     """Mean over images of the PQ of each class, images whose truth lacks the class left out."""
     images = list(per_image)
     classes = pool_classes(images)
-    return {k: _mean([_pq_pannuke(image[k]) for image in images]) for k in classes}
+    return {k: mean_of_known([_pq_pannuke(image[k]) for image in images]) for k in classes}
 
 
 def r2_conic(true_counts: ArrayLike, pred_counts: ArrayLike) -> float:
@@ -225,15 +228,8 @@ def _pq_pannuke(found: Matches) -> float:
 
 def _by_tissue(scores: list[float], tissues: Sequence[str] | None) -> float:
     if tissues is None:
-        return _mean(scores)
+        return mean_of_known(scores)
     if len(tissues) != len(scores):
         raise ShapeError(f"got {len(tissues)} tissues for {len(scores)} images; expected one for each")
     codes, values = group_codes(tissues, "tissue"), np.asarray(scores, np.float64)
-    return _mean([_mean(values[codes == code].tolist()) for code in np.unique(codes)])
-
-
-def _mean(scores: Sequence[float]) -> float:
-    """Mean of the scores that are defined; NaN if none is."""
-    array: NDArray[np.float64] = np.asarray(scores, np.float64)
-    array = array[~np.isnan(array)]
-    return float(array.mean()) if array.size else nan
+    return mean_of_known([mean_of_known(values[codes == code].tolist()) for code in np.unique(codes)])

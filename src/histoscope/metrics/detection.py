@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope import labels as label_maps
 from histoscope.brief import brief
 from histoscope.errors import ConfigError, ShapeError
-from histoscope.metrics._kernels import number_ids
 from histoscope.metrics.contingency import as_overlap, classes_of_ids
 from histoscope.metrics.semantic import ratio
 from histoscope.types import Labels
@@ -119,14 +118,13 @@ def detections(
         )
     if (true_classes is None) != (pred_classes is None):
         raise ConfigError("got classes of one map only; give true_classes and pred_classes, or neither")
-    as_overlap(true, pred)  # refuses maps that do not fit together
-    (true_ids, true_px), (pred_ids, pred_px) = centroids(true), centroids(pred)
-    of_true = np.zeros(len(true_ids), np.intp)
-    of_pred = np.zeros(len(pred_ids), np.intp)
+    table = as_overlap(true, pred)
+    true_ids, pred_ids = table.true_ids, table.pred_ids
+    of_true, of_pred = np.zeros(len(true_ids), np.intp), np.zeros(len(pred_ids), np.intp)
     if true_classes is not None and pred_classes is not None:
         of_true = classes_of_ids(true_ids, true_classes, n_classes, "true")
         of_pred = classes_of_ids(pred_ids, pred_classes, n_classes, "pred")
-    rows, columns = _pair(true_px, pred_px, radius_um / mpp)
+    rows, columns = _pair(centroids(true, true_ids), centroids(pred, pred_ids), radius_um / mpp)
     size = n_classes + 1
     paired = np.bincount(of_true[rows] * size + of_pred[columns], minlength=size**2).reshape(size, size)
     return Detections(
@@ -169,14 +167,11 @@ def detection_f1(per_image: Iterable[Detections]) -> dict[int, float]:
     return {0: total.f1, **{k: total.f1_of(k) for k in range(1, len(total.missed))}}
 
 
-def centroids(labels: ArrayLike | Labels) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Ids by their first pixel, (N,), and the mean row and column of each, (N, 2)."""
-    array = np.asarray(labels, np.int32)
-    numbered, inside = np.zeros(array.shape, np.int32), array != 0
-    ids, index = number_ids(array[inside])
-    numbered[inside] = index + 1
-    _, xy = label_maps.centroids(numbered, len(ids))
-    return ids, xy[:, ::-1]
+def centroids(labels: ArrayLike | Labels, ids: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Mean row and column, (N, 2), of the nuclei `ids`, (N,), which are all that the map has."""
+    numbered, ascending = label_maps.relabel(np.asarray(labels, np.int32))
+    _, xy = label_maps.centroids(numbered, len(ascending))
+    return xy[np.searchsorted(ascending, ids), ::-1]
 
 
 def _pair(

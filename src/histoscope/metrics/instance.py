@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope.errors import ConfigError
 from histoscope.metrics._kernels import best_two
 from histoscope.metrics.contingency import Overlap, as_overlap
-from histoscope.metrics.semantic import ratio
+from histoscope.metrics.semantic import mean_of_known, ratio
 
 # Written by hand-sized steps: 11 / 20 == 0.55 holds only for the double nearest to 0.55.
 AP_THRESHOLDS: tuple[float, ...] = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
@@ -238,9 +237,7 @@ def pq_image_mean(matches: Iterable[Matches]) -> float:
     >>> round(pq_image_mean(images), 3), round(sum(images, Matches()).pq, 3)
     (0.5, 0.233)
     """
-    scores = np.array([each.pq for each in matches])
-    scores = scores[~np.isnan(scores)]
-    return float(scores.mean()) if scores.size else nan
+    return mean_of_known([each.pq for each in matches])
 
 
 def _check_threshold(iou_threshold: float) -> None:

@@ -34,11 +34,6 @@ class KernelDistance:
     null: NDArray[np.float64]
 
     @property
-    def excess(self) -> float:
-        """Median distance to synthetic tissue less that of real to real; 0 if they cannot be told apart."""
-        return float(np.median(self.against - self.null))
-
-    @property
     def share_beyond(self) -> float:
         """Share of splits in which synthetic tissue is farther from a real half than the other real half."""
         return float((self.against > self.null).mean())
@@ -140,13 +135,14 @@ def kernel_distance_with_null(
     codes = np.concatenate([code_x, code_y + n_x])
     sums, diagonal = _block_sums(np.vstack([x, y]), codes, n_x + n_y)
     counts = np.bincount(codes, minlength=n_x + n_y)
-    is_real = np.arange(n_x + n_y) < n_x
+    all_groups = np.arange(n_x + n_y)
+    is_real = all_groups < n_x
     value = _unbiased(sums, diagonal, counts, is_real, ~is_real)
     against, null = np.empty(n_splits), np.empty(n_splits)
     half = n_x // 2
     for k in range(n_splits):
         order, made = rng.permutation(n_x), n_x + rng.permutation(n_y)[: n_x - half]
-        first, second, synth = (_members(chosen, n_x + n_y) for chosen in (order[:half], order[half:], made))
+        first, second, synth = (np.isin(all_groups, part) for part in (order[:half], order[half:], made))
         null[k] = _unbiased(sums, diagonal, counts, first, second)
         against[k] = _unbiased(sums, diagonal, counts, first, synth)
     return KernelDistance(value, against, null)
@@ -178,12 +174,6 @@ def _codes(groups: ArrayLike | None, n: int, name: str, least: int) -> tuple[NDA
             "largest, to split them in halves"
         )
     return codes.astype(np.int64), len(known)
-
-
-def _members(chosen: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n, np.bool_)
-    mask[chosen] = True
-    return mask
 
 
 def _block_sums(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,15 @@ from histoscope.metrics.intervals import (
 )
 from histoscope.metrics.jackknife import UNLIMITED, ClusterScore
 from histoscope.metrics.keys import as_text, cluster_names, row_keys
-from histoscope.metrics.pooling import pooled_statistic, ratio_of_means, swap_permutation
+from histoscope.metrics.pooling import Values, pooled_statistic, ratio_of_means
 from histoscope.metrics.ranges import Range, range_of
-from histoscope.metrics.significance import effect_size, paired_permutation, wilcoxon
+from histoscope.metrics.significance import effect_size, paired_permutation, swap_permutation, wilcoxon
 from histoscope.seeds import RandomSource, generator
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Tables: TypeAlias = tuple["pd.DataFrame", "pd.DataFrame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,77 +145,75 @@ def compare(
     +0.120 [-0.057, +0.239], p = 0.125 (5 patients)
     """
     check_resampling(n, level)
-    rng = generator(rng)
-    if pooled:
-        return _compare_pooled((table_a, table_b), metric, cluster, n=n, level=level, rng=rng)
-    pairs = _paired(
-        (table_a, table_b), [{"score": column(table, metric)} for table in (table_a, table_b)], cluster
-    )
-    differences, clusters = pairs.values[:, 0] - pairs.values[:, 1], pairs.clusters
-    totals = cluster_totals(with_ones(differences), clusters)
-    limits = _of_differences(limits_of(metric, pairs.values.ravel()))
-    low, high = ClusterScore.of_sums(totals, ratio_of_means, number(totals)).bounds(level, limits)
-    sums, counts = cluster_sums(differences, clusters)
-    means, zeros = sums / counts, np.zeros(len(sums))
-    size = effect_size(means, zeros)
+    found = (_pooled_gap if pooled else _mean_gap)((table_a, table_b), metric, cluster, n, generator(rng))
+    low, high = found.score.bounds(level, found.limits)
+    zeros = np.zeros(len(found.own))
+    size = effect_size(found.own, zeros)
     return Comparison(
-        difference=float(differences.mean()) if len(differences) else nan,
-        low=max(low, limits[0]),
-        high=min(high, limits[1]),
-        p_permutation=paired_permutation(sums, zeros, n=n, rng=rng),
-        p_wilcoxon=wilcoxon(means, zeros),
+        difference=found.difference,
+        low=max(low, found.limits[0]),
+        high=min(high, found.limits[1]),
+        p_permutation=found.p_permutation,
+        p_wilcoxon=wilcoxon(found.own, zeros),
         d_z=size.d_z,
         rank_biserial=size.rank_biserial,
-        n=len(sums),
-        n_images=len(differences),
-        n_dropped=pairs.n_dropped,
+        n=found.score.n_clusters,
+        n_images=len(found.pairs.values),
+        n_dropped=found.pairs.n_dropped,
         level=level,
         unit=cluster,
     )
 
 
-def _of_differences(limits: Range | None) -> Range:
-    return (limits[0] - limits[1], limits[1] - limits[0]) if limits else UNLIMITED
+class _Gap(NamedTuple):
+    """Difference of two scores: of all clusters, as a function of them, and of each cluster, (clusters,)."""
+
+    pairs: "_Pairs"
+    difference: float
+    score: ClusterScore
+    own: Values
+    p_permutation: float
+    limits: Range
 
 
-def _compare_pooled(
-    tables: tuple["pd.DataFrame", "pd.DataFrame"],
-    metric: str,
-    cluster: str,
-    *,
-    n: int,
-    level: float,
-    rng: np.random.Generator,
-) -> Comparison:
+def _mean_gap(tables: Tables, metric: str, cluster: str, n: int, rng: np.random.Generator) -> _Gap:
+    pairs = _paired(tables, [{"score": column(table, metric)} for table in tables], cluster)
+    differences = pairs.values[:, 0] - pairs.values[:, 1]
+    totals = cluster_totals(with_ones(differences), pairs.clusters)
+    sums, counts = cluster_sums(differences, pairs.clusters)
+    return _Gap(
+        pairs,
+        float(differences.mean()) if len(differences) else nan,
+        ClusterScore.of_sums(totals, ratio_of_means, number(totals)),
+        sums / counts,
+        paired_permutation(sums, np.zeros(len(sums)), n=n, rng=rng),
+        _of_differences(limits_of(metric, pairs.values.ravel())),
+    )
+
+
+def _pooled_gap(tables: Tables, metric: str, cluster: str, n: int, rng: np.random.Generator) -> _Gap:
     statistic = pooled_statistic([str(name) for name in tables[0] if name in tables[1]], metric)
     counts = [dict(zip(statistic.columns, statistic.totals(table).T, strict=True)) for table in tables]
     pairs = _paired(tables, counts, cluster, average_runs=True)
     width, score, whole = len(statistic.columns), statistic.function, statistic.whole
     totals = cluster_totals(pairs.values, pairs.clusters)
     a, b = totals[:, :width], totals[:, width:]
-    limits = _of_differences(range_of(metric))
-    gap = ClusterScore.of_sums(
-        totals,
-        lambda sums: score(sums[..., :width]) - score(sums[..., width:]),
-        np.concatenate([whole(a), whole(b)], axis=1),
+    return _Gap(
+        pairs,
+        float(score(a.sum(axis=0)) - score(b.sum(axis=0))),
+        ClusterScore.of_sums(
+            totals,
+            lambda sums: score(sums[..., :width]) - score(sums[..., width:]),
+            np.concatenate([whole(a), whole(b)], axis=1),
+        ),
+        score(a) - score(b),
+        swap_permutation(a, b, score, n=n, rng=rng),
+        _of_differences(range_of(metric)),
     )
-    low, high = gap.bounds(level, limits)
-    own, zeros = score(a) - score(b), np.zeros(len(a))
-    size = effect_size(own, zeros)
-    return Comparison(
-        difference=float(score(a.sum(axis=0)) - score(b.sum(axis=0))),
-        low=max(low, limits[0]),
-        high=min(high, limits[1]),
-        p_permutation=swap_permutation(a, b, score, n=n, rng=rng),
-        p_wilcoxon=wilcoxon(own, zeros),
-        d_z=size.d_z,
-        rank_biserial=size.rank_biserial,
-        n=gap.n_clusters,
-        n_images=len(pairs.values),
-        n_dropped=pairs.n_dropped,
-        level=level,
-        unit=cluster,
-    )
+
+
+def _of_differences(limits: Range | None) -> Range:
+    return (limits[0] - limits[1], limits[1] - limits[0]) if limits else UNLIMITED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,7 +226,7 @@ class _Pairs:
 
 
 def _paired(
-    tables: tuple["pd.DataFrame", "pd.DataFrame"],
+    tables: Tables,
     values: list[dict[str, NDArray[np.float64]]],
     cluster: str,
     *,

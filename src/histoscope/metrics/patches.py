@@ -22,13 +22,12 @@ from histoscope.metrics.classification import (
     kappa_of,
     log_losses,
     macro_f1_of,
-    mean_of_defined,
     squared_distances,
 )
 from histoscope.metrics.intervals import Interval, check_resampling
 from histoscope.metrics.jackknife import ClusterScore
 from histoscope.metrics.keys import as_text, cluster_codes
-from histoscope.metrics.pooling import Function, Values, ratio_of_means
+from histoscope.metrics.pooling import Function, Values, mean_of_defined, ratio_of_means
 from histoscope.metrics.ranges import RANGES, Range, range_of
 from histoscope.metrics.ranking import Area, by_class, precision_recall_area, roc_area
 from histoscope.metrics.resampling import Method

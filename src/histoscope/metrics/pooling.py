@@ -157,53 +157,17 @@ def ratio_of_means(totals: Values) -> Values:
     return divide(totals[..., 0], totals[..., 1])
 
 
-def swap_permutation(
-    totals_a: Values, totals_b: Values, function: Function, *, n: int = 2**16, rng: np.random.Generator
-) -> float:
-    """Two-sided p value of the difference of two pooled scores under random swaps within clusters.
-
-    Parameters
-    ----------
-    totals_a, totals_b : (N, K) float
-        Counts of each cluster by either method.
-    function : callable
-        From sums of counts to the score.
-    n : int
-        All swaps are enumerated, and the p value is exact, if they are at most so many;
-        else so many are drawn.
-    rng : Generator
-        Source of the swaps, where they are drawn.
-
-    Returns
-    -------
-    float in (0, 1], or NaN if the difference is undefined
-    """
-    count = len(totals_a)
-    sum_a, sum_b, move = totals_a.sum(axis=0), totals_b.sum(axis=0), totals_b - totals_a
-    observed = abs(float(function(sum_a) - function(sum_b)))
-    if count == 0 or np.isnan(observed):
-        return float("nan")
-    exact = count < 63 and 2**count <= n
-    total = 2**count if exact else n
-    extreme, block = 0, 4096
-    for start in range(0, total, block):
-        size = min(block, total - start)
-        if exact:
-            swaps = (np.arange(start, start + size)[:, None] >> np.arange(count)) & 1
-        else:
-            swaps = rng.integers(0, 2, (size, count), dtype=np.int8)
-        moved = swaps.astype(np.float64) @ move
-        difference = np.abs(function(sum_a + moved) - function(sum_b - moved))
-        # Equal sums in another order of addition differ by rounding; they must count as equal.
-        extreme += int(np.count_nonzero(difference >= observed - 1e-12))
-    return extreme / total if exact else (extreme + 1) / (total + 1)
-
-
 def divide(part: Values, whole: Values) -> Values:
     """`part` / `whole`, NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
     divided: Values = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return divided
+
+
+def mean_of_defined(values: Values) -> Values:
+    """Mean over the last axis of what is not NaN; NaN if nothing is left."""
+    defined = ~np.isnan(values)
+    return divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _of_class(sheet: PooledStatistic, name: str) -> PooledStatistic:
@@ -212,7 +176,11 @@ def _of_class(sheet: PooledStatistic, name: str) -> PooledStatistic:
 
 def _mean_over(names: Iterable[str]) -> PooledStatistic:
     columns = tuple(f"{each}_{name}" for name in names for each in _MATCHES)
-    return PooledStatistic(columns, _mean_pq, lambda totals: _PQ.whole(_by_class(totals))[..., 0])
+    return PooledStatistic(
+        columns,
+        lambda totals: mean_of_defined(_PQ.function(_by_class(totals))),
+        lambda totals: _PQ.whole(_by_class(totals))[..., 0],
+    )
 
 
 def _ratio(
@@ -245,13 +213,6 @@ def _by_class(totals: Values) -> Values:
     return totals.reshape(*totals.shape[:-1], -1, len(_MATCHES))
 
 
-def _mean_pq(totals: Values) -> Values:
-    """Mean over classes of PQ, undefined ones left out."""
-    scores = _PQ.function(_by_class(totals))
-    defined = ~np.isnan(scores)
-    return divide(np.where(defined, scores, 0.0).sum(axis=-1), defined.sum(axis=-1))
-
-
 def _mcc(totals: Values) -> Values:
     tp, fp, fn, tn = np.moveaxis(totals, -1, 0)
     return divide(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
@@ -259,19 +220,19 @@ def _mcc(totals: Values) -> Values:
 
 FORMULAS: Mapping[str, PooledStatistic] = MappingProxyType(
     {
+        "pixel_accuracy": _ratio(
+            _PIXELS, lambda tp, fp, fn, tn: tp + tn, lambda tp, fp, fn, tn: tp + fp + fn + tn
+        ),
+        "precision": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fp),
+        "recall": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fn),
+        "dice": replace(_F1, columns=_PIXELS),
+        "iou": replace(_JACCARD, columns=_PIXELS),
+        "mcc": PooledStatistic(_PIXELS, _mcc, lambda totals: totals.sum(axis=-1, keepdims=True)),
         "pq": _PQ,
         "dq": _F1,
         "sq": _SQ,
         "f1_50": _F1,
         "ap_50": _JACCARD,
-        "dice": replace(_F1, columns=_PIXELS),
-        "iou": replace(_JACCARD, columns=_PIXELS),
-        "precision": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fp),
-        "recall": _ratio(_PIXELS, lambda tp, *_: tp, lambda tp, fp, fn, tn: tp + fn),
-        "mcc": PooledStatistic(_PIXELS, _mcc, lambda totals: totals.sum(axis=-1, keepdims=True)),
-        "pixel_accuracy": _ratio(
-            _PIXELS, lambda tp, fp, fn, tn: tp + tn, lambda tp, fp, fn, tn: tp + fp + fn + tn
-        ),
     }
 )
 """Scores of whole images that follow from sums of counts."""

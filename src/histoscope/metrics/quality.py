@@ -1,4 +1,8 @@
-"""Scores of one matching of two label maps: panoptic quality and its factors, F1, average precision."""
+"""Scores of one matching of two label maps: panoptic quality and its factors, F1, average precision.
+
+Each takes two instance maps (H, W), or their `Overlap`, and is NaN where there is nothing to divide by. To
+pool images, add the counts that `match` gives.
+"""
 
 from numpy.typing import ArrayLike
 
@@ -33,20 +37,7 @@ def pq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 
 
 def dq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Detection quality: tp / (tp + fp / 2 + fn / 2) of nuclei that match at IoU above 0.5.
-
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps; or one `Overlap`.
-
-    Returns
-    -------
-    float in [0, 1], or NaN if both maps are empty
-
-    References
-    ----------
-    .. [1] Kirillov et al., CVPR 2019, doi:10.1109/CVPR.2019.00963
+    """Detection quality: tp / (tp + fp / 2 + fn / 2) of nuclei that match at IoU above 0.5, a factor of `pq`.
 
     Examples
     --------
@@ -57,20 +48,9 @@ def dq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 
 
 def sq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Segmentation quality: the mean IoU of nuclei that match at IoU above 0.5.
+    """Segmentation quality: mean IoU, in (0.5, 1], of nuclei that match at IoU above 0.5, a factor of `pq`.
 
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps; or one `Overlap`.
-
-    Returns
-    -------
-    float in (0.5, 1], or NaN if no nuclei match
-
-    References
-    ----------
-    .. [1] Kirillov et al., CVPR 2019, doi:10.1109/CVPR.2019.00963
+    NaN if no nuclei match.
 
     Examples
     --------
@@ -81,23 +61,9 @@ def sq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 
 
 def f1(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshold: float = 0.5) -> float:
-    """F1 of nuclei: 2 tp / (2 tp + fp + fn), matched where IoU is strictly above `iou_threshold`.
+    """F1 of nuclei: 2 tp / (2 tp + fp + fn), matched where IoU is strictly above `iou_threshold`, in [0, 1).
 
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps; or one `Overlap`.
-    iou_threshold : float in [0, 1)
-        At 0.5 this is `dq`, and ``f1_50`` of the tables.
-
-    Returns
-    -------
-    float in [0, 1], or NaN if both maps are empty
-
-    Raises
-    ------
-    ConfigError
-        If the threshold is outside [0, 1).
+    At 0.5 this is `dq`, and ``f1_50`` of the tables; other thresholds are a `ConfigError`.
 
     References
     ----------
@@ -112,25 +78,9 @@ def f1(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshol
 
 
 def ap(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshold: float = 0.5) -> float:
-    """Average precision of the Data Science Bowl 2018: tp / (tp + fp + fn) at one IoU threshold.
+    """Average precision of the Data Science Bowl 2018: tp / (tp + fp + fn) at one IoU threshold, as of `f1`.
 
-    There is no ranking by confidence in it. `average_precision` is its mean over thresholds.
-
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps; or one `Overlap`.
-    iou_threshold : float in [0, 1)
-        Nuclei match where IoU is strictly above it; 0.5 gives ``ap_50`` of the tables.
-
-    Returns
-    -------
-    float in [0, 1], or NaN if both maps are empty
-
-    Raises
-    ------
-    ConfigError
-        If the threshold is outside [0, 1).
+    It ranks nothing by confidence. `average_precision` is its mean over thresholds.
 
     References
     ----------
@@ -145,11 +95,7 @@ def ap(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshol
 
 
 def ap_75(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Average precision of the Data Science Bowl 2018, tp / (tp + fp + fn), at IoU 0.75: see `ap`.
-
-    References
-    ----------
-    .. [1] Caicedo et al., Nature Methods 16, 2019, doi:10.1038/s41592-019-0612-7
+    """Average precision of the Data Science Bowl 2018 at IoU 0.75, see `ap`.
 
     Examples
     --------

@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from histoscope.metrics.classification import checked, mean_of_defined
-from histoscope.metrics.pooling import Values, divide
+from histoscope.metrics.classification import checked
+from histoscope.metrics.pooling import Values, divide, mean_of_defined
 
 
 class Area(Protocol):

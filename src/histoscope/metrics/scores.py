@@ -4,16 +4,13 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from histoscope.errors import DataError
 from histoscope.metrics.contingency import Overlap, as_overlap
-from histoscope.metrics.instance import AP_THRESHOLDS, Matches, aji, aji_plus, average_precision, match
-from histoscope.metrics.semantic import Pixels, pixels
+from histoscope.metrics.instance import AP_THRESHOLDS, aji, aji_plus, average_precision, match
+from histoscope.metrics.pooling import FORMULAS
+from histoscope.metrics.semantic import pixels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COUNTS = ("tp", "fp", "fn", "sum_iou", "pixels_tp", "pixels_fp", "pixels_fn", "pixels_tn")
-"""The columns that add up over images."""
 
 
 def per_image(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> dict[str, float]:
@@ -40,10 +37,19 @@ def per_image(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> dict[
     table = as_overlap(true, pred)
     area, half = pixels(table), match(table)
     return {
-        **_pixel_scores(area),
+        "pixel_accuracy": area.accuracy,
+        "precision": area.precision,
+        "recall": area.recall,
+        "dice": area.dice,
+        "iou": area.iou,
+        "mcc": area.mcc,
         "aji": aji(table),
         "aji_plus": aji_plus(table),
-        **_match_scores(half),
+        "pq": half.pq,
+        "dq": half.dq,
+        "sq": half.sq,
+        "f1_50": half.f1,
+        "ap_50": half.ap,
         "ap_75": match(table, iou_threshold=0.75).ap,
         "ap_50_95": average_precision(table, thresholds=AP_THRESHOLDS),
         "n_true": len(table.true_ids),
@@ -84,28 +90,4 @@ def pooled(table: "pd.DataFrame") -> dict[str, float]:
     >>> round(pooled(pd.DataFrame(rows))["pq"], 3)
     0.8
     """
-    missing = [name for name in COUNTS if name not in table.columns]
-    if missing:
-        raise DataError(
-            f"the table lacks {', '.join(missing)}; expected one row of per_image() for each image"
-        )
-    tp, fp, fn, sum_iou, *area = (table[name].sum() for name in COUNTS)
-    return {
-        **_pixel_scores(Pixels(*(int(count) for count in area))),
-        **_match_scores(Matches(int(tp), int(fp), int(fn), float(sum_iou))),
-    }
-
-
-def _pixel_scores(area: Pixels) -> dict[str, float]:
-    return {
-        "pixel_accuracy": area.accuracy,
-        "precision": area.precision,
-        "recall": area.recall,
-        "dice": area.dice,
-        "iou": area.iou,
-        "mcc": area.mcc,
-    }
-
-
-def _match_scores(half: Matches) -> dict[str, float]:
-    return {"pq": half.pq, "dq": half.dq, "sq": half.sq, "f1_50": half.f1, "ap_50": half.ap}
+    return {name: statistic.of(table) for name, statistic in FORMULAS.items()}

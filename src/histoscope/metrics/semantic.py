@@ -1,8 +1,10 @@
 """Pixel scores: nucleus or background, whichever nucleus it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from histoscope.metrics.contingency import Overlap, as_overlap
@@ -64,6 +66,12 @@ class Pixels:
 def ratio(part: float, whole: float) -> float:
     """`part` / `whole`, or NaN where `whole` is 0."""
     return part / whole if whole else nan
+
+
+def mean_of_known(scores: Sequence[float]) -> float:
+    """Mean of the scores that are defined; NaN if none is."""
+    known = np.array([score for score in scores if not isnan(score)])
+    return float(known.mean()) if known.size else nan
 
 
 def pixels(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> Pixels:

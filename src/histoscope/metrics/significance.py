@@ -1,6 +1,6 @@
 """Tests and effect sizes of paired scores: sign flips, signed ranks, Cohen's d_z, McNemar, Holm."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.intervals import check_resampling, cluster_sums
 from histoscope.metrics.keys import group_codes
+from histoscope.metrics.pooling import Function, Values
 from histoscope.metrics.semantic import ratio
 from histoscope.seeds import RandomSource, generator
 
@@ -85,16 +86,54 @@ def paired_permutation(
         return nan
     # Equal sums in another order of addition differ by rounding; they must count as equal.
     observed = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
+    return _p_of_flips(
+        count,
+        lambda flips: np.abs((1.0 - 2.0 * flips) @ differences) >= observed,
+        n=n,
+        rng=rng,
+        block=max(1, _BLOCK // count),
+    )
+
+
+def swap_permutation(
+    totals_a: Values, totals_b: Values, function: Function, *, n: int, rng: np.random.Generator
+) -> float:
+    """Two-sided p value of the difference of two pooled scores under random swaps within clusters.
+
+    `totals_a` and `totals_b` are the counts of each cluster by either method, (N, K), and `function` goes
+    from sums of counts to the score. NaN if the difference is undefined; otherwise as `paired_permutation`.
+    """
+    sum_a, sum_b, move = totals_a.sum(axis=0), totals_b.sum(axis=0), totals_b - totals_a
+    observed = abs(float(function(sum_a) - function(sum_b)))
+    if len(totals_a) == 0 or np.isnan(observed):
+        return nan
+
+    def is_extreme(swaps: NDArray[np.integer]) -> NDArray[np.bool_]:
+        moved = swaps.astype(np.float64) @ move
+        return np.abs(function(sum_a + moved) - function(sum_b - moved)) >= observed - 1e-12
+
+    return _p_of_flips(len(totals_a), is_extreme, n=n, rng=rng, block=4096)
+
+
+def _p_of_flips(
+    count: int,
+    is_extreme: Callable[[NDArray[np.integer]], NDArray[np.bool_]],
+    *,
+    n: int,
+    rng: np.random.Generator,
+    block: int,
+) -> float:
+    """P value from flips of `count` units, (B, count) of 0 and 1: all up to `n`, else `n` random ones."""
     exact = count < 63 and 2**count <= n
     total = 2**count if exact else n
-    extreme, block = 0, max(1, _BLOCK // count)
+    extreme = 0
     for start in range(0, total, block):
         size = min(block, total - start)
         if exact:
             flips = (np.arange(start, start + size)[:, None] >> np.arange(count)) & 1
         else:
             flips = rng.integers(0, 2, (size, count), dtype=np.int8)
-        extreme += int(np.count_nonzero(np.abs((1.0 - 2.0 * flips) @ differences) >= observed))
+        extreme += int(np.count_nonzero(is_extreme(flips)))
     return extreme / total if exact else (extreme + 1) / (total + 1)
 
 

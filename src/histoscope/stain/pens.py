@@ -5,6 +5,7 @@ a long band, and by its edge, at which density rises by about the same step all 
 region for all thresholds within the step, which regions of tissue are not.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.stain import _kernels
 from histoscope.stain.glass import thumbnail
 from histoscope.types import Image, Mask
 
@@ -62,11 +62,7 @@ def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Ma
     steps = np.clip(table / _STEP - 1.0, 0, _LEVELS).astype(np.uint8)
     red, green, blue = cv2.split(cv2.LUT(cv2.medianBlur(small, 3), np.ascontiguousarray(steps.T)[None]))
     for level in (red, np.minimum(green, blue)):  # all inks hold back either red, or both others
-        given = _LEAST_SHARE, _MOST_SHARE, _LEAST_EXTENT, _LEAST_EDGE_OF_INK
-        for threshold, place in _kernels.stable_regions(level, _LEVELS, *given):
-            region = np.asarray(level >= threshold, np.uint8)
-            cv2.floodFill(region, None, (place % level.shape[1], place // level.shape[1]), 2)
-            region = region == 2
+        for threshold, region in _stable_regions(level):
             if not found[region].all() and _is_stroke(region, level, threshold, small, table):
                 found |= region
     return _fixed(found)
@@ -75,6 +71,27 @@ def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Ma
 def _fixed(mask: Mask) -> Mask:
     mask.setflags(write=False)
     return mask
+
+
+def _stable_regions(level: NDArray[np.uint8]) -> Iterator[tuple[int, Mask]]:
+    """Connected regions at or above each threshold that hardly shrink up to the next; the highest first."""
+    least = _LEAST_SHARE * level.size
+    reached = np.cumsum(np.bincount(level.ravel(), minlength=_LEVELS + 2)[::-1])[::-1]  # pixels, by threshold
+    for threshold in range(_LEVELS, 0, -1):
+        if reached[threshold] < least:
+            continue
+        n, regions, boxes, _ = cv2.connectedComponentsWithStats(
+            (level >= threshold).view(np.uint8), connectivity=4
+        )
+        area = boxes[:, cv2.CC_STAT_AREA]
+        length = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1)
+        fits = (area >= least) & (area <= _MOST_SHARE * level.size)
+        fits &= length >= _LEAST_EXTENT * max(level.shape)
+        fits[0] = False  # the background
+        if fits.any():
+            above = np.bincount(regions[level > threshold], minlength=n)
+            for region in np.flatnonzero(fits & (above >= _LEAST_EDGE_OF_INK * area)):
+                yield threshold, regions == region
 
 
 def keep_strokes(out: NDArray[Any], old: NDArray[Any], image: Image, table: NDArray[np.float32]) -> None:
