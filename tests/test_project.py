@@ -156,8 +156,10 @@ def test_every_package_is_an_attribute_of_histoscope() -> None:
     assert packages - {"cli"} <= set(histoscope.__all__)
 
 
-def test_configs_are_there() -> None:
+def test_each_config_is_named_in_the_documentation() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
     assert CONFIGS
+    assert [path.name for path in CONFIGS if f"configs/{path.name}" not in pages] == []
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=_name)

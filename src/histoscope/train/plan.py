@@ -55,7 +55,7 @@ class Plan:
             learned["synthetic"] = open_synthetic(chosen, seed=experiment.train.seed)
         if chosen is not None and chosen.share == 1:
             del learned["train"]
-        begun = experiment.initial_weights
+        begun = initial_weights(experiment)
         return Recipe(
             config=experiment.train,
             learned=learned,
@@ -65,7 +65,7 @@ class Plan:
             normalizer=self.normalizer,
             begun_from=(begun, arguments(experiment).get("weights")),
             about={
-                **({} if begun is None else {"begun from": str(begun)}),
+                **({} if begun is None else {"begun from": str(experiment.initial_weights)}),
                 "split": {name: [record.name for record in part.records] for name, part in self.parts},
             },
             keep_checkpoint=True,
@@ -124,6 +124,13 @@ def arguments(experiment: "Experiment") -> dict[str, Any]:
         if weights in shipped.WEIGHTS:
             given["weights"] = str(shipped.find(weights))
     return given
+
+
+def initial_weights(experiment: "Experiment") -> Path | None:
+    """Model folder that training begins with; models that come along are found by their names."""
+    given = experiment.initial_weights
+    is_name = given is not None and str(given) in shipped.WEIGHTS and not given.exists()
+    return shipped.find(str(given)) if is_name else given
 
 
 def fit_planned(

@@ -15,7 +15,7 @@ from histoscope.train.evaluation import evaluate
 from histoscope.train.mix import mixture, open_synthetic
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
 from histoscope.train.parts import at_model, normalised
-from histoscope.train.plan import Plan, fit_planned
+from histoscope.train.plan import Plan, fit_planned, initial_weights
 from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
 from histoscope.train.thresholds import tune
 from histoscope.types import Sample
@@ -53,8 +53,8 @@ class FindNuclei(Task):
     def train_and_test(self, plan: Plan, model: Segmenter, listener: Listener) -> pd.DataFrame:
         """Hold all tiles in memory, real and synthetic, train, and score the test images."""
         train, val = _samples(plan, model, listener.note)
-        if plan.experiment.initial_weights is not None:
-            listener.note(f"weights: {load_initial_weights(model, plan.experiment.initial_weights)}")
+        if (begun := initial_weights(plan.experiment)) is not None:
+            listener.note(f"weights: {load_initial_weights(model, begun)}")
         fitted = fit_planned(plan, model, train, val, listener)
         return evaluate(fitted, plan.shown.test, on_image=listener.sample)
 
