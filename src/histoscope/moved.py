@@ -10,8 +10,7 @@ from types import ModuleType
 _SAME_NAME: dict[tuple[str, str], str] = {
     ("data", "data.readers"): (
         "aperio breakhis class_folder conic consep containers dsb2018 folder index kather2016 "
-        "kumar lc25000 listed lizard monuseg nct_crc nuinsseg pannuke patch_files pcam sheet "
-        "tiles tnbc"
+        "kumar lc25000 listed lizard monuseg nct_crc nuinsseg pannuke patch_files pcam sheet tnbc"
     ),
     ("data", "data.leaks"): "copies groups landmarks marks",
     ("data", "train"): "loader mixture patches",

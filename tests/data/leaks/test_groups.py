@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from sklearn.metrics import adjusted_rand_score
 
 from histoscope import data
 from histoscope.data.leaks.copies import Copy, Turn
@@ -191,10 +190,9 @@ def test_groups_lie_within_what_is_connected_and_order_does_not_matter(
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=40))
-def test_agreement_is_that_of_scikit_learn_and_of_counting_pairs(drawn: list[tuple[int, int]]) -> None:
+def test_agreement_is_that_of_counting_pairs(drawn: list[tuple[int, int]]) -> None:
     true, proposed = [f"t{a}" for a, _ in drawn], [f"p{b}" for _, b in drawn]
     found = compare_groups(true, proposed)
-    assert found.adjusted_rand == pytest.approx(adjusted_rand_score(true, proposed))
     pairs = [(a, b) for a in range(len(drawn)) for b in range(a)]
     together = [(true[a] == true[b], proposed[a] == proposed[b]) for a, b in pairs]
     for value, given_ in ((found.pair_recall, 0), (found.pair_precision, 1)):

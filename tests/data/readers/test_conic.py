@@ -15,12 +15,12 @@ from histoscope.data.readers.conic import baseline_split
 from histoscope.errors import ConfigError, CorruptDataError, DataError, DatasetNotFoundError, ShapeError
 
 COHORTS = ("consep", "crag", "dpath", "glas", "pannuke")
-N = 24
+N = 50
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Twenty-four patches of twelve sources; nuclei with ids 255, 256 and 60,000 of classes 1, 6 and 2."""
+    """Fifty patches of twenty-five sources of five cohorts; nuclei with ids 255, 256 and 60,000 of classes 1, 6 and 2."""
     rng = np.random.default_rng(0)
     np.save(tmp_path / "images.npy", rng.integers(0, 256, (N, 256, 256, 3), dtype=np.uint8))
     labels = np.zeros((N, 256, 256, 2), np.uint16)
@@ -47,7 +47,7 @@ def test_ids_beyond_a_byte_keep_their_classes(root: Path) -> None:
 def test_the_split_keeps_sources_together(root: Path) -> None:
     dataset = data.open("conic", root)
     parts = data.split_published(dataset)  # raises where a source is on both sides
-    assert (len(parts.train), len(parts.val), len(parts.test)) == (18, 6, 0)
+    assert (len(parts.train), len(parts.val), len(parts.test)) == (40, 10, 0)
     first = [record.split for record in dataset.records]
     assert first != [record.split for record in data.open("conic", root, fold=1).records]
     with pytest.raises(ConfigError, match="fold is 10"):
@@ -63,6 +63,8 @@ def test_the_split_is_that_of_scikit_learn(sizes: list[int], fold: int) -> None:
     try:
         expected = list(splitter.split(names, cohorts))[fold][1]
     except ValueError:  # fewer places than cohorts, or shares that do not add up
+        with pytest.raises(DataError, match="cannot be drawn"):
+            baseline_split(names.tolist(), fold)
         return
     parts = baseline_split(names[::-1].tolist() * 2, fold)
     assert {name for name, part in parts.items() if part == "val"} == set(names[expected])
@@ -79,6 +81,16 @@ def test_without_names_there_is_no_split(root: Path) -> None:
     dataset = data.open("conic", root)
     assert (dataset.records[7].name, dataset.records[7].split) == ("00007", "")
     assert [problem.name for problem in dataset.verify()] == ["patch_info.csv"]
+
+
+def test_a_cohort_of_one_source_has_no_split(root: Path) -> None:
+    text = (root / "patch_info.csv").read_text()
+    (root / "patch_info.csv").write_text(text.replace("crag_1-0000", "alone_1-0000"))
+    dataset = data.open("conic", root)
+    assert {record.split for record in dataset.records} == {""}
+    assert dataset.records[2].source == "alone_1"
+    told = [problem.message for problem in dataset.verify()]
+    assert ["cannot be drawn from 26 sources of 6 cohorts" in text for text in told] == [True]
 
 
 def test_found_in_a_folder_below(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -118,5 +118,5 @@ def test_missing_and_truncated_labels(root: Path, truncate: Callable[[Path], Non
 
 
 def test_no_tiles(tmp_path: Path) -> None:
-    with pytest.raises(DatasetNotFoundError, match=r"no images of consep.*warwick"):
+    with pytest.raises(DatasetNotFoundError, match=r"no images in .*consep.*warwick"):
         data.open("consep", tmp_path)

@@ -11,7 +11,7 @@ from matplotlib.path import Path as Outline
 
 from histoscope import data
 from histoscope.data.readers.aperio import rasterise, read_aperio
-from histoscope.errors import CorruptDataError, DatasetNotFoundError
+from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError
 
 Write = Callable[[Path, list[list[tuple[float, float]]]], None]
 
@@ -107,14 +107,17 @@ def test_same_stem_with_two_suffixes(monuseg_tree: Path) -> None:
         monuseg_tree / "MoNuSegTestData" / "TCGA-HC-7209-01A-01-TS1.tiff", np.zeros((9, 9, 3), np.uint8)
     )
     dataset = data.open("monuseg", monuseg_tree)
-    assert len(dataset) == 3
-    assert "2 files could be" in dataset.verify()[0].message
+    found = [(problem.name, problem.message) for problem in dataset.verify()]
+    assert found[0][0] == "TCGA-HC-7209-01A-01-TS1"
+    assert "files that differ only in their suffix" in found[0][1]
+    with pytest.raises(DataError, match="stand more than once"):
+        data.split_published(dataset)
 
 
 def test_folders_without_tiles(tmp_path: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"Tissue Images.*downloads nothing.*monuseg"):
         data.open("monuseg", tmp_path / "gone")
-    with pytest.raises(DatasetNotFoundError, match="no tiles"):
+    with pytest.raises(DatasetNotFoundError, match="no images"):
         data.open("monuseg", tmp_path)
 
 

@@ -167,15 +167,14 @@ def propose_groups(
 
 def near_pairs(features: NDArray[np.floating]) -> NDArray[np.intp]:
     """Pairs (n, 3) of each row and its ten nearest by cosine, as they are (0) and flipped (1)."""
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    unit = (features / np.where(norms > 0, norms, 1)).astype(np.float32)
-    pairs = set()
-    for row, vector in enumerate(unit):
-        cosine = unit @ vector
-        cosine[row] = -np.inf
-        near = np.argpartition(-cosine, min(_N_NEAR, len(unit) - 1))[:_N_NEAR]
-        pairs |= {(min(row, other), max(row, other)) for other in near.tolist() if other != row}
-    listed = np.array(sorted(pairs), np.intp).reshape(-1, 2)
+    from sklearn.neighbors import NearestNeighbors
+
+    n_near = min(_N_NEAR, len(features) - 1)
+    if n_near < 1:
+        return np.zeros((0, 3), np.intp)
+    near = NearestNeighbors(n_neighbors=n_near, metric="cosine").fit(features).kneighbors()[1]
+    pairs = np.sort(np.column_stack([np.repeat(np.arange(len(near)), n_near), near.ravel()]), axis=1)
+    listed = np.unique(pairs, axis=0)
     return np.concatenate([np.column_stack([listed, np.full(len(listed), flip)]) for flip in (0, 1)])
 
 
@@ -215,21 +214,17 @@ def compare_groups(true: Sequence[str], proposed: Sequence[str]) -> Agreement:
     ----------
     Hubert and Arabie, "Comparing partitions", Journal of Classification 2 (1985), doi:10.1007/BF01908075
     """
+    from sklearn.metrics import adjusted_rand_score
+    from sklearn.metrics.cluster import pair_confusion_matrix
+
     if len(true) != len(proposed):
         raise DataError(f"{len(true)} true and {len(proposed)} proposed groups; expected as many")
-
-    def n_pairs(groups: Counter[str] | Counter[tuple[str, str]]) -> int:
-        return sum(size * (size - 1) // 2 for size in groups.values())
-
-    ours, theirs = n_pairs(Counter(proposed)), n_pairs(Counter(true))
-    both = n_pairs(Counter(zip(true, proposed, strict=True)))
-    every = len(true) * (len(true) - 1) / 2
-    by_chance = ours * theirs / every if every else 0.0
-    most = (ours + theirs) / 2
+    (_, only_proposed), (only_true, both) = pair_confusion_matrix(true, proposed).tolist()
+    in_true, in_proposed = both + only_true, both + only_proposed
     return Agreement(
-        (both - by_chance) / (most - by_chance) if most != by_chance else 1.0,
-        both / theirs if theirs else np.nan,
-        both / ours if ours else np.nan,
+        float(adjusted_rand_score(true, proposed)),
+        both / in_true if in_true else np.nan,
+        both / in_proposed if in_proposed else np.nan,
     )
 
 

@@ -1,15 +1,13 @@
 """BreakHis: benign and malignant tumours of the breast at four magnifications."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 from histoscope.data.base import Datasheet
-from histoscope.data.readers.index import expectation, require_folder
-from histoscope.data.readers.patch_files import PatchFiles
-from histoscope.errors import ConfigError, DatasetNotFoundError
+from histoscope.data.readers.reader import Entry, Reader
+from histoscope.errors import ConfigError
 from histoscope.types import Record
 
 MPP = {40: 0.49, 100: 0.20, 200: 0.10, 400: 0.05}
@@ -19,7 +17,7 @@ _TYPES = ("A", "F", "PT", "TA", "DC", "LC", "MC", "PC")
 _MALIGNANT = {"B": "benign", "M": "malignant"}
 
 
-class BreakHis(PatchFiles):
+class BreakHis(Reader):
     """BreakHis: 7,909 images of 82 patients, 700 x 460 px.
 
     Everything is in the name of a file, so folders do not matter: ``SOB_B_TA-14-4659-40-001.png`` is a benign
@@ -49,50 +47,43 @@ class BreakHis(PatchFiles):
     Biomedical Engineering 63 (2016), doi:10.1109/TBME.2015.2496264
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="breakhis",
         title="BreakHis, breast tumours",
         url="https://web.inf.ufpr.br/vri/databases/breast-cancer-histopathological-database-breakhis/",
         citation="Spanhol et al., IEEE Transactions on Biomedical Engineering 63 (2016), "
         "doi:10.1109/TBME.2015.2496264",
     )
-    layout: ClassVar[str] = (
-        "BreaKHis_v1/histology_slides/breast/{benign,malignant}/SOB/TYPE/SLIDE/{40,100,200,400}X/*.png"
-    )
+    layout = "BreaKHis_v1/histology_slides/breast/{benign,malignant}/SOB/TYPE/SLIDE/{40,100,200,400}X/*.png"
+
+    images_are = "patches of that magnification"
 
     def __init__(
         self, root: str | Path, *, magnification: int | Sequence[int] = 40, classes: str = "tumour"
     ) -> None:
-        self.root = require_folder(root, name="breakhis", layout=self.layout, url=self.sheet.url)
-        wanted = [magnification] if isinstance(magnification, int) else list(magnification)
-        if not wanted or not set(wanted) <= set(MPP):
+        self._wanted = {magnification} if isinstance(magnification, int) else set(magnification)
+        if not self._wanted or not self._wanted <= set(MPP):
             raise ConfigError(f"magnification is {magnification}, expected one or some of 40, 100, 200, 400")
         if classes not in {"tumour", "type"}:
             raise ConfigError(f"classes is {classes!r}, expected 'tumour' (2 classes) or 'type' (8)")
-        names = list(_MALIGNANT.values()) if classes == "tumour" else list(_TYPES)
-        files = []
+        names = _MALIGNANT.values() if classes == "tumour" else _TYPES
+        self.sheet = replace(self.sheet, classes=dict(enumerate(names)))
+        super().__init__(root)
+
+    def find(self) -> Iterator[Entry]:
+        """List the patches of the wanted magnifications, by path."""
+        names = list(self.sheet.classes.values())
+        found = []
         for path in sorted(self.root.rglob("SOB_*.png")):
-            record = _record(path, names)
-            if record is not None and int(record.tags["magnification"]) in wanted:
-                files.append((path, record))
-        if not files:
-            what = expectation("breakhis", self.layout, self.sheet.url)
-            raise DatasetNotFoundError(f"no patches at {magnification}x in {self.root}; {what}")
-        mpps = [MPP[int(record.tags["magnification"])] for _, record in files]
-        super().__init__(replace(self.sheet, mpp=min(mpps)), names, files, mpps)
-
-
-def _record(path: Path, names: list[str]) -> Record | None:
-    named = _NAME.fullmatch(path.stem)
-    if named is None:
-        return None
-    tumour, kind, number, letters, magnification, _ = named.groups()
-    tumour = _MALIGNANT[tumour]
-    label = names.index(kind if kind in names else tumour)
-    return Record(
-        path.stem,
-        patient=number,
-        source=number + letters,
-        label=label,
-        tags={"class": names[label], "tumour": tumour, "type": kind, "magnification": magnification},
-    )
+            named = _NAME.fullmatch(path.stem)
+            if named is None or int(named[5]) not in self._wanted:
+                continue
+            letter, kind, number, letters, zoom, _ = named.groups()
+            tumour = _MALIGNANT[letter]
+            label = names.index(kind if kind in names else tumour)
+            tags = {"class": names[label], "tumour": tumour, "type": kind, "magnification": zoom}
+            record = Record(path.stem, patient=number, source=number + letters, label=label, tags=tags)
+            found.append(Entry(record, path, mpp=MPP[int(zoom)]))
+        if found:
+            self.sheet = replace(self.sheet, mpp=min(entry.mpp for entry in found))
+        yield from found

@@ -1,23 +1,15 @@
 """Labelled patches: a folder per class, or an index that names path and class."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
-from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
-from histoscope.data.readers.index import (
-    Row,
-    composed,
-    expectation,
-    first_column,
-    images_by_stem,
-    read_index,
-    require_folder,
-    sibling,
-)
-from histoscope.data.readers.patch_files import PatchFiles, groups_of_two_classes, warn, warn_empty
+from histoscope.data.base import Datasheet
+from histoscope.data.checks import Problem, Progress
+from histoscope.data.readers.index import Row, composed, first_column, images_by_stem, read_index, sibling
+from histoscope.data.readers.patch_files import groups_of_two_classes, warn, warn_empty
+from histoscope.data.readers.reader import Entry, Reader
 from histoscope.data.readers.sheet import read_sheet
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.images.finding import find_images
@@ -33,7 +25,7 @@ _NO_CLASS = frozenset(
 """Names of folders that hold something else; give `classes` where one of them is a class."""
 
 
-class ClassFolder(PatchFiles):
+class ClassFolder(Reader):
     """Patches with one class each.
 
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
@@ -67,10 +59,10 @@ class ClassFolder(PatchFiles):
         If a patch has a class that is not in `classes`.
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(name="class_folder", title="Patches in a folder per class")
-    layout: ClassVar[str] = (
-        "CLASS/NAME.png, or index.csv with the columns path, class (and group, patient, split)"
-    )
+    sheet = Datasheet(name="class_folder", title="Patches in a folder per class")
+    layout = "CLASS/NAME.png, or index.csv with the columns path, class (and group, patient, split)"
+    images_are = "patches"
+    ignore_alpha = False
 
     def __init__(
         self,
@@ -82,9 +74,13 @@ class ClassFolder(PatchFiles):
         licence: str = "",
         citation: str = "",
     ) -> None:
-        self.root = require_folder(root, name="class_folder", layout=self.layout, url="")
+        self._given = index, classes, licence, citation
+        super().__init__(root, mpp=mpp)
+
+    def find(self) -> Iterator[Entry]:
+        """List the patches of the index, or else of the folders."""
+        index, classes, licence, citation = self._given
         sheet = read_sheet(self.root, of_patches=True)
-        mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
         path = Path(index) if index is not None else self.root / "index.csv"
         path = path if path.is_file() or index is None else self.root / path
         if index is not None and not path.is_file():
@@ -93,13 +89,17 @@ class ClassFolder(PatchFiles):
             )
         rows = _indexed(path) if path.is_file() else _found(self.root, classes or ())
         if not rows:
-            what = expectation("class_folder", self.layout, "")
-            raise DatasetNotFoundError(f"no patches in {self.root}; {what}")
+            return
         names = list(classes) if classes is not None else sorted({row["class"] for row in rows})
+        self.sheet = replace(
+            sheet,
+            classes=dict(enumerate(names)),
+            licence=licence or sheet.licence,
+            citation=citation or sheet.citation,
+        )
         base = _base(self.root, rows[0]["path"]) if path.is_file() else self.root
-        files = [(_inside(base, row["path"]), _record(row, names)) for row in rows]
-        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
-        super().__init__(replace(sheet, mpp=mpp), names, files)
+        for row in rows:
+            yield Entry(_record(row, names), _inside(base, row["path"]))
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""

@@ -1,38 +1,25 @@
 """CoNIC as distributed: images and labels in two NumPy arrays, split by the baseline's own rule."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from histoscope.data.base import (
-    Dataset,
-    Datasheet,
-    Problem,
-    Progress,
-    check_samples,
-    classes_of,
-    count_records,
-    require_mpp,
-)
-from histoscope.data.readers.containers import open_npy, whole_numbers
-from histoscope.data.readers.index import expectation, first_column, read_index, require_folder
+from histoscope.data.base import Datasheet, classes_of
+from histoscope.data.checks import Problem, Progress
+from histoscope.data.readers.containers import open_npy, open_pair, whole_numbers
+from histoscope.data.readers.index import first_column, read_index
 from histoscope.data.readers.lizard import CLASSES
-from histoscope.data.readers.tiles import check_classes, folders_below
+from histoscope.data.readers.reader import Entry, Reader, Truth, check_classes, folders_below
 from histoscope.data.views import compact
-from histoscope.errors import ConfigError, DataError, DatasetNotFoundError, ShapeError
-from histoscope.types import Record, Sample
+from histoscope.errors import ConfigError, DataError
+from histoscope.types import Image, Record
 
-SEED = 5
-"""Random seed of the baseline's split."""
 FOLDS = 10
-_TEST_SHARE = 0.2
 
 
-class CoNIC(Dataset):
+class CoNIC(Reader):
     """CoNIC challenge 2022: 4,981 H&E patches of colon, 256 x 256 pixels at 20x, in six classes.
 
     Reads ``images.npy`` (N, 256, 256, 3) uint8, ``labels.npy`` (N, 256, 256, 2) uint16 (instance ids, then
@@ -41,23 +28,21 @@ class CoNIC(Dataset):
     images of Lizard with overlap: the source is the name before the ``-``, and a split that does not keep
     sources together leaks. The tag ``cohort`` is the collection that the source comes from.
 
-    The split is the one of the challenge's baseline: sources, not patches, are drawn at random, 80 % to train
-    and 20 % to validation within each cohort, seed 5; of the ten splits drawn that way the baseline
-    trained on the first. Without ``patch_info.csv`` there is neither split nor source.
+    The split is the one of the challenge's baseline, see `baseline_split`; the baseline trained on the first
+    of its ten. Without ``patch_info.csv`` there is neither split nor source, and there is no split where a
+    cohort has a single source.
 
     Parameters
     ----------
     root : str or Path
         The folder, or one above it.
-    mpp : float
-        Micrometres per pixel.
+    mpp : float, optional
+        Micrometres per pixel, for a copy that was resampled.
     fold : int
         Which of the ten splits, from 0.
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such folder or an array is missing.
     ConfigError
         If there is no such fold.
     CorruptDataError, ShapeError
@@ -69,7 +54,7 @@ class CoNIC(Dataset):
     and counting", Medical Image Analysis 92 (2024), doi:10.1016/j.media.2023.103047
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="conic",
         title="Colon Nuclei Identification and Counting Challenge 2022",
         url="https://conic-challenge.grand-challenge.org/Data/",
@@ -78,71 +63,70 @@ class CoNIC(Dataset):
         classes=CLASSES,
         mpp=0.5,
     )
-    layout: ClassVar[str] = "images.npy, labels.npy (uint16: ids, classes), patch_info.csv, counts.csv"
+    layout = "images.npy, labels.npy (uint16: ids, classes), patch_info.csv, counts.csv"
+    images_are = "images.npy"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.5, fold: int = 0) -> None:
+    def __init__(self, root: str | Path, *, mpp: float | None = None, fold: int = 0) -> None:
         if fold not in range(FOLDS):
             raise ConfigError(f"fold is {fold}, expected 0 to {FOLDS - 1}")
-        root = require_folder(root, name="conic", layout=self.layout, url=self.sheet.url)
-        found = [folder for folder in folders_below(root, 2) if (folder / "images.npy").is_file()]
-        if not found:
-            what = expectation("conic", self.layout, self.sheet.url)
-            raise DatasetNotFoundError(f"no images.npy in {root}; {what}")
-        self.root = found[0]
-        images = open_npy(self.root / "images.npy", -1, -1, -1, 3)
-        labels = open_npy(self.root / "labels.npy", -1, -1, -1, 2)
-        if images.shape[:3] != labels.shape[:3]:
-            raise ShapeError(
-                f"{self.root}: images.npy is {images.shape}, labels.npy {labels.shape}; "
-                "the number of patches, height and width must agree"
-            )
-        self._records = _read_records(self.root / "patch_info.csv", len(images), fold)
-        self._info = replace(self.sheet, mpp=require_mpp(mpp, "conic"), counts=count_records(self._records))
+        self._fold, self._no_split = fold, ""
+        super().__init__(root, mpp=mpp)
 
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet."""
-        return self._info
+    def find(self) -> Iterator[Entry]:
+        """List the patches, in the order of the arrays."""
+        folder = next((one for one in folders_below(self.root, 2) if (one / "images.npy").is_file()), None)
+        if folder is None:
+            return
+        files = folder / "images.npy", folder / "labels.npy"
+        n_patches = len(open_pair(*files, 2)[0])
+        for row, record in enumerate(self._read_records(folder / "patch_info.csv", n_patches)):
+            yield Entry(record, *files, row=row)
 
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each patch, in the order of the arrays."""
-        return self._records
-
-    def __getitem__(self, index: int) -> Sample:
+    def read_image(self, entry: Entry) -> Image:
+        """Read one patch."""
         # Opened anew each time: a mapped array would travel to data loading processes as gigabytes.
-        image = open_npy(self.root / "images.npy", -1, -1, -1, 3)[index]
-        ids, types = np.moveaxis(open_npy(self.root / "labels.npy", -1, -1, -1, 2)[index], 2, 0)
-        what = f"{self.root / 'labels.npy'}, patch {index}"
+        return np.array(open_npy(entry.image, -1, -1, -1, 3)[entry.row])
+
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
+        """Read the labels of one patch."""
+        ids, types = np.moveaxis(open_npy(entry.labels, -1, -1, -1, 2)[entry.row], 2, 0)
+        what = f"{entry.labels}, patch {entry.row}"
         instances = compact(whole_numbers(ids, f"{what}: ids"))[0]
         class_map = check_classes(whole_numbers(types, f"{what}: classes"), CLASSES, what)
-        classes = classes_of(instances, class_map)
-        record = self._records[index]
-        return Sample(
-            image=np.array(image),
-            mpp=self._info.mpp,
-            instances=instances,
-            classes=classes,
-            name=record.name,
-            source=record.source,
-        )
+        return instances, classes_of(instances, class_map)
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self, progress)
-        if not self._records[0].source:
-            text = "patch_info.csv is missing: neither sources nor the split are known"
-            problems.append(Problem("patch_info.csv", "warning", text))
-        return problems
+        missing = [Problem("patch_info.csv", "warning", self._no_split)] if self._no_split else []
+        return super().verify(progress=progress) + missing
+
+    def _read_records(self, path: Path, n_patches: int) -> list[Record]:
+        if not path.is_file():
+            self._no_split = "patch_info.csv is missing: neither sources nor the split are known"
+            return [Record(f"{number:05d}") for number in range(n_patches)]
+        rows = read_index(path)
+        only = tuple(rows[0]) if rows and len(rows[0]) == 1 else ()  # whatever its name
+        column = first_column(rows, ("patch_info", *only), path)
+        if len(rows) != n_patches:
+            raise DataError(f"{path} names {len(rows)} patches, images.npy holds {n_patches}; get both again")
+        names = [row[column] for row in rows]
+        sources = [name.split("-")[0] for name in names]
+        try:
+            parts = baseline_split(sources, self._fold)
+        except DataError as error:
+            parts, self._no_split = {}, str(error)
+        return [
+            Record(name, source=source, split=parts.get(source, ""), tags={"cohort": source.split("_")[0]})
+            for name, source in zip(names, sources, strict=True)
+        ]
 
 
 def baseline_split(sources: Sequence[str], fold: int = 0) -> dict[str, str]:
-    """Deal sources to ``train`` and ``val`` as the challenge's baseline did.
+    """Split sources into ``train`` and ``val`` as the challenge's baseline did.
 
-    The names are sorted; the cohort is what stands before the first ``_``. Each draw gives a fifth of the
-    sources (rounded up) to validation, in every cohort its due share: whole numbers first, and the sources
-    left over to the cohorts with the largest remainders, ties broken at random. This is what scikit-learn's
-    ``StratifiedShuffleSplit(10, train_size=0.8, test_size=0.2, random_state=5)`` does, draw for draw.
+    Sources, not patches, are drawn at random: 80 % to training and 20 % to validation within each cohort, by
+    scikit-learn's ``StratifiedShuffleSplit(10, train_size=0.8, test_size=0.2, random_state=5)``. The names
+    are sorted; the cohort is what stands before the first ``_``.
 
     Parameters
     ----------
@@ -156,59 +140,28 @@ def baseline_split(sources: Sequence[str], fold: int = 0) -> dict[str, str]:
     dict of str to str
         Part of each source.
 
+    Raises
+    ------
+    DataError
+        If it cannot be drawn: each cohort needs two sources or more, and each part one of each cohort.
+
     Examples
     --------
     >>> parts = baseline_split([f"{cohort}_{k}" for cohort in ("consep", "glas") for k in range(10)])
     >>> sorted(name for name, part in parts.items() if part == "val")
     ['consep_3', 'consep_6', 'glas_0', 'glas_9']
     """
+    from sklearn.model_selection import StratifiedShuffleSplit
+
     names = np.unique(np.array(sources))
-    _, cohorts = np.unique([name.split("_")[0] for name in names], return_inverse=True)
-    sizes = np.bincount(cohorts)
-    members = [np.flatnonzero(cohorts == cohort) for cohort in range(len(sizes))]
-    n_val = int(np.ceil(_TEST_SHARE * len(names)))
-    # The legacy generator, on purpose: another one would give another split than the published one.
-    rng = np.random.RandomState(SEED)
-    train: list[int] = []
-    for _ in range(fold + 1):
-        n_train = _due_shares(sizes, len(names) - n_val, rng)
-        _due_shares(sizes - n_train, n_val, rng)  # every member left over; drawn only to stay in step
-        train = []
-        for rows, count in zip(members, n_train, strict=True):
-            train += rows[rng.permutation(len(rows))][:count].tolist()
-        rng.permutation(len(train))
-        rng.permutation(len(names) - len(train))
-    chosen = set(train)
-    return {str(name): "train" if row in chosen else "val" for row, name in enumerate(names)}
-
-
-def _due_shares(sizes: NDArray[np.integer], n_drawn: int, rng: np.random.RandomState) -> NDArray[np.int64]:
-    """How many of `n_drawn` come from each cohort."""
-    due = sizes / sizes.sum() * n_drawn
-    shares: NDArray[np.int64] = np.floor(due).astype(np.int64)
-    left = n_drawn - int(shares.sum())
-    for remainder in sorted(set((due - shares).tolist()), reverse=True):
-        if left <= 0:
-            break
-        tied = np.flatnonzero(due - np.floor(due) == remainder)
-        lucky = rng.choice(tied, size=min(len(tied), left), replace=False)
-        shares[lucky] += 1
-        left -= len(lucky)
-    return shares
-
-
-def _read_records(path: Path, n_patches: int, fold: int) -> tuple[Record, ...]:
-    if not path.is_file():
-        return tuple(Record(f"{number:05d}") for number in range(n_patches))
-    rows = read_index(path)
-    only = tuple(rows[0]) if rows and len(rows[0]) == 1 else ()  # a table of one column, whatever its name
-    column = first_column(rows, ("patch_info", *only), path)
-    if len(rows) != n_patches:
-        raise DataError(f"{path} names {len(rows)} patches, images.npy holds {n_patches}; get both again")
-    names = [row[column] for row in rows]
-    sources = [name.split("-")[0] for name in names]
-    parts = baseline_split(sources, fold) if len(set(sources)) > 1 else {}
-    return tuple(
-        Record(name, source=source, split=parts.get(source, ""), tags={"cohort": source.split("_")[0]})
-        for name, source in zip(names, sources, strict=True)
-    )
+    cohorts = [name.split("_")[0] for name in names]
+    splitter = StratifiedShuffleSplit(FOLDS, train_size=0.8, test_size=0.2, random_state=5)
+    try:
+        _, val = next(islice(splitter.split(names, cohorts), fold, None))
+    except ValueError as error:
+        raise DataError(
+            f"the baseline's split cannot be drawn from {len(names)} sources of {len(set(cohorts))} cohorts: "
+            f"{error}"
+        ) from error
+    chosen = set(val.tolist())
+    return {str(name): "val" if row in chosen else "train" for row, name in enumerate(names)}

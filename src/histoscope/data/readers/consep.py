@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from histoscope.data.base import Datasheet, classes_of
-from histoscope.data.readers.containers import read_mat, require_variable, whole_numbers
+from histoscope.data.readers.containers import read_mat
 from histoscope.data.readers.index import composed, sibling
-from histoscope.data.readers.tiles import Tile, Tiles, Truth, check_classes, files_in, folders_below
+from histoscope.data.readers.reader import Entry, Reader, Truth, check_classes, files_in, folders_below
 from histoscope.data.views import compact
 from histoscope.errors import DataError, ShapeError
 from histoscope.types import Record
@@ -28,7 +27,7 @@ MERGED_CLASSES = {1: "misc", 2: "inflammatory", 3: "epithelial", 4: "spindle"}
 _MERGED_OF_RAW = np.array([0, 1, 2, 3, 3, 4, 4, 4], np.uint8)
 
 
-class CoNSeP(Tiles):
+class CoNSeP(Reader):
     """CoNSeP: 41 H&E tiles of colorectal adenocarcinoma, 1000 x 1000 pixels at 40x, 24,319 nuclei.
 
     Reads ``Train/Images/train_1.png`` with ``Train/Labels/train_1.mat``, and ``Test`` likewise; `root` is the
@@ -45,15 +44,10 @@ class CoNSeP(Tiles):
     ----------
     root : str or Path
         The folder.
-    mpp : float
-        Micrometres per pixel.
+    mpp : float, optional
+        Micrometres per pixel, for a copy that was resampled.
     merge : bool
         Whether to give the usual four classes rather than the seven.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such folder or no tile in it.
 
     References
     ----------
@@ -61,7 +55,7 @@ class CoNSeP(Tiles):
     histology images", Medical Image Analysis 58 (2019), doi:10.1016/j.media.2019.101563
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="consep",
         title="Colorectal Nuclear Segmentation and Phenotypes",
         url="https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/",
@@ -70,40 +64,34 @@ class CoNSeP(Tiles):
         classes=MERGED_CLASSES,
         mpp=0.25,
     )
-    layout: ClassVar[str] = "Train/Images/*.png + Train/Labels/*.mat, and Test likewise"
+    layout = "Train/Images/*.png + Train/Labels/*.mat, and Test likewise"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.25, merge: bool = True) -> None:
-        super().__init__(root, mpp=mpp)
+    def __init__(self, root: str | Path, *, mpp: float | None = None, merge: bool = True) -> None:
         self._merge = merge
-        if not merge:
-            self._info = replace(self._info, classes=RAW_CLASSES)
+        self.sheet = self.sheet if merge else replace(self.sheet, classes=RAW_CLASSES)
+        super().__init__(root, mpp=mpp)
 
-    def find_tiles(self) -> Iterator[Tile]:
+    def find(self) -> Iterator[Entry]:
         """List the tiles of both parts."""
         for folder in folders_below(self.root, 2):
             part = folder.name.lower()
-            if part not in {"train", "test"}:
-                continue
-            for image in files_in(folder / "Images", ".png"):
+            for image in files_in(folder / "Images", ".png") if part in {"train", "test"} else ():
                 name = composed(image.stem)
                 record = Record(name, source=name, split=part)
-                yield Tile(image, sibling(folder / "Labels", name, ".mat"), record)
+                yield Entry(record, image, sibling(folder / "Labels", name, ".mat"))
 
-    def read_truth(self, tile: Tile) -> Truth:
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
         """Read one label file."""
-        path = tile.labels
-        held = read_mat(path, "inst_map", "type_map", "inst_type")
-        instances = compact(whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map"))[0]
-        if instances.ndim != 2:
-            raise ShapeError(f"{path}: inst_map has shape {instances.shape}, expected (H, W)")
+        path = entry.labels
+        held = read_mat(path, "inst_map", optional=("type_map", "inst_type"))
+        instances = compact(held["inst_map"])[0]
         if "type_map" in held:
-            class_map = whole_numbers(held["type_map"], f"{path}: type_map")
+            class_map = held["type_map"]
             if class_map.shape != instances.shape:
                 raise ShapeError(f"{path}: type_map is {class_map.shape}, inst_map {instances.shape}")
             classes = classes_of(instances, check_classes(class_map, RAW_CLASSES, f"{path}: type_map"))
         else:
-            types = whole_numbers(require_variable(held, "inst_type", path), f"{path}: inst_type").ravel()
-            n = int(instances.max(initial=0))
+            types, n = held.get("inst_type", np.zeros(0, np.int32)).ravel(), int(instances.max(initial=0))
             if types.size != n:
                 raise DataError(f"{path}: {types.size} rows in inst_type for {n} nuclei in inst_map")
             classes = np.append(np.uint8(0), check_classes(types, RAW_CLASSES, f"{path}: inst_type"))

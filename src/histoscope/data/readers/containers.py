@@ -1,6 +1,6 @@
 """Arrays inside files: MATLAB and NumPy, with a clear error for what is cut off or of another shape."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,32 @@ from histoscope.types import Labels
 _MAX_ID = 2**31 - 1
 
 
-def read_mat(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
-    """Read variables of a MATLAB file (format 5, as every published set of nuclei uses).
+def read_mat(path: str | Path, *names: str, optional: Collection[str] = ()) -> dict[str, Labels]:
+    """Read whole numbers from a MATLAB file (format 5, as every published set of nuclei uses).
 
     Parameters
     ----------
     path : str or Path
         The file.
     *names : str
-        Variables wanted; those that the file does not hold are left out of the answer.
+        Variables that it must hold.
+    optional : collection of str
+        Variables that are left out of the answer if the file does not hold them.
+
+    Returns
+    -------
+    dict of str to int32 arrays
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such file.
     DataError
-        If it is a MATLAB 7.3 file, which is HDF5.
+        If it is a MATLAB 7.3 file, which is HDF5, or lacks a variable.
     CorruptDataError
         If it cannot be decoded to the end.
+    ShapeError
+        If a value is no whole number, or ``inst_map`` has not two dimensions.
     """
     from scipy.io import loadmat
 
@@ -40,7 +48,7 @@ def read_mat(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
             f"no labels at {path}; expected the MATLAB file of the same name as its image"
         )
     try:
-        held = loadmat(path, variable_names=list(names))
+        held = loadmat(path, variable_names=[*names, *optional])
     except MemoryError:
         raise
     except NotImplementedError as error:
@@ -52,22 +60,24 @@ def read_mat(path: str | Path, *names: str) -> dict[str, NDArray[Any]]:
         raise CorruptDataError(
             f"{path} cannot be decoded as a MATLAB file ({error}); get it again"
         ) from error
-    return {name: np.asarray(held[name]) for name in names if name in held}
+    return _whole_variables(held, names, optional, path)
 
 
-def require_variable(held: Mapping[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any]:
-    """Return one variable of a file.
-
-    Raises
-    ------
-    DataError
-        If the file does not hold it.
-    """
-    if name not in held:
-        raise DataError(
-            f"{path} holds no variable {name!r} (found: {', '.join(held) or 'none'}); get it again"
-        )
-    return held[name]
+def _whole_variables(
+    held: Mapping[str, Any], names: Collection[str], optional: Collection[str], path: Path
+) -> dict[str, Labels]:
+    lacking = [name for name in names if name not in held]
+    if lacking:
+        found = ", ".join(name for name in (*names, *optional) if name in held) or "none"
+        raise DataError(f"{path} holds no variable {lacking[0]!r} (found: {found}); get it again")
+    numbers = {
+        name: whole_numbers(np.asarray(held[name]), f"{path}: {name}")
+        for name in (*names, *optional)
+        if name in held
+    }
+    if "inst_map" in numbers and numbers["inst_map"].ndim != 2:
+        raise ShapeError(f"{path}: inst_map has shape {numbers['inst_map'].shape}, expected (H, W)")
+    return numbers
 
 
 def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
@@ -103,6 +113,23 @@ def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
         wanted = ", ".join("N" if side < 0 else str(side) for side in shape)
         raise ShapeError(f"{path} holds an array of shape {array.shape}, expected ({wanted})")
     return array
+
+
+def open_pair(images: Path, labels: Path, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Map an array of images (N, H, W, 3) and one of their labels (N, H, W, `channels`) into memory.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError, ShapeError
+        As `open_npy`, or if the two do not fit together.
+    """
+    pair = open_npy(images, -1, -1, -1, 3), open_npy(labels, -1, -1, -1, channels)
+    if pair[0].shape[:3] != pair[1].shape[:3]:
+        raise ShapeError(
+            f"{images} is {pair[0].shape}, {labels} {pair[1].shape}; the number of patches, height and "
+            "width must agree"
+        )
+    return pair
 
 
 def whole_numbers(array: NDArray[Any], what: str) -> Labels:

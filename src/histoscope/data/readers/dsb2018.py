@@ -1,46 +1,26 @@
 """Data Science Bowl 2018 as distributed: a folder per image, a mask per nucleus."""
 
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from histoscope.data.base import (
-    Dataset,
-    Datasheet,
-    Problem,
-    Progress,
-    check_samples,
-    count_records,
-    require_mpp,
-)
-from histoscope.data.readers.index import expectation, files_by_stem, require_folder
+from histoscope.data.base import Datasheet
+from histoscope.data.readers.reader import Entry, Reader, Truth, files_in
 from histoscope.errors import DatasetNotFoundError, ShapeError
-from histoscope.files import read_image, read_labels
-from histoscope.types import Labels, Record, Sample
+from histoscope.files import IMAGE_SUFFIXES, read_image, read_labels
+from histoscope.types import Image, Labels, Record
+
+_PARTS = {"stage1_train": "train", "stage1_test": "test"}
 
 
-class DSB2018(Dataset):
+class DSB2018(Reader):
     """Data Science Bowl 2018, stage 1: nuclei of many kinds of microscopy, a few of them H&E.
 
     Reads ``stage1_train/ID/images/ID.png`` and ``stage1_train/ID/masks/*.png``; `root` is that folder or the
     one above it. Images without a ``masks`` folder (the test part) have no labels. The publisher names no
-    patients; many images are neighbouring crops of one source, so a random split of them leaks.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder.
-    mpp : float
-        Micrometres per pixel; none is published, so it must be given.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such folder or no image in it.
-    DataError
-        If `mpp` is missing.
+    patients; many images are neighbouring crops of one source, so a random split of them leaks. No
+    pixel size is published: `mpp` must be given.
 
     References
     ----------
@@ -48,65 +28,45 @@ class DSB2018(Dataset):
     doi:10.1038/s41592-019-0612-7
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="dsb2018",
         title="Data Science Bowl 2018, stage 1",
         url="https://bbbc.broadinstitute.org/BBBC038",
         licence="CC0 1.0",
         citation="Caicedo et al., Nature Methods 16 (2019), doi:10.1038/s41592-019-0612-7",
     )
-    layout: ClassVar[str] = "stage1_train/ID/images/ID.png + stage1_train/ID/masks/*.png"
+    layout = "stage1_train/ID/images/ID.png + stage1_train/ID/masks/*.png"
+    images_are = "ID/images folders"
+    ignore_alpha = False
 
-    def __init__(self, root: str | Path, *, mpp: float | None = None) -> None:
-        self.root = require_folder(root, name="dsb2018", layout=self.layout, url=self.sheet.url)
-        mpp = require_mpp(mpp, "dsb2018")
+    def find(self) -> Iterator[Entry]:
+        """List the images, sorted by id within each part."""
         inner = [folder for folder in sorted(self.root.glob("stage1_*/")) if folder.is_dir()]
-        self._folders = [
-            folder.parent for base in inner or [self.root] for folder in sorted(base.glob("*/images/"))
-        ]
-        if not self._folders:
-            what = expectation("dsb2018", self.layout, self.sheet.url)
-            raise DatasetNotFoundError(f"no ID/images folders in {self.root}; {what}")
-        self._records = tuple(Record(folder.name, split=_part(folder)) for folder in self._folders)
-        self._info = replace(self.sheet, mpp=mpp, counts=count_records(self._records))
+        for base in inner or [self.root]:
+            for images in sorted(base.glob("*/images/")):
+                folder, masks = images.parent, images.parent / "masks"
+                files = files_in(images, *IMAGE_SUFFIXES)
+                image = files[0] if len(files) == 1 else images
+                record = Record(folder.name, split=_PARTS.get(base.name, ""))
+                yield Entry(record, image, masks if masks.is_dir() else Path())
 
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet."""
-        return self._info
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each image, sorted by id."""
-        return self._records
-
-    def __getitem__(self, index: int) -> Sample:
-        folder = self._folders[index]
-        path = self.image_path(index)
-        if path is None:
+    def read_image(self, entry: Entry) -> Image:
+        """Read one image."""
+        if entry.image.is_dir():
             raise DatasetNotFoundError(
-                f"not exactly one image in {folder / 'images'}; expected {folder.name}.png"
+                f"not exactly one image in {entry.image}; expected {entry.record.name}.png"
             )
-        image = read_image(path)
-        masks = folder / "masks"
-        instances = join_masks(masks, image.shape[:2])[0] if masks.is_dir() else None
-        return Sample(image=image, mpp=self._info.mpp, instances=instances, name=folder.name)
+        return super().read_image(entry)
 
-    def image_path(self, index: int) -> Path | None:
-        """File of the image."""
-        paths = [path for found in files_by_stem(self._folders[index] / "images").values() for path in found]
-        return paths[0] if len(paths) == 1 else None
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
+        """Read the masks of one image."""
+        return join_masks(entry.labels, shape)[0] if entry.labels.name else None, None
 
-    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
-        """Read everything and list what is wrong; never raises for a bad file."""
-        return check_samples(self, progress, notes=self._notes)
-
-    def _notes(self, index: int) -> list[str]:
-        path, masks = self.image_path(index), self._folders[index] / "masks"
-        if path is None or not masks.is_dir():
-            return []
-        shared = join_masks(masks, read_image(path).shape[:2])[1]
-        return [f"{shared} pixels lie in more than one mask"] if shared else []
+    def notes(self, index: int) -> list[str]:
+        """Say how many pixels masks share."""
+        entry = self._entries[index]
+        shared = join_masks(entry.labels, read_image(entry.image).shape[:2])[1] if entry.labels.name else 0
+        return [f"{shared} pixels lie in more than one mask"] * bool(shared)
 
 
 def join_masks(folder: Path, shape: tuple[int, ...]) -> tuple[Labels, int]:
@@ -125,19 +85,13 @@ def join_masks(folder: Path, shape: tuple[int, ...]) -> tuple[Labels, int]:
         If a mask has another size than `shape`.
     """
     instances, shared, number = np.zeros(shape, np.int32), 0, 0
-    for paths in files_by_stem(folder, {".png"}).values():
-        mask = read_labels(paths[0]) > 0
+    for path in files_in(folder, ".png"):
+        mask = read_labels(path) > 0
         if mask.shape != shape:
-            raise ShapeError(
-                f"{paths[0]}: mask is {mask.shape}, its image {shape}; they must have the same size"
-            )
+            raise ShapeError(f"{path}: mask is {mask.shape}, its image {shape}; they must have the same size")
         free = mask & (instances == 0)
         shared += int(mask.sum() - free.sum())
         if free.any():
             number += 1
             instances[free] = number
     return instances, shared
-
-
-def _part(folder: Path) -> str:
-    return {"stage1_train": "train", "stage1_test": "test"}.get(folder.parent.name, "")

@@ -1,44 +1,34 @@
 """Our own folder format: ``images/``, ``labels/``, ``classes/``, ``index.csv``, ``dataset.yaml``."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from histoscope.data import origins
-from histoscope.data.base import (
-    Dataset,
-    Datasheet,
-    Problem,
-    Progress,
-    classes_of,
-    count_records,
-    require_mpp,
-)
-from histoscope.data.checks import check_samples, unnamed_classes
+from histoscope.data.base import Datasheet, classes_of
+from histoscope.data.checks import Problem, Progress, unnamed_classes
 from histoscope.data.readers.index import (
     Row,
     composed,
-    expectation,
     files_by_stem,
     first_column,
     images_by_stem,
     only_file,
     read_index,
-    require_folder,
     to_number,
 )
+from histoscope.data.readers.reader import Entry, Reader, Truth
 from histoscope.data.readers.sheet import read_sheet
 from histoscope.data.views import compact
-from histoscope.errors import DataError, DatasetNotFoundError, ShapeError
+from histoscope.errors import DataError, ShapeError
 from histoscope.files import read_image, read_labels
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.reading import check_labels_fit
 from histoscope.images.resolution import check_mpp
 from histoscope.labels import largest_small_id
-from histoscope.types import Labels, Record, Sample
+from histoscope.types import Image, Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"
 """A file that stands in a folder until its writing has ended."""
@@ -49,7 +39,7 @@ _ASKEW = 0.1
 """Share of nuclear pixels with another class than their nucleus from which a class map looks shifted."""
 
 
-class Folder(Dataset):
+class Folder(Reader):
     """A folder of images with label maps in our own format.
 
     - ``images/NAME.*``;
@@ -80,71 +70,62 @@ class Folder(Dataset):
         If the pixel size is not known, or the index or datasheet is wrong.
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(name="folder", title="A folder in Histoscope's own format")
-    layout: ClassVar[str] = "images/NAME.png, labels/NAME.png (16-bit ids), index.csv, dataset.yaml"
+    sheet = Datasheet(name="folder", title="A folder in Histoscope's own format")
+    layout = "images/NAME.png, labels/NAME.png (16-bit ids), index.csv, dataset.yaml"
 
     def __init__(
         self, root: str | Path, *, mpp: float | None = None, licence: str = "", citation: str = ""
     ) -> None:
-        self.root = require_folder(root, name="folder", layout=self.layout, url="")
+        self._mpp, self._licence, self._citation = mpp, licence, citation
+        super().__init__(root, mpp=mpp)
+
+    def find(self) -> Iterator[Entry]:
+        """List the rows of the index, or else the images."""
         if (self.root / UNFINISHED).exists():
             raise DataError(f"{self.root} was never written to its end; delete it and write it again")
         self._images = images_by_stem(self.root / "images")
         if not self._images:
-            why = "".join(f"; {line}" for line in lines_of(self._left_out()))
-            raise DatasetNotFoundError(
-                f"no images in {self.root / 'images'}; {expectation('folder', self.layout, '')}{why}"
-            )
-        rows, self._records = self._read_records()
-        own = [to_number(row.get("mpp") or "0") for row in rows]
-        if mpp is None and all(own):
-            mpp = float(np.median(own))
-        elif mpp is not None:
-            own = [0.0] * len(own)
-        for record, value in zip(self._records, own, strict=True):
+            raise self.nothing_found("".join(f"; {line}" for line in lines_of(self._left_out())))
+        rows, records = self._read_records()
+        mpps = [to_number(row.get("mpp") or "0") if self._mpp is None else 0.0 for row in rows]
+        for record, value in zip(records, mpps, strict=True):
             if value:
                 check_mpp(value, f"mpp of {record.name!r} in {self.root / 'index.csv'}")
         self._labels = files_by_stem(self.root / "labels") if (self.root / "labels").is_dir() else None
         self._classes = files_by_stem(self.root / "classes") if (self.root / "classes").is_dir() else None
-        of_patches = self._labels is None and any(record.label is not None for record in self._records)
+        of_patches = self._labels is None and any(record.label is not None for record in records)
         sheet = read_sheet(self.root, of_patches=of_patches)
-        sheet = replace(sheet, licence=licence or sheet.licence, citation=citation or sheet.citation)
-        sheet = replace(sheet, origins=origins.read(self.root))
-        mpp = require_mpp(mpp if mpp is not None else sheet.mpp or None, sheet.name)
-        self._mpps = [value or mpp for value in own]
-        self._info = replace(sheet, mpp=mpp, counts=count_records(self._records))
-
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet, from ``dataset.yaml``."""
-        return self._info
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each row of the index."""
-        return self._records
+        self.sheet = replace(
+            sheet,
+            licence=self._licence or sheet.licence,
+            citation=self._citation or sheet.citation,
+            mpp=float(np.median(mpps)) if all(mpps) else sheet.mpp,
+            origins=origins.read(self.root),
+        )
+        for record, value in zip(records, mpps, strict=True):
+            yield Entry(
+                record, self.root / "images" / record.name, self.root / "labels" / record.name, mpp=value
+            )
 
     def __getitem__(self, index: int) -> Sample:
-        record = self._records[index]
-        instances = classes = None
-        if self._labels is not None:
-            instances = self._instances(record.name)
-            check_labels_fit(self._image(record.name), self._label_map(record.name))
-            class_map = self._class_map(record.name, instances)
-            classes = None if class_map is None else classes_of(instances, class_map)
-        sample = Sample(
-            image=read_image(self._image(record.name)),
-            mpp=self._mpps[index],
-            instances=instances,
-            classes=classes,
-            label=record.label,
-            name=record.name,
-            source=record.source,
-            patient=record.patient,
-        )
+        sample = super().__getitem__(index)
         for text in unnamed_classes(sample, self._info.classes):
-            raise DataError(f"{self.root / 'classes'}, {record.name}: {text}")
+            raise DataError(f"{self.root / 'classes'}, {sample.name}: {text}")
         return sample
+
+    def read_image(self, entry: Entry) -> Image:
+        """Read one image."""
+        return read_image(self._image(entry.record.name))
+
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
+        """Read one label map, and the class map beside it."""
+        if self._labels is None:
+            return None, None
+        name = entry.record.name
+        instances = self._instances(name)
+        check_labels_fit(self._image(name), self._label_map(name))
+        class_map = self._class_map(name, instances)
+        return instances, None if class_map is None else classes_of(instances, class_map)
 
     def _instances(self, name: str) -> Labels:
         """Label map of an image; ids too large for tables by id are numbered 1..N."""
@@ -166,7 +147,7 @@ class Folder(Dataset):
             raise DataError(f"{path}: classes run to {in_nuclei.max()}, expected 0 to {_MAX_CLASS}")
         return np.minimum(class_map, _MAX_CLASS)
 
-    def _notes(self, index: int) -> list[str]:
+    def notes(self, index: int) -> list[str]:
         """Say what reading a sample leaves no trace of."""
         if self._labels is None:
             return []
@@ -189,7 +170,7 @@ class Folder(Dataset):
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
-        problems = check_samples(self, progress, notes=self._notes)
+        problems = super().verify(progress=progress)
         names = {record.name for record in self._records}
         for stem in sorted(set(self._images) - names):
             problems.append(Problem(stem, "warning", "the image is not in index.csv and is left out"))

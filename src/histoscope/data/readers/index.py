@@ -22,27 +22,6 @@ KNOWN_COLUMNS = frozenset(
 )
 
 
-def require_folder(root: str | Path, *, name: str, layout: str, url: str) -> Path:
-    """Return `root` as a path, or say what was expected there and where to get it.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If it is not a folder.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise DatasetNotFoundError(f"{root} {what}; {expectation(name, layout, url)}")
-    return root
-
-
-def expectation(name: str, layout: str, url: str) -> str:
-    """Say what a data set's folder should hold and where its files come from."""
-    where = f" Histoscope downloads nothing by itself: get the files from {url}." if url else ""
-    return f"data set {name!r} expects {layout}.{where}"
-
-
 def read_text(path: Path) -> str:
     """Read a text file as people's programs write it: UTF-8, UTF-16, or else Windows-1252.
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from histoscope.data.base import Datasheet
 from histoscope.data.readers.aperio import read_aperio
-from histoscope.data.readers.containers import read_mat, require_variable, whole_numbers
+from histoscope.data.readers.containers import read_mat
 from histoscope.data.readers.index import composed
-from histoscope.data.readers.tiles import Tile, Tiles, Truth, files_in, folders_below
-from histoscope.errors import DatasetNotFoundError, ShapeError
-from histoscope.files import read_image
+from histoscope.data.readers.reader import Entry, Reader, Truth, files_in, folders_below
+from histoscope.data.views import compact
+from histoscope.errors import DatasetNotFoundError
 from histoscope.types import Record
 
 _PARTS = {
@@ -33,7 +32,7 @@ _PART_OF = {f"TCGA-{patient}": part for part, patients in _PARTS.items() for pat
 _ORGAN_OF = {f"TCGA-{patient}": organ for organ, patients in _ORGANS.items() for patient in patients.split()}
 
 
-class Kumar(Tiles):
+class Kumar(Reader):
     """Kumar: 30 H&E tiles of seven organs from The Cancer Genome Atlas, 1000 x 1000 pixels at 40x.
 
     Reads ``NAME.tif`` with ``NAME.mat`` (variable ``inst_map``) or ``NAME.xml`` (Aperio ImageScope), wherever
@@ -47,25 +46,13 @@ class Kumar(Tiles):
     ``organ``, as published, and ``tcga_site``. All thirty tiles are in the training part of MoNuSeg: never
     train on one and test on the other.
 
-    Parameters
-    ----------
-    root : str or Path
-        The folder.
-    mpp : float
-        Micrometres per pixel; 40x as published is 0.25.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such folder or no tile in it.
-
     References
     ----------
     Kumar et al., "A Dataset and a Technique for Generalized Nuclear Segmentation for Computational
     Pathology", IEEE TMI 36 (2017), doi:10.1109/TMI.2017.2677499
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="kumar",
         title="Nuclei of seven organs (Kumar et al. 2017)",
         url="https://monuseg.grand-challenge.org/Data/",
@@ -73,14 +60,9 @@ class Kumar(Tiles):
         citation="Kumar et al., IEEE TMI 36 (2017), doi:10.1109/TMI.2017.2677499",
         mpp=0.25,
     )
-    layout: ClassVar[str] = (
-        "train/Images/*.tif + train/Labels/*.mat (also test_same, test_diff), or *.tif + *.xml"
-    )
+    layout = "train/Images/*.tif + train/Labels/*.mat (also test_same, test_diff), or *.tif + *.xml"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.25) -> None:
-        super().__init__(root, mpp=mpp)
-
-    def find_tiles(self) -> Iterator[Tile]:
+    def find(self) -> Iterator[Entry]:
         """Pair images and annotations by their names."""
         images: dict[str, Path] = {}
         labels: dict[str, Path] = {}
@@ -91,22 +73,18 @@ class Kumar(Tiles):
             labels = {composed(path.stem): path for path in files_in(folder, ".xml")} | labels
             labels |= {composed(path.stem): path for path in files_in(folder, ".mat")}
         for name, image in sorted(images.items()):
-            yield Tile(image, labels.get(name, image.with_suffix(".mat")), _record(name))
+            yield Entry(_record(name), image, labels.get(name, image.with_suffix(".mat")))
 
-    def read_truth(self, tile: Tile) -> Truth:
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
         """Read one annotation."""
-        path = tile.labels
+        path = entry.labels
         if not path.is_file():
             raise DatasetNotFoundError(
-                f"no annotation of {tile.image}; expected {path.stem}.mat or {path.stem}.xml"
+                f"no annotation of {entry.image}; expected {path.stem}.mat or {path.stem}.xml"
             )
         if path.suffix.lower() == ".xml":
-            return read_aperio(path).drawn(read_image(tile.image).shape[:2]), None
-        held = read_mat(path, "inst_map")
-        instances = whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map")
-        if instances.ndim != 2:
-            raise ShapeError(f"{path}: inst_map has shape {instances.shape}, expected (H, W)")
-        return instances, None
+            return read_aperio(path).drawn(shape), None
+        return compact(read_mat(path, "inst_map")["inst_map"])[0], None
 
 
 def _record(name: str) -> Record:

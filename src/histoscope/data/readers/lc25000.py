@@ -1,19 +1,21 @@
 """LC25000 as distributed: lung and colon patches in a folder per class."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
 
-from histoscope.data.base import Datasheet, Problem, Progress, require_mpp
-from histoscope.data.readers.index import composed, require_folder
-from histoscope.data.readers.patch_files import PatchFiles, groups_of_two_classes, patches_in, read_groups
+from histoscope.data.base import Datasheet
+from histoscope.data.checks import Problem, Progress
+from histoscope.data.readers.index import composed
+from histoscope.data.readers.patch_files import groups_of_two_classes, patches_in, read_groups
+from histoscope.data.readers.reader import Entry, Reader
 from histoscope.errors import ConfigError, DataError
 from histoscope.types import Record
 
 _CLASSES = {"colon": ("colon_aca", "colon_n"), "lung": ("lung_aca", "lung_n", "lung_scc")}
 
 
-class LC25000(PatchFiles):
+class LC25000(Reader):
     """LC25000: 25,000 patches of colon and lung, five classes.
 
     The 25,000 were made from some 1,250 photographs by turning and flipping, and which came from which is not
@@ -46,13 +48,15 @@ class LC25000(PatchFiles):
     arXiv:1912.12142
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="lc25000",
         title="LC25000, lung and colon",
         url="https://github.com/tampapath/lung_colon_image_set",
         citation="Borkowski et al., 2019, arXiv:1912.12142",
     )
-    layout: ClassVar[str] = "lung_colon_image_set/{colon,lung}_image_sets/CLASS/*.jpeg"
+    layout = "lung_colon_image_set/{colon,lung}_image_sets/CLASS/*.jpeg"
+
+    images_are = "patches"
 
     def __init__(
         self,
@@ -62,35 +66,26 @@ class LC25000(PatchFiles):
         organ: str = "both",
         groups: str | Path | None = None,
     ) -> None:
-        self.root = require_folder(root, name="lc25000", layout=self.layout, url=self.sheet.url)
         if organ not in {"both", *_CLASSES}:
             raise ConfigError(f"organ is {organ!r}, expected 'both', 'colon' or 'lung'")
-        organs = _CLASSES if organ == "both" else [organ]
-        classes = [kind for name in organs for kind in _CLASSES[name]]
-        sheet = replace(self.sheet, mpp=require_mpp(mpp, "lc25000"))
-        found = patches_in(
-            self.root, classes, suffixes=(".jpeg", ".jpg"), name="lc25000", layout=self.layout, url=sheet.url
-        )
-        known = read_groups(groups)
+        classes = [kind for name in _CLASSES if organ in {"both", name} for kind in _CLASSES[name]]
+        self.sheet, self._groups = replace(self.sheet, classes=dict(enumerate(classes))), groups
+        super().__init__(root, mpp=mpp)
+
+    def find(self) -> Iterator[Entry]:
+        """List the patches, class by class."""
+        found = patches_in(self.root, tuple(self.sheet.classes.values()), ".jpeg", ".jpg")
+        known = read_groups(self._groups)
         lacking = [path.stem for path, _ in found if composed(path.stem) not in known] if known else []
         if lacking:
             raise DataError(
-                f"{groups} has no group for {len(lacking)} of {len(found)} patches (first: {lacking[0]!r}); "
-                "add them, or make the list anew with data audit --groups"
+                f"{self._groups} has no group for {len(lacking)} of {len(found)} patches (first: "
+                f"{lacking[0]!r}); add them, or make the list anew with data audit --groups"
             )
-        files = [
-            (
-                path,
-                Record(
-                    f"{classes[label]}__{path.stem}",
-                    source=known.get(composed(path.stem), ""),
-                    label=label,
-                    tags={"class": classes[label], "organ": classes[label].split("_")[0]},
-                ),
-            )
-            for path, label in found
-        ]
-        super().__init__(sheet, classes, files)
+        for path, label in found:
+            kind, source = self.sheet.classes[label], known.get(composed(path.stem), "")
+            tags = {"class": kind, "organ": kind.split("_")[0]}
+            yield Entry(Record(f"{kind}__{path.stem}", source=source, label=label, tags=tags), path)
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""

@@ -2,22 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from histoscope.data.base import Datasheet
-from histoscope.data.readers.containers import read_mat, require_variable, whole_numbers
+from histoscope.data.readers.containers import read_mat
 from histoscope.data.readers.index import composed, read_index, sibling
-from histoscope.data.readers.tiles import Tile, Tiles, Truth, check_classes, files_in, folders_below
+from histoscope.data.readers.reader import Entry, Reader, Truth, check_classes, files_in, folders_below
 from histoscope.data.views import compact
-from histoscope.errors import ConfigError, DataError, ShapeError
+from histoscope.errors import ConfigError, DataError
 from histoscope.types import Record
 
 CLASSES = {1: "neutrophil", 2: "epithelial", 3: "lymphocyte", 4: "plasma", 5: "eosinophil", 6: "connective"}
 
 
-class Lizard(Tiles):
+class Lizard(Reader):
     """Lizard: 238 H&E images of colon at 20x, of many sizes, with 431,913 nuclei in six classes.
 
     Reads the images of ``lizard_images1`` and ``lizard_images2`` (however deep the archives were unpacked),
@@ -34,15 +33,13 @@ class Lizard(Tiles):
     ----------
     root : str or Path
         The folder.
-    mpp : float
-        Micrometres per pixel.
+    mpp : float, optional
+        Micrometres per pixel, for a copy that was resampled.
     test_fold : int
         The fold that is the test part: 1, 2 or 3.
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such folder or no image in it.
     ConfigError
         If there is no such fold.
 
@@ -52,7 +49,7 @@ class Lizard(Tiles):
     Classification", ICCV Workshops 2021, doi:10.1109/ICCVW54120.2021.00082
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="lizard",
         title="Lizard, colonic nuclei in six classes",
         url="https://warwick.ac.uk/fac/cross_fac/tia/data/lizard",
@@ -61,15 +58,15 @@ class Lizard(Tiles):
         classes=CLASSES,
         mpp=0.5,
     )
-    layout: ClassVar[str] = "Lizard_Images1/*.png, Lizard_Images2/*.png, Lizard_Labels/Labels/*.mat, info.csv"
+    layout = "Lizard_Images1/*.png, Lizard_Images2/*.png, Lizard_Labels/Labels/*.mat, info.csv"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.5, test_fold: int = 3) -> None:
+    def __init__(self, root: str | Path, *, mpp: float | None = None, test_fold: int = 3) -> None:
         if test_fold not in {1, 2, 3}:
             raise ConfigError(f"test_fold is {test_fold}, expected 1, 2 or 3")
         self._test_fold = test_fold
         super().__init__(root, mpp=mpp)
 
-    def find_tiles(self) -> Iterator[Tile]:
+    def find(self) -> Iterator[Entry]:
         """List the images of both archives."""
         folders = [
             folder for folder in folders_below(self.root) if not folder.name.lower().startswith("overlay")
@@ -81,22 +78,18 @@ class Lizard(Tiles):
             for image in files_in(folder, ".png"):
                 name = composed(image.stem)
                 record = self._record(name, rows.get(name, {}).get("split", ""))
-                yield Tile(image, sibling(labels, name, ".mat"), record)
+                yield Entry(record, image, sibling(labels, name, ".mat"))
 
     def _record(self, name: str, fold: str) -> Record:
         split = "" if not fold else "test" if fold == str(self._test_fold) else "train"
         tags = {"cohort": name.split("_", maxsplit=1)[0]} | ({"fold": fold} if fold else {})
         return Record(name, source=name, split=split, tags=tags)
 
-    def read_truth(self, tile: Tile) -> Truth:
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
         """Read one label file."""
-        path = tile.labels
+        path = entry.labels
         held = read_mat(path, "inst_map", "id", "class")
-        instances = whole_numbers(require_variable(held, "inst_map", path), f"{path}: inst_map")
-        if instances.ndim != 2:
-            raise ShapeError(f"{path}: inst_map has shape {instances.shape}, expected (H, W)")
-        ids = whole_numbers(require_variable(held, "id", path), f"{path}: id").ravel()
-        types = whole_numbers(require_variable(held, "class", path), f"{path}: class").ravel()
+        instances, ids, types = held["inst_map"], held["id"].ravel(), held["class"].ravel()
         if ids.size != types.size or np.unique(ids).size != ids.size:
             raise DataError(
                 f"{path}: {ids.size} rows of id and {types.size} of class, expected one each a nucleus"

@@ -1,18 +1,17 @@
 """NCT-CRC-HE-100K and CRC-VAL-HE-7K: nine tissues of colorectal cancer, a folder each."""
 
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 from histoscope.data.base import Datasheet
-from histoscope.data.readers.index import require_folder
-from histoscope.data.readers.patch_files import PatchFiles, patches_in
+from histoscope.data.readers.patch_files import patches_in
+from histoscope.data.readers.reader import Entry, Reader
 from histoscope.types import Record
 
 _CLASSES = ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
 
 
-class NCTCRC(PatchFiles):
+class NCTCRC(Reader):
     """NCT-CRC-HE-100K (training) and CRC-VAL-HE-7K (test, other patients), 224 px at 0.5 um/px.
 
     Patients are not published, so the training part cannot be split by patient. One folder with both archives
@@ -25,13 +24,8 @@ class NCTCRC(PatchFiles):
         The folder that holds the archives' folders, or one of these.
     normalized : bool
         Read ``NCT-CRC-HE-100K`` (True) or ``NCT-CRC-HE-100K-NONORM``. CRC-VAL-HE-7K is always normalised.
-    mpp : float
-        Of other copies, such as resampled ones.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no patch.
+    mpp : float, optional
+        Micrometres per pixel, for a copy that was resampled.
 
     References
     ----------
@@ -39,33 +33,32 @@ class NCTCRC(PatchFiles):
     PLoS Medicine 16 (2019), doi:10.1371/journal.pmed.1002730
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="nct_crc",
         title="NCT-CRC-HE-100K and CRC-VAL-HE-7K",
         url="https://doi.org/10.5281/zenodo.1214456",
         licence="CC BY 4.0",
         citation="Kather et al., PLoS Medicine 16 (2019), doi:10.1371/journal.pmed.1002730",
+        classes=dict(enumerate(_CLASSES)),
         mpp=0.5,
     )
-    layout: ClassVar[str] = "{NCT-CRC-HE-100K,CRC-VAL-HE-7K}/{ADI,BACK,DEB,...,TUM}/*.tif"
+    layout = "{NCT-CRC-HE-100K,CRC-VAL-HE-7K}/{ADI,BACK,DEB,...,TUM}/*.tif"
 
-    def __init__(self, root: str | Path, *, normalized: bool = True, mpp: float = 0.5) -> None:
-        self.root = require_folder(root, name="nct_crc", layout=self.layout, url=self.sheet.url)
-        found = patches_in(
-            self.root,
-            _CLASSES,
-            suffixes=(".tif", ".tiff"),
-            name="nct_crc",
-            layout=self.layout,
-            url=self.sheet.url,
-        )
+    images_are = "patches"
+
+    def __init__(self, root: str | Path, *, normalized: bool = True, mpp: float | None = None) -> None:
+        self._normalized = normalized
+        super().__init__(root, mpp=mpp)
+
+    def find(self) -> Iterator[Entry]:
+        """List the patches, class by class."""
+        found = patches_in(self.root, _CLASSES, ".tif", ".tiff")
         both = {_raw(path) for path, _ in found if _part(path) == "train"} == {False, True}
-        files = [
-            (path, Record(path.stem, split=_part(path), label=label, tags={"class": _CLASSES[label]}))
-            for path, label in found
-            if not both or _part(path) != "train" or _raw(path) is not normalized
-        ]
-        super().__init__(replace(self.sheet, mpp=mpp), _CLASSES, files)
+        for path, label in found:
+            part = _part(path)
+            if not both or part != "train" or _raw(path) is not self._normalized:
+                tags = {"class": _CLASSES[label]}
+                yield Entry(Record(path.stem, split=part, label=label, tags=tags), path)
 
 
 def _archive(path: Path) -> str:

@@ -1,28 +1,18 @@
 """PanNuke as distributed: three folds of NumPy arrays, one channel of instance ids for each class."""
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.data.base import (
-    Dataset,
-    Datasheet,
-    Problem,
-    Progress,
-    check_samples,
-    count_records,
-    require_mpp,
-)
-from histoscope.data.readers.containers import open_npy, whole_numbers
-from histoscope.data.readers.index import expectation, require_folder
-from histoscope.data.readers.tiles import folders_below
+from histoscope.data.base import Datasheet
+from histoscope.data.readers.containers import open_npy, open_pair, whole_numbers
+from histoscope.data.readers.reader import Entry, Reader, Truth, folders_below
 from histoscope.data.views import compact
 from histoscope.errors import ConfigError, CorruptDataError, DataError, DatasetNotFoundError, ShapeError
-from histoscope.types import Image, Labels, Record, Sample
+from histoscope.types import Image, Labels, Record
 
 CLASSES = {1: "neoplastic", 2: "inflammatory", 3: "connective", 4: "dead", 5: "epithelial"}
 _ROLES = {
@@ -33,7 +23,7 @@ _ROLES = {
 _FOLD = re.compile(r"fold[ _-]?([1-3])", re.IGNORECASE)
 
 
-class PanNuke(Dataset):
+class PanNuke(Reader):
     """PanNuke: 7,901 H&E patches of 19 tissues, 256 x 256 pixels at 40x, 189,744 nuclei in five classes.
 
     Reads ``Fold 1/images/fold1/images.npy`` (N, 256, 256, 3) float64 from 0 to 255, ``types.npy`` (N,) tissue
@@ -53,8 +43,8 @@ class PanNuke(Dataset):
     ----------
     root : str or Path
         The folder that holds the folds (all three, or some).
-    mpp : float
-        Micrometres per pixel.
+    mpp : float, optional
+        Micrometres per pixel, for a copy that was resampled.
     split : int
         1: train on fold 1, validate on 2, test on 3. 2: train on 2, validate on 1, test on 3.
         3: train on 3, validate on 2, test on 1.
@@ -62,7 +52,7 @@ class PanNuke(Dataset):
     Raises
     ------
     DatasetNotFoundError
-        If there is no such folder, no fold in it, or an array of a fold is missing.
+        If there is no fold, or an array of a fold is missing.
     ConfigError
         If there is no such split.
     CorruptDataError, ShapeError
@@ -75,7 +65,7 @@ class PanNuke(Dataset):
     Insights and Baselines", doi:10.48550/arXiv.2003.10778
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="pannuke",
         title="PanNuke, nuclei of 19 tissues",
         url="https://warwick.ac.uk/fac/cross_fac/tia/data/pannuke",
@@ -84,53 +74,56 @@ class PanNuke(Dataset):
         classes=CLASSES,
         mpp=0.25,
     )
-    layout: ClassVar[str] = "Fold 1/images/fold1/{images,types}.npy + Fold 1/masks/fold1/masks.npy, and so on"
+    layout = "Fold 1/images/fold1/{images,types}.npy + Fold 1/masks/fold1/masks.npy, and so on"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.25, split: int = 1) -> None:
+    images_are = "fold of PanNuke"
+
+    def __init__(self, root: str | Path, *, mpp: float | None = None, split: int = 1) -> None:
         if split not in _ROLES:
             raise ConfigError(f"split is {split}, expected 1, 2 or 3")
-        self.root = require_folder(root, name="pannuke", layout=self.layout, url=self.sheet.url)
-        folds = _find_folds(self.root)
-        if not folds:
-            what = expectation("pannuke", self.layout, self.sheet.url)
-            raise DatasetNotFoundError(f"no fold of PanNuke in {self.root}; {what}")
-        self._places = [(fold, row) for fold in folds for row in range(_check_fold(fold))]
-        self._records = tuple(record for fold in folds for record in _fold_records(fold, _ROLES[split]))
-        self._info = replace(self.sheet, mpp=require_mpp(mpp, "pannuke"), counts=count_records(self._records))
+        self._roles = _ROLES[split]
+        super().__init__(root, mpp=mpp)
 
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet."""
-        return self._info
+    def find(self) -> Iterator[Entry]:
+        """List the patches, fold after fold."""
+        images, masks = _find_folds(self.root, "images.npy"), _find_folds(self.root, "masks.npy")
+        for fold in sorted({*images, *masks}):
+            if fold not in images or fold not in masks:
+                have = images.get(fold) or masks[fold]
+                lacks = "masks.npy" if fold in images else "images.npy"
+                raise DatasetNotFoundError(f"fold {fold} has {have} but no {lacks}; unpack the archive again")
+            n_patches = len(open_pair(images[fold], masks[fold], 6)[0])
+            for row, tissue in enumerate(_tissues(images[fold].with_name("types.npy"), n_patches)):
+                tags = {"fold": f"fold{fold}"} | ({"tissue": tissue} if tissue else {})
+                record = Record(f"fold{fold}_{row:05d}", split=self._roles[fold], tags=tags)
+                yield Entry(record, images[fold], masks[fold], row)
 
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each patch, fold after fold."""
-        return self._records
-
-    def __getitem__(self, index: int) -> Sample:
-        fold, row = self._places[index]
+    def read_image(self, entry: Entry) -> Image:
+        """Read one patch."""
         # Opened anew each time: a mapped array would travel to data loading processes as gigabytes.
-        image = _as_image(open_npy(fold.images, -1, -1, -1, 3)[row], f"{fold.images}, patch {row}")
-        masks = open_npy(fold.masks, -1, -1, -1, 6)[row]
-        instances, classes, _ = join_channels(masks[..., :5], f"{fold.masks}, patch {row}")
-        return Sample(
-            image=image,
-            mpp=self._info.mpp,
-            instances=instances,
-            classes=classes,
-            name=self._records[index].name,
-        )
+        pixels = open_npy(entry.image, -1, -1, -1, 3)[entry.row]
+        what, low, high = f"{entry.image}, patch {entry.row}", float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 255):
+            raise CorruptDataError(f"{what}: pixels run from {low} to {high}, expected 0 to 255")
+        if pixels.dtype.kind == "f" and 0 < high <= 1:
+            raise DataError(
+                f"{what}: pixels run from {low} to {high}, expected 0 to 255; this copy was rescaled"
+            )
+        return np.asarray(np.rint(pixels), np.uint8)
 
-    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
-        """Read everything and list what is wrong; never raises for a bad file."""
-        return check_samples(self, progress, notes=self._notes)
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
+        """Read the masks of one patch."""
+        return self._joined(entry)[:2]
 
-    def _notes(self, index: int) -> list[str]:
-        fold, row = self._places[index]
-        masks = open_npy(fold.masks, -1, -1, -1, 6)[row]
-        hidden = join_channels(masks[..., :5], self._records[index].name)[2]
+    def notes(self, index: int) -> list[str]:
+        """Say how many nuclei others cover."""
+        hidden = self._joined(self._entries[index])[2]
         return [f"{hidden} nuclei are wholly covered by nuclei of other channels and left out"] * bool(hidden)
+
+    @staticmethod
+    def _joined(entry: Entry) -> tuple[Labels, NDArray[np.uint8], int]:
+        masks = open_npy(entry.labels, -1, -1, -1, 6)[entry.row]
+        return join_channels(masks[..., :5], f"{entry.labels}, patch {entry.row}")
 
 
 def join_channels(masks: NDArray[np.number], what: str = "masks") -> tuple[Labels, NDArray[np.uint8], int]:
@@ -168,66 +161,24 @@ def join_channels(masks: NDArray[np.number], what: str = "masks") -> tuple[Label
     return compact(instances)[0], kept, len(classes) - len(kept)
 
 
-def _as_image(pixels: NDArray[np.number], what: str) -> Image:
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 255):
-        raise CorruptDataError(f"{what}: pixels run from {low} to {high}, expected 0 to 255")
-    if pixels.dtype.kind == "f" and 0 < high <= 1:
-        raise DataError(f"{what}: pixels run from {low} to {high}, expected 0 to 255; this copy was rescaled")
-    image: Image = np.rint(pixels).astype(np.uint8)
-    return image
-
-
-@dataclass(frozen=True, slots=True)
-class _Fold:
-    number: int
-    images: Path
-    types: Path
-    masks: Path
-
-
-def _find_folds(root: Path) -> list[_Fold]:
-    found: dict[str, dict[int, Path]] = {"images.npy": {}, "masks.npy": {}}
+def _find_folds(root: Path, name: str) -> dict[int, Path]:
+    """Files called `name` by the fold that the nearest folder names."""
+    found: dict[int, Path] = {}
     for folder in folders_below(root, 4):
-        for name, places in found.items():
-            named = _FOLD.findall(str(folder.relative_to(root.parent)))
-            if not (folder / name).is_file() or not named:
-                continue
-            number = int(named[-1])
-            if number in places:
-                raise DataError(f"fold {number} stands twice: {places[number]} and {folder / name}; keep one")
-            places[number] = folder / name
-    images, masks = found["images.npy"], found["masks.npy"]
-    for number in sorted(set(images) ^ set(masks)):
-        have = images.get(number) or masks[number]
-        lacks = "masks.npy" if number in images else "images.npy"
-        raise DatasetNotFoundError(f"fold {number} has {have} but no {lacks}; unpack the archive again")
-    return [_Fold(n, images[n], images[n].with_name("types.npy"), masks[n]) for n in sorted(images)]
+        named = _FOLD.findall(str(folder.relative_to(root.parent)))
+        if not (folder / name).is_file() or not named:
+            continue
+        fold = int(named[-1])
+        if fold in found:
+            raise DataError(f"fold {fold} stands twice: {found[fold]} and {folder / name}; keep one")
+        found[fold] = folder / name
+    return found
 
 
-def _check_fold(fold: _Fold) -> int:
-    images, masks = open_npy(fold.images, -1, -1, -1, 3), open_npy(fold.masks, -1, -1, -1, 6)
-    if images.shape[:3] != masks.shape[:3]:
-        raise ShapeError(
-            f"fold {fold.number}: {fold.images} is {images.shape}, {fold.masks} {masks.shape}; "
-            "the number of patches, height and width must agree"
-        )
-    return len(images)
-
-
-def _fold_records(fold: _Fold, roles: dict[int, str]) -> list[Record]:
-    n_patches = _check_fold(fold)
-    tissues = [""] * n_patches
-    if fold.types.is_file():
-        types = open_npy(fold.types, -1)
-        if len(types) != n_patches:
-            raise ShapeError(f"{fold.types} names {len(types)} tissues for {n_patches} patches")
-        tissues = [str(tissue) for tissue in types]
-    return [
-        Record(
-            f"fold{fold.number}_{row:05d}",
-            split=roles[fold.number],
-            tags={"fold": f"fold{fold.number}"} | ({"tissue": tissue} if tissue else {}),
-        )
-        for row, tissue in enumerate(tissues)
-    ]
+def _tissues(path: Path, n_patches: int) -> list[str]:
+    if not path.is_file():
+        return [""] * n_patches
+    types = open_npy(path, -1)
+    if len(types) != n_patches:
+        raise ShapeError(f"{path} names {len(types)} tissues for {n_patches} patches")
+    return [str(tissue) for tissue in types]

@@ -3,86 +3,15 @@
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from histoscope.data.base import Dataset, Datasheet, Problem, Progress, check_samples, count_records
-from histoscope.data.readers.index import composed, expectation, files_by_stem, read_index
+from histoscope.data.checks import Problem
+from histoscope.data.readers.index import composed, files_by_stem, read_index
 from histoscope.errors import DataError, DatasetNotFoundError
-from histoscope.files import read_image
-from histoscope.types import Record, Sample
+from histoscope.types import Record
 
 
-class PatchFiles(Dataset):
-    """A data set of image files with a record each; the readers find them, this reads them.
-
-    Parameters
-    ----------
-    sheet : Datasheet
-        With its ``mpp``.
-    classes : sequence of str
-        Names in the order of the labels, from 0.
-    files : sequence of (Path, Record)
-        The patches; the order is kept.
-    mpps : sequence of float, optional
-        Pixel size of each, where they differ.
-    """
-
-    def __init__(
-        self,
-        sheet: Datasheet,
-        classes: Sequence[str],
-        files: Sequence[tuple[Path, Record]],
-        mpps: Sequence[float] | None = None,
-    ) -> None:
-        self._paths = [path for path, _ in files]
-        self._records = tuple(record for _, record in files)
-        self._mpps = mpps
-        labels = [record.label for record in self._records]
-        counts = {f"class {name}": labels.count(place) for place, name in enumerate(classes)}
-        self._info = replace(
-            sheet, classes=dict(enumerate(classes)), counts=count_records(self._records) | counts
-        )
-
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet; its classes start from 0."""
-        return self._info
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each patch."""
-        return self._records
-
-    def __getitem__(self, index: int) -> Sample:
-        record = self._records[index]
-        return Sample(
-            image=read_image(self._paths[index]),
-            mpp=self._info.mpp if self._mpps is None else self._mpps[index],
-            label=record.label,
-            name=record.name,
-            source=record.source,
-            patient=record.patient,
-        )
-
-    def image_path(self, index: int) -> Path | None:
-        """File of the patch."""
-        return self._paths[index]
-
-    def verify(self, *, progress: Progress | None = None) -> list[Problem]:
-        """Read everything and list what is wrong; never raises for a bad file."""
-        names = [f"class {name}" for name in self._info.classes.values()]
-        empty = [
-            Problem(name, "warning", "the class has no patches")
-            for name in names
-            if not self._info.counts[name]
-        ]
-        return check_samples(self, progress) + empty
-
-
-def patches_in(
-    root: Path, classes: Sequence[str], *, suffixes: Sequence[str], name: str, layout: str, url: str
-) -> list[tuple[Path, int]]:
+def patches_in(root: Path, classes: Sequence[str], *suffixes: str) -> list[tuple[Path, int]]:
     """Find the files of folders that are called like classes, anywhere up to three levels below `root`.
 
     Parameters
@@ -91,20 +20,13 @@ def patches_in(
         The folder, or one above it.
     classes : sequence of str
         Names of the folders, in the order of the labels. Absent and empty ones are warned of.
-    suffixes : sequence of str
+    *suffixes : str
         Of the files.
-    name, layout, url : str
-        Of the data set, for the message.
 
     Returns
     -------
     list of (Path, int)
         Files and labels, by class and name.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no patch at all.
     """
     folders: dict[str, list[Path]] = defaultdict(list)
     for pattern in ("*", "*/*", "*/*/*"):
@@ -118,10 +40,9 @@ def patches_in(
         for paths in files_by_stem(folder, suffixes).values()
         for path in paths
     ]
-    if not found:
-        raise DatasetNotFoundError(f"no patches in {root}; {expectation(name, layout, url)}")
     held = {label for _, label in found}
-    warn_empty([kind for label, kind in enumerate(classes) if label not in held], root)
+    if found:
+        warn_empty([kind for label, kind in enumerate(classes) if label not in held], root)
     return found
 
 

@@ -1,15 +1,16 @@
 """PatchCamelyon: 327,680 patches of lymph nodes in HDF5 files."""
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from histoscope.data.base import Dataset, Datasheet, count_records
-from histoscope.data.readers.index import expectation, read_index, require_folder
+from histoscope.data.base import Datasheet
+from histoscope.data.readers.index import read_index
+from histoscope.data.readers.reader import Entry, Reader
 from histoscope.errors import (
     ConfigError,
     CorruptDataError,
@@ -18,14 +19,14 @@ from histoscope.errors import (
     MissingDependencyError,
     ShapeError,
 )
-from histoscope.types import Record, Sample
+from histoscope.types import Image, Record
 
 _PARTS = {"train": "train", "valid": "val", "test": "test"}
 _CLASSES = ("normal", "tumour")
 _SIDE_PX = 96
 
 
-class PCam(Dataset):
+class PCam(Reader):
     """PatchCamelyon: does the central 32 x 32 px of a 96 px patch hold tumour? At 10x, 0.972 um/px.
 
     Reads ``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` (unpack the ``.gz``) and, where it is
@@ -41,8 +42,6 @@ class PCam(Dataset):
 
     Raises
     ------
-    DatasetNotFoundError
-        If the files are missing.
     MissingDependencyError
         If h5py is not installed.
     CorruptDataError, ShapeError
@@ -54,7 +53,7 @@ class PCam(Dataset):
     doi:10.1007/978-3-030-00934-2_24
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="pcam",
         title="PatchCamelyon",
         url="https://github.com/basveeling/pcam",
@@ -63,49 +62,32 @@ class PCam(Dataset):
         classes=dict(enumerate(_CLASSES)),
         mpp=0.972,
     )
-    layout: ClassVar[str] = "camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5 and _meta.csv"
+    layout = "camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5 and _meta.csv"
 
     def __init__(self, root: str | Path, *, part: str = "all") -> None:
-        self.root = require_folder(root, name="pcam", layout=self.layout, url=self.sheet.url)
         if part not in {"all", *_PARTS}:
             raise ConfigError(f"part is {part!r}, expected 'all', 'train', 'valid' or 'test'")
-        wanted = [name for name in _PARTS if part in {"all", name}]
-        there = [name for name in wanted if (self.root / _file(name, "x.h5")).is_file()]
-        if not there:
-            what = expectation("pcam", self.layout, self.sheet.url)
-            packed = " The files are still packed: run gunzip." if any(self.root.glob("*.h5.gz")) else ""
-            raise DatasetNotFoundError(f"no {_file(wanted[0], 'x.h5')} in {self.root}; {what}{packed}")
-        records: list[Record] = []
-        self._places: list[tuple[Path, int]] = []
+        self._wanted = [name for name in _PARTS if part in {"all", name}]
+        self.images_are = _file(self._wanted[0], "x.h5")
+        super().__init__(root)
+
+    def find(self) -> Iterator[Entry]:
+        """List the patches, in the order of the files."""
+        there = [name for name in self._wanted if (self.root / _file(name, "x.h5")).is_file()]
+        if not there and any(self.root.glob("*.h5.gz")):
+            raise self.nothing_found(" The files are still packed: run gunzip.")
         for name in there:
-            found = self._read_part(name)
-            records += found
-            self._places += [(self.root / _file(name, "x.h5"), row) for row in range(len(found))]
-        self._records = tuple(records)
-        labels = [record.label for record in records]
-        counts = {f"class {kind}": labels.count(place) for place, kind in enumerate(_CLASSES)}
-        self._info = replace(self.sheet, counts=count_records(records) | counts)
+            for row, record in enumerate(self._read_part(name)):
+                yield Entry(record, self.root / _file(name, "x.h5"), row=row)
 
-    @property
-    def info(self) -> Datasheet:
-        """The datasheet."""
-        return self._info
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """One for each patch, in the order of the files."""
-        return self._records
-
-    def __getitem__(self, index: int) -> Sample:
-        path, row = self._places[index]
-        record = self._records[index]
+    def read_image(self, entry: Entry) -> Image:
+        """Read one patch."""
         try:
-            image = np.asarray(_array(path, "x")[row])
+            return np.asarray(_array(entry.image, "x")[entry.row])
         except OSError as error:
-            raise CorruptDataError(f"{path}, row {row} cannot be read ({error}); get it again") from error
-        return Sample(
-            image=image, mpp=self._info.mpp, label=record.label, name=record.name, source=record.source
-        )
+            raise CorruptDataError(
+                f"{entry.image}, row {entry.row} cannot be read ({error}); get it again"
+            ) from error
 
     def _read_part(self, name: str) -> list[Record]:
         images = _array(self.root / _file(name, "x.h5"), "x")

@@ -1,21 +1,19 @@
 """TNBC as distributed: a folder of images and one of masks for each patient."""
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
 from histoscope.data.base import Datasheet
 from histoscope.data.readers.index import composed, sibling
-from histoscope.data.readers.tiles import Tile, Tiles, Truth, files_in, folders_below
+from histoscope.data.readers.reader import Entry, Reader, Truth, files_in, folders_below
 from histoscope.files import read_labels
 from histoscope.types import Record
 
 _BRAIN = frozenset({"12", "13", "14"})
 
 
-class TNBC(Tiles):
+class TNBC(Reader):
     """TNBC: 50 H&E images of triple-negative breast cancer of 11 patients, 512 x 512 pixels at 40x.
 
     Reads ``Slide_01/01_1.png`` with ``GT_01/01_1.png``; `root` is the folder of these or one above it. A
@@ -23,19 +21,7 @@ class TNBC(Tiles):
     diagonal neighbours included; in the later archive with a value for each cell type this also parts
     touching nuclei of different types (the types themselves are not read), and slides 12 to 14 are brain (tag
     ``organ``). The fourth channel of the images means nothing and is ignored. No split is published: split by
-    patient.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder.
-    mpp : float
-        Micrometres per pixel; 40x is published, and 0.25 is its nominal size.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such folder or no image in it.
+    patient. 40x is published; 0.25 um/px is its nominal size.
 
     References
     ----------
@@ -43,7 +29,7 @@ class TNBC(Tiles):
     IEEE TMI 38 (2019), doi:10.1109/TMI.2018.2865709
     """
 
-    sheet: ClassVar[Datasheet] = Datasheet(
+    sheet = Datasheet(
         name="tnbc",
         title="Triple-negative breast cancer nuclei",
         url="https://doi.org/10.5281/zenodo.1175282",
@@ -51,25 +37,22 @@ class TNBC(Tiles):
         citation="Naylor et al., IEEE TMI 38 (2019), doi:10.1109/TMI.2018.2865709",
         mpp=0.25,
     )
-    layout: ClassVar[str] = "Slide_01/01_1.png + GT_01/01_1.png, and so on for each patient"
+    layout = "Slide_01/01_1.png + GT_01/01_1.png, and so on for each patient"
 
-    def __init__(self, root: str | Path, *, mpp: float = 0.25) -> None:
-        super().__init__(root, mpp=mpp)
-
-    def find_tiles(self) -> Iterator[Tile]:
+    def find(self) -> Iterator[Entry]:
         """List the images of every slide."""
         for folder in folders_below(self.root, 2):
             number = folder.name.removeprefix("Slide_")
             if number == folder.name:
                 continue
+            tags = {"organ": "brain" if number in _BRAIN else "breast"}
             for image in files_in(folder, ".png"):
-                tags = {"organ": "brain" if number in _BRAIN else "breast"}
                 name = composed(image.stem)
-                record = Record(name, patient=folder.name, source=folder.name, tags=tags)
-                yield Tile(image, sibling(folder.parent / f"GT_{number}", name, ".png"), record)
+                labels = sibling(folder.parent / f"GT_{number}", name, ".png")
+                yield Entry(Record(name, patient=folder.name, source=folder.name, tags=tags), image, labels)
 
-    def read_truth(self, tile: Tile) -> Truth:
+    def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
         """Read one mask."""
         from skimage.measure import label
 
-        return label(read_labels(tile.labels), connectivity=2).astype(np.int32), None
+        return label(read_labels(entry.labels), connectivity=2).astype(np.int32), None
