@@ -39,6 +39,10 @@ def pq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 def dq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Detection quality: tp / (tp + fp / 2 + fn / 2) of nuclei that match at IoU above 0.5, a factor of `pq`.
 
+    References
+    ----------
+    .. [1] Kirillov et al., CVPR 2019, doi:10.1109/CVPR.2019.00963
+
     Examples
     --------
     >>> dq([[1, 1, 1, 0, 2]], [[4, 4, 0, 0, 0]])
@@ -51,6 +55,10 @@ def sq(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Segmentation quality: mean IoU, in (0.5, 1], of nuclei that match at IoU above 0.5, a factor of `pq`.
 
     NaN if no nuclei match.
+
+    References
+    ----------
+    .. [1] Kirillov et al., CVPR 2019, doi:10.1109/CVPR.2019.00963
 
     Examples
     --------
@@ -96,6 +104,10 @@ def ap(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshol
 
 def ap_75(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
     """Average precision of the Data Science Bowl 2018 at IoU 0.75, see `ap`.
+
+    References
+    ----------
+    .. [1] Caicedo et al., Nature Methods 16, 2019, doi:10.1038/s41592-019-0612-7
 
     Examples
     --------
