@@ -19,7 +19,7 @@ from histoscope.metrics import METRICS, dice
 from histoscope.report.effects import effects
 from histoscope.report.outlines import draw
 from histoscope.report.results import read_study
-from histoscope.studies.run import Images
+from histoscope.studies.nuclei import StudyOfNuclei
 from histoscope.types import Image, Labels
 
 OUT = Path(__file__).resolve().parents[1] / "img" / "readme.jpg"
@@ -45,7 +45,7 @@ def main() -> None:
         strip(figure.add_axes((0.01, 0.07, 0.98, 0.83)), field.image, normalised, outlines, words)
         below = "Synthetic tissue, drawn, normalised and outlined by Histoscope."
     else:
-        normalised = Images(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
+        normalised = StudyOfNuclei(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
         model = models.load(given.demo / "study" / "macenko-unet-seed0")
         outlines = models.predict(normalised, model, field.mpp).instances
         figure, words = Figure(figsize=(16, 5.0), dpi=100), f"nuclei found: {outlines.max()}"

@@ -26,7 +26,7 @@ from histoscope.report.write import write_report
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.events import Tell, silent
-from histoscope.studies.run import Images
+from histoscope.studies.nuclei import StudyOfNuclei
 from histoscope.studies.runner import Summary, run_study
 from histoscope.train import TrainConfig
 from histoscope.types import Image, Record, Sample
@@ -230,7 +230,7 @@ def configure(out: Path, seed: int, size: Size) -> StudyConfig:
 
 def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
     """Show images of laboratory B, the same normalised below, and the reference beside, with captions."""
-    images = Images(config)
+    images = StudyOfNuclei(config)
     test = images.parts.test
     chosen = [index for index, record in enumerate(test.records) if record.group("lab") == "B"][:n]
     normalise = images.normaliser("macenko")

@@ -22,6 +22,7 @@ from histoscope.report.write import write_report
 from histoscope.studies import content, run_study
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import silent
+from histoscope.studies.task import task_of
 from histoscope.types import Record
 
 TRAIN = 4
@@ -125,7 +126,8 @@ def test_other_weights_to_begin_from_are_refused(configure, tmp_path) -> None:
     found = []
     for byte in (b"a", b"b"):
         (weights / content.WEIGHTS).write_bytes(byte)
-        found.append(content.read({}, config, silent))
+        given = content.weight_files(task_of(config).weights(), config.data.root)
+        found.append(content.read({}, tmp_path, silent, weights=given))
     content.write(tmp_path, found[0])
     content.check(tmp_path, found[0])
     with pytest.raises(ConfigError, match=r"'weights' have changed since .first: models\.unet\.weights"):
@@ -180,7 +182,7 @@ def test_names_that_look_like_gaps_or_numbers_stay_names(configure, tmp_path) ->
 def test_what_is_read_once_says_what_it_is_of(configure, images) -> None:
     dataset = data.open("folder", images)
     events = []
-    found = content.read({content.DATA: dataset}, configure(), events.append)
+    found = content.read({content.DATA: dataset}, configure().folder, events.append)
     assert found["name"].tolist() == [content.CLASSES, *(record.name for record in dataset.records)]
     assert found["digest"].is_unique
     assert [event.done for event in events] == [1, 2, 3, 4, 5, 6, 7, 0]

@@ -26,8 +26,7 @@ from histoscope.report.by_class import class_tables
 from histoscope.report.effects import class_names, effects, metrics_of
 from histoscope.report.results import read_study
 from histoscope.report.write import write_report
-from histoscope.studies import prepare, run_study, runner
-from histoscope.studies import run as one_run
+from histoscope.studies import nuclei, prepare, run_study, runner, task
 from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import STAIN, Condition
@@ -202,10 +201,10 @@ class TestResume:
 
 class TestFailure:
     def test_one_failing_run_stops_no_other(self, configure, monkeypatch):
-        def broken(level, reference):
+        def broken(level, *_, **__):
             raise StainError(f"{level} cannot be fitted")
 
-        monkeypatch.setattr(prepare, "normaliser", broken)
+        monkeypatch.setattr(nuclei.stain, "open", broken)
         config = configure(levels=["macenko", "none"])
         summary = run_study(config)
         assert summary.done == ("none-unet-seed0",)
@@ -218,7 +217,7 @@ class TestFailure:
         assert not (config.folder / "macenko-unet-seed0" / "error.txt").exists()
 
     def test_a_full_disk_stops_all_and_keeps_what_is_finished(self, configure, monkeypatch):
-        real, written = one_run.write_labels, []
+        real, written = nuclei.write_labels, []
 
         def full(path, labels):
             written.append(path)
@@ -226,7 +225,7 @@ class TestFailure:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             real(path, labels)
 
-        monkeypatch.setattr(one_run, "write_labels", full)
+        monkeypatch.setattr(nuclei, "write_labels", full)
         config = configure(levels=["none", "macenko", "reinhard"])
         with pytest.raises(OSError, match="No space left") as caught:
             run_study(config)
@@ -234,11 +233,11 @@ class TestFailure:
         assert (config.folder / "none-unet-seed0" / "per_image.csv").is_file()
         assert not (config.folder / "macenko-unet-seed0" / "error.txt").exists()
         assert not (config.folder / "reinhard-unet-seed0").exists()
-        assert len(written) == 5
+        assert len(written) == 2 + 5  # truth, and predictions
 
     def test_too_small_a_disk_is_refused_before_the_first_step(self, configure, monkeypatch):
         usage = shutil.disk_usage(".")._replace(free=1000)
-        monkeypatch.setattr(runner.shutil, "disk_usage", lambda path: usage)
+        monkeypatch.setattr(task.shutil, "disk_usage", lambda path: usage)
         with pytest.raises(ConfigError, match=r"needs about .* GB .* free"):
             run_study(configure())
 

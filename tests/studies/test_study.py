@@ -6,7 +6,8 @@ import yaml
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.metrics import METRICS, PATCH_METRICS
 from histoscope.studies import STUDIES, get, read_config
-from histoscope.studies.config import StudyConfig, check
+from histoscope.studies.checks import check
+from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Run, runs
 

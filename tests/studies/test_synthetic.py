@@ -15,7 +15,8 @@ from histoscope.report.effects import effects
 from histoscope.report.results import read_study
 from histoscope.report.write import write_report
 from histoscope.studies import prepare, run_study, workers
-from histoscope.studies.config import StudyConfig, check
+from histoscope.studies.checks import check
+from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.plan import plan_study
 from histoscope.studies.study import Run

@@ -12,9 +12,7 @@ import torch
 
 from histoscope import models, stain, studies
 from histoscope.errors import HistoscopeError
-from histoscope.studies import config as study_config
-from histoscope.studies import factors, prepare, run_study
-from histoscope.studies import run as one_run
+from histoscope.studies import checks, factors, nuclei, prepare, run_study
 from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 
@@ -163,7 +161,7 @@ def configure(places, tmp_path):
             text = text.replace(f'"{word}"', json.dumps(str(path)))
         settings = {"out": label, **json.loads(text)}
         settings["out"] = str(tmp_path / settings["out"])
-        return study_config.check(StudyConfig.model_validate(settings))
+        return checks.check(StudyConfig.model_validate(settings))
 
     return make
 
@@ -270,13 +268,13 @@ def test_a_level_begins_from_the_weights_of_another(tools, configure):
 def test_test_images_are_stained_anew_first_and_normalised_then(monkeypatch, configure, places):
     """The other laboratory comes before what this one does about it; the other way round differs."""
     shown: dict[int, np.ndarray] = {}
-    evaluate = one_run.train.evaluate
+    evaluate = nuclei.train.evaluate
 
     def watch(model, samples, **how):
         shown[len(shown)] = samples[0].image
         return evaluate(model, samples, **how)
 
-    monkeypatch.setattr(one_run.train, "evaluate", watch)
+    monkeypatch.setattr(nuclei.train, "evaluate", watch)
     chosen = configure({**NUCLEI, "levels": ["none", "macenko"], "conditions": ["test", "shift_purple"]}, "s")
     assert not run_study(chosen).failed
     parts = prepare.open_parts(chosen.data)

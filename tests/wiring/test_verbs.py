@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from histoscope import data, demo, models, synth
 from histoscope.cli.main import app
 from histoscope.files import read_image, write_image
-from histoscope.studies import plan as study_plan
 from histoscope.studies import read_config, run_study
+from histoscope.studies.task import Pace, StudyTask
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*no score of that class:UserWarning", "ignore:.*non-commercial use only:UserWarning"
@@ -401,7 +401,7 @@ def outcome(tools, places, outcomes, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(demo, "FULL", FULL)
     monkeypatch.setattr(demo, "QUICK", QUICK)
-    monkeypatch.setattr(study_plan, "measure", lambda *_: study_plan.Pace(100.0, 10.0, 1000))
+    monkeypatch.setattr(StudyTask, "measure", lambda *_: Pace(100.0, 10.0, 1000))
 
     folder, _ = outcomes
 

@@ -22,7 +22,8 @@ from histoscope.studies.study import (
 )
 
 if TYPE_CHECKING:
-    from histoscope.studies.config import StudyConfig, read_config
+    from histoscope.studies.checks import read_config
+    from histoscope.studies.config import StudyConfig
     from histoscope.studies.runner import run_study
 
 STUDIES: dict[str, Study] = {
@@ -37,7 +38,7 @@ STUDIES: dict[str, Study] = {
 
 __all__ = ["STUDIES", "Condition", "Run", "Study", "StudyConfig", "get", "read_config", "run_study"]
 
-_LAZY = {"StudyConfig": "config", "read_config": "config", "run_study": "runner"}
+_LAZY = {"StudyConfig": "config", "read_config": "checks", "run_study": "runner"}
 
 
 def get(name: str) -> Study:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from histoscope import config, models
-from histoscope.errors import ConfigError, UnknownNameError
+from histoscope import config
+from histoscope.errors import UnknownNameError
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.models.arguments import new_arguments
 from histoscope.renamed import renamed
@@ -16,8 +16,7 @@ from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
-from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
-from histoscope.train.config import TransferConfig, check_seed, check_unlabelled
+from histoscope.train.config import TransferConfig
 from histoscope.train.mix import SyntheticConfig
 
 
@@ -206,12 +205,6 @@ class StudyConfig(config.Config):
         lr = self.tuning_lr if tuned and self.tuning_lr else self.train.lr
         return dataclasses.replace(self.train, seed=run.seed, steps=self.steps(run), lr=lr)
 
-    def trainings(self, runs: Sequence[Run]) -> list[TrainConfig]:
-        """Say how runs, and the networks that they begin from, are trained; the seeds aside."""
-        before = {run.level for run in runs} & {"synthetic", "self_supervised"}
-        is_made = self.declared.task == "patches"
-        return [*([self.train] if runs else []), *(getattr(self.patches, one) for one in before if is_made)]
-
     def _is_wanted(self, run: Run) -> bool:
         """Whether a run's network is to be trained with its number of real tiles."""
         tiles, sizes = self.settings(run)["tiles"], self.sizes.get(run.model)
@@ -224,123 +217,8 @@ class StudyConfig(config.Config):
         return {**DEFAULTS, "augment": self.augment, "jitter": self.jitter, **level, "arguments": arguments}
 
 
-def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
-    """Read a study's YAML file and check every name in it.
-
-    Parameters
-    ----------
-    path : str or Path
-    overrides : sequence of str
-        ``train.steps=100`` lines that win over the file.
-
-    Raises
-    ------
-    ConfigError
-        If a key or value is wrong.
-    UnknownNameError
-        If a study, level, network, condition or augmentation does not exist; the message offers the nearest.
-    """
-    return check(config.load(StudyConfig, path, overrides))
-
-
-def check(chosen: StudyConfig) -> StudyConfig:
-    """Refuse names that nothing answers to, doubles, and a comparison without its baseline."""
-    study = chosen.declared
-    _check_levels(study)
-    if study.task == "nuclei":
-        for name in study.models:
-            models.get(name)
-    else:
-        _check_sizes(chosen)
-        check_unlabelled(chosen.patches.self_supervised, "patches.self_supervised")
-        if chosen.jitter != "none":
-            raise ConfigError(
-                f"jitter is {chosen.jitter!r}, but study {study.name!r} classifies patches and changes no "
-                "colours; leave it out"
-            )
-    _all_known("model", chosen.sizes, study.models)
-    get_augment(chosen.augment)
-    get_jitter(chosen.jitter)
-    for key, values in {
-        "levels": study.levels,
-        "seeds": study.seeds,
-        "conditions": chosen.conditions,
-    }.items():
-        if len(set(values)) != len(values):
-            raise ConfigError(f"{key}: {list(values)} names something twice; name each once")
-    if study.baseline not in study.levels:
-        raise ConfigError(f"levels: {list(study.levels)} lacks the baseline {study.baseline!r}; add it")
-    if study.primary_condition not in [condition.name for condition in study.conditions]:
-        raise ConfigError(f"conditions: add {study.primary_condition!r}, which answers the study's question")
-    _check_tissue(chosen, study)
-    for seed in study.seeds:
-        check_seed(seed, "seeds")
-    if chosen.train.seed != TrainConfig().seed:
-        raise ConfigError(
-            f"train.seed is {chosen.train.seed}, but a study takes its seeds from 'seeds'; set them there"
-        )
-    return chosen
-
-
-def _check_levels(study: Study) -> None:
-    """Refuse levels that do not exist, and names of others that cannot be imported."""
-    factor = FACTORS[study.factor]
-    _all_known(factor.kind, study.levels, factor.levels)
-    for level in study.levels:
-        settings = factor.levels[level]
-        check_normalizer(settings.get("normalizer", "none"), None)
-        get_augment(settings.get("augment"))
-        get_balance(settings.get("balance"))
-
-
-def _check_sizes(chosen: StudyConfig) -> None:
-    """Refuse sizes of the training part that are none, and shares that leave nothing to train on."""
-    from histoscope.studies.transfer.names import groups_of
-
-    for size in chosen.declared.models:
-        groups_of(size)
-    if chosen.data.val + chosen.patches.test >= 1:
-        raise ConfigError(
-            f"data.val is {chosen.data.val} and patches.test {chosen.patches.test}: nothing is left to learn "
-            "from; their sum must stay below 1"
-        )
-
-
-def _check_tissue(chosen: StudyConfig, study: Study) -> None:
-    """Refuse levels, sizes and conditions that need what the configuration does not give."""
-    known = FACTORS[study.factor].levels
-    for level in study.levels:
-        source = synthetic.source_of(known[level])
-        if source and source not in chosen.synthetic:
-            raise ConfigError(
-                f"level {level!r} needs the synthetic data set {source!r}; add 'synthetic: {{{source}: "
-                "{root: FOLDER}}' (histoscope synth writes one), or leave the level out"
-            )
-        for key in ("initial_level", "against"):
-            other = known[level].get(key)
-            if other and other not in study.levels:
-                raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
-    if chosen.tuning_lr and not any(known[level].get("part") == "tuning" for level in study.levels):
-        raise ConfigError(
-            f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} tunes a pretrained "
-            "network; leave it out, or add a level such as 'procedural_tuned_8'"
-        )
-    if chosen.external is None and any(condition.external for condition in study.conditions):
-        raise ConfigError(
-            "condition 'elsewhere' needs an external test set; add 'external: {name: folder, root: FOLDER}', "
-            "or choose 'conditions: [test]'"
-        )
-    sizes = {synthetic.of_size(known[level].get("tiles")) for level in study.levels}
-    for model, wanted in chosen.sizes.items():
-        lacking = {str(size) for size in wanted} - sizes
-        if lacking or not wanted:
-            raise ConfigError(
-                f"sizes.{model}: expected some of {sorted(sizes - {'0'})}, which the levels have, got "
-                f"{list(wanted)}"
-            )
-
-
-def _all_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+def all_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that do not exist; the message offers the nearest."""
     for name in names:
         if name not in known:
             raise UnknownNameError(kind, name, known)
@@ -349,5 +227,5 @@ def _all_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
 def _chosen(study: Study, names: Sequence[str]) -> tuple[Condition, ...]:
     if not names:
         return study.conditions
-    _all_known("condition", names, [condition.name for condition in study.conditions])
+    all_known("condition", names, [condition.name for condition in study.conditions])
     return tuple(study.condition(name) for name in names)

@@ -5,9 +5,9 @@ read once before anything is trained, so files that cannot be read are found her
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -19,9 +19,6 @@ from histoscope.studies.events import Event, Tell
 from histoscope.tables import TEXT_COLUMNS, read_table, write_table
 from histoscope.types import Record
 
-if TYPE_CHECKING:
-    from histoscope.studies.config import StudyConfig
-
 FILE = "content.csv"
 TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
 WEIGHTS = "model.safetensors"
@@ -32,23 +29,35 @@ CLASSES = "its classes"
 TELL_AS = "data/images"
 
 
-def read(sets: Mapping[str, Dataset], config: "StudyConfig", tell: Tell) -> pd.DataFrame:
-    """Digest every sample of the data sets, and every file of weights that the configuration names.
+def read(
+    sets: Mapping[str, Dataset],
+    folder: Path,
+    tell: Tell,
+    *,
+    keys: Sequence[str] = (),
+    weights: Mapping[str, Path] | None = None,
+) -> pd.DataFrame:
+    """Digest every sample of the data sets, and every file of weights.
 
     Parameters
     ----------
     sets : mapping
         Name -> data set.
-    config : StudyConfig
+    folder : Path
+        Of the study; patches whose digests are known there are not decoded again.
     tell : callable
         Given an `Event` for each sample.
+    keys : sequence of str
+        Columns of the index that the study splits or chooses its images by.
+    weights : mapping, optional
+        Setting -> file of weights that it names.
 
     Returns
     -------
     DataFrame
         Columns set, name, digest and problem: what was wrong with a sample that could not be read, else "".
     """
-    known, keys = _known(config.folder), _grouped_by(config)
+    known = _known(folder)
     rows, done, total = list[tuple[str, str, str, str]](), 0, sum(map(len, sets.values()))
     for name, dataset in sets.items():
         rows.append((name, CLASSES, digest_of_parts(repr(sorted(dataset.info.classes.items()))), ""))
@@ -57,7 +66,7 @@ def read(sets: Mapping[str, Dataset], config: "StudyConfig", tell: Tell) -> pd.D
             done += 1
             tell(Event(TELL_AS, "read", done, total))
     tell(Event(TELL_AS, "done"))
-    rows += [(GIVEN, key, digest_of_parts(path.read_bytes()), "") for key, path in _weights(config)]
+    rows += [(GIVEN, key, digest_of_parts(path.read_bytes()), "") for key, path in (weights or {}).items()]
     return pd.DataFrame(rows, columns=["set", "name", "digest", "problem"])
 
 
@@ -136,14 +145,8 @@ def require_readable(found: pd.DataFrame, learned: Collection[tuple[str, str]]) 
         )
 
 
-def _grouped_by(config: "StudyConfig") -> list[str]:
-    """Columns of the index that a study parts its images by."""
-    asked = [condition.only[0] for condition in config.declared.conditions if condition.only]
-    return sorted({config.data.val_by, *asked})
-
-
 def _samples(
-    dataset: Dataset, keys: list[str], known: Mapping[str, str]
+    dataset: Dataset, keys: Sequence[str], known: Mapping[str, str]
 ) -> Iterator[tuple[Record, str, str]]:
     """Record, digest and problem of each sample."""
     places = [dataset.image_path(index) for index in range(len(dataset))]
@@ -180,18 +183,15 @@ def _known(folder: Path) -> dict[str, str]:
     return dict(zip(table["digest"], table["problem"], strict=True))
 
 
-def _weights(config: "StudyConfig") -> Iterator[tuple[str, Path]]:
-    """Files of weights that the arguments of the networks name, by key."""
-    given: dict[str, Any] = {"models": config.models}
-    if config.declared.task == "patches":
-        given |= {"patches.backbone": config.patches.backbone, "patches.imagenet": config.patches.imagenet}
-    for key, value in _leaves(given):
+def weight_files(settings: Mapping[str, Any], root: Path) -> dict[str, Path]:
+    """Files of weights that settings name, by their keys; a path starts here, or else from `root`."""
+    found: dict[str, Path] = {}
+    for key, value in _leaves(settings):
         if isinstance(value, str | Path) and str(value):
-            for place in (Path(value), config.data.root / value):
-                found = place / WEIGHTS if place.is_dir() else place
-                if found.is_file():
-                    yield key, found
-                    break
+            places = (place / WEIGHTS if place.is_dir() else place for place in (Path(value), root / value))
+            file = next((place for place in places if place.is_file()), None)
+            found |= {} if file is None else {key: file}
+    return found
 
 
 def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,11 +18,12 @@ from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.folder import FORMAT, LOG, RESULT, STUDY, finished, read_settings
+from histoscope.studies.task import StudyTask
 from histoscope.types import Record
 
 
 def open_study(
-    config: StudyConfig,
+    task: StudyTask,
     records: list[Record],
     command: str = "",
     found: pd.DataFrame | None = None,
@@ -31,7 +32,7 @@ def open_study(
 
     Parameters
     ----------
-    config : StudyConfig
+    task : StudyTask
     records : list of Record
         All that the study trains or tests on; a fingerprint of them is kept.
     command : str
@@ -51,8 +52,8 @@ def open_study(
     ConfigError
         If it holds something else, or the same study with another configuration; the message names the key.
     """
-    folder = config.folder
-    described = describe(config, records) | ({"command": command} if command else {})
+    config, folder = task.config, task.config.folder
+    described = describe(task, records) | ({"command": command} if command else {})
     if (folder / STUDY).is_file():
         before = read_settings(folder)
         before |= {"config": _in_todays_words(before["config"])}
@@ -82,18 +83,16 @@ def _holds_unknown(folder: Path) -> bool:
     return has_runs and not (folder / content.FILE).is_file()
 
 
-def describe(config: StudyConfig, records: list[Record]) -> dict[str, Any]:
-    """Write down what ``study.yaml`` holds: declaration, configuration, fingerprint of the data."""
-    study = config.declared
-    values = config.model_dump(mode="json", exclude={"out"})
+def describe(task: StudyTask, records: list[Record]) -> dict[str, Any]:
+    """Give what ``study.yaml`` holds: declaration, configuration, fingerprint of the data."""
+    config, study = task.config, task.config.declared
+    values = config.model_dump(mode="json", exclude={"out", *task.foreign_keys})
     values |= {
         "levels": list(study.levels),
         "seeds": list(study.seeds),
         "conditions": [condition.name for condition in study.conditions],
         "models": {name: config.models.get(name, {}) for name in study.models},
     }
-    if study.task == "nuclei":
-        values.pop("patches")
     known = FACTORS[study.factor].levels
     against = {level: known[level]["against"] for level in study.levels if known[level].get("against")}
     return {

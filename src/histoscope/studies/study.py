@@ -78,8 +78,9 @@ class Study:
         The condition that answers the question.
     reference : str
         The published study that it repeats or extends, with DOI; empty if there is none.
-    task : {"nuclei", "patches"}
-        Finding nuclei, or telling the classes of patches apart; `models` are sizes of the training part then.
+    task : str
+        A key of `studies.task.TASKS`, or ``package.module:Name``: ``nuclei`` finds nuclei, ``patches``
+        classifies patches, and `models` are sizes of the training part then.
 
     Examples
     --------

@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -21,6 +20,7 @@ from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.study import Run
+from histoscope.studies.task import StudyTask, task_of
 
 # Read by the libraries when they load, so they are set before a child starts.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -67,22 +67,10 @@ def disk_full(error: BaseException | None) -> bool:
     return False
 
 
-def here(config: StudyConfig, todo: Sequence[Run], folder: Path, tell: Tell) -> None:
+def here(task: StudyTask, todo: Sequence[Run], folder: Path, tell: Tell) -> None:
     """Do runs one after another in this process; images that they share are prepared once."""
-    do = doing(config)
     for run in todo:
-        attempt(do, run, folder / run.name, tell)
-
-
-def doing(config: StudyConfig) -> DoRun:
-    """Give what does one run of a study."""
-    if config.declared.task == "patches":
-        from histoscope.studies.transfer.work import doing_patches
-
-        return doing_patches(config)
-    from histoscope.studies.run import Images, do_run
-
-    return partial(do_run, Images(config))
+        attempt(task.do, run, folder / run.name, tell)
 
 
 def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: int, tell: Tell) -> None:
@@ -155,7 +143,7 @@ def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> N
             sender.send(event)
 
     def do(one: Run, place: Path, say: Tell) -> None:
-        doing(config)(one, place, say)  # data that cannot be opened fails the run
+        task_of(config).do(one, place, say)  # data that cannot be opened fails the run
 
     try:
         attempt(do, run, folder, tell)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from histoscope import data
 from histoscope.data import Dataset, Split
 from histoscope.errors import DataError
-from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.transfer.names import GROUPED, RANDOM, groups_of
 from histoscope.train.parts import open_data
@@ -29,11 +28,6 @@ class Cell:
     split: str
     size: str
     seed: int
-
-
-def open_patches(config: StudyConfig) -> Dataset:
-    """Open the patches of a study, without those that could not be read when it began."""
-    return content.readable(open_everything(config), config.folder)
 
 
 def open_everything(config: StudyConfig) -> Dataset:
@@ -75,7 +69,7 @@ def parts(dataset: Dataset, config: StudyConfig, cell: Cell) -> Split:
     Parameters
     ----------
     dataset : Dataset
-        From `open_patches`.
+        From `open_everything`.
     config : StudyConfig
     cell : Cell
     """
