@@ -66,9 +66,7 @@ def test_a_classifier_gives_the_same_probabilities(tile):
 def test_a_generator_draws_the_same_tissue():
     generator, before = load_generator(OLD / "generator"), expected("generator")
     n = generator.model.n_maps
-    maps = (
-        np.random.default_rng(0).random((n_maps, 32, 32), np.float64)[: n_maps - N_NOISE].astype(np.float32)
-    )
+    maps = np.random.default_rng(0).random((n, 32, 32))[: n - N_NOISE].astype(np.float32)
     np.testing.assert_allclose(paint(generator.model, maps, 7), before["painted"], atol=1e-2)
     drawn = next(iter(generate_dataset(generator, 1, size_px=32, seed=3)))
     np.testing.assert_array_equal(drawn.instances, before["instances"])
