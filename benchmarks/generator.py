@@ -1,34 +1,32 @@
-"""Time painted tissue, from layout to tile, beside its network alone.
+"""Time generated tissue, from layout to tile, beside its network alone.
 
-    python benchmarks/generator.py runs/generator [--n 48] [--size 512] [--rounds 3]
+    python benchmarks/generator.py runs/generator [--n 48] [--size 512] [--rounds 3] [--compile]
 
 The folder is that of a fitted generator (`histoscope synth --method learned`). All take turns in one
-process; medians. The network as torch runs it, one tile after the other, each on all cores or on the
-accelerator, its input made and laid out there beforehand: in float32, torch's own choice, and in bfloat16
-where it is multiplied as such. The painter: the same network as `generate_dataset` runs it, from maps to
-dyes, with `histoscope.generate._painting` between the convolutions on a processor; one tile after the other,
-and a tile in each core's thread. With it, the filter that drops poor tiles. A tile that is dropped is
-painted again, which costs time as well, and is counted.
+process; medians. "Network": forward passes alone, one tile after the other, each on all cores or on the
+accelerator, its input there beforehand; in float32, torch's own choice, and in bfloat16 where the hardware
+multiplies it. "Dyes": the same network as `generate_dataset` runs it, from maps to amounts of dye, one tile
+after the other, then a tile in each core's thread, then with the filter that rejects poor tiles. A tile
+that is rejected is generated again, which takes time as well, and is counted. With --compile, `torch.compile`
+fuses what stands between the convolutions.
 """
 
 import argparse
 import os
 import platform
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from unittest.mock import patch
 
-import numpy as np
 import torch
 
 from histoscope.data import Datasheet, write_folder
-from histoscope.generate import _painting
 from histoscope.generate.arrange import arrange
 from histoscope.generate.generator import (
     LearnedGenerator,
@@ -41,6 +39,9 @@ from histoscope.generate.generator import (
 from histoscope.generate.network import noise_like
 from histoscope.memory import keep_freed
 from histoscope.models.precision import has_bfloat16, mixed, narrowed
+from histoscope.types import Sample
+
+Work = Callable[[], object]
 
 
 def main() -> None:
@@ -51,63 +52,81 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=48, help="tiles a turn")
     parser.add_argument("--size", type=int, default=512, help="height and width in pixels, a multiple of 4")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true", help="with torch.compile; needs a C++ compiler")
     options = parser.parse_args()
     keep_freed()
-    kit = load_generator(options.generator)
-    maps = known_maps(kit, options.size)
+    kit, tally = load_generator(options.generator), Tally()
+    if options.compile:
+        kit.model.generator.compile()
+    works = whole_tiles(kit, options.n, options.size, tally) | network_alone(kit, options.n, options.size)
+    seconds = timed(works, options.rounds)
+    pace = {name: options.n * options.size**2 / 2**20 / median(times) for name, times in seconds.items()}
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {where}, torch {torch.__version__}"
+        f"{', compiled' * options.compile}; {options.size} px\n\n"
+        "| work | megapixels a second | all of it / this |\n|---|--:|--:|"
+    )
+    for name, found in pace.items():
+        print(f"| {name} | {found:.2f} | {pace['all of it'] / found:.2f} |")
+    print(f"\n{tally.dropped} of {tally.painted} tiles were rejected and generated again.")
+
+
+def whole_tiles(kit: LearnedGenerator, n: int, size: int, tally: Tally) -> dict[str, Work]:
+    """Tiles with labels, as a user gets them; other tiles each time."""
+    seeds = count()
+
+    def tiles() -> Iterator[Sample]:
+        return generate_dataset(kit, n, size_px=size, seed=next(seeds), tally=tally)
+
+    def written() -> None:
+        with TemporaryDirectory() as folder:
+            write_folder(Path(folder) / "tiles", tiles(), Datasheet("tiles"))
+
+    return {"all of it": lambda: deque(tiles(), 0), "all of it, and written as a data set": written}
+
+
+def network_alone(kit: LearnedGenerator, n: int, size: int) -> dict[str, Work]:
+    """Parts of the same, for one layout again and again."""
+    layout = arrange(kit.bank, (size, size), mpp=kit.model.spec.mpp, rng=0, tile=0)
+    maps = maps_for(layout, len(kit.bank.classes))
     dyes = paint(kit.model, maps, 0).transpose(2, 0, 1)
-    tally, turns = Tally(), iter(range(10**6))
-
-    def judge(k: int) -> None:
-        paint(kit.model, maps, k)
-        kit.realism.median_distance(kit.model, maps, dyes)
-
     device = next(kit.model.parameters()).device
-    shown = torch.from_numpy(maps)[None].to(device)
-    shown = torch.cat([shown, noise_like(shown)], dim=1).contiguous(memory_format=torch.channels_last)
+    known = torch.from_numpy(maps)[None].to(device)
+    shown = torch.cat([known, noise_like(known)], dim=1).contiguous(memory_format=torch.channels_last)
 
-    def by_torch(precision: AbstractContextManager[object]) -> None:
-        with torch.inference_mode(), precision, patch.object(_painting, "applies", lambda _: False):
+    def network(precision: AbstractContextManager[object]) -> None:
+        with torch.inference_mode(), precision:
             ready = narrowed(shown)
-            for _ in range(options.n):
+            for _ in range(n):
                 kit.model(ready)
             if device.type == "cuda":
                 torch.cuda.synchronize()
 
+    def judged(seed: int) -> None:
+        paint(kit.model, maps, seed)
+        kit.realism.median_distance(kit.model, maps, dyes)
+
     kind = "bfloat16" if has_bfloat16(device) else "float32"
-
-    def written() -> None:
-        tiles = generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally)
-        with TemporaryDirectory() as folder:
-            write_folder(Path(folder) / "tiles", tiles, Datasheet("tiles"))
-
-    works: dict[str, Callable[[], object]] = {
-        "all of it": lambda: deque(
-            generate_dataset(kit, options.n, size_px=options.size, seed=next(turns), tally=tally), 0
-        ),
-        "all of it, and written as a data set": written,
-        "network by torch in float32, one tile after the other": lambda: by_torch(nullcontext()),
-        f"network by torch in {kind}, one tile after the other": lambda: by_torch(mixed(shown.device)),
-        "painter, one tile after the other": lambda: [paint(kit.model, maps, k) for k in range(options.n)],
-        "painter, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), options.n),
-        "painter and filter, a tile a core": lambda: side_by_side(judge, options.n),
+    return {
+        "network in float32, one tile after the other": lambda: network(nullcontext()),
+        f"network in {kind}, one tile after the other": lambda: network(mixed(device)),
+        "dyes, one tile after the other": lambda: [paint(kit.model, maps, k) for k in range(n)],
+        "dyes, a tile a core": lambda: side_by_side(lambda k: paint(kit.model, maps, k), n),
+        "dyes and filter, a tile a core": lambda: side_by_side(judged, n),
     }
+
+
+def timed(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each, in turns; a first round warms up and is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(-1, options.rounds):  # the first warms up
+    for turn in range(-1, rounds):
         for name, work in works.items():
             began = perf_counter()
             work()
             if turn >= 0:
                 seconds[name].append(perf_counter() - began)
-    pace = {name: options.n * options.size**2 / 2**20 / median(times) for name, times in seconds.items()}
-    where = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU"
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {where}, torch {torch.__version__}, {kind}; "
-        f"{options.size} px\n\n| work | megapixels a second | all of it / this |\n|---|--:|--:|"
-    )
-    for name, found in pace.items():
-        print(f"| {name} | {found:.2f} | {pace['all of it'] / found:.2f} |")
-    print(f"\n{tally.dropped} of {tally.painted} tiles were dropped and painted again.")
+    return seconds
 
 
 def side_by_side(work: Callable[[int], object], n: int) -> None:
@@ -116,12 +135,6 @@ def side_by_side(work: Callable[[int], object], n: int) -> None:
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         deque(pool.map(work, range(n)), 0)
     torch.set_num_threads(threads)
-
-
-def known_maps(kit: LearnedGenerator, side: int) -> np.ndarray:
-    """What the network is shown of one layout."""
-    layout = arrange(kit.bank, (side, side), mpp=kit.model.spec.mpp, rng=np.random.default_rng(0), tile=0)
-    return maps_for(layout, len(kit.bank.classes))
 
 
 if __name__ == "__main__":

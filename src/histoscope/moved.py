@@ -34,7 +34,7 @@ _RENAMED = {
     "models.generator": "generate.network",
     "train.generate": "generate.generator",
     "train.generator": "generate.training",
-    "train.generator_realism": "generate.choosing",
+    "train.generator_realism": "generate.tile_filter",
     "studies.report": "report.write",
     "studies.transfer.compare": "report.transfer_scores",
     "studies.transfer.figures": "report.transfer_figures",

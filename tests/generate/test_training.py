@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from histoscope import data, models, synth
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import ConfigError, CorruptDataError, DataError, ShapeError, TrainingError
 from histoscope.generate import generator as generate
 from histoscope.generate.generator import Tally, fit_generator, generate_dataset, load_generator, paint
-from histoscope.generate.network import Generator, _soft, noise_like
+from histoscope.generate.network import Generator, _local_mean, noise_like
 from histoscope.generate.training import GeneratorConfig, fit
 from histoscope.train import provenance
 from histoscope.train.log import read
@@ -68,13 +69,27 @@ def test_targets_are_the_dyes_of_the_patch(dataset):
 def test_each_loss_reaches_its_own_part_alone(dataset):
     net = _net()
     target = {name: torch.from_numpy(value)[None] for name, value in net.targets(dataset[0]).items()}
-    terms = net.loss({"dyes": target["maps"][:, 4:7] + 0 * net.painter.last.bias.sum()}, target)
+    terms = net.loss({"dyes": target["maps"][:, 4:7] + 0 * net.generator.last.bias.sum()}, target)
     terms["discriminator"].backward(retain_graph=True)
-    assert all(part.grad is None for part in net.painter.parameters())
-    assert all(part.grad is not None for part in net.critic.parameters())
-    net.critic.zero_grad()
+    assert all(part.grad is None for part in net.generator.parameters())
+    assert all(part.grad is not None for part in net.discriminator.parameters())
+    net.discriminator.zero_grad()
     (terms["total"] - terms["discriminator"]).backward()
-    assert all(part.grad is None or not part.grad.any() for part in net.critic.parameters())
+    assert all(part.grad is None or not part.grad.any() for part in net.discriminator.parameters())
+
+
+def test_weights_of_0_1_are_read_by_their_old_names(tmp_path):
+    net = _net()
+    models.save(net, tmp_path)
+    older = {
+        key.replace("discriminator.last", "critic.verdict")
+        .replace("discriminator", "critic")
+        .replace("generator", "painter"): value
+        for key, value in net.state_dict().items()
+    }
+    assert {key.partition(".")[0] for key in older} == {"painter", "critic"}
+    save_file(older, tmp_path / "model.safetensors")
+    assert _equal(models.load(tmp_path, Generator), net)
 
 
 def test_wrong_maps_are_refused():
@@ -86,7 +101,7 @@ def test_wrong_maps_are_refused():
 
 def test_a_large_picture_in_blocks_is_the_same(monkeypatch):
     net = _net().eval()
-    torch.nn.init.normal_(net.painter.last.weight, std=0.1)
+    torch.nn.init.normal_(net.generator.last.weight, std=0.1)
     maps = np.random.default_rng(0).normal(size=(net.n_maps - 3, 200, 256)).astype(np.float32)
     in_16_bits = paint(net, maps, 3)
     monkeypatch.setattr(generate, "mixed", lambda _: nullcontext())
@@ -98,7 +113,7 @@ def test_a_large_picture_in_blocks_is_the_same(monkeypatch):
 
 def test_no_frame_is_painted_where_tissue_ends(monkeypatch):
     net = _net().eval()
-    torch.nn.init.normal_(net.painter.last.weight, std=0.1)
+    torch.nn.init.normal_(net.generator.last.weight, std=0.1)
     monkeypatch.setattr(generate, "noise_like", lambda maps, _: torch.zeros_like(maps[:, :3]))
     even = np.full((net.n_maps - 3, 96, 96), 0.5, np.float32)
 
@@ -145,13 +160,13 @@ def test_of_a_large_tile_the_middle_is_judged(fitted):
     assert far(0.0) == pytest.approx(before)
 
 
-def test_who_stops_early_gets_the_threads_back(fitted):
+def test_closing_the_iterator_gives_the_threads_back(fitted):
     kit, threads = fitted[1], torch.get_num_threads()
     tiles = generate_dataset(kit, 50, size_px=64)
     next(tiles)
     tiles.close()
     assert torch.get_num_threads() == threads
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("painter")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("generator")]
 
 
 def test_it_learns_what_the_blur_took_away(dataset, tmp_path, monkeypatch):
@@ -211,7 +226,7 @@ def test_auto_is_what_the_processor_has(dataset, tmp_path, monkeypatch, native, 
 
 
 def test_the_discriminator_says_nearly_the_same_in_sixteen_bits(fitted, dataset, monkeypatch):
-    from histoscope.generate.choosing import describe
+    from histoscope.generate.tile_filter import describe
 
     _, kit = fitted
     target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
@@ -224,7 +239,7 @@ def test_the_discriminator_says_nearly_the_same_in_sixteen_bits(fitted, dataset,
 
 
 def test_numbers_of_a_patch_are_those_of_the_plain_formulas(fitted, dataset):
-    from histoscope.generate.choosing import describe
+    from histoscope.generate.tile_filter import describe
 
     _, kit = fitted
     target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
@@ -244,14 +259,14 @@ def test_numbers_of_a_patch_are_those_of_the_plain_formulas(fitted, dataset):
 
 
 def test_what_no_patch_shows_changes_no_number(fitted, dataset, monkeypatch):
-    from histoscope.generate import choosing as generator_realism
+    from histoscope.generate import tile_filter
 
     _, kit = fitted
     target = kit.model.targets(generate.canonical(dataset[0], kit.bank.tiles[0], 0.5))
     maps, dyes = (target[name][:, :160, :200] for name in ("maps", "dyes"))
-    found = generator_realism.describe(kit.model, maps, dyes)
-    monkeypatch.setattr(generator_realism, "_AROUND_PX", 1000)
-    whole = generator_realism.describe(kit.model, maps, dyes)
+    found = tile_filter.describe(kit.model, maps, dyes)
+    monkeypatch.setattr(tile_filter, "_AROUND_PX", 1000)
+    whole = tile_filter.describe(kit.model, maps, dyes)
     np.testing.assert_allclose(found[:, :-1], whole[:, :-1], atol=1e-5)
     np.testing.assert_allclose(found[:, -1], whole[:, -1], atol=0.01)
 
@@ -259,7 +274,7 @@ def test_what_no_patch_shows_changes_no_number(fitted, dataset, monkeypatch):
 def test_the_discriminator_sees_a_mean_of_the_pixels_that_there_are():
     x = torch.randn(2, 3, 12, 8)
     reference = torch.nn.functional.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
-    torch.testing.assert_close(_soft(x), reference)
+    torch.testing.assert_close(_local_mean(x), reference)
 
 
 def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):

@@ -20,13 +20,13 @@ from histoscope.cores import a_core_each
 from histoscope.data import Dataset, Datasheet, origins, resample
 from histoscope.data.origins import Row
 from histoscope.errors import ConfigError, DataError
-from histoscope.generate import choosing as generator_realism
+from histoscope.generate import tile_filter
 from histoscope.generate.arrange import Arrangement, arrange
 from histoscope.generate.bank import Bank, cut_bank, load_bank
 from histoscope.generate.bank_dyes import CANONICAL, dyes_of, pictured
 from histoscope.generate.bank_maps import BASE, maps_of
-from histoscope.generate.choosing import Realism
 from histoscope.generate.network import Generator, noise_like
+from histoscope.generate.tile_filter import Realism
 from histoscope.generate.training import GeneratorConfig, fit
 from histoscope.locks import alone_in
 from histoscope.models.device import fastest
@@ -183,9 +183,7 @@ def _fitted(
     if fitted.note:
         note(f"generator: {fitted.note}")
     bank.save(out / BANK)
-    generator_realism.learn(_ready(fitted.model), shown).save(
-        out / REALISM
-    )  # last: it says the folder is whole
+    tile_filter.learn(_ready(fitted.model), shown).save(out / REALISM)  # last: it says the folder is whole
     return load_generator(out)
 
 
@@ -208,14 +206,14 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
     opened = models.open_model(folder, Generator)
     sheet = opened.card.get("training data") or {}
     source, licence, citation = (str(sheet.get(key, "")) for key in ("name", "licence", "citation"))
-    bank, realism = load_bank(folder / BANK), generator_realism.load(folder / REALISM)
+    bank, realism = load_bank(folder / BANK), tile_filter.load(folder / REALISM)
     tiles = origins.read(folder) or (provenance.unknown(folder),)
     return LearnedGenerator(_ready(opened.network), bank, realism, source, licence, citation, tiles)
 
 
 def _ready(model: Generator) -> Generator:
     """Make a model ready to draw with; the norms of the discriminator are folded into its weights."""
-    for level in model.critic.levels:
+    for level in model.discriminator.levels:
         if parametrize.is_parametrized(level):
             parametrize.remove_parametrizations(level, "weight")
     return model.eval().to(fastest()).to(memory_format=torch.channels_last)
@@ -282,7 +280,7 @@ def generate_dataset(  # what a data set can differ in
         return drawn, own
 
     cores = min(n, torch.get_num_threads())
-    with closing(a_core_each(draw, range(n), cores=cores, ahead=cores, name="painter")) as tiles:
+    with closing(a_core_each(draw, range(n), cores=cores, ahead=cores, name="generator")) as tiles:
         for drawn, own in tiles:
             counts.add(own)
             yield drawn
@@ -319,7 +317,7 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
                 y, x = max(0, top - margin), max(0, left - margin)
                 block = shown[:, :, y : top + _BLOCK_PX + margin, x : left + _BLOCK_PX + margin]
                 block = block.to(device).contiguous(memory_format=torch.channels_last)
-                painted = model.painter(block)[0].float().cpu().permute(1, 2, 0).numpy()
+                painted = model.generator(block)[0].float().cpu().permute(1, 2, 0).numpy()
                 bottom, right = (min(k + _BLOCK_PX, n + _RIM_PX) for k, n in ((top, height), (left, width)))
                 part = painted[top - y : bottom - y, left - x : right - x]
                 dyes[top - _RIM_PX : bottom - _RIM_PX, left - _RIM_PX : right - _RIM_PX] += part

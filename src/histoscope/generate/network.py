@@ -1,9 +1,9 @@
-"""A small network that paints tissue: maps of the nuclei in, amounts of dye out.
+"""Conditional generator of tissue and its discriminator: maps of the nuclei in, amounts of dye out.
 
-It begins from a blurred picture (each nucleus in its mean colour and with soft chromatin, on a soft ground)
-and learns what is missing: rims, clumps, edges, fibres, grain. Since it paints amounts of dye, its pictures
-take any stain exactly. It has no normalisation over the image, so a large picture painted in tiles is the
-same as one painted whole.
+The generator starts from a blurred image (each nucleus in its mean colour with soft chromatin, on a soft
+background) and learns the residual: rims, clumps, edges, fibres, grain. Its output is amounts of dye, so any
+stain can be applied exactly. It normalises each pixel, never the image, so an image made in blocks is
+the same as one made whole.
 
 References
 ----------
@@ -24,7 +24,6 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from histoscope.errors import ConfigError, ShapeError
-from histoscope.generate import _painting
 from histoscope.generate.bank_dyes import CANONICAL, dyes_of
 from histoscope.generate.bank_maps import BASE, N_PLAIN, chromatin_of, ground_of, maps_of, tones_of
 from histoscope.models.base import Heads, InputSpec, Model, instances_of
@@ -34,9 +33,9 @@ from histoscope.types import Sample
 N_NOISE = 3
 """Maps of noise: of single pixels, of 4 x 4 and of 16 x 16."""
 DETAIL = 6.0
-"""How much the critic's view of detail is enlarged."""
+"""Gain of the fine detail that the discriminator is given besides the dyes."""
 L1_LOWRES, L1, FEATURE_MATCHING = 5.0, 10.0, 10.0
-"""Weights of the difference after 4 x 4 averaging, of each pixel, and of the discriminator's features."""
+"""Loss weights: L1 after 4 x 4 average pooling, L1 of pixels, L1 of the discriminator's features."""
 
 
 class Generator(Model):
@@ -50,7 +49,7 @@ class Generator(Model):
     width : int
         Channels at full resolution; half resolution has twice, quarter resolution four times as many.
     mpp : float
-        Micrometres per pixel that it paints at.
+        Micrometres per pixel of its images.
     classes : sequence of str
         Classes of nuclei.
 
@@ -74,10 +73,10 @@ class Generator(Model):
         )
         known = N_PLAIN + len(classes)
         self.n_maps = known + N_NOISE
-        self.adversarial_weight = 1.0  # training lets it grow, for at first the discriminator knows nothing
-        # `painter` (the generator) and `critic` (the discriminator) are the names in saved weights.
-        self.painter = _UNet(self.n_maps, width)
-        self.critic = Discriminator(known + 6, 2 * width)
+        self.adversarial_weight = 1.0  # training raises it from 0: an untrained discriminator is no guide
+        self.generator = _UNet(self.n_maps, width)
+        self.discriminator = Discriminator(known + 6, 2 * width)
+        self.register_load_state_dict_pre_hook(_rename_keys)  # type: ignore[no-untyped-call]
 
     def forward(self, image: Tensor) -> Heads:
         """Dyes of maps and noise (B, n_maps, H, W); height and width multiples of four."""
@@ -89,7 +88,7 @@ class Generator(Model):
 
     def heads(self, x: Tensor) -> Heads:
         """As `forward`, unchecked."""
-        return {"dyes": x[:, BASE] + self.painter(x)}
+        return {"dyes": x[:, BASE] + self.generator(x)}
 
     def targets(self, sample: Sample) -> dict[str, NDArray[Any]]:
         """Maps and dyes of a labelled patch whose stain is the canonical one."""
@@ -114,17 +113,17 @@ class Generator(Model):
         by a discriminator whose weights are frozen. So one backward pass serves both.
         """
         maps, real, fake = target["maps"], target["dyes"], heads["dyes"]
-        truth, seen = self.critic(maps, real), self.critic(maps, fake.detach())
-        discriminator = (functional.relu(1 - truth[-1]) + functional.relu(1 + seen[-1])).mean()
-        self.critic.requires_grad_(requires_grad=False)
-        judged = self.critic(maps, fake)
-        self.critic.requires_grad_(requires_grad=True)
-        alike = [functional.l1_loss(a, b.detach()) for a, b in zip(judged[:-1], truth[:-1], strict=True)]
+        of_real, of_fake = self.discriminator(maps, real), self.discriminator(maps, fake.detach())
+        discriminator = (functional.relu(1 - of_real[-1]) + functional.relu(1 + of_fake[-1])).mean()
+        self.discriminator.requires_grad_(requires_grad=False)
+        scored = self.discriminator(maps, fake)
+        self.discriminator.requires_grad_(requires_grad=True)
+        matching = [functional.l1_loss(a, b.detach()) for a, b in zip(scored[:-1], of_real[:-1], strict=True)]
         terms = {
-            "l1_lowres": L1_LOWRES * functional.l1_loss(_coarse(fake), _coarse(real)),
+            "l1_lowres": L1_LOWRES * functional.l1_loss(_pooled(fake), _pooled(real)),
             "l1": L1 * functional.l1_loss(fake, real),
-            "feature_matching": self.adversarial_weight * FEATURE_MATCHING * torch.stack(alike).mean(),
-            "adversarial": -self.adversarial_weight * judged[-1].mean(),
+            "feature_matching": self.adversarial_weight * FEATURE_MATCHING * torch.stack(matching).mean(),
+            "adversarial": -self.adversarial_weight * scored[-1].mean(),
             "discriminator": discriminator,
         }
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
@@ -143,22 +142,29 @@ def noise_like(maps: Tensor, generator: torch.Generator | None = None) -> Tensor
     return torch.cat(parts, dim=1)
 
 
-def _coarse(dyes: Tensor) -> Tensor:
+def _pooled(dyes: Tensor) -> Tensor:
     return functional.avg_pool2d(dyes, 4)
 
 
+def _rename_keys(model: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Read weights of 0.1, whose generator was called ``painter`` and whose discriminator ``critic``."""
+    del model
+    names = {"painter.": "generator.", "critic.verdict.": "discriminator.last.", "critic.": "discriminator."}
+    for old, new in names.items():
+        for key in [key for key in state if key.startswith(prefix + old)]:
+            state[prefix + new + key.removeprefix(prefix + old)] = state.pop(key)
+
+
 class _Pixelwise(nn.Module):
-    """Scale the channels of each pixel to mean square 1, then LeakyReLU."""
+    """Pixel normalisation (channels of each pixel to mean square 1), then LeakyReLU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if _painting.applies(x):
-            return _painting.scale(x)
-        size = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + _painting.LEAST)
+        scale = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
         if x.dtype != torch.float32:
-            # In 16 bits too: a product with a number of 32 would be one of 32. And written out for all
-            # channels: a broadcast over a few of 16 bits that lie side by side takes four times as long.
-            size = torch.empty_like(x).copy_(size)
-        return functional.leaky_relu(x * size, _painting.SLOPE)
+            # 16 bits, as a product with float32 would be float32; and expanded in memory, as broadcasting
+            # over a few channels-last values of 16 bits takes four times as long.
+            scale = torch.empty_like(x).copy_(scale)
+        return functional.leaky_relu(x * scale, 0.2)
 
 
 def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
@@ -166,7 +172,7 @@ def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential
 
 
 class _UNet(nn.Module):
-    """U-Net of three levels that gives the difference to the blurred image."""
+    """U-Net of three levels; its output is the residual to the blurred image."""
 
     def __init__(self, channels_in: int, width: int) -> None:
         super().__init__()
@@ -180,7 +186,7 @@ class _UNet(nn.Module):
         self.from_half = nn.Sequential(_conv(3 * width + N_NOISE, width), _conv(width, width))
         self.last = nn.Conv2d(width, 3, 3, padding=1)
         for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)  # the first picture is the blurred one
+            nn.init.zeros_(parameter)  # so that training starts from the blurred image
 
     def forward(self, x: Tensor) -> Tensor:
         first = self.first(x)
@@ -188,21 +194,23 @@ class _UNet(nn.Module):
         low = self.to_quarter(half)
         for block in self.middle:
             low = low + block(low)
-        half = self.from_quarter(torch.cat([_twice(low), half], dim=1))
-        # The noise once more, where grain is painted.
-        picture: Tensor = self.last(self.from_half(_joined(half, first, x[:, -N_NOISE:].to(first.dtype))))
-        return picture
+        half = self.from_quarter(torch.cat([_upsampled(low), half], dim=1))
+        # Noise once more at full resolution, for grain. All parts channels last: else joining them takes six
+        # times as long.
+        noise = x[:, -N_NOISE:].to(first.dtype).contiguous(memory_format=torch.channels_last)
+        residual: Tensor = self.last(self.from_half(torch.cat([_upsampled(half), first, noise], dim=1)))
+        return residual
 
 
 class Discriminator(nn.Module):
-    """Patch discriminator with fields of 26 pixels: hinge loss, spectral normalisation below the last layer.
+    """Patch discriminator with a receptive field of 26 pixels and spectral normalisation, for hinge loss.
 
-    Colours are given by the maps, so it is shown fine detail once more, enlarged.
+    Colours are given by the maps, so it gets fine detail as further channels, amplified.
 
     Parameters
     ----------
     channels_in : int
-        Maps, dyes and their detail.
+        Of maps, dyes and their detail.
     width : int
         Channels of the first level.
     """
@@ -216,21 +224,21 @@ class Discriminator(nn.Module):
                 spectral_norm(nn.Conv2d(2 * width, 3 * width, 3, padding=1)),
             ]
         )
-        self.verdict = nn.Conv2d(3 * width, 1, 3, padding=1)
+        self.last = nn.Conv2d(3 * width, 1, 3, padding=1)
 
     def forward(self, maps: Tensor, dyes: Tensor) -> list[Tensor]:
-        """Features of each level, and last the verdict: above 0 real, below painted."""
-        parts = (maps, dyes, DETAIL * (dyes - _soft(dyes)))
+        """Features of each level, and last the logits: above 0 real, below 0 generated."""
+        parts = (maps, dyes, DETAIL * (dyes - _local_mean(dyes)))
         x = torch.cat([narrowed(part) for part in parts], dim=1).contiguous(memory_format=torch.channels_last)
         found = []
         for level in self.levels:
             x = functional.leaky_relu(level(x), 0.2)
             found.append(x)
-        return [*found, self.verdict(x)]
+        return [*found, self.last(x)]
 
 
-def _soft(x: Tensor) -> Tensor:
-    """Mean of the 5 x 5 pixels around each, of those that there are; five sums are faster than a pool."""
+def _local_mean(x: Tensor) -> Tensor:
+    """Mean of 5 x 5 pixels, at borders of those inside; five shifted sums are faster than average pooling."""
     for dim, pad in ((2, (0, 0, 2, 2)), (3, (2, 2))):
         n, wide = x.shape[dim], functional.pad(x, pad)
         at = torch.arange(n, device=x.device)
@@ -240,14 +248,5 @@ def _soft(x: Tensor) -> Tensor:
     return x
 
 
-def _joined(low: Tensor, high: Tensor, more: Tensor) -> Tensor:
-    """Channels of `low` at twice its size, and of the others."""
-    if _painting.applies(low) and _painting.applies(high):
-        return _painting.join(low, high, more)
-    # Laid out alike: joining them takes six times as long if they are not.
-    more = more.contiguous(memory_format=torch.channels_last)
-    return torch.cat([_twice(low), high, more], dim=1)
-
-
-def _twice(x: Tensor) -> Tensor:
+def _upsampled(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -210,11 +210,11 @@ class _Run:
     ) -> None:
         self.fabric, self.config, self.out, self.card = fabric, config, out, card
         self.model = model.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(model.painter).requires_grad_(requires_grad=False)
+        self.average = copy.deepcopy(model.generator).requires_grad_(requires_grad=False)
         self.both = nn.ModuleDict({"model": self.model, "average": self.average})
         groups = [
-            {"params": list(model.painter.parameters())},
-            {"params": list(model.critic.parameters())},
+            {"params": list(model.generator.parameters())},
+            {"params": list(model.discriminator.parameters())},
         ]
         optimizer = torch.optim.Adam(groups, lr=config.lr, betas=(0.5, 0.99))
         self.net, self.optimizer = fabric.setup(self.model, optimizer)
@@ -242,7 +242,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         stays = 1 - 1 / max(1.0, min(MEMORY * self.config.steps, (step + 10) / 10))
         with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.model.painter.parameters(), strict=True):
+            for mean, new in zip(self.average.parameters(), self.model.generator.parameters(), strict=True):
                 mean.lerp_(new, 1 - stays)
         return {("loss" if name == "total" else name): float(term.detach()) for name, term in terms.items()}
 
@@ -262,10 +262,10 @@ class _Run:
         if not all(torch.isfinite(parameter).all() for parameter in self.average.parameters()):
             return
         averaged = dict(self.average.state_dict())
-        live = copy.deepcopy(self.model.painter.state_dict())
-        self.model.painter.load_state_dict(averaged)
+        live = copy.deepcopy(self.model.generator.state_dict())
+        self.model.generator.load_state_dict(averaged)
         models.save(self.model, self.out, {**self.card, "step": step, "train": asdict(self.config)})
-        self.model.painter.load_state_dict(live)
+        self.model.generator.load_state_dict(live)
         self.good = step
         if step < self.config.steps:
             state = {"step": step, "seconds": seconds, "won": self.won}

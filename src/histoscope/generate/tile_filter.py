@@ -149,7 +149,7 @@ def verdict_of(model: Generator, maps: NDArray[np.float32], dyes: NDArray[np.flo
     device = next(model.parameters()).device
     shown = (torch.from_numpy(part)[None].to(device) for part in (maps, dyes))
     with torch.inference_mode(), mixed(device):
-        verdict = model.critic(*shown)[-1]
+        verdict = model.discriminator(*shown)[-1]
     return np.asarray(verdict[0, 0].float().cpu().numpy(), np.float32)
 
 
