@@ -55,12 +55,29 @@ def test_it_learns_and_a_classifier_begins_from_it(patches, backbone, fresh_clas
     assert len(losses) == 2
     assert losses[-1] < losses[0]
     assert not model.training
-    models.save(model, tmp_path / "model")
     begun = fresh_classifier(weights=tmp_path)
     assert torch.equal(begun.backbone.down[0][0].weight, model.backbone.down[0][0].weight)
     again = backbone()
     pretrain(again, patches, config, out=tmp_path / "b", augment=augment.get("light"))
     assert torch.equal(again.backbone.down[0][0].weight, model.backbone.down[0][0].weight)
+
+
+def test_stopped_it_goes_on_from_its_checkpoint(patches, backbone, tmp_path):
+    config = TrainConfig(steps=8, batch_size=6, checkpoint_every=3, tensorboard=False)
+    whole, halves = backbone(), backbone()
+    pretrain(whole, patches, config, out=tmp_path / "a", augment=augment.get("light"))
+
+    def stop(step, losses):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(backbone(), patches, config, out=tmp_path / "b", augment=augment.get("light"), on_step=stop)
+    assert (tmp_path / "b" / "checkpoint.safetensors").is_file()
+    pretrain(halves, patches, config, out=tmp_path / "b", augment=augment.get("light"))
+    assert not (tmp_path / "b" / "checkpoint.safetensors").is_file()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(halves.state_dict()[name], value), name
 
 
 def test_from_the_command_line(patches, tmp_path, monkeypatch, capsys):

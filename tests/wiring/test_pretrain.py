@@ -58,6 +58,7 @@ def outcome(tools, cohort, other_cohort, patches, parts_list, other_index, machi
     places |= {"PARTS": parts_list, "INDEX": other_index}
 
     def run(values: Mapping[str, Any], label: str) -> dict[str, Any]:
+        machine["checkpoints"].clear()
         text = json.dumps(values)
         for word, path in places.items():
             text = text.replace(f'"{word}"', json.dumps(str(path)))
@@ -70,7 +71,8 @@ def outcome(tools, cohort, other_cohort, patches, parts_list, other_index, machi
         except HistoscopeError as error:
             return {"error": type(error).__name__}
         folder = tmp_path / settings["out"]
-        return {"files": tools.contents(folder), "moved": folder.name != label, "machine": dict(machine)}
+        asked = {**machine, "checkpoints": list(machine["checkpoints"])}
+        return {"files": tools.contents(folder), "moved": folder.name != label, "machine": asked}
 
     return run
 

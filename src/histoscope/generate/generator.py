@@ -34,10 +34,10 @@ from histoscope.models.precision import mixed, narrowed
 from histoscope.synth.patients import vary_stain
 from histoscope.synth.spec import StainSpec
 from histoscope.train import provenance
-from histoscope.train.loop import OnStep
 from histoscope.train.mix import learned_from
 from histoscope.train.provenance import Watched
 from histoscope.train.run_folder import CHECKPOINT
+from histoscope.train.steps import OnStep
 from histoscope.types import Sample
 
 OnNote = Callable[[str], None]

@@ -21,8 +21,8 @@ from histoscope.train.checks import check_machine
 from histoscope.train.config import check_settings
 from histoscope.train.loader import Batch, PatchLoader, make_loader
 from histoscope.train.log import RunLog
-from histoscope.train.loop import LOG_EVERY, OnStep
 from histoscope.train.schedule import warmup_cosine
+from histoscope.train.steps import LOG_EVERY, OnStep
 from histoscope.types import Sample
 
 MEMORY = 0.1

@@ -13,12 +13,11 @@ from typing import Any, cast
 
 import pandas as pd
 
-from histoscope import augment, data, explain, metrics, models
+from histoscope import augment, data, explain, metrics
 from histoscope.class_names import names_in_order
 from histoscope.classify import classification
 from histoscope.classify.baselines import predict_baseline
-from histoscope.classify.features import extract
-from histoscope.classify.probe import fit_probe
+from histoscope.classify.probe import ProbeConfig
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError, DataError
 from histoscope.files import write_image
@@ -47,8 +46,7 @@ from histoscope.studies.transfer.parts import Cell, open_everything, parts
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance
 from histoscope.train.config import TrainConfig, check_unlabelled
-from histoscope.train.log import RunLog
-from histoscope.train.recipe import Recipe, card_of, train_model
+from histoscope.train.recipe import Recipe, probe_model, train_model
 from histoscope.types import Record
 
 SHOWN = 4
@@ -275,25 +273,20 @@ class StudyOfPatches(StudyTask):
         del tell
         model = begin.beginning(self.config, self.dataset, run, kind)
         place = self.config.folder / PRETRAINED / begins([Run(PROBE, "", 0)], [])[0].name
-        features = {name: extract(model, part, cache=place, on_skip=_skip) for name, part in cell}
         spent = study_folder.read_json(place / study_folder.ENVIRONMENT).get("seconds", {})
         each = float(spent.get("train", 0.0)) / max(float(spent.get("images", 0.0)), 1.0)
-        before = each * (len(features["train"]) + len(features["val"]))
-        with RunLog(out, tensorboard=False, seconds=before) as log:
-            probed = fit_probe(model, features["train"], features["val"])
-            scores = classification.scores(classification.classify_features(model, features["val"], cell.val))
-            log.write(1, {"loss": scores["nll"]})
-            log.write(1, scores, part="val")
-            seconds = log.seconds
-        about = {
-            **card_of(self._recipe(cell, run, kind), out),
-            "probe": probed.to_dict(),
-            "validation": scores,
-        }
-        models.save(model, out / "model", about)
-        table = classification.classify_features(model, features["test"], cell.test)
-        took = {"train": seconds, "features": before, "evaluate": each * len(features["test"])}
-        return table, {name: round(value, 2) for name, value in took.items()}
+        before = each * (len(cell.train) + len(cell.val))
+        found = probe_model(
+            model,
+            cell,
+            self._recipe(cell, run, kind),
+            out,
+            probe=ProbeConfig(cache=str(place)),
+            spent=before,
+            on_skip=_skip,
+        )
+        took = {"train": found.seconds, "features": before, "evaluate": each * len(found.table)}
+        return found.table, {name: round(value, 2) for name, value in took.items()}
 
     def _recipe(self, cell: Split, run: Run, kind: str) -> Recipe:
         """What a model learns from and begins from."""

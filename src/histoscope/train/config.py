@@ -71,9 +71,7 @@ def _is(value: object, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-NOT_WITHOUT_LABELS = (
-    *("patch_px", "on_nuclei", "evaluate_every", "patience", "monitor", "checkpoint_every", "transfer"),
-)
+NOT_WITHOUT_LABELS = (*("patch_px", "on_nuclei", "evaluate_every", "patience", "monitor", "transfer"),)
 """Settings of training that self-supervised pretraining has no use for."""
 
 

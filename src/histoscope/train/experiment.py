@@ -26,10 +26,10 @@ from histoscope.train.checks import check_machine, check_remedies
 from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import summary
-from histoscope.train.loop import OnStep
 from histoscope.train.mix import SyntheticConfig
 from histoscope.train.parts import DataConfig, in_classes_of, join_parts, open_parts
 from histoscope.train.plan import Plan, arguments
+from histoscope.train.steps import OnStep
 from histoscope.train.tasks import Listener, OnSample, task_of
 
 OnNote = Callable[[str], None]

@@ -1,41 +1,32 @@
-"""The training loop. It knows nothing of nuclei: targets, losses and scores are the model's."""
+"""Training with labels; targets, losses and scores are the model's and its task's."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
+from torch import Tensor
 
 from histoscope import models, stain
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import Balance, BalanceConfig
-from histoscope.errors import ConfigError, TrainingError
+from histoscope.errors import TrainingError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.locks import alone_in
-from histoscope.memory import is_out_of_memory
 from histoscope.models.base import Model
 from histoscope.models.precision import resolved
-from histoscope.train import checkpoint
 from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.loader import Batch, make_loader
-from histoscope.train.log import RunLog
-from histoscope.train.schedule import warmup_cosine
+from histoscope.train.steps import Learner, OnStep, Steps
 from histoscope.train.tasks import task_of
 from histoscope.train.transfer import Unfreezing, parameter_groups
 from histoscope.types import Sample
-
-OnStep = Callable[[int, dict[str, float]], None]
-LOG_EVERY = 20
-GRADIENT_NORM = 1.0
-"""Longer gradients are cut to this norm: one odd batch must not throw a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,57 +111,53 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
     with alone_in(out):
-        fabric, net, optimizer = _set_up(model, config)
-        saved = out / "checkpoint.safetensors"
-        found = checkpoint.load(saved, model, optimizer) if saved.is_file() else {}
-        start = _Start(**found).towards(config.steps, saved).on(_content(train, val), saved)
+        steps = Steps(_Learner(model, config), out, samples=content_of(train, val))
         keep = partial(models.save, folder=out / "model", normalizer=normalizer)
-        keeper = _Keeper(model, keep, config, start.best, {**(card or {}), **start.about})
-        unfreeze = Unfreezing(model, config.transfer)
+        keeper = _Keeper(model, keep, config, steps.best, {**(card or {}), **steps.start.about})
         remedies = _remedies(model, train, balance)
-        batches = _batches(model, train, config, start.step, remedies, augment=augment, color=color)
-        log = RunLog(out, step=start.step, tensorboard=config.tensorboard, seconds=start.seconds)
-        with _memory_told(config), log:
-            model.train()
-            step = start.step
-            for step, batch in enumerate(batches, start=start.step + 1):
-                unfreeze(step - 1)
-                rate = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
-                values = _learn(fabric, model, net, optimizer, batch, rate)
-                if not math.isfinite(values["loss"]):
-                    raise TrainingError(_diverged(values["loss"], step, out))
-                if on_step is not None:
-                    on_step(step, values)
-                if step % LOG_EVERY == 0 or step == config.steps:
-                    log.write(step, {**values, "lr": rate})
+        batches = _batches(model, train, config, steps.step, remedies, augment=augment, color=color)
+        with steps.logged() as log:
+            for step in steps.through(batches, on_step):
                 if step % config.evaluate_every == 0 or step == config.steps:
-                    log.write(step, keeper.look(step, val), part="val")
+                    log.write(step, keeper.evaluate(step, val), part="val")
+                    steps.best = keeper.best
                 if keeper.should_stop:
                     break
-                if step % config.checkpoint_every == 0 and step < config.steps:
-                    checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, log.seconds))
-            seconds = log.seconds
-        if keep_checkpoint:
-            checkpoint.save(saved, model, optimizer, start.reached(step, keeper.best, seconds))
-        else:
-            saved.unlink(missing_ok=True)
+        steps.finish(keep_checkpoint=keep_checkpoint)
         best = keeper.best or {"step": config.steps, "score": math.nan}
         # Back from the device and the memory layout that it was trained in.
         model.to("cpu").to(memory_format=torch.contiguous_format)
         models.load(out / "model", network=model)
         _tune(model, val, out, keep)
-        return Fitted(model, best["step"], best["score"], seconds)
+        return Fitted(model, best["step"], best["score"], steps.seconds)
 
 
-def _set_up(model: Model, config: TrainConfig) -> tuple[Fabric, Any, Any]:
-    """Network and optimiser on the device, in the precision that was chosen."""
-    precision: Any = config.precision
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
-    torch.manual_seed(config.seed)
-    model.to(memory_format=torch.channels_last)
-    groups = parameter_groups(model, config.transfer)
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-    return fabric, *fabric.setup(model, optimizer)
+class _Learner(Learner):
+    """A model with its own loss, and gradual unfreezing of its blocks."""
+
+    model: Model
+
+    def __init__(self, model: Model, config: TrainConfig) -> None:
+        groups = parameter_groups(model, config.transfer)
+        optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
+        super().__init__(model, config, optimizer)
+        self.unfreeze = Unfreezing(model, config.transfer)
+
+    def before(self, step: int) -> None:
+        """Freeze and unfreeze."""
+        self.unfreeze(step - 1)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The model's own."""
+        device = self.fabric.device
+        heads = self.net(batch.image.to(device))
+        losses = self.model.loss(heads, {name: value.to(device) for name, value in batch.target.items()})
+        if "total" not in losses:
+            raise TrainingError(
+                f"the loss of model {self.model.name!r} has {', '.join(losses) or 'nothing'}, expected "
+                "'total' among them: their sum, which is learned from"
+            )
+        return losses
 
 
 def _batches(
@@ -219,100 +206,14 @@ def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | Non
     return task_of(model).remedies(model, train, config)
 
 
-def _content(train: Sequence[Sample], val: Sequence[Sample]) -> str:
+def content_of(*parts: Sequence[Sample]) -> str:
     """Digest samples, in their order."""
-    parts = ([digest_of_sample(sample) for sample in part] for part in (train, val))
-    return digest_of_parts(*(" ".join(part) for part in parts))
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where a run stands: what a checkpoint knows beside weights and moments."""
-
-    step: int = 0
-    best: dict[str, Any] | None = None
-    seconds: float = 0.0
-    steps: int = 0
-    earlier: list[list[int]] = field(default_factory=list)
-    """Of each schedule that was left for a longer one: up to which step, and its length."""
-    samples: str = ""
-    """Digest of the training and validation samples."""
-
-    def towards(self, steps: int, saved: Path) -> "_Start":
-        """The same, on the way to a number of steps."""
-        if self.step > steps:
-            raise ConfigError(
-                f"{saved} is at step {self.step}, but train.steps is {steps}; set more steps, or take "
-                "another folder to train for fewer"
-            )
-        left = [[self.step, self.steps]] if self.steps and self.steps != steps and self.step else []
-        return replace(self, steps=steps, earlier=[*self.earlier, *left])
-
-    def on(self, samples: str, saved: Path) -> "_Start":
-        """The same, if these are the samples that it began with; checkpoints of before do not say."""
-        if self.samples and self.samples != samples:
-            raise ConfigError(
-                f"{saved} is of a training on other samples (digest {self.samples}, got {samples}): pixels, "
-                "labels or their order differ; give those that it began with, or take another folder"
-            )
-        return replace(self, samples=samples)
-
-    def reached(self, step: int, best: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
-        """What a checkpoint says at a later step."""
-        return asdict(replace(self, step=step, best=best, seconds=seconds))
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the card says of a run that was made longer."""
-        if not self.earlier:
-            return {}
-        parts = [f"up to step {until} along {length} steps" for until, length in self.earlier]
-        return {"learning rate": ", ".join([*parts, f"then along {self.steps}"])}
-
-
-@contextmanager
-def _memory_told(config: TrainConfig) -> Iterator[None]:
-    """Say what to do where memory does not suffice."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"memory does not suffice for batches of {config.batch_size} patches; set a smaller "
-            "train.batch_size or train.patch_px, and run again"
-        ) from error
-
-
-def _learn(
-    fabric: Fabric, model: Model, net: Any, optimizer: Any, batch: Batch, rate: float
-) -> dict[str, float]:
-    """One step; the losses as numbers."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
-    heads = net(batch.image.to(fabric.device))
-    losses = model.loss(heads, {name: value.to(fabric.device) for name, value in batch.target.items()})
-    if "total" not in losses:
-        raise TrainingError(
-            f"the loss of model {model.name!r} has {', '.join(losses) or 'nothing'}, expected 'total' among "
-            "them: their sum, which is learned from"
-        )
-    fabric.backward(losses["total"])
-    fabric.clip_gradients(net, optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return {("loss" if name == "total" else name): float(loss.detach()) for name, loss in losses.items()}
-
-
-def _diverged(loss: float, step: int, out: Path) -> str:
-    return (
-        f"the loss is {loss} at step {step}: training diverged. Lower train.lr or use precision 32-true; "
-        f"the best weights so far, if any, are in {out / 'model'}"
-    )
+    digests = ([digest_of_sample(sample) for sample in part] for part in parts)
+    return digest_of_parts(*(" ".join(part) for part in digests))
 
 
 class _Keeper:
-    """Looks at the validation part, keeps the best weights, and says when to give up."""
+    """Evaluates on the validation part, keeps the best weights, and says when to stop early."""
 
     def __init__(
         self,
@@ -325,7 +226,7 @@ class _Keeper:
         self.model, self.keep, self.config, self.best, self.card = model, keep, config, best, card
         self.monitor = task_of(model).monitor(config) if model.task else config.monitor
 
-    def look(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
+    def evaluate(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""
         scores: dict[str, float] = {}
         if len(val):

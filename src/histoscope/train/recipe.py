@@ -1,22 +1,33 @@
-"""How a network is trained, and what it learns from: one way for `train`, studies and pretraining."""
+"""How a network is trained or probed, and on what: one way for `train`, studies and pretraining."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from histoscope import models
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import BalanceConfig
-from histoscope.data import Dataset
+from histoscope.classify import classification
+from histoscope.classify.batches import OnSkip
+from histoscope.classify.features import extract
+from histoscope.classify.probe import ProbeConfig, Probed, fit_probe
+from histoscope.data import Dataset, Split
+from histoscope.data.base import Progress
 from histoscope.models.base import Model
+from histoscope.models.patches.classifier import Classifier
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.train import provenance
 from histoscope.train.checks import check_fit
 from histoscope.train.choices import Color
 from histoscope.train.config import TrainConfig
-from histoscope.train.loop import Fitted, OnStep, fit
+from histoscope.train.log import RunLog
+from histoscope.train.loop import Fitted, fit
 from histoscope.train.mix import learned_from
 from histoscope.train.run_folder import CHECKPOINT
+from histoscope.train.steps import OnStep
 from histoscope.types import Sample
 
 
@@ -117,3 +128,77 @@ def train_model(
         normalizer=recipe.normalizer,
         keep_checkpoint=recipe.keep_checkpoint,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedModel:
+    """Result of `probe_model`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Classes of the test part, as `histoscope.classify.predict_classes` gives them.
+    probed : Probed
+    n : int
+        Patches with features, of all parts.
+    computed : int
+        Of these, how many were not in the cache.
+    feature_seconds, seconds : float
+        Until the features were there, and until the head was fitted.
+    """
+
+    table: pd.DataFrame
+    probed: Probed
+    n: int
+    computed: int
+    feature_seconds: float
+    seconds: float
+
+
+def probe_model(
+    model: Classifier,
+    parts: Split,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    probe: ProbeConfig | None = None,
+    spent: float = 0.0,
+    progress: Progress | None = None,
+    on_skip: OnSkip | None = None,
+) -> ProbedModel:
+    """Fit the head alone, on features of the frozen backbone, save the model, and classify the test part.
+
+    Parameters
+    ----------
+    model : Classifier
+    parts : Split
+        Training, validation and test part, normalised.
+    recipe : Recipe
+    folder : Path
+        Run folder.
+    probe : ProbeConfig, optional
+    spent : float
+        Seconds that features in the cache have taken before, to be counted in.
+    progress, on_skip : callable, optional
+        As of `histoscope.classify.extract`.
+    """
+    probe = probe or ProbeConfig()
+    with RunLog(folder, tensorboard=recipe.config.tensorboard, seconds=spent) as log:
+        train, val, test = (
+            extract(model, part, cache=probe.cache, progress=progress, on_skip=on_skip) for _, part in parts
+        )
+        ready = log.seconds
+        probed = fit_probe(model, train, val, l2=probe.l2)
+        scores = classification.scores(classification.classify_features(model, val, parts.val))
+        log.write(1, {"loss": scores["nll"], "l2": probed.l2})
+        log.write(1, scores, part="val")
+        seconds = log.seconds
+    computed = sum(features.computed for features in (train, val, test))
+    about = {
+        "probe": probed.to_dict(),
+        "features": {"computed": computed, "seconds": round(ready, 2)},
+        "validation": scores,
+    }
+    models.save(model, folder / "model", {**card_of(recipe, folder), **about}, recipe.normalizer)
+    table = classification.classify_features(model, test, parts.test)
+    return ProbedModel(table, probed, len(train) + len(val) + len(test), computed, ready, seconds)

@@ -1,6 +1,6 @@
-"""Features without labels: a backbone learns that two views of one tile are the same, and all others not.
+"""Self-supervised pretraining of a backbone by VICReg: two views of one tile get the same features.
 
-VICReg needs neither negatives nor large batches nor a second network, so it fits on two cores.
+It needs neither negatives nor large batches nor a second network, so it fits on two cores.
 
 References
 ----------
@@ -8,14 +8,14 @@ References
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
@@ -24,22 +24,18 @@ from torch.nn import functional
 from histoscope import config, models
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.data import resample
-from histoscope.errors import TrainingError
 from histoscope.locks import alone_in
-from histoscope.models.card import CARD
 from histoscope.models.patches.classifier import Classifier
-from histoscope.models.precision import resolved
 from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_machine, check_resolution
 from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
-from histoscope.train.loader import Color, PatchDataset, PatchLoader
-from histoscope.train.log import RunLog
-from histoscope.train.loop import GRADIENT_NORM, LOG_EVERY, OnStep
-from histoscope.train.mix import learned_from
+from histoscope.train.loader import Batch, Color, PatchDataset, PatchLoader
+from histoscope.train.loop import content_of
 from histoscope.train.parts import DataConfig, join_parts, open_parts
 from histoscope.train.patches import PatchSampler, crop
-from histoscope.train.schedule import warmup_cosine
+from histoscope.train.recipe import Recipe, card_of
+from histoscope.train.steps import Learner, OnStep, Steps
 from histoscope.types import Image, Sample
 
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
@@ -100,33 +96,72 @@ def _run(
     chosen: Pretraining, augment: AugmentConfig | Augmenter, color: Color | None, on_step: OnStep | None
 ) -> Path:
     """Pretrain in a folder that is held."""
-    standing, folder = run_folder.stand(chosen, chosen.out), chosen.out / "model"
-    if (folder / CARD).is_file():
-        return folder
+    out = chosen.out
+    standing = run_folder.stand(chosen, out)
+    if (out / run_folder.CARD).is_file() and not (out / run_folder.CHECKPOINT).is_file():
+        return out / "model"
     check_machine(chosen.train)
     torch.manual_seed(chosen.train.seed)
     parts = provenance.watched(join_parts([open_parts(each) for each in (chosen.data, *chosen.more)]))
     model = Classifier(**chosen.backbone)
     if math.isnan(model.spec.mpp) and len(parts.train):
         model.show_at(parts.train.info.mpp or parts.train[0].mpp)
-    tiles = [resample(sample, model.input_mpp) for sample in parts.train]
-    check_pretraining(model, tiles, chosen.train)
-    run_folder.begin(chosen, chosen.out, standing)
+    recipe = Recipe(
+        config=chosen.train,
+        learned={"train": parts.train},
+        augment=augment,
+        color=color,
+        begun_from=(chosen.backbone.get("weights"),),
+    )
+    return pretrain_model(
+        model,
+        [resample(sample, model.input_mpp) for sample in parts.train],
+        recipe,
+        out,
+        on_start=lambda: run_folder.begin(chosen, out, standing),
+        on_step=on_step,
+    )
+
+
+def pretrain_model(
+    model: Classifier,
+    tiles: Sequence[Sample],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    on_start: Callable[[], None] | None = None,
+    on_step: OnStep | None = None,
+) -> Path:
+    """Pretrain a backbone as a recipe says, as `histoscope.train.recipe.train_model` trains; its folder.
+
+    Parameters
+    ----------
+    model : Classifier
+        Without classes; its backbone is trained in place.
+    tiles : sequence of Sample
+        In memory, at the model's resolution, of any size.
+    recipe : Recipe
+    folder : Path
+        Run folder; it goes on from the checkpoint in it.
+    on_start, on_step : callable, optional
+        As of `histoscope.train.recipe.train_model`.
+    """
+    check_pretraining(model, tiles, recipe.config)
+    card = card_of(recipe, folder)
+    if on_start is not None:
+        on_start()
+    how = {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(recipe.config)}
     pretrain(
         model,
         tiles,
-        chosen.train,
-        out=chosen.out,
-        augment=augment,
-        color=color,
+        recipe.config,
+        out=folder,
+        augment=get_augment(recipe.augment) or AugmentConfig(),
+        color=get_jitter(recipe.color),
         on_step=on_step,
+        card={**card, "pretrained": how},
     )
-    about = {
-        **learned_from([parts.train.info]),
-        **provenance.write(folder, {"train": parts.train}, chosen.backbone.get("weights")),
-        "pretrained": {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(chosen.train)},
-    }
-    return models.save(model, folder, about)
+    return folder / "model"
 
 
 def pretrain(
@@ -138,8 +173,11 @@ def pretrain(
     augment: AugmentConfig | Augmenter,
     color: Color | None = None,
     on_step: OnStep | None = None,
+    card: Mapping[str, Any] | None = None,
 ) -> None:
-    """Train a backbone on pairs of views of unlabelled tiles.
+    """Train a backbone on pairs of views of unlabelled tiles, and keep the last weights.
+
+    Run again after a stop, it goes on from the last checkpoint, as `histoscope.train.fit` does.
 
     Parameters
     ----------
@@ -150,13 +188,15 @@ def pretrain(
     config : TrainConfig
         Without what is only for training with labels (`histoscope.train.config.NOT_WITHOUT_LABELS`).
     out : str or Path
-        Folder of the log.
+        Run folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model/``.
     augment : AugmentConfig or Augmenter
         Drawn anew for each view.
     color : callable, optional
         Stain jitter, drawn anew for each view.
     on_step : callable, optional
         Called with step and losses.
+    card : mapping, optional
+        What the model's card says.
 
     Raises
     ------
@@ -166,37 +206,18 @@ def pretrain(
         If the loss stops being a number.
     """
     check_pretraining(model, tiles, config)
+    steps = Steps(_Learner(model, config), Path(out), samples=content_of(tiles))
     loader = PatchLoader(
         _Pairs(tiles, model.spec.patch_px, augment, color, config.seed),
         batch_size=config.batch_size,
         steps=config.steps,
+        start_step=steps.step,
         workers=config.workers,
     )
-    precision: Any = resolved(config.precision, config.accelerator)
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
-    whole = _Expanded(model).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(whole.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    net, optimizer = fabric.setup(whole, optimizer)
-    net.train()
-    with RunLog(Path(out), tensorboard=config.tensorboard) as log:
-        for step, batch in enumerate(loader, start=1):
-            for group in optimizer.param_groups:
-                group["lr"] = config.lr * warmup_cosine(step - 1, config.steps, warmup=config.warmup)
-            both = torch.cat([batch.image, batch.target["other"].permute(0, 3, 1, 2)])
-            first, second = net(both.to(fabric.device)).chunk(2)
-            terms = vicreg(first.float(), second.float())
-            if not torch.isfinite(terms["total"]):
-                raise TrainingError(f"the loss is not a number at step {step}: lower train.lr")
-            fabric.backward(terms["total"])
-            fabric.clip_gradients(net, optimizer, max_norm=GRADIENT_NORM, error_if_nonfinite=False)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            values = {("loss" if k == "total" else k): float(v.detach()) for k, v in terms.items()}
-            if on_step is not None:
-                on_step(step, values)
-            if step % LOG_EVERY == 0 or step == config.steps:
-                log.write(step, values)
-    model.to("cpu").eval()
+    with steps.logged():
+        deque(steps.through(loader, on_step), maxlen=0)
+    models.save(model.to("cpu").eval(), Path(out) / "model", card)
+    steps.finish()
 
 
 def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainConfig) -> None:
@@ -278,6 +299,21 @@ class _Pairs(PatchDataset):
 
 def _no_targets(_: Sample) -> Mapping[str, NDArray[Any]]:
     return {}
+
+
+class _Learner(Learner):
+    """A backbone with the layers that its loss needs, which are thrown away."""
+
+    def __init__(self, model: Classifier, config: TrainConfig) -> None:
+        whole = _Expanded(model)
+        optimizer = torch.optim.AdamW(whole.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        super().__init__(whole, config, optimizer)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """VICReg, of both views in one batch."""
+        both = torch.cat([batch.image, batch.target["other"].permute(0, 3, 1, 2)])
+        first, second = self.net(both.to(self.fabric.device)).chunk(2)
+        return vicreg(first.float(), second.float())
 
 
 class _Expanded(nn.Module):

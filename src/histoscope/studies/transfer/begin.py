@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from histoscope import augment, models, synth
+from histoscope import augment, synth
 from histoscope.class_names import names_in_order
 from histoscope.classify.classification import in_memory, set_input_mpp
 from histoscope.classify.features import extract
@@ -26,7 +26,7 @@ from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
 from histoscope.train.mix import learned_from
 from histoscope.train.recipe import Recipe, train_model
-from histoscope.train.selfsup import pretrain
+from histoscope.train.selfsup import pretrain_model
 from histoscope.types import Sample
 
 DRAWN: dict[str, TissueSpec] = {
@@ -160,18 +160,19 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
     model = classifier(config, dataset, seed=run.seed, weights=None, classes=False)
     skipped: dict[str, str] = {}
     tiles = in_memory(model, part, skipped.__setitem__)
-    pretrain(
-        model,
-        tiles,
-        replace(chosen, seed=run.seed),
-        out=folder,
+    recipe = Recipe(
+        config=replace(chosen, seed=run.seed),
+        learned={"train": part},
         augment=augment.get("default"),
         color=JITTERS["stain"],
+    )
+    pretrain_model(
+        model,
+        tiles,
+        recipe,
+        folder,
         on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
     )
-    how = {"pretrained": {"how": "VICReg, without labels", "tiles": len(tiles)}}
-    about = {**learned_from([part.info]), **provenance.write(folder / "model", {"train": part}), **how}
-    models.save(model, folder / "model", about)
     return len(tiles)
 
 

@@ -9,8 +9,6 @@ import pandas as pd
 from histoscope import models
 from histoscope.balance import Balance, BalanceConfig, class_weights
 from histoscope.classify import classification
-from histoscope.classify.features import extract
-from histoscope.classify.probe import ProbeConfig, fit_probe
 from histoscope.data import Dataset
 from histoscope.data.readers.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError
@@ -18,14 +16,10 @@ from histoscope.models.base import Model
 from histoscope.models.patches.classifier import Classifier
 from histoscope.train import census
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
-from histoscope.train.log import RunLog
 from histoscope.train.plan import Plan, fit_planned
-from histoscope.train.recipe import card_of
+from histoscope.train.recipe import probe_model
 from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
 from histoscope.types import Sample
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
@@ -77,7 +71,21 @@ class ClassifyPatches(Task):
         note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
         if experiment.probe is not None:
             plan.begin()
-            table = _probe(plan, experiment.probe, model, skipped, listener)
+            found = probe_model(
+                model,
+                parts,
+                plan.recipe,
+                experiment.out,
+                probe=experiment.probe,
+                progress=listener.features,
+                on_skip=skipped.__setitem__,
+            )
+            table, probed = found.table, found.probed
+            note(
+                f"features of {found.n} patches in {found.feature_seconds:.1f} s ({found.computed} computed, "
+                f"the others from the cache); probe fitted in {probed.seconds:.1f} s, "
+                f"L2 penalty {probed.l2:g}"
+            )
         else:
             train, val = (
                 classification.in_memory(model, part, skipped.__setitem__)
@@ -142,38 +150,3 @@ def _check_unread(model: Classifier, config: TrainConfig) -> None:
         if value in (getattr(default, name), meant) or (name == "monitor" and value in PATCH_MONITORS):
             continue
         raise ConfigError(f"train.{name} is {value!r}, which a classifier of patches does not use: {why}")
-
-
-def _probe(
-    plan: Plan,
-    chosen: ProbeConfig,
-    model: Classifier,
-    skipped: dict[str, str],
-    listener: Listener,
-) -> pd.DataFrame:
-    """Fit the head on cached features, save the model, and classify the test part from its features."""
-    out, parts = plan.experiment.out, plan.shown
-    with RunLog(out, tensorboard=plan.experiment.train.tensorboard) as log:
-        features = {
-            name: extract(
-                model, part, cache=chosen.cache, progress=listener.features, on_skip=skipped.__setitem__
-            )
-            for name, part in parts
-        }
-        ready = log.seconds
-        probed = fit_probe(model, features["train"], features["val"], l2=chosen.l2)
-        scores = classification.scores(classification.classify_features(model, features["val"], parts.val))
-        log.write(1, {"loss": scores["nll"], "l2": probed.l2})
-        log.write(1, scores, part="val")
-    computed = sum(part.computed for part in features.values())
-    about = {
-        "probe": probed.to_dict(),
-        "features": {"computed": computed, "seconds": round(ready, 2)},
-        "validation": scores,
-    }
-    models.save(model, out / "model", {**card_of(plan.recipe, out), **about}, plan.normalizer)
-    listener.note(
-        f"features of {sum(map(len, features.values()))} patches in {ready:.1f} s ({computed} computed, the "
-        f"others from the cache); probe fitted in {probed.seconds:.1f} s, L2 penalty {probed.l2:g}"
-    )
-    return classification.classify_features(model, features["test"], parts.test)
