@@ -20,7 +20,7 @@ N = 50
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Fifty patches of twenty-five sources of five cohorts; nuclei with ids 255, 256 and 60,000 of classes 1, 6 and 2."""
+    """Fifty patches of 25 sources, five cohorts; nuclei with ids 255, 256, 60,000 of classes 1, 6, 2."""
     rng = np.random.default_rng(0)
     np.save(tmp_path / "images.npy", rng.integers(0, 256, (N, 256, 256, 3), dtype=np.uint8))
     labels = np.zeros((N, 256, 256, 2), np.uint16)

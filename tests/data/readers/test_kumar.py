@@ -96,5 +96,5 @@ def test_bad_labels_are_named(root: Path, truncate: Callable[[Path], None]) -> N
         with pytest.raises(error, match=dataset.records[index].name):
             dataset[index]
     assert [p.severity for p in dataset.verify()] == ["error"] * 3
-    with pytest.raises(DatasetNotFoundError, match="no images in .*kumar"):
+    with pytest.raises(DatasetNotFoundError, match=r"no images in .*kumar"):
         data.open("kumar", root / "train" / "Labels")
