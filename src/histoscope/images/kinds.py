@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
+from histoscope.images import guests
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = guests.OURS
 """Suffixes that are written, and those that an image is expected to have."""
 
 _READ = {
@@ -121,7 +122,7 @@ def unreadable(path: str | Path) -> str:
         As `kind_of`.
     """
     kind, suffix = kind_of(path), Path(path).suffix.lower()
-    if kind in READ and suffix not in _PREVIEWS:
+    if (kind in READ and suffix not in _PREVIEWS) or guests.reader_of(Path(path)):
         return ""
     name = _PREVIEWS.get(suffix) or kind or _SLIDES.get(suffix, "")
     return f"{name} files are not read yet: {_ADVICE}" if name else ""
@@ -130,7 +131,7 @@ def unreadable(path: str | Path) -> str:
 def looks_like_image(path: Path) -> bool:
     """Whether a file's suffix or first bytes are those of an image or slide, one that is read or not."""
     suffix = path.suffix.lower()
-    if suffix in {*IMAGE_SUFFIXES, *_SLIDES, *_PREVIEWS, *_PICTURES}:
+    if suffix in {*IMAGE_SUFFIXES, *_SLIDES, *_PREVIEWS, *_PICTURES} or guests.reader_of(path):
         return True
     try:
         return bool(kind_of(path))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from histoscope.errors import CorruptDataError, DataError, HistoscopeError
-from histoscope.images import kinds, limits, pictures, tiff
+from histoscope.images import guests, kinds, limits, pictures, tiff
 from histoscope.images.raw import Raw
+from histoscope.types import Image
 
 T = TypeVar("T")
 _DECODERS = r"(PIL|tifffile)\b"
@@ -36,11 +37,17 @@ def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
         path,
         lambda: tiff.read(path),
         lambda kind: pictures.read(path, kind, colour=colour, least_px=least_px),
+        lambda pixels, _: Raw(pixels, "rgb"),
     )
 
 
-def header(path: Path, of_tiff: Callable[[Any, Any], T], of_picture: Callable[[Any], T]) -> T:
-    """Ask a file's header something, without decoding a pixel.
+def header(
+    path: Path,
+    of_tiff: Callable[[Any, Any], T],
+    of_picture: Callable[[Any], T],
+    of_guest: Callable[[Image, float | None], T],
+) -> T:
+    """Ask a file's header something, without decoding a pixel (but by a reader of others).
 
     Parameters
     ----------
@@ -49,6 +56,8 @@ def header(path: Path, of_tiff: Callable[[Any, Any], T], of_picture: Callable[[A
         Gets the file of tifffile and the series of its main image.
     of_picture : callable
         Gets the picture of Pillow.
+    of_guest : callable
+        Gets the pixels and the resolution that a reader of others gives.
 
     Raises
     ------
@@ -64,7 +73,7 @@ def header(path: Path, of_tiff: Callable[[Any, Any], T], of_picture: Callable[[A
         with pictures.opened(path, kind) as picture:
             return of_picture(picture)
 
-    return _guarded(path, ask_tiff, ask_picture)
+    return _guarded(path, ask_tiff, ask_picture, of_guest)
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
@@ -84,6 +93,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
             tiff.orientation_of(series.keyframe),
         ),
         lambda picture: (picture.height, picture.width, pictures.orientation_of(picture)),
+        lambda pixels, _: (*pixels.shape[:2], 1),
     )
     return (width, height) if orientation >= 5 else (height, width)
 
@@ -98,7 +108,12 @@ def orientation_of(path: str | Path) -> int:
     DatasetNotFoundError, CorruptDataError
         As `stored`.
     """
-    return header(Path(path), lambda _, series: tiff.orientation_of(series.keyframe), pictures.orientation_of)
+    return header(
+        Path(path),
+        lambda _, series: tiff.orientation_of(series.keyframe),
+        pictures.orientation_of,
+        lambda *_: 1,
+    )
 
 
 def turned_upright(paths: Iterable[Path]) -> list[Path]:
@@ -124,6 +139,7 @@ def profile_of(path: str | Path) -> bytes:
         Path(path),
         lambda _, series: bytes(series.keyframe.iccprofile or b""),
         lambda picture: picture.info.get("icc_profile") or b"",
+        lambda *_: b"",
     )
     return profile if profile[16:20] == b"RGB " else b""
 
@@ -164,14 +180,21 @@ def _ignore_odd_tags() -> None:
         warnings.filterwarnings("ignore", category=UserWarning, module=_DECODERS)
 
 
-def _guarded(path: Path, of_tiff: Callable[[], T], of_picture: Callable[[str], T]) -> T:
+def _guarded(
+    path: Path,
+    of_tiff: Callable[[], T],
+    of_picture: Callable[[str], T],
+    of_guest: Callable[[Image, float | None], T],
+) -> T:
     """Call what reads this kind of file; errors of decoders, of which there are dozens, become one."""
     reason = kinds.unreadable(path)
     if reason:
         raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")
-    kind = kinds.kind_of(path)
+    kind, reader = kinds.kind_of(path), guests.reader_of(path)
     _ignore_odd_tags()
     try:
+        if reader is not None:
+            return of_guest(*guests.read(path, reader))
         if not kind:
             raise limits.damaged(path, "its first bytes are those of no image")
         return of_tiff() if kind == "TIFF" else of_picture(kind)

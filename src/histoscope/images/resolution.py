@@ -68,7 +68,7 @@ def mpp_of(path: str | Path) -> float | None:
     CorruptDataError
         If its header cannot be read.
     """
-    for x, y in reading.header(Path(path), _of_tiff, _of_picture):
+    for x, y in reading.header(Path(path), _of_tiff, _of_picture, _of_guest):
         if LEAST_MPP <= x <= MOST_MPP and abs(x - y) <= 0.01 * x:
             return float(f"{(x + y) / 2:.6g}")
     return None
@@ -82,7 +82,7 @@ def why_unknown(path: str | Path) -> str:
     DatasetNotFoundError, CorruptDataError
         As `mpp_of`.
     """
-    found = reading.header(Path(path), _of_tiff, _of_picture)
+    found = reading.header(Path(path), _of_tiff, _of_picture, _of_guest)
     if not found:
         return "does not say its resolution"
     x, y = found[0]
@@ -126,6 +126,11 @@ def _of_picture(picture: Any) -> list[tuple[float, float]]:
     if unit and 0x011A in exif and 0x011B in exif:
         found.append((float(exif[0x011A]) * unit, float(exif[0x011B]) * unit))
     return [(_INCH / float(x), _INCH / float(y)) for x, y in found if float(x) > 0 and float(y) > 0]
+
+
+def _of_guest(_: Any, mpp: float | None) -> list[tuple[float, float]]:
+    """Size of a pixel that a reader of others gives."""
+    return [] if mpp is None else [(mpp, mpp)]
 
 
 def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
