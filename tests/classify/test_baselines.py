@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression as Theirs
-from sklearn.preprocessing import StandardScaler
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
 
 from histoscope import metrics
 from histoscope.classify.baselines import LogisticRegression, colour_features, predict_baseline
@@ -34,16 +34,36 @@ def test_features_are_means_and_spreads(rng):
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 1000), st.integers(2, 4), st.sampled_from([0.1, 1.0, 10.0]))
-def test_logistic_regression_equals_scikit_learn(seed, n_classes, l2):
+def test_the_penalised_log_loss_is_least(seed, n_classes, l2):
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % n_classes
     x = rng.normal(0, 1, (60, 5)) + rng.normal(0, 1, (n_classes, 5))[labels]
-    scale = StandardScaler().fit(x)
-    theirs = Theirs(C=1 / l2, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
-    if n_classes == 2:  # two columns of weights share what one carries alone
-        theirs = Theirs(C=2 / l2, tol=1e-8, max_iter=2000).fit(scale.transform(x), labels)
-    ours = LogisticRegression.fit(x, labels, n_classes, l2=l2)
-    assert ours(x) == pytest.approx(theirs.predict_proba(scale.transform(x)), abs=2e-3)
+    standard = np.column_stack(((x - x.mean(0)) / x.std(0), np.ones(60)))
+    truth, penalty = np.eye(n_classes)[labels], np.append(np.full(5, l2), 0.0)[:, None]
+
+    def loss(flat):
+        weights = flat.reshape(6, n_classes)
+        logits = standard @ weights
+        norm = logsumexp(logits, axis=1, keepdims=True)
+        value = (norm[:, 0] - (logits * truth).sum(axis=1)).sum() + (penalty * weights**2).sum() / 2
+        return value, (standard.T @ (np.exp(logits - norm) - truth) + penalty * weights).ravel()
+
+    least = minimize(loss, np.zeros(6 * n_classes), jac=True, method="L-BFGS-B", tol=1e-12)
+    fitted = LogisticRegression.fit(x, labels, n_classes, l2=l2)
+    assert fitted(x) == pytest.approx(softmax(standard @ least.x.reshape(6, n_classes), axis=1), abs=1e-4)
+    value, gradient = loss(fitted.weights.ravel())
+    assert value == pytest.approx(least.fun, rel=1e-6)
+    assert np.abs(gradient).max() < 1e-3
+
+
+@pytest.mark.parametrize("present", [(0, 2), (1,), (0, 1, 3)])
+def test_a_class_that_does_not_occur_has_no_chance(present, rng):
+    labels = np.array(present)[np.arange(30) % len(present)]
+    x = rng.normal(0, 1, (30, 3)) + labels[:, None]
+    probability = LogisticRegression.fit(x, labels, 4)(x)
+    absent = sorted({0, 1, 2, 3} - set(present))
+    assert (probability[:, absent] == 0).all()
+    assert probability.sum(axis=1) == pytest.approx(np.ones(30))
 
 
 def test_constant_features_do_no_harm():

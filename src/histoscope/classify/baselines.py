@@ -74,18 +74,18 @@ class LogisticRegression:
         ----------
         features : (N, D) float
         labels : (N,) int
-            From 0 to ``n_classes - 1``.
+            From 0 to ``n_classes - 1``; a class that does not occur gets probability 0.
         n_classes : int
         l2 : float > 0
-            L2 penalty; the bias has none.
+            L2 penalty, scikit-learn's ``1 / C``; the bias has none.
 
         Raises
         ------
         ShapeError
             If features and labels do not fit together.
         """
-        from scipy.optimize import minimize
-        from scipy.special import logsumexp
+        from sklearn import linear_model
+        from sklearn.preprocessing import StandardScaler
 
         raw, true = np.asarray(features, np.float64), np.asarray(labels)
         if raw.ndim != 2 or true.shape != raw.shape[:1] or len(true) == 0:
@@ -93,21 +93,17 @@ class LogisticRegression:
                 f"features are {raw.shape} and labels {true.shape}; "
                 "expected (N, D) and (N,) of at least one patch"
             )
-        mean, spread = raw.mean(axis=0), raw.std(axis=0)
-        spread = np.where(spread > 0, spread, 1.0)
-        x = np.column_stack(((raw - mean) / spread, np.ones(len(raw))))
-        truth = np.eye(n_classes)[true]
-        l2s = np.append(np.full(raw.shape[1], l2), 0.0)[:, None]
-
-        def loss(flat: Floats) -> tuple[float, Floats]:
-            weights = flat.reshape(x.shape[1], n_classes)
-            logits = x @ weights
-            norm = logsumexp(logits, axis=1, keepdims=True)
-            value = float((norm[:, 0] - (logits * truth).sum(axis=1)).sum() + (l2s * weights**2).sum() / 2)
-            return value, (x.T @ (np.exp(logits - norm) - truth) + l2s * weights).ravel()
-
-        found = minimize(loss, np.zeros(x.shape[1] * n_classes), jac=True, method="L-BFGS-B")
-        return cls(mean, spread, found.x.reshape(x.shape[1], n_classes))
+        scaler, present = StandardScaler().fit(raw), np.unique(true)
+        weights = np.zeros((raw.shape[1] + 1, n_classes))
+        weights[-1] = np.where(np.isin(np.arange(n_classes), present), 0.0, -np.inf)
+        if len(present) > 1:
+            # Of two classes it fits one column of weights, the difference of two that are each half as large.
+            c = 2.0 / l2 if len(present) == 2 else 1.0 / l2
+            solver = linear_model.LogisticRegression(C=c, tol=1e-6, max_iter=10_000)
+            solver.fit(scaler.transform(raw), true)
+            found = np.column_stack((solver.coef_, solver.intercept_)).T
+            weights[:, present] = np.hstack((-found, found)) / 2 if len(present) == 2 else found
+        return cls(scaler.mean_, scaler.scale_, weights)
 
     def __call__(self, features: ArrayLike) -> NDArray[np.float64]:
         """Probabilities (N, C) of features (N, D)."""
