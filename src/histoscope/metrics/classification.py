@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.pooling import Function, Values, divide, mean_of_defined
+from histoscope.renamed import renamed
 
 _LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn's log_loss: a zero would cost infinitely much
 _ROUNDING = 0.02  # probabilities of tables are rounded, and half precision is no better
@@ -50,6 +51,7 @@ def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 
 
+@renamed(probability="predicted")
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     """Share of patches whose predicted class is the true one; NaN without patches.
 
@@ -70,6 +72,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     return _from_confusion(accuracy_of, true, predicted)
 
 
+@renamed(probability="predicted")
 def balanced_accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     """Mean over the classes that occur of the share of their patches that were recognised.
 
@@ -81,6 +84,7 @@ def balanced_accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     return _from_confusion(balanced_accuracy_of, true, predicted)
 
 
+@renamed(probability="predicted")
 def macro_f1(true: ArrayLike, predicted: ArrayLike) -> float:
     """Mean of the classes' F1; a class that neither occurs nor is predicted is left out.
 
@@ -92,6 +96,7 @@ def macro_f1(true: ArrayLike, predicted: ArrayLike) -> float:
     return _from_confusion(macro_f1_of, true, predicted)
 
 
+@renamed(probability="predicted")
 def kappa(true: ArrayLike, predicted: ArrayLike) -> float:
     """Cohen's kappa: agreement beyond that of guessing with the same frequencies; 0 is chance, 1 is perfect.
 
