@@ -4,8 +4,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self, TextIO
 
 from histoscope.words import duration
 
@@ -22,21 +22,21 @@ SLOWER = 0.02
 
 @dataclass(slots=True)
 class Pace:
-    """Where one piece of work stands.
+    """Progress of one piece of work.
 
     Parameters
     ----------
     what : str
-        What people call it.
+        Its name.
     began : float
-        Seconds of the clock when it was first heard of.
+        Seconds of the clock at the first report.
     done_before : float
         What was done by then: it says nothing of how fast the rest goes.
     done : float
     total : float or None
         None while it is not known.
     note : str
-        More to say, such as the loss.
+        Such as the loss.
     """
 
     what: str
@@ -64,20 +64,16 @@ class Pace:
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for a line."""
-        since = now - self.said_at
-        if self.lines == 0 or (self.is_over and self.said_done < self.done):
+        is_over = self.total is not None and self.done >= self.total
+        if self.lines == 0 or (is_over and self.said_done < self.done):
             return True
+        since = now - self.said_at
         wait = FIRST_SECONDS if self.lines == 1 else max(SECONDS, SLOWER * (now - self.began))
         tenth = self.total is not None and self.done - self.said_done >= SHARE * self.total
         return since >= wait or (tenth and since >= LEAST_SECONDS)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether all is done."""
-        return self.total is not None and self.done >= self.total
-
     def line(self, now: float) -> str:
-        """Say it in words.
+        """Write it as a line.
 
         Examples
         --------
@@ -89,101 +85,16 @@ class Pace:
             return ": ".join(filter(None, (self.what, self.note)))
         far = f"{int(self.done):,}" + ("" if self.total is None else f" of {int(self.total):,}")
         taken = now - self.began
-        parts = [f"{far} in {duration(taken)}" if taken >= 1 else far, self.told_left(now), self.note]
-        return f"{self.what}: {', '.join(filter(None, parts))}"
+        parts = [f"{far} in {duration(taken)}" if taken >= 1 else far, *self.rest(now)]
+        return f"{self.what}: {', '.join(parts)}"
 
-    def told_left(self, now: float) -> str:
-        """Say the time that is left; nothing while it is not known."""
+    def rest(self, now: float) -> list[str]:
+        """Time left, if it is known, and the note."""
         left = self.left(now)
-        return "" if left is None else f"about {duration(max(left, 1.0))} left"
+        told = "" if left is None else f"about {duration(max(left, 1.0))} left"
+        return [text for text in (told, self.note) if text]
 
 
-class Screen(Protocol):
-    """What shows work to people."""
-
-    def show(self, work: Pace, now: float) -> None:
-        """Show where it stands."""
-
-    def end(self, work: Pace) -> None:
-        """Show it no longer."""
-
-    def say(self, line: str) -> None:
-        """Print a line."""
-
-    def close(self) -> None:
-        """Show nothing any longer."""
-
-
-class Lines:
-    """Lines in a file or a pipe, few enough to read."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def show(self, work: Pace, now: float) -> None:
-        """Print a line if it is time for one."""
-        if work.is_due(now):
-            self.say(work.line(now))
-
-    def end(self, work: Pace) -> None:
-        """Leave what was printed."""
-
-    def say(self, line: str) -> None:
-        """Print a line at once, also where a pipe would keep it back."""
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
-
-    def close(self) -> None:
-        """Leave what was printed."""
-
-
-class Bars:
-    """Bars on a terminal, which go when the work is over."""
-
-    def __init__(self, bars: "Progress") -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-        bars.start()
-
-    @classmethod
-    def on(cls, stream: TextIO) -> "Bars | None":
-        """Bars on a stream, if it is a terminal."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        console = Console(file=stream)
-        if not console.is_terminal:
-            return None
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
-        )
-        return cls(Progress(*columns, console=console, transient=True))
-
-    def show(self, work: Pace, now: float) -> None:
-        """Move its bar."""
-        told = ", ".join(filter(None, (work.told_left(now), work.note)))
-        if work.what not in self._tasks:
-            self._tasks[work.what] = self._bars.add_task(work.what, total=None, told="")
-        self._bars.update(self._tasks[work.what], completed=work.done, total=work.total, told=told)
-
-    def end(self, work: Pace) -> None:
-        """Take its bar away."""
-        if work.what in self._tasks:
-            self._bars.remove_task(self._tasks.pop(work.what))
-
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def close(self) -> None:
-        """Take all bars away."""
-        self._bars.stop()
-
-
-@dataclass(slots=True)
 class Board:
     """Shows on stderr how far pieces of work are, side by side.
 
@@ -195,49 +106,74 @@ class Board:
         Gives seconds.
     """
 
-    stream: TextIO | None = None
-    clock: Callable[[], float] = time.monotonic
-    _screen: Screen = field(init=False)
-    _works: dict[str, Pace] = field(init=False, default_factory=dict)
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._stream = stream
+        self._works: dict[str, Pace] = {}
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        stream = sys.stderr if self.stream is None else self.stream
-        self._screen = Bars.on(stream) or Lines(stream)
+        self._stream = self._stream or sys.stderr
+        if self._stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[told]}", markup=False),
+            )
+            self._bars = Progress(*columns, console=Console(file=self._stream), transient=True)
+            self._bars.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._screen.close()
+        if self._bars is not None:
+            self._bars.stop()
 
     def move(self, what: str, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far a piece of work is; the first time it appears.
+        """Report the progress of a piece of work; it is shown from the first report on.
 
         Parameters
         ----------
         what : str
             Its name; unique among those that are shown.
         done, total : float
-            Steps, images, or what else it is counted in.
+            Steps, images, or whatever is counted.
         note : str
-            What else there is to say.
+            Such as the loss.
         """
         now = self.clock()
         work = self._works.setdefault(what, Pace(what, now, done))
         work.done, work.total, work.note = done, total, note
-        self._screen.show(work, now)
+        if self._bars is None:
+            if work.is_due(now):
+                self.say(work.line(now))
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=None, told="")
+        self._bars.update(self._tasks[what], completed=done, total=total, told=", ".join(work.rest(now)))
 
     def end(self, what: str) -> None:
-        """Show a piece of work no longer."""
-        if what in self._works:
-            self._screen.end(self._works.pop(what))
+        """Remove a piece of work."""
+        self._works.pop(what, None)
+        if self._bars is not None and what in self._tasks:
+            self._bars.remove_task(self._tasks.pop(what))
 
     def say(self, line: str) -> None:
-        """Print a line, above the bars if there are any."""
-        self._screen.say(line)
+        """Print a line, above the bars if there are any; at once, also into a pipe."""
+        if self._bars is not None:
+            self._bars.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif self._stream is not None:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
 
 
 @contextmanager
 def progress(what: str, total: float | None = None) -> Iterator[Callable[..., None]]:
-    """Show how far one piece of work is; gives what to call with (done, total, note), the last two optional.
+    """Progress of one piece of work; gives what to call with (done, total, note), the last two optional.
 
     Examples
     --------
