@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from histoscope import stain
+from histoscope import stain, threads
 from histoscope.cli.main import app
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError, UnknownNameError
 from histoscope.files import read_image, write_image
@@ -187,7 +187,7 @@ def test_interruption_drops_what_waits(tiles, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verb, "ThreadPoolExecutor", Watched)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", Watched)
     monkeypatch.setattr(verb._Work, "count", interrupted)
     with pytest.raises(KeyboardInterrupt):
         verb.run(
@@ -201,7 +201,9 @@ def test_interruption_drops_what_waits(tiles, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("asked", "expected"), [(["--workers", "3"], 3), ([], os.cpu_count())])
 def test_threads_are_as_many_as_asked_for(tiles, tmp_path, monkeypatch, asked, expected):
     begun = []
-    monkeypatch.setattr(verb, "ThreadPoolExecutor", lambda n: begun.append(n) or ThreadPoolExecutor(n))
+    monkeypatch.setattr(
+        threads, "ThreadPoolExecutor", lambda n, *more: begun.append(n) or ThreadPoolExecutor(n, *more)
+    )
     assert call(tiles, tmp_path / "out", *asked).exit_code == 0
     assert begun == [expected]
 

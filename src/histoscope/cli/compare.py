@@ -56,9 +56,7 @@ def compare(
     sets, left_out = [], 0
     for name, root, size in ((form, real, mpp), (synthetic_form, synthetic, synthetic_mpp)):
         with progress(f"reading {root}") as advance:
-            kept, skipped = data.readable(
-                data.open(name, root, **({} if size is None else {"mpp": size})), progress=advance
-            )
+            kept, skipped = data.readable(data.open(name, root, mpp=size), progress=advance)
         for problem in skipped:
             typer.echo(f"left out {problem.name}: {problem.message}", err=True)
         sets.append(kept)

@@ -365,12 +365,12 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
     from histoscope import data, plain
     from histoscope.errors import ConfigError
 
-    given: dict[str, Any] = {} if mpp is None else {"mpp": mpp}
+    given: dict[str, Any] = {"mpp": mpp}
     for text in options or ():
         key, sign, value = text.partition("=")
         if not sign:
             raise ConfigError(f"option {text!r}: expected KEY=VALUE, such as fold=3")
-        if key.strip() in given:
+        if given.get(key.strip()) is not None:
             raise ConfigError(f"option {key.strip()!r} is given twice; keep one")
         given[key.strip()] = value
         if key.strip() not in _TEXT_OPTIONS:

@@ -1,17 +1,19 @@
 """``histoscope evaluate``: scores of a trained model on labelled images."""
 
+import itertools
+from collections.abc import Iterator
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from histoscope.data import Dataset
-
 from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
+
+if TYPE_CHECKING:
+    from histoscope.train.seen import Seen
+    from histoscope.train.test_set import Tested
 
 
 def evaluate(
@@ -61,47 +63,39 @@ def evaluate(
     Example: `histoscope evaluate runs/unet data/monuseg --mpp 0.25 --split test`
     """
     from histoscope import data as datasets
-    from histoscope import models, weights
+    from histoscope import weights
     from histoscope.cli import scores
-    from histoscope.errors import ConfigError
+    from histoscope.cli.progress import Board
     from histoscope.files import require_writable
     from histoscope.tables import write_table
-    from histoscope.train import evaluate as evaluated
-    from histoscope.train import provenance, seen
-    from histoscope.train.parts import normalised
-    from histoscope.train.tasks import task_of
+    from histoscope.train import test_set
 
     if out is not None:
         require_writable(out, file=True)
     folder = weights.find(model)
-    opened = models.open_model(folder)
-    network = opened.network
-    task = task_of(network)
-    if tta and not task.takes_tta:
-        raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
-    dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
-    dataset = part_of(dataset, split, root)
-    dataset, learned = provenance.Watched(datasets.renamed(dataset, _pairs(classes or []))), _learned(folder)
-    shown = normalised(task.in_classes_of(network, dataset), opened.normalizer)
-    skipped: dict[str, str] = {}
-    done = iter(range(1, len(shown) + 1))
-    with scores.steps_bar(len(shown), "Images") as on_step:
-        table = evaluated(
-            network,
-            shown,
-            on_image=lambda *_: on_step(next(done), {}),
-            on_skip=skipped.__setitem__,
+    dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
+    done = itertools.count(1)
+    with Board() as board:
+        tested = test_set.score(
+            folder,
+            dataset,
+            classes=_pairs(classes or []),
             tta=tta,
             more=metric or (),
+            copies_in=root if audit else None,
+            on_image=lambda *_: board.move("Images", next(done), len(dataset)),
+            progress=lambda n, total: board.move("Comparing images", n, total),
         )
-    parts, more = _by_seen(table, dataset, learned, (*seen.roots_of(folder), root) if audit else ())
+    for line in _of_seen(tested.seen):
+        scores.note(line)
     if out is not None:
-        write_table(out, table)
-    _show(table, parts, more, where=out, as_json=json)
-    for name, why in skipped.items():
+        write_table(out, tested.table)
+    _show(tested, where=out, as_json=json)
+    for name, why in tested.skipped.items():
         scores.note(f"skipped {name}: {why}")
-    if skipped:
-        scores.note(f"{len(skipped)} of {len(skipped) + len(table)} could not be scored")
+    if tested.skipped:
+        n = len(tested.skipped)
+        scores.note(f"{n} of {n + len(tested.table)} could not be scored")
         raise typer.Exit(1)
 
 
@@ -124,69 +118,31 @@ def _pairs(classes: list[str]) -> dict[str, str]:
     return dict(pairs)
 
 
-def _show(
-    table: "pd.DataFrame",
-    parts: "dict[str, pd.DataFrame]",
-    more: dict[str, Any],
-    *,
-    where: Path | None,
-    as_json: bool,
-) -> None:
-    """Print scores of all images, then of each part, with intervals over one unit."""
-    from json import dumps
-
-    from histoscope.cli import scores
-
-    whole = scores.summarise(table)
-    if as_json:
-        told = {part: scores.summarise(rows, whole.unit).as_dict() for part, rows in parts.items()}
-        typer.echo(dumps({**whole.as_dict(), **told, **more}))
-        return
-    tables = {"all" if parts else "": table, **parts}
-    for part, rows in tables.items():
-        last = where if part == list(tables)[-1] else None
-        scores.show(rows, where=last, as_json=False, title=part, unit=whole.unit)
-
-
-def _learned(folder: Path) -> "pd.DataFrame | None":
-    """What the model learned from; None, and a line that says so, if that is not known."""
-    from histoscope.cli import scores
-    from histoscope.train import provenance
-
-    learned = provenance.read(folder)
-    if learned is None:
-        scores.note(
+def _of_seen(found: "Seen | None") -> Iterator[str]:
+    """Say which images the model has seen."""
+    if found is None:
+        yield (
             "it is not known what this model learned from (its card names no list): images that it was "
             "trained on are scored like others"
         )
-    return learned
+        return
+    yield f"warning: {found}" if any(found.status) else str(found)
+    yield from found.notes()
+    if all(found.status):
+        yield "the model has seen every image: there is no score of unseen ones"
 
 
-def _by_seen(
-    table: "pd.DataFrame", dataset: "Dataset", learned: "pd.DataFrame | None", roots: tuple[Path, ...]
-) -> "tuple[dict[str, pd.DataFrame], dict[str, Any]]":
-    """Give the table its column ``seen``; the rows of both kinds if there are any, and their counts.
-
-    Copies are looked for if there are folders where the images that were learned from may lie.
-    """
+def _show(tested: "Tested", *, where: Path | None, as_json: bool) -> None:
+    """Print scores of all images, then of each part, with intervals over one unit."""
     from histoscope.cli import scores
-    from histoscope.cli.progress import progress
-    from histoscope.train import seen
 
-    if learned is None:
-        return {}, {}
-    with progress("Comparing pictures") as advance:
-        found = seen.seen_in(learned, dataset, audit=bool(roots), roots=roots, progress=advance)
-    scores.note(f"warning: {found}" if any(found.status) else str(found))
-    for line in found.notes():
-        scores.note(line)
-    table["seen"] = table["name"].map(dict(zip((r.name for r in dataset.records), found.status, strict=True)))
-    is_seen, more = table["seen"] != "", {"seen_images": found.counts()}
-    if is_seen.all():
-        scores.note("the model has seen every image: there is no score of unseen ones")
-    if is_seen.all() or not is_seen.any():
-        return {}, more
-    parts = {"unseen": table[~is_seen], "seen": table[is_seen]}
-    return {
-        part: rows for part, rows in parts.items() if "true" not in rows or (rows["true"] >= 0).any()
-    }, more
+    whole, parts = scores.summarise(tested.table), tested.parts()
+    if as_json:
+        by_part = {part: scores.summarise(rows, whole.unit).as_dict() for part, rows in parts.items()}
+        counts = {} if tested.seen is None else {"seen_images": tested.seen.counts()}
+        typer.echo(dumps({**whole.as_dict(), **by_part, **counts}))
+        return
+    tables = {"all" if parts else "": tested.table, **parts}
+    for part, rows in tables.items():
+        last = where if part == list(tables)[-1] else None
+        scores.show(rows, where=last, as_json=False, title=part, unit=whole.unit)

@@ -78,6 +78,7 @@ def explain(
     from histoscope import models
     from histoscope.classify import classification
     from histoscope.cli import scores
+    from histoscope.cli.progress import counted
     from histoscope.explain import method_of
     from histoscope.jobs.journal import Journal
     from histoscope.train.parts import normalised
@@ -87,16 +88,14 @@ def explain(
     method_of(network)  # what is missing is told before the work
     _require_apart(root, out)
     skipped: dict[str, str] = {}
-    dataset = datasets.open(data, root, **({} if mpp is None else {"mpp": mpp}))
-    dataset = part_of(dataset, split, root)
+    dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
     shown = normalised(classification.in_words_of(network.spec.classes, dataset), opened.normalizer)
     title = f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}"
     with Journal.open(out, {}, overwrite=True, name=EXPLAINED) as journal:
         journal.require(FILES)
-        done = iter(range(1, len(shown) + 1))
-        with scores.steps_bar(len(shown), "Patches") as on_step:
+        with counted("Patches", len(shown)) as on_patch:
             table = classification.predict_classes(
-                network, shown, on_patch=lambda _: on_step(next(done), {}), on_skip=skipped.__setitem__
+                network, shown, on_patch=on_patch, on_skip=skipped.__setitem__
             )
         chosen = choose(table, str(which), n, per_group)
         method, gallery = explained(network, shown, chosen)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Self, TextIO
 
 from histoscope.words import duration
@@ -187,3 +188,11 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[..., No
             board.move(what, done, total, note)
 
         yield advance
+
+
+@contextmanager
+def counted(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Progress of work that is counted one by one; gives what to call when one more is done."""
+    with Board() as board:
+        done = count(1)
+        yield lambda *_: board.move(what, next(done), total)

@@ -184,7 +184,7 @@ def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: i
     """Open a data set; of its published parts, the one for training alone, and of this so many tiles."""
     from histoscope import data
 
-    dataset = data.open(form, root, **({} if mpp is None else {"mpp": mpp}))
+    dataset = data.open(form, root, mpp=mpp)
     training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
     if training and len(training) < len(dataset):
         typer.echo(f"looking at the {count(len(training), 'tile')} of part 'train' of {root}", err=True)

@@ -95,7 +95,7 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     root : str or Path
         Its folder.
     **options
-        Of the reader, such as ``mpp=0.25``.
+        Of the reader, such as ``mpp=0.25``; None is as if it were left out.
 
     Raises
     ------
@@ -104,6 +104,7 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     DatasetNotFoundError
         If the folder is not there; the message says what was expected and where to get it.
     """
+    options = {key: value for key, value in options.items() if value is not None}
     reader = plugins.find("data set", name, DATASETS, GROUP)
     if not callable(reader):
         raise ConfigError(f"data set {name!r} is {reader!r}, expected what takes a folder")

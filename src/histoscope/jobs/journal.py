@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any, Self, TextIO
 
 import pandas as pd
@@ -46,7 +47,7 @@ class Job:
 
 
 class Journal:
-    """The finished images of a folder of results; made by `open`, held until `close`.
+    """The finished images of a folder of results; made by `open`, held until `close`. Threads may share it.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class Journal:
         self._lines = state.lines if head is None else {}
         self._head = head  # written with the first result, so a call that is refused changes nothing
         self._is_new = state.settings is None
+        self._lock = RLock()
 
     @classmethod
     def open(
@@ -189,13 +191,15 @@ class Journal:
         ConfigError
             As `require`.
         """
-        self.require(files)
-        self._add({"writing": list(files)})
-        self.owned.files |= dict.fromkeys(files)
+        with self._lock:
+            self.require(files)
+            self._add({"writing": list(files)})
+            self.owned.files |= dict.fromkeys(files)
         try:
             yield
         finally:
-            self._add({"files": self.owned.seal(files)})
+            with self._lock:
+                self._add({"files": self.owned.seal(files)})
 
     def add(self, job: Job, row: Mapping[str, Any], *, digest: str, files: Collection[str]) -> None:
         """Write down that an image is finished; files of ours that are of other pixels are taken away.
@@ -212,13 +216,14 @@ class Journal:
         """
         line: dict[str, Any] = {"name": job.name, "image": [str(job.image.resolve()), digest]}
         line["row"] = {"image": job.name, **row}
-        before = self._lines.get(job.name)
-        if before is None or before["image"][1] != digest:
-            stale = [file for file in files_of(job.name) if file not in files and self.owned.holds(file)]
-            if stale:
-                self._add({"files": self.owned.drop(stale)})
-        self._lines[job.name] = line
-        self._add(line)
+        with self._lock:
+            before = self._lines.get(job.name)
+            if before is None or before["image"][1] != digest:
+                stale = [file for file in files_of(job.name) if file not in files and self.owned.holds(file)]
+                if stale:
+                    self._add({"files": self.owned.drop(stale)})
+            self._lines[job.name] = line
+            self._add(line)
 
     def write_summary(
         self,

@@ -5,8 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -23,6 +22,7 @@ from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.ownership import digest_of
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.stain.tissue import PEN
+from histoscope.threads import in_order
 
 JOURNAL = "normalized.jsonl"
 IMAGES_PER_FOLDER = 32
@@ -156,7 +156,7 @@ def run(
             journal.require([job.name for job in planned.jobs if job.name not in finished])
         todo = [job for job in planned.jobs if job.name not in finished]
         work = _Work(target, planned.out, journal, groups, Outcome(skipped=len(finished)))
-        work.all(todo, planned.jobs if by_folder else None, workers or os.cpu_count(), on_image)
+        work.all(todo, planned.jobs if by_folder else None, workers or os.cpu_count() or 1, on_image)
     return work.outcome
 
 
@@ -173,34 +173,28 @@ class _Work:
     journal: Journal | None
     groups: dict[Path, str]
     outcome: Outcome
-    lock: Lock = field(default_factory=Lock)
     large: Lock = field(default_factory=Lock)
 
     def all(
-        self, todo: list[Job], of_folders: list[Job] | None, workers: int | None, on_image: OnImage | None
+        self, todo: list[Job], of_folders: list[Job] | None, workers: int, on_image: OnImage | None
     ) -> None:
-        """Do all, and count; what waits is dropped at a stop."""
-        pool, n_done = ThreadPoolExecutor(workers), 0
-        try:
-            for jobs, source in self._with_sources(todo, of_folders):
-                for job, said in zip(
-                    jobs, pool.map(lambda job, s=source: self.one(job, s), jobs), strict=True
-                ):
-                    n_done += 1
-                    self.count(job, *said)
-                    if on_image is not None:
-                        on_image(n_done, len(todo))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        """Do all, and count."""
+        pairs = self._with_sources(todo, of_folders)
+        with closing(in_order(self.one, pairs, workers=workers, ahead=2 * workers)) as results:
+            for n_done, result in enumerate(results, start=1):
+                self.count(*result)
+                if on_image is not None:
+                    on_image(n_done, len(todo))
 
-    def one(self, job: Job, source: Any) -> tuple[str, str, Sequence[str]]:
+    def one(self, pair: tuple[Job, Any]) -> tuple[Job, str, str, Sequence[str]]:
         """Normalise one file; gives what became of it, the error if it failed, and notes on its estimate."""
+        job, source = pair
         try:
             rows, columns = size_of(job.image)
             with self.large if rows * columns > LARGE_PX else nullcontext():
-                return self._made(job, source)
+                return job, *self._made(job, source)
         except Exception as error:  # noqa: BLE001  (no image may end the others)
-            return "failed", told(job, error), ()
+            return job, "failed", told(job, error), ()
 
     def count(self, job: Job, what: str, error: str, notes: Sequence[str]) -> None:
         """Note what became of one file."""
@@ -231,7 +225,7 @@ class _Work:
         except StainError as error:
             stains, what = None, "unchanged"
             notes = ("marks of a pen and no tissue (copied unchanged)",) if PEN in str(error) else ()
-        with self._writing(job.name):
+        with nullcontext() if self.journal is None else self.journal.writing([job.name]):
             if stains is not None:
                 write_image(path, self.target(image, source=stains), **about)
             elif path.suffix == job.image.suffix:
@@ -240,34 +234,18 @@ class _Work:
             else:
                 write_image(path, image, **about)
         if self.journal is not None:
-            with self.lock:
-                row = {"what": what, "group": self.groups.get(job.image, "")}
-                self.journal.add(job, row, digest=digest, files=[job.name])
+            row = {"what": what, "group": self.groups.get(job.image, "")}
+            self.journal.add(job, row, digest=digest, files=[job.name])
         return what, "", notes
 
-    @contextmanager
-    def _writing(self, name: str) -> Iterator[None]:
-        """Tell the journal, one thread at a time, before and after a file is written."""
-        if self.journal is None:
-            yield
-            return
-        writing = self.journal.writing([name])
-        with self.lock:
-            writing.__enter__()
-        try:
-            yield
-        finally:
-            with self.lock:
-                writing.__exit__(None, None, None)
-
-    def _with_sources(self, todo: list[Job], of_folders: list[Job] | None) -> Iterator[tuple[list[Job], Any]]:
-        """Cut what is to do into parts that share an estimate, made from all that the folder holds."""
+    def _with_sources(self, todo: list[Job], of_folders: list[Job] | None) -> Iterator[tuple[Job, Any]]:
+        """Give each image with the estimate that it shares with its folder, if it shares one."""
         if of_folders is None:
-            yield todo, None
+            yield from ((job, None) for job in todo)
             return
         for folder in dict.fromkeys(job.image.parent for job in todo):
-            siblings = [job.image for job in of_folders if job.image.parent == folder]
-            yield [job for job in todo if job.image.parent == folder], self._of_folder(folder, siblings)
+            source = self._of_folder(folder, [job.image for job in of_folders if job.image.parent == folder])
+            yield from ((job, source) for job in todo if job.image.parent == folder)
 
     def _of_folder(self, folder: Path, images: list[Path]) -> Any:
         pixels = []

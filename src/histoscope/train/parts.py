@@ -64,8 +64,8 @@ def open_data(chosen: Any) -> Dataset:
 
     Options that the configuration has and leaves at nothing are not given to the reader.
     """
-    given = {key: getattr(chosen, key, None) for key in ("mpp", "licence", "citation", "index")}
-    return data.open(chosen.name, chosen.root, **{key: value for key, value in given.items() if value})
+    given = {key: getattr(chosen, key, None) or None for key in ("mpp", "licence", "citation", "index")}
+    return data.open(chosen.name, chosen.root, **given)
 
 
 def open_parts(chosen: DataConfig, *, seed: int = 0) -> Split:
