@@ -61,7 +61,7 @@ def test_it_prints_what_it_saw_and_writes_what_train_reads(folder, call, tmp_pat
     assert "mine.yaml is written; next: histoscope train mine.yaml" in said
     written = load(Experiment, tmp_path / "mine.yaml")
     assert (written.data.root, written.data.mpp, written.model.name) == (folder, 0.5, "stardist")
-    changes = [word for line in [*SMALL, "out=run"] for word in ("--set", line)]
+    changes = [word for line in [*SMALL, "initial_weights=null", "out=run"] for word in ("--set", line)]
     call("train", "mine.yaml", *changes)
     assert (tmp_path / "run" / "per_image.csv").is_file()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from histoscope import config, data, synth
+from histoscope import config, data, models, synth
 from histoscope.data import InMemory
 from histoscope.errors import DataError
 from histoscope.files import write_image
@@ -115,7 +115,8 @@ def values(seen: Seen) -> dict[str, object]:
     [(0.25, 0.25, 256, 4), (0.5, 0.5, 128, 8), (0.1, 0.25, 256, 4), (1, 0.5, 128, 8)],
 )
 def test_resolution_and_patches_follow_the_images(mpp, model_mpp, patch, batch):
-    found = values(seen_of(20, 3000, mpp))
+    found = values(seen_of(20, 3000, mpp, {"a": 9, "b": 9}))
+    assert "initial_weights" not in found
     assert (found["model.arguments.mpp"], found["train.patch_px"], found["train.batch_size"]) == (
         model_mpp,
         patch,
@@ -123,21 +124,32 @@ def test_resolution_and_patches_follow_the_images(mpp, model_mpp, patch, batch):
     )
 
 
+def test_nuclei_of_one_kind_begin_from_weights_that_come_along():
+    found = values(seen_of(20, 3000, 0.25))
+    card = models.read_card(found["initial_weights"])
+    assert (found["model.arguments.mpp"], found["train.patch_px"]) == (card["input"]["mpp"], 128)
+    assert all(
+        found[f"model.arguments.{key}"] == card["arguments"][key] for key in ("width", "depth", "grid")
+    )
+
+
 def test_patches_are_no_larger_than_images_and_fit_the_network():
-    found = values(seen_of(8, 100, 0.25))
-    assert found["train.patch_px"] == 96
+    assert values(seen_of(8, 100, 0.25, {"a": 9}))["train.patch_px"] == 96
 
 
 def test_steps_follow_the_area_within_bounds(monkeypatch):
     monkeypatch.setattr(proposals, "free_memory", lambda: 10**12)
-    steps = [values(seen_of(n, 1000, 0.25))["train.steps"] for n in (2, 60, 600)]
-    assert steps == [1000, 2900, 6000]  # 25 looks at 30 megapixels, in batches of 0.26
+    steps = [values(seen_of(n, 1000, 0.25, {"a": 9}))["train.steps"] for n in (2, 60, 600)]
+    assert steps == [1000, 2900, 6000]  # 30 megapixels 25 times, in batches of 0.26
+    tuning = [values(seen_of(n, 1000, 0.25))["train.steps"] for n in (2, 60, 6000)]
+    assert tuning == [500, 1400, 6000]  # a quarter of the pixels, in batches of 0.13
 
 
 def test_more_than_the_memory_holds_is_not_asked_for(monkeypatch):
     assert "data.tiles" not in values(seen_of(20, 1000, 0.25))
     monkeypatch.setattr(proposals, "free_memory", lambda: 14 * 7e6 * 2)
-    assert values(seen_of(20, 1000, 0.25))["data.tiles"] == 4  # half of it holds 14, of which 10 validate
+    # half of it holds 14, of which 10 validate
+    assert values(seen_of(20, 1000, 0.25, {"a": 9}))["data.tiles"] == 4
 
 
 @pytest.mark.parametrize(
@@ -172,6 +184,7 @@ def test_changes_win_and_another_model_keeps_none_of_the_arguments(tmp_path):
     assert proposal.experiment(["train.steps=7"]).train.steps == 7
     other = proposal.experiment(["model.name=unet", "model.arguments.mpp=0.5"])
     assert (other.model.name, other.model.arguments) == ("unet", {"mpp": 0.5})
+    assert (other.initial_weights, other.train.steps) == (None, 1000)
 
 
 def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from histoscope.explained import flow
 from histoscope.train.experiment import Experiment
 from histoscope.train.look import PATIENTS, USUAL_UM, Seen
 from histoscope.train.parts import DataConfig, open_parts
-from histoscope.train.proposals import Choice, of_nuclei, of_patches
+from histoscope.train.proposals import LEAST_STEPS, Choice, of_nuclei, of_patches
 from histoscope.words import count
 
 WIDTH = 100
@@ -52,11 +52,16 @@ class Proposal:
         return found
 
     def experiment(self, changes: Sequence[str] = ()) -> Experiment:
-        """The experiment, with ``key=value`` lines that win; another model takes none of the arguments."""
+        """The experiment, with ``key=value`` lines that win.
+
+        Another model takes none of the proposed arguments, and a changed one begins from random weights.
+        """
         values, changed = self.values(), config.overridden(Experiment, {}, changes)
         other = (changed.get("model") or {}).get("name", values["model"]["name"])
         if other != values["model"]["name"]:
             values["model"] = {"name": other}
+        if changed.get("model") and values.pop("initial_weights", None):  # of another network
+            values["train"]["steps"] = max(values["train"]["steps"], LEAST_STEPS)
         return config.parse(Experiment, config.overridden(Experiment, values, changes), where="settings")
 
     def yaml(self, head: str = "") -> str:
@@ -152,7 +157,7 @@ def _ways(seen: Seen) -> Iterator[tuple[str, str]]:
 
 
 def _check(parts: Split) -> None:
-    """Refuse parts that nothing can be learned from, or tested on."""
+    """Refuse empty parts, and classes without training images."""
     for name, part in parts:
         if not len(part):
             raise DataError(f"the {name} part would hold no image")
@@ -204,7 +209,7 @@ def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str
     if chosen.split_by != "published" or val_by:
         found["val"] = Choice(chosen.val, "Share for validation, which chooses the weights that are kept.")
     if chosen.split_by != "published":
-        found["test"] = Choice(chosen.test, "Share that is looked at once, at the end.")
+        found["test"] = Choice(chosen.test, "Share for the test, at the end.")
     return found
 
 
