@@ -38,9 +38,9 @@ def map_tissue(
     start: int,
     stop: int,
     pixels: NDArray[np.uint8],
+    density: NDArray[np.float32],
     sums: NDArray[np.uint64],
     tables: NDArray[np.uint8],
-    density: NDArray[np.float32],
     out: NDArray[np.uint8],
 ) -> None:
     """As `map_pixels`, as far as each pixel is tissue."""
@@ -221,9 +221,9 @@ def map_lab(
     start: int,
     stop: int,
     pixels: NDArray[np.uint8],
+    density: NDArray[np.float32],
     sums: NDArray[np.uint64],
     root: NDArray[np.uint16],
-    density: NDArray[np.float32],
     gain: NDArray[np.float32],
     offset: NDArray[np.float32],
     back: NDArray[np.float32],

@@ -1,4 +1,4 @@
-"""Stain vectors and amounts: colour deconvolution.
+"""Colour deconvolution: stain vectors and amounts.
 
 References
 ----------
@@ -13,22 +13,22 @@ from numpy.typing import ArrayLike, NDArray
 from histoscope.brief import brief
 from histoscope.errors import ShapeError
 from histoscope.stain import _kernels
-from histoscope.stain.density import check, optical_density
+from histoscope.stain.density import check, from_density, optical_density
 from histoscope.stain.glass import WHITE
 from histoscope.types import Image
 
 RUIFROK: NDArray[np.float64] = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
-"""Published vectors of haematoxylin, eosin and DAB (rows; columns R, G, B), not quite of unit length [1]_."""
+"""Published vectors of haematoxylin, eosin and DAB (rows; columns R, G, B), of about unit length [1]_."""
 RUIFROK.setflags(write=False)
 
 TYPICAL: NDArray[np.float64] = np.array([[0.5626, 0.7201, 0.4062], [0.2159, 0.8012, 0.5581]])
-"""Haematoxylin and eosin in common use since the paper of Macenko et al., for a stain that is missing."""
+"""Vectors of haematoxylin and eosin in common use since Macenko et al., for a stain that is missing."""
 TYPICAL.setflags(write=False)
 
 LEAST_AMOUNT = 0.05
-"""Amounts below this count as no stain: nothing can be scaled from them."""
+"""Amounts below this count as no stain, and are not scaled."""
 LEAST_ANGLE = np.deg2rad(15.0)
-"""Vectors nearer than this are spread to it: telling nearer ones apart magnifies noise fourfold and more."""
+"""Least angle between the vectors: separating closer ones amplifies noise fourfold and more."""
 _PIXELS = 1 << 14
 NAMES = ("haematoxylin", "eosin")
 
@@ -36,7 +36,7 @@ NAMES = ("haematoxylin", "eosin")
 @brief
 @dataclass(frozen=True, eq=False, slots=True)
 class StainEstimate:
-    """The stains of an image or slide.
+    """Stain vectors and amounts of an image or slide.
 
     Parameters
     ----------
@@ -46,12 +46,11 @@ class StainEstimate:
     amounts : (2,) float64
         99th percentile of each stain's amount over the tissue.
     white : (3,) float64
-        Levels of bare glass, from which densities count.
+        White point: levels of bare glass, which have density 0.
     present : (bool, bool)
-        Whether the image shows each stain at all. One that it does not show has a typical vector and is not
-        scaled.
+        Whether the image shows each stain. A missing one has a typical vector and is not scaled.
     notes : tuple of str
-        What the estimate lacks, in words.
+        Limitations of the estimate, in words.
     """
 
     stains: NDArray[np.float64]
@@ -62,24 +61,13 @@ class StainEstimate:
 
 
 def unit_rows(stains: ArrayLike) -> NDArray[np.float64]:
-    """Scale each row to length 1.
-
-    Examples
-    --------
-    >>> unit_rows([[3.0, 0.0, 4.0]]).tolist()
-    [[0.6, 0.0, 0.8]]
-    """
+    """Rows scaled to unit length."""
     rows = np.asarray(stains, np.float64)
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def check_stains(stains: ArrayLike) -> NDArray[np.float64]:
-    """Give stain vectors as unit rows, or say what is wrong with them.
-
-    Parameters
-    ----------
-    stains : (2, 3) or (3, 3) array
-        Rows haematoxylin, eosin and perhaps a third.
+    """Validated stain vectors, (2, 3) or (3, 3), as unit rows.
 
     Raises
     ------
@@ -101,19 +89,14 @@ def check_stains(stains: ArrayLike) -> NDArray[np.float64]:
 
 
 def with_residual(stains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add a third row, at right angles to two stains: what they cannot explain."""
+    """Two stains with the residual as third row, orthogonal to both."""
     if len(stains) == 3:
         return stains
     return np.vstack([stains, unit_rows(np.cross(stains[0], stains[1])[None])])
 
 
-def amounts_of(density: NDArray[np.floating], stains: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Least-squares amounts of each stain: (..., 3) density -> (..., n_stains)."""
-    return density @ np.linalg.pinv(stains).astype(density.dtype)
-
-
 def separate(image: Image, stains: ArrayLike = RUIFROK) -> NDArray[np.float32]:
-    """Amount of each stain at each pixel.
+    """Separate an image into the amount of each stain (colour deconvolution).
 
     Parameters
     ----------
@@ -137,11 +120,11 @@ def separate(image: Image, stains: ArrayLike = RUIFROK) -> NDArray[np.float32]:
     >>> [round(float(amount), 2) for amount in separate(purple)[0, 0]]
     [1.09, 0.36, 0.06]
     """
-    return np.asarray(amounts_of(optical_density(check(image)), check_stains(stains)), np.float32)
+    return optical_density(check(image)) @ np.linalg.pinv(check_stains(stains)).astype(np.float32)
 
 
 def combine(amounts: NDArray[np.floating], stains: ArrayLike = RUIFROK) -> Image:
-    """Image of given amounts; the inverse of `separate` for three stains.
+    """Image of given stain amounts; the inverse of `separate` for three stains.
 
     Parameters
     ----------
@@ -158,32 +141,22 @@ def combine(amounts: NDArray[np.floating], stains: ArrayLike = RUIFROK) -> Image
     >>> bool((combine(separate(image)) == image).all())
     True
     """
-    from histoscope.stain.density import from_density
-
     return from_density(amounts @ check_stains(stains))
 
 
 def high_amounts(density: NDArray[np.float32], stains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """99th percentile of the amount of each stain, the robust maximum of Macenko et al.
-
-    Parameters
-    ----------
-    density : (3, N) float32
-        Tissue pixels.
-    stains : (2, 3) float64
-    """
+    """99th percentile of the amount of each stain, (3, N) density: the robust maximum of Macenko et al."""
     amounts = np.linalg.pinv(stains).T.astype(np.float32) @ density
     rank = round(0.99 * (density.shape[1] - 1))
     return np.array([_kernels.ranked(row, rank) for row in amounts])
 
 
 def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Two directions as stains: none negative, unit rows, haematoxylin first.
+    """Two directions as stain vectors: not negative, unit rows, haematoxylin first.
 
-    Haematoxylin has more density in red, less in green than eosin. Red alone, the usual rule,
-    turns them round in faint cuts with little eosin, where both have the same red: nuclei then come out pink.
-
-    Gives None if they are less than two degrees apart: then the image shows one colour only.
+    Haematoxylin has more density in red and less in green than eosin. Red alone, the usual rule, swaps them
+    in faint sections with little eosin, where both have the same red, and nuclei come out pink. None if they
+    are less than two degrees apart: the image shows one colour only.
     """
     stains = np.maximum(np.vstack([row * np.sign(row.sum()) for row in (first, second)]), 0.0)
     lengths = np.linalg.norm(stains, axis=1)
@@ -197,21 +170,10 @@ def in_order(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray
 
 
 def shown(density: NDArray[np.float32]) -> tuple[bool, bool]:
-    """Whether tissue shows haematoxylin, and eosin.
+    """Whether the (3, N) density of tissue pixels shows haematoxylin, and eosin.
 
-    What tells them apart is how much red they hold back beside green: haematoxylin 0.6 to 1.2 times as much,
-    eosin 0.05 to 0.5 times. The pixels at either end say which of the two there are.
-
-    Parameters
-    ----------
-    density : (3, N) float32
-        Tissue pixels.
-
-    Examples
-    --------
-    >>> pink = (np.linspace(0.3, 1.5, 100)[:, None] * RUIFROK[1]).T.astype(np.float32)
-    >>> shown(pink)
-    (False, True)
+    The ratio of red to green density is 0.6 to 1.2 in haematoxylin and 0.05 to 0.5 in eosin; the extreme
+    pixels decide.
     """
     density = density[:, :: -(-density.shape[1] // _PIXELS)]
     # The palest fifth is left out, where ratios are noise.
@@ -223,14 +185,7 @@ def shown(density: NDArray[np.float32]) -> tuple[bool, bool]:
 
 
 def apart(stains: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spread two vectors to at least `LEAST_ANGLE`, in their plane and from their middle.
-
-    Examples
-    --------
-    >>> near = apart(np.array([[0.6, 0.8, 0.0], [0.5, 0.866, 0.0]]))
-    >>> round(float(np.rad2deg(np.arccos(near[0] @ near[1]))), 3)
-    15.0
-    """
+    """Two vectors spread to at least `LEAST_ANGLE`, in their plane and about their mean."""
     middle, across = stains[0] + stains[1], stains[0] - stains[1]
     half = np.arctan2(np.linalg.norm(across), np.linalg.norm(middle))
     if 2.0 * half >= LEAST_ANGLE:

@@ -1,6 +1,6 @@
-"""Optical density, the scale on which stains add up.
+"""Optical density, in which stains add up.
 
-Beer-Lambert: light through a cut falls off exponentially with the amount of stain, so the optical density
+Beer-Lambert: light through a section falls off exponentially with the amount of stain, so optical density
 ``-ln(I / 255)`` is a sum of amounts times stain vectors [1]_.
 
 References
@@ -39,29 +39,21 @@ def optical_density(image: Image) -> NDArray[np.float32]:
 
 
 def density_below(white: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Optical density of every level of each channel, counted from a white point.
+    """Optical density of every level of each channel below a white point (3,), as a (3, 256) table.
 
-    Parameters
-    ----------
-    white : (3,) array
-        Levels of R, G and B of bare glass.
-
-    Returns
-    -------
-    (3, 256) float32
-        Never negative: what is brighter than the glass has density 0.
-
-    Examples
-    --------
-    >>> [round(float(density), 3) for density in density_below(np.full(3, 200.0))[0, [100, 200, 255]]]
-    [0.693, 0.0, 0.0]
+    Never negative: levels brighter than the glass have density 0.
     """
     shift = np.log(255.0 / np.asarray(white, np.float64))[:, None]
     return np.maximum(DENSITY - shift, 0.0).astype(np.float32)
 
 
+def by_table(levels: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Density of (..., 3) levels, as (3, ...), from a table of `density_below`."""
+    return np.stack([table[c].take(levels[..., c]) for c in range(3)])
+
+
 def from_density(density: NDArray[np.floating]) -> Image:
-    """Levels whose optical density is given; the inverse of `optical_density`.
+    """Levels of given optical density; the inverse of `optical_density`.
 
     Examples
     --------
@@ -73,26 +65,18 @@ def from_density(density: NDArray[np.floating]) -> Image:
 
 
 def check(image: object) -> Image:
-    """Give `image` as a contiguous (H, W, 3) uint8 array, or say what to do with it.
-
-    Raises
-    ------
-    ShapeError
-        For anything that is not (H, W, 3) uint8.
-    """
+    """A validated, contiguous (H, W, 3) uint8 image; anything else is a `ShapeError` that says what to do."""
     if not isinstance(image, np.ndarray):
         raise ShapeError(
             f"image is a {type(image).__name__}, expected a NumPy array; use numpy.asarray(image)"
         )
     got = f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB; "
-    if image.ndim == 2:
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
         raise ShapeError(got + "a grey image shows no stains, and no method here can colour it")
     if image.ndim == 4:
         raise ShapeError(got + "normalise the images of a batch one by one")
     if image.ndim == 3 and image.shape[2] == 4:
         raise ShapeError(got + "drop the alpha channel: image[..., :3]")
-    if image.ndim == 3 and image.shape[2] == 1:
-        raise ShapeError(got + "a grey image shows no stains, and no method here can colour it")
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
         raise ShapeError(got + "put the channels last: numpy.moveaxis(image, 0, 2)")
     if image.ndim != 3 or image.shape[2] != 3:

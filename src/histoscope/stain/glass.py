@@ -1,9 +1,8 @@
 """The white point of an image: the light that reaches the camera through bare glass.
 
-Optical density counts from this light. Taken as 255 whatever the lamp, the glass of a dim or warm lamp has a
-density of its own, and a normaliser stains it. Here the glass is looked for in the image, by what is known of
-it: it is the brightest thing there is, and, however warm, cold or dim the lamp, it is not pink. Haematoxylin
-and eosin hold back green more than the mean of red and blue; no lamp does.
+Optical density is measured from it. With a fixed 255, glass under a dim or warm lamp would have a density,
+and a normaliser would stain it. So glass is detected: it is the brightest part of the image, and under any
+lamp it is not pink. Haematoxylin and eosin absorb green more than the mean of red and blue; no lamp does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,36 +15,27 @@ from histoscope.stain import _kernels
 from histoscope.types import Image
 
 WHITE: NDArray[np.float64] = np.full(3, 255.0)
-"""The white point of densities that count from the brightest level, as in references saved without one."""
+"""White point of references saved without one."""
 WHITE.setflags(write=False)
 
 USUAL = 240.0
-"""Level of bare glass that is taken where none is to be seen, as in Macenko's own program."""
+"""Level of bare glass that is assumed where none is visible, as in Macenko's own program."""
 
 WINDOW_PX = 4
-"""Side of the windows whose means stand for an image: noise of one pixel is a quarter of it there."""
+"""Side of the windows that are averaged; the noise of their means is a quarter of that of a pixel."""
 WINDOWS = 64
-"""Windows along each side of an image at most."""
+"""Most windows along each side of an image."""
 
 # All in units of optical density.
-_PINK, _GREEN = 0.04, -0.12  # green held back, beyond the mean of red and blue
+_PINK, _GREEN = 0.04, -0.12  # of green, beyond the mean of red and blue
 _DIMMEST = 0.75  # level 120
-_PLAIN = 0.13  # glass brighter than 224 is believed on sight
+_PLAIN = 0.13  # glass brighter than 224 needs no further evidence
 _BAND = 0.05
 _LEAST_SHARE = 0.005
 
 
 def thumbnail(image: Image) -> Image:
-    """Means of small windows, spread evenly over an image.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-
-    Returns
-    -------
-    (h, w, 3) uint8
-        At most `WINDOWS` along each side.
+    """Thumbnail of an image: means of small windows, at most `WINDOWS` along each side, spread evenly.
 
     Examples
     --------
@@ -59,17 +49,17 @@ def thumbnail(image: Image) -> Image:
 
 
 def white_point(thumbnails: Image | Iterable[Image]) -> NDArray[np.float64] | None:
-    """Find the colour of bare glass.
+    """Detect the white point: the colour of bare glass.
 
     Parameters
     ----------
     thumbnails : (h, w, 3) uint8, or several
-        From `thumbnail`; several are tiles of one slide, under one lamp.
+        From `thumbnail`; several are tiles of one slide.
 
     Returns
     -------
     (3,) float64 or None
-        Levels of R, G and B; None if no bare glass is to be seen.
+        Levels of R, G and B; None if no bare glass is visible.
 
     Examples
     --------
@@ -95,7 +85,7 @@ def white_point(thumbnails: Image | Iterable[Image]) -> NDArray[np.float64] | No
     if np.mean(depth < white.mean() - _BAND) > 0.05:  # something else is brighter
         return None
     if white.mean() > _PLAIN:
-        # Pale tissue under a bright lamp looks like glass under a dim one: but it is pinkish, and shades off.
+        # Pale tissue under a bright lamp resembles glass under a dim one, but is pinkish and fades gradually.
         darker = np.count_nonzero(colourless & (depth > first + _BAND) & (depth <= first + 2.0 * _BAND))
         shades = darker > 2 * np.count_nonzero(glass)
         uneven = (density[glass] - depth[glass, None]).std(axis=0).max() > 0.02
@@ -105,21 +95,13 @@ def white_point(thumbnails: Image | Iterable[Image]) -> NDArray[np.float64] | No
 
 
 def assumed_white(images: Sequence[Image]) -> NDArray[np.float64]:
-    """White point of images without bare glass: `USUAL`, or their brightest channel where that is brighter.
-
-    Examples
-    --------
-    >>> assumed_white([np.full((40, 40, 3), (180, 90, 160), np.uint8)]).tolist()
-    [240.0, 240.0, 240.0]
-    >>> assumed_white([np.full((40, 40, 3), (250, 210, 230), np.uint8)]).tolist()
-    [250.0, 250.0, 250.0]
-    """
+    """White point of images without bare glass: `USUAL`, or their brightest channel if brighter."""
     brightest = [image[:: -(-len(image) // WINDOWS)].max(axis=2).ravel() for image in images]
     return np.full(3, max(USUAL, float(np.percentile(np.concatenate(brightest), 99.5))))
 
 
 def check_white(white: ArrayLike) -> NDArray[np.float64]:
-    """Give a white point as three numbers, or say what is wrong with it.
+    """Validated white point.
 
     Raises
     ------
@@ -143,14 +125,14 @@ def check_white(white: ArrayLike) -> NDArray[np.float64]:
 
 
 def _brightest_crowd(depths: NDArray[np.float64]) -> float:
-    """Where the brightest band begins that holds a fair share of sorted densities, or the fullest one."""
+    """Start of the brightest band with a fair share of the sorted densities, or of the fullest band."""
     within = np.searchsorted(depths, depths + _BAND, side="right") - np.arange(len(depths))
     crowded = within >= 0.15 * len(depths)
     return float(depths[int(np.argmax(crowded if crowded.any() else within))])
 
 
 def _places(length: int) -> tuple[int, NDArray[np.int64]]:
-    """Pixels of a window along a side, and where the windows begin."""
+    """Pixels of a window along a side, and starts of the windows."""
     size = min(WINDOW_PX, length)
     count = min(WINDOWS, -(-length // WINDOW_PX))
     return size, np.asarray(np.arange(count) * (length - size) // max(count - 1, 1), np.int64)

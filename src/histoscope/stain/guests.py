@@ -1,4 +1,4 @@
-"""Normalisers of others: what one must be, and what model folders need of it beside."""
+"""Third-party normalisers: the protocol, and the adapter that gives them the members of built-in ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,29 +17,29 @@ from histoscope.stain.tissue import Tissue
 from histoscope.types import Image
 
 GROUP = "histoscope.normalizers"
-"""Entry points of normalisers of others."""
+"""Entry points of third-party normalisers."""
 
 
 @runtime_checkable
 class Normalizer(Protocol):
-    """What brings the colours of images to those of a reference: any ``(image) -> image``.
+    """Protocol of a normaliser: any ``(image) -> image``, both (H, W, 3) uint8.
 
-    An image is (H, W, 3) uint8, and so is what is given. What else it may have:
+    Optional members:
 
-    - ``source=`` of the call and ``estimate(image)``: what was measured once of a whole slide;
-    - ``fit(image)``: takes the colours of a reference; a class method that gives a fitted one, or a method;
-    - ``to_dict()`` and the class method ``from_dict(values)``: what it is kept as in a model folder. Without
-      them it is made again as it was first, without arguments.
+    - ``source=`` of the call and ``estimate(image)``: an estimate made once for a whole slide;
+    - ``fit(image)``: fits to a reference; a class method that returns a fitted one, or a method;
+    - ``to_dict()`` and the class method ``from_dict(values)``: how it is stored in a model folder. Without
+      them it is created again without arguments.
     """
 
     def __call__(self, image: Image, *, source: Any = None) -> Image:
-        """Give `image` the colours of the reference."""
+        """Normalise an image to the reference."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What a normaliser of somebody else measured of a slide; None if it measures nothing."""
+    """Estimate of a third-party normaliser; the value is None if it has no ``estimate``."""
 
     value: Any
     notes: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Guest(BaseNormalizer[Any]):
-    """A normaliser of somebody else, which is the target, with the members that ours have."""
+    """Adapter: a third-party normaliser, the target, with the members of built-in ones."""
 
     made_by: ClassVar[tuple[Any, ...]] = ()
     """Its class, or the function itself."""
@@ -59,7 +59,7 @@ class Guest(BaseNormalizer[Any]):
             )
 
     def __call__(self, image: Image, *, source: Any = None) -> Image:
-        """Call it, and refuse what is no image of the same size."""
+        """Call it, and check that it returns an image of the same size."""
         image = check(image)
         source = source.value if isinstance(source, Measured) else source
         changed: Any = self.target(image) if source is None else self.target(image, source=source)
@@ -72,7 +72,7 @@ class Guest(BaseNormalizer[Any]):
         return np.ascontiguousarray(changed)
 
     def measure(self, image: Image | Sequence[Image]) -> Measured:
-        """Its estimate, if it has any, of an image, or of the pixels of several as one column."""
+        """Its estimate, if it has one, of an image, or of the pixels of several as one column."""
         estimate = getattr(self.target, "estimate", None)
         if not isinstance(image, np.ndarray):
             image = np.concatenate([each.reshape(-1, 1, 3) for each in image])
@@ -82,7 +82,7 @@ class Guest(BaseNormalizer[Any]):
     def fit(
         cls, reference_image: Image | Sequence[Image], *, white: ArrayLike | None = None, origin: str = ""
     ) -> Self:
-        """Fit it to an image; one that knows no fitting is taken as it is."""
+        """Fit it to an image; one without ``fit`` is created without arguments."""
         (kind,) = cls.made_by
         if not cls.can_fit():
             return cls.default()
@@ -102,7 +102,7 @@ class Guest(BaseNormalizer[Any]):
 
     @classmethod
     def default(cls) -> Self:
-        """As it is made without arguments."""
+        """Created without arguments."""
         (kind,) = cls.made_by
         return cls(kind() if isinstance(kind, type) else kind)
 
@@ -123,13 +123,7 @@ class Guest(BaseNormalizer[Any]):
 
 
 def kind_of(name: str, found: Any) -> type[Guest]:
-    """Class of the normaliser that a plug-in offers: a class, a function, or an object that can be called.
-
-    Raises
-    ------
-    ConfigError
-        If it is none of these.
-    """
+    """Adapter class of what a plug-in offers: a class, a function or a callable; else a `ConfigError`."""
     if not callable(found):
         raise ConfigError(
             f"normaliser {name!r} is {found!r}, expected a function (image) -> image, or a class whose "
@@ -139,7 +133,7 @@ def kind_of(name: str, found: Any) -> type[Guest]:
 
 
 def adopted(given: Any) -> BaseNormalizer[Any]:
-    """A fitted normaliser of ours as it is, one of somebody else with what ours have.
+    """A fitted normaliser: a built-in one unchanged, a third-party one in its adapter.
 
     Raises
     ------

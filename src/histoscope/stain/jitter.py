@@ -1,7 +1,7 @@
-"""Random changes of stain, brightness and hue, for augmentation.
+"""Augmentations of stain, brightness and hue.
 
-Each is a frozen set of strengths with ``sample(rng) -> params`` and ``apply(image, params) -> image``; the
-params are plain numbers, so that what was done can be written down and done again.
+Each has fixed strengths, ``sample(rng) -> params`` and ``apply(image, params) -> image``; params are plain
+numbers, so that an augmentation can be recorded and repeated.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class HedParams(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HedJitter:
-    """Stretch and shift each channel of haematoxylin, eosin and DAB by itself.
+    """HED jitter: haematoxylin, eosin and DAB channels scaled and shifted independently.
 
     Parameters
     ----------
@@ -56,18 +56,18 @@ class HedJitter:
     shift: float = 0.05
 
     def sample(self, rng: RandomSource) -> HedParams:
-        """Draw parameters; a seed draws the same each time."""
+        """Random parameters; the same for the same seed."""
         rng = generator(rng)
         return HedParams(_triple(rng, 1.0, self.factor), _triple(rng, 0.0, self.shift))
 
     def apply(self, image: Image, params: HedParams) -> Image:
-        """Change a (H, W, 3) uint8 image."""
+        """Augmented (H, W, 3) uint8 image."""
         stains = unit_rows(RUIFROK).T
         matrix = stains @ np.diag(params.factor) @ np.linalg.inv(stains)
         return pixelmap.of_density(matrix, stains @ np.array(params.shift))(image)
 
     def __call__(self, image: Image, rng: RandomSource) -> Image:
-        """Change an image at random; a seed changes it alike each time."""
+        """Augment an image with random parameters; the same for the same seed."""
         return self.apply(image, self.sample(rng))
 
 
@@ -80,7 +80,7 @@ class StainParams(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StainJitter:
-    """More or less of each stain, and stains of a slightly other colour.
+    """Jitter of stain amounts and stain vectors.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class StainJitter:
 
     Notes
     -----
-    The recipe, with 0.4 and 0.15, of StarDist's entry to the CoNIC challenge. What the two stains do not
-    explain is left as it is, and white stays white.
+    With 0.4 and 0.15 as in StarDist's entry to the CoNIC challenge. The residual of the two stains and white
+    do not change.
 
     References
     ----------
@@ -110,7 +110,7 @@ class StainJitter:
     vector: float = 0.15
 
     def sample(self, rng: RandomSource) -> StainParams:
-        """Draw parameters; a seed draws the same each time."""
+        """Random parameters; the same for the same seed."""
         rng = generator(rng)
         haematoxylin, eosin, _ = _triple(rng, 1.0, self.amount)
         return StainParams(
@@ -118,14 +118,14 @@ class StainJitter:
         )
 
     def apply(self, image: Image, params: StainParams) -> Image:
-        """Change a (H, W, 3) uint8 image."""
+        """Augmented (H, W, 3) uint8 image."""
         source = unit_rows(RUIFROK[:2])
         residual = with_residual(source)[2:]
         target = np.vstack([source * np.array(params.vector) * np.array(params.amount)[:, None], residual])
         return pixelmap.of_density(target.T @ np.linalg.inv(np.vstack([source, residual]).T))(image)
 
     def __call__(self, image: Image, rng: RandomSource) -> Image:
-        """Change an image at random; a seed changes it alike each time."""
+        """Augment an image with random parameters; the same for the same seed."""
         return self.apply(image, self.sample(rng))
 
 
@@ -138,14 +138,14 @@ class ColourParams(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BrightnessHue:
-    """Brighter or darker, and hues turned a little: lamps, cameras and scanners.
+    """Jitter of brightness and hue, as between lamps, cameras and scanners.
 
     Parameters
     ----------
     brightness : float
         Shifts are drawn from -brightness to brightness, as a share of full scale.
     hue : float
-        Turns are drawn from -hue to hue, as a share of the circle; greys do not change.
+        Rotations are drawn from -hue to hue, as a share of the circle; greys do not change.
 
     Examples
     --------
@@ -158,14 +158,14 @@ class BrightnessHue:
     hue: float = 0.02
 
     def sample(self, rng: RandomSource) -> ColourParams:
-        """Draw parameters; a seed draws the same each time."""
+        """Random parameters; the same for the same seed."""
         rng = generator(rng)
         brightness, hue, _ = _triple(rng, 0.0, 1.0)
         return ColourParams(self.brightness * brightness, self.hue * hue)
 
     def apply(self, image: Image, params: ColourParams) -> Image:
-        """Change a (H, W, 3) uint8 image."""
-        # Turning about the grey axis (Rodrigues' formula) keeps greys and the mean of the three channels.
+        """Augmented (H, W, 3) uint8 image."""
+        # Rotation about the grey axis (Rodrigues' formula) keeps greys and the mean of the three channels.
         angle = 2.0 * np.pi * params.hue
         axis = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / np.sqrt(3.0)
         grey = np.full((3, 3), 1.0 / 3.0)
@@ -173,7 +173,7 @@ class BrightnessHue:
         return pixelmap.of_levels(turn, np.full(3, 255.0 * params.brightness))(image)
 
     def __call__(self, image: Image, rng: RandomSource) -> Image:
-        """Change an image at random; a seed changes it alike each time."""
+        """Augment an image with random parameters; the same for the same seed."""
         return self.apply(image, self.sample(rng))
 
 

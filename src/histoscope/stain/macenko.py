@@ -1,4 +1,4 @@
-"""Macenko's method: the stains are the extreme directions in the plane that the densities spread over."""
+"""Macenko normalisation: stain vectors are the extreme angles in the principal plane of optical density."""
 
 from typing import ClassVar
 
@@ -21,8 +21,8 @@ class Macenko(StainNormalizer):
     Notes
     -----
     A pixel counts as tissue by the mean of its three densities. Several implementations ask every channel to
-    reach the threshold, which drops pixels of pure eosin (they let red light through) and pulls eosin towards
-    purple. Angles and amounts come from an even sample of the pixels
+    reach the threshold, which excludes pixels of pure eosin (which transmits red light) and biases eosin
+    towards purple. Angles and amounts come from an even sample of the pixels
     (`histoscope.stain.density.SAMPLE_PIXELS`); stains then differ by less than 0.01 and amounts by less than
     2 % from those of all pixels.
 

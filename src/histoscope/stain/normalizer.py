@@ -1,4 +1,4 @@
-"""What the normalisers share: fit, estimate, apply, save; and the map of those that work by stain vectors."""
+"""Base classes of the normalisers: fit, estimate, apply, save; and the transform by stain vectors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -45,13 +45,13 @@ class BaseNormalizer(ABC, Generic[Estimate]):
     Parameters
     ----------
     target : StainEstimate or ColourEstimate
-        What to give to every image.
+        Stains or colours that images are normalised to.
     white : (3,) array, optional
-        White point of the images to come, levels from 1 to 255; without it, it is looked for in each.
+        White point of the images to normalise, levels from 1 to 255; by default it is detected in each.
     origin : str
-        Where the target comes from, such as the name of a file; changes nothing.
+        Where the target comes from, such as the name of a file; metadata only.
     pixels : tuple of str
-        Digests of the images that the target was taken from; they tell whether an image is one of them.
+        Digests of the reference images, to recognise whether an image is one of them.
     """
 
     target: Estimate
@@ -69,15 +69,15 @@ class BaseNormalizer(ABC, Generic[Estimate]):
     def fit(
         cls, reference_image: Image | Sequence[Image], *, white: ArrayLike | None = None, origin: str = ""
     ) -> Self:
-        """Take the stains of an image (or of several images of one slide) as the target.
+        """Fit to the stains of a reference image, or of several images of one slide.
 
         Parameters
         ----------
         reference_image : (H, W, 3) uint8, or several
         white : (3,) array, optional
-            White point of the reference; without it, it is looked for.
+            White point of the reference; detected by default.
         origin : str
-            Where the reference comes from, to be saved with it.
+            Where the reference comes from, saved with it.
 
         Raises
         ------
@@ -92,19 +92,19 @@ class BaseNormalizer(ABC, Generic[Estimate]):
 
     @classmethod
     def default(cls) -> Self:
-        """Normaliser to the reference that ships with Histoscope."""
+        """Normaliser fitted to the reference that ships with Histoscope."""
         values, origin = reference.bundled(cls.name)
         return replace(cls._from_values(values), origin=origin)
 
     @classmethod
     def estimate(cls, image: Image | Sequence[Image], *, white: ArrayLike | None = None) -> Estimate:
-        """Measure an image, or several images together, to pass as ``source=`` later.
+        """Estimate the stains of an image, or of several together, to pass as ``source=`` later.
 
         Parameters
         ----------
         image : (H, W, 3) uint8, or several
         white : (3,) array, optional
-            Levels of bare glass; without it, it is looked for.
+            Levels of bare glass; detected by default.
 
         Raises
         ------
@@ -116,18 +116,18 @@ class BaseNormalizer(ABC, Generic[Estimate]):
         return cls._of(tissue_of(image, white))
 
     def __call__(self, image: Image, *, source: Estimate | None = None) -> Image:
-        """Give `image` the target's stains.
+        """Normalise an image to the target's stains.
 
         Parameters
         ----------
         image : (H, W, 3) uint8
         source : StainEstimate or ColourEstimate, optional
-            Estimate of the slide that the image comes from; without it, the image is measured.
+            Estimate of the slide that the image comes from; by default the image's own.
 
         Returns
         -------
         (H, W, 3) uint8
-            A copy of `image` if `source` is not given and there is too little tissue to measure it.
+            A copy of `image` if `source` is not given and there is too little tissue for an estimate.
 
         Raises
         ------
@@ -141,11 +141,11 @@ class BaseNormalizer(ABC, Generic[Estimate]):
             return image.copy()
 
     def measure(self, image: Image | Sequence[Image]) -> Estimate:
-        """`estimate` below this normaliser's own white point, if it has one."""
+        """`estimate` with this normaliser's own white point, if it has one."""
         return self.estimate(image, white=self.white)
 
     def values(self) -> dict[str, Any]:
-        """All that it does to images depends on, as plain numbers."""
+        """Everything that determines its output, as plain numbers."""
         white = {} if self.white is None else {"images_white": np.asarray(self.white).tolist()}
         return self._values() | white
 
@@ -160,16 +160,16 @@ class BaseNormalizer(ABC, Generic[Estimate]):
 
     @abstractmethod
     def _apply(self, image: Image, source: Estimate) -> Image:
-        """Change a checked image."""
+        """Normalise a checked image."""
 
     @abstractmethod
     def _values(self) -> dict[str, Any]:
-        """Give the target as plain numbers."""
+        """The target as plain numbers."""
 
     @classmethod
     @abstractmethod
     def _from_values(cls, values: dict[str, Any]) -> Self:
-        """Make one from what `_values` gave."""
+        """A normaliser from what `_values` returned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,14 +183,12 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
 
     Parameters
     ----------
-    target : StainEstimate
-        Stains to give to every image.
+    target, white, origin, pixels
+        As in `BaseNormalizer`.
     keep_residual : bool
         The published methods project onto the plane of two stains and lose what lies outside it (pigment,
-        ink, chromatic noise), which is the default. True keeps it as a third stain, which becomes less where
-        one of the two does, and never more.
-    white : (3,) array, optional
-        White point of the images to come; without it, it is looked for in each.
+        ink, chromatic noise), which is the default. True keeps it as a third stain, scaled down with the two
+        stains but never up.
     """
 
     keep_residual: bool = False
@@ -204,25 +202,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         origin: str = "",
         keep_residual: bool | None = None,
     ) -> Self:
-        """Take the stains of an image (or of several images of one slide) as the target.
-
-        Parameters
-        ----------
-        reference_image : (H, W, 3) uint8, or several
-        white : (3,) array, optional
-            White point of the reference; without it, it is looked for.
-        origin : str
-            Where the reference comes from, to be saved with it.
-        keep_residual : bool, optional
-            As of the class.
-
-        Raises
-        ------
-        StainError
-            If it shows too little tissue.
-        ShapeError
-            If it is not (H, W, 3) uint8.
-        """
+        """Fit to a reference as `BaseNormalizer.fit` does; `keep_residual` is that of the class."""
         fitted = super().fit(reference_image, white=white, origin=origin)
         return fitted if keep_residual is None else replace(fitted, keep_residual=keep_residual)
 
@@ -232,7 +212,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
         gain[~(np.array(source.present) & self.target.present)] = 1.0
         target, stains = self.target.stains, source.stains
         if self.keep_residual:
-            # What goes with a stain that becomes less must become less, or else pink turns to yellow.
+            # The residual of a stain that is scaled down is scaled down too, or pink would turn to yellow.
             gain = np.append(gain, min(1.0, *gain))
             target, stains = with_residual(target), with_residual(stains)
         return np.asarray(target.T @ np.diag(gain) @ np.linalg.pinv(stains.T))
@@ -262,7 +242,7 @@ class StainNormalizer(BaseNormalizer[StainEstimate]):
     def _with_one(
         cls, density: NDArray[np.float32], present: NDArray[np.bool_]
     ) -> NDArray[np.float64] | None:
-        """Stains of tissue that shows only one: its mean colour, and a typical vector for the other."""
+        """Stains of tissue that shows one stain only: its mean colour, and a typical vector for the other."""
         both = TYPICAL.copy()
         both[int(present[1])] = density.mean(axis=1)
         return unit_rows(both)

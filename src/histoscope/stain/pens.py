@@ -1,7 +1,7 @@
-"""Strokes of a pen, on glass or over tissue.
+"""Detection of pen strokes, on glass or over tissue.
 
-Where a pen goes over tissue, light passes through both, and a mark has any colour. It is known by its shape,
-a long band, and by its edge, at which density rises by about the same step all along. So the band is the same
+Where a pen crosses tissue, light passes through both, and the mark may have any colour. It is detected by its
+shape, a long band, and by its edge, along which density rises by about the same step. So the band is the same
 region for all thresholds within the step, which regions of tissue are not.
 """
 
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.stain.density import by_table
 from histoscope.stain.glass import thumbnail
 from histoscope.types import Image, Mask
 
@@ -27,18 +28,7 @@ _NEAR, _AROUND = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 
 
 def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
-    """Find strokes of a pen among the windows of an image.
-
-    Parameters
-    ----------
-    small : (h, w, 3) uint8
-        From `histoscope.stain.glass.thumbnail`.
-    table : (3, 256) float32
-        Density of each level, from `density_below`.
-
-    Returns
-    -------
-    (h, w) bool
+    """(h, w) mask of pen strokes in a `thumbnail`, with the densities of `density_below`.
 
     Examples
     --------
@@ -53,7 +43,7 @@ def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
 
 @lru_cache(maxsize=16)
 def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Mask:
-    """Remember the last few: an image is looked at for its estimate, and again when it is mapped."""
+    """Cached: an image needs it for its estimate, and again when it is mapped."""
     small = np.frombuffer(levels, np.uint8).reshape(shape)
     table = np.frombuffer(densities, np.float32).reshape(3, -1)
     found = np.zeros(shape[:2], np.bool_)
@@ -61,7 +51,7 @@ def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Ma
         return _fixed(found)
     steps = np.clip(table / _STEP - 1.0, 0, _LEVELS).astype(np.uint8)
     red, green, blue = cv2.split(cv2.LUT(cv2.medianBlur(small, 3), np.ascontiguousarray(steps.T)[None]))
-    for level in (red, np.minimum(green, blue)):  # all inks hold back either red, or both others
+    for level in (red, np.minimum(green, blue)):  # every ink absorbs either red, or both others
         for threshold, region in _stable_regions(level):
             if not found[region].all() and _is_stroke(region, level, threshold, small, table):
                 found |= region
@@ -95,15 +85,7 @@ def _stable_regions(level: NDArray[np.uint8]) -> Iterator[tuple[int, Mask]]:
 
 
 def keep_strokes(out: NDArray[Any], old: NDArray[Any], image: Image, table: NDArray[np.float32]) -> None:
-    """Put back what was in `out` before, `old`, where `image` has strokes of a pen, and at their rims.
-
-    Parameters
-    ----------
-    out, old : (H, W, ...) array
-        Changed in place; as large as `image`.
-    image : (H, W, 3) uint8
-    table : (3, 256) float32
-    """
+    """Restore `old` in `out`, both (H, W, ...), at pen strokes of `image` and their rims; in place."""
     if not image.size:
         return
     found = strokes(thumbnail(image), table)
@@ -123,9 +105,9 @@ def _is_stroke(
     edge = (level[region] > threshold).mean() - (level[around] >= threshold - 1).mean()
     if edge < _LEAST_EDGE_OF_INK:
         return False
-    density, beside = (_density(small[part], table) for part in (region, around))
+    density, beside = (by_table(small[part], table) for part in (region, around))
     red, green, blue = density.mean(axis=1) - beside.mean(axis=1)
-    # Haematoxylin and eosin hold back green most, and an island of tissue on glass has a sharp edge, too.
+    # Haematoxylin and eosin absorb green most; an island of tissue on glass has a sharp edge, too.
     on_glass = (beside.mean(axis=0) < _STEP).mean() >= 0.5
     of_ink = red > (1.05 if on_glass else 1.25) * min(green, 3.5) or min(red, blue) > 0.6 * green
     sharp = edge >= (_LEAST_EDGE if on_glass or not of_ink else _LEAST_EDGE_OF_INK)
@@ -142,7 +124,3 @@ def _is_band(inside: NDArray[np.uint8]) -> bool:
     sides = inside.sum() - cv2.erode(inside, _NEAR, borderType=cv2.BORDER_REPLICATE).sum()
     area = inside.sum() / (width * length)
     return bool(width < _WIDEST * length and 0.35 <= area <= 2.6 and sides < 5.6 * length)
-
-
-def _density(pixels: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([table[c].take(pixels[..., c]) for c in range(3)])

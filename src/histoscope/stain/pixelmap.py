@@ -1,11 +1,13 @@
-"""A linear map of the three channels between two curves, folded into tables of integers.
+"""Linear maps of the three channels between two curves, as lookup tables of integers.
 
-Any ``out = curve_out(matrix @ curve_in(pixel) + offset)`` on 8-bit pixels is three table entries added up and
-three more looked up: no logarithm, exponential or multiplication is left in the loop over pixels. The three
-sums travel in one 64-bit integer of three 21-bit fields.
+Any ``out = curve_out(matrix @ curve_in(pixel) + offset)`` on 8-bit pixels is three table lookups added up and
+three more lookups: the loop over pixels has no logarithm, exponential or multiplication. The three sums are
+packed into one 64-bit integer of three 21-bit fields.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,29 +47,26 @@ class PixelMap:
         image = check(image)
         out = np.empty_like(image)
         pixels = image.reshape(-1, 3)
-        over(
-            _kernels.map_pixels,
-            len(pixels),
-            SMALLEST_BAND,
-            pixels,
-            self.sums,
-            self.tables,
-            out.reshape(-1, 3),
-        )
+        tables = self.sums, self.tables
+        over(_kernels.map_pixels, len(pixels), SMALLEST_BAND, pixels, *tables, out.reshape(-1, 3))
         return out
 
     def on_tissue(self, image: Image, white: NDArray[np.floating]) -> Image:
-        """Map the tissue of a (H, W, 3) uint8 image; glass, ink and strokes of a pen stay as they are.
+        """Map the tissue of a (H, W, 3) uint8 image, see `map_tissue`."""
+        return map_tissue(_kernels.map_tissue, image, white, self.sums, self.tables)
 
-        The change sets in gradually, between a mean density of 0.05 and 0.15 below `white`, (3,) levels.
-        """
-        image = check(image)
-        out = np.empty_like(image)
-        pixels, flat, below = image.reshape(-1, 3), out.reshape(-1, 3), density_below(white)
-        given = pixels, self.sums, self.tables, below
-        over(_kernels.map_tissue, len(pixels), SMALLEST_BAND, *given, flat)
-        keep_strokes(out, image, image, below)
-        return out
+
+def map_tissue(kernel: Callable[..., None], image: Image, white: NDArray[np.floating], *tables: Any) -> Image:
+    """Map the tissue of a (H, W, 3) uint8 image with a kernel; glass, ink and pen strokes stay as they are.
+
+    The change fades in between a mean density of 0.05 and 0.15 below `white`, (3,) levels.
+    """
+    image = check(image)
+    out = np.empty_like(image)
+    pixels, below = image.reshape(-1, 3), density_below(white)
+    over(kernel, len(pixels), SMALLEST_BAND, pixels, below, *tables, out.reshape(-1, 3))
+    keep_strokes(out, image, image, below)
+    return out
 
 
 def of_density(
@@ -84,9 +83,9 @@ def of_density(
     matrix : (3, 3) array
     offset : (3,) array, optional
     white : (3,) array
-        Levels from which the density of the input counts.
+        White point of the input.
     new_white : (3,) array, optional
-        Levels from which the density of the output counts; `white` if not given.
+        White point of the output; by default `white`.
 
     Examples
     --------
@@ -96,9 +95,8 @@ def of_density(
     """
     new_white = white if new_white is None else new_white
     curve_in = DENSITY.astype(np.float64) - np.log(255.0 / np.asarray(white, np.float64))[:, None]
-    brightest = -int(
-        _PER_DENSITY * np.log(255.0 / np.min(new_white))
-    )  # steps; glass is not the brightest level
+    # In steps; glass is not the brightest level.
+    brightest = -int(_PER_DENSITY * np.log(255.0 / np.min(new_white)))
     light = np.exp(-np.arange(brightest, _MOST_STEPS) / _PER_DENSITY)
     curve_out = np.rint(np.clip(np.asarray(new_white)[:, None] * light, 0.0, 255.0)).astype(np.uint8)
     return _build(matrix, offset, curve_in, curve_out, _PER_DENSITY, brightest)

@@ -1,4 +1,4 @@
-"""Reinhard's method: give the tissue the mean and spread of colour of a reference, in CIE Lab."""
+"""Reinhard normalisation: mean and standard deviation of colour in CIE Lab, matched to a reference."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
@@ -10,12 +10,10 @@ from histoscope.brief import brief
 from histoscope.errors import StainError
 from histoscope.stain import _kernels, reference
 from histoscope.stain.deconvolution import NAMES, shown
-from histoscope.stain.density import density_below
 from histoscope.stain.glass import WHITE
-from histoscope.stain.normalizer import BaseNormalizer
-from histoscope.stain.pens import keep_strokes
+from histoscope.stain.normalizer import GAINS, BaseNormalizer
+from histoscope.stain.pixelmap import map_tissue
 from histoscope.stain.tissue import Tissue, too_little
-from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Image
 
 # sRGB primaries and D65 white (IEC 61966-2-1), rows scaled so that white is 1, 1, 1.
@@ -57,9 +55,6 @@ _GAMMA = _gamma()
 _ROOT = _root(np.arange(_STEPS) / (_STEPS - 4)).astype(np.float32)
 # Roots as 16-bit numbers: half as large, the table stays in the nearest cache, and is as exact as its steps.
 _SHORT = np.rint(65535.0 * _ROOT).astype(np.uint16)
-
-GAINS = 0.25, 3.0
-"""Bounds of the factor on a spread of colour: one that is nearly absent is mostly noise."""
 
 
 @brief
@@ -112,9 +107,9 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
     Parameters
     ----------
     target : ColourEstimate
-        Colour to give to every image.
-    white : (3,) array, optional
-        White point of the images to come; without it, it is looked for in each.
+        Colours that images are normalised to.
+    white, origin, pixels
+        As in `BaseNormalizer`.
 
     Notes
     -----
@@ -151,13 +146,9 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
     def _apply(self, image: Image, source: ColourEstimate) -> Image:
         gain, offset = self._affine(source)
         back = (_BACK * _linear(self.target.white)[:, None]).astype(np.float32)
-        out = np.empty_like(image)
-        pixels, flat = image.reshape(-1, 3), out.reshape(-1, 3)
-        below, scaled = density_below(source.white), gain / np.float32(65535.0)
-        tables = (_shares(source.white), _SHORT, below, scaled, offset, back, _GAMMA)
-        over(_kernels.map_lab, len(pixels), SMALLEST_BAND, pixels, *tables, flat)
-        keep_strokes(out, image, image, below)
-        return out
+        scaled = gain / np.float32(65535.0)
+        tables = _shares(source.white), _SHORT, scaled, offset, back, _GAMMA
+        return map_tissue(_kernels.map_lab, image, source.white, *tables)
 
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         gain = np.clip(self.target.std / source.std, *GAINS)

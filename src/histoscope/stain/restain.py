@@ -1,4 +1,4 @@
-"""A stain shift made to order: the same tissue as another laboratory might have stained it."""
+"""Simulated stain shift: the same tissue as another laboratory might have stained it."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,19 +18,17 @@ def restain(
     *,
     source: StainEstimate | None = None,
 ) -> Image:
-    """Exchange the stains of an image, and take more or less of each.
+    """Replace the stains of an image, and scale the amount of each.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     stains : (2, 3) or (3, 3) array, optional
-        New density vectors of haematoxylin, eosin (and what is left over); rows R, G, B. Without it the image
-        keeps its own.
+        New density vectors of haematoxylin, eosin (and residual); rows R, G, B. By default the image's own.
     amounts : (2,) array
         Factors on the amounts of haematoxylin and eosin.
     source : StainEstimate, optional
-        The image's own stains and white point, which stays white; without it they are estimated by Macenko's
-        method.
+        The image's own stains and white point, which stays white; by default estimated by Macenko's method.
 
     Returns
     -------

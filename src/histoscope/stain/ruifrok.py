@@ -1,4 +1,4 @@
-"""Ruifrok and Johnston's fixed stain vectors: only the amounts are estimated."""
+"""Normalisation with the fixed stain vectors of Ruifrok and Johnston: only amounts are estimated."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,10 +14,10 @@ from histoscope.stain.normalizer import StainNormalizer
 @brief
 @dataclass(frozen=True, eq=False)
 class Ruifrok(StainNormalizer):
-    """Normalisation with the published haematoxylin and eosin vectors, for every slide the same.
+    """Normalisation with the published haematoxylin and eosin vectors, the same for every slide.
 
-    It evens out how much stain there is, not its hue: a baseline for the methods that estimate vectors.
-    As in the published separation, a third vector takes what the two do not explain, and it is kept.
+    It equalises amounts of stain, not hue: a baseline for the methods that estimate vectors. As in the
+    published separation, the residual is kept as a third stain.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""The pixels of an image that are stained tissue, and what stain estimates are made from."""
+"""Tissue detection: the stained pixels of an image, and the sample that stain estimates are made from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import StainError
 from histoscope.stain import _kernels
-from histoscope.stain.density import check, density_below
+from histoscope.stain.density import by_table, check, density_below
 from histoscope.stain.glass import WINDOWS, assumed_white, check_white, thumbnail, white_point
 from histoscope.stain.pens import keep_strokes, strokes
 from histoscope.threads import SMALLEST_BAND, over
@@ -18,11 +18,11 @@ from histoscope.types import Image, Mask
 LEAST_DENSITY = 0.15
 """Mean optical density over R, G and B from which a pixel counts as tissue (the beta of Macenko et al.)."""
 SAMPLE_PIXELS = 1 << 16
-"""Pixels that an estimate looks at in each image."""
+"""Pixels of each image that an estimate samples."""
 LEAST_SHARE = 0.01
 """Share of an image that must be tissue for an estimate."""
 ONE_COLOUR = 0.012
-"""Standard deviation of density between channels up to which tissue shows one colour only."""
+"""Standard deviation of density between channels up to which tissue counts as one colour only."""
 
 TOO_FEW = "less than 1 % of the pixels are stained"
 PEN = "marks of a pen"
@@ -48,27 +48,27 @@ class Tissue:
 
     def density(self) -> NDArray[np.float32]:
         """Optical density below the white point, (3, N)."""
-        return _density(self.pixels, density_below(self.white))
+        return by_table(self.pixels, density_below(self.white))
 
 
 def tissue_mask(
     image: Image, *, least_density: float = LEAST_DENSITY, white: ArrayLike | None = None
 ) -> Mask:
-    """Pixels that hold stain: dense enough, coloured, and not ink.
+    """Mask of stained tissue: dense enough, coloured, and not ink.
 
-    All is counted from the white point. A pixel is no tissue if it is grey (shaded glass, dust), if it holds
-    back clearly more red than green (blue, green pens), if it is near black without colour (black pens, the
-    slide's frame) or glaring red. Strong red blood cells may fall to the last rule, which does estimates no
-    harm. Dull blue ink has the colour of a bluish haematoxylin, and half-transparent ink over tissue has any:
-    they count as ink in strokes, which `histoscope.stain.pens` looks for.
+    Densities are below the white point. Excluded are grey pixels (shaded glass, dust), those that absorb
+    clearly more red than green (blue and green pens), near black ones without colour (black pens, the slide's
+    frame) and glaring red ones. The last rule may exclude intense red blood cells, which does not harm
+    estimates. Dull blue ink has the colour of a bluish haematoxylin, and half-transparent ink over tissue may
+    have any colour: these are excluded where `histoscope.stain.pens` detects strokes.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     least_density : float
-        Mean optical density from which a pixel counts.
+        Least mean optical density of tissue.
     white : (3,) array, optional
-        Levels of bare glass; without it, it is looked for in the image.
+        Levels of bare glass; detected by default.
 
     Returns
     -------
@@ -101,19 +101,13 @@ def tissue_mask(
 
 
 def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -> Tissue:
-    """Find the tissue of an image, or of several of one slide, and the white point that it stands on.
-
-    Parameters
-    ----------
-    images : (H, W, 3) uint8, or a sequence of them
-    white : (3,) array, optional
-        Levels of bare glass; without it, it is looked for.
+    """Tissue sample and white point of an image, or of several of one slide.
 
     Raises
     ------
     StainError
-        If there is too little tissue to estimate anything from: less than a hundredth of the image, one
-        colour only, or marks of a pen.
+        If there is too little tissue for an estimate: less than a hundredth of the image, one colour only, or
+        pen marks.
     ShapeError
         For an image that is not (H, W, 3) uint8.
     """
@@ -138,31 +132,18 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
     return Tissue(pixels, level, tuple(note for note, holds in notes.items() if holds))
 
 
-def sample(
-    images: Sequence[Image], table: NDArray[np.float32], *, at_most: int = SAMPLE_PIXELS
-) -> tuple[Image, float]:
-    """Tissue pixels drawn evenly over each image, the same ones every time, and their share.
+def sample(images: Sequence[Image], table: NDArray[np.float32]) -> tuple[Image, float]:
+    """Even, repeatable sample of the tissue pixels of each image, pooled, and their share.
 
-    Parameters
-    ----------
-    images : sequence of (H, W, 3) uint8
-        Several images (tiles of a slide) are pooled.
-    table : (3, 256) float32
-        Density of each level, from `density_below`.
-    at_most : int
-        Pixels to look at in each image; where fewer than an eighth of them are tissue, all are looked at.
-
-    Raises
-    ------
-    StainError
-        If less than a hundredth of the pixels, or fewer than 64, are tissue.
+    `table` is of `density_below`. Of an image `SAMPLE_PIXELS` are visited, or all where fewer than an eighth
+    of those are tissue; less than a hundredth, or fewer than 64, is a `StainError`.
     """
     found, seen = [], 0
     for image in images:
         pixels = image.reshape(-1, 3)
-        strata = min(len(pixels), at_most)
+        strata = min(len(pixels), SAMPLE_PIXELS)
         tissue = _sample(pixels, strata, table)
-        if len(tissue) < at_most // 8 and strata < len(pixels):
+        if len(tissue) < SAMPLE_PIXELS // 8 and strata < len(pixels):
             strata = len(pixels)
             tissue = _sample(pixels, strata, table)
         seen += strata
@@ -174,24 +155,24 @@ def sample(
 
 
 def too_little(why: str) -> str:
-    """Words of the error where nothing can be estimated."""
+    """Message of the error where nothing can be estimated."""
     return f"too little tissue to estimate stains from ({why}); give an image with clearly stained tissue"
 
 
 def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.float32]) -> list[Mask]:
-    """Refuse what is no tissue, by thumbnails, which are nearly free of noise; give the windows of ink."""
-    density = np.concatenate([_density(part, table).reshape(3, -1) for part in small], axis=1)
+    """Ink masks of thumbnails, which are nearly free of noise; an error where they show no tissue."""
+    density = np.concatenate([by_table(part, table).reshape(3, -1) for part in small], axis=1)
     inks = [_inked(part, table) for part in small]
     ink = np.concatenate([part.ravel() for part in inks])
     tissue = np.concatenate([_marked(part, table, LEAST_DENSITY).ravel() for part in small]) & ~ink
     if tissue.mean() < LEAST_SHARE:
         raise StainError(too_little(PEN if ink.mean() >= LEAST_SHARE else TOO_FEW))
-    # The blurred rim of a mark may have the colours of tissue: but it lies beside ink, or near it and smooth.
+    # The blurred rim of a mark may have the colours of tissue, but is next to ink, or near it and smooth.
     beside, near = (_share_within(inks, tissue, steps) for steps in (1, 4))
     smooth = near > 0.5 and _roughness(small, table) < 0.08
     if beside > 0.7 or (smooth and _roughness([_rows(image) for image in images], table) < 0.03):
         raise StainError(too_little(PEN))
-    mean = density[:, tissue].mean(axis=1)  # of many, without noise: shaded glass is grey
+    mean = density[:, tissue].mean(axis=1)  # shaded glass is grey on average, without noise
     if not _kernels.is_tissue(*mean, LEAST_DENSITY):
         raise StainError(too_little("nothing but grey"))
     if (density - density.mean(axis=0))[:, tissue].std(axis=1).max() < ONE_COLOUR:
@@ -200,8 +181,8 @@ def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.fl
 
 
 def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
-    """Dense windows in the colours of ink, and strokes."""
-    density = _density(image, table)
+    """Mask of dense windows with colours of ink, and of pen strokes."""
+    density = by_table(image, table)
     coloured = (np.ptp(density, axis=0) > 1.2) | (density.min(axis=0) > 1.5)
     dense = density.mean(axis=0) >= LEAST_DENSITY
     of_ink = dense & coloured & ~_marked(image, table, LEAST_DENSITY)
@@ -209,14 +190,14 @@ def _inked(image: Image, table: NDArray[np.float32]) -> Mask:
 
 
 def _share_within(inks: Sequence[Mask], tissue: Mask, steps: int) -> float:
-    """Share of tissue windows that are at most so many windows from ink."""
+    """Share of tissue windows within so many windows of ink."""
     reach = np.ones((2 * steps + 1, 2 * steps + 1))
     around = [cv2.dilate(ink.astype(np.uint8), reach).ravel() for ink in inks]
     return float(np.concatenate(around)[tissue].mean())
 
 
 def _away_from(ink: Mask, image: Image) -> Image:
-    """The image with white around ink: what shines through the rim of a mark is no measure of tissue."""
+    """The image with white around ink, as the rim of a mark would bias the estimate."""
     near = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5)))
     near = cv2.resize(near, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return np.where(near[..., None] > 0, np.uint8(255), image)
@@ -227,9 +208,9 @@ def _rows(image: Image) -> Image:
 
 
 def _roughness(images: Sequence[Image], table: NDArray[np.float32]) -> float:
-    """How much neighbours differ, as a share of their density; windows of tissue do by 0.11 to 0.6."""
+    """Relative difference of neighbours' densities; 0.11 to 0.6 in windows of tissue."""
     parts = [
-        np.where(_marked(part, table, LEAST_DENSITY), _density(part, table).mean(axis=0), 0.0)
+        np.where(_marked(part, table, LEAST_DENSITY), by_table(part, table).mean(axis=0), 0.0)
         for part in images
     ]
     both = [np.stack([part[:, 1:], part[:, :-1]]).reshape(2, -1) for part in parts]
@@ -238,15 +219,10 @@ def _roughness(images: Sequence[Image], table: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(pairs[0] - pairs[1])) / pairs.mean()) if pairs.size else 0.0
 
 
-def _density(image: Image, table: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([table[c].take(image[..., c]) for c in range(3)])
-
-
 def _marked(image: Image, table: NDArray[np.float32], least: float) -> Mask:
     mask = np.empty(image.shape[:2], np.bool_)
     pixels = image.reshape(-1, 3)
-    given = pixels, table, least
-    over(_kernels.tissue, len(pixels), SMALLEST_BAND, *given, mask.reshape(-1))
+    over(_kernels.tissue, len(pixels), SMALLEST_BAND, pixels, table, least, mask.reshape(-1))
     return mask
 
 

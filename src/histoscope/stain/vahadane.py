@@ -1,4 +1,4 @@
-"""Vahadane's method: the stains are a dictionary that codes the densities sparsely, with nothing negative."""
+"""Vahadane normalisation: stain vectors by sparse non-negative matrix factorisation."""
 
 from typing import ClassVar
 
@@ -22,13 +22,13 @@ _STILL = 1e-5
 class Vahadane(StainNormalizer):
     """Stain vectors by sparse non-negative matrix factorisation of optical density.
 
-    Minimises ``|V - H W|^2 / 2 + lambda |H|_1`` over amounts ``H >= 0`` and unit stains ``W >= 0``, by
-    coordinate descent in turns, from Macenko's estimate on and over an even sample of the tissue.
+    Minimises ``|V - H W|^2 / 2 + lambda |H|_1`` over amounts ``H >= 0`` and unit stains ``W >= 0`` by
+    alternating coordinate descent, initialised with Macenko's estimate, on an even sample of the tissue.
 
     Notes
     -----
-    The penalty serves to find the stains. Amounts for normalisation are then taken by plain least squares, as
-    in the other methods: the penalised ones would bleach pale stroma.
+    The penalty is used to estimate the stains only. Amounts for normalisation are plain least squares, as in
+    the other methods: penalised ones would bleach pale stroma.
 
     References
     ----------
@@ -58,28 +58,11 @@ class Vahadane(StainNormalizer):
 def factorise(
     density: NDArray[np.float32], start: NDArray[np.float64], *, penalty: float = PENALTY, steps: int = _STEPS
 ) -> NDArray[np.float64]:
-    """Sparse non-negative dictionary of two stains.
+    """Sparse non-negative dictionary of two stains, (2, 3) unit rows, of (3, N) density.
 
-    Parameters
-    ----------
-    density : (3, N) float32
-        Optical density of tissue pixels.
-    start : (2, 3) float64
-        Unit rows to start from.
-    penalty : float
-        Weight of the sparsity.
-    steps : int
-        Steps at most; ends sooner when the stains stand still.
-
-    Returns
-    -------
-    (2, 3) float64
-        Unit rows, none negative; no worse than `start` by the objective.
-
-    Notes
-    -----
-    Coding and dictionary steps in turn creep. Each step here is two such turns and a leap along the line that
-    they point to (SQUAREM, doi:10.1111/j.1467-9469.2007.00585.x), which is taken back if it leads uphill.
+    The objective is no worse than that of `start`. Alternating coding and dictionary updates converge slowly:
+    each of at most `steps` steps extrapolates two updates (SQUAREM, doi:10.1111/j.1467-9469.2007.00585.x)
+    and falls back to them if the objective rises.
     """
     stains = start
     for _ in range(steps):
@@ -99,7 +82,7 @@ def factorise(
 def _turn(
     density: NDArray[np.float32], stains: NDArray[np.float64], penalty: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Code and refit once: the new stains, and the objective of the old (without its constant)."""
+    """One coding and dictionary update: the new stains, and the objective of the old (up to a constant)."""
     moments, cross, total = _kernels.sparse_moments(density, stains, penalty)
     objective = 0.5 * np.sum(moments * (stains @ stains.T)) - np.sum(cross * stains) + penalty * total
     new = stains.copy()
