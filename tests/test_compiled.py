@@ -10,7 +10,7 @@ import pytest
 from histoscope import compiled
 
 KERNEL = """
-from histoscope.compiled import folder_of, njit
+from histoscope.compiled import njit
 
 @njit
 def once(x):
@@ -20,7 +20,7 @@ def once(x):
 def ratio(a, b):
     return a / b
 
-print(once(1), ratio(1.0, 0.0), folder_of(once), folder_of(ratio))
+print(once(1), ratio(1.0, 0.0), once.stats.cache_path, ratio.stats.cache_path)
 """
 
 

@@ -1,4 +1,4 @@
-"""Numba kernels, compiled once and kept for the next start wherever there is a place to write."""
+"""Numba kernels, with compiled code cached between starts wherever a folder is writable."""
 
 import os
 import stat
@@ -21,18 +21,18 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]: 
 
 
 def njit(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
-    """`numba.njit` that releases the interpreter's lock and keeps what it compiled.
+    """`numba.njit` that releases the GIL and caches compiled code.
 
-    Compiled code goes where Numba puts it: into ``NUMBA_CACHE_DIR``, beside the source, or into the user's
-    cache folder. Where none of them can be written, as in a read-only container, it goes into a folder of
-    this user's among the temporary files, and where there is none either, each start compiles again.
+    Compiled code is cached where Numba puts it: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's
+    cache folder. Where none of them is writable, as in a read-only container, it is cached in a temporary
+    folder of this user, and where there is none either, each start compiles again.
 
     Parameters
     ----------
     function : callable, optional
-        The kernel; left out where options are given.
+        The kernel; not given together with options.
     **options
-        As ``numba.njit`` takes them.
+        As of ``numba.njit``.
 
     Examples
     --------
@@ -54,23 +54,17 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Callable
     return compiled if function is None else compiled(function)
 
 
-def folder_of(kernel: Callable[..., Any]) -> Path | None:
-    """Folder where the compiled code of a kernel is kept, or None if each start compiles it again."""
-    path = kernel.stats.cache_path  # type: ignore[attr-defined]
-    return None if path is None else Path(path)
-
-
 def temporary_folder() -> Path | None:
-    """Folder of this user's among the temporary files, for compiled code; None if it cannot be made.
+    """Temporary folder of this user for compiled code; None if it cannot be created.
 
-    What is in it is run, so a folder that others can write, or that is somebody else's, is not taken.
+    Its content is executed, so a folder that others can write, or that another user owns, is refused.
     """
     owner = os.getuid() if hasattr(os, "getuid") else 0
     try:
         parent = Path(tempfile.gettempdir())
         place = parent / f"histoscope-kernels-{owner}"
         if parent == Path.cwd():
-            return None  # where `tempfile` ends up without a temporary folder: results belong there
+            return None  # what `tempfile` returns without a temporary folder
         place.mkdir(mode=0o700, exist_ok=True)
         found = place.lstat()
     except OSError:
@@ -81,7 +75,7 @@ def temporary_folder() -> Path | None:
 
 
 def _kept(dispatcher: Any) -> bool:
-    """Let a kernel keep its compiled code; False if there is no place for it."""
+    """Enable the cache of a kernel; False if no folder is writable."""
     try:
         dispatcher.enable_caching()
     except RuntimeError:  # "no locator available"

@@ -1,15 +1,17 @@
 # mypy: disallow-untyped-decorators=False
 """Label maps: numbering nuclei without gaps, and their areas and centroids."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from histoscope.compiled import njit
 from histoscope.errors import ShapeError
 from histoscope.threads import SMALLEST_BAND, over
 from histoscope.types import Labels
+
+T = TypeVar("T", bound=np.generic)
 
 
 def relabel(
@@ -97,6 +99,40 @@ def centroids(labels: Labels, n: int | None = None) -> tuple[NDArray[np.int64], 
     sums = over(_sums, len(labels), smallest, np.ascontiguousarray(labels, np.int32), n)
     area, x, y = np.sum(sums, axis=0)[:, 1:]
     return area, np.stack([x, y], axis=1) / np.maximum(area, 1)[:, None]
+
+
+def checked(labels: ArrayLike, name: str = "labels", *, ids: bool = True) -> Labels:
+    """Contiguous, read-only (H, W) int32 view or copy of a label map; a boolean mask is one nucleus.
+
+    With ``ids=False`` ids of int32 maps and smaller types are not checked, which saves a pass over the map.
+
+    Raises
+    ------
+    ShapeError
+        If it is no map of integers from 0 to 2**31 - 1.
+    """
+    array = np.asarray(labels)
+    if array.ndim != 2:
+        raise ShapeError(f"{name} have shape {array.shape}, expected (height, width)")
+    if array.dtype.kind not in "iub":
+        raise ShapeError(
+            f"{name} are {array.dtype}, expected integers; label them, or round and convert them"
+        )
+    fits = array.dtype == np.int32 or array.dtype.itemsize < 4
+    if array.dtype.kind != "b" and array.size and (ids or not fits):
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high > np.iinfo(np.int32).max:
+            raise ShapeError(
+                f"{name} run from {low} to {high}, expected ids from 0 to 2**31 - 1; relabel them"
+            )
+    return read_only(np.ascontiguousarray(array, dtype=np.int32))
+
+
+def read_only(array: NDArray[T]) -> NDArray[T]:
+    """Read-only view: Numba compiles a kernel anew for each mix of writable and read-only arrays."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def largest_small_id(labels: NDArray[np.integer[Any]]) -> int:

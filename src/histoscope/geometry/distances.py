@@ -1,12 +1,13 @@
-"""From label maps to star distances and object probabilities."""
+"""Star distances and object probabilities of label maps: the training targets of StarDist."""
 
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from histoscope.errors import ConfigError, ShapeError
+from histoscope.errors import ConfigError
 from histoscope.geometry import _kernels
+from histoscope.labels import checked
 from histoscope.threads import over
 from histoscope.types import Labels
 
@@ -20,15 +21,14 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     a quarter turn later down the column (to larger y). A ray takes steps of one pixel; the first step that
     rounds to a pixel of another id, or to none, ends it, and half a pixel (measured along the ray's longer
     axis) is taken back, since the border lies between the two pixels. This is the rule of the ``stardist``
-    package (Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30), and its distances to the last bit, but:
+    package (Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30), to the last bit, except:
 
     - ids may be any above 0; stardist keeps their lowest 16 bits;
-    - rays at 30 and 60 degrees from the axes land half-way between two pixels at every other step. There
-      stardist's choice hangs on the last bit of a float32, and so on where in the image the nucleus lies;
-      here it does not. This concerns numbers of rays that are multiples of 3.
+    - rays at 30 and 60 degrees from the axes (numbers of rays that are multiples of 3) land half-way between
+      two pixels at every other step. There stardist's result depends on the last bit of a float32, and so on
+      where in the image the nucleus lies; here it does not.
 
-    A ray sees one nucleus only as far as it goes on without a gap: holes and the other pieces of a split
-    nucleus end it.
+    Gaps end a ray: holes, and the space to other pieces of a split nucleus.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     >>> star_distances(labels, 4)[2, 2]  # right, down, left, up
     array([3.5, 1.5, 1.5, 1.5], dtype=float32)
     """
-    labels, grid = check_labels(labels), _check_count("grid", grid, 1)
+    labels, grid = checked(labels), _check_count("grid", grid, 1)
     n_rays = _check_count("n_rays", n_rays, 3)
     height, width = labels.shape
     out = np.zeros((-(-height // grid), -(-width // grid), n_rays), np.float32)
@@ -81,13 +81,13 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
 
 
 def object_probability(labels: ArrayLike | Labels, *, grid: int = 1) -> NDArray[np.float32]:
-    """How central each pixel is: its distance to the outside of its nucleus, over the largest in the nucleus.
+    """Object probability: each pixel's distance to the outside of its nucleus, over the nucleus' largest.
 
-    Distances are Euclidean, to the nearest pixel of any other id, and exact. What lies beyond the image is
-    unknown and counts as more of the same, so that a nucleus cut by the border keeps its centre there; only
-    if one nucleus fills the whole map is background assumed around it. Pieces of a split nucleus share their
-    largest distance. All as ``stardist.utils.edt_prob``, but on a `grid` the full map is measured and then
-    thinned out, where stardist thins out the labels first.
+    Distances are Euclidean, to the nearest pixel of any other id, and exact. Beyond the image the nucleus is
+    assumed to continue, so one cut by the border keeps its centre there; only around a nucleus that fills the
+    whole map background is assumed. Pieces of a split nucleus share their largest distance. As
+    ``stardist.utils.edt_prob``, but on a `grid` the full distances are subsampled, where stardist subsamples
+    the labels.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def object_probability(labels: ArrayLike | Labels, *, grid: int = 1) -> NDArray[
     >>> object_probability(np.array([[0, 5, 5, 5, 0, 9, 0]]))
     array([[0. , 0.5, 1. , 0.5, 0. , 1. , 0. ]], dtype=float32)
     """
-    labels, grid = check_labels(labels), _check_count("grid", grid, 1)
+    labels, grid = checked(labels), _check_count("grid", grid, 1)
     height, width = labels.shape
     out = np.zeros((-(-height // grid), -(-width // grid)), np.float32)
     if labels.size == 0:
@@ -133,32 +133,6 @@ def object_probability(labels: ArrayLike | Labels, *, grid: int = 1) -> NDArray[
     _kernels.largest(index.ravel(), distance.ravel(), tops)
     over(_kernels.normalize, len(out), max(1, _SMALLEST // width), index, distance, tops, grid, out)
     return out
-
-
-def check_labels(labels: ArrayLike | Labels) -> Labels:
-    """Give a contiguous, read-only int32 view or copy of a label map.
-
-    Raises
-    ------
-    ShapeError
-        If it is no map of integers from 0 to 2**31 - 1.
-    """
-    array = np.asarray(labels)
-    if array.ndim != 2:
-        raise ShapeError(f"labels have shape {array.shape}, expected (height, width)")
-    if array.dtype.kind not in "iub":
-        raise ShapeError(
-            f"labels are {array.dtype}, expected integers; label them, or round and convert them"
-        )
-    if array.size and array.dtype.kind != "b":
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high > np.iinfo(np.int32).max:
-            raise ShapeError(
-                f"labels run from {low} to {high}, expected ids from 0 to 2**31 - 1; relabel them"
-            )
-    view = np.ascontiguousarray(array, dtype=np.int32).view()
-    view.flags.writeable = False  # Numba compiles anew for each mix of writable and read-only arrays
-    return view
 
 
 def _check_count(name: str, value: int, least: int) -> int:

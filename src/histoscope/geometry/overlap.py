@@ -1,4 +1,4 @@
-"""How much star polygons share, pair by pair."""
+"""Intersections of pairs of star polygons."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,16 +14,16 @@ _SMALLEST = 64  # pairs below which a further thread costs more than it saves
 def shared_px2(
     true_points_px: ArrayLike, true_distances: ArrayLike, pred_points_px: ArrayLike, pred_distances: ArrayLike
 ) -> NDArray[np.float64]:
-    """Area that each of N star polygons shares with its partner.
+    """Area of the intersection of each of N pairs of star polygons.
 
-    Exact but for the corners, which are put on a grid of 1/1024 px (coarser for pairs beyond 100,000 px).
+    Exact but for the corners, which are rounded to 1/1024 px (coarser for pairs beyond 100,000 px).
 
     Parameters
     ----------
     true_points_px, pred_points_px : (N, 2) float32
         Centres, y and x.
     true_distances, pred_distances : (N, n_rays) float32
-        Pixels along each ray, equally many rays for both.
+        Pixels along each ray, the same number of rays for both.
 
     Returns
     -------
@@ -40,9 +40,8 @@ def shared_px2(
     >>> shared_px2(two, diamond, two[::-1], diamond).tolist()
     [4.5, 4.5]
     """
-    (points_a, polar_a), (points_b, polar_b) = (
-        check_polygons(true_points_px, true_distances), check_polygons(pred_points_px, pred_distances)
-    )  # fmt: skip
+    points_a, polar_a = check_polygons(true_points_px, true_distances)
+    points_b, polar_b = check_polygons(pred_points_px, pred_distances)
     if polar_a.shape != polar_b.shape:
         raise ShapeError(
             f"distances have shapes {polar_a.shape} and {polar_b.shape}, expected the same twice"
@@ -53,24 +52,17 @@ def shared_px2(
         reach = float(np.ceil(reach))
         scale = min(1024.0, 2.0 ** (27 - int(np.ceil(np.log2(reach + 1)))))
         rays = np.ascontiguousarray(directions(polar_a.shape[1]).T)
-        over(
-            _overlap.shared_by_rows, len(out), _SMALLEST,
-            (points_a, points_b), (polar_a, polar_b), rays, (scale, reach), out,
-        )  # fmt: skip
+        pairs = (points_a, points_b), (polar_a, polar_b)
+        over(_overlap.shared_by_rows, len(out), _SMALLEST, *pairs, rays, (scale, reach), out)
     return out
 
 
 def iou(
     true_points_px: ArrayLike, true_distances: ArrayLike, pred_points_px: ArrayLike, pred_distances: ArrayLike
 ) -> NDArray[np.float64]:
-    """Shared area of each of N star polygons and its partner, over the area of their union.
+    """Intersection over union, (N,) float64 in [0, 1], of pairs of star polygons as `shared_px2` takes them.
 
-    Parameters and errors are those of `shared_px2`.
-
-    Returns
-    -------
-    (N,) float64
-        In [0, 1]; NaN if neither has an area.
+    NaN if neither has an area.
 
     Examples
     --------
@@ -84,15 +76,10 @@ def iou(
 def overlap(
     true_points_px: ArrayLike, true_distances: ArrayLike, pred_points_px: ArrayLike, pred_distances: ArrayLike
 ) -> NDArray[np.float64]:
-    """Shared area of each of N star polygons and its partner, over the smaller of their areas.
+    """Intersection over the smaller area, (N,) float64 in [0, 1], of pairs as `shared_px2` takes them.
 
-    This is what `suppress` compares with its threshold (after it has cut corners to whole pixels, as stardist
-    does). Parameters and errors are those of `shared_px2`.
-
-    Returns
-    -------
-    (N,) float64
-        In [0, 1]; NaN if one has no area.
+    This is what `suppress` compares with its threshold (with corners cut to whole pixels, as stardist does).
+    NaN if one has no area.
 
     Examples
     --------

@@ -10,16 +10,16 @@ from histoscope.renamed import renamed
 from histoscope.types import Labels, Mask
 
 LEAST_INSIDE = 0.5
-"""A nucleus with less of its polygon inside stays as drawn: there the two disagree too much to mix."""
+"""A nucleus with a smaller share of its polygon in the mask is not refined."""
 
 
 @renamed(inside="foreground", reach_px="max_growth_px")
 def refine_with_mask(labels: Labels, foreground: Mask, *, max_growth_px: int = 3) -> Labels:
     """Refine the outlines of instances with a foreground mask.
 
-    Polygons tell neighbours apart but cut corners; a mask has the true outlines but runs neighbours together.
-    Here a nucleus loses the pixels of its polygon that are background, and grows over those around that are
-    foreground and free. A nucleus that would lose more than half keeps its polygon.
+    Polygons separate neighbours but cut corners; a mask has the true outlines but merges neighbours. Here a
+    nucleus loses the pixels of its polygon that are background, and grows into free foreground around it. A
+    nucleus that would lose more than half keeps its polygon.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
 from histoscope.geometry import _kernels
+from histoscope.labels import read_only
 from histoscope.threads import over
 from histoscope.types import Labels
 
@@ -46,21 +47,7 @@ def polygons(points_px: ArrayLike, distances: ArrayLike) -> NDArray[np.float32]:
 
 
 def area_px2(distances: ArrayLike) -> NDArray[np.float64]:
-    """Areas of star polygons.
-
-    Parameters
-    ----------
-    distances : (N, n_rays) float32
-        Pixels along each ray.
-
-    Returns
-    -------
-    (N,) float64
-
-    Raises
-    ------
-    ShapeError
-        If `distances` is not two-dimensional, or holds NaN, infinite or negative values.
+    """Areas, (N,) float64, of star polygons with `distances` (N, n_rays) as `polygons` takes them.
 
     Examples
     --------
@@ -75,21 +62,7 @@ def area_px2(distances: ArrayLike) -> NDArray[np.float64]:
 
 
 def perimeter_px(distances: ArrayLike) -> NDArray[np.float64]:
-    """Lengths of the outlines of star polygons.
-
-    Parameters
-    ----------
-    distances : (N, n_rays) float32
-        Pixels along each ray.
-
-    Returns
-    -------
-    (N,) float64
-
-    Raises
-    ------
-    ShapeError
-        If `distances` is not two-dimensional, or holds NaN, infinite or negative values.
+    """Perimeters, (N,) float64, of star polygons with `distances` (N, n_rays) as `polygons` takes them.
 
     Examples
     --------
@@ -113,8 +86,8 @@ def draw(
     """Draw star polygons as a label map.
 
     A pixel belongs to a polygon if its centre lies in it or on its outline. Where polygons overlap, the more
-    probable one wins; of equal ones, the earlier. Pixel for pixel as ``stardist.geometry.polygons_to_label``,
-    where of equal ones the later wins.
+    probable one wins, among equals the earlier. Pixel for pixel as ``stardist.geometry.polygons_to_label``,
+    where the later of equals wins.
 
     Parameters
     ----------
@@ -125,7 +98,7 @@ def draw(
     shape : (int, int)
         Height and width of the map; polygons may reach beyond it.
     probability : (N,) float32, optional
-        Without it, all are equal: rows as from `suppress` come most probable first.
+        By default all are equal: rows as from `suppress` are in order of falling probability.
 
     Returns
     -------
@@ -165,13 +138,7 @@ def draw(
 def check_polygons(
     points_px: ArrayLike, distances: ArrayLike
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give contiguous, read-only float32 arrays of centres and distances.
-
-    Raises
-    ------
-    ShapeError
-        If the arrays do not fit together, or hold NaN, infinite or negative distances.
-    """
+    """Contiguous, read-only float32 arrays of centres and distances, or a `ShapeError`."""
     polar = _check_distances(distances)
     points = np.asarray(points_px, np.float32)
     if points.size == 0 and not len(polar):
@@ -183,14 +150,14 @@ def check_polygons(
     if points.size and not np.abs(points).max() < _LARGEST:
         row = int((~(np.abs(points) < _LARGEST)).any(1).argmax())
         raise ShapeError(f"point {row} is {points[row].tolist()}, expected finite pixels below 2**28")
-    return _read_only(points), polar
+    return read_only(np.ascontiguousarray(points)), polar
 
 
 def directions_32(n_rays: int) -> NDArray[np.float32]:
     """(2, n_rays) float32 y and x of unit steps along the rays, with angles in float32 as stardist's C++."""
     angles = np.arange(n_rays, dtype=np.float32) * np.float32(2 * np.pi / n_rays)
     wide = angles.astype(np.float64)  # cosines of 64 bits, rounded, are the same on every machine
-    return _read_only(np.stack([np.sin(wide), np.cos(wide)]).astype(np.float32))
+    return read_only(np.stack([np.sin(wide), np.cos(wide)]).astype(np.float32))
 
 
 @lru_cache(maxsize=8)
@@ -214,10 +181,4 @@ def _check_distances(distances: ArrayLike) -> NDArray[np.float32]:
                 f"distances of candidate {row} run from {polar[row].min()} to {polar[row].max()}, "
                 "expected finite pixels of at least 0; clip what a network gives, e.g. numpy.maximum(d, 0)"
             )
-    return _read_only(polar)
-
-
-def _read_only(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False  # Numba compiles anew for each mix of writable and read-only arrays
-    return view
+    return read_only(np.ascontiguousarray(polar))

@@ -16,7 +16,7 @@ _SMALLEST = 512  # candidates below which a further thread costs more than it sa
 
 @brief
 class Suppression(NamedTuple):
-    """What is left of many candidates.
+    """Result of non-maximum suppression.
 
     Parameters
     ----------
@@ -33,22 +33,22 @@ class Suppression(NamedTuple):
 def suppress(
     points_px: ArrayLike, distances: ArrayLike, probability: ArrayLike, *, iou_threshold: float = 0.4
 ) -> Suppression:
-    """Keep the most probable of the polygons that overlap.
+    """Greedy non-maximum suppression of overlapping star polygons.
 
-    Candidates are taken by falling probability; of equal ones the earlier row comes first, on every machine.
-    A candidate is suppressed by the first kept one with which its overlap is *above* the threshold. That is
-    the shared area over the smaller of the two areas (not over the union, in spite of the threshold's usual
-    name), so that a small polygon inside of a large one counts as the same nucleus. As in stardist, corners
-    are cut to whole pixels first, and the points where outlines cross are rounded.
+    Candidates are processed by falling probability, equal ones in the order of rows. A candidate is
+    suppressed by the first kept one with which its overlap is *above* the threshold: the shared area over the
+    smaller of the two areas (not over the union, in spite of the threshold's usual name), so that a small
+    polygon inside a large one counts as the same nucleus. As in stardist, corners are cut to whole pixels
+    first, and crossings of outlines are rounded.
 
-    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` in the same order, but
+    The kept candidates are those of ``stardist.nms.non_maximum_suppression_inds`` in the same order, except
     where the overlap is within some px2 of the threshold: stardist's clipper may move or miss crossings
-    between two of its rows. That is a matter of polygons below some 40 px2, and seldom of others (of 48,083
-    nuclei in MoNuSeg and CoNSeP it changed 3). ``stardist.nms.non_maximum_suppression`` itself orders by
+    between two of its rows. This affects polygons below some 40 px2, rarely others (3 of 48,083 nuclei in
+    MoNuSeg and CoNSeP). ``stardist.nms.non_maximum_suppression`` itself orders by
     ``numpy.argsort(...)[::-1]``, where the order of equal probabilities depends on the processor.
 
-    Most pairs are decided by the octagons around the polygons, the others by exact intersection; a grid of
-    cells finds the pairs, so the cost grows linearly with candidates.
+    Most pairs are decided by the octagons around the polygons, the others by exact intersection; pairs are
+    found with a grid of cells, so the cost grows linearly with candidates.
 
     Parameters
     ----------
@@ -110,8 +110,8 @@ def _measure(
 def _greedy_ranks(shapes: _greedy.Shapes, threshold: float) -> NDArray[np.int64]:
     """For each rank, the rank that suppresses it.
 
-    Ranks are taken in lots: first each is compared, on all cores, with what was kept before its lot, then
-    those left are compared in order with what the lot itself kept.
+    Ranks are processed in chunks: first each is compared, on all cores, with those kept before its chunk,
+    then the remaining ones are compared in order with those kept within the chunk.
     """
     n = len(shapes[0])
     cells, used = _empty_cells(shapes[5]), 0

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""Shapes by vote: all polygons that were proposed for a nucleus say together which pixels it has.
+"""Shapes by majority vote of all polygons that were proposed for a nucleus.
 
 References
 ----------
@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.compiled import njit
 from histoscope.geometry import _kernels
-from histoscope.geometry.polygons import check_polygons
+from histoscope.geometry.polygons import check_polygons, directions
 from histoscope.types import Labels
 
 WINNER_WEIGHT = 2.0
-"""Votes of the polygon that was kept; each that it suppressed has one [1]_."""
+"""Votes of the kept polygon; each suppressed one has one [1]_."""
 
 
 def draw_by_vote(
@@ -41,7 +41,7 @@ def draw_by_vote(
     Returns
     -------
     (H, W) int32
-        The nucleus of ``keep[k]`` is id k + 1; where nuclei overlap the earlier, more probable one wins.
+        The nucleus of ``keep[k]`` has id k + 1; where nuclei overlap the earlier, more probable one wins.
 
     Raises
     ------
@@ -67,8 +67,7 @@ def draw_by_vote(
     # The winner first, then those it suppressed.
     voters = voters[np.lexsort((winner[voters] != voters, nucleus[voters]))]
     starts = np.searchsorted(nucleus[voters], np.arange(len(keep) + 1))
-    angles = np.linspace(0, 2 * np.pi, polar.shape[1], endpoint=False)
-    _draw(voters, starts, points, polar, np.stack([np.sin(angles), np.cos(angles)]), out)
+    _draw(voters, starts, points, polar, np.ascontiguousarray(directions(polar.shape[1]).T), out)
     return out
 
 

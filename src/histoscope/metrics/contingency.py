@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import ShapeError
+from histoscope.labels import checked
 from histoscope.metrics._kernels import count_pairs, number_ids
 from histoscope.types import Labels
 
@@ -119,7 +120,7 @@ def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
     ShapeError
         If the maps differ in shape, are not two-dimensional, are not integers, or hold negative ids.
     """
-    true, pred = _check(true, "true"), _check(pred, "pred")
+    true, pred = checked(true, "true labels", ids=False), checked(pred, "pred labels", ids=False)
     if true.shape != pred.shape:
         raise ShapeError(
             f"true labels are {true.shape}, predicted ones {pred.shape}; expected the same height and width"
@@ -190,25 +191,6 @@ def classes_of_ids(ids: NDArray[np.int32], classes: ArrayLike, n_classes: int, n
             f"or 1 to {n_classes}"
         )
     return found
-
-
-def _check(labels: ArrayLike | Labels, name: str) -> Labels:
-    array = np.asarray(labels)
-    if array.ndim != 2:
-        raise ShapeError(f"{name} labels have shape {array.shape}, expected (height, width)")
-    if array.dtype.kind not in "iub":
-        raise ShapeError(
-            f"{name} labels are {array.dtype}, expected integers; label them, or round and convert them"
-        )
-    if array.dtype.itemsize >= 4 and array.dtype != np.int32 and array.size:
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high > np.iinfo(np.int32).max:
-            raise ShapeError(
-                f"{name} labels run from {low} to {high}, expected ids from 0 to 2**31 - 1; relabel them"
-            )
-    read_only = np.ascontiguousarray(array, dtype=np.int32).view()
-    read_only.flags.writeable = False  # Numba compiles anew for each mix of writable and read-only arrays
-    return read_only
 
 
 def _sums(index: NDArray[np.int64], values: NDArray[np.int64], n: int) -> NDArray[np.int64]:

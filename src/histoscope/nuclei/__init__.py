@@ -1,4 +1,4 @@
-"""Detected nuclei: exact outlines and a table; a label map where one is asked for.
+"""Detected nuclei: exact outlines and a table; a label map on request.
 
 >>> import numpy as np
 >>> from histoscope.nuclei import Nuclei

@@ -13,7 +13,7 @@ from histoscope.nuclei.outlines import Outlines, trace
 from histoscope.types import MAX_ID, Labels
 
 KEPT_PX = 1 << 24
-"""A label map of more pixels (64 MiB) is not kept: it is drawn anew each time it is asked for."""
+"""A label map of more pixels (64 MiB) is not cached, but drawn at each access."""
 
 
 class _LabelMap:
@@ -36,26 +36,26 @@ class _LabelMap:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nuclei:
-    """Detected nuclei: outlines that give their pixels back exactly, and arrays with one row a nucleus.
+    """Detected nuclei: outlines that encode their pixels exactly, and arrays with one row per nucleus.
 
-    It is made from a label map or from outlines; the other is made when it is first asked for.
+    Created from a label map or from outlines; the other is made when it is first used.
 
     Parameters
     ----------
     centroid_px : (N, 2) float32
-        x, y in pixels of the image that was given.
+        x, y in pixels of the input image.
     class_id : (N,) uint8
         Class of each; 0 where the model has no classes.
     probability : (N,) float32
         In [0, 1].
     instances : (H, W) int32, or Outlines
-        Where they are; row k of the table is id k + 1. The attribute is the label map.
+        Pixels or outlines; row k of the table is id k + 1. The attribute is the label map.
     mpp : float
-        Micrometres per pixel of the image that was given.
+        Micrometres per pixel of the input image.
     class_probability : (N, C) float32 or None
         Of class 1, 2, ...; rows sum to one. None where the model has no classes.
     shape : (int, int)
-        Height and width of the image; known where a label map is given.
+        Height and width of the image; not needed with a label map.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class Nuclei:
         classes : (n_ids + 1,) uint8, optional
             Class of each id, as a `Sample` has it; 0 is background or unknown.
         probability : (N,) float32, optional
-            Of each nucleus; without, 1.
+            Of each nucleus; 1 by default.
 
         Raises
         ------
@@ -162,18 +162,18 @@ class Nuclei:
         Parameters
         ----------
         shape : (int, int), optional
-            Height and width; without, those of the image.
+            Height and width; by default those of the image.
         corner : (int, int)
             Row and column of the first pixel.
         """
         return self.outlines.to_labels(self.shape if shape is None else shape, corner=corner)
 
     def without_map(self) -> "Nuclei":
-        """The same nuclei by their outlines alone: no memory goes with the size of the image."""
+        """The same nuclei as outlines only, whose memory does not depend on the size of the image."""
         return replace(self, instances=self.outlines)
 
     def taken(self, keep: NDArray[np.bool_]) -> "Nuclei":
-        """Those to keep, (N,), numbered anew without gaps."""
+        """The nuclei to keep, (N,) bool, renumbered without gaps."""
         if keep.all():
             return self
         held, classes = self.__dict__, self.class_probability

@@ -1,4 +1,4 @@
-"""Outlines of nuclei as closed polygons that give exactly their pixels back."""
+"""Outlines of nuclei as closed polygons that encode their pixels exactly."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,11 +23,11 @@ class ByNucleus:
     ids : (M,) int64
         Nuclei that have a pixel, ascending.
     order : (R,) int64
-        Rings, those of one nucleus behind each other.
+        Rings, grouped by nucleus.
     first : (M + 1,) int64
-        Where in `order` each nucleus begins, and where the last ends.
+        Start of each nucleus in `order`, and end of the last.
     box : (M, 4) int64
-        Top, left, bottom and right of each in pixels; the last two are the first row and column behind it.
+        Bounding box: top, left, bottom and right in pixels, the last two exclusive.
     """
 
     ids: NDArray[np.int64]
@@ -38,7 +38,7 @@ class ByNucleus:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Outlines:
-    """Outlines of all nuclei of an instance map, as one long list of points.
+    """Outlines of all nuclei of an instance map, as one list of points.
 
     Pixel (0, 0) covers the square from 0 to 1, so its centre is (0.5, 0.5).
 
@@ -47,11 +47,11 @@ class Outlines:
     points : (P, 2) float32
         x, y of the corners of all rings.
     starts : (R + 1,) int64
-        Where each ring begins in `points`, and where the last ends.
+        Start of each ring in `points`, and end of the last.
     label : (R,) int32
-        The nucleus that each ring belongs to.
+        Nucleus of each ring.
     part : (R,) int32
-        The piece of it: a nucleus in two pieces has rings of two parts.
+        Connected piece of each ring: a nucleus in two pieces has rings of two parts.
     is_hole : (R,) bool
         Whether the ring bounds a hole. Outer rings run clockwise as seen on the screen, holes the other way.
     """
@@ -107,14 +107,14 @@ class Outlines:
         return area.astype(np.int64)
 
     def to_labels(self, shape: tuple[int, int], *, corner: tuple[int, int] = (0, 0)) -> Labels:
-        """Draw the nuclei: exactly the pixels that they were traced from.
+        """Draw the nuclei, with exactly the pixels that they were traced from.
 
         Parameters
         ----------
         shape : (int, int)
             Height and width of the map.
         corner : (int, int)
-            Row and column of its first pixel, to draw only a window. What is outside of it is left out.
+            Row and column of its first pixel, to draw only a window.
 
         Returns
         -------
@@ -132,7 +132,7 @@ class Outlines:
         return labels
 
     def taken(self, keep: NDArray[np.bool_]) -> "Outlines":
-        """Those of the nuclei 1..n to keep, (n,), numbered anew without gaps."""
+        """Outlines of the nuclei to keep of 1..n, (n,) bool, renumbered without gaps."""
         rings = keep[self.label - 1]
         new_id = np.cumsum(keep).astype(np.int32)
         sizes = np.diff(self.starts)
@@ -146,12 +146,11 @@ class Outlines:
 
 
 def trace(labels: Labels) -> Outlines:
-    """Trace every nucleus, through the middles of the sides of its outermost pixels.
+    """Trace the outline of every nucleus, through the midpoints of the sides of its outermost pixels.
 
-    The line cuts the corners of the staircase, so it is smooth, and yet every pixel centre is on its right
-    side: drawing the polygon gives the mask back. Pixels that meet only at a corner are different pieces;
-    then no ring ever touches itself, and the polygons are valid whatever the mask. The work grows with the
-    pixels, not with pixels times nuclei.
+    The line cuts the corners of the staircase, yet every pixel centre is on the correct side: drawing the
+    polygon restores the mask. Pixels that meet only at a corner are different pieces, so no ring touches
+    itself and polygons are valid for any mask. Time grows with pixels, not with pixels times nuclei.
 
     Parameters
     ----------
