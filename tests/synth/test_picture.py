@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from histoscope import synth
 from histoscope.errors import ConfigError
-from histoscope.synth import _kernels
+from histoscope.synth.nuclei import keep_largest_piece
 from histoscope.types import Sample
 
 DENSE = synth.TissueSpec(density=1.3, cluster_fraction=0.3)
@@ -224,7 +224,7 @@ def test_pieces_cut_off_by_a_nucleus_in_front_are_erased() -> None:
     labels[1:3, 6:8] = 1  # 4 pixels, and touching only by a corner:
     labels[3, 8] = 1
     labels[5, 2:10] = 2
-    sizes = _kernels.keep_largest_piece(labels, 3)
+    sizes = keep_largest_piece(labels, 3)
     assert sizes.tolist() == [12, 8, 0]
     assert np.bincount(labels.ravel()).tolist() == [84 - 20, 12, 8]
 
@@ -233,7 +233,7 @@ def test_larger_piece_found_later_wins() -> None:
     labels = np.zeros((3, 9), np.int32)
     labels[0, 0] = 1
     labels[1:, 3:9] = 1
-    assert _kernels.keep_largest_piece(labels, 1).tolist() == [12]
+    assert keep_largest_piece(labels, 1).tolist() == [12]
     assert labels[0, 0] == 0
 
 
@@ -243,7 +243,7 @@ def test_what_is_kept_is_the_largest_piece_that_scipy_finds(seed, rows, columns,
     rng = np.random.default_rng(seed)
     before = rng.integers(0, n + 1, (rows, columns)).repeat(3, axis=1).astype(np.int32)
     after = before.copy()
-    sizes = _kernels.keep_largest_piece(after, n)
+    sizes = keep_largest_piece(after, n)
     for label in range(1, n + 1):
         pieces, _ = ndimage.label(before == label)
         largest = np.bincount(pieces.ravel())[1:].max(initial=0)

@@ -1,4 +1,4 @@
-"""The kernel that draws stored nuclei, beside a slow twin of array functions; and the kernel of maps."""
+"""The kernel that draws stored nuclei, beside a slow twin of array functions."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from histoscope.synth._stamp import KNOTS, cubic, fits, outline, product, stamp
+from histoscope.synth._stamp import KNOTS, cubic, fits, outline, stamp
 
 EDGE, OVERLAP, SIDE = 128, 0.15, 16
 
@@ -140,9 +140,3 @@ def test_no_nuclei_are_no_trouble():
     nothing = np.zeros((0, 3, 2), np.int64)
     assert len(stamp(labels, chromatin, _stored(rng, 1), EDGE, _drawn(rng, 0, 1), nothing, OVERLAP)) == 0
     assert not labels.any()
-
-
-def test_a_product_is_that_of_numpy():
-    rng = np.random.default_rng(0)
-    a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((7, 5), (5, 9)))
-    np.testing.assert_allclose(product(a, b), a @ b, rtol=1e-5, atol=1e-6)

@@ -15,8 +15,8 @@ from histoscope.generate.bank import BORDER, LEAST_UM2, LEVEL, SIDE, STEPS, Bank
 from histoscope.generate.bank_maps import CELL_UM, planes_resized
 from histoscope.labels import relabel
 from histoscope.seeds import RandomSource, generator
-from histoscope.synth._kernels import keep_largest_piece
-from histoscope.synth._stamp import KNOTS, product, stamp
+from histoscope.synth._stamp import KNOTS, stamp
+from histoscope.synth.nuclei import keep_largest_piece
 from histoscope.synth.picture import check_size
 from histoscope.synth.spec import StainSpec
 from histoscope.types import Labels
@@ -187,24 +187,6 @@ def _warp(points: NDArray[np.float64], move: _Move) -> NDArray[np.float64]:
     return np.asarray(np.sin(phase) @ move.waves[:, 3:], np.float64)
 
 
-def _seen(x: NDArray[np.floating], y: NDArray[np.floating], move: _Move) -> list[NDArray[np.float32]]:
-    """Where the points of a grid lie in the real tile: x and y, (len(y), len(x)) each.
-
-    A sine of a sum is two products, so warp, turn and shift of a grid are a product of two matrices.
-    """
-    across = np.outer(x, move.waves[:, 0]) + move.waves[:, 2]
-    down = np.outer(y, move.waves[:, 1])
-    rows = np.column_stack([np.cos(down), np.sin(down), y - move.centre[1], np.ones(len(y))])
-    waves = np.hstack([np.sin(across), np.cos(across)])
-    found = []
-    for (along_x, along_y), start in zip(move.matrix, move.origin, strict=True):
-        push = np.tile(move.waves[:, 3:] @ (along_x, along_y), 2)
-        straight = along_x * (x - move.centre[0]) + start
-        columns = np.column_stack([waves * push, np.full(len(x), along_y), straight])
-        found.append(product(rows.astype(np.float32), columns.T.astype(np.float32)))
-    return found
-
-
 def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
     """Bring the nuclei of a tile, mirrored at its borders as often as needed, to where they stand now."""
     tile, nuclei = bank.tiles[which], bank.nuclei
@@ -332,6 +314,8 @@ def _ground(
     cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
     step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
     y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))
-    right, down = (at / np.float32(CELL_UM) - np.float32(0.5) for at in _seen(x, y, move))
-    moved = cv2.remap(bank.tiles[which].ground, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    points = np.stack(np.meshgrid(x, y), axis=-1)
+    real = (points + _warp(points, move) - move.centre) @ move.matrix.T + move.origin
+    place = (real / CELL_UM - 0.5).astype(np.float32)
+    moved = cv2.remap(bank.tiles[which].ground, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return planes_resized(cv2.split(moved), shape_px[::-1])

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.synth._stamp import fill_maps
 from histoscope.types import Labels, Mask
 
 GROUND_UM, CELL_UM = 1.5, 1.0
@@ -136,10 +135,26 @@ def maps_of(  # all that is known of a place
     """
     maps = np.empty((N_PLAIN + n_classes, *instances.shape), np.float32)
     maps[7:13] = ground.transpose(2, 0, 1)
-    fill_maps(maps, instances, classes, tone, spread, chromatin, N_PLAIN)
+    inside, class_of = instances > 0, classes[instances]
+    maps[0], maps[1] = inside, inside & _differs(instances)
+    maps[4:7] = np.where(inside, tone.T[:, instances], maps[7:10])
+    maps[4] += np.where(inside, chromatin, np.float32(0))
+    maps[13] = np.where(inside, np.float32(3) * spread[instances], np.float32(0))
+    for k in range(n_classes):
+        maps[N_PLAIN + k] = class_of == k + 1
     _distance(maps[0] > maps[1], mpp / _NEAR_UM, maps[2])
     _distance(instances == 0, mpp / _FAR_UM, maps[3])
     return maps
+
+
+def _differs(instances: Labels) -> Mask:
+    """Pixels of which one of the four neighbours belongs to something else."""
+    differs = np.zeros(instances.shape, np.bool_)
+    for ahead, behind in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        edge = instances[ahead] != instances[behind]
+        differs[ahead] |= edge
+        differs[behind] |= edge
+    return differs
 
 
 def _distance(where: Mask, share: float, out: NDArray[np.float32]) -> None:

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""Hot loops of layouts from a bank: stored nuclei turned, dented and put in their places; maps of them."""
+"""Hot loops of layouts from a bank: stored nuclei turned, dented and put in their places."""
 
 import math
 
@@ -161,52 +161,3 @@ def stamp(
                     chromatin[i, j] = contrast[k] * _grain(grains[which[k]], x, y)
             break
     return kept[:count]
-
-
-@njit(fastmath={"contract"})
-def product(a: F32, b: F32) -> F32:
-    """Matrix product of (n, k) and (k, m), small k, without the threads of a BLAS.
-
-    Those wait for a core at the end, and the cores are busy painting.
-    """
-    out = np.zeros((a.shape[0], b.shape[1]), np.float32)
-    for i in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            for j in range(b.shape[1]):
-                out[i, j] += a[i, k] * b[k, j]
-    return out
-
-
-@njit
-def fill_maps(
-    maps: F32,
-    labels: NDArray[np.int32],
-    classes: NDArray[np.uint8],
-    tone: F32,
-    spread: F32,
-    chromatin: F32,
-    n_plain: int,
-) -> None:
-    """Write what `histoscope.generate.bank_maps.maps_of` says, but distances (2, 3) and ground (7 to 12).
-
-    The ground must be there; a nucleus is laid over it in the blurred picture.
-    """
-    height, width = labels.shape
-    # Map by map, each row in one go: so the compiler can write many pixels at a time.
-    for i in range(height):
-        line = labels[i]
-        above, below = labels[max(i - 1, 0)], labels[min(i + 1, height - 1)]
-        for j in range(width):
-            own = line[j]
-            left, right = line[max(j - 1, 0)], line[min(j + 1, width - 1)]
-            differs = (above[j] != own) | (below[j] != own) | (left != own) | (right != own)
-            maps[0, i, j], maps[1, i, j] = own > 0, (own > 0) & differs
-        for c in range(3):
-            for j in range(width):
-                maps[4 + c, i, j] = tone[line[j], c] if line[j] else maps[7 + c, i, j]
-        for j in range(width):
-            maps[4, i, j] += chromatin[i, j] if line[j] else np.float32(0)
-            maps[13, i, j] = np.float32(3) * spread[line[j]] if line[j] else np.float32(0)
-        for k in range(n_plain, len(maps)):
-            for j in range(width):
-                maps[k, i, j] = classes[line[j]] == k - n_plain + 1

@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from histoscope.labels import relabel
-from histoscope.synth._kernels import N_RAYS, keep_largest_piece, rasterise
+from histoscope.synth._kernels import N_RAYS, rasterise
 from histoscope.synth.layout import Layout
 from histoscope.synth.spec import CLASSES, TissueSpec
 from histoscope.types import Labels
@@ -77,6 +77,31 @@ def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSp
         keep &= shows
     instances, _ = relabel(instances, keep)
     return Drawn(instances, x[keep], y[keep], radii[keep], look[keep], kind[keep])
+
+
+def keep_largest_piece(labels: Labels, n: int) -> NDArray[np.int64]:
+    """Erase all but the largest 4-connected piece of ids 1 to `n`, in place; give the area left of each.
+
+    Examples
+    --------
+    >>> labels = np.array([[1, 1, 0, 1, 2]], np.int32)
+    >>> keep_largest_piece(labels, 2), labels
+    (array([2, 1]), array([[1, 1, 0, 0, 2]], dtype=int32))
+    """
+    from skimage.measure import label
+
+    pieces, n_pieces = label(labels, connectivity=1, return_num=True)
+    owner = np.zeros(n_pieces + 1, np.int64)
+    owner[pieces.ravel()] = labels.ravel()
+    area = np.bincount(pieces.ravel(), minlength=n_pieces + 1)
+    order = np.argsort(-area, kind="stable")  # the first of equal ones stays
+    ids, first = np.unique(owner[order], return_index=True)
+    kept = np.zeros(n_pieces + 1, np.bool_)
+    kept[order[first]] = True
+    labels[~kept[pieces]] = 0
+    left = np.zeros(n + 1, np.int64)
+    left[ids] = area[order[first]]
+    return left[1:]
 
 
 def outlines(layout: Layout, rng: Generator) -> NDArray[np.float32]:
