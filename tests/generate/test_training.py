@@ -290,7 +290,7 @@ def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):
 
 
 def test_a_discriminator_that_has_won_ends_the_fit(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("histoscope.generate.training._SETTLE", 1)
+    monkeypatch.setattr("histoscope.generate.training._WON_STEPS", 1)
     ended = fit(_diverging(_net(), 5, 0.0), dataset, TINY, out=tmp_path)
     assert "the discriminator won at step 6" in ended.note
     assert ended.step == 4

@@ -1,4 +1,4 @@
-"""Training of a generator and its discriminator on a few labelled tiles; an average of weights is kept."""
+"""Training of a generator and its discriminator on a few labelled tiles."""
 
 import copy
 import math
@@ -8,44 +8,42 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from histoscope import models
 from histoscope.augment import AUGMENTATIONS
 from histoscope.errors import ConfigError, TrainingError
 from histoscope.generate.network import Generator, noise_like
 from histoscope.models.precision import resolved
-from histoscope.train import checkpoint
 from histoscope.train.checks import check_machine
 from histoscope.train.config import check_settings
-from histoscope.train.loader import Batch, PatchLoader, make_loader
-from histoscope.train.log import RunLog
+from histoscope.train.loader import Batch, make_loader
+from histoscope.train.loop import content_of
 from histoscope.train.schedule import warmup_cosine
-from histoscope.train.steps import LOG_EVERY, OnStep
+from histoscope.train.steps import Learner, OnStep, Steps
 from histoscope.types import Sample
 
-MEMORY = 0.1
-"""Share of the steps that the average of the weights remembers."""
+EMA_SHARE = 0.1
+"""Share of the steps that the exponential moving average of the weights spans."""
 WON = 0.02
-"""Mean loss of the discriminator below which it has won, and teaches nothing more."""
+"""Mean loss of the discriminator below which it has won: its gradients no longer help the generator."""
 RISE = 0.25
 """Share of the steps over which the adversarial weight rises to 1."""
-_SETTLE = 100
+_WON_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorConfig:
-    """How a generator is fitted; 2,000 steps take a quarter of an hour on one core.
+    """Settings of a generator's training; 2,000 steps take a quarter of an hour on one core.
 
     Parameters
     ----------
     steps, batch_size, patch_px : int
         Steps, patches a step, and side of a patch at the generator's resolution.
     width : int
-        Channels of the painter; 48 is for accelerators.
+        Channels of the generator; 48 is for accelerators.
     mpp : float
-        Micrometres per pixel to paint at.
+        Micrometres per pixel of the images.
     lr : float
         Highest learning rate of generator and discriminator.
     precision : str
@@ -96,18 +94,18 @@ class GeneratorConfig:
 
 @dataclass(frozen=True, slots=True)
 class FittedGenerator:
-    """What a fit leaves.
+    """A trained generator.
 
     Parameters
     ----------
     model : Generator
-        With averaged weights, ready to paint.
+        The network that was given, with averaged weights, in evaluation mode.
     step : int
         Step that they come from.
     seconds : float
-        Over all attempts.
+        Training time over all attempts.
     note : str
-        Why it stopped early; empty if it did not.
+        Why training ended early; empty if it did not.
     """
 
     model: Generator
@@ -128,7 +126,7 @@ def fit(
     """Train generator and discriminator on labelled tiles.
 
     Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly where
-    an unbroken run would have. If the losses stop being numbers, or the discriminator wins, the fit ends with
+    an unbroken run would have. If the loss is no longer finite, or the discriminator wins, training ends with
     the last good weights and a note that says so.
 
     Parameters
@@ -150,123 +148,100 @@ def fit(
     TrainingError
         If it diverges before there are any good weights.
     """
-    out = Path(out)
-    config = replace(config, precision=resolved(config.precision, config.accelerator))
+    out, config = Path(out), replace(config, precision=resolved(config.precision, config.accelerator))
     check_machine(config)
-    precision: Any = config.precision
-    fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
-    torch.manual_seed(config.seed)
-    run = _Run(fabric, model, config, out, card or {})
-    with RunLog(out, step=run.step, tensorboard=config.tensorboard, seconds=run.seconds) as log:
-        for step, batch in enumerate(_batches(model, tiles, config, run.step), start=run.step + 1):
-            values = run.learn(batch, step)
-            trouble = run.trouble(values, step)
-            if trouble:
-                break
-            if on_step is not None:
-                on_step(step, values)
-            if step % LOG_EVERY == 0 or step == config.steps:
-                log.write(step, values)
-            if step % config.checkpoint_every == 0 or step == config.steps:
-                run.keep(step, log.seconds)
-        else:
-            trouble = ""
-        seconds = log.seconds
-    if trouble and run.good is None:
-        raise TrainingError(
-            f"{trouble}, before there were any good weights: lower the rate (lr is {config.lr}) or use "
-            "precision 32-true"
-        )
-    (out / run.CHECKPOINT).unlink(missing_ok=True)
-    good = run.good or 0
-    note = f"{trouble}; the weights of step {good} are kept" if trouble else ""
-    kept = models.load(out, Generator)
-    models.save(kept, out, {**models.read_card(out), "note": note, "seconds": round(seconds, 1)})
-    return FittedGenerator(kept, good, seconds, note)
-
-
-def _batches(model: Generator, tiles: Sequence[Sample], config: GeneratorConfig, done: int) -> PatchLoader:
-    return make_loader(
+    learner = _Learner(model, config)
+    steps = Steps(learner, out, samples=content_of(tiles))
+    learner.mean_loss = (steps.best or {"discriminator": 1.0})["discriminator"]
+    good, trouble = steps.step or None, ""
+    batches = make_loader(
         tiles,
         model.targets,
         patch_px=config.patch_px,
         batch_size=config.batch_size,
         steps=config.steps,
-        start_step=done,
+        start_step=steps.step,
         augment=AUGMENTATIONS["basic"],
         on_nuclei=0.5,
         seed=config.seed,
         workers=config.workers,
     )
+    with steps.logged():
+        try:
+            for step in steps.through(batches, on_step):
+                steps.best = {"discriminator": learner.mean_loss}
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    learner.save_averaged(out, {**(card or {}), "step": step, "train": asdict(config)})
+                    good = step
+        except _EndedError as error:
+            trouble = str(error)
+    if good is None:
+        raise TrainingError(
+            f"{trouble}, before there were any good weights: lower the rate (lr is {config.lr}) or use "
+            "precision 32-true"
+        )
+    steps.finish()
+    note = f"{trouble}; the weights of step {good} are kept" if trouble else ""
+    models.load(out, network=model.to("cpu").to(memory_format=torch.contiguous_format))
+    models.save(model, out, {**models.read_card(out), "note": note, "seconds": round(steps.seconds, 1)})
+    return FittedGenerator(model, good, steps.seconds, note)
 
 
-class _Run:
-    """Generator, discriminator, the average of the generator, and the optimiser of both."""
+class _EndedError(TrainingError):
+    """Training cannot go on; the last good weights stay."""
 
-    CHECKPOINT = "checkpoint.safetensors"
 
-    def __init__(
-        self, fabric: Fabric, model: Generator, config: GeneratorConfig, out: Path, card: Mapping[str, Any]
-    ) -> None:
-        self.fabric, self.config, self.out, self.card = fabric, config, out, card
-        self.model = model.to(memory_format=torch.channels_last)
-        self.average = copy.deepcopy(model.generator).requires_grad_(requires_grad=False)
-        self.both = nn.ModuleDict({"model": self.model, "average": self.average})
-        groups = [
-            {"params": list(model.generator.parameters())},
-            {"params": list(model.discriminator.parameters())},
-        ]
-        optimizer = torch.optim.Adam(groups, lr=config.lr, betas=(0.5, 0.99))
-        self.net, self.optimizer = fabric.setup(self.model, optimizer)
-        self.average.to(fabric.device)
-        self.step, self.seconds, self.won = 0, 0.0, 1.0
-        self.good: int | None = None
-        saved = out / self.CHECKPOINT
-        if saved.is_file():
-            state = checkpoint.load(saved, self.both, self.optimizer)
-            self.step, self.seconds, self.won = state["step"], state["seconds"], state["won"]
-            self.good = self.step
+class _Learner(Learner):
+    """Generator and discriminator with one optimiser, and the moving average of the generator's weights."""
 
-    def learn(self, batch: Batch, step: int) -> dict[str, float]:
-        """One step of both; the losses as numbers."""
-        rate = self.config.lr * warmup_cosine(step - 1, self.config.steps, warmup=0.02, floor=0.05)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    model: Generator
+    config: GeneratorConfig
+    max_norm = None
+    mean_loss = 1.0  # of the discriminator, over some steps
+
+    def __init__(self, model: Generator, config: GeneratorConfig) -> None:
+        parameters = [*model.generator.parameters(), *model.discriminator.parameters()]
+        super().__init__(model, config, torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.99)))
+        self.average = copy.deepcopy(self.model.generator).requires_grad_(requires_grad=False)
+
+    @property
+    def kept(self) -> nn.Module:
+        """Network and averaged generator."""
+        return nn.ModuleDict({"model": self.model, "average": self.average})
+
+    def rate(self, step: int) -> float:
+        """Learning rate: a short warm-up, then a cosine down to a twentieth."""
+        return self.config.lr * warmup_cosine(step - 1, self.config.steps, warmup=0.02, floor=0.05)
+
+    def before(self, step: int) -> None:
+        """Set the weight of the adversarial terms."""
         self.model.adversarial_weight = min(1.0, step / (RISE * self.config.steps))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss terms of maps with fresh noise."""
         target = {name: value.to(self.fabric.device) for name, value in batch.target.items()}
-        shown = torch.cat([target["maps"], noise_like(target["maps"])], dim=1)
-        heads = self.net(shown.contiguous(memory_format=torch.channels_last))
-        terms = self.model.loss(heads, target)
-        self.fabric.backward(terms["total"])
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        stays = 1 - 1 / max(1.0, min(MEMORY * self.config.steps, (step + 10) / 10))
+        maps = torch.cat([target["maps"], noise_like(target["maps"])], dim=1)
+        return self.model.loss(self.net(maps.contiguous(memory_format=torch.channels_last)), target)
+
+    def after(self, step: int, values: dict[str, float]) -> None:
+        """Update the averaged weights; end a training that diverged or whose discriminator has won."""
+        if not math.isfinite(values["loss"]):
+            raise _EndedError(f"the loss is {values['loss']} at step {step}: training diverged")
+        stays = 1 - 1 / max(1.0, min(EMA_SHARE * self.config.steps, (step + 10) / 10))
         with torch.no_grad():
             for mean, new in zip(self.average.parameters(), self.model.generator.parameters(), strict=True):
                 mean.lerp_(new, 1 - stays)
-        return {("loss" if name == "total" else name): float(term.detach()) for name, term in terms.items()}
-
-    def trouble(self, values: dict[str, float], step: int) -> str:
-        """What went wrong, or nothing."""
-        if not math.isfinite(values["loss"]):
-            return f"the loss is {values['loss']} at step {step}: the fit diverged"
-        self.won += (values["discriminator"] - self.won) / _SETTLE
-        if self.won < WON:
-            return (
-                f"the discriminator won at step {step}: it tells every patch apart and teaches nothing more"
+        self.mean_loss += (values["discriminator"] - self.mean_loss) / _WON_STEPS
+        if self.mean_loss < WON:
+            raise _EndedError(
+                f"the discriminator won at step {step}: it tells real from generated patches without error"
             )
-        return ""
 
-    def keep(self, step: int, seconds: float) -> None:
-        """Write the averaged weights and, if there is more to do, a checkpoint."""
+    def save_averaged(self, out: Path, card: Mapping[str, Any]) -> None:
+        """Write the model folder with the averaged generator."""
         if not all(torch.isfinite(parameter).all() for parameter in self.average.parameters()):
-            return
-        averaged = dict(self.average.state_dict())
+            raise _EndedError("weights are not finite: training diverged")
         live = copy.deepcopy(self.model.generator.state_dict())
-        self.model.generator.load_state_dict(averaged)
-        models.save(self.model, self.out, {**self.card, "step": step, "train": asdict(self.config)})
+        self.model.generator.load_state_dict(self.average.state_dict())
+        models.save(self.model, out, card)
         self.model.generator.load_state_dict(live)
-        self.good = step
-        if step < self.config.steps:
-            state = {"step": step, "seconds": seconds, "won": self.won}
-            checkpoint.save(self.out / self.CHECKPOINT, self.both, self.optimizer, state)

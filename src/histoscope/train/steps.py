@@ -156,7 +156,8 @@ class Steps:
     def __init__(self, learner: Learner, out: Path, *, samples: str = "") -> None:
         self.learner, self.config, self.out, self.saved = learner, learner.config, out, out / CHECKPOINT
         found = checkpoint.load(self.saved, learner.kept, learner.optimizer) if self.saved.is_file() else {}
-        self.start = Start(**found).towards(self.config.steps, self.saved).on(samples, self.saved)
+        known = {key: found[key] for key in Start.__dataclass_fields__ if key in found}
+        self.start = Start(**known).towards(self.config.steps, self.saved).on(samples, self.saved)
         self.step, self.best, self.seconds = self.start.step, self.start.best, self.start.seconds
 
     @contextmanager
