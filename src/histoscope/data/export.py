@@ -2,28 +2,27 @@
 
 import csv
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 from histoscope.data.base import Datasheet
 from histoscope.data.readers.lizard import CLASSES as CONIC_CLASSES
 from histoscope.data.readers.pannuke import CLASSES as PANNUKE_CLASSES
 from histoscope.data.views import compact
+from histoscope.data.write import require_new
 from histoscope.errors import DataError
 from histoscope.files import whole, write_text
 from histoscope.types import Labels, Record, Sample
 
 SIDE_PX = 256
 _FOLD_OF_SPLIT = {"train": "fold1", "val": "fold2", "test": "fold3"}
-
-Append = Callable[[NDArray[Any]], None]
 
 
 def write_conic(
@@ -34,8 +33,7 @@ def write_conic(
     Images are cut in patches of 256 px that cover them; where a side is no multiple of 256 the patches
     overlap. A patch is named ``SOURCE-0000`` with any ``-`` of the source replaced by a dot, because what
     stands before the ``-`` is how its readers know the source. ``counts.csv`` counts the nuclei of the
-    central 224 px, as the challenge does. The arrays are written as the samples come, so a generator of any
-    length does.
+    central 224 px, as the challenge does. Samples are taken one at a time, so a generator of any length does.
 
     Parameters
     ----------
@@ -59,13 +57,11 @@ def write_conic(
         If `out` holds files, a class is none of CoNIC's, a sample is smaller than 256 px, has no classes or
         more than 65,535 nuclei, or there are no samples.
     """
-    out, class_map = _start(out, info, CONIC_CLASSES, "CoNIC")
+    class_map = _class_map(info, CONIC_CLASSES, "CoNIC")
     names: list[str] = []
     counts: list[list[int]] = []
-    numbers: dict[str, int] = defaultdict(int)
-    with ExitStack() as stack:
-        images = stack.enter_context(growing_npy(out / "images.npy", np.uint8, SIDE_PX, SIDE_PX, 3))
-        labels = stack.enter_context(growing_npy(out / "labels.npy", np.uint16, SIDE_PX, SIDE_PX, 2))
+    numbers = Counter[str]()
+    with _stacks(Path(out)) as add:
         for sample in samples:
             source = (sample.source or sample.name).replace("-", ".")
             for image, ids, types in patches_of(sample, class_map):
@@ -73,13 +69,11 @@ def write_conic(
                 numbers[source] += 1
                 centre = np.unique(ids[16:-16, 16:-16])
                 counts.append(np.bincount(types[centre[centre > 0]], minlength=7)[1:].tolist())
-                images(image)
-                labels(np.stack([ids, types[ids]], axis=2))
-        if not names:
-            raise DataError(f"no samples to write to {out}")
-    _write_csv(out / "patch_info.csv", [["patch_info"], *([name] for name in names)])
-    _write_csv(out / "counts.csv", [list(CONIC_CLASSES.values()), *counts])
-    return out
+                add("images.npy", image, np.uint8)
+                add("labels.npy", np.stack([ids, types[ids]], axis=2), np.uint16)
+    _write_csv(Path(out) / "patch_info.csv", [["patch_info"], *([name] for name in names)])
+    _write_csv(Path(out) / "counts.csv", [list(CONIC_CLASSES.values()), *counts])
+    return Path(out)
 
 
 def write_pannuke(
@@ -93,10 +87,8 @@ def write_pannuke(
 
     Parameters
     ----------
-    out : str or Path
-        A folder that does not exist yet, or is empty.
-    samples : iterable of Sample
-        With label maps and classes.
+    out, samples
+        As `write_conic`.
     info : Datasheet
         Its class names must be PanNuke's (in any order, or some of them).
     records : iterable of Record, optional
@@ -112,31 +104,23 @@ def write_pannuke(
     DataError
         As `write_conic`.
     """
-    out, class_map = _start(out, info, PANNUKE_CLASSES, "PanNuke")
+    class_map = _class_map(info, PANNUKE_CLASSES, "PanNuke")
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
-    files: dict[str, tuple[Append, Append]] = {}
     tissues: dict[str, list[str]] = defaultdict(list)
-    with ExitStack() as stack:
+    with _stacks(Path(out)) as add:
         for sample in samples:
             record = known.get(sample.name, Record(sample.name))
             fold = record.group("fold")
             fold = fold if fold in _FOLD_OF_SPLIT.values() else _FOLD_OF_SPLIT.get(record.split, "fold1")
             for image, ids, types in patches_of(sample, class_map):
-                if fold not in files:
-                    files[fold] = (
-                        stack.enter_context(_fold_npy(out, fold, "images", 3)),
-                        stack.enter_context(_fold_npy(out, fold, "masks", 6)),
-                    )
                 masks = [np.where(types[ids] == k, ids, 0) for k in PANNUKE_CLASSES]
-                files[fold][0](image)
-                files[fold][1](np.stack([*masks, ids == 0], axis=2))
+                add(f"{fold}/images/{fold}/images.npy", image, np.float64)
+                add(f"{fold}/masks/{fold}/masks.npy", np.stack([*masks, ids == 0], axis=2), np.float64)
                 tissues[fold].append(record.group("tissue") or record.group("organ") or "unknown")
-        if not files:
-            raise DataError(f"no samples to write to {out}")
     for fold, names in tissues.items():
-        with whole(out / fold / "images" / fold / "types.npy") as temporary:
+        with whole(Path(out) / fold / "images" / fold / "types.npy") as temporary:
             np.save(temporary, np.array(names))
-    return out
+    return Path(out)
 
 
 EXPORTS: dict[str, tuple[Callable[..., Path], float]] = {
@@ -198,22 +182,14 @@ def _starts(side: int) -> list[int]:
     return [int(start) for start in np.rint(np.linspace(0, side - SIDE_PX, count))]
 
 
-def _start(
-    out: str | Path, info: Datasheet, wanted: Mapping[int, str], layout: str
-) -> tuple[Path, dict[int, int]]:
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not an empty folder; name another one, or delete it first")
+def _class_map(info: Datasheet, wanted: Mapping[int, str], layout: str) -> dict[int, int]:
+    """Number that the layout has for each class of a data set."""
     ids = {name: number for number, name in wanted.items()}
     strange = [name for name in info.classes.values() if name not in ids]
     if strange or not info.classes:
         have = f"the class {strange[0]!r}" if strange else "no classes"
         raise DataError(f"{info.name!r} has {have}; the layout of {layout} knows only {', '.join(ids)}")
-    return out, {number: ids[name] for number, name in info.classes.items()}
-
-
-def _fold_npy(out: Path, fold: str, kind: str, channels: int) -> Any:
-    return growing_npy(out / fold / kind / fold / f"{kind}.npy", np.float64, SIDE_PX, SIDE_PX, channels)
+    return {number: ids[name] for number, name in info.classes.items()}
 
 
 def _write_csv(path: Path, rows: Iterable[list[Any]]) -> None:
@@ -223,31 +199,28 @@ def _write_csv(path: Path, rows: Iterable[list[Any]]) -> None:
 
 
 @contextmanager
-def growing_npy(path: Path, dtype: type[np.generic], *shape: int) -> Iterator[Append]:
-    """Give a function that adds one entry of `shape` to a NumPy file whose length is not known yet.
+def _stacks(out: Path) -> Iterator[Callable[[str, NDArray[Any], type[np.generic]], None]]:
+    """Give a function that adds an entry to an array file in `out`, of as many entries as will come.
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "a.npy"
-    >>> with growing_npy(path, np.uint8, 2) as append:
-    ...     append(np.array([1, 2]))
-    ...     append(np.array([3, 4]))
-    >>> np.load(path).tolist()
-    [[1, 2], [3, 4]]
+    Entries wait in a temporary folder until their number is known.
     """
-    count, header = 0, {"descr": np.dtype(dtype).str, "fortran_order": False}
-    with whole(path) as temporary, temporary.open("wb") as stream:
-        # NumPy leaves room for a longer first axis, so that the final header fits over the first.
-        write_array_header_1_0(stream, header | {"shape": (0, *shape)})
+    require_new(out)
+    out.mkdir(parents=True, exist_ok=True)
+    entries: dict[str, list[Path]] = defaultdict(list)
+    with TemporaryDirectory(dir=out) as waiting:
 
-        def append(entry: NDArray[Any]) -> None:
-            nonlocal count
-            if entry.shape != shape:
-                raise ValueError(f"entry is {entry.shape}, expected {shape}")
-            stream.write(np.ascontiguousarray(entry, dtype).tobytes())
-            count += 1
+        def add(name: str, entry: NDArray[Any], dtype: type[np.generic]) -> None:
+            path = Path(waiting) / f"{sum(map(len, entries.values()))}.npy"
+            np.save(path, entry.astype(dtype))
+            entries[name].append(path)
 
-        yield append
-        stream.seek(0)
-        write_array_header_1_0(stream, header | {"shape": (count, *shape)})
+        yield add
+        if not entries:
+            raise DataError(f"no samples to write to {out}")
+        for name, paths in entries.items():
+            first = np.load(paths[0])
+            with whole(out / name) as temporary:
+                array = np.lib.format.open_memmap(temporary, "w+", first.dtype, (len(paths), *first.shape))
+                for row, path in enumerate(paths):
+                    array[row] = np.load(path)
+                    path.unlink()
