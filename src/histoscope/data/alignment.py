@@ -27,18 +27,10 @@ _NO_FIT, _ENOUGH_NUCLEI, _ALIKE = 0.1, 20, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a label map fits its image in one place.
+    """How a label map fits its image once it is flipped, turned and moved.
 
-    Parameters
-    ----------
-    turns : int
-        Quarter turns anticlockwise that the label map needs, 0 to 3, after `flipped`.
-    flipped : bool
-        Whether it must be flipped left to right first.
-    down_px, right_px : int
-        Shift that it needs then.
-    fit : float
-        Correlation of nuclei and darkness (or brightness), 0 to 1.
+    It is flipped left to right first, then turned by quarter turns anticlockwise; `fit` is the correlation of
+    nuclei and darkness (or brightness), 0 to 1.
     """
 
     turns: int = 0
@@ -57,15 +49,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A label map that would fit its image much better elsewhere (`best` rather than `here`), or nowhere.
-
-    Parameters
-    ----------
-    here : Placement
-        As it lies.
-    best : Placement or None
-        Where it would fit; None if nowhere.
-    """
+    """A label map that fits its image much better in another place (`best`, None if nowhere) than `here`."""
 
     here: Placement
     best: Placement | None
@@ -88,18 +72,12 @@ class Misplaced:
 
 
 def misplaced(image: Image, instances: Labels) -> Misplaced | None:
-    """Say where a label map would fit its image much better than where it lies; None if it lies well.
-
-    `best` of the answer is None where many nuclei fit nowhere: they may be of another image.
+    """Say where a label map fits its image much better than where it lies; None if it lies well.
 
     Nuclei are darker (or, under fluorescence, brighter) than what is around them. The mask of the nuclei and
     the optical density, both less their local mean, are correlated in all eight turns and flips and over
-    shifts. Tiles that show too little to be sure are passed.
-
-    Parameters
-    ----------
-    image : (H, W, 3) uint8
-    instances : (H, W) int32
+    shifts. Tiles that show too little to be sure are passed; where many nuclei fit nowhere, the label map may
+    be of another image.
 
     Examples
     --------

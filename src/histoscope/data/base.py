@@ -136,18 +136,10 @@ def require_mpp(mpp: float | None, name: str) -> float:
 
 
 def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Class of each instance: the commonest in its pixels (the smaller class id wins a draw).
+    """Class of each instance (n_ids + 1,): the commonest in its pixels (the smaller class id wins a draw).
 
-    Parameters
-    ----------
-    instances : (H, W) int32
-        Instance map; its ids should have no large gaps, see `histoscope.data.compact`.
-    class_map : (H, W) integers
-        Class of each pixel; 0 is background or unknown and counts only where an instance has nothing else.
-
-    Returns
-    -------
-    (n_ids + 1,) uint8
+    Background (0) in the class map counts only where an instance has nothing else. The ids of `instances`
+    should have no large gaps, see `histoscope.data.compact`.
 
     Examples
     --------

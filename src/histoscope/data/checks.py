@@ -65,16 +65,9 @@ def check_samples(
     *,
     notes: Callable[[int], Iterable[str]] = lambda index: (),
 ) -> list[Problem]:
-    """Problems of names, of every sample of `dataset` in its order, and of its classes.
+    """Problems of names, of every sample of a data set (each is read once), and of its classes.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Its samples are read once.
-    progress : callable, optional
-        Called with (samples done, all samples).
-    notes : callable, optional
-        Further warnings of the sample at an index, of what reading it leaves no trace of.
+    `notes` gives further warnings of the sample at an index, of what reading it leaves no trace of.
     """
     problems = _doubled_names(dataset.records)
     used: Counter[int] = Counter()
@@ -101,21 +94,10 @@ def classes_of_nuclei(sample: Sample) -> NDArray[np.uint8]:
 
 
 def count_nuclei(dataset: Readable, progress: Progress | None = None) -> tuple[dict[str, int], list[Problem]]:
-    """Nuclei of a data set, in all and of each class, and the samples that could not be read.
+    """Nuclei of a data set, and the samples that could not be read and are not counted.
 
-    Parameters
-    ----------
-    dataset : Dataset
-        Whole patches are not read: they have no nuclei.
-    progress : callable, optional
-        Called with (samples done, all samples).
-
-    Returns
-    -------
-    dict of str to int
-        ``all``, and each class by name; empty if no sample has a label map.
-    list of Problem
-        One for each sample that could not be read; it is not counted.
+    The counts are ``all`` and those of each class by name; none if no sample has a label map. Whole patches
+    are not read: they have no nuclei.
     """
     if all(record.label is not None for record in dataset.records):
         return {}, []

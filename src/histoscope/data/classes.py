@@ -95,15 +95,9 @@ def renumbered(dataset: Dataset, wanted: Mapping[int, str], *, whose: str = "the
 
 
 def numbered(dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, str]) -> Dataset:
-    """A data set with other numbers for its classes; the same one if they are the wanted ones already.
+    """A data set with other numbers (from old to new) for its classes; the same one if nothing changes.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    number : mapping of int to int
-        From old to new, as in `ClassMatch`; a sample of another class is an error when it is read.
-    classes : mapping of int to str
-        Names of the new numbers.
+    `classes` names the new numbers. A sample of a class without a number is an error when it is read.
     """
     theirs = dataset.info.classes
     same = theirs and all(old == new and theirs[old] == classes[new] for old, new in number.items())

@@ -41,17 +41,10 @@ _TRIED = 20
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A data set that was opened without being told how.
+    """A data set that was opened without its reader's name.
 
-    Parameters
-    ----------
-    name : str
-        The reader, a key of ``data.DATASETS``.
-    dataset : Dataset
-    knows_mpp : bool
-        Whether the pixel size is known; else all of it is as if a pixel measured one micrometre.
-    first : Sample
-        One that can be read.
+    `name` is the reader, a key of ``data.DATASETS``, and `first` a sample that can be read. If the pixel size
+    is not known (`knows_mpp`), all of it is as if a pixel measured one micrometre.
     """
 
     name: str

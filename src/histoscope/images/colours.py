@@ -15,25 +15,13 @@ _LIKELY_BITS = 14
 
 
 def to_rgb(raw: Raw, path: Path, *, ignore_alpha: bool = False) -> Image:
-    """Turn stored numbers into RGB.
-
-    Parameters
-    ----------
-    raw : Raw
-    path : Path
-        Named in errors.
-    ignore_alpha : bool
-        Take the colours under transparent parts, in place of white.
-
-    Returns
-    -------
-    (H, W, 3) uint8
+    """Turn stored numbers into (H, W, 3) uint8 RGB; transparent parts become white, or keep their colours.
 
     Raises
     ------
     CorruptDataError
-        If the numbers are no colours of 8 or 16 bits, if it is not said how many of 16 bits are used and
-        they are not all, or if nothing but transparent parts is there, with a picture below.
+        If the numbers are no colours of 8 or 16 bits, if it is not said how many of 16 bits are used and they
+        are not all, or if all is transparent over a picture.
     """
     pixels = raw.pixels if raw.pixels.ndim == 3 else raw.pixels[:, :, None]
     count = _CHANNELS.get(raw.model, 1)

@@ -106,20 +106,10 @@ def kind_of(path: str | Path) -> str:
 
 
 def unreadable(path: str | Path) -> str:
-    """Say why a file of a known format cannot be read as an image, or nothing if it may be.
+    """Say why a file of a known format cannot be read as an image and what to do, or nothing if it may be.
 
-    Formats whose own file holds no more than a preview are told by their suffix: a MIRAX slide begins like
-    a JPEG, and its pixels lie in a folder beside.
-
-    Returns
-    -------
-    str
-        The reason and what to do, or empty.
-
-    Raises
-    ------
-    DatasetNotFoundError, CorruptDataError
-        As `kind_of`.
+    Formats whose own file holds no more than a preview are known by their suffix: a MIRAX slide begins like a
+    JPEG, and its pixels lie in a folder beside.
     """
     kind, suffix = kind_of(path), Path(path).suffix.lower()
     if (kind in READ and suffix not in _PREVIEWS) or guests.reader_of(Path(path)):

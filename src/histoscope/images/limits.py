@@ -13,22 +13,9 @@ _UNKNOWN_MEMORY = 2**34
 
 
 def check_stored(path: Path, size: tuple[int, int], decoded: float, stored: float, most: float) -> None:
-    """Raise if a file has too few bytes for the pixels that its header names.
+    """Raise if a file has too few bytes (`stored`) for the pixels (`decoded` bytes) that its header names.
 
-    Parameters
-    ----------
-    path : Path
-        Named in the error.
-    size : (int, int)
-        Height and width.
-    decoded, stored : float
-        Bytes of the pixels, and what they are compressed to.
-    most : float
-        Bytes that one stored byte can become at most.
-
-    Raises
-    ------
-    CorruptDataError
+    One stored byte becomes `most` bytes by decompression; `size` is height and width.
 
     Examples
     --------

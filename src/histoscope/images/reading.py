@@ -18,20 +18,13 @@ _DECODERS = r"(PIL|tifffile)\b"
 def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
     """Decode the numbers of a file, as they are stored.
 
-    Parameters
-    ----------
-    path : Path
-    colour : bool
-        Whether palettes are looked up; ids of label maps are indices.
-    least_px : int, optional
-        JPEG may be decoded at a fraction of its size, down to sides of so many pixels.
+    Without `colour` palettes are not looked up: ids of label maps are indices. JPEG may be decoded at a
+    fraction of its size, down to sides of `least_px`.
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such file.
-    CorruptDataError
-        If it cannot be decoded to the end, or is of a format or a colour model that is not read.
+    DatasetNotFoundError, CorruptDataError
+        If there is no such file, it cannot be decoded to the end, or its format or colour model is not read.
     """
     return _guarded(
         path,
@@ -49,20 +42,8 @@ def header(
 ) -> T:
     """Ask a file's header something, without decoding a pixel (but by a reader of others).
 
-    Parameters
-    ----------
-    path : Path
-    of_tiff : callable
-        Gets the file of tifffile and the series of its main image.
-    of_picture : callable
-        Gets the picture of Pillow.
-    of_guest : callable
-        Gets the pixels and the resolution that a reader of others gives.
-
-    Raises
-    ------
-    DatasetNotFoundError, CorruptDataError
-        As `stored`.
+    `of_tiff` gets the file of tifffile and the series of its main image, `of_picture` the picture of Pillow,
+    `of_guest` the pixels and the resolution that a reader of others gives. Raises as `stored`.
     """
 
     def ask_tiff() -> T:

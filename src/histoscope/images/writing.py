@@ -16,22 +16,15 @@ _MOST_JPEG_PX = 65_500
 
 
 def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: bytes = b"") -> None:
-    """Write pixels; the suffix chooses the format.
+    """Write pixels (H, W, 3) uint8, for PNG also (H, W) and uint16; the suffix chooses the format.
 
-    Parameters
-    ----------
-    path : Path
-    pixels : (H, W, 3) uint8; for PNG also (H, W), and uint16
-    mpp : float, optional
-        Micrometres per pixel: in PNG and BMP as pixels a metre, in TIFF and the EXIF of JPEG as pixels a
-        centimetre.
-    icc : bytes
-        ICC profile; BMP holds none.
+    The resolution is written in PNG and BMP as pixels a metre, in TIFF and the EXIF of JPEG as pixels a
+    centimetre. BMP holds no ICC profile.
 
     Raises
     ------
     ConfigError
-        If the suffix is not of a format that is written.
+        If the suffix is not of a format that is written, or a JPEG would be too large.
     """
     suffix = path.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:

@@ -41,21 +41,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two pictures that show the same.
+    """Two pictures that show the same place.
 
-    Parameters
-    ----------
-    left, right : int
-        Their places.
-    turn : Turn
-        How the right one is turned.
-    n_matches : int
-        Landmarks that one map brings together.
-    similarity : float
-        Correlation of the grey levels where they overlap once aligned.
-    overlap : float
-        Share of the smaller one that they have in common: near 1 for copies, small for pictures of
-        neighbouring places.
+    `left` and `right` are their indices, `n_matches` the landmarks that one affine map brings together,
+    `similarity` the correlation of grey levels where they overlap once aligned, and `overlap` the share of
+    the smaller one that they have in common: near 1 for copies, small for pictures of neighbouring places.
     """
 
     left: int
@@ -74,28 +64,12 @@ def find_copies(
     pairs: Pairs | None = None,
     progress: Progress | None = None,
 ) -> list[Copy]:
-    """Pairs of pictures of different parts that show the same place, wholly or in part.
+    """Pairs of pictures of different parts that show the same place, wholly or in part, ordered by index.
 
-    Those with alike landmarks are compared: an affine map must bring at least 8 landmarks of one on those of
-    the other, and once aligned their grey levels must correlate. Brightness and contrast do not matter.
-
-    Parameters
-    ----------
-    pictures : sequence of Landmarks
-        Of all parts; those without landmarks match nothing.
-    part : (N,) ints
-        Part of each; pictures of one part are not compared.
-    min_similarity : float
-        Least correlation where they overlap.
-    pairs : (n, 3) ints, optional
-        Further pairs to compare: left, right, flip.
-    progress : callable, optional
-        Called with (pairs compared, all pairs).
-
-    Returns
-    -------
-    list of Copy
-        One for each pair, ordered by its places.
+    Pictures with similar landmarks are compared, and those in `pairs` (n, 3): left, right, flip. An affine
+    map must bring at least 8 landmarks of one on those of the other, and once aligned their grey levels must
+    correlate by `min_similarity` where they overlap. Brightness and contrast do not matter. Pictures of one
+    `part` (N,), and those without landmarks, match nothing.
     """
     todo = alike_pairs(pictures, part)
     if pairs is not None:

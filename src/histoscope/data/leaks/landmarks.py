@@ -37,16 +37,10 @@ Pairs = NDArray[np.intp]
 class Landmarks:
     """Where the landmarks of a picture are and what they look like.
 
-    Parameters
-    ----------
-    points : (K, 2) float32
-        x, y from the centre, in halves of the shorter side.
-    descriptors : (K, 128) uint8
-        Square roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean).
-    grey : (h, w) uint8
-        The picture with a shorter side of 64 pixels.
-    marked : (h, w) uint8, optional
-        Above 0 where something is drawn on it, see `histoscope.data.leaks.marks`.
+    `points` (K, 2) are x, y from the centre, in halves of the shorter side; `descriptors` (K, 128) square
+    roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean); `grey` is the
+    picture with a shorter side of 64 pixels, `marked` above 0 where something is drawn on it, see
+    `histoscope.data.leaks.marks`.
     """
 
     points: NDArray[np.float32]
@@ -77,12 +71,7 @@ def read_landmarks(path: str | Path) -> Landmarks:
 
 
 def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
-    """Find the landmarks of a picture; a blank one has none.
-
-    Parameters
-    ----------
-    picture : (H, W) or (H, W, 3) uint8
-        Grey levels or RGB.
+    """Find the landmarks of a picture, RGB or grey levels; a blank one has none.
 
     Examples
     --------
@@ -126,22 +115,10 @@ def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def alike_pairs(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> Pairs:
-    """Pairs of pictures of different parts that have alike landmarks, and are worth a closer look.
+    """Pairs (n, 3) of pictures of different parts with similar landmarks: left < right, and whether to flip.
 
     Each landmark votes for the pictures of its nearest neighbours among all landmarks, as it is and flipped.
     Time grows little more than linearly with the number of pictures.
-
-    Parameters
-    ----------
-    pictures : sequence of Landmarks
-        Of all parts.
-    part : (N,) ints
-        Part of each picture.
-
-    Returns
-    -------
-    (n, 3) ints
-        left < right, and whether to flip.
     """
     if len(part) <= _ALL_PAIRS_UP_TO:
         left, right = np.nonzero(np.triu(part[:, None] != part[None], 1))

@@ -45,14 +45,6 @@ def find_marks(picture: Image) -> Mask:
     colour and boxes of one colour count, too. On a grey picture black alone counts; on a picture that is
     mostly dark, as under fluorescence, nothing does.
 
-    Parameters
-    ----------
-    picture : (H, W, 3) uint8
-
-    Returns
-    -------
-    (H, W) bool
-
     Examples
     --------
     >>> picture = np.full((60, 90, 3), (225, 190, 215), np.uint8)
@@ -176,11 +168,6 @@ def _boxes(picture: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
 
 def paint_out(grey: NDArray[np.uint8], marks: Mask) -> NDArray[np.uint8]:
     """Fill marks with what is around them, so that nothing of them can be found again.
-
-    Parameters
-    ----------
-    grey : (H, W) uint8
-    marks : (H, W) bool
 
     Examples
     --------

@@ -18,15 +18,7 @@ Polygon = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotation:
-    """Regions of an Aperio ImageScope file.
-
-    Parameters
-    ----------
-    outlines : sequence of (N, 2) float64
-        x, y in pixels, pixel centres at whole numbers: a nucleus each.
-    holes : sequence of (N, 2) float64
-        Regions that are marked as negative: they are cut out of the nucleus around them.
-    """
+    """Regions of an Aperio ImageScope file: outlines of nuclei, and holes (negative regions) in them."""
 
     outlines: Sequence[Polygon]
     holes: Sequence[Polygon] = ()
@@ -77,25 +69,12 @@ def _polygon(region: ElementTree.Element) -> Polygon:
 def rasterise(
     polygons: Sequence[Polygon], shape: tuple[int, ...], *, holes: Sequence[Polygon] = ()
 ) -> Labels:
-    """Draw the outlines of nuclei as an instance map.
+    """Draw the outlines of nuclei as an instance map of `shape`.
 
     A pixel belongs to a polygon that holds its centre. Where polygons overlap the smaller one wins, so that a
-    large nucleus never hides a small one; what is outside the image, or hidden all the same, is dropped. A
-    hole is cut out of the nucleus that fills most of it, and takes nothing from others. Ids run without gaps
-    in the order of the polygons.
-
-    Parameters
-    ----------
-    polygons : sequence of (N, 2) float64
-        x, y in pixels, pixel centres at whole numbers; those of fewer than 3 points are left out.
-    shape : tuple of int
-        Height and width.
-    holes : sequence of (N, 2) float64, optional
-        Likewise.
-
-    Returns
-    -------
-    (H, W) int32
+    large nucleus never hides a small one; what is outside the image, or hidden all the same, is dropped, and
+    so are polygons of fewer than 3 points. A hole is cut out of the nucleus that fills most of it, and takes
+    nothing from others. Ids run without gaps in the order of the polygons.
 
     Examples
     --------

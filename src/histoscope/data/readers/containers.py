@@ -16,29 +16,13 @@ _MAX_ID = 2**31 - 1
 def read_mat(path: str | Path, *names: str, optional: Collection[str] = ()) -> dict[str, Labels]:
     """Read whole numbers from a MATLAB file (format 5, as every published set of nuclei uses).
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    *names : str
-        Variables that it must hold.
-    optional : collection of str
-        Variables that are left out of the answer if the file does not hold them.
-
-    Returns
-    -------
-    dict of str to int32 arrays
+    All variables in `names` must be there, those in `optional` may be; ``inst_map`` must have two dimensions.
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such file.
-    DataError
-        If it is a MATLAB 7.3 file, which is HDF5, or lacks a variable.
-    CorruptDataError
-        If it cannot be decoded to the end.
-    ShapeError
-        If a value is no whole number, or ``inst_map`` has not two dimensions.
+    DatasetNotFoundError, DataError, CorruptDataError, ShapeError
+        If there is no such file, it is MATLAB 7.3 (HDF5), lacks a variable, cannot be decoded to the end, or
+        holds other values.
     """
     from scipy.io import loadmat
 
@@ -81,23 +65,12 @@ def _whole_variables(
 
 
 def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
-    """Map a NumPy file into memory: only what is indexed is read.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    *shape : int
-        Expected shape; -1 for any length.
+    """Map a NumPy file of the expected shape (-1 for any length) into memory: only what is indexed is read.
 
     Raises
     ------
-    DatasetNotFoundError
-        If there is no such file.
-    CorruptDataError
-        If it is no whole NumPy file, or holds Python objects.
-    ShapeError
-        If its shape is another.
+    DatasetNotFoundError, CorruptDataError, ShapeError
+        If there is no such file, it is no whole NumPy file or holds Python objects, or its shape is another.
     """
     path = Path(path)
     if not path.is_file():
@@ -133,14 +106,7 @@ def open_pair(images: Path, labels: Path, channels: int) -> tuple[NDArray[Any], 
 
 
 def whole_numbers(array: NDArray[Any], what: str) -> Labels:
-    """Return ids or classes as int32; they are often stored as float64.
-
-    Parameters
-    ----------
-    array : array of numbers
-        The ids.
-    what : str
-        What they are, for the message.
+    """Return ids or classes as int32; they are often stored as float64. `what` is named in the error.
 
     Raises
     ------

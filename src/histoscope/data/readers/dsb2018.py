@@ -70,19 +70,9 @@ class DSB2018(Reader):
 
 
 def join_masks(folder: Path, shape: tuple[int, ...]) -> tuple[Labels, int]:
-    """Join the masks of a folder, numbered in the order of their names; the first keeps shared pixels.
+    """Join the masks of a folder in one instance map, and count the pixels that lie in more than one mask.
 
-    Returns
-    -------
-    instances : (H, W) int32
-        The instance map.
-    shared : int
-        Pixels that lie in more than one mask.
-
-    Raises
-    ------
-    ShapeError
-        If a mask has another size than `shape`.
+    Masks are numbered in the order of their names; the first keeps shared pixels.
     """
     instances, shared, number = np.zeros(shape, np.int32), 0, 0
     for path in files_in(folder, ".png"):

@@ -127,23 +127,10 @@ class PanNuke(Reader):
 
 
 def join_channels(masks: NDArray[np.number], what: str = "masks") -> tuple[Labels, NDArray[np.uint8], int]:
-    """Join channels of instance ids, one channel a class, into one map.
+    """Join channels (H, W, C) of instance ids, one channel a class, into one map.
 
-    Parameters
-    ----------
-    masks : (H, W, C) numbers
-        Ids, 0 elsewhere; an id means nothing outside its channel.
-    what : str
-        What they are, for the message.
-
-    Returns
-    -------
-    instances : (H, W) int32
-        Ids 1..N without gaps; where channels overlap, the later one.
-    classes : (N + 1,) uint8
-        Channel of each nucleus, from 1.
-    hidden : int
-        Nuclei of which no pixel was left.
+    An id means nothing outside its channel; where channels overlap, the later one counts. Gives the map with
+    ids 1..N, the channel of each nucleus (N + 1,) from 1, and how many nuclei have no pixel left.
 
     Examples
     --------

@@ -12,21 +12,9 @@ from histoscope.types import Record
 
 
 def patches_in(root: Path, classes: Sequence[str], *suffixes: str) -> list[tuple[Path, int]]:
-    """Find the files of folders that are called like classes, anywhere up to three levels below `root`.
+    """Find files, and their labels, in folders called like classes, up to three levels below `root`.
 
-    Parameters
-    ----------
-    root : Path
-        The folder, or one above it.
-    classes : sequence of str
-        Names of the folders, in the order of the labels. Absent and empty ones are warned of.
-    *suffixes : str
-        Of the files.
-
-    Returns
-    -------
-    list of (Path, int)
-        Files and labels, by class and name.
+    They are ordered by class and name. Classes without patches are warned of.
     """
     folders: dict[str, list[Path]] = defaultdict(list)
     for pattern in ("*", "*/*", "*/*/*"):
@@ -61,14 +49,7 @@ def read_groups(path: str | Path | None) -> Mapping[str, str]:
     """Group of each patch from a CSV file with the columns ``path`` (or ``file``, ``name``) and ``group``.
 
     Patches are known by their file name without folders and suffix, so that a list made for the originals
-    serves a resized copy.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no such file.
-    DataError
-        If a column is missing, or a patch stands in two groups.
+    serves a resized copy. A patch in two groups is an error.
     """
     if path is None:
         return {}

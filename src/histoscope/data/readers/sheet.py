@@ -19,19 +19,12 @@ _SHEET_KEYS = {*_TEXTS, "format", "mpp", "classes", "counts"}
 def read_sheet(root: Path, *, of_patches: bool = False) -> Datasheet:
     """Read ``dataset.yaml`` and, for class names, ``classes.json``; defaults where there is none.
 
-    Parameters
-    ----------
-    root : Path
-        The folder.
-    of_patches : bool
-        Whether the classes are of whole patches, by label from 0, rather than of nuclei, from 1.
+    Classes are of nuclei, from 1, or of whole patches, by label from 0.
 
     Raises
     ------
-    FormatVersionError
-        If a newer Histoscope wrote it.
-    CorruptDataError, DataError
-        If it cannot be read or holds something else, or the two files number the same class differently.
+    FormatVersionError, CorruptDataError, DataError
+        If a newer Histoscope wrote it, it cannot be read, or the two files number the same class differently.
     """
     values = _read_yaml(root / "dataset.yaml")
     version = values.pop("format", FORMAT)
