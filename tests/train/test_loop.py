@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -93,7 +94,7 @@ def test_the_same_seed_gives_the_same_model_and_another_does_not(samples, fresh_
 def test_patience_stops_early(samples, fresh_model, config, tmp_path, monkeypatch):
     scores = iter([0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
 
-    def falling(model, val):
+    def falling(model, val, more):
         import pandas as pd
 
         return pd.DataFrame([dict.fromkeys(("dice", "aji", "pq", "f1_50"), next(scores))])
@@ -103,6 +104,36 @@ def test_patience_stops_early(samples, fresh_model, config, tmp_path, monkeypatc
     fitted = train.fit(fresh_model(), samples[:3], samples[3:], config, out=tmp_path)
     assert fitted.best_step == 3
     assert read(tmp_path)[-1]["step"] == 9
+
+
+OTHERS = """
+from histoscope.metrics import Metric
+calls = []
+
+def number(true, pred):
+    calls.append(1)
+    return 1.0 / len(calls)
+
+fewer = Metric("Fewer", number, higher_is_better=False)
+"""
+
+
+@pytest.mark.parametrize(("name", "best"), [("number", 6), ("fewer", 12)])
+def test_a_metric_of_others_chooses_the_weights(
+    name, best, samples, fresh_model, config, tmp_path, monkeypatch
+):
+    (tmp_path / "metrics_of_others.py").write_text(OTHERS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "metrics_of_others", raising=False)
+    config = dataclasses.replace(config, monitor=f"metrics_of_others:{name}")
+    fitted = train.fit(fresh_model(), samples[:3], samples[3:4], config, out=tmp_path / "run")
+    assert fitted.best_step == best
+    scores = [line["val"][name] for line in read(tmp_path / "run") if "val" in line]
+    assert scores == [1.0, 0.5]
+    assert models.read_card(tmp_path / "run")["validation"][name] == fitted.best_score
+    wrong = dataclasses.replace(config, monitor="metrics_of_others:nothing")
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        train.fit(fresh_model(), samples[:3], samples[3:4], wrong, out=tmp_path / "other")
 
 
 def test_divergence_is_an_error_that_keeps_the_best(samples, fresh_model, config, tmp_path, monkeypatch):

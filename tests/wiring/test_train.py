@@ -77,6 +77,7 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "augment": ("basic", {}),
     "jitter": ("hed_strong", {}),
     "balance": ("both", {}),
+    "metrics": (["mcc"], {}),
     "train.seed": (1, {}),
     "out": ("elsewhere", {}),
 }

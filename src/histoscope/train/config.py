@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from histoscope import plugins
 from histoscope.errors import ConfigError
 from histoscope.renamed import renamed
 
@@ -16,6 +17,8 @@ MONITORS = (
     *("nll", "accuracy", "balanced_accuracy", "macro_f1", "auroc", "auprc", "kappa"),
 )
 PATCH_MONITORS = MONITORS[6:]
+METRICS = "histoscope.metrics"
+"""Entry points of metrics of others."""
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 LEAST = {"steps": 1, "batch_size": 1, "patch_px": 1, "evaluate_every": 1, "checkpoint_every": 1}
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
@@ -171,7 +174,7 @@ class TrainConfig:
         Early stopping: after so many evaluations without a better score; None trains to the end.
     monitor : str
         Score that chooses the weights to keep; classifiers take ``nll``, the log loss, where it is left at a
-        score of nuclei.
+        score of nuclei. Of nuclei, also the name of a plug-in, or ``package.module:name`` of a metric.
     checkpoint_every : int
         Steps between two checkpoints, from which a stopped run goes on exactly.
     tensorboard : bool
@@ -227,8 +230,11 @@ class TrainConfig:
             raise ConfigError(
                 f"train.patience is {self.patience}, expected at least 1, or null to train to the end"
             )
-        if self.monitor not in MONITORS:
-            raise ConfigError(f"train.monitor is {self.monitor!r}, expected one of {', '.join(MONITORS)}")
+        if self.monitor not in plugins.names(MONITORS, METRICS) and ":" not in self.monitor:
+            raise ConfigError(
+                f"train.monitor is {self.monitor!r}, expected one of {', '.join(MONITORS)}, or a metric of "
+                "your own, package.module:name"
+            )
 
 
 def check_unlabelled(config: TrainConfig, where: str = "train") -> None:

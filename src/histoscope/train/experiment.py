@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import Field, model_validator
 
-from histoscope import config, models, stain
+from histoscope import config, metrics, models, stain
 from histoscope.balance import BalanceConfig
 from histoscope.classify.probe import ProbeConfig
 from histoscope.data import Split
@@ -86,6 +86,9 @@ class Experiment(config.Config):
         ``none``, a key of ``stain.JITTERS``, or the name of a plug-in: random changes of colour.
     balance : str
         A key of ``balance.BALANCES``, or the name of a plug-in: remedies for rare classes.
+    metrics : sequence of str
+        Further scores of the test images: names of plug-ins, or ``package.module:name`` of a function of the
+        true and the predicted label map.
     train : TrainConfig
     probe : ProbeConfig, optional
         Instead of training a classifier, fit its head alone, on features of the frozen backbone.
@@ -104,6 +107,7 @@ class Experiment(config.Config):
     augment: str = "default"
     jitter: str = "none"
     balance: str = "none"
+    metrics: tuple[str, ...] = ()
     train: TrainConfig = TrainConfig()
     probe: ProbeConfig | None = None
     out: Path = Path("runs/train")
@@ -204,6 +208,8 @@ def _check_names(experiment: Experiment) -> None:
     get_augment(experiment.augment)
     get_jitter(experiment.jitter)
     get_balance(experiment.balance)
+    for name in experiment.metrics:
+        metrics.get(name)
 
 
 def _check_model(experiment: Experiment, model: models.Model) -> None:
@@ -220,7 +226,8 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
 def _finish_card(plan: Plan, table: pd.DataFrame) -> None:
     """Write on the model's card how it did."""
     folder = plan.experiment.out / "model"
-    scores = {name: round(value, 4) for name, value in summary(table).items()}
+    more = [name.rpartition(":")[2] for name in plan.experiment.metrics]
+    scores = {name: round(value, 4) for name, value in summary(table, *more).items()}
     card = models.read_card(folder) | {"test": {"images": len(table), **scores}}
     write_card(folder, card)
     write_text(folder / "config.yaml", config.dump(plan.experiment))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from histoscope import models, stain
+from histoscope import metrics, models, stain
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import Balance, BalanceConfig
 from histoscope.errors import TrainingError
@@ -20,7 +20,7 @@ from histoscope.models.base import Model
 from histoscope.models.precision import resolved
 from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
-from histoscope.train.config import TrainConfig
+from histoscope.train.config import MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate, summary
 from histoscope.train.loader import Batch, make_loader
 from histoscope.train.steps import Learner, OnStep, Steps
@@ -224,17 +224,21 @@ class _Keeper:
         card: Mapping[str, Any],
     ) -> None:
         self.model, self.keep, self.config, self.best, self.card = model, keep, config, best, card
-        self.monitor = task_of(model).monitor(config) if model.task else config.monitor
+        monitor = task_of(model).monitor(config) if model.task else config.monitor
+        own = None if monitor in MONITORS else metrics.get(monitor)
+        self.more = () if own is None else (monitor,)
+        self.monitor = monitor.rpartition(":")[2]
+        self.falls = monitor == "nll" or (own is not None and not own.higher_is_better)
 
     def evaluate(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""
         scores: dict[str, float] = {}
         if len(val):
-            scores = summary(evaluate(self.model, val), self.monitor)
+            scores = summary(evaluate(self.model, val, more=self.more), self.monitor)
         score = scores.get(self.monitor, math.nan)
         # Undefined scores (no validation part) never beat defined ones; among them the newest weights win.
         last = self.best or {"step": 0, "score": math.nan}
-        gain = last["score"] - score if self.monitor == "nll" else score - last["score"]
+        gain = last["score"] - score if self.falls else score - last["score"]
         better = math.isnan(last["score"]) or gain > 0
         self._since = 0 if better else step - int(last["step"])
         if better:

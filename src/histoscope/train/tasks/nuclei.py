@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from histoscope import metrics
 from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
 from histoscope.models.base import Segmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
-from histoscope.train.config import PATCH_MONITORS, TrainConfig
+from histoscope.train.config import MONITORS, PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate
 from histoscope.train.mix import mixture, open_synthetic
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
@@ -39,6 +40,8 @@ class FindNuclei(Task):
             raise ConfigError(
                 f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none"
             )
+        if config.monitor not in MONITORS:
+            metrics.get(config.monitor)
         for sample in (*train, *val):
             _check_truth(model, sample)
 
@@ -56,7 +59,7 @@ class FindNuclei(Task):
         if (begun := initial_weights(plan.experiment)) is not None:
             listener.note(f"weights: {load_initial_weights(model, begun)}")
         fitted = fit_planned(plan, model, train, val, listener)
-        return evaluate(fitted, plan.shown.test, on_image=listener.sample)
+        return evaluate(fitted, plan.shown.test, on_image=listener.sample, more=plan.experiment.metrics)
 
     def remedies(self, model: Segmenter, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
         """Weigh classes in the loss, and rare nuclei when patches are drawn."""

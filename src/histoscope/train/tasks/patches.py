@@ -54,6 +54,8 @@ class ClassifyPatches(Task):
                 "'synthetic' and 'initial_weights' are for models that find nuclei; a classifier has the "
                 "argument 'weights'"
             )
+        if experiment.metrics:
+            raise ConfigError("'metrics' are of label maps; a classifier of patches finds none")
 
     def train_and_test(self, plan: Plan, model: Classifier, listener: Listener) -> pd.DataFrame:
         """Train or probe a classifier, and classify the test part."""
