@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ def fabricate(tmp_path: Path) -> Fabricate:
     ) -> Path:
         folder = tmp_path / "study"
         settings = {**SETTINGS, **changes}
+        cells = product(settings["models"], settings["levels"], settings["seeds"])
+        settings.setdefault("runs", [f"{level}-{model}-seed{seed}" for model, level, seed in cells])
         folder.mkdir()
         (folder / "study.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
         names = [
@@ -114,6 +117,7 @@ def _write_run(folder, settings, cell, names, gains, noise, pictures) -> None:
         "study": settings["study"],
         "run": run.name,
         settings["factor"]: level,
+        "level": level,
         "model": model,
         "seed": seed,
         "train": {"steps": 200, "batch_size": 4, "lr": 0.001, "seed": seed},

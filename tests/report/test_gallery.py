@@ -63,7 +63,9 @@ def test_views_are_what_the_network_saw(fabricate):
     image = read_image(next((folder / "truth" / "images").iterdir()))
     model = folder / "macenko-unet-seed0" / "model"
     model.mkdir()
-    (model / "card.json").write_text(json.dumps({"format": 1, "stain normaliser": "macenko"}))
+    (model / "card.json").write_text(
+        json.dumps({"format": 1, "architecture": "unet", "input": {}, "stain normaliser": "macenko"})
+    )
     Macenko.fit(image).save(model / "stain_reference.json")
     (shelf,) = shelves(read_study(folder))
     for picture in shelf.pictures:

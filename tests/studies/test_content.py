@@ -20,6 +20,7 @@ from histoscope.report.effects import effects
 from histoscope.report.results import read_study
 from histoscope.report.write import write_report
 from histoscope.studies import content, run_study
+from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import silent
 from histoscope.studies.task import task_of
@@ -102,11 +103,11 @@ def test_the_same_content_elsewhere_is_welcome(configure, images, tmp_path) -> N
 
 def test_runs_of_unknown_images_take_no_new_ones_beside_them(configure, tmp_path) -> None:
     run_study(configure())
-    (tmp_path / "study" / content.FILE).unlink()
+    (tmp_path / "study" / study_folder.CONTENT).unlink()
     assert run_study(configure()).kept == ("none-unet-seed0",)
     with pytest.raises(ConfigError, match="did not keep what their images held"):
         run_study(configure(levels=["none", "reinhard"]))
-    assert not (tmp_path / "study" / content.FILE).exists()
+    assert not (tmp_path / "study" / study_folder.CONTENT).exists()
 
 
 def test_two_calls_do_not_run_one_study(configure, tmp_path) -> None:
@@ -182,7 +183,7 @@ def test_names_that_look_like_gaps_or_numbers_stay_names(configure, tmp_path) ->
 def test_what_is_read_once_says_what_it_is_of(configure, images) -> None:
     dataset = data.open("folder", images)
     events = []
-    found = content.read({content.DATA: dataset}, configure().folder, events.append)
+    found = content.read({study_folder.DATA: dataset}, configure().folder, events.append)
     assert found["name"].tolist() == [content.CLASSES, *(record.name for record in dataset.records)]
     assert found["digest"].is_unique
     assert [event.done for event in events] == [1, 2, 3, 4, 5, 6, 7, 0]

@@ -5,6 +5,7 @@ import yaml
 
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.metrics import METRICS, PATCH_METRICS
+from histoscope.renamed import RenamedWarning
 from histoscope.studies import STUDIES, get, read_config
 from histoscope.studies.checks import check
 from histoscope.studies.config import StudyConfig
@@ -108,3 +109,10 @@ def test_configuration_survives_yaml(config, tmp_path):
     chosen = read_config(config)
     values = yaml.safe_load(yaml.safe_dump(chosen.model_dump(mode="json", exclude_none=True)))
     assert check(StudyConfig.model_validate(values)) == chosen
+
+
+def test_the_external_test_set_may_have_its_name_of_before(config):
+    lines = ["study=synthetic", "levels=[real_2]", "external={name: folder, root: other}"]
+    with pytest.warns(RenamedWarning, match="conditions: elsewhere is now conditions: external"):
+        chosen = read_config(config, [*lines, "conditions=[test, elsewhere]"])
+    assert [condition.name for condition in chosen.declared.conditions] == ["test", "external"]

@@ -224,7 +224,7 @@ class TestRuns:
         assert len(tables) == 4
         for table in tables:
             assert set(table.loc[table["condition"] == "test", "name"]) == {"real4", "real5"}
-            assert set(table.loc[table["condition"] == "elsewhere", "name"]) == {"other0", "other1"}
+            assert set(table.loc[table["condition"] == "external", "name"]) == {"other0", "other1"}
         assert (finished / "truth" / "labels" / "other0.png").is_file()
 
     def test_levels_of_one_seed_and_size_share_their_tiles(self, configure):
@@ -333,13 +333,13 @@ def test_plan_counts_the_halves(configure):
 def test_levels_are_compared_with_real_tiles_of_their_own_number(finished):
     rows = {(row.level, row.condition): row for row in effects(read_study(finished)) if row.metric == "aji"}
     assert rows["procedural_mixed_2", "test"].base == "real_2"
-    assert rows["real_2", "elsewhere"].is_baseline
+    assert rows["real_2", "external"].is_baseline
     assert rows["procedural_half", "test"].base == "real_2"
 
 
 def test_report_says_it_for_both_test_sets(finished):
     text = write_report(finished).with_name("report.md").read_text()
-    assert "Another laboratory" in text
+    assert "External test set" in text
     assert "2 real tiles mixed with procedural" in text
 
 

@@ -63,10 +63,10 @@ PATCHES = {
     "seeds": [0],
 }
 BASES = {"nuclei": NUCLEI, "tissue": TISSUE, "patches": PATCHES}
-ELSEWHERE = {
+EXTERNAL = {
     "external.name": "folder",
     "external.root": "OTHER",
-    "conditions": ["test", "elsewhere"],
+    "conditions": ["test", "external"],
     "levels": ["real_2"],
 }
 DRAWN = {"levels": ["scratch", "synthetic"]}
@@ -90,9 +90,9 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "out": ("elsewhere", {}),
 }
 TISSUE_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "external.name": ("monuseg", ELSEWHERE),
-    "external.root": ("THIRD", ELSEWHERE),
-    "external.mpp": (0.4, ELSEWHERE),
+    "external.name": ("monuseg", EXTERNAL),
+    "external.root": ("THIRD", EXTERNAL),
+    "external.mpp": (0.4, EXTERNAL),
     "synthetic": ({"procedural": {"root": "OTHER", "tiles": 2}}, {}),
     "pretraining": (0.25, {}),
     "tuning_lr": (1e-5, {}),

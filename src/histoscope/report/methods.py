@@ -9,7 +9,7 @@ import yaml
 from histoscope.report import summary
 from histoscope.report.effects import UNITS, Effect, unit_of
 from histoscope.report.results import RunResult, StudyResults
-from histoscope.studies import content
+from histoscope.studies.folder import left_out as unreadable
 from histoscope.words import count, duration
 
 NOT_RECORDED = "not recorded"
@@ -108,7 +108,7 @@ def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
 def _data(study: StudyResults) -> Facts:
     declared = _mapping(_mapping(study.settings.get("config")).get("data"))
     sheet: dict[str, Any] = {}
-    for source in (declared, _card(study), _mapping(study.settings.get("data"))):  # the last one knows best
+    for source in (declared, _card(study)):  # the last one knows best
         sheet |= {key: value for key, value in source.items() if value not in (None, "")}
     facts = [
         (label, str(sheet[key]))
@@ -148,7 +148,7 @@ def _parts(study: StudyResults) -> str:
 
 def left_out(study: StudyResults) -> str:
     """Name the images that could not be read; empty if all could."""
-    names = list(content.left_out(study.folder))
+    names = list(unreadable(study.folder))
     more = ", ..." if len(names) > 5 else ""
     return (
         f"{count(len(names), 'image')} that could not be read: {', '.join(names[:5])}{more}" if names else ""
@@ -172,9 +172,6 @@ def _tested(study: StudyResults) -> Facts:
 
 
 def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
-    stated = study.settings.get("split")
-    if isinstance(stated, str) and stated:
-        return stated
     share = sheet.get("val")
     if study.settings.get("task") == "patches":
         test = _mapping(_mapping(study.settings.get("config")).get("patches")).get("test")
@@ -196,10 +193,8 @@ def _conditions(study: StudyResults) -> Facts:
 
 def condition_about(study: StudyResults, name: str) -> str:
     """One sentence on a condition; empty where the study says nothing."""
-    for condition in study.settings.get("conditions") or []:
-        if isinstance(condition, Mapping) and condition.get("name") == name:
-            return str(condition.get("about", ""))
-    return ""
+    found = {condition["name"]: condition["about"] for condition in study.settings["conditions"]}
+    return str(found.get(name, ""))
 
 
 def _training(study: StudyResults) -> Facts:
@@ -235,10 +230,8 @@ def _machine(study: StudyResults) -> Facts:
     if not kept:
         return [("Environment", NOT_RECORDED)]
     machines = _distinct(_machine_words(environment) for environment in kept)
-    versions = _mapping(kept[0].get("versions") or kept[0].get("libraries"))
-    codes = _distinct(
-        str(environment.get("git") or environment.get("git_hash") or "")[:10] for environment in kept
-    )
+    versions = _mapping(kept[0].get("versions"))
+    codes = _distinct(str(environment.get("git") or "")[:10] for environment in kept)
     facts = [
         ("Machine", "; ".join(machines)),
         ("Started", min((str(e["started"]) for e in kept if e.get("started")), default="")),
@@ -272,10 +265,7 @@ def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
 
 
 def _command(study: StudyResults) -> Facts:
-    command = study.settings.get("command")
-    if isinstance(command, list):
-        command = " ".join(map(str, command))
-    facts = [("Run", str(command or "histoscope study run study_config.yaml"))]
+    facts = [("Run", str(study.settings.get("command") or "histoscope study run study_config.yaml"))]
     return [*facts, ("Report", f"histoscope study report {study.folder.name}")]
 
 

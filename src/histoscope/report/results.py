@@ -1,6 +1,5 @@
 """A study folder, read back from disk: what was asked, which runs ended, failed or never started."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,14 +10,14 @@ from typing import Any
 import pandas as pd
 
 from histoscope.brief import brief
-from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.errors import CorruptDataError
 from histoscope.studies.folder import (
     CONFIG,
     ENVIRONMENT,
     ERROR,
+    NEW_NAMES,
     RESULT,
-    STUDY,
-    check_format,
+    read_json,
     read_settings,
     read_yaml,
 )
@@ -87,7 +86,7 @@ class StudyResults:
     @property
     def name(self) -> str:
         """Short name of the study."""
-        return str(self.settings.get("study") or self.settings.get("name") or self.folder.name)
+        return str(self.settings["study"])
 
     @property
     def factor(self) -> str:
@@ -96,23 +95,23 @@ class StudyResults:
 
     @property
     def baseline(self) -> str:
-        """Level that all others are compared with; the first one where none is named."""
-        return str(self.settings.get("baseline", self.levels[0]))
+        """Level that all others are compared with."""
+        return str(self.settings["baseline"])
 
     @property
     def metric(self) -> str:
         """Primary metric, named before any result was seen."""
-        return str(self.settings.get("metric", "aji"))
+        return str(self.settings["metric"])
 
     @property
     def question(self) -> str:
         """What the study asks, in one sentence."""
-        return str(self.settings.get("question", ""))
+        return str(self.settings["question"])
 
     @property
     def levels(self) -> list[str]:
         """Levels of the factor, in the order of the study."""
-        return _names(self.settings["levels"])
+        return list(self.settings["levels"])
 
     def levels_of(self, model: str) -> list[str]:
         """Levels that a model is trained under, in the order of the study."""
@@ -133,22 +132,20 @@ class StudyResults:
         others = [name for name in there if name in against.values()]
         return self.baseline if self.baseline in there or not others else others[0]
 
-    @cached_property
+    @property
     def models(self) -> list[str]:
         """Models of the study, in its order."""
-        return _names(self.settings.get("models")) or _unique(run.model for run in self.runs)
+        return list(self.settings["models"])
 
-    @cached_property
+    @property
     def conditions(self) -> list[str]:
-        """Conditions that were tested; those with results where the study names none."""
-        found = _unique(name for run in self.finished() for name in _table(run)["condition"].unique())
-        planned = _names(self.settings.get("conditions"))
-        return planned + [name for name in found if name not in planned]
+        """Conditions that networks are tested under, in the order of the study."""
+        return [condition["name"] for condition in self.settings["conditions"]]
 
     @property
     def primary_condition(self) -> str:
-        """Condition that answers the question; the first one where none is named."""
-        return str(self.settings.get("primary_condition") or next(iter(self.conditions), "test"))
+        """Condition that answers the question."""
+        return str(self.settings["primary_condition"])
 
     def finished(self, model: str | None = None, level: str | None = None) -> list[RunResult]:
         """Finished runs, of one model and one level if given."""
@@ -178,35 +175,18 @@ def read_study(folder: str | Path) -> StudyResults:
     FormatVersionError
         If a file was written by another version.
     CorruptDataError
-        If ``study.yaml`` is not readable.
-    ConfigError
-        If it lacks the factor or its levels.
+        If ``study.yaml`` is not readable, or lacks the factor or its levels.
     """
     folder = Path(folder)
-    settings = _read_settings(folder)
-    factor = str(settings["factor"])
-    found = {path.name: _read_run(path, factor) for path in sorted(_run_folders(folder))}
-    models = _names(settings.get("models")) or _unique(run.model for run in found.values())
-    seeds = _seeds(settings.get("seeds")) or sorted({run.seed for run in found.values()})
-    plan = [
-        Run(level, model, seed) for model, level, seed in product(models, _names(settings["levels"]), seeds)
-    ]
-    planned = settings.get("runs")  # not every network has every level
-    results = [_result(run, found) for run in plan if planned is None or run.name in planned]
+    settings = read_settings(folder)
+    found = {path.name: _read_run(path) for path in sorted(_run_folders(folder))}
+    cells = product(settings["models"], settings["levels"], settings["seeds"])
+    plan = [Run(level, model, seed) for model, level, seed in cells]
+    results = [_result(run, found) for run in plan if run.name in settings["runs"]]
     named = {run.name for run in results}
     return StudyResults(
         folder, settings, tuple(results + [run for run in found.values() if run.name not in named])
     )
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    settings = read_settings(folder)
-    for key in ("factor", "levels"):
-        if not settings.get(key):
-            raise ConfigError(
-                f"{folder / STUDY} names no {key}; expected the keys factor and levels at the top"
-            )
-    return settings
 
 
 def _run_folders(folder: Path) -> Iterable[Path]:
@@ -216,11 +196,8 @@ def _run_folders(folder: Path) -> Iterable[Path]:
             yield path
 
 
-def _read_run(folder: Path, factor: str) -> RunResult:
+def _read_run(folder: Path) -> RunResult:
     config = read_yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    environment = _read_environment(folder / ENVIRONMENT)
-    values = config.get("values") if isinstance(config.get("values"), dict) else {}
-    chosen = {**config, **(values or {})}
     table, problem = _read_table(folder / RESULT)
     status = "finished"
     if table is None:
@@ -228,13 +205,13 @@ def _read_run(folder: Path, factor: str) -> RunResult:
         status = "failed" if problem else "unfinished"
     return RunResult(
         name=folder.name,
-        model=_name(chosen.get("model", "?")),
-        level=_name(chosen.get(factor, chosen.get("level", "?"))),
-        seed=int(chosen.get("seed", -1)),
+        model=config.get("model", "?"),
+        level=config.get("level", "?"),
+        seed=config.get("seed", -1),
         status=status,
         folder=folder,
         config=config,
-        environment=environment,
+        environment=read_json(folder / ENVIRONMENT),
         problem=problem,
         table=table,
     )
@@ -248,19 +225,6 @@ def _result(planned: Run, found: Mapping[str, RunResult]) -> RunResult:
     return replace(run, model=planned.model, level=planned.level, seed=planned.seed)
 
 
-def _read_environment(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}  # cut short: the report says "not recorded"
-    if not isinstance(values, dict):
-        return {}
-    check_format(values, path)
-    return values
-
-
 def _read_table(path: Path) -> tuple[pd.DataFrame | None, str]:
     """Read a run's table, or say why it cannot be used."""
     if not path.is_file():
@@ -272,15 +236,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame | None, str]:
     lacking = [name for name in ("condition", "name") if name not in table]
     if lacking or table.empty:
         return None, f"per_image.csv has no {' and no '.join(lacking) or 'rows'}"
-    for column in {"patient", "source"} - set(table):
-        table[column] = ""
-    return table, ""
-
-
-def _table(run: RunResult) -> pd.DataFrame:
-    if run.table is None:
-        raise CorruptDataError(f"run {run.name} has no results; only finished runs have a table")
-    return run.table
+    return table.assign(condition=table["condition"].replace(NEW_NAMES)), ""
 
 
 def _last_words(path: Path) -> str:
@@ -293,29 +249,3 @@ def _last_words(path: Path) -> str:
         if line.strip()
     ]
     return lines[-1] if lines else "it left no message"
-
-
-def _names(values: Any) -> list[str]:
-    """Names from a list of names, a list of mappings with a name, or a mapping by name."""
-    if values is None:
-        return []
-    if isinstance(values, str):
-        return [values]
-    return [_name(value) for value in values]
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = value.get("name", next(iter(value.values()), "?"))
-    return "none" if value is None else str(value)
-
-
-def _seeds(values: Any) -> list[int]:
-    """Seeds from a list, or from how many there are."""
-    if values is None:
-        return []
-    return list(range(values)) if isinstance(values, int) else [int(value) for value in values]
-
-
-def _unique(values: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(values))

@@ -1,7 +1,5 @@
 """Test images as a network saw them: re-stained as the condition says, normalised as the run's level says."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from histoscope.errors import HistoscopeError
@@ -14,13 +12,9 @@ from histoscope.types import Image
 
 def restained(study: StudyResults, image: Image) -> Image:
     """Change an image as the condition does that answers the question; most change nothing."""
-    for given in study.settings.get("conditions") or []:
-        if isinstance(given, Mapping) and given.get("name") == study.primary_condition:
-            condition = Condition(
-                str(given["name"]), "", stains=given.get("stains"), amounts=given.get("amounts")
-            )
-            return restainer(condition)(image)
-    return image
+    (given,) = (each for each in study.settings["conditions"] if each["name"] == study.primary_condition)
+    condition = Condition(given["name"], "", stains=given.get("stains"), amounts=given.get("amounts"))
+    return restainer(condition)(image)
 
 
 def normalised(run: RunResult, image: Image) -> Image | None:

@@ -32,7 +32,7 @@ MODEL_LABELS = {
     "stardist": "StarDist",
     "all": "All groups",
 }
-CONDITION_LABELS = {"test": "Test images as they are", "elsewhere": "Another laboratory"} | {
+CONDITION_LABELS = {"test": "Test images as they are", "external": "External test set"} | {
     "grouped": "Split by group",
     "random": "Random split",
 }

@@ -55,7 +55,7 @@ def write_report(folder: str | Path) -> Path:
         If there is no study in the folder.
     FormatVersionError
         If another version wrote it.
-    ConfigError
+    CorruptDataError
         If its ``study.yaml`` is not readable.
     """
     study = read_study(folder)
@@ -119,7 +119,6 @@ def _view(study: StudyResults, rows: Sequence[Effect], shelves: Sequence[gallery
         "class_tables": class_tables(rows, class_names(study)),
         "shelves": shelves,
         "colours": {"true": TRUE_COLOUR, "pred": PRED_COLOUR},
-        "paper": _paper(study, rows),
         "reference": str(study.settings.get("reference") or ""),
         "sections": methods.sections(study),
         "configuration": methods.configuration(study),
@@ -238,46 +237,6 @@ def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: s
             for level in study.levels_of(model)
         ],
     }
-
-
-def _paper(study: StudyResults, rows: Sequence[Effect]) -> dict[str, Any] | None:
-    """Published numbers beside ours: ``paper`` of study.yaml, its ``values`` by level or model and level."""
-    paper = study.settings.get("paper")
-    if not paper:
-        return None
-    if not isinstance(paper, Mapping):
-        paper = {"citation": paper}
-    values = paper.get("values") or paper.get("results") or {}
-    columns = {"": values} if not any(isinstance(value, Mapping) for value in values.values()) else values
-    metric = str(paper.get("metric", study.metric)).lower()
-    ours = {
-        (row.model, row.level): row
-        for row in rows
-        if row.metric == (metric if metric in metrics_of(study) else study.metric)
-        and row.condition == study.primary_condition
-    }
-    named = list(dict.fromkeys([*study.levels, *(level for column in columns.values() for level in column)]))
-    return {
-        "citation": str(paper.get("citation") or paper.get("name") or ""),
-        "doi": str(paper.get("doi") or ""),
-        "finding": str(paper.get("finding") or ""),
-        "data": str(paper.get("data") or ""),
-        "metric": summary.metric_label(metric),
-        "our_metric": summary.metric_label(next(iter(ours.values())).metric if ours else study.metric),
-        "columns": list(columns),
-        "rows": [
-            (
-                level,
-                [_published(column.get(level)) for column in columns.values()],
-                [ours.get((model, level)) for model in study.models],
-            )
-            for level in named
-        ],
-    }
-
-
-def _published(value: Any) -> str:
-    return summary.number(float(value)) if isinstance(value, int | float) else str(value) if value else "–"
 
 
 def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str, str]]:

@@ -11,9 +11,10 @@ from histoscope import config
 from histoscope.errors import UnknownNameError
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.models.arguments import new_arguments
-from histoscope.renamed import renamed
+from histoscope.renamed import renamed, warn
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
+from histoscope.studies.folder import NEW_NAMES
 from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
 from histoscope.train.config import TransferConfig
@@ -160,6 +161,13 @@ class StudyConfig(config.Config):
     @classmethod
     def _take_old_arguments(cls, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         return {name: new_arguments(name, given) for name, given in values.items()}
+
+    @field_validator("conditions")
+    @classmethod
+    def _take_old_conditions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in NEW_NAMES.keys() & set(names):
+            warn(f"conditions: {name}", f"conditions: {NEW_NAMES[name]}")
+        return tuple(NEW_NAMES.get(name, name) for name in names)
 
     @property
     def declared(self) -> Study:

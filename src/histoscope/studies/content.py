@@ -16,14 +16,11 @@ from histoscope.data import Dataset
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
 from histoscope.studies.events import Event, Tell
-from histoscope.tables import TEXT_COLUMNS, read_table, write_table
+from histoscope.studies.folder import CONTENT, GIVEN, left_out, read_content
+from histoscope.tables import write_table
 from histoscope.types import Record
 
-FILE = "content.csv"
-TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
 WEIGHTS = "model.safetensors"
-DATA, EXTERNAL, GIVEN = "data", "elsewhere", "weights"
-"""Sets: the images of the study, those of the external test set, and files that the configuration names."""
 CLASSES = "its classes"
 """Name of the row that is no image, but what the classes of a set are called."""
 TELL_AS = "data/images"
@@ -57,7 +54,8 @@ def read(
     DataFrame
         Columns set, name, digest and problem: what was wrong with a sample that could not be read, else "".
     """
-    known = _known(folder)
+    before = read_content(folder)
+    known = dict(zip(before["digest"], before["problem"], strict=True))
     rows, done, total = list[tuple[str, str, str, str]](), 0, sum(map(len, sets.values()))
     for name, dataset in sets.items():
         rows.append((name, CLASSES, digest_of_parts(repr(sorted(dataset.info.classes.items()))), ""))
@@ -80,9 +78,7 @@ def check(folder: Path, found: pd.DataFrame) -> None:
     ConfigError
         With the number of what has changed, and the first of it.
     """
-    if not (folder / FILE).is_file():
-        return
-    before = read_table(folder / FILE, text=TEXT)
+    before = read_content(folder)
     for name in found["set"].unique():
         old, new = (
             part[part["set"] == name].set_index("name")["digest"].to_dict() for part in (before, found)
@@ -99,19 +95,9 @@ def check(folder: Path, found: pd.DataFrame) -> None:
 
 def write(folder: Path, found: pd.DataFrame) -> None:
     """Keep what was found, and what is known of sets that were not looked at now."""
-    if (folder / FILE).is_file():
-        before = read_table(folder / FILE, text=TEXT)
-        found = pd.concat([found, before[~before["set"].isin(found["set"])]], ignore_index=True)
-    write_table(folder / FILE, found)
-
-
-def left_out(folder: Path) -> dict[str, str]:
-    """Give the name of each image that could not be read when the study began, and why."""
-    if not (folder / FILE).is_file():
-        return {}
-    table = read_table(folder / FILE, text=TEXT)
-    broken = table[(table["problem"] != "") & table["set"].isin([DATA, EXTERNAL])]
-    return dict(zip(broken["name"], broken["problem"], strict=True))
+    before = read_content(folder)
+    found = pd.concat([found, before[~before["set"].isin(found["set"])]], ignore_index=True)
+    write_table(folder / CONTENT, found)
 
 
 def readable(dataset: Dataset, folder: Path) -> Dataset:
@@ -173,14 +159,6 @@ def _problem(dataset: Dataset, index: int) -> str:
     except (HistoscopeError, OSError) as error:
         return str(error)
     return ""
-
-
-def _known(folder: Path) -> dict[str, str]:
-    """Digest of each file that was looked at before -> its problem."""
-    if not (folder / FILE).is_file():
-        return {}
-    table = read_table(folder / FILE, text=TEXT)
-    return dict(zip(table["digest"], table["problem"], strict=True))
 
 
 def weight_files(settings: Mapping[str, Any], root: Path) -> dict[str, Path]:

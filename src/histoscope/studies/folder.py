@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.files import write_text
 from histoscope.studies.study import Run
+from histoscope.tables import TEXT_COLUMNS, read_table
 
 FORMAT = 1
 STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
@@ -21,6 +23,12 @@ STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
     "per_image.csv",
     "error.txt",
 )
+CONTENT = "content.csv"
+DATA, EXTERNAL, GIVEN = "data", "external", "weights"
+"""Sets in ``content.csv``: images of the study, the external test set, and files that the settings name."""
+TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
+NEW_NAMES = {"elsewhere": "external"}
+"""Names of conditions and of sets that version 0.1 wrote -> those of today."""
 
 
 def finished(folder: Path, run: Run) -> bool:
@@ -55,7 +63,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     DatasetNotFoundError
         If there is no such folder, or no ``study.yaml`` in it.
     CorruptDataError
-        If it is not readable.
+        If it is not readable, or lacks the factor or its levels.
     FormatVersionError
         If another version wrote it.
     """
@@ -64,7 +72,28 @@ def read_settings(folder: Path) -> dict[str, Any]:
             f"no {STUDY} in {folder}; give the folder of a study, such as runs/<study>, "
             "or make one with `histoscope study run`"
         )
-    return read_yaml(folder / STUDY)
+    found = read_yaml(folder / STUDY)
+    for key in ("factor", "levels"):
+        if not found.get(key):
+            raise CorruptDataError(f"{folder / STUDY} names no {key}; restore it")
+    for condition in found["conditions"]:
+        condition["name"] = NEW_NAMES.get(condition["name"], condition["name"])
+    return found
+
+
+def read_content(folder: Path) -> pd.DataFrame:
+    """Read ``content.csv``: columns set, name, digest and problem; no rows if it is not there."""
+    if not (folder / CONTENT).is_file():
+        return pd.DataFrame(columns=["set", "name", "digest", "problem"], dtype=str)
+    table = read_table(folder / CONTENT, text=TEXT)
+    return table.assign(set=table["set"].replace(NEW_NAMES))
+
+
+def left_out(folder: Path) -> dict[str, str]:
+    """Give the name of each image that could not be read when the study began, and why."""
+    table = read_content(folder)
+    broken = table[(table["problem"] != "") & table["set"].isin([DATA, EXTERNAL])]
+    return dict(zip(broken["name"], broken["problem"], strict=True))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -94,8 +123,23 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read what `write_json` wrote; nothing if it is not there."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Read what `write_json` wrote; nothing if it is not there.
+
+    Raises
+    ------
+    CorruptDataError
+        If it is not readable.
+    FormatVersionError
+        If another version wrote it.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CorruptDataError(f"{path} is not readable JSON ({error}); restore it") from error
+    if "format" in found:
+        check_format(found, path)
     return found
 
 

@@ -82,14 +82,15 @@ class StudyOfNuclei(StudyTask):
 
     def sets(self) -> dict[str, Dataset]:
         """All parts, the external test set, and synthetic data sets."""
-        found = {content.DATA: data.joined([part for _, part in self.parts if len(part)])}
+        found = {study_folder.DATA: data.joined([part for _, part in self.parts if len(part)])}
         if self.external is not None:
-            found[content.EXTERNAL] = self.external
+            found[study_folder.EXTERNAL] = self.external
         return found | self.synthetic
 
     def require(self, found: pd.DataFrame) -> None:
         """Check that all that is learned from can be read; test images that cannot are left out."""
-        real = [(content.DATA, r.name) for part in (self.parts.train, self.parts.val) for r in part.records]
+        learned = [*self.parts.train.records, *self.parts.val.records]
+        real = [(study_folder.DATA, record.name) for record in learned]
         drawn = [(name, r.name) for name, dataset in self.synthetic.items() for r in dataset.records]
         content.require_readable(found, {*real, *drawn})
 

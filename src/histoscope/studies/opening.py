@@ -17,7 +17,7 @@ from histoscope.models.arguments import new_arguments
 from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
-from histoscope.studies.folder import FORMAT, LOG, RESULT, STUDY, finished, read_settings
+from histoscope.studies.folder import CONTENT, FORMAT, LOG, NEW_NAMES, RESULT, STUDY, finished, read_settings
 from histoscope.studies.task import StudyTask
 from histoscope.types import Record
 
@@ -62,7 +62,7 @@ def open_study(
             if not all(finished(folder, run) for run in config.runs()):
                 raise ConfigError(
                     f"{folder} holds runs of an older version, which did not keep what their images held "
-                    f"({content.FILE}): new runs could be of other images; choose another 'out' for them"
+                    f"({CONTENT}): new runs could be of other images; choose another 'out' for them"
                 )
             found = None  # images of today say nothing of theirs
         elif found is not None:
@@ -80,7 +80,7 @@ def open_study(
 def _holds_unknown(folder: Path) -> bool:
     """Whether runs stand in a folder of which nobody kept what their images held."""
     has_runs = any(folder.glob(f"*/{RESULT}")) or any(folder.rglob(LOG))
-    return has_runs and not (folder / content.FILE).is_file()
+    return has_runs and not (folder / CONTENT).is_file()
 
 
 def describe(task: StudyTask, records: list[Record]) -> dict[str, Any]:
@@ -113,7 +113,8 @@ def _in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
     networks = {
         name: new_arguments(name, given, quiet=True) for name, given in found.get("models", {}).items()
     }
-    return found | {"models": networks}
+    conditions = [NEW_NAMES.get(name, name) for name in found["conditions"]]
+    return found | {"models": networks, "conditions": conditions}
 
 
 def fingerprint(records: list[Record]) -> str:

@@ -118,7 +118,7 @@ class StudyOfPatches(StudyTask):
 
     def sets(self) -> dict[str, Dataset]:
         """All patches."""
-        return {content.DATA: self.everything}
+        return {study_folder.DATA: self.everything}
 
     def require(self, found: pd.DataFrame) -> None:
         """Patches that cannot be read are left out of every run alike."""

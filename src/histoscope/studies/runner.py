@@ -7,11 +7,11 @@ from pathlib import Path
 
 from histoscope.errors import ConfigError, DataError
 from histoscope.locks import alone_in
-from histoscope.studies import content, workers
+from histoscope.studies import workers
 from histoscope.studies.checks import check
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell, silent
-from histoscope.studies.folder import finished
+from histoscope.studies.folder import finished, left_out
 from histoscope.studies.opening import open_study
 from histoscope.studies.study import Run
 from histoscope.studies.task import StudyTask, require_space, task_of
@@ -111,7 +111,7 @@ def _do_what_is_missing(task: StudyTask, folder: Path, jobs: int, tell: Tell) ->
         _do(task, todo, folder, jobs, listen)
     done = tuple(event.run for event in ended if event.stage == "done" and not event.is_before)
     failed = {event.run: event.note for event in ended if event.stage == "failed"}
-    return Summary(folder, done, kept, failed, content.left_out(folder))
+    return Summary(folder, done, kept, failed, left_out(folder))
 
 
 def _do(task: StudyTask, todo: list[Run], folder: Path, jobs: int, tell: Tell) -> None:

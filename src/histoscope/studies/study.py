@@ -233,7 +233,7 @@ SYNTHETIC = Study(
     conditions=(
         TEST,
         Condition(
-            "elsewhere",
+            "external",
             "an external test set: images of another laboratory, which no network has seen",
             external=True,
         ),
