@@ -154,3 +154,42 @@ def test_wrong_input_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'histoscope\[explain\]'"):
         explain(model, patches())
+
+
+class Own(nn.Module):
+    """Counts red pixels, behind an activation that works in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Conv2d(3, 3, 1)
+        self.last = nn.Sequential(nn.Conv2d(3, 1, 4, stride=4, bias=False), nn.ReLU(inplace=True))
+        self.outputs = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.last[0].weight.copy_(torch.tensor([1.0, -1.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4))
+            self.outputs.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+
+    def forward(self, x):
+        return self.outputs(self.last(x).mean(dim=(2, 3)))
+
+
+def test_a_classifier_of_ones_own_is_explained_by_its_last_convolution():
+    model = models.wrap(Own(), kind="patches", classes=["red", "other"], mpp=0.5, patch_px=32)
+    patch = np.full((32, 32, 3), 120, np.uint8)
+    patch[:8, 24:] = 250, 20, 20
+    found = explain(model, [patch, patch], [0, 1])
+    assert found.method == "Grad-CAM"
+    hottest = np.unravel_index(found.heat[0].argmax(), (32, 32))
+    assert (hottest[0] < 8, hottest[1] >= 24) == (True, True)
+
+
+def test_what_cannot_be_explained_is_told():
+    class Pooled(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mean(dim=(2, 3)))
+
+    model = models.wrap(Pooled(3, 2), kind="patches", classes=["a", "b"], mpp=0.5, patch_px=32)
+    with pytest.raises(ConfigError, match=r"Pooled has no convolution"):
+        explain(model, patches())
+    segmenter = models.wrap(nn.Conv2d(3, 3, 1), mpp=0.5)
+    with pytest.raises(ConfigError, match=r"got a WrappedSegmenter; .*kind='patches'"):
+        explain(segmenter, patches())

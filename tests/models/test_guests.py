@@ -2,19 +2,23 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from histoscope import models, predict, synth, train
 from histoscope.cli.predict import is_classifier
 from histoscope.config import load
 from histoscope.errors import ConfigError, CorruptDataError, ShapeError, UnknownNameError
 from histoscope.files import write_image, write_labels
+from histoscope.models.base import UNKNOWN
 from histoscope.models.card import CARD
+from histoscope.models.turns import N_TURNS, turn
 from histoscope.train.experiment import Experiment, run
 from histoscope.types import Sample
 
@@ -28,6 +32,11 @@ class Net(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 3, 1))
     def forward(self, x):
         return self.body(x)
+
+class Classes(Net):
+    def __init__(self, outputs):
+        super().__init__()
+        self.body[2] = nn.Conv2d(4, outputs, 1)
 
 class Pooled(nn.Module):
     def __init__(self, outputs=2):
@@ -136,11 +145,59 @@ def test_a_wrapped_classifier_learns_and_opens(nets, tmp_path):
         models.load(tmp_path / "run", models.Segmenter)
 
 
+def test_a_network_of_ones_own_tells_classes_of_nuclei_apart(nets, tiles, tmp_path):
+    """Red nuclei from blue ones: the classes come back from perfect logits, and are learned."""
+    tile = replace(tiles[0], classes=(np.arange(tiles[0].instances.max() + 1) % 3).astype(np.uint8))
+    model = models.wrap(nn.Conv2d(3, 5, 1), classes=["red", "blue"], mpp=0.5)
+    target = model.targets(tile)
+    assert set(np.unique(target["classes"])) == {UNKNOWN, 0, 1, 2}
+    perfect = {
+        "regions": functional.one_hot(torch.from_numpy(target["regions"]).long(), 3),
+        "classes": functional.one_hot(torch.from_numpy(target["classes"]).long().clamp(min=1) - 1, 2),
+    }
+    heads = {name: 9.0 * head.movedim(2, 0)[None].float() for name, head in perfect.items()}
+    found = model.decode(heads, tile.instances.shape, 0.5)
+    places = np.rint(found.centroid_px).astype(int).T
+    truth = tile.classes[tile.instances[tuple(places)]]
+    known = truth > 0
+    assert known.sum() > 1
+    np.testing.assert_array_equal(found.class_id[known], truth[known])
+    np.testing.assert_allclose(found.class_probability.sum(axis=1), 1, rtol=1e-5)
+    batch = {name: torch.from_numpy(np.asarray(part))[None] for name, part in target.items()}
+    model.weigh_classes([1.0, 0.0, 1.0])  # the background's weight is not for it
+    assert model.loss(heads, batch)["class_loss"] < 1e-3
+    wrong = {**heads, "classes": heads["classes"].flip(1)}
+    assert model.loss(wrong, batch)["class_loss"] > 5
+    upright = [model.turned_back({k: turn(h, n) for k, h in heads.items()}, n) for n in range(N_TURNS)]
+    assert torch.allclose(
+        torch.softmax(model.merged(upright)["classes"], 1), torch.softmax(heads["classes"], 1)
+    )
+
+
+def test_classes_of_nuclei_are_trained_scored_and_kept(nets, tiles, tmp_path):
+    samples = [
+        replace(t, classes=np.minimum(np.arange(t.instances.max() + 1), 1).astype(np.uint8)) for t in tiles
+    ]
+    for name, arguments in (
+        ("guest_nets:Classes", {"outputs": 5}),
+        ("smp/Unet", {"encoder_name": "resnet18", "encoder_weights": None}),
+    ):
+        model = models.create(name, classes=["tumour", "stroma"], mpp=0.5, **arguments)
+        train.fit(model, samples[:2], samples[2:], CONFIG, out=tmp_path / name)
+        opened = models.open_model(tmp_path / name, models.Segmenter).network
+        assert opened.spec.classes == ("tumour", "stroma")
+        assert "pq_tumour" in train.evaluate(opened, samples)
+        assert models.predict(tiles[2].image, opened, 0.5, tta=True).class_probability.shape[1] == 2
+    with pytest.raises(ShapeError, match=r"expected logits \(1, 5, 32, 32\)"):
+        models.wrap(nets.Net(), classes=["a", "b"])(torch.zeros(1, 3, 32, 32))
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ({"kind": "boxes"}, "expected 'regions'"),
-        ({"classes": ["a", "b"]}, "one of regions takes none"),
+        ({"classes": ["a", "a"]}, "names, or none, each once"),
+        ({"classes": "ab"}, "expected a list"),
         ({"kind": "patches"}, "two or more names"),
         ({"kind": "patches", "classes": "ab"}, "a list of two"),
         ({"mpp": 40.0}, "mpp of the model"),
@@ -184,7 +241,7 @@ def test_smp_by_its_own_names(tmp_path):
     assert models.create_for({1: "tumour"}, "smp/Unet", arguments).spec.classes == ()
     with pytest.raises(UnknownNameError, match="did you mean 'Unet'"):
         models.create("smp/Unett")
-    with pytest.raises(ConfigError, match="classes of model 'smp/Unet' is 3"):
+    with pytest.raises(ConfigError, match="classes of model 'smp/Unet' are 2, expected names"):
         models.create("smp/Unet", classes=2, encoder_weights=None)
     with pytest.raises(UnknownNameError, match="did you mean 'decoder_channels'"):
         models.create("smp/Unet", decoder_chanels=1, encoder_weights=None)

@@ -1,6 +1,6 @@
-"""Grad-CAM: which places of the last map of features spoke for a class."""
+"""Grad-CAM: how much each place of the last feature map adds to the score of a class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from histoscope.errors import ConfigError, MissingDependencyError
 from histoscope.models import Classifier
+from histoscope.models.guests import WrappedClassifier
 
 
 def grad_cam(model: Classifier, x: Tensor, target: Sequence[int]) -> Tensor:
-    """What speaks for a class, at each place of the backbone's last map of features.
+    """Grad-CAM [1]_ of the last feature map.
 
     Parameters
     ----------
     model : Classifier
-        With a backbone that ends in a map: convolutional, or a transformer of windows such as Swin.
+        With a backbone that ends in a feature map: convolutional, or a transformer of windows such as Swin.
+        Of a network of one's own, the output of its last convolution is taken.
     x : (B, 3, H, W) float32
         Normalised patches, from ``model.normalised``.
     target : sequence of int
@@ -25,24 +27,25 @@ def grad_cam(model: Classifier, x: Tensor, target: Sequence[int]) -> Tensor:
     Returns
     -------
     (B, h, w) float32
-        0 and above, in no unit; only the largest of one patch may be compared with its others.
+        0 and above, without a unit; only values of one patch can be compared.
 
     Raises
     ------
     MissingDependencyError
         If captum is not installed.
     ConfigError
-        If the backbone ends in no map.
+        If the backbone ends in no feature map.
 
     References
     ----------
     .. [1] Selvaraju et al., ICCV 2017, doi:10.1109/ICCV.2017.74
     """
     layer_grad_cam = require_captum()
-    split = _Split(model).eval()
+    model.eval()
+    split, layer = _own(model, x) if isinstance(model, WrappedClassifier) else _ours(model)
     classes = torch.tensor(list(target), device=x.device)
     with torch.enable_grad():
-        heat = layer_grad_cam(split, split.maps).attribute(x, target=classes, relu_attributions=True)
+        heat = layer_grad_cam(split, layer).attribute(x, target=classes, relu_attributions=True)
     found: Tensor = heat.detach()[:, 0].float()
     return found
 
@@ -64,8 +67,29 @@ def require_captum() -> Any:
     return LayerGradCam
 
 
+def _ours(model: Classifier) -> tuple[nn.Module, nn.Module]:
+    split = _Split(model).eval()
+    return split, split.maps
+
+
+def _own(model: WrappedClassifier, x: Tensor) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
+    """Logits of a network of somebody else, and the convolution that runs last in it."""
+    ran: list[nn.Module] = []
+    convolutions = [module for module in model.backbone.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [each.register_forward_hook(lambda module, *_: ran.append(module)) for each in convolutions]
+    try:
+        with torch.inference_mode():
+            model.heads(x[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not ran:
+        raise ConfigError(f"network {model.made_as} has no convolution (torch.nn.Conv2d), so no Grad-CAM")
+    return lambda images: model.heads(images)["logits"], ran[-1]
+
+
 class _Split(nn.Module):
-    """A classifier with a place between the map of features and what is made of it."""
+    """A classifier with a layer between its feature map and its head."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()

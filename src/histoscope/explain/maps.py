@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from histoscope.brief import brief
-from histoscope.errors import ShapeError
+from histoscope.errors import ConfigError, ShapeError
 from histoscope.explain.attention import has_global_attention, rollout
 from histoscope.explain.gradcam import grad_cam, require_captum
 from histoscope.models import Classifier
@@ -46,9 +46,16 @@ def method_of(model: Classifier) -> str:
 
     Raises
     ------
+    ConfigError
+        If it is no classifier.
     MissingDependencyError
         If it needs captum, and that is not installed: ask before long work.
     """
+    if not isinstance(model, Classifier):
+        raise ConfigError(
+            f"explain takes a classifier of patches, got a {type(model).__name__}; a network of your own "
+            "becomes one by histoscope.models.wrap(network, kind='patches', classes=[...])"
+        )
     if has_global_attention(model):
         return ROLLOUT
     require_captum()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
 from histoscope.types import Labels, Nuclei, Sample
 
+UNKNOWN = -1
+"""Class of pixels whose nucleus has no known class: the loss leaves them out."""
 Heads: TypeAlias = dict[str, Tensor]
 """Named outputs of a network, each (B, channels, H / grid, W / grid)."""
 
@@ -237,3 +240,27 @@ def instances_of(sample: Sample) -> Labels:
     if sample.instances is None:
         raise ShapeError(f"sample {sample.name!r} has no instance map to learn from")
     return sample.instances
+
+
+def class_map(sample: Sample, names: Sequence[str], *, grid: int = 1) -> NDArray[np.int16]:
+    """Class of the nucleus at each pixel, or at each `grid`-th: 0 on background, `UNKNOWN` where not known.
+
+    Raises
+    ------
+    ShapeError
+        If the sample has no instance map.
+    ConfigError
+        If it has a class without a name.
+    """
+    instances = instances_of(sample)
+    class_of = np.full(int(instances.max(initial=0)) + 1, UNKNOWN, np.int16)
+    if sample.classes is not None:
+        known = sample.classes[: len(class_of)].astype(np.int16)
+        if (top := int(known.max(initial=0))) > len(names):
+            raise ConfigError(
+                f"sample {sample.name!r} has a nucleus of class {top}, but the model knows {len(names)}: "
+                f"{', '.join(names)}; give it the classes of the data set"
+            )
+        class_of = np.where(known > 0, known, UNKNOWN).astype(np.int16)
+    class_of[0] = 0
+    return class_of[instances[::grid, ::grid]]

@@ -41,12 +41,13 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
     Parameters
     ----------
     module : torch.nn.Module
-        Takes (B, 3, H, W) float images, with `mean` and `std` taken off. For nuclei it gives (B, 3, H, W)
-        logits of background, inside and rim of nuclei; for patches (B, C) logits.
+        Takes (B, 3, H, W) float images, with `mean` and `std` taken off. For nuclei it gives (B, 3 + C, H, W)
+        logits of background, inside and boundary of nuclei, and of their C classes, if there are any; for
+        patches (B, C) logits.
     kind : str
-        ``regions``: it finds nuclei. ``patches``: it tells patches apart.
+        ``regions``: it finds nuclei. ``patches``: it classifies patches.
     classes : sequence of str
-        Of patches: name of each of the C classes.
+        Name of each of the C classes, of nuclei (without the background) or of patches.
     mpp : float
         Micrometres per pixel of the images it wants.
     divisible_by, context_px : int
@@ -70,16 +71,18 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
         raise ConfigError(f"wrap got a {type(module).__name__}, expected a torch.nn.Module, ready made")
     if kind not in {"regions", "patches"}:
         raise ConfigError(f"kind is {kind!r}, expected 'regions' (it finds nuclei) or 'patches'")
-    if isinstance(classes, str) or (kind == "patches") != (len(classes) > 1):
+    few = kind == "patches" and len(classes) < 2
+    if isinstance(classes, str) or few or len(set(classes)) < len(classes) or "" in classes:
         raise ConfigError(
-            f"a network of kind {kind!r} got classes {classes!r}; one of patches needs a list of two or more "
-            "names, one of regions takes none (derive from models.Segmenter for classes of nuclei)"
+            f"a network of kind {kind!r} got classes {classes!r}, expected a list of "
+            f"{'two or more names' if kind == 'patches' else 'names, or none'}, each once"
         )
     about: dict[str, Any] = {"kind": kind, "mpp": mpp, "mean": list(mean), "std": list(std)}
+    about["classes"] = list(classes)
     if kind == "patches":
         spec = InputSpec(mpp, 1, tuple(mean), tuple(std), tuple(classes), patch_px=patch_px)  # type: ignore[arg-type]
-        return WrappedClassifier(module, spec, about | {"classes": list(classes), "patch_px": patch_px})
-    spec = InputSpec(mpp, divisible_by, tuple(mean), tuple(std), context_px=context_px)  # type: ignore[arg-type]
+        return WrappedClassifier(module, spec, about | {"patch_px": patch_px})
+    spec = InputSpec(mpp, divisible_by, tuple(mean), tuple(std), tuple(classes), context_px=context_px)  # type: ignore[arg-type]
     about |= {"divisible_by": divisible_by, "context_px": context_px}
     return WrappedSegmenter(module, spec, about)
 
@@ -89,7 +92,7 @@ OWN = [name for name in signature(wrap).parameters if name != "module"]
 
 
 class WrappedSegmenter(RegionSegmenter):
-    """A network of somebody else that tells background, inside and rim of nuclei apart; see `wrap`."""
+    """A network of somebody else that finds nuclei; see `wrap`."""
 
     name = "wrapped"
 
@@ -99,12 +102,13 @@ class WrappedSegmenter(RegionSegmenter):
         self.network = module
 
     def features(self, x: Tensor) -> Tensor:
-        """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
-        return _checked(self.network(x), (x.shape[0], 3, *x.shape[2:]), self.made_as)
+        """Logits (B, 3 + C, H, W) of a normalised image (B, 3, H, W)."""
+        channels = 3 + len(self.spec.classes)
+        return _checked(self.network(x), (x.shape[0], channels, *x.shape[2:]), self.made_as)
 
 
 class WrappedClassifier(Classifier):
-    """A network of somebody else that tells patches apart; see `wrap`."""
+    """A network of somebody else that classifies patches; see `wrap`."""
 
     name = "wrapped"
 
@@ -151,12 +155,15 @@ class Maker:
         Arguments of the factory that are always these.
     saved : mapping
         Arguments that a saved model is made again with, where they are other ones.
+    outputs : str
+        Argument of the factory that is the number of channels that come out, if it has one.
     """
 
     name: str
     factory: Callable[..., Any]
     fixed: Mapping[str, Any]
     saved: Mapping[str, Any]
+    outputs: str = ""
 
     def kind(self, arguments: Mapping[str, Any]) -> type[Model]:
         """Class of what is made."""
@@ -164,11 +171,18 @@ class Maker:
 
     def __call__(self, **arguments: Any) -> Model:
         """Make the network, and a model of it."""
+        names, fixed = arguments.get("classes") or (), dict(self.fixed)
+        if isinstance(names, int):
+            raise ConfigError(
+                f"classes of model {self.name!r} are {names}, expected names of classes of nuclei, or none"
+            )
+        if self.outputs:
+            fixed[self.outputs] = 3 + len(names)
         for key, value in self.fixed.items():
             if arguments.pop(key, value) != value:
                 raise ConfigError(f"{key} of model {self.name!r} is {value}, which its labels ask for")
         theirs = {key: value for key, value in arguments.items() if key not in OWN}
-        made = self.factory(**theirs, **self.fixed)
+        made = self.factory(**theirs, **fixed)
         model = wrap(made, **{key: value for key, value in arguments.items() if key in OWN})
         model.made_as = self.name
         model.arguments |= {**theirs, **self.saved}
@@ -221,7 +235,7 @@ def of_library(name: str) -> Maker | Callable[..., Classifier]:
         return network
 
     # Saved weights replace the published ones, so a model that is opened asks no hub.
-    return Maker(name, make, {"in_channels": 3, "classes": 3}, {"encoder_weights": None})
+    return Maker(name, make, {"in_channels": 3}, {"encoder_weights": None}, outputs="classes")
 
 
 @dataclass(frozen=True, slots=True)

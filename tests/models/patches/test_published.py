@@ -18,6 +18,12 @@ from histoscope.models.patches.published import check_reachable
 RESNET = "models--timm--resnet18.a1_in1k"
 
 
+def point_hub_at(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    files = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+
+
 class _Nothing(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.send_response(404)
@@ -34,11 +40,10 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT", raising=False)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, so that nobody else takes it, and not listening
         address = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        monkeypatch.setattr(constants, "ENDPOINT", address)
+        point_hub_at(monkeypatch, address)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         close_session()  # its proxies are those of its beginning
@@ -74,7 +79,7 @@ def _cache(folder: Path, *names: str) -> None:
         ("stardist", {"encoder": "resnet18"}, "set pretrained: false"),
     ],
 )
-def test_a_hub_out_of_reach_is_told_at_once(kind, arguments, advice, hub, monkeypatch):
+def test_a_hub_out_of_reach_is_told_at_once(kind, arguments, advice, monkeypatch):
     def fetch(*args, **kwargs):
         pytest.fail("the hub's client was asked, and would try for half a minute")
 
@@ -83,14 +88,14 @@ def test_a_hub_out_of_reach_is_told_at_once(kind, arguments, advice, hub, monkey
     with pytest.raises(ConfigError) as caught:
         models.create(kind, pretrained=True, **arguments)
     said = str(caught.value)
-    assert "needs the published weights in " + hub in said
-    assert f"the hub at {hub} could not be reached" in said
+    assert "needs the published weights of " in said
+    assert "the hub could not be reached" in said
     assert "refused" in said
     assert advice in said
 
 
 def test_settings_alone_are_asked_for_too():
-    with pytest.raises(ConfigError, match=r"'hf-hub:some/body' needs the settings in .*some/body"):
+    with pytest.raises(ConfigError, match=r"'hf-hub:some/body' needs the settings of some/body"):
         models.create("classifier", backbone="hf-hub:some/body", classes=["a", "b"])
 
 
@@ -98,36 +103,28 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.3")
+        point_hub_at(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.3)
         start = time.monotonic()
         with pytest.raises(ConfigError, match="could not be reached"):
             check_reachable("resnet18", advice="")
         assert 0.25 < time.monotonic() - start < 5
 
 
-def test_names_that_are_never_resolved_are_not_waited_for(monkeypatch):
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: time.sleep(3))
-    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
-    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.3")
-    with pytest.raises(ConfigError, match=r"no answer within 0\.3 s; HF_HUB_ETAG_TIMEOUT"):
-        check_reachable("resnet18", advice="")
-
-
 def test_a_hub_that_answers_is_left_to_its_client(server, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", server)
+    point_hub_at(monkeypatch, server)
     check_reachable("resnet18", advice="")
 
 
 def test_a_proxy_is_asked_in_place_of_the_hub(server, monkeypatch):
-    monkeypatch.setattr(constants, "ENDPOINT", "http://hub.invalid")
+    point_hub_at(monkeypatch, "http://hub.invalid")
     monkeypatch.setenv("HTTP_PROXY", server)
     check_reachable("resnet18", advice="")
 
 
 def test_a_hub_that_is_switched_off_is_not_asked(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.utils.get_session", lambda: pytest.fail("asked"))
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set, so the hub is not asked; do this"):
         check_reachable("resnet18", advice="do this")
 
@@ -166,8 +163,7 @@ def test_other_sources_are_none_of_its_business(tmp_path):
 
 
 def test_a_password_stays_out_of_the_message(monkeypatch, hub):
-    monkeypatch.setattr(constants, "ENDPOINT", hub.replace("http://", "http://me:secret@"))
+    point_hub_at(monkeypatch, hub.replace("http://", "http://me:secret@"))
     with pytest.raises(ConfigError) as caught:
         check_reachable("resnet18", advice="")
     assert "secret" not in str(caught.value)
-    assert hub in str(caught.value)

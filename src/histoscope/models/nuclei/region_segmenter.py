@@ -1,48 +1,96 @@
 """Base of the networks that tell background, inside and boundary of nuclei apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from histoscope.models.base import Heads, Segmenter, instances_of
+from histoscope.errors import ConfigError
+from histoscope.models.base import UNKNOWN, Heads, InputSpec, Segmenter, class_map, instances_of
 from histoscope.models.nuclei import losses, regions
 from histoscope.types import Nuclei, Sample
 
 
 class RegionSegmenter(Segmenter):
-    """A network with one head, ``regions``: (B, 3, H, W) logits of background, inside and boundary.
+    """A network with a head ``regions``, and one of ``classes`` if its specification names any.
 
-    A subclass gives `features`, which maps a normalised image to these logits.
+    A subclass gives `features`, which maps a normalised image to the logits of both.
     """
 
+    class_weights: Tensor | None
+
+    def __init__(self, spec: InputSpec, arguments: Mapping[str, Any]) -> None:
+        super().__init__(spec, arguments)
+        self.register_buffer("class_weights", None, persistent=False)
+
     def features(self, x: Tensor) -> Tensor:
-        """Logits (B, 3, H, W) of a normalised image (B, 3, H, W); a subclass gives this."""
+        """Logits (B, 3 + C, H, W) of background, inside, boundary, and C classes; a subclass gives this."""
         raise TypeError(f"{type(self).__name__} must define features()")
 
     def heads(self, x: Tensor) -> Heads:
         """Heads of a normalised image."""
-        return {"regions": self.features(x)}
+        logits = self.features(x)
+        if not self.spec.classes:
+            return {"regions": logits}
+        return {"regions": logits[:, :3], "classes": logits[:, 3:]}
 
     def targets(self, sample: Sample) -> dict[str, NDArray[Any]]:
-        """Region of each pixel: 0 background, 1 inside, 2 boundary."""
-        return {"regions": regions.from_labels(instances_of(sample))}
+        """Region of each pixel: 0 background, 1 inside, 2 boundary; and class of its nucleus, if any is."""
+        target: dict[str, NDArray[Any]] = {"regions": regions.from_labels(instances_of(sample))}
+        if self.spec.classes:
+            target["classes"] = class_map(sample, self.spec.classes)
+        return target
 
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Cross-entropy and Dice."""
-        return losses.dice_cross_entropy(heads["regions"], target["regions"].long())
+        """Cross-entropy and Dice of regions; cross-entropy of classes, over the pixels of nuclei."""
+        terms = losses.dice_cross_entropy(heads["regions"], target["regions"].long())
+        if "classes" not in heads:
+            return terms
+        wanted = target["classes"].long()
+        wanted = torch.where(wanted > 0, wanted - 1, UNKNOWN)
+        class_loss = losses.cross_entropy(heads["classes"], wanted, weight=self.class_weights)
+        return terms | {"class_loss": class_loss, "total": terms["total"] + class_loss}
+
+    def weigh_classes(self, weights: Sequence[float]) -> None:
+        """Weigh the classes in the loss; the background, the first, is none of them."""
+        if not self.spec.classes:
+            return super().weigh_classes(weights)
+        if len(weights) != len(self.spec.classes) + 1:
+            raise ConfigError(
+                f"{len(weights)} class weights for {len(self.spec.classes)} classes and the background"
+            )
+        self.class_weights = torch.tensor(weights[1:], dtype=torch.float32, device=self.mean.device)
+        return None
 
     def merged(self, turned: Sequence[Heads]) -> Heads:
         """Mean of the probabilities, as logits."""
-        total = sum(torch.softmax(heads["regions"].float(), dim=1) for heads in turned)
-        return {"regions": torch.log(torch.as_tensor(total) / len(turned) + 1e-12)}
+
+        def mean(name: str) -> Tensor:
+            total = sum(torch.softmax(heads[name].float(), dim=1) for heads in turned)
+            return torch.log(torch.as_tensor(total) / len(turned) + 1e-12)
+
+        return {name: mean(name) for name in turned[0]}
 
     def decode(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Nuclei:
-        """Nuclei of one image, by a watershed on the image's own grid."""
-        logits = heads["regions"].float()
-        if logits.shape[2:] != shape:
-            logits = functional.interpolate(logits, shape, mode="bilinear", align_corners=False)
-        return regions.to_nuclei(torch.softmax(logits[0], dim=0).cpu().numpy(), mpp)
+        """Nuclei of one image, by a watershed on the image's own grid; classes by vote of their pixels."""
+        nuclei = regions.to_nuclei(_probability(heads["regions"], shape), mpp)
+        if "classes" not in heads:
+            return nuclei
+        votes = _probability(heads["classes"], shape).reshape(len(self.spec.classes), -1)
+        ids, n = nuclei.instances.ravel(), len(nuclei)
+        total = np.stack([np.bincount(ids, weights=each, minlength=n + 1)[1:] for each in votes], axis=1)
+        share = (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
+        return replace(nuclei, class_id=(1 + share.argmax(axis=1)).astype(np.uint8), class_probability=share)
+
+
+def _probability(head: Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Probabilities (C, H, W) of the logits of one image, on a grid of this shape."""
+    logits = head.float()
+    if logits.shape[2:] != shape:
+        logits = functional.interpolate(logits, shape, mode="bilinear", align_corners=False)
+    return np.asarray(torch.softmax(logits[0], dim=0).cpu().numpy())

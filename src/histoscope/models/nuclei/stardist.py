@@ -26,6 +26,7 @@ from histoscope.models.base import (
     Segmenter,
     Tile,
     assembled,
+    class_map,
     instances_of,
     resampled_shape,
 )
@@ -35,8 +36,6 @@ from histoscope.models.nuclei.unet import UNetBody, double_conv
 from histoscope.renamed import renamed
 from histoscope.types import Mask, Nuclei, Sample
 
-UNKNOWN = -1
-"""Class of pixels whose nucleus has no known class: they teach no class."""
 TYPICAL_RADIUS_UM = 3.0
 LOSS_WEIGHTS = {"probability_loss": 1.0, "distance_loss": 0.2, "class_loss": 1.0, "inside_loss": 1.0}
 """Of the challenge recipe [2]_; the last is ours."""
@@ -176,14 +175,7 @@ class StarDist(Segmenter):
         if self.inside is not None:
             target["inside"] = by_grid(instances > 0, grid)
         if self.spec.classes:
-            points = instances[::grid, ::grid]
-            class_of = np.full(int(instances.max(initial=0)) + 1, UNKNOWN, np.int16)
-            if sample.classes is not None:
-                known = sample.classes[: len(class_of)].astype(np.int16)
-                class_of = np.where(known > 0, known, UNKNOWN).astype(np.int16)
-                _check_classes(sample, known, self.spec.classes)
-            class_of[0] = 0
-            target["classes"] = class_of[points]
+            target["classes"] = class_map(sample, self.spec.classes, grid=grid)
         return target
 
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -334,12 +326,3 @@ def masked_distance(distances: Tensor, target: Tensor, probability: Tensor) -> T
 def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
     """One 3x3 convolution with batch normalisation and ReLU."""
     return nn.Sequential(*list(double_conv(channels_in, channels_out))[:3])
-
-
-def _check_classes(sample: Sample, classes: NDArray[np.int16], names: Sequence[str]) -> None:
-    top = int(classes.max(initial=0))
-    if top > len(names):
-        raise ConfigError(
-            f"sample {sample.name!r} has a nucleus of class {top}, but the model knows {len(names)}: "
-            f"{', '.join(names)}; give it the classes of the data set"
-        )
