@@ -1,7 +1,5 @@
 """Writing samples in the array layouts that other tools train on: CoNIC and PanNuke."""
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +16,8 @@ from histoscope.data.readers.pannuke import CLASSES as PANNUKE_CLASSES
 from histoscope.data.views import compact
 from histoscope.data.write import require_new
 from histoscope.errors import DataError
-from histoscope.files import whole, write_text
+from histoscope.files import whole
+from histoscope.tables import write_table
 from histoscope.types import Labels, Record, Sample
 
 SIDE_PX = 256
@@ -57,6 +56,8 @@ def write_conic(
         If `out` holds files, a class is none of CoNIC's, a sample is smaller than 256 px, has no classes or
         more than 65,535 nuclei, or there are no samples.
     """
+    import pandas as pd
+
     class_map = _class_map(info, CONIC_CLASSES, "CoNIC")
     names: list[str] = []
     counts: list[list[int]] = []
@@ -71,8 +72,8 @@ def write_conic(
                 counts.append(np.bincount(types[centre[centre > 0]], minlength=7)[1:].tolist())
                 add("images.npy", image, np.uint8)
                 add("labels.npy", np.stack([ids, types[ids]], axis=2), np.uint16)
-    _write_csv(Path(out) / "patch_info.csv", [["patch_info"], *([name] for name in names)])
-    _write_csv(Path(out) / "counts.csv", [list(CONIC_CLASSES.values()), *counts])
+    write_table(Path(out) / "patch_info.csv", pd.DataFrame({"patch_info": names}))
+    write_table(Path(out) / "counts.csv", pd.DataFrame(counts, columns=list(CONIC_CLASSES.values())))
     return Path(out)
 
 
@@ -190,12 +191,6 @@ def _class_map(info: Datasheet, wanted: Mapping[int, str], layout: str) -> dict[
         have = f"the class {strange[0]!r}" if strange else "no classes"
         raise DataError(f"{info.name!r} has {have}; the layout of {layout} knows only {', '.join(ids)}")
     return {number: ids[name] for number, name in info.classes.items()}
-
-
-def _write_csv(path: Path, rows: Iterable[list[Any]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
 
 
 @contextmanager

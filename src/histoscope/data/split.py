@@ -158,7 +158,11 @@ def split_published(
             )
         chosen[part].append(index)
     parts = {name: subset(dataset, indices) for name, indices in chosen.items()}
-    leak = shared_groups(parts)
+    leak = []
+    for key in ("patient", "source"):
+        for group, members in shared_groups(parts, key):
+            where = " and ".join(name for name, found in zip(parts, members, strict=True) if found)
+            leak.append(f"{key} {group!r} is in {where}")
     if leak and on_leak == "raise":
         raise LeakError(f"published parts of {dataset.info.name!r} leak: {leak[0]}; on_leak='warn' goes on")
     if leak:
@@ -173,18 +177,16 @@ def split_published(
     return Split(**parts)
 
 
-def shared_groups(parts: Mapping[str, Dataset], keys: Sequence[str] = ("patient", "source")) -> list[str]:
-    """One line for each patient or source that stands in more than one part."""
-    lines = []
-    for key in keys:
-        where: dict[str, list[str]] = defaultdict(list)
-        for name, part in parts.items():
-            for group in sorted({record.group(key) for record in part.records} - {""}):
-                where[group].append(name)
-        lines += [
-            f"{key} {group!r} is in {' and '.join(names)}" for group, names in where.items() if len(names) > 1
-        ]
-    return lines
+def shared_groups(parts: Mapping[str, Dataset], key: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Groups that stand in more than one part, and the names of their samples in each part."""
+    members: dict[str, list[list[str]]] = defaultdict(lambda: [[] for _ in parts])
+    for place, part in enumerate(parts.values()):
+        for record in part.records:
+            members[record.group(key)][place].append(record.name)
+    members.pop("", None)
+    for group, names in sorted(members.items()):
+        if sum(map(bool, names)) > 1:
+            yield group, names
 
 
 def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, seed: int = 0) -> Dataset:

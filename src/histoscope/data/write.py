@@ -1,7 +1,5 @@
 """Writing our own folder format, one sample at a time."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from histoscope.data.readers.index import known_column, plain
 from histoscope.data.readers.sheet import FORMAT
 from histoscope.errors import DataError
 from histoscope.files import require_writable, write_image, write_labels, write_png, write_text
+from histoscope.tables import write_table
 from histoscope.types import Record, Sample
 
 _COLUMNS = ("image_id", "split", "patient", "source", "label", "mpp", "n_nuclei")
@@ -153,14 +152,12 @@ def _row(sample: Sample, record: Record) -> dict[str, Any]:
 
 
 def _write_index(path: Path, rows: list[dict[str, Any]]) -> None:
+    import pandas as pd
+
     used = {key for row in rows for key, value in row.items() if value != ""}
     columns = [key for key in _COLUMNS if key in used]
     columns += [key for key in dict.fromkeys(key for row in rows for key in row) if key not in _COLUMNS]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_table(path, pd.DataFrame(rows, columns=columns, dtype=object))
 
 
 def _write_sheet(path: Path, info: Datasheet) -> None:

@@ -105,16 +105,7 @@ def length_um(unit: str) -> float | None:
         return _WORDS.get(unit, _WORDS.get(unit.lower()))
     long = re.fullmatch(r"(pico|nano|micro|milli|centi|deci|kilo|)met(?:er|re)s?", unit.lower())
     if long:
-        prefixes = {
-            "pico": "p",
-            "nano": "n",
-            "micro": "µ",
-            "milli": "m",
-            "centi": "c",
-            "deci": "d",
-            "kilo": "k",
-        }
-        return _SI[prefixes.get(long[1], "")]
+        return _SI["µ" if long[1] == "micro" else (long[1] or "")[:1]]
     return _SI.get(unit[:-1]) if unit.endswith("m") and len(unit) <= 2 else None
 
 

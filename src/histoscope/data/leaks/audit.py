@@ -1,7 +1,7 @@
 """Finding leaks: the same patient, source or picture on both sides of a split; and labels off their image."""
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +14,7 @@ from histoscope.data.base import Dataset
 from histoscope.data.checks import UNREADABLE, Problem, Progress, check_placement, reason
 from histoscope.data.leaks.copies import find_copies
 from histoscope.data.leaks.landmarks import Landmarks, find_landmarks, read_landmarks
-from histoscope.data.split import unseen_classes
+from histoscope.data.split import shared_groups, unseen_classes
 from histoscope.errors import ConfigError
 from histoscope.words import count
 
@@ -210,15 +210,9 @@ def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None,
 
 
 def _shared_groups(parts: Mapping[str, Dataset]) -> list[Leak]:
-    leaks = []
-    for kind in ("patient", "source", "name"):
-        members: dict[str, dict[str, list[str]]] = {name: defaultdict(list) for name in parts}
-        for name, part in parts.items():
-            for record in part.records:
-                members[name][record.group(kind)].append(record.name)
-            members[name].pop("", None)
-        for left, right in combinations(parts, 2):
-            for group in sorted(set(members[left]) & set(members[right])):
-                a, b = members[left][group], members[right][group]
-                leaks.append(Leak(kind, left, right, a[0], b[0], group, len(a) + len(b)))
-    return leaks
+    return [
+        Leak(kind, left, right, a[0], b[0], group, len(a) + len(b))
+        for kind in ("patient", "source", "name")
+        for left, right in combinations(parts, 2)
+        for group, (a, b) in shared_groups({left: parts[left], right: parts[right]}, kind)
+    ]

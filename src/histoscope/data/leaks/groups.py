@@ -1,10 +1,8 @@
 """Which patches come from one place: groups proposed from the pictures themselves."""
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from histoscope.data.leaks.copies import Copy, find_copies
 from histoscope.data.readers.class_folder import images_folder
 from histoscope.data.readers.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError, DataError, ShapeError
-from histoscope.files import write_text
+from histoscope.tables import write_table
 from histoscope.types import Record
 
 _STRONG = 20
@@ -238,13 +236,13 @@ def write_groups(path: str | Path, dataset: Dataset, groups: Groups) -> None:
     DataError
         If the patches have no classes or are no files below one folder.
     """
+    import pandas as pd
+
     rows = [
         (*place, record.source, record.patient, record.split)
         for place, record in zip(places_in_index(dataset), groups.records, strict=True)
     ]
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([("path", "class", "group", "patient", "split"), *rows])
-    write_text(path, text.getvalue())
+    write_table(path, pd.DataFrame(rows, columns=["path", "class", "group", "patient", "split"]))
 
 
 def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
@@ -271,8 +269,6 @@ def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def _named(records: Sequence[Record], group: NDArray[np.intp]) -> tuple[Record, ...]:
-    from dataclasses import replace
-
     numbers = {place: number for number, place in enumerate(dict.fromkeys(group.tolist()))}
     width = len(str(len(numbers)))
     return tuple(
