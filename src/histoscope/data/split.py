@@ -4,6 +4,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -158,11 +159,11 @@ def split_published(
             )
         chosen[part].append(index)
     parts = {name: subset(dataset, indices) for name, indices in chosen.items()}
-    leak = []
-    for key in ("patient", "source"):
-        for group, members in shared_groups(parts, key):
-            where = " and ".join(name for name, found in zip(parts, members, strict=True) if found)
-            leak.append(f"{key} {group!r} is in {where}")
+    leak = [
+        f"{key} {group!r} is in {' and '.join(compress(parts, members))}"
+        for key in ("patient", "source")
+        for group, members in shared_groups(parts, key)
+    ]
     if leak and on_leak == "raise":
         raise LeakError(f"published parts of {dataset.info.name!r} leak: {leak[0]}; on_leak='warn' goes on")
     if leak:

@@ -27,19 +27,12 @@ class BreakHis(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        ``BreaKHis_v1``, or any folder above or below it.
+    root
+        As `Reader`.
     magnification : int or sequence of int
         Of 40, 100, 200, 400. Several have different pixel sizes; each sample knows its own.
     classes : {"tumour", "type"}
         Benign and malignant (2), or the type of tumour (8).
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no patch of that magnification.
-    ConfigError
-        If an option has another value.
 
     References
     ----------
@@ -55,7 +48,6 @@ class BreakHis(Reader):
         "doi:10.1109/TBME.2015.2496264",
     )
     layout = "BreaKHis_v1/histology_slides/breast/{benign,malignant}/SOB/TYPE/SLIDE/{40,100,200,400}X/*.png"
-
     images_are = "patches of that magnification"
 
     def __init__(

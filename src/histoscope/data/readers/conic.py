@@ -34,19 +34,10 @@ class CoNIC(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder, or one above it.
-    mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled.
+    root, mpp
+        As `Reader`.
     fold : int
         Which of the ten splits, from 0.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such fold.
-    CorruptDataError, ShapeError
-        If an array is cut off, or arrays do not fit together.
 
     References
     ----------

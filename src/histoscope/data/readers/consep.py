@@ -42,10 +42,8 @@ class CoNSeP(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder.
-    mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled.
+    root, mpp
+        As `Reader`.
     merge : bool
         Whether to give the usual four classes rather than the seven.
 

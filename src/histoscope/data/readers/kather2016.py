@@ -45,7 +45,6 @@ class Kather2016(Reader):
         mpp=0.495,
     )
     layout = "Kather_texture_2016_image_tiles_5000/{01_TUMOR,...,08_EMPTY}/*.tif"
-
     images_are = "patches"
 
     def find(self) -> Iterator[Entry]:

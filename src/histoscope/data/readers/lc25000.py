@@ -24,23 +24,12 @@ class LC25000(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        ``lung_colon_image_set``, or the folder above it.
-    mpp : float
-        Micrometres per pixel; none is published, so it must be given.
+    root, mpp
+        As `Reader`.
     organ : {"both", "colon", "lung"}
         Which classes.
     groups : str or Path, optional
         CSV with the columns ``path`` and ``group``; the group becomes the source.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no patch.
-    DataError
-        If `mpp` is missing, or `groups` names none of some patches.
-    ConfigError
-        If `organ` is another.
 
     References
     ----------
@@ -55,7 +44,6 @@ class LC25000(Reader):
         citation="Borkowski et al., 2019, arXiv:1912.12142",
     )
     layout = "lung_colon_image_set/{colon,lung}_image_sets/CLASS/*.jpeg"
-
     images_are = "patches"
 
     def __init__(

@@ -31,17 +31,10 @@ class Lizard(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder.
-    mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled.
+    root, mpp
+        As `Reader`.
     test_fold : int
         The fold that is the test part: 1, 2 or 3.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such fold.
 
     References
     ----------

@@ -20,12 +20,10 @@ class NCTCRC(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder that holds the archives' folders, or one of these.
+    root, mpp
+        As `Reader`.
     normalized : bool
         Read ``NCT-CRC-HE-100K`` (True) or ``NCT-CRC-HE-100K-NONORM``. CRC-VAL-HE-7K is always normalised.
-    mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled.
 
     References
     ----------
@@ -43,7 +41,6 @@ class NCTCRC(Reader):
         mpp=0.5,
     )
     layout = "{NCT-CRC-HE-100K,CRC-VAL-HE-7K}/{ADI,BACK,DEB,...,TUM}/*.tif"
-
     images_are = "patches"
 
     def __init__(self, root: str | Path, *, normalized: bool = True, mpp: float | None = None) -> None:

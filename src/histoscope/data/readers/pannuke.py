@@ -41,22 +41,11 @@ class PanNuke(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder that holds the folds (all three, or some).
-    mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled.
+    root, mpp
+        As `Reader`.
     split : int
         1: train on fold 1, validate on 2, test on 3. 2: train on 2, validate on 1, test on 3.
         3: train on 3, validate on 2, test on 1.
-
-    Raises
-    ------
-    DatasetNotFoundError
-        If there is no fold, or an array of a fold is missing.
-    ConfigError
-        If there is no such split.
-    CorruptDataError, ShapeError
-        If an array is cut off, or arrays do not fit together.
 
     References
     ----------
@@ -75,7 +64,6 @@ class PanNuke(Reader):
         mpp=0.25,
     )
     layout = "Fold 1/images/fold1/{images,types}.npy + Fold 1/masks/fold1/masks.npy, and so on"
-
     images_are = "fold of PanNuke"
 
     def __init__(self, root: str | Path, *, mpp: float | None = None, split: int = 1) -> None:

@@ -35,17 +35,10 @@ class PCam(Reader):
 
     Parameters
     ----------
-    root : str or Path
-        The folder of the files.
+    root
+        As `Reader`.
     part : {"all", "train", "valid", "test"}
         Which to open; ``all`` takes those that are there.
-
-    Raises
-    ------
-    MissingDependencyError
-        If h5py is not installed.
-    CorruptDataError, ShapeError
-        If a file is no whole HDF5 file, or of another shape.
 
     References
     ----------
