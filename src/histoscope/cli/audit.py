@@ -23,7 +23,7 @@ def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_j
     """Print what the parts share and which labels are wrong; True if nothing, and all could be read."""
     from histoscope.data import audit
 
-    with progress("comparing pictures") as advance:
+    with progress("comparing images") as advance:
         report = audit(parts, min_similarity=min_similarity, progress=advance)
     if as_json:
         answer = {"clean": report.clean, "parts": dict(report.sizes), "counts": report.counts()}
@@ -50,7 +50,7 @@ def write_proposed(
     features: Path | None,
     as_json: bool,
 ) -> bool:
-    """Propose groups, write them, and say how they look; True if all pictures could be read."""
+    """Propose groups, write and describe them; True if all images could be read."""
     from histoscope.data import propose_groups, write_groups
     from histoscope.data.leaks.groups import places_in_index
     from histoscope.data.readers.containers import open_npy
@@ -58,7 +58,7 @@ def write_proposed(
     places_in_index(dataset)  # what cannot be written is refused before pictures are compared
 
     rows = None if features is None else open_npy(features, -1, -1)
-    with progress("comparing pictures") as advance:
+    with progress("comparing images") as advance:
         found = propose_groups(
             dataset,
             min_similarity=min_similarity,

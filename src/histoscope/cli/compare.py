@@ -10,10 +10,11 @@ from histoscope.cli.pixel_size import checked_mpp
 
 def compare(
     real: Annotated[
-        Path, typer.Argument(help="Folder of the real data set; what the generator was fitted to.")
+        Path,
+        typer.Argument(metavar="REAL", help="Folder of the real data set; what the generator was fitted to."),
     ],
-    synthetic: Annotated[Path, typer.Argument(help="Folder of the synthetic data set.")],
-    out: Annotated[Path, typer.Argument(help="Folder for realism.html and realism.json.")],
+    synthetic: Annotated[Path, typer.Argument(metavar="SYNTHETIC", help="Folder of the synthetic data set.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for realism.html and realism.json.")],
     form: Annotated[str, typer.Option("--format", help="Reader of REAL (see data list).")] = "folder",
     synthetic_form: Annotated[
         str, typer.Option("--synthetic-format", help="Reader of SYNTHETIC.")
@@ -28,18 +29,17 @@ def compare(
     encoder: Annotated[
         str,
         typer.Option(
-            help="Whose features are compared: nuclei-free, nuclei-research, a model folder of yours, or a "
-            "backbone of timm."
+            help="Encoder of the features: nuclei-free, nuclei-research, a model folder or a timm backbone."
         ),
     ] = "nuclei-free",
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves, and of the order of the sheet.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the halves, and of the order of the sheet.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
-    """Say how near synthetic tissue is to real, and whether a generator memorised its tiles.
+    """Measure how close synthetic tissue is to real tissue, and whether a generator memorised its tiles.
 
-    Writes one page: kernel distance beside that of real halves, size, shape and colour side by side, a
-    shuffled sheet with its key, and the nearest pairs. If REAL has a part 'train', its other parts are the
-    reference. Images that cannot be read are named and left out; the call then ends with 1.
+    Writes one page: kernel distance, also between two halves of the real images; distributions of size,
+    shape and colour; a shuffled sheet with its key; and the nearest pairs. If REAL has a part 'train', its
+    other parts are the reference. Exit code 1 if images could not be read; they are named and left out.
 
     Example: `histoscope data compare data/my_tiles mine realism`
     """

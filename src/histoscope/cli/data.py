@@ -22,14 +22,14 @@ _TEXT_OPTIONS = {"index", "groups", "licence", "citation"}
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at data sets, check their files, cut them in parts, and prove that the parts share nothing. "
-    "Nothing is downloaded.",
+    help="Inspect, verify, convert and split data sets, and audit splits for leakage. Nothing is downloaded.",
 )
 
 Name = Annotated[
-    str, typer.Argument(help="The reader: folder, monuseg, consep, pannuke, ... (see data list).")
+    str,
+    typer.Argument(metavar="NAME", help="The reader: folder, monuseg, consep, pannuke, ... (see data list)."),
 ]
-Root = Annotated[Path, typer.Argument(help="The folder of the data set.")]
+Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The folder of the data set.")]
 Mpp = Annotated[
     float | None,
     typer.Option(
@@ -44,8 +44,8 @@ By = Annotated[
         help="What stays together: patient, source, name, or a column of the index such as tcga_site."
     ),
 ]
-Stratify = Annotated[str | None, typer.Option(help="A column, or label, to be spread evenly over the parts.")]
-Seed = Annotated[int, typer.Option(help="Another seed, another split.")]
+Stratify = Annotated[str | None, typer.Option(help="Stratify by this column, or by label.")]
+Seed = Annotated[int, typer.Option(help="Seed of the split.")]
 ReaderOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,7 +59,7 @@ Share = Annotated[float, typer.Option(help="Share of the images; shares are scal
 
 @app.command("list")
 def list_datasets(as_json: Json = False) -> None:
-    """Say which data sets can be read, from which files, on what terms."""
+    """List the data sets that can be read: layout, licence and source."""
     import json
 
     from histoscope import plugins
@@ -117,11 +117,11 @@ def verify(
     name: Name,
     root: Root,
     mpp: Mpp = None,
-    strict: Annotated[bool, typer.Option(help="Let warnings count as problems.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 on warnings, too.")] = False,
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Read every file and list what is wrong. Ends with 1 on errors (or, with --strict, on warnings)."""
+    """Read every file and list errors and warnings. Exit code 1 on errors; with --strict, on warnings too."""
     import dataclasses
     import json
 
@@ -145,7 +145,9 @@ def verify(
 def convert(
     name: Name,
     root: Root,
-    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet, or is empty.")
+    ],
     mpp: Mpp = None,
     to: Annotated[
         str,
@@ -163,10 +165,10 @@ def convert(
     ] = None,
     option: ReaderOption = None,
 ) -> None:
-    """Write a data set in another layout, with classes, parts and tags. Ends with 1 if samples were left out.
+    """Convert a data set to another layout, with classes, parts and tags.
 
-    Nothing is overwritten. What an interrupted run leaves behind is refused by the readers: delete it and run
-    again.
+    Exit code 1 if samples were left out. Nothing is overwritten. The readers refuse what an interrupted run
+    leaves: delete it and run again.
     """
     from histoscope.data import EXPORTS, write_folder
     from histoscope.errors import UnknownNameError
@@ -232,9 +234,9 @@ def split(
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Cut a data set in parts that share no patient (or source, or hospital).
+    """Split a data set into train, val and test parts that share no patient (or source, or hospital).
 
-    The table of --out goes into training as data.split.
+    The table of --out is the setting data.split of training.
     """
     import csv
     import io
@@ -295,7 +297,8 @@ def audit(
     roots: Annotated[
         list[Path],
         typer.Argument(
-            help="One folder: its published parts (or parts made with --by). Several: each is a part."
+            metavar="ROOTS",
+            help="One folder: its published parts (or parts made with --by). Several: each is a part.",
         ),
     ],
     mpp: Mpp = None,
@@ -303,36 +306,39 @@ def audit(
     stratify: Stratify = None,
     seed: Seed = 0,
     min_similarity: Annotated[
-        float, typer.Option(help="Correlation of aligned pictures from which two are one.", min=0.5, max=1)
+        float,
+        typer.Option(help="Least correlation of two aligned images that count as copies.", min=0.5, max=1),
     ] = 0.8,
     groups: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of comparing parts, propose which patches of one folder belong together, and write "
+            help="Instead of comparing parts, propose groups of patches of one folder, and write "
             "path,class,group to this CSV file, an index for class_folder."
         ),
     ] = None,
     min_overlap: Annotated[
         float,
         typer.Option(
-            help="With --groups: share of a picture that two must have in common; 0.5 joins copies only, "
-            "not pictures that overlap at an edge.",
+            help="With --groups: least shared area of two images; 0.5 joins copies only, not images that "
+            "overlap at an edge.",
             min=0,
             max=1,
         ),
     ] = 0.0,
     features: Annotated[
         Path | None,
-        typer.Option(help="With --groups: .npy array, a row a patch; its neighbours are compared, too."),
+        typer.Option(
+            help="With --groups: .npy array of features, a row a patch; nearest neighbours are compared, too."
+        ),
     ] = None,
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Look for patients, sources and pictures (turned, too) that two parts share. Ends with 1 if found.
+    """Audit a split for leakage: patients, sources and images (also rotated) that are in two parts.
 
-    So do label maps that do not lie on the nuclei of their image, as data verify names them.
-    With --groups, finds the turned, flipped, zoomed, skewed and overlapping pictures of one data set instead,
-    and proposes groups that a split must keep together. Ends with 1 if pictures could not be read.
+    Exit code 1 if there are any, or label maps that do not lie on the nuclei of their image.
+    With --groups, finds rotated, flipped, zoomed, skewed and overlapping images of one data set instead, and
+    proposes groups that a split must keep together. Exit code 1 if images could not be read.
     """
     from histoscope.cli.audit import compare_parts, refuse_unused, write_proposed
     from histoscope.data import split_by

@@ -9,17 +9,17 @@ from histoscope.words import duration
 
 
 def demo(
-    out: Annotated[Path, typer.Argument(help="A new or empty folder.")] = Path("histoscope_demo"),
-    seed: Annotated[int, typer.Option(help="Of images and networks.", min=0)] = 0,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="In small: seconds, but too little to conclude.")
-    ] = False,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")] = Path(
+        "histoscope_demo"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of images and networks.", min=0)] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds: too small for conclusions.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Train small networks on one laboratory's stain; see if normalisation helps on another's.
+    """A stain study in two minutes: networks trained on one laboratory, tested on another.
 
-    Needs no data, no network and no GPU; takes about two minutes on two cores. Run it again after a stop
-    and it goes on. It shows how a study works: the tissue is synthetic and proves nothing about real slides.
+    Needs no data, no internet and no GPU; takes about two minutes on two cores. The same command goes on
+    after a stop. The tissue is synthetic: it shows how a study works and says nothing about real slides.
     """
     import dataclasses
     import json

@@ -33,9 +33,9 @@ def doctor(
         bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
     ] = False,
 ) -> None:
-    """Check Python, PyTorch, GPU, memory, caches and disk; say what to do about what is wrong.
+    """Check Python, PyTorch, GPU, memory, caches and disk, with advice on what is wrong.
 
-    Leaves with 0 when everything needed is there (warnings included), with 1 when something is not.
+    Exit code 0 if everything needed is there (warnings included), 1 if something is missing.
     """
     checks = examine()
     healthy = all(check.status != "FAIL" for check in checks)

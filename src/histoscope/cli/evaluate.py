@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(help="Name of a model that comes with Histoscope, or a model or run folder.")
+        str,
+        typer.Argument(
+            metavar="MODEL", help="Name of a model that comes with Histoscope, or a model or run folder."
+        ),
     ],
-    root: Annotated[Path, typer.Argument(help="Folder of the labelled images.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the labelled images.")],
     data: Annotated[str, typer.Option(help="Layout of that folder; see `histoscope data list`.")] = "folder",
     mpp: Annotated[
         float | None,
@@ -31,32 +34,30 @@ def evaluate(
         bool,
         typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Also write the scores, one row an image, to this CSV file.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the scores, one row an image.")] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--class", help="Class of the data set that has another name in the model: stroma=connective."
+            "--class", help="Name of a class in the data set and in the model: stroma=connective. Repeatable."
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="One more score of nuclei: package.module:function of true and predicted labels."),
+        typer.Option(
+            help="A score of your own: package.module:function of true and predicted label maps. Repeatable."
+        ),
     ] = None,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Also look for copies of images that the model learned from.")
-    ] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Also look for copies of training images.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the mean scores as JSON.")] = False,
 ) -> None:
-    """Compare a model's nuclei with the truth, image by image, or its classes, patch by patch.
+    """Score a model against ground truth: nuclei image by image, or classes of patches.
 
-    Scores come with a 95 % interval by patient (of patches: by patient, or else by source). If the model was
-    trained on normalised stains, images are normalised the same way first. Classes are matched by name.
+    Scores come with a 95 % confidence interval over patients, or over sources where patients are unknown.
+    Images go through the model's own stain normaliser. Classes are matched by name.
 
-    Images that the model was trained or validated on are counted, and scored apart from those that it has
-    not seen; so are other images of their patients, and with `--audit` turned, rescaled or recompressed
-    copies. The table of `--out` says which is which in its column `seen`.
+    Leakage is reported: images that the model was trained or validated on, other images of their patients
+    and, with `--audit`, rotated, rescaled or recompressed copies are counted and scored apart. In the table
+    of `--out`, the column `seen` says which they are.
 
     Images that cannot be read or scored are named at the end; the exit code is then 1.
 

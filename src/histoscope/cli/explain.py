@@ -38,9 +38,9 @@ _TITLES = {
 
 
 def explain(
-    model: Annotated[str, typer.Argument(help="A model or run folder of a classifier.")],
-    root: Annotated[Path, typer.Argument(help="Folder of patches with their classes.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or run folder of a classifier.")],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of patches with their classes.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
     data: Annotated[
         str, typer.Option(help="Layout of that folder; see `histoscope data list`.")
     ] = "class_folder",
@@ -52,25 +52,25 @@ def explain(
     which: Annotated[Which, typer.Option(help="Which patches to show.")] = Which.MISTAKES,
     n: Annotated[int, typer.Option("--n", min=1, help="How many patches to show.")] = 24,
     per_group: Annotated[
-        int, typer.Option(min=1, help="At most so many of one group: copies tell nothing new.")
+        int, typer.Option(min=1, help="At most so many patches of one patient or source.")
     ] = 1,
 ) -> None:
-    """Show where a classifier looked, beginning with the patches that it was surest and wrong about.
+    """Explain a classifier's predictions with attribution maps, the most confident mistakes first.
 
     Maps are made by Grad-CAM, or by attention rollout for transformers. OUT gets
 
-    - `patches.html`: patches with their maps, one page without other files;
+    - `patches.html`: a page of patches with their maps, in one file;
 
     - `patches.png`: the same as a sheet;
 
-    - `confusion.svg`: which classes are taken for which;
+    - `confusion.svg`: the confusion matrix;
 
-    - `reliability.svg`: whether probabilities mean what they say;
+    - `reliability.svg`: the reliability diagram: predicted probability against accuracy;
 
     - `predictions.csv`: class and probabilities of every patch.
 
-    A file of yours with one of these names is never overwritten. Patches that cannot be read are listed at
-    the end; the exit code is then 1.
+    Files that Histoscope did not write are never overwritten. Patches that cannot be read are listed at the
+    end; the exit code is then 1.
 
     Example: `histoscope explain runs/colon data/lc25000 out/ --mpp 0.5 --split test`
     """

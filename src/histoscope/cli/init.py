@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of images with labels, or of a folder for each class.")
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder of images with labels, or of a folder for each class."),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="YAML file to write; FOLDER's name with .yaml by itself.")
+        Path | None, typer.Option(help="YAML file to write. Default: FOLDER's name with .yaml.")
     ] = None,
     mpp: Annotated[
         float | None,
@@ -32,19 +33,20 @@ def init(
         typer.Option(help="nuclei or patches, where the labels allow both; else the labels decide."),
     ] = None,
     time: Annotated[
-        bool, typer.Option("--time/--no-time", help="Run a few steps, to say how long all take.")
+        bool,
+        typer.Option("--time/--no-time", help="Time a few training steps, to estimate how long all take."),
     ] = True,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a YAML file that is there.")
     ] = False,
 ) -> None:
-    """Look at labelled images, and write settings that train well on them.
+    """Propose training settings for labelled images, as a commented YAML file.
 
     Recognised are images/ with labels/ (an id for each nucleus), a folder for each class of patches, and
-    published sets as they are unpacked. It prints what it saw: images, pixel size, nuclei, classes, patients,
-    stains. The YAML file has a comment at each value: why it is that, and what else it may be. Images of one
-    patient stay in one part wherever patients are known; where they are not, it says what is done instead.
-    Nothing else is written, and nothing is fetched.
+    published sets as they are unpacked. Images, pixel size, nuclei, classes, patients and stains are
+    summarised. Each value in the YAML file has a comment: the reason, and the alternatives. Images of one
+    patient stay in one part wherever patients are known; a note says so where they are not. Nothing else is
+    written, and nothing is downloaded.
 
     Examples: `histoscope init data/mine --mpp 0.25`, then `histoscope train mine.yaml`. Both at once:
     `histoscope train --data data/mine --set data.mpp=0.25`

@@ -10,7 +10,8 @@ from histoscope.words import listed
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Show the card of this one: a name, or a model or run folder.")
+        str | None,
+        typer.Argument(metavar="MODEL", help="Show the card of this one: a name, or a model or run folder."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the card, or all cards.")] = False,
 ) -> None:

@@ -27,7 +27,10 @@ def normalize(
         typer.Argument(metavar="IN", help="An image, a folder (searched to the bottom) or a quoted glob."),
     ],
     out: Annotated[
-        Path, typer.Argument(help="Where to write: a folder, or a file if IN is one image. Never IN itself.")
+        Path,
+        typer.Argument(
+            metavar="OUT", help="Where to write: a folder, or a file if IN is one image. Never IN itself."
+        ),
     ],
     method: Annotated[
         str | None,
@@ -49,18 +52,18 @@ def normalize(
         str | None,
         typer.Option(
             metavar="R,G,B",
-            help="Levels of bare glass in the images, 1 to 255; each image's own is looked for if left out.",
+            help="White point, levels of bare glass from 1 to 255; estimated from each image if left out.",
         ),
     ] = None,
     save_reference: Annotated[
         Path | None,
-        typer.Option(help="Also write the reference as JSON, to share it with other laboratories."),
+        typer.Option(help="JSON file to save the reference in, for other laboratories."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Write files anew that are already in OUT.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Write finished images again.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Threads; 0 takes one a core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Give images the stains of a reference, so that slides of different laboratories look alike.
+    """Normalise the stains of images to a reference, so that laboratories look alike.
 
     File names and sub-folders are kept, and so are the size of a pixel, the ICC profile, and how viewers show
     the image: one that asks to be turned is turned. Formats that are not written (SVS, NDPI) become TIFF.

@@ -21,7 +21,7 @@ Found: TypeAlias = "tuple[Outcome, dict[str, Any], list[str]]"
 
 
 class Output(StrEnum):
-    """What can be written of an image."""
+    """Outputs of an image."""
 
     OVERLAY = "overlay"
     LABELS = "labels"
@@ -31,7 +31,7 @@ class Output(StrEnum):
 
 
 class Shown(StrEnum):
-    """What an image is to a classifier."""
+    """How a classifier takes an image."""
 
     AUTO = "auto"
     PATCH = "patch"
@@ -43,46 +43,44 @@ def predict(
     model: Annotated[
         str,
         typer.Argument(
-            help=f"{listed(list(WEIGHTS), 'or')} (see `histoscope models`), or a model or run folder."
+            metavar="MODEL",
+            help=f"{listed(list(WEIGHTS), 'or')} (see `histoscope models`), or a model or run folder.",
         ),
     ],
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="IN...", help="Images, folders (searched to the bottom) or quoted globs."),
+        typer.Argument(metavar="IN", help="Images, folders (searched to the bottom) or quoted globs."),
     ],
-    out: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
     mpp: Annotated[
         float | None,
         typer.Option(
             callback=checked_mpp,
-            help="Micrometres per pixel of all images; if left out, each file must say its own.",
+            help="Micrometres per pixel of all images, 0.25 at 40x; without it, each header must have it.",
         ),
     ] = None,
     tta: Annotated[
         bool,
         typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
-    only: Annotated[
-        list[Output] | None, typer.Option(help="Write only this; may be given several times.")
-    ] = None,
+    only: Annotated[list[Output] | None, typer.Option(help="Write only this output. Repeatable.")] = None,
     shown: Annotated[
         Shown,
         typer.Option(
-            "--as", help="Classifiers: an image is one patch, or cut into tiles; auto goes by its size."
+            "--as",
+            help="Classifiers: take an image as one patch, or cut it into tiles; auto decides by its size.",
         ),
     ] = Shown.AUTO,
     least_tissue: Annotated[
-        float, typer.Option(min=0, max=1, help="Classifiers: share of a tile that must be tissue.")
+        float, typer.Option(min=0, max=1, help="Classifiers: least share of tissue in a tile.")
     ] = 0.1,
     least_area: Annotated[
-        float, typer.Option(min=0, help="Models of nuclei: smaller ones are specks, and left out; in um2.")
+        float, typer.Option(min=0, help="Models of nuclei: least area of a nucleus, in um2.")
     ] = 4.0,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Predict images anew that are finished in OUT.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict finished images again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Find nuclei, or classify patches; write it for people, for QuPath and for tables.
+    """Find nuclei in images, or classify patches: overlays, label maps, GeoJSON for QuPath, tables.
 
     With a model of **nuclei**, OUT gets for an image NAME
 
@@ -92,25 +90,25 @@ def predict(
 
     - `NAME.geojson`: polygons with classes and measurements; drop it on the open image in QuPath;
 
-    - `NAME.csv`: place, size, shape, stain and class of each nucleus;
+    - `NAME.csv`: position, size, shape, stain and class of each nucleus;
 
     and `summary.csv` has counts and densities per mm² of tissue, one row an image.
 
     With a **classifier**, `predictions.csv` has a row for each patch: its class, and the probability of each.
     An image at least two patches long is cut into tiles, and those with tissue are classified:
 
-    - `NAME_heatmap.png`: the image under the colours of its tiles' classes, the surer the stronger;
+    - `NAME_heatmap.png`: the image under the colours of its tiles' classes, opaque where probable;
 
     - `NAME.geojson`: the tiles with classes and probabilities, for QuPath;
 
-    - `NAME_tiles.csv`: place, tissue, class and probabilities of each tile;
+    - `NAME_tiles.csv`: position, tissue, class and probabilities of each tile;
 
     and `summary.csv` has the share of each class in the tissue.
 
-    The resolution matters: a network looks for things of a certain size. Images are brought to the network's
-    resolution, and results are given on the image's own pixels. Finished images are skipped, so an
-    interrupted call goes on where it stopped. Files that cannot be read are listed at the end; the exit code
-    is then 1. A file of yours is never overwritten, and what an earlier call wrote is no image.
+    Images are resampled to the network's resolution, so their pixel size matters; results are on the image's
+    own pixels. Finished images are skipped, so an interrupted call goes on where it stopped. Files that
+    cannot be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are
+    never overwritten, and results of an earlier call are not taken for images.
 
     - `histoscope predict nuclei-free tiles/ out/ --mpp 0.25`
 

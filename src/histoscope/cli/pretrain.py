@@ -7,15 +7,17 @@ import typer
 
 
 def pretrain(
-    config: Annotated[Path, typer.Argument(help="YAML file; configs/colon_pretrain.yaml is an example.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="YAML file; configs/colon_pretrain.yaml is an example.")
+    ],
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Win over the file: --set train.steps=500.")
+        list[str] | None, typer.Option("--set", help="Override a setting: train.steps=500. Repeatable.")
     ] = None,
 ) -> None:
-    """Learn features from images without labels, for a classifier to begin from.
+    """Pretrain a backbone on images without labels (VICReg), as initial weights of a classifier.
 
-    Two views of a tile, cut, turned, warped and stained differently, must give like features. Only the
-    training part of the data is looked at. The folder that is written is given to a classifier as `weights`.
+    Two augmented views of a tile must have similar features. Only the training part of the data is used. The
+    folder that is written is a classifier's `model.arguments.weights`.
 
     Example: `histoscope pretrain configs/colon_pretrain.yaml --set data.root=data/lc25000_colon`, then
     `histoscope train configs/colon_transfer.yaml --set model.arguments.weights=runs/colon_pretrained`

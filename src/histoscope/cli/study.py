@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from histoscope.studies.runner import Summary
 
 app = typer.Typer(
-    no_args_is_help=True, help="Compare remedies: one thing changed at a time, several seeds, one report."
+    no_args_is_help=True, help="Ablation studies: one factor changed at a time, several seeds, one report."
 )
 
-Config = Annotated[Path, typer.Argument(help="YAML file of the study, such as configs/study_stain.yaml.")]
+Config = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="YAML file of the study, such as configs/study_stain.yaml.")
+]
 Jobs = Annotated[int, typer.Option(help="Runs at a time; they share the cores evenly.", min=1)]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a line of the file: train.steps=100."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: train.steps=100. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 @app.command("list")
 def list_studies(as_json: Json = False) -> None:
-    """Say which studies there are, and what each asks."""
+    """List the studies, and the question of each."""
     import dataclasses
     import json
 
@@ -57,7 +59,7 @@ def plan(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Say what would run, what is finished, and how long the rest takes on this machine; runs nothing."""
+    """Show what would run, what is finished, and how long the rest takes on this machine; nothing is run."""
     import json
 
     from histoscope.studies import read_config
@@ -77,8 +79,7 @@ def plan(
 def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = False) -> None:
     """Train and test every run that is not finished; the same command again goes on after a stop.
 
-    Ends with 1 if some runs failed or images could not be read (the summary names them), with 130 after
-    Ctrl-C.
+    Exit code 1 if runs failed or images could not be read (the summary names them), 130 after Ctrl-C.
     """
     import dataclasses
     import json
@@ -101,9 +102,9 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
 
 @app.command("report")
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of a study, such as runs/stain.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a study, such as runs/stain.")],
 ) -> None:
-    """Write report.html, report.md and their figures from what the runs left; unfinished studies too."""
+    """Write report.html, report.md and their figures from the run folders; of unfinished studies, too."""
     from histoscope.report.write import write_report
 
     typer.echo(f"report: {write_report(folder)}")

@@ -34,7 +34,7 @@ class _Drawing:
 
 def synth(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(help="Folder to write: new, or empty.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write: new, or empty.")],
     n: Annotated[int, typer.Option("--n", min=1, help="How many images.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
     size: Annotated[int, typer.Option(min=16, max=20000, help="Height and width in pixels.")] = 256,

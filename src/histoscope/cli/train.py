@@ -51,17 +51,19 @@ def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Ex
 def train(
     config: Annotated[
         Path | None,
-        typer.Argument(help="YAML file of the experiment; histoscope init and --example write one."),
+        typer.Argument(
+            metavar="CONFIG", help="YAML file of the experiment; histoscope init and --example write one."
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="In place of a file: a folder of labelled images, with settings chosen for it."
+            "--data", help="In place of CONFIG: a folder of labelled images; settings are proposed for it."
         ),
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Win over the file: --set train.lr=1e-3 --set model.arguments.width=16."),
+        typer.Option("--set", help="Override a setting: train.lr=1e-3. Repeatable."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the test scores as JSON.")] = False,
     example: Annotated[  # it has done its work when it is read
@@ -70,18 +72,16 @@ def train(
             "--example",
             callback=_example,
             is_eager=True,
-            help="Print a file with every key explained, and leave.",
+            help="Print a configuration with every key explained, and exit.",
         ),
     ] = False,
 ) -> None:
-    """Train a model on labelled images and test it on patients it never saw.
+    """Train a model on labelled images, and test it on other patients.
 
     Writes a run folder: the model, its card, a log (also for TensorBoard) and `per_image.csv` with the test
     scores.
-    Run the same command again after a stop, and it goes on from the last checkpoint. With more `train.steps`
-    a finished run goes on too.
-    For a classifier of patches it says what its weights began from. With --data it looks at a folder as
-    `histoscope init` does, prints the settings that it chose, and trains; the run folder keeps them.
+    The same command goes on from the last checkpoint after a stop, and with more `train.steps` from a
+    finished run. With --data it proposes settings as `histoscope init` does, prints them, and trains.
 
     Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. At once:
     `histoscope train --data data/mine --set data.mpp=0.25`. By hand: `histoscope train --example > my.yaml`
