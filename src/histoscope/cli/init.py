@@ -52,7 +52,7 @@ def init(
     `histoscope train --data data/mine --set data.mpp=0.25`
     """
     from histoscope.files import require_writable, write_text
-    from histoscope.words import duration
+    from histoscope.words import count, duration
 
     path = out or Path(f"{folder.resolve().name}.yaml")
     if path.exists() and not overwrite:
@@ -60,9 +60,9 @@ def init(
     require_writable(path, file=True)
     proposal = proposed(folder, task=task, given={"mpp": mpp})
     chosen = proposal.experiment()
-    typer.echo(
-        _line("training", f"{chosen.model.name}, {chosen.train.steps:,} steps of {chosen.train.batch_size}")
-    )
+    begun = f" from {chosen.initial_weights}" if chosen.initial_weights else ""
+    length = f"{chosen.train.steps:,} steps of {count(chosen.train.batch_size, 'patch')}"
+    typer.echo(_line("training", f"{chosen.model.name}{begun}, {length}"))
     if time:
         from histoscope.train.pace import seconds_of
 
@@ -74,7 +74,7 @@ def init(
 
 
 def proposed(folder: Path, *, task: str | None = None, given: dict[str, Any] | None = None) -> "Proposal":
-    """Look at a folder, print what is seen there and what is to be known, and propose settings."""
+    """Propose settings for a folder, and print its summary and notes."""
     from histoscope.train.look import look
     from histoscope.train.propose import propose
 
