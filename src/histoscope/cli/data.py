@@ -2,7 +2,6 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.data import Dataset, Split
-    from histoscope.types import Sample
+    from histoscope.data.checks import Problem
 
 _TEXT_OPTIONS = {"index", "groups", "licence", "citation"}
 """Options of readers that are text whatever they look like, such as a file called 5."""
@@ -142,7 +141,7 @@ def verify(
 
 
 @app.command("convert")
-def convert(
+def convert_dataset(
     name: Name,
     root: Root,
     out: Annotated[
@@ -170,53 +169,21 @@ def convert(
     Exit code 1 if samples were left out. Nothing is overwritten. The readers refuse what an interrupted run
     leaves: delete it and run again.
     """
-    from histoscope.data import EXPORTS, write_folder
-    from histoscope.errors import UnknownNameError
+    from histoscope.data.export import convert
 
-    if to not in {"folder", *EXPORTS}:
-        raise UnknownNameError("layout", to, ["folder", *EXPORTS])
     dataset = open_dataset(name, root, mpp, option)
-    write, assumed_mpp = EXPORTS.get(to, (write_folder, None))
-    skipped: list[str] = []
+    left_out: list[Problem] = []
     try:
         with progress("converting") as advance:
-            samples = readable(dataset, to_mpp or assumed_mpp, skipped, advance, patches=to in EXPORTS)
-            write(out, samples, dataset.info, records=dataset.records)
+            convert(dataset, out, to=to, mpp=to_mpp, on_skip=left_out.append, progress=advance)
     finally:
-        for line in skipped:
-            typer.echo(f"left out {line}", err=True)
-    written = count(len(dataset) - len(skipped), "sample")
-    typer.echo(f"{written} written to {out}, {len(skipped)} left out")
+        for problem in left_out:
+            typer.echo(f"left out {problem.name}: {problem.message}", err=True)
+    written = count(len(dataset) - len(left_out), "sample")
+    typer.echo(f"{written} written to {out}, {len(left_out)} left out")
     typer.echo(f"next: histoscope data verify {to} {out}")
-    if skipped:
+    if left_out:
         raise typer.Exit(1)
-
-
-def readable(
-    dataset: "Dataset",
-    mpp: float | None,
-    skipped: list[str],
-    advance: Callable[[int, int], None],
-    *,
-    patches: bool,
-) -> "Iterator[Sample]":
-    """Give the samples that can be read (and cut in patches); the others are named in `skipped`."""
-    from histoscope.data import resample
-    from histoscope.data.checks import UNREADABLE, reason
-    from histoscope.data.export import require_patchable
-
-    for index, record in enumerate(dataset.records):
-        try:
-            sample = dataset[index]
-            if mpp is not None:
-                sample = resample(sample, mpp)
-            if patches:
-                require_patchable(sample)
-        except UNREADABLE as error:
-            skipped.append(f"{record.name}: {reason(error)}")
-        else:
-            yield sample
-        advance(index + 1, len(dataset))
 
 
 @app.command("split")
@@ -238,53 +205,36 @@ def split(
 
     The table of --out is the setting data.split of training.
     """
-    import csv
-    import io
     import json
 
-    from histoscope.data import split_by
-    from histoscope.files import write_text
+    from histoscope.data import split_by, write_parts
 
     by = by or "patient"
     dataset = open_dataset(name, root, mpp, option)
-    parts = split_by(
-        dataset,
-        by,
-        train=train,
-        val=val,
-        test=test,
-        stratify=stratify,
-        seed=seed,
-    )
-    rows = [(record.name, part, record.group(by)) for part, members in parts for record in members.records]
+    parts = split_by(dataset, by, train=train, val=val, test=test, stratify=stratify, seed=seed)
     if out is not None:
-        text = io.StringIO(newline="")
-        width = 2 if by in {"name", "split"} else 3  # no column twice
-        table = [("name", "split", by), *rows]
-        csv.writer(text, lineterminator="\n").writerows(row[:width] for row in table)
-        write_text(out, text.getvalue())
-    if published_parts := _parts_of(dataset):
+        write_parts(out, parts, by)
+    published_parts = Counter(record.split for record in dataset.records if record.split)
+    if published_parts:
+        found = ", ".join(f"{part} {n}" for part, n in sorted(published_parts.items()))
         typer.echo(
-            f"note: the published parts ({', '.join(published_parts)}) are not used here; training takes "
-            "them with data.split_by: published, data audit without --by",
+            f"note: the published parts ({found}) are not used here; training takes them with "
+            "data.split_by: published, data audit without --by",
             err=True,
         )
     if as_json:
         typer.echo(json.dumps({part: [r.name for r in members.records] for part, members in parts}, indent=2))
         return
-    groups = {part: {group for _, place, group in rows if place == part} for part, _ in parts}
-    total = len(rows)
-    show(
-        [
-            {
-                "part": part,
-                "images": len(members),
-                "share": f"{len(members) / total:.3f}",
-                by: len(groups[part]),
-            }
-            for part, members in parts
-        ]
-    )
+    rows = [
+        {
+            "part": part,
+            "images": len(members),
+            "share": f"{len(members) / len(dataset):.3f}",
+            by: len({record.group(by) for record in members.records}),
+        }
+        for part, members in parts
+    ]
+    show(rows)
     if out is not None:
         typer.echo(f"parts written to {out}")
         typer.echo(f"next: histoscope train CONFIG.yaml --set data.split={shlex.quote(str(out))}")
@@ -383,12 +333,6 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
             with suppress(ValueError):  # text as it is
                 given[key.strip()] = plain.bare(plain.read(value))
     return data.open(name, root, **given)
-
-
-def _parts_of(dataset: "Dataset") -> list[str]:
-    """Published parts, and how many samples are in each."""
-    found = Counter(record.split for record in dataset.records if record.split)
-    return [f"{part} {found[part]}" for part in sorted(found)]
 
 
 def published(dataset: "Dataset") -> "Split":

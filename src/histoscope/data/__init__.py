@@ -25,7 +25,7 @@ from histoscope.data.readers.folder import Folder
 from histoscope.data.readers.kather2016 import Kather2016
 from histoscope.data.readers.kumar import Kumar
 from histoscope.data.readers.lc25000 import LC25000
-from histoscope.data.readers.listed import with_parts
+from histoscope.data.readers.listed import with_parts, write_parts
 from histoscope.data.readers.lizard import Lizard
 from histoscope.data.readers.monuseg import MoNuSeg
 from histoscope.data.readers.nct_crc import NCTCRC
@@ -157,6 +157,7 @@ __all__ = [
     "with_parts",
     "write_folder",
     "write_groups",
+    "write_parts",
 ]
 
 

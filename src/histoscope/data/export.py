@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.data.base import Datasheet
+from histoscope.data.base import Dataset, Datasheet
+from histoscope.data.checks import UNREADABLE, Problem, Progress, reason
 from histoscope.data.readers.lizard import CLASSES as CONIC_CLASSES
 from histoscope.data.readers.pannuke import CLASSES as PANNUKE_CLASSES
-from histoscope.data.views import compact
-from histoscope.data.write import require_new
-from histoscope.errors import DataError
+from histoscope.data.views import compact, resample
+from histoscope.data.write import require_new, write_folder
+from histoscope.errors import DataError, UnknownNameError
 from histoscope.files import whole
 from histoscope.tables import write_table
 from histoscope.types import Labels, Record, Sample
@@ -129,6 +130,58 @@ EXPORTS: dict[str, tuple[Callable[..., Path], float]] = {
     "pannuke": (write_pannuke, 0.25),
 }
 """What else can be written than our own folder, and the pixel size that its readers take for granted."""
+
+
+def convert(
+    dataset: Dataset,
+    out: str | Path,
+    *,
+    to: str = "folder",
+    mpp: float | None = None,
+    on_skip: Callable[[Problem], None],
+    progress: Progress | None = None,
+) -> Path:
+    """Write a data set in another layout, with classes, parts and tags.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    out : str or Path
+        A folder that does not exist yet, or is empty.
+    to : str
+        ``folder``, or a key of `EXPORTS`.
+    mpp : float, optional
+        Pixel size to resample to; if left out, as it is, or that of the arrays.
+    on_skip : callable
+        Called for each sample that is left out, since it cannot be read or does not fit the layout.
+    progress : callable, optional
+        Called with (samples done, all samples).
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such layout.
+    """
+    if to not in {"folder", *EXPORTS}:
+        raise UnknownNameError("layout", to, ["folder", *EXPORTS])
+    write, assumed_mpp = EXPORTS.get(to, (write_folder, None))
+    wanted_mpp = mpp or assumed_mpp
+
+    def samples() -> Iterator[Sample]:
+        for index, record in enumerate(dataset.records):
+            try:
+                sample = dataset[index]
+                sample = sample if wanted_mpp is None else resample(sample, wanted_mpp)
+                if to in EXPORTS:
+                    require_patchable(sample)
+            except UNREADABLE as error:
+                on_skip(Problem(record.name, "error", reason(error)))
+            else:
+                yield sample
+            if progress is not None:
+                progress(index + 1, len(dataset))
+
+    return write(out, samples(), dataset.info, records=dataset.records)
 
 
 def patches_of(

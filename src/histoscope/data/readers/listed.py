@@ -1,6 +1,6 @@
 """Parts that a table lists: what ``histoscope data split`` wrote comes back into training."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from histoscope.data.base import Dataset, Datasheet, count_records
 from histoscope.data.readers.index import composed, first_column, read_index
 from histoscope.errors import DataError, DatasetNotFoundError
+from histoscope.tables import write_table
 from histoscope.types import Record, Sample
 
 
@@ -50,6 +51,18 @@ def with_parts(dataset: Dataset, path: str | Path) -> Dataset:
                 f"(and {len(lacking) - 1} more); write the list anew with histoscope data split --out"
             )
     return _Parted(dataset, parts)
+
+
+def write_parts(path: str | Path, parts: Iterable[tuple[str, Dataset]], by: str = "patient") -> None:
+    """Write the parts of a split as the table that `with_parts` reads: name, split and the group `by`."""
+    import pandas as pd
+
+    rows = [
+        {by: record.group(by), "name": record.name, "split": part}
+        for part, members in parts
+        for record in members.records
+    ]
+    write_table(path, pd.DataFrame(rows, columns=list(dict.fromkeys(("name", "split", by)))))
 
 
 class _Parted(Dataset):
