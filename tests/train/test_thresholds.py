@@ -7,6 +7,7 @@ import torch
 from histoscope import metrics, models
 from histoscope.models.inference import predict
 from histoscope.train import thresholds
+from histoscope.types import Nuclei
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +48,20 @@ def test_nothing_to_tune_changes_nothing(samples):
     star = models.create("stardist", width=2, depth=2)
     assert np.isnan(thresholds.tune(star, []))
     assert star.thresholds == {"probability": 0.5, "iou": 0.4}
+
+
+@pytest.mark.parametrize("probability", [0.45, 0.9])
+def test_a_network_that_has_not_learned_is_not_decoded_everywhere(probability, samples, monkeypatch):
+    model = models.create("stardist", width=2, depth=2)
+    logits = torch.full((1, 1, 16, 16), float(np.log(probability / (1 - probability))))
+    asked = []
+
+    def decode(heads, shape, mpp):
+        asked.append(model.thresholds["probability"])
+        return Nuclei.from_labels(np.zeros(shape, np.int32), mpp=mpp)
+
+    monkeypatch.setattr(thresholds, "heads_of", lambda *_: {"probability": logits})
+    monkeypatch.setattr(model, "decode", decode)
+    assert thresholds.tune(model, samples[:1]) == 0.0
+    assert all(each >= probability for each in asked)
+    assert model.thresholds == {"probability": 0.5, "iou": 0.4}  # nothing to choose by
