@@ -1,4 +1,4 @@
-"""Scores of nuclei, pixels and patches, and the statistics to trust them.
+"""Scores of nuclei, pixels and patches, with confidence intervals and tests.
 
 >>> import numpy as np
 >>> true = np.array([[1, 1, 0], [0, 2, 2]])
@@ -185,16 +185,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What a report must know of a metric.
+    """A metric and what reports need to know of it.
 
     Parameters
     ----------
     label : str
-        Its name for people.
+        Name for reports.
     function : callable
         Takes the true and the predicted label map, or their `Overlap`; returns the score, NaN if undefined.
     doi : str
-        The paper that defined it.
+        Paper that defines it.
     range : (float, float)
         Lowest and highest value.
     higher_is_better : bool
@@ -207,9 +207,9 @@ class Metric:
     range: Range = (0.0, 1.0)
     higher_is_better: bool = True
 
-    def __call__(self, *given: Any) -> float:
-        """Score what is given, as `function` does."""
-        return self.function(*given)
+    def __call__(self, *maps: Any) -> float:
+        """The score of two label maps or their `Overlap`."""
+        return self.function(*maps)
 
 
 f1_50, ap_50, ap_50_95 = f1, ap, average_precision  # so that each name of `METRICS` is a function, too
@@ -256,20 +256,20 @@ CONVENTIONS: MappingProxyType[str, Metric] = MappingProxyType(
         ),
     }
 )
-"""Scores of a set of images, by published name: of `Matches`, `match_by_class`, counts or `Detections`."""
+"""Scores of a set of images by published name, of `Matches`, `match_by_class`, counts or `Detections`."""
 
 
 def get(name: str) -> Metric:
-    """Look a metric up: of `METRICS`, of a plug-in (``histoscope.metrics``), or ``package.module:name``.
+    """Metric by name: of `METRICS`, of a plug-in (``histoscope.metrics``), or ``package.module:name``.
 
-    What others offer may be a `Metric`, or a function of the true and the predicted label map.
+    A plug-in may be a `Metric`, or a function of the true and the predicted label map.
 
     Raises
     ------
     UnknownNameError
-        If there is none of that name; the message offers the nearest.
+        If the name is unknown; the message suggests the nearest.
     ConfigError
-        If it cannot be imported, or is no metric.
+        If it cannot be imported, or is not a metric.
     """
     found = plugins.find("metric", name, METRICS, "histoscope.metrics")
     if isinstance(found, Metric):

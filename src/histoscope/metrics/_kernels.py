@@ -1,4 +1,4 @@
-"""The one pass over two label maps that every metric rests on, and two passes over its short result."""
+"""Compiled loops: pair counts of two label maps, and passes over their short result."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def count_pairs(
 
 @njit
 def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """List the distinct ids above 0 by first appearance, and where in it each entry stands (-1 for 0)."""
+    """Distinct ids above 0 by first appearance, and the position of each entry among them (-1 for 0)."""
     size = 16
     while size < 2 * ids.size:
         size *= 2
@@ -64,9 +64,9 @@ def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.in
 def best_two(
     index: NDArray[np.int64], weights: NDArray[np.float64], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Find the pair of largest weight of each of `n` nuclei, and its two largest weights.
+    """Pair of largest weight, the first of equals or -1, of each of `n` nuclei, and its two largest weights.
 
-    The first of several wins; -1 stands for no pair, 0 for the weight of a missing one. Weights are above 0.
+    Weights are above 0; that of a missing pair is 0.
     """
     best, first, second = np.full(n, -1, np.int64), np.zeros(n), np.zeros(n)
     for k in range(index.size):
@@ -79,7 +79,7 @@ def best_two(
 
 
 @njit
-def _fill(  # arrays that are not replaced stay in registers: half the time of one loop that also grows them
+def _fill(  # arrays that are not reassigned stay in registers: half the time of one loop that also grows them
     true: NDArray[np.int32],
     pred: NDArray[np.int32],
     place: int,
@@ -90,7 +90,7 @@ def _fill(  # arrays that are not replaced stay in registers: half the time of o
 ) -> tuple[int, int]:
     """Count from pixel `place` on until the end, or until the hash table is half full.
 
-    The maps are read as runs of one pair, so the table is touched once a run, not once a pixel.
+    The maps are read as runs of one pair, so that the table is accessed once per run, not per pixel.
 
     Returns
     -------

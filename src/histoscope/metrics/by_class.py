@@ -1,4 +1,4 @@
-"""Scores of each class of nuclei: the same matching, on the nuclei of one class at a time."""
+"""Scores per class of nuclei: matching restricted to one class at a time."""
 
 from collections.abc import Sequence
 
@@ -22,10 +22,10 @@ def match_by_class(
     n_classes: int,
     iou_threshold: float = 0.5,
 ) -> dict[int, Matches]:
-    """Match the true nuclei of each class with the predicted ones of that class.
+    """Match true and predicted nuclei class by class, as if both maps held only that class.
 
-    As if both maps held only that class. So a nucleus of the right outline and the wrong class is missed in
-    its own class and false in the other one, and a prediction on a true nucleus of no class (0) is false.
+    So a nucleus with the right outline and the wrong class is a false negative of its own class and a false
+    positive of the other, and so is a prediction on a true nucleus without class (0).
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def count_by_class(
     n_classes : int
         Classes are 1 to `n_classes`.
     crop_px : int, optional
-        Count only nuclei of which a pixel lies in the square of this side in the middle; CoNIC counts in
-        224 of 256 pixels, because its images overlap.
+        Count only nuclei with a pixel in the central square of this side; CoNIC counts in the central 224 of
+        256 pixels, because its images overlap.
 
     Returns
     -------
@@ -118,11 +118,10 @@ def without_unknown(
     *,
     n_classes: int,
 ) -> NDArray[np.integer]:
-    """Classes of the predicted nuclei, 0 for those that lie on true nuclei of no class.
+    """Classes of the predicted nuclei, with 0 for those on true nuclei of unknown class.
 
-    A true nucleus whose class is not known cannot say whether a predicted class is right. With the result,
-    `match_by_class`, `detections` and `class_scores` count such a prediction for no class, as HoVer-Net's
-    evaluation does with data sets that are labelled in part.
+    With the result, `match_by_class`, `detections` and `class_scores` ignore the class of such predictions,
+    as HoVer-Net's evaluation does for partially labelled data sets.
 
     Parameters
     ----------
@@ -132,7 +131,7 @@ def without_unknown(
     Returns
     -------
     (n_ids + 1,) integers
-        `pred_classes`, with 0 where more than half of the nucleus lies on true nuclei of no class.
+        `pred_classes`, with 0 where more than half of the nucleus lies on true nuclei of class 0.
 
     Raises
     ------
@@ -169,32 +168,32 @@ def class_scores(
     *,
     mpp: float | None = None,
 ) -> dict[str, float]:
-    """Give every score and count of each class of one image, as columns of a table with one row an image.
+    """Scores and counts of each class of one image, as a row of a table.
 
     Parameters
     ----------
     true, pred : (H, W) integers
         Instance maps.
     true_classes, pred_classes : (n_ids + 1,) integers
-        Class of each id; class k is called ``names[k - 1]``, 0 is no class.
+        Class of each id; class k is ``names[k - 1]``, 0 is no class.
     names : sequence of str
         Names of the classes.
     mpp : float, optional
-        Micrometres per pixel. With it there are also the columns of detection by centroids
-        (`histoscope.metrics.detections`, 3 micrometres).
+        Micrometres per pixel; adds detection scores by centroids (`histoscope.metrics.detections`, 3
+        micrometres).
 
     Returns
     -------
     dict of str to float
-        For a class called ``misc``: ``pq_misc, f1_misc`` (NaN if it has no nuclei on either side), and the
-        counts that add up over images, ``tp_misc, fp_misc, fn_misc, sum_iou_misc`` of the matching at
-        IoU > 0.5. With `mpp` also ``detection_f1_misc`` and its counts ``found_misc`` (paired, right class),
+        For a class ``misc``: ``pq_misc, f1_misc`` (NaN if there are no nuclei of it), and the counts of the
+        matching at IoU > 0.5, which add up over images, ``tp_misc, fp_misc, fn_misc, sum_iou_misc``. With
+        `mpp` also ``detection_f1_misc`` and its counts ``found_misc`` (paired, right class),
         ``confused_misc`` (paired, wrong class on one side) and ``unpaired_misc``.
 
     Raises
     ------
     ConfigError
-        If two classes have one name, names are not words, or a class is called as a score of all nuclei is.
+        If class names are not unique, not text, or clash with a score of all nuclei.
     ShapeError
         As in `match_by_class`.
 

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability, calibration error, temperature scaling."""
+"""Calibration of probabilities: reliability, expected calibration error, temperature scaling."""
 
 from dataclasses import dataclass
 from math import nan
@@ -12,7 +12,7 @@ from histoscope.metrics.classification import checked
 from histoscope.metrics.pooling import Values, divide
 
 N_BINS = 15
-"""Bins of equal width from 0 to 1, as most papers take."""
+"""Bins of equal width from 0 to 1, as in most papers."""
 
 _LEAST = float(np.finfo(np.float32).tiny)  # smallest probability whose logarithm a network can mean
 
@@ -20,12 +20,12 @@ _LEAST = float(np.finfo(np.float32).tiny)  # smallest probability whose logarith
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """How often patches were right, by how sure the model was; made by `reliability`.
+    """Reliability diagram: accuracy by confidence; made by `reliability`.
 
     Parameters
     ----------
     edges : (B + 1,) float64
-        Of the bins of the largest probability; a bin holds its right edge.
+        Edges of the bins of confidence, the largest probability; a bin includes its right edge.
     n : (B,) int64
         Patches in each bin.
     confidence, accuracy : (B,) float64
@@ -70,7 +70,7 @@ def reliability(true: ArrayLike, probability: ArrayLike, *, n_bins: int = N_BINS
 def ece(true: ArrayLike, probability: ArrayLike, *, n_bins: int = N_BINS) -> float:
     """Expected calibration error of the predicted class, in bins of equal width; 0 is best.
 
-    It is biased upwards where patches are few: a perfectly calibrated model does not reach 0.
+    Biased upwards for few patches: a perfectly calibrated model does not reach 0.
 
     References
     ----------
@@ -88,7 +88,7 @@ def bin_counts(true: NDArray[np.intp], probability: Values, n_bins: int = N_BINS
     """Counts that `ece_of` follows from, of each patch: (N, 3 B) of number, confidence and right, by bin."""
     place = np.arange(len(true))
     sure = np.minimum(probability.max(axis=1), 1.0)
-    # Edges as they are written (0.6 is in the bin that ends with 0.6), not as n times a rounded width.
+    # Exact edges (0.6 is in the bin that ends with 0.6), not multiples of a rounded width.
     box = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:], sure, side="left")
     counts = np.zeros((len(true), n_bins, 3))
     counts[place, box] = np.stack((np.ones(len(true)), sure, probability.argmax(axis=1) == true), axis=1)
@@ -102,24 +102,23 @@ def ece_of(totals: Values) -> Values:
 
 
 def fit_temperature(true: ArrayLike, probability: ArrayLike) -> float:
-    """Find the temperature at which the probabilities of a validation part are most likely.
+    """Fit the temperature that maximises the likelihood of a validation set.
 
     Parameters
     ----------
     true : (N,) int
     probability : (N, C) float
-        Softmax of a model's logits; the logits are found again from them.
+        Softmax of a model's logits, from which the logits are recovered.
 
     Returns
     -------
     float > 0
-        Above 1 the model was too sure of itself. NaN where the likelihood has no maximum: every patch is
-        right (the surer the better), or the model is worse than guessing; keep the probabilities then.
+        Above 1 the model was overconfident. NaN where the likelihood has no maximum: every patch is right, or
+        the model is worse than chance; keep the probabilities then.
 
     Notes
     -----
-    The log-likelihood is concave in 1 / T. Its slope is the mean of the true logit minus the expected one,
-    and the root of that is found by Brent's method.
+    The log-likelihood is concave in 1 / T; the root of its derivative is found by Brent's method.
 
     References
     ----------
@@ -154,13 +153,13 @@ def fit_temperature(true: ArrayLike, probability: ArrayLike) -> float:
 
 
 def scaled(probability: ArrayLike, temperature: float) -> Values:
-    """Probabilities at another temperature: the softmax of logits / T. The predicted class stays.
+    """Temperature scaling: the softmax of logits / T. The predicted class does not change.
 
     Parameters
     ----------
     probability : (N, C) float
     temperature : float > 0
-        From `fit_temperature`, of patches that are not among these.
+        From `fit_temperature` on other patches.
 
     Examples
     --------
@@ -179,5 +178,5 @@ def scaled(probability: ArrayLike, temperature: float) -> Values:
 
 
 def _logits(probability: Values) -> Values:
-    """Logits, but for a constant of each patch."""
+    """Logits, up to a constant per patch."""
     return np.log(np.clip(probability, _LEAST, 1.0))

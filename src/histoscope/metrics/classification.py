@@ -1,8 +1,8 @@
-"""Scores of classified patches: how often right, class by class, and how well the probabilities rank them.
+"""Scores of patch classification.
 
-Functions take ``true`` (N,) and ``probability`` (N, C); the class with the largest probability is the
-predicted one, the first of equals. Scores that need no more than the predicted class take it (N,) as well, as
-scikit-learn does: whole numbers or names. Classes that a score does not exist for are left out of its mean.
+Functions take ``true`` (N,) and ``probability`` (N, C); the predicted class has the largest probability, the
+first of equals. Scores that only need predicted classes also take these (N,), as integers or names, like
+scikit-learn. Classes for which a score is undefined are excluded from its mean.
 """
 
 from typing import Any
@@ -15,11 +15,11 @@ from histoscope.metrics.pooling import Function, Values, divide, mean_of_defined
 from histoscope.renamed import renamed
 
 _LEAST = float(np.finfo(np.float64).eps)  # as scikit-learn's log_loss: a zero would cost infinitely much
-_ROUNDING = 0.02  # probabilities of tables are rounded, and half precision is no better
+_ROUNDING = 0.02  # for rounded tables and half precision
 
 
 def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[np.int64]:
-    """Count patches by true class (row) and predicted class (column).
+    """Confusion matrix: patches by true class (row) and predicted class (column).
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[
     ShapeError
         If the lists differ in length.
     DataError
-        If a class is not one of these.
+        If a class is out of range.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
 
 @renamed(probability="predicted")
 def balanced_accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean over the classes that occur of the share of their patches that were recognised.
+    """Mean recall of the classes that occur.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def balanced_accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
 
 @renamed(probability="predicted")
 def macro_f1(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean of the classes' F1; a class that neither occurs nor is predicted is left out.
+    """Mean F1 of the classes; a class that neither occurs nor is predicted is excluded.
 
     Examples
     --------
@@ -98,9 +98,9 @@ def macro_f1(true: ArrayLike, predicted: ArrayLike) -> float:
 
 @renamed(probability="predicted")
 def kappa(true: ArrayLike, predicted: ArrayLike) -> float:
-    """Cohen's kappa: agreement beyond that of guessing with the same frequencies; 0 is chance, 1 is perfect.
+    """Cohen's kappa: agreement beyond chance; 0 is chance, 1 is perfect.
 
-    NaN where guessing would always agree: one class alone, true and predicted.
+    NaN where chance agreement is 1: a single class, true and predicted.
 
     References
     ----------
@@ -139,7 +139,7 @@ def kappa_of(counts: Values) -> Values:
 def nll(true: ArrayLike, probability: ArrayLike) -> float:
     """Mean negative log-likelihood (log loss) of the true class, natural logarithm; 0 is best.
 
-    Probabilities below 2.2e-16 count as that, as in scikit-learn: one certain mistake would make it infinite.
+    Probabilities are clipped to 2.2e-16 as in scikit-learn, so that it is finite.
 
     Examples
     --------
@@ -150,9 +150,9 @@ def nll(true: ArrayLike, probability: ArrayLike) -> float:
 
 
 def brier(true: ArrayLike, probability: ArrayLike) -> float:
-    """Brier score: mean squared distance of the probabilities from the truth, summed over classes.
+    """Brier score: mean squared error of the probabilities, summed over classes.
 
-    0 is best, 2 is certain and always wrong. For two classes it is twice the form that looks at one of them.
+    From 0, best, to 2, certain and always wrong. For two classes it is twice the one-class form.
 
     References
     ----------
@@ -182,14 +182,14 @@ def squared_distances(true: NDArray[np.intp], probability: Values) -> Values:
 
 
 def checked(true: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.intp], Values]:
-    """Truth and probabilities as arrays that fit together.
+    """Validated arrays of true classes (N,) and probabilities (N, C).
 
     Raises
     ------
     ShapeError
         If they are not (N,) and (N, C).
     DataError
-        If a class has no column, or a row is no distribution.
+        If a class has no column, or a row is not a distribution.
     """
     p = np.asarray(probability, np.float64)
     if p.ndim != 2 or p.shape[1] == 0:
@@ -219,7 +219,7 @@ def _from_confusion(formula: Function, true: ArrayLike, predicted: ArrayLike) ->
 
 
 def _numbered(true: NDArray[Any], predicted: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-    """Classes of two lists, whole numbers or text, as numbers from 0, and how many classes there are."""
+    """Classes of two lists, integers or text, encoded as integers from 0, and the number of classes."""
     kinds = {"U" if _is_text(values) else values.dtype.kind for values in (true, predicted) if values.size}
     if true.shape != predicted.shape or not (kinds <= set("iub") or kinds == {"U"}):
         raise ShapeError(

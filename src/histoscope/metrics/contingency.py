@@ -1,4 +1,4 @@
-"""The overlap table of two label maps: the one thing that every metric is computed from."""
+"""The overlap table (contingency matrix) of two label maps, from which every metric is computed."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from histoscope.types import Labels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlap:
-    """Which true nucleus shares how many pixels with which predicted one.
+    """Sparse overlap table of true and predicted nuclei.
 
-    Ids and pairs stand in the order of their first pixel (row by row), so no score depends on how the
-    nuclei are numbered, not even through ties.
+    Ids and pairs are in the order of their first pixel (row by row), so that scores do not depend on the
+    numbering of nuclei, not even through ties.
 
     Parameters
     ----------
     true_ids, pred_ids : (T,), (P,) int32
-        The ids that occur, background left out.
+        The ids that occur, without background.
     true_areas, pred_areas : (T,), (P,) int64
         Pixels of each nucleus.
     true_index, pred_index : (K,) int64
@@ -72,20 +72,7 @@ class Overlap:
         return self.n_pixels - int(self.true_areas.sum() + self.pred_areas.sum() - self.pixels.sum())
 
     def only(self, true_kept: NDArray[np.bool_], pred_kept: NDArray[np.bool_]) -> "Overlap":
-        """Give the table of the same maps with some nuclei turned into background.
-
-        Parameters
-        ----------
-        true_kept, pred_kept : (T,), (P,) bool
-            Which of `true_ids` and `pred_ids` stay.
-
-        Examples
-        --------
-        >>> table = overlap(np.array([[7, 7, 5, 0]]), np.array([[0, 3, 3, 9]]))
-        >>> part = table.only(table.true_ids == 5, table.pred_ids > 0)
-        >>> part.true_ids, part.pred_ids, part.iou, part.background
-        (array([5], dtype=int32), array([3, 9], dtype=int32), array([0.5]), 1)
-        """
+        """Table of some of the nuclei, (T,) and (P,) bool, as if the others were background."""
         pairs = true_kept[self.true_index] & pred_kept[self.pred_index]
         return Overlap(
             true_ids=self.true_ids[true_kept],
@@ -100,16 +87,16 @@ class Overlap:
 
 
 def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
-    """Count the overlaps of two label maps in one pass.
+    """Overlap table of two label maps, in one pass.
 
-    Cost grows with the pixels and with the borders between nuclei, not with the ids: they may be large,
-    with gaps, in any order.
+    Time grows with pixels and with borders between nuclei, not with ids: they may be large, with gaps, in
+    any order.
 
     Parameters
     ----------
     true, pred : (H, W) integers
-        Instance maps; 0 is background, each positive integer up to 2**31 - 1 one nucleus. A boolean mask
-        counts as one nucleus. int32 is read as it is, other types are converted first.
+        Instance maps; 0 is background, each id up to 2**31 - 1 a nucleus. A boolean mask is one nucleus.
+        int32 is fastest, other types are converted first.
 
     Returns
     -------
@@ -150,13 +137,7 @@ def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
 
 
 def as_overlap(true: Overlap | ArrayLike | Labels, pred: ArrayLike | Labels | None) -> Overlap:
-    """Let a metric take either two label maps or their table.
-
-    Raises
-    ------
-    ShapeError
-        If one of the two is missing, or as in `overlap`.
-    """
+    """Overlap table of two label maps, or the given one; a `ShapeError` if only one map is given."""
     if isinstance(true, Overlap):
         if pred is not None:
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""Scores of a set of images with classes, each as one publication computes it, by its name."""
+"""Scores of a set of images with classes, each exactly as one publication computes it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
@@ -15,13 +15,7 @@ _EPSILON = 1e-6  # in the denominators of the published scripts
 
 
 def pool_classes(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, Matches]:
-    """Add the matches of each class over images.
-
-    Raises
-    ------
-    DataError
-        If the images do not have the same classes.
-    """
+    """Sum of the matches of each class over images; a `DataError` if these differ in classes."""
     total: dict[int, Matches] = {}
     for k, image in enumerate(per_image):
         if k and image.keys() != total.keys():
@@ -34,7 +28,7 @@ def pool_classes(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, Matche
 
 
 def pq_by_class(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, float]:
-    """Panoptic quality of each class, counts added over all images first; NaN for a class that never occurs.
+    """Panoptic quality of each class, pooled over images; NaN for a class that never occurs.
 
     Examples
     --------
@@ -46,7 +40,7 @@ def pq_by_class(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, float]:
 
 
 def mpq_plus(per_image: Iterable[Mapping[int, Matches]]) -> float:
-    """Mean over classes of the panoptic quality of each, counts added over all images first.
+    """Mean over classes of the panoptic quality of each, pooled over images.
 
     Parameters
     ----------
@@ -56,7 +50,7 @@ def mpq_plus(per_image: Iterable[Mapping[int, Matches]]) -> float:
     Returns
     -------
     float in [0, 1]
-        Classes that occur nowhere, neither true nor predicted, are left out; NaN if none occurs.
+        Classes that neither occur nor are predicted are excluded; NaN if none is left.
 
     References
     ----------
@@ -72,10 +66,10 @@ def mpq_plus(per_image: Iterable[Mapping[int, Matches]]) -> float:
 
 
 def mpq_plus_conic(per_image: Iterable[Mapping[int, Matches]]) -> float:
-    """Compute mPQ+ as the script of the CoNIC challenge prints it.
+    """Multi-class PQ (mPQ+) as the script of the CoNIC challenge prints it.
 
     It adds 1e-6 to the denominators of DQ and SQ, so a class that occurs nowhere scores 0 and counts;
-    otherwise it is `mpq_plus` to six digits.
+    otherwise it equals `mpq_plus` to six digits.
 
     Examples
     --------
@@ -88,12 +82,12 @@ def mpq_plus_conic(per_image: Iterable[Mapping[int, Matches]]) -> float:
 
 
 def bpq(matches: Iterable[Matches]) -> float:
-    """Binary panoptic quality: classes ignored, each image scored, then averaged; `pq_image_mean` by name."""
+    """Binary panoptic quality: classes ignored, mean over images; the same as `pq_image_mean`."""
     return pq_image_mean(matches)
 
 
 def bpq_conic(matches: Iterable[Matches]) -> float:
-    """Compute binary PQ as the script of the CoNIC challenge prints it: an image without nuclei scores 0.
+    """Binary PQ as the script of the CoNIC challenge prints it: an image without nuclei scores 0.
 
     Examples
     --------
@@ -106,11 +100,11 @@ def bpq_conic(matches: Iterable[Matches]) -> float:
 
 
 def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[str] | None = None) -> float:
-    """Compute mPQ as the script of PanNuke prints it.
+    """Multi-class PQ (mPQ) as the script of PanNuke prints it.
 
-    Each image scores the mean over the classes that **its truth holds**; images are averaged in each tissue,
-    then tissues. So false positives of a class cost nothing in an image without true nuclei of it, and an
-    image without any nuclei does not count.
+    The score of an image is the mean over the classes in **its ground truth**; images are averaged per
+    tissue, then tissues. So false positives of a class cost nothing in an image without true nuclei of it,
+    and an image without nuclei is excluded.
 
     Parameters
     ----------
@@ -118,7 +112,7 @@ def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[st
         `match_by_class` of each image. From PanNuke's own arrays, whose channels may overlap, it is
         ``{k + 1: match(true[..., k], pred[..., k]) for k in range(5)}``.
     tissues : sequence of str, optional
-        Tissue of each image; without, all are of one.
+        Tissue of each image; by default all are of one.
 
     Returns
     -------
@@ -126,9 +120,8 @@ def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[st
 
     Notes
     -----
-    The scores of classes that the script saves to ``class_stats.csv`` are the means over images of each class
-    (`pq_by_class_pannuke`), but the value of *connective* stands in the row of *inflammatory* there. What it
-    prints, and mPQ, are not affected.
+    The scores of classes that the script saves to ``class_stats.csv`` are `pq_by_class_pannuke`, but with the
+    value of *connective* in the row of *inflammatory*. What it prints, and mPQ, are not affected.
 
     References
     ----------
@@ -146,17 +139,10 @@ def mpq_pannuke(per_image: Iterable[Mapping[int, Matches]], tissues: Sequence[st
 
 
 def bpq_pannuke(matches: Iterable[Matches], tissues: Sequence[str] | None = None) -> float:
-    """Compute binary PQ as the script of PanNuke prints it.
+    """Binary PQ as the script of PanNuke prints it, of the `match` of each image; `tissues` as `mpq_pannuke`.
 
-    Images without true nuclei do not count, whatever was predicted; images are averaged in each tissue, then
-    tissues. In its arrays a pixel may be of two nuclei; the script gives it to the later class.
-
-    Parameters
-    ----------
-    matches : iterable of Matches
-        `match` of each image.
-    tissues : sequence of str, optional
-        Tissue of each image; without, all are of one.
+    Images without true nuclei are excluded, whatever was predicted; images are averaged per tissue, then
+    tissues. In its arrays a pixel may be of two nuclei; the script assigns it to the later class.
 
     Examples
     --------
@@ -168,7 +154,7 @@ def bpq_pannuke(matches: Iterable[Matches], tissues: Sequence[str] | None = None
 
 
 def pq_by_class_pannuke(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, float]:
-    """Mean over images of the PQ of each class, images whose truth lacks the class left out."""
+    """Mean over images of the PQ of each class, without images whose ground truth lacks the class."""
     images = list(per_image)
     classes = pool_classes(images)
     return {k: mean_of_known([_pq_pannuke(image[k]) for image in images]) for k in classes}
@@ -185,8 +171,8 @@ def r2_conic(true_counts: ArrayLike, pred_counts: ArrayLike) -> float:
     Returns
     -------
     float up to 1
-        0 is as good as the mean count; NaN for fewer than two images. A class whose true count is the same in
-        all images scores 1 if it is met exactly and 0 otherwise, as scikit-learn does for the challenge.
+        0 is as good as the mean count; NaN for fewer than two images. A class with a constant true count
+        scores 1 if all predictions equal it, else 0, as in scikit-learn, which the challenge uses.
 
     Raises
     ------
@@ -220,7 +206,7 @@ def _pq(found: Matches, epsilon: float) -> float:
 
 
 def _pq_pannuke(found: Matches) -> float:
-    """PQ of one image, NaN if the truth is empty; its script adds to the denominator of SQ alone."""
+    """PQ of one image, NaN if its ground truth is empty; the script adds epsilon to SQ only."""
     if found.tp + found.fn == 0:
         return nan
     return found.dq * found.sum_iou / (found.tp + _EPSILON)

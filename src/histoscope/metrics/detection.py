@@ -1,4 +1,4 @@
-"""Detection: whether there is a nucleus of that class about there, whatever its outline."""
+"""Detection scores: true and predicted nuclei paired by centroids, whatever their outlines."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from histoscope.types import Labels
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """Counts of one pairing of centroids; they add up over images, and the scores follow from them.
+    """Counts of pairs of centroids, which add up over images, and the scores that follow from them.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Detections:
         return ratio(int(np.trace(self.paired)), int(self.paired.sum()))
 
     def counts_of(self, class_id: int) -> tuple[int, int, int]:
-        """Pairs that are right, pairs that one side takes for this class alone, and nuclei left unpaired."""
+        """Pairs of this class on both sides, on one side only, and unpaired nuclei of it."""
         right = int(self.paired[class_id, class_id])
         either = int(self.paired[class_id].sum() + self.paired[:, class_id].sum())
         return right, either - 2 * right, int(self.missed[class_id] + self.extra[class_id])
@@ -72,24 +72,24 @@ def detections(
     mpp: float,
     radius_um: float = 3.0,
 ) -> Detections:
-    """Pair true and predicted nuclei whose centroids lie near each other.
+    """Pair true and predicted nuclei by their centroids.
 
-    As HoVer-Net did: all centroids are paired one to one with the least sum of distances, and pairs farther
-    apart than the radius are given up. (That is not always the largest number of pairs within the radius.)
-    Time grows with the cube of the nuclei in an image, memory with the square.
+    As in HoVer-Net, all centroids are paired one to one with the least sum of distances, then pairs farther
+    apart than the radius are dropped. (This is not always the largest number of pairs within the radius.)
+    Time grows with the cube of the number of nuclei in an image, memory with the square.
 
     Parameters
     ----------
     true, pred : (H, W) integers
         Instance maps.
     true_classes, pred_classes : (n_ids + 1,) integers, optional
-        Class of each id; 0 is no class. Without them no classes are told apart.
+        Class of each id; 0 is no class. By default classes are ignored.
     n_classes : int
         Classes are 1 to `n_classes`.
     mpp : float
         Micrometres per pixel.
     radius_um : float
-        Largest distance; the published 12 pixels at 40x are 3 micrometres.
+        Largest distance of a pair; the published 12 pixels at 40x are 3 micrometres.
 
     Returns
     -------
@@ -135,23 +135,17 @@ def detections(
 
 
 def detection_f1(per_image: Iterable[Detections]) -> dict[int, float]:
-    """Detection F1 over all images, pooled as HoVer-Net does.
-
-    Parameters
-    ----------
-    per_image : iterable of Detections
-        One an image.
+    """Detection F1 over all images, one `Detections` each, pooled as in HoVer-Net.
 
     Returns
     -------
     dict of int to float
-        Key 0 is F_d, of nuclei whatever their class; key k is F_c of class k. NaN where there are none.
+        Key 0 is F_d, of nuclei of any class; key k is F_c of class k. NaN where there are none.
 
     Notes
     -----
-    The paper's formula for a class also counts pairs that are rightly of another class; the published code
-    leaves them out, and so do we. In that code an image without nuclei holds one invented nucleus in its
-    corner; here it holds none.
+    The paper's formula for a class also counts correct pairs of other classes; the published code does not,
+    and neither does this. In that code an image without nuclei has a spurious one in its corner.
 
     Examples
     --------

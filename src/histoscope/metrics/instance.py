@@ -1,4 +1,4 @@
-"""Object scores: whether each nucleus is found, once, with the right outline."""
+"""Matching of true and predicted nuclei, and the scores of instance segmentation."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from histoscope.metrics._kernels import best_two
 from histoscope.metrics.contingency import Overlap, as_overlap
 from histoscope.metrics.semantic import mean_of_known, ratio
 
-# Written by hand-sized steps: 11 / 20 == 0.55 holds only for the double nearest to 0.55.
+# Rounded, so that each is the double nearest to its two digits.
 AP_THRESHOLDS: tuple[float, ...] = tuple(round(0.5 + 0.05 * k, 2) for k in range(10))
 """0.50, 0.55, ..., 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Counts of one matching; they add up over images, and the scores follow from them.
+    """Counts of a matching, which add up over images, and the scores that follow from them.
 
     Parameters
     ----------
@@ -84,17 +84,17 @@ class Matches:
 
 
 def match(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_threshold: float = 0.5) -> Matches:
-    """Pair true and predicted nuclei one to one where IoU is strictly above `iou_threshold`.
+    """Match true and predicted nuclei one to one where IoU is strictly above `iou_threshold`.
 
-    From 0.5 up a nucleus can have only one such partner. Below, the pairs are chosen so that there are as
-    many as possible and, among such choices, their IoUs sum to the most.
+    From 0.5 up a nucleus can have only one such partner. Below, the matching has the largest number of pairs
+    and, among those, the largest sum of IoUs.
 
     Parameters
     ----------
     true, pred : (H, W) integers
         Instance maps; or one `Overlap`.
     iou_threshold : float in [0, 1)
-        For a library that counts IoU *at least* 0.5 (stardist), pass ``np.nextafter(0.5, 0)``.
+        For IoU *at least* 0.5, as in stardist, pass ``np.nextafter(0.5, 0)``.
 
     Returns
     -------
@@ -122,12 +122,12 @@ def match(true: Overlap | ArrayLike, pred: ArrayLike | None = None, *, iou_thres
 
 
 def aji(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Compute the aggregated Jaccard index as first published.
+    """Aggregated Jaccard index (AJI) as first published.
 
-    Each true nucleus takes the predicted one of largest IoU (the first in reading order if several tie).
-    Their intersections and unions are summed. A predicted nucleus **may be taken by several true ones** and
-    then enters the union each time; one that nobody takes adds its area to the union once; a true nucleus
-    that nothing touches adds its own area.
+    Each true nucleus is paired with the predicted one of largest IoU (the first in reading order among ties).
+    Their intersections and unions are summed. A predicted nucleus **may be in several pairs** and is then in
+    the union each time; an unpaired one adds its area to the union once; a true nucleus without overlap adds
+    its own area.
 
     Parameters
     ----------
@@ -153,19 +153,10 @@ def aji(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
 
 
 def aji_plus(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Compute the aggregated Jaccard index with one-to-one pairs.
+    """Aggregated Jaccard index with one-to-one pairs (AJI+).
 
     As `aji`, but pairs are the one-to-one assignment with the largest sum of IoUs, so no predicted nucleus
     is counted twice.
-
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps; or one `Overlap`.
-
-    Returns
-    -------
-    float in [0, 1], or NaN if both maps are empty
 
     References
     ----------
@@ -187,16 +178,16 @@ def average_precision(
     *,
     thresholds: Sequence[float] = AP_THRESHOLDS,
 ) -> float:
-    """Mean of tp / (tp + fp + fn) over IoU thresholds, as the Data Science Bowl 2018 defined it.
+    """Mean of tp / (tp + fp + fn) over IoU thresholds, as defined by the Data Science Bowl 2018.
 
-    There is no ranking by confidence in it, unlike in the average precision of object detection.
+    Unlike the average precision of object detection, it does not rank by confidence.
 
     Parameters
     ----------
     true, pred : (H, W) integers
         Instance maps; or one `Overlap`.
     thresholds : sequence of float in [0, 1)
-        0.50, 0.55, ..., 0.95 unless told.
+        By default 0.50, 0.55, ..., 0.95.
 
     Returns
     -------
@@ -226,10 +217,10 @@ def average_precision(
 
 
 def pq_image_mean(matches: Iterable[Matches]) -> float:
-    """Mean over images of each image's panoptic quality, images without nuclei on either side left out.
+    """Mean over images of the panoptic quality, without images that have no nuclei on either side.
 
-    Pathology papers mostly report this; `sum` of the matches gives the pooled score of the original
-    definition, in which an image counts by its nuclei.
+    Pathology papers mostly report this; the `sum` of the matches gives the pooled score of the original
+    definition, which weights images by nuclei.
 
     Examples
     --------
@@ -250,7 +241,7 @@ def _check_threshold(iou_threshold: float) -> None:
 def _match(table: Overlap, iou: NDArray[np.float64], iou_threshold: float) -> Matches:
     candidates = np.flatnonzero(iou > iou_threshold)
     if iou_threshold < 0.5:
-        # The bonus outweighs any sum of IoUs, so that the number of pairs comes first.
+        # The bonus exceeds any sum of IoUs, so that the number of pairs is maximised first.
         bonus = 1.0 + min(len(table.true_ids), len(table.pred_ids))
         candidates = candidates[_assign(table, candidates, bonus + iou[candidates])]
     tp = len(candidates)
@@ -275,19 +266,19 @@ def _assign(table: Overlap, pairs: NDArray[np.intp], weights: NDArray[np.float64
     best_of_row, row_first, row_second = best_two(rows, weights, len(table.true_ids))
     best_of_col, col_first, col_second = best_two(cols, weights, len(table.pred_ids))
     here = np.arange(len(pairs))
-    # A pair that outweighs the best rival on its row and the best on its column together is in every best
-    # choice: taking it instead of them can only gain. On real maps this settles nearly all.
+    # A pair that outweighs the best rivals of its row and of its column together is in every optimal
+    # assignment: exchanging them for it can only gain. On real maps this decides nearly all.
     rival_in_row = np.where(best_of_row[rows] == here, row_second[rows], row_first[rows])
     rival_in_col = np.where(best_of_col[cols] == here, col_second[cols], col_first[cols])
-    settled = weights > rival_in_row + rival_in_col
+    decided = weights > rival_in_row + rival_in_col
     row_is_open, col_is_open = np.ones(len(table.true_ids), np.bool_), np.ones(len(table.pred_ids), np.bool_)
-    row_is_open[rows[settled]] = False
-    col_is_open[cols[settled]] = False
+    row_is_open[rows[decided]] = False
+    col_is_open[cols[decided]] = False
     contested = np.flatnonzero(row_is_open[rows] & col_is_open[cols])
     if len(contested) == 0:
-        return np.flatnonzero(settled)
+        return np.flatnonzero(decided)
     chosen = contested[_solve(rows[contested], cols[contested], weights[contested])]
-    return np.sort(np.concatenate((np.flatnonzero(settled), chosen)))
+    return np.sort(np.concatenate((np.flatnonzero(decided), chosen)))
 
 
 def _solve(rows: NDArray[Any], cols: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.intp]:
@@ -297,8 +288,8 @@ def _solve(rows: NDArray[Any], cols: NDArray[Any], weights: NDArray[np.float64])
     row_ids, row = np.unique(rows, return_inverse=True)
     col_ids, col = np.unique(cols, return_inverse=True)
     n_rows, n_cols = len(row_ids), len(col_ids)
-    # Each row also gets a column of its own that means "no partner". Then every row can be matched, which the
-    # solver asks for; and adding 1 to every weight changes nothing but keeps zeros out of the sparse table.
+    # Each row also has a column of its own for "no partner", as the solver requires a full matching; adding 1
+    # to every weight does not change it, but keeps explicit zeros out of the sparse table.
     alone = np.arange(n_rows)
     table = csr_array(
         (

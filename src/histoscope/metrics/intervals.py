@@ -1,4 +1,4 @@
-"""How sure a mean or pooled score is: intervals by patient, not by image."""
+"""Confidence intervals of mean and pooled scores, with the patient as the unit."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,23 +24,20 @@ _NOUNS = {"name": "image", "source": "source image"}
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A score and where its true value lies with the given confidence.
-
-    Wherever an interval is shown, the number of patients stands beside it: ``str(found)`` has it, ``basis``
-    is it in words ("14 patients"), and `counted` makes such words of a number and the name of a column.
+    """A score with its confidence interval.
 
     Parameters
     ----------
     estimate : float
         Mean over images, or the pooled score; NaN if no image has the score.
     low, high : float
-        Ends of the interval; NaN if nothing can be said, as of a single patient.
+        Ends of the interval; NaN if there is none, as for a single patient.
     level : float
         Confidence, 0.95 for 95 %.
     n_clusters, n_images : int
-        What the estimate rests on: patients (or what `unit` says) and rows that have the score.
+        Sample size: patients (or other clusters) and rows that have the score.
     n_undefined : int
-        Rows left out because they have no such score.
+        Rows excluded because they have no such score.
     unit : str
         Column of the clusters, such as "patient".
     """
@@ -56,11 +53,11 @@ class Interval:
 
     @property
     def basis(self) -> str:
-        """What the interval rests on, in words: "14 patients"."""
+        """Sample size in words, to show beside the interval: "14 patients"."""
         return counted(self.n_clusters, self.unit)
 
     def within(self, limits: Range | None) -> "Interval":
-        """The interval with its ends cut where the score itself ends, see `range_of`; None cuts nothing."""
+        """The interval clipped to the range of the score, see `range_of`; None does not clip."""
         lowest, highest = limits or UNLIMITED
         return replace(self, low=max(self.low, lowest), high=min(self.high, highest))  # NaN stays NaN
 
@@ -80,12 +77,12 @@ def counted(n: int, unit: str) -> str:
 
 
 def units(unit: str) -> str:
-    """What the values of a column are called: "patients"; of ``name`` "images"."""
+    """Plural noun for the values of a column: "patients"; for ``name`` "images"."""
     return counted(2, unit).removeprefix("2 ")
 
 
 def bracketed(low: float, high: float, form: str = ".3f") -> str:
-    """An interval in brackets; "[no interval]" where nothing can be said."""
+    """An interval in brackets; "[no interval]" where there is none."""
     return f"[{low:{form}}, {high:{form}}]" if np.isfinite(low + high) else "[no interval]"
 
 
@@ -102,40 +99,38 @@ def interval(
 ) -> Interval:
     """Confidence interval of the mean over images, or of a pooled score, with the patient as the unit.
 
-    Images of one patient resemble each other, so to take each for itself would promise too much. Rows of
-    several runs (a column ``seed``) of the same patient go together, as one.
+    Images of one patient are correlated, so taking each as independent would make the interval too short.
+    Rows of several runs (a column ``seed``) of one patient belong to one cluster.
 
     Parameters
     ----------
     table : DataFrame
         One row an image, as `histoscope.train.evaluate` returns it.
     metric : str
-        The column; rows where it is NaN (or infinite) are left out and counted.
+        The column; rows where it is NaN or infinite are excluded and counted.
     cluster : str
         The column of the independent unit; see `independent_unit`.
     n : int
-        Resamples, of the methods that draw.
+        Resamples of the bootstrap methods.
     level : float in (0, 1)
         Confidence.
     method : {"jackknife", "percentile", "bca"}
-        ``jackknife`` leaves out one patient at a time and holds the truth as often as it says from two
-        patients on, see `histoscope.metrics.jackknife`. ``percentile`` and ``bca`` draw patients, as many
-        papers do: asked for 95 %, they hold the truth of normal scores in about 50 % of studies with 2
-        patients, 82 % with 5 and 91 % with 14.
+        ``jackknife`` leaves out one patient at a time and has its nominal coverage from two patients on, see
+        `histoscope.metrics.jackknife`. ``percentile`` and ``bca`` are bootstraps of patients, as in many
+        papers: at a nominal 95 %, their coverage for normal scores is about 50 % with 2 patients, 82 % with 5
+        and 91 % with 14.
     pooled : bool
-        Take the score of all images as if they were one, from their counts (see `pooled_statistic`), in place
-        of the mean over images. Images that add nothing to the score, such as those without the rare class,
-        have no part in it: they, and patients with no others, are not counted.
+        Pool the counts of all images (see `pooled_statistic`) instead of averaging over images. Images that
+        do not contribute to the score, such as those without the rare class, and patients with no others are
+        not counted.
     rng : int or Generator
-        Seed or source of the resamples, of the methods that draw; seed 0 unless told, so that a call gives
-        the same numbers each time.
+        Seed or generator of the bootstrap methods; by default seed 0, so that results are reproducible.
 
     Returns
     -------
     Interval
-        Without ends where nothing can be said: fewer than two patients, or a score that a single patient
-        decides. Where all patients have the same score, the ends say how many others may still differ, by as
-        much as a score of this name can.
+        Without ends for fewer than two patients, or a score that a single patient decides. Where all patients
+        have the same score, the interval is the exact binomial one within the range of the score.
 
     Raises
     ------
@@ -144,7 +139,7 @@ def interval(
     DataError
         If the cluster of a row is not known, or counts are missing.
     ConfigError
-        If `n`, `level` or `method` makes no sense.
+        If `n` or `level` is out of range.
 
     References
     ----------
@@ -175,7 +170,7 @@ def interval(
     score = ClusterScore.of_sums(totals, function, whole(totals))
     limits = range_of(metric) if pooled else limits_of(metric, counts[defined, 0])
     low, high = resampling.bounds(score, method=method, level=level, n=n, rng=rng, limits=limits)
-    in_order = np.ascontiguousarray(counts[defined].T)  # so that the mean is NumPy's to the last bit
+    in_order = np.ascontiguousarray(counts[defined].T)  # the mean equals NumPy's to the last bit
     found = Interval(
         estimate=float(function(in_order.sum(axis=1))),
         low=low,
@@ -190,7 +185,7 @@ def interval(
 
 
 def limits_of(metric: str, values: NDArray[np.float64]) -> Range | None:
-    """Range of a score of ours, if all values lie in it."""
+    """Range of a known score, if all values are within it."""
     limits = range_of(metric)
     inside = limits and len(values) and limits[0] <= values.min() and values.max() <= limits[1]
     return limits if inside else None
@@ -223,7 +218,7 @@ def cluster_totals(counts: NDArray[np.float64], clusters: NDArray[np.intp]) -> N
 
 
 def column(table: "pd.DataFrame", metric: str) -> NDArray[np.float64]:
-    """Read a metric's column as floats; unknown names are told the nearest known one."""
+    """A metric's column as floats; the error of an unknown name suggests the nearest."""
     if metric not in table.columns:
         raise UnknownNameError("metric", metric, table.select_dtypes("number").columns)
     try:
@@ -233,10 +228,8 @@ def column(table: "pd.DataFrame", metric: str) -> NDArray[np.float64]:
 
 
 def check_resampling(n: int, level: float) -> None:
-    """Refuse a number of resamples or a confidence that makes no sense."""
+    """Raise a `ConfigError` if the number of resamples or the confidence is out of range."""
     if n < 1:
-        raise ConfigError(
-            f"{n} resamples asked for, expected at least 1, and 1000 or more for a result to trust"
-        )
+        raise ConfigError(f"got {n} resamples, expected at least 1, and 1000 or more for a reliable result")
     if not 0.0 < level < 1.0:
         raise ConfigError(f"confidence level is {level}, expected a number between 0 and 1, such as 0.95")

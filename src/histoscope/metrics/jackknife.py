@@ -1,8 +1,8 @@
-"""Intervals that hold the truth as often as they say, from two patients on.
+"""Jackknife confidence intervals with nominal coverage from two clusters (patients) on.
 
-Leave out one patient at a time: how much the score moves says how sure it is. The spread of these moves gives
-a t interval, their skewness says on which side it must reach farther, and patients of unequal weight count as
-fewer. Everything here is arrays; tables are read by `histoscope.metrics.interval`.
+Leaving out one patient at a time gives pseudo-values of the score. Their spread gives a t interval, their
+skewness lengthens it on one side, and patients of unequal weight count as fewer. This module has arrays only;
+tables are read by `histoscope.metrics.interval`.
 """
 
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ from histoscope.metrics.pooling import Function, Values
 from histoscope.metrics.ranges import Range
 
 MOST_CLUSTERS = 500
-"""More clusters than this are put together at random before they are left out in turn."""
+"""More clusters than this are grouped at random before they are left out in turn."""
 
 LONGEST = 2.5
-"""How many times as far as Student's t the end on the long side may reach; more adds width, not coverage."""
+"""Largest factor on Student's t for the long side; more adds width, not coverage."""
 
 UNLIMITED: Range = (-np.inf, np.inf)
 
-_FLAT = 1e-10  # spread below which all clusters say the same, but for rounding
+_FLAT = 1e-10  # spread below which all clusters have the same score, up to rounding
 _BLOCK = 4_000_000  # numbers held in memory at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterScore:
-    """A score as a function of how often each cluster (patient) counts.
+    """A score as a function of the weights (counts) of clusters (patients).
 
     Parameters
     ----------
     of_draws : callable
-        From numbers of draws (..., n) to scores (...).
+        From weights of clusters (..., n) to scores (...).
     shares : (n, parts) float
-        What each cluster adds to each denominator of the score, see `weights_of`.
+        Contribution of each cluster to each denominator of the score, see `weights_of`.
     width : int
-        Numbers that it holds for each draw.
+        Numbers in memory per row of weights.
     """
 
     of_draws: Function
@@ -50,7 +50,7 @@ class ClusterScore:
 
     @property
     def n_clusters(self) -> int:
-        """Clusters that have a part in the score."""
+        """Clusters that contribute to the score."""
         return int((self.shares > 0).any(axis=1).sum())
 
     def of_all(self) -> float:
@@ -58,7 +58,7 @@ class ClusterScore:
         return float(self.of_draws(np.ones(len(self.shares))))
 
     def in_blocks(self, draws: Values) -> Values:
-        """Scores of many draws (B, n), some at a time."""
+        """Scores of many rows of weights (B, n), in blocks."""
         block = max(1, _BLOCK // max(1, self.width))
         parts = [self.of_draws(draws[start : start + block]) for start in range(0, len(draws), block)]
         return np.concatenate(parts) if parts else np.zeros(0)
@@ -73,7 +73,7 @@ class ClusterScore:
         return self.in_blocks(1.0 - left), left @ self.shares
 
     def bounds(self, level: float, limits: Range | None = None) -> tuple[float, float]:
-        """Bounds of a score that lies within `limits`, see `studentised`; NaN where nothing can be said."""
+        """Ends of the interval of a score within `limits`, see `studentised`; NaN where there is none."""
         if self.n_clusters < 2:
             return np.nan, np.nan
         left_out, shares = self.without_each()
@@ -91,7 +91,7 @@ def studentised(
     level: float,
     limits: Range = UNLIMITED,
 ) -> tuple[Values, Values]:
-    """Bounds of scores, each from what it is without one cluster at a time.
+    """Jackknife intervals of scores.
 
     Parameters
     ----------
@@ -100,26 +100,24 @@ def studentised(
     left_out : (..., n) float
         Scores without each cluster.
     weights : (..., n) float
-        Share of each cluster in its score, as `weights_of` gives it; 0 where it has no part in it.
+        Share of each cluster in its score, see `weights_of`; 0 for clusters without a part in it.
     level : float in (0, 1)
         Confidence.
     limits : (float, float)
-        Lowest and highest possible score. Used where all clusters say the same: then as many clusters as the
-        level allows may still differ, by as much as is possible.
+        Range of the score, for the exact binomial interval where all clusters have the same score.
 
     Returns
     -------
     low, high : (...) float
-        NaN where nothing can be said: fewer than two clusters, a score that is undefined without one of them,
-        or clusters that all say the same of a score without limits.
+        NaN for fewer than two clusters, a score that is undefined without one of them, or equal scores of all
+        clusters without limits.
 
     Notes
     -----
-    With `m` clusters, of which the largest make `m*` count (Kish's effective number), the half-width is that
-    of Student's t with ``m* - 1`` degrees of freedom. It is moved outwards where skewness asks for it, by
-    Hall's transformation [1]_, up to `LONGEST` times as far and never inwards. The tail is made smaller by
-    ``(m* - 1) / (m* + 1)``, since few patients hide how skewed their law is. See docs/metrics.md for how
-    often that holds the truth.
+    With `m` clusters, and Kish's effective number `m*`, the half-width is that of Student's t with ``m* - 1``
+    degrees of freedom. For skewness it is lengthened by Hall's transformation [1]_, up to `LONGEST` times,
+    and never shortened. The tail is reduced by ``(m* - 1) / (m* + 1)``, as skewness is underestimated from
+    few patients. See docs/metrics.md for coverage.
 
     References
     ----------
@@ -154,30 +152,20 @@ def studentised(
     differing = 1.0 - outer ** (1.0 / effective)
     below = np.where(flat, differing * (estimate - limits[0]), below)
     above = np.where(flat, differing * (limits[1] - estimate), above)
-    told = (m >= 2) & np.isfinite(below + above)
-    return np.where(told, estimate - below, np.nan), np.where(told, estimate + above, np.nan)
+    known = (m >= 2) & np.isfinite(below + above)
+    return np.where(known, estimate - below, np.nan), np.where(known, estimate + above, np.nan)
 
 
 def weights_of(shares: Values) -> Values:
-    """Share of each cluster in a score, (..., n), from what it adds to each of the score's denominators.
+    """Share of each cluster in a score, (..., n), from its contributions to the denominators (..., n, parts).
 
-    Parameters
-    ----------
-    shares : (..., n, parts) float
-        A mean has one part, to which a cluster adds its number of images; a mean over classes has one for
-        each class. Parts that nobody adds to are left out.
-
-    Returns
-    -------
-    (..., n) float64
-        Sum 1; all 0 if some part rests on a single cluster, so that nothing can be said.
+    A mean has one part, the number of images; a mean over classes has one for each class. Shares sum to 1,
+    and are all 0 if a part depends on a single cluster, so that there is no interval.
 
     Examples
     --------
     >>> weights_of(np.array([[3.0], [1.0], [0.0]]))
     array([0.75, 0.25, 0.  ])
-    >>> weights_of(np.array([[3.0, 1.0], [1.0, 0.0]]))  # the second class is in one patient alone
-    array([0., 0.])
     """
     sums = shares.sum(axis=-2, keepdims=True)
     there = sums > 0
@@ -188,7 +176,7 @@ def weights_of(shares: Values) -> Values:
 
 
 def _skewness(moves: Values, used: NDArray[np.bool_], m: Values) -> Values:
-    """Adjusted sample skewness of the moves; 0 for two clusters, which have none, and where nothing moves."""
+    """Adjusted sample skewness of the moves; 0 for two clusters and for equal moves."""
     centred = np.where(used, moves - (moves.sum(axis=-1) / m)[..., None], 0.0)
     square, cube = ((centred**k).sum(axis=-1) / m for k in (2, 3))
     scale = square**1.5
@@ -198,7 +186,7 @@ def _skewness(moves: Values, used: NDArray[np.bool_], m: Values) -> Values:
 
 
 def _hall(reach: Values, skewness: Values, m: Values) -> Values:
-    """Standardised distance at which Hall's transformation of it equals `reach`."""
+    """Standardised distance whose Hall transformation equals `reach`."""
     moved = reach - skewness / (6 * m)
     bent = np.abs(skewness) > 1e-6
     slope = np.where(bent, skewness, 1.0)

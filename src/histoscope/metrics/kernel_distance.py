@@ -1,4 +1,4 @@
-"""How far apart two sets of features are: an unbiased kernel distance, and what real tissue itself makes."""
+"""Kernel distance (unbiased squared MMD) of two sets of features, with its null distribution."""
 
 from dataclasses import dataclass
 
@@ -17,16 +17,16 @@ _BLOCK = 1024
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelDistance:
-    """A kernel distance with its own null.
+    """A kernel distance with its null distribution.
 
     Parameters
     ----------
     value : float
-        Distance of all real and all synthetic features.
+        Distance between all real and all synthetic features.
     against : (n_splits,) float64
-        Distance of a random half of the real groups to as many synthetic groups (all, if there are fewer).
+        Distance between a random half of the real groups and as many synthetic groups (at most all).
     null : (n_splits,) float64
-        Distance of that half to the other half: what two sets of real tissue are apart.
+        Distance between that half and the other half of the real groups.
     """
 
     value: float
@@ -68,8 +68,8 @@ def kernel_distance(real: ArrayLike, synthetic: ArrayLike) -> float:
 
     Notes
     -----
-    Features of different layers, networks or scales give different distances: compare distances only within
-    one network. The usual number of this kind rests on features of ImageNet photographs; any will do here.
+    Compare distances only of features of one network, layer and scale. With the features of Inception this is
+    the kernel inception distance (KID).
 
     References
     ----------
@@ -98,22 +98,20 @@ def kernel_distance_with_null(
     n_splits: int = 200,
     rng: RandomSource | None = None,
 ) -> KernelDistance:
-    """Kernel distance, beside the distance between halves of the real set.
+    """Kernel distance, with the distances between halves of the real set as null distribution.
 
-    Two halves of one set of patients differ, too: a distance means something only beside theirs. Groups
-    (patients) stay whole, or patches of one slide on both sides would make real tissue look more alike than
-    it is.
+    Groups (patients) are not split: patches of one slide in both halves would bias the null downwards.
 
     Parameters
     ----------
     real, synthetic : (N, d) and (M, d) floats
     real_groups, synthetic_groups : (N,) and (M,) values, optional
-        Patient of each row; without, each row is a group of its own. At least four groups of real rows and
-        two of synthetic ones.
+        Patient of each row; by default each row is a group. At least four groups of real rows and two of
+        synthetic ones.
     n_splits : int
-        Random halves.
+        Random splits.
     rng : int or Generator, optional
-        Seed or source of the halves; None takes seed 0, the same halves each time.
+        Seed or generator of the splits; by default seed 0.
 
     Raises
     ------
@@ -179,7 +177,7 @@ def _codes(groups: ArrayLike | None, n: int, name: str, least: int) -> tuple[NDA
 def _block_sums(
     rows: NDArray[np.float64], codes: NDArray[np.int64], n_groups: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sum of the kernel between each two groups, and over each group's own diagonal: all that splits need."""
+    """Sum of the kernel between each two groups, and of its diagonal within each group."""
     scale = 1.0 / rows.shape[1]
     order = np.argsort(codes, kind="stable")
     rows, codes = rows[order], codes[order]

@@ -1,4 +1,4 @@
-"""What names a row of a table: images, patients, conditions, seeds; as text, whatever it was read as."""
+"""Keys of table rows (images, patients, conditions, seeds) as text, whatever type they were read as."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from histoscope.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLD = "read tables with histoscope.tables.read_table, which keeps names as they were"
+ADVICE = "read tables with histoscope.tables.read_table, which keeps names as they were"
 
 _GAPS = frozenset(
     ("NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "None", "nan", "NaN", "-nan", "-NaN", "NULL", "null")
@@ -36,20 +36,14 @@ def as_text(names: "pd.Series") -> "pd.Series[str]":
 
 
 def group_codes(groups: ArrayLike, what: str) -> NDArray[np.intp]:
-    """Number the groups (patients, tissues) of a list by name; a missing one is an error.
-
-    Raises
-    ------
-    DataError
-        If a group is None, NaN or empty.
-    """
+    """Integer codes of groups (patients, tissues); a `DataError` if one is None, NaN or empty."""
     import pandas as pd
 
     values = list(groups) if isinstance(groups, list | tuple) else np.asarray(groups).tolist()
     names = as_text(pd.Series(values, dtype=object)).to_numpy(str)
     unknown = sum(not name.strip() for name in names)
     if unknown:
-        raise DataError(f"{what} is missing in {unknown} of {len(names)} rows; give it, or leave those out")
+        raise DataError(f"{what} is missing in {unknown} of {len(names)} rows; give it, or drop those rows")
     codes: NDArray[np.intp] = np.unique(names, return_inverse=True)[1]
     return codes
 
@@ -57,12 +51,12 @@ def group_codes(groups: ArrayLike, what: str) -> NDArray[np.intp]:
 def row_keys(
     tables: Sequence["pd.DataFrame"], columns: Sequence[str]
 ) -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Columns of two tables as text, so that equal names are equal.
+    """Columns of two tables as text, so that equal names compare equal.
 
     Raises
     ------
     DataError
-        If one table has lost names that the other one has: gaps for "None", 5 for "005".
+        If one table has lost names that the other has: a gap for "None", 5 for "005".
     """
     left, right = (table[list(columns)].apply(as_text) for table in tables)
     for column in columns:
@@ -72,32 +66,25 @@ def row_keys(
             if "" in mine - other and words:
                 raise DataError(
                     f"{column} is empty in some rows of one table, and {words[0]!r} in the other, which "
-                    f"pandas takes for a gap; {TOLD}"
+                    f"pandas takes for a gap; {ADVICE}"
                 )
             lost = sorted(name for name in other - mine if _as_number(name) in mine - other)
             if lost:
                 raise DataError(
                     f"{column} {lost[0]!r} of one table is {_as_number(lost[0])} in the other, where it was "
-                    f"read as a number; {TOLD}"
+                    f"read as a number; {ADVICE}"
                 )
     return left, right
 
 
 def cluster_codes(table: "pd.DataFrame", cluster: str) -> NDArray[np.intp]:
-    """Turn cluster names into numbers; an empty one is an error, as any guess would narrow the interval."""
-    names = cluster_names(table, cluster)
-    codes: NDArray[np.intp] = np.unique(names.to_numpy(str), return_inverse=True)[1]
+    """Integer codes of clusters; errors as `cluster_names`."""
+    codes: NDArray[np.intp] = np.unique(cluster_names(table, cluster).to_numpy(str), return_inverse=True)[1]
     return codes
 
 
 def cluster_names(table: "pd.DataFrame", cluster: str) -> "pd.Series[str]":
-    """Names of clusters as text.
-
-    Raises
-    ------
-    UnknownNameError, DataError
-        If there is no such column, or a name is missing.
-    """
+    """Names of clusters as text; an `UnknownNameError` or `DataError` if the column or a name is missing."""
     if cluster not in table.columns:
         raise UnknownNameError("column", cluster, table.columns.astype(str))
     names = as_text(table[cluster])
@@ -106,13 +93,13 @@ def cluster_names(table: "pd.DataFrame", cluster: str) -> "pd.Series[str]":
         raise DataError(
             f"{cluster} is empty in {unknown} of {len(table)} rows; fill it in, or give cluster='source' "
             "or cluster='name' to take each source image or each image as independent. If it was NA or None "
-            f"in a file: {TOLD}"
+            f"in a file: {ADVICE}"
         )
     return names
 
 
 def independent_unit(table: "pd.DataFrame") -> str:
-    """Coarsest column that is known for every row: "patient", else "source", else "name".
+    """Coarsest column that is filled in for every row: "patient", else "source", else "name".
 
     Examples
     --------
@@ -133,7 +120,7 @@ def _text(name: object) -> str:
 
 
 def _as_number(text: str) -> str:
-    """A name as it is after it was read as a number, or unchanged if it is none."""
+    """A name as it is after being read as a number; unchanged if it is not one."""
     try:
         return _text(float(text)) if text.strip() else text
     except ValueError:

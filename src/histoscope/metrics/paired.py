@@ -1,4 +1,4 @@
-"""Whether one method beats another on the same images, in one call."""
+"""Paired comparison of two methods on the same images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,25 +35,25 @@ Tables: TypeAlias = tuple["pd.DataFrame", "pd.DataFrame"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found.
+    """Result of `compare`.
 
     Parameters
     ----------
     difference : float
         Mean over images of first minus second; above 0 if the first scores higher.
     low, high : float
-        Confidence interval of the difference, with the cluster as the unit; NaN if nothing can be said.
+        Confidence interval of the difference, with the cluster as the unit; NaN if there is none.
     p_permutation, p_wilcoxon : float
         Two-sided p values; the first is of the mean over images, the second of clusters' mean differences.
     d_z, rank_biserial : float
         Effect sizes of the clusters' mean differences.
     n : int
-        Clusters (patients) that have a part in the difference: the sample size of interval and tests.
+        Clusters (patients) that contribute: the sample size of interval and tests.
     n_images : int
         Images compared.
     n_dropped : int
-        Rows of either table without a partner in the other, or whose score was NaN while other seeds of the
-        image have one, plus pairs of which a score was NaN.
+        Rows without a partner in the other table, or with a NaN score while other seeds of the image have
+        one, plus pairs with a NaN score.
     level : float
         Confidence of the interval.
     unit : str
@@ -75,7 +75,7 @@ class Comparison:
 
     @property
     def basis(self) -> str:
-        """What the interval and the tests rest on, in words: "14 patients"."""
+        """Sample size in words: "14 patients"."""
         return counted(self.n, self.unit)
 
     def __str__(self) -> str:
@@ -97,32 +97,31 @@ def compare(
 ) -> Comparison:
     """Compare two methods on the images that both were scored on.
 
-    Rows are paired by ``name`` (and ``condition``, where both tables have it). A table may hold several runs,
-    in a column ``seed``: where both have the same seeds these are paired too, and each image's differences
-    are averaged over seeds before anything is tested, because runs are not patients. The patient is the unit:
-    signs flip, and patients are left out, for all of a patient's images at once. Keys are compared as text
-    (seed 0, 0.0 and "0" are one), and an empty condition is a condition of its own.
+    Rows are paired by ``name`` (and ``condition``, where both tables have it). A table may hold several runs
+    in a column ``seed``: if both tables have the same seeds these are paired too, and differences are
+    averaged over seeds before testing, because runs are not patients. The patient is the unit of sign flips
+    and of the jackknife. Keys are compared as text (seed 0, 0.0 and "0" are equal), and an empty condition is
+    a condition of its own.
 
     Parameters
     ----------
     table_a, table_b : DataFrame
-        One row an image (and seed), with ``name``, `cluster` and `metric`.
+        One row per image (and seed), with ``name``, `cluster` and `metric`.
     metric : str
         The column of scores.
     cluster : str
         The column of the independent unit.
     n : int
-        Sign flips (or swaps): all are tried, and `p_permutation` is exact, if there are at most so many; else
-        so many are drawn.
+        Sign flips (or swaps): if there are at most `n`, all are enumerated and `p_permutation` is exact; else
+        `n` random ones are used.
     level : float in (0, 1)
         Confidence.
     pooled : bool
-        Compare the scores of all images as if they were one, from their counts (see `pooled_statistic`), in
-        place of means over images. Counts are averaged over seeds; a permutation swaps all counts of a
-        patient between the methods; `p_wilcoxon` and the effect sizes are of patients' own pooled scores.
+        Compare pooled scores (see `pooled_statistic`) instead of means over images. Counts are averaged over
+        seeds; a permutation swaps all counts of a patient between the methods; `p_wilcoxon` and the effect
+        sizes are of patients' own pooled scores.
     rng : int or Generator
-        Seed or source of the flips, where they are drawn; seed 0 unless told, so that a call gives the same
-        numbers each time.
+        Seed or generator of random flips; by default seed 0, so that results are reproducible.
 
     Returns
     -------
@@ -133,8 +132,8 @@ def compare(
     UnknownNameError
         If a table lacks the metric, ``name`` or the cluster column.
     DataError
-        If an image occurs twice under one seed, a cluster is not known, counts are missing, an image is of
-        other patients in one table than in the other, or one table has lost names that the other one has.
+        If an image occurs twice with one seed, a cluster or counts are missing, the tables assign an image to
+        different patients, or one table has lost names that the other has.
 
     Examples
     --------
@@ -232,7 +231,7 @@ def _paired(
     *,
     average_runs: bool = False,
 ) -> _Pairs:
-    """Pair the images of two tables; average over runs, after pairing these where both have the same."""
+    """Pair the images of two tables; average over runs, which are paired if both tables have the same."""
     for table in tables:
         cluster_names(table, "name")
     shared = [name for name in ("condition", "seed") if all(name in table for table in tables)]
@@ -261,7 +260,7 @@ def _paired(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Side:
-    """One row for each key of a table, and how many rows were left out of averages for want of a score."""
+    """One row for each key of a table, and the number of rows without a score excluded from averages."""
 
     rows: "pd.DataFrame"
     n_undefined: int
@@ -300,7 +299,7 @@ def _by_image(
 
 
 def _check_clusters(both: "pd.DataFrame", cluster: str) -> None:
-    """Refuse images that one table puts into other clusters than the other one does; names may differ."""
+    """Raise a `DataError` if the tables group images into different clusters; names may differ."""
     names = both[["_cluster_a", "_cluster_b"]].drop_duplicates()
     for mine, other in (("_cluster_a", "_cluster_b"), ("_cluster_b", "_cluster_a")):
         split = names.duplicated(mine, keep=False)

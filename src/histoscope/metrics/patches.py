@@ -1,7 +1,7 @@
-"""Scores of a table of classified patches, with intervals by group.
+"""Scores of a table of classified patches, with confidence intervals by group.
 
-A table has a row for each patch (and seed): ``name``, ``true`` and ``predicted`` as numbers from 0, a column
-``p_CLASS`` for each class, and what the patch belongs to: ``group``, ``source``, ``patient``.
+A table has a row for each patch (and seed): ``name``, ``true`` and ``predicted`` as integers from 0, a column
+``p_CLASS`` for each class, and the columns ``group``, ``source`` and ``patient``.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,10 +50,10 @@ class PatchMetric:
     Parameters
     ----------
     label : str
-        Its name for people.
+        Name for reports.
     statistic : callable
-        From truth (N,), probabilities (N, C), cluster of each patch (N,) and their number to the score as a
-        function of how often each cluster is drawn, (..., clusters) to (...).
+        From truth (N,), probabilities (N, C), cluster of each patch (N,) and number of clusters to the score
+        as a function of cluster weights, (..., clusters) to (...).
     range : (float, float)
         Lowest and highest value.
     higher_is_better : bool
@@ -130,17 +130,9 @@ PATCH_METRICS: Mapping[str, PatchMetric] = MappingProxyType(
         "auprc": PatchMetric("AUPRC", _ranked(precision_recall_area), by_class=True),
         "ece": PatchMetric("Calibration error", _summed(bin_counts, ece_of), higher_is_better=False),
         "brier": PatchMetric(
-            "Brier score",
-            _averaged(squared_distances),
-            range=RANGES["brier"],
-            higher_is_better=False,
+            "Brier score", _averaged(squared_distances), RANGES["brier"], higher_is_better=False
         ),
-        "nll": PatchMetric(
-            "Log loss",
-            _averaged(log_losses),
-            range=RANGES["nll"],
-            higher_is_better=False,
-        ),
+        "nll": PatchMetric("Log loss", _averaged(log_losses), RANGES["nll"], higher_is_better=False),
     }
 )
 """Every score of `patch_scores` by name."""
@@ -152,7 +144,7 @@ def probabilities(table: "pd.DataFrame") -> tuple[list[str], NDArray[np.intp], V
     Raises
     ------
     DataError, ShapeError
-        If columns are missing, or the numbers are no classes and no probabilities.
+        If columns are missing, or their values are not classes and probabilities.
     """
     names = [str(column).removeprefix(_PREFIX) for column in table if str(column).startswith(_PREFIX)]
     if not names or "true" not in table:
@@ -167,10 +159,9 @@ def probabilities(table: "pd.DataFrame") -> tuple[list[str], NDArray[np.intp], V
 
 
 def per_patch(table: "pd.DataFrame") -> "pd.DataFrame":
-    """The table with ``correct`` (0 or 1), ``brier`` and ``nll`` of each patch.
+    """The table with the columns ``correct`` (0 or 1), ``brier`` and ``nll``, for `interval` and `compare`.
 
     Their means are accuracy, Brier score and log loss.
-    With these columns `histoscope.metrics.interval` and `histoscope.metrics.compare` take it like any other.
 
     Examples
     --------
@@ -197,8 +188,8 @@ def patch_scores(table: "pd.DataFrame") -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        The scores; ``n`` patches (rows); ``n_undefined`` classes without a patch or without any other, which
-        AUROC and AUPRC leave out.
+        The scores; ``n`` patches (rows); ``n_undefined`` classes with no patch or all, which AUROC and AUPRC
+        exclude.
 
     Examples
     --------
@@ -211,7 +202,6 @@ def patch_scores(table: "pd.DataFrame") -> dict[str, float]:
     names, true, _ = probabilities(table)
     there = np.bincount(true, minlength=len(names))
     alone = (there == 0) | (there == len(true))
-    # One draw that takes each row for itself once is the table.
     scores = {name: _score(table, name, None).of_all() for name in PATCH_METRICS}
     return {**scores, "n": len(true), "n_undefined": int(alone.sum())}
 
@@ -228,39 +218,24 @@ def patch_interval(
 ) -> Interval:
     """Confidence interval of any score of classified patches, with the group as the unit.
 
-    Tiles of one photograph, slide or patient resemble each other; the groups, not the patches, are left out
-    (or drawn) whole. Rows of several seeds are scored seed by seed and averaged.
+    Patches of one slide or patient are correlated: whole groups are left out (or resampled). Rows of several
+    seeds are scored seed by seed and averaged.
 
     Parameters
     ----------
     table : DataFrame
-        One row a patch (and seed).
+        One row per patch (and seed).
     metric : str
         A key of `PATCH_METRICS`.
     cluster : str
         The column of the independent unit.
-    n : int
-        Resamples, of the methods that draw.
-    level : float in (0, 1)
-        Confidence.
-    method : {"jackknife", "percentile", "bca"}
-        As in `histoscope.metrics.interval`.
-    rng : int or Generator
-        Seed or source of the resamples, of the methods that draw; seed 0 unless told, so that a call gives
-        the same numbers each time.
+    n, level, method, rng
+        As in `histoscope.metrics.interval`, and so are the errors.
 
     Returns
     -------
     Interval
-        Without ends where nothing can be said: of fewer than two groups, and of a mean over classes of which
-        one is in a single group.
-
-    Raises
-    ------
-    UnknownNameError
-        If there is no such metric or column.
-    DataError
-        If the cluster of a row is not known.
+        Without ends for fewer than two groups, and for a mean over classes of which one is in a single group.
 
     Examples
     --------
@@ -288,7 +263,7 @@ def patch_interval(
 
 
 def _score(table: "pd.DataFrame", metric: str, cluster: str | None) -> ClusterScore:
-    """Score as a function of how often each cluster counts; without clusters, of how often the table does."""
+    """Score as a function of cluster weights; without clusters, the table is a single one."""
     if metric not in PATCH_METRICS:
         raise UnknownNameError("metric of patches", metric, PATCH_METRICS)
     names, true, p = probabilities(table)

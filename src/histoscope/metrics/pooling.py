@@ -1,4 +1,4 @@
-"""Pooled scores in a form that can be resampled: add the counts of the images drawn, then divide."""
+"""Pooled scores as functions of sums of counts, which can be resampled."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,8 +30,8 @@ class PooledStatistic:
     function : callable
         From sums (..., K) to scores (...); NaN where a score is undefined.
     whole : callable
-        From counts (..., K) to what they add to the score's denominators, (..., parts): one for each class of
-        a mean over classes. Rows that add nothing have no part in the score.
+        From counts (..., K) to their contributions to the denominators, (..., parts): one for each class of a
+        mean over classes. Rows that contribute nothing have no part in the score.
 
     Examples
     --------
@@ -64,13 +64,13 @@ class PooledStatistic:
             raise DataError(f"counts of the table are not numbers ({error})") from error
 
     def of(self, table: "pd.DataFrame") -> float:
-        """Score of all rows as if they were one image; rows with a NaN are left out."""
+        """Pooled score of all rows; those with a NaN are excluded."""
         totals = self.totals(table)
         return float(self.function(totals[~np.isnan(totals).any(axis=1)].sum(axis=0)))
 
 
 def pooled_statistic(columns: "Iterable[str] | pd.DataFrame", metric: str) -> PooledStatistic:
-    """Look up how a score follows from the counts in a table.
+    """Pooled score by name, for the counts in a table.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def pooled_statistic(columns: "Iterable[str] | pd.DataFrame", metric: str) -> Po
         Columns of the table.
     metric : str
         Of all nuclei: ``pq``, ``dq``, ``sq``, ``f1_50``, ``ap_50``; of pixels: ``dice``, ``iou``,
-        ``precision``, ``recall``, ``pixel_accuracy``, ``mcc``; of a class called ``misc``: ``pq_misc``,
-        ``dq_misc``, ``sq_misc``, ``f1_misc``, ``detection_f1_misc``; of all classes in the table:
-        ``mpq_plus``, the mean of their PQ, those without nuclei left out.
+        ``precision``, ``recall``, ``pixel_accuracy``, ``mcc``; of a class ``misc``: ``pq_misc``, ``dq_misc``,
+        ``sq_misc``, ``f1_misc``, ``detection_f1_misc``; of all classes: ``mpq_plus``, the mean of their PQ
+        without those that have no nuclei.
 
     Raises
     ------
     UnknownNameError
-        If no counts of that score are in the table; the message offers the nearest that has.
+        If the table lacks the counts of that score; the message suggests the nearest.
     """
     known = [str(name) for name in columns]
     names = classes_in(known)
@@ -101,7 +101,7 @@ def pooled_statistic(columns: "Iterable[str] | pd.DataFrame", metric: str) -> Po
 
 
 def classes_in(columns: "Iterable[str] | pd.DataFrame") -> list[str]:
-    """Names of the classes whose counts are in a table, in its order.
+    """Names of the classes with counts in a table, in its order.
 
     Examples
     --------
@@ -112,20 +112,20 @@ def classes_in(columns: "Iterable[str] | pd.DataFrame") -> list[str]:
 
 
 def pooled_by_class(table: "pd.DataFrame", names: Sequence[str] | None = None) -> dict[str, float]:
-    """Scores of each class over all images as if they were one, and their mean.
+    """Pooled scores of each class over all images, and the mean PQ.
 
     Parameters
     ----------
     table : DataFrame
-        One row an image, with the columns of `class_scores`.
+        One row per image, with the columns of `class_scores`.
     names : sequence of str, optional
-        The classes; without, all in the table.
+        The classes; by default all in the table.
 
     Returns
     -------
     dict of str to float
-        ``pq_NAME``, ``dq_NAME``, ``sq_NAME``, ``f1_NAME``, where the table has it ``detection_f1_NAME``, and
-        ``mpq_plus``, the mean of PQ over the classes that occur.
+        ``pq_NAME``, ``dq_NAME``, ``sq_NAME``, ``f1_NAME``, if its counts are there ``detection_f1_NAME``, and
+        ``mpq_plus``, the mean PQ of the classes that occur.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def pooled_by_class(table: "pd.DataFrame", names: Sequence[str] | None = None) -
 
 
 def ratio_of_means(totals: Values) -> Values:
-    """First of two sums over the second: the mean, of a sum and a number."""
+    """First of two sums over the second: the mean."""
     return divide(totals[..., 0], totals[..., 1])
 
 
@@ -165,7 +165,7 @@ def divide(part: Values, whole: Values) -> Values:
 
 
 def mean_of_defined(values: Values) -> Values:
-    """Mean over the last axis of what is not NaN; NaN if nothing is left."""
+    """Mean over the last axis without NaN; NaN if nothing is left."""
     defined = ~np.isnan(values)
     return divide(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
@@ -240,4 +240,4 @@ FORMULAS: Mapping[str, PooledStatistic] = MappingProxyType(
 CLASS_FORMULAS: Mapping[str, PooledStatistic] = MappingProxyType(
     {"pq": _PQ, "dq": _F1, "sq": _SQ, "f1": _F1, "detection_f1": _FOUND}
 )
-"""The same of each class; its columns end in the name of the class."""
+"""The same for each class; columns end in the name of the class."""

@@ -1,4 +1,4 @@
-"""Which values a score can take."""
+"""Ranges of scores."""
 
 from collections.abc import Mapping
 from math import inf
@@ -25,7 +25,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
 
 
 def range_of(metric: str) -> Range | None:
-    """Lowest and highest value of a score, also of one class (``pq_misc``); None if it is not one of ours.
+    """Lowest and highest value of a score, also of one class (``pq_misc``); None if it is unknown.
 
     Examples
     --------

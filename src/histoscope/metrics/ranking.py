@@ -1,4 +1,4 @@
-"""How well probabilities rank the patches of each class: areas under the ROC and precision-recall curves."""
+"""Areas under the ROC and precision-recall curves of each class, of weighted patches."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from histoscope.metrics.pooling import Values, divide, mean_of_defined
 
 
 class Area(Protocol):
-    """An area under a curve, of weighted patches."""
+    """Area under a curve of weighted patches."""
 
     def __call__(self, positive: NDArray[np.bool_], score: Values, weight: Values) -> Values:
         """Of (N,) patches with (..., N) weights, (...)."""
@@ -19,7 +19,7 @@ class Area(Protocol):
 def auroc(true: ArrayLike, probability: ArrayLike) -> float:
     """Area under the ROC curve, each class against the rest, mean over classes.
 
-    Classes without a patch, or without any other, have none and are left out; `auroc_by_class` shows which.
+    Classes with no patch or all patches have none and are excluded; `auroc_by_class` shows which.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def auroc(true: ArrayLike, probability: ArrayLike) -> float:
 def auprc(true: ArrayLike, probability: ArrayLike) -> float:
     """Area under the precision-recall curve (average precision) of each class, mean over classes.
 
-    What guessing gives is the share of the class, not a half. Classes are left out as by `auroc`.
+    Chance level is the prevalence of the class, not a half. Classes are excluded as in `auroc`.
 
     Examples
     --------
@@ -43,12 +43,12 @@ def auprc(true: ArrayLike, probability: ArrayLike) -> float:
 
 
 def auroc_by_class(true: ArrayLike, probability: ArrayLike) -> Values:
-    """(C,) areas under the ROC curves; NaN for a class without a patch, or without any other."""
+    """(C,) areas under the ROC curves; NaN for a class with no patch or all patches."""
     return by_class(roc_area, *checked(true, probability))
 
 
 def auprc_by_class(true: ArrayLike, probability: ArrayLike) -> Values:
-    """(C,) average precisions; NaN for a class without a patch, or without any other."""
+    """(C,) average precisions; NaN for a class with no patch or all patches."""
     return by_class(precision_recall_area, *checked(true, probability))
 
 
@@ -60,14 +60,14 @@ def by_class(area: Area, true: NDArray[np.intp], probability: Values, weight: Va
 
 
 def roc_area(positive: NDArray[np.bool_], score: Values, weight: Values) -> Values:
-    """Chance that a positive patch scores above a negative one; equal scores count half."""
+    """Probability that a positive patch scores above a negative one; ties count half."""
     of_positive, of_negative = _by_score(positive, score, weight)
     beaten = np.cumsum(of_negative, axis=-1) - of_negative / 2
     return divide((of_positive * beaten).sum(-1), of_positive.sum(-1) * of_negative.sum(-1))
 
 
 def precision_recall_area(positive: NDArray[np.bool_], score: Values, weight: Values) -> Values:
-    """Precision at each score that occurs, weighted by the recall gained there; no interpolation."""
+    """Average precision: precision at each threshold, weighted by the gain in recall; no interpolation."""
     of_positive, of_negative = (counts[..., ::-1] for counts in _by_score(positive, score, weight))
     found = np.cumsum(of_positive, axis=-1)
     precision = divide(found, found + np.cumsum(of_negative, axis=-1))
@@ -77,7 +77,7 @@ def precision_recall_area(positive: NDArray[np.bool_], score: Values, weight: Va
 
 
 def _by_score(positive: NDArray[np.bool_], score: Values, weight: Values) -> tuple[Values, Values]:
-    """Weight of the positive and of the negative patches at each score that occurs, ascending."""
+    """Weight of positive and of negative patches at each distinct score, ascending."""
     if len(score) == 0:
         return np.zeros((*weight.shape[:-1], 1)), np.zeros((*weight.shape[:-1], 1))
     order = np.argsort(score, kind="stable")

@@ -1,4 +1,4 @@
-"""Intervals from drawn patients: those that papers report, too narrow for few patients."""
+"""Bootstrap confidence intervals (percentile, BCa), which are too short for few patients."""
 
 from math import nan
 from typing import Literal, TypeAlias, get_args
@@ -14,19 +14,13 @@ from histoscope.seeds import RandomSource, generator
 
 Method: TypeAlias = Literal["jackknife", "percentile", "bca"]
 
-_BLOCK = 2_000_000  # drawn clusters held in memory at a time
+_BLOCK = 2_000_000  # resampled clusters in memory at a time
 
 
 def bounds(
     score: ClusterScore, *, method: Method, level: float, n: int, rng: RandomSource, limits: Range | None
 ) -> tuple[float, float]:
-    """Bounds of a score by the method asked for; NaN where nothing can be said.
-
-    Raises
-    ------
-    UnknownNameError, ConfigError
-        If there is no such method, or it draws and `rng` is neither a seed nor a generator.
-    """
+    """Interval of a score by `method`; NaN where there is none."""
     if method not in get_args(Method):
         raise UnknownNameError("interval method", method, get_args(Method))
     if method == "jackknife":
@@ -37,7 +31,7 @@ def bounds(
 def bootstrap(
     score: ClusterScore, *, method: Method, level: float, n: int, rng: Generator
 ) -> tuple[float, float]:
-    """Quantiles of the score of `n` draws of clusters; NaN for fewer than two clusters."""
+    """Bootstrap interval from `n` resamples of clusters; NaN for fewer than two clusters."""
     if score.n_clusters < 2:
         return nan, nan
     n_all, scores = len(score.shares), []
@@ -60,7 +54,7 @@ def bootstrap(
 def _corrected(
     found: NDArray[np.float64], score: ClusterScore, tails: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Tails after the correction for bias and skewness (BCa)."""
+    """Tail probabilities corrected for bias and skewness (BCa)."""
     from scipy.special import ndtr, ndtri
 
     estimate, (left_out, _) = score.of_all(), score.without_each()

@@ -1,4 +1,4 @@
-"""All scores of one image from one overlap table, and pooled scores of many."""
+"""All scores of one image, and pooled scores of many."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def per_image(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> dict[str, float]:
-    """Every score and count of one image.
+    """All scores and counts of one image.
 
     Parameters
     ----------
@@ -66,17 +66,17 @@ def per_image(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> dict[
 
 
 def pooled(table: "pd.DataFrame") -> dict[str, float]:
-    """Scores of all images as if they were one: counts are added first, then divided.
+    """Pooled scores: counts are added over images, then divided.
 
     Parameters
     ----------
     table : DataFrame
-        One row an image, with the counts of `per_image`.
+        One row per image, with the counts of `per_image`.
 
     Returns
     -------
     dict of str to float
-        The scores that follow from counts: all of `per_image` but the two AJI and the AP above 0.5.
+        The scores that follow from counts: all of `per_image` but the two AJI and AP at higher thresholds.
 
     Raises
     ------

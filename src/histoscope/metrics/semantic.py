@@ -1,4 +1,4 @@
-"""Pixel scores: nucleus or background, whichever nucleus it is."""
+"""Pixel scores of nuclei against background (semantic segmentation)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from histoscope.metrics.contingency import Overlap, as_overlap
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Counts of pixels; they add up over images, and the scores follow from them.
+    """Counts of pixels, which add up over images, and the scores that follow from them.
 
     Examples
     --------
     >>> pooled = Pixels(tp=3, fp=1) + Pixels(tp=1, fn=1, tn=4)
     >>> pooled.precision, pooled.recall, pooled.dice
     (0.8, 0.8, 0.8)
-    >>> Pixels(tn=9).dice  # nothing to find and nothing found: undefined
+    >>> Pixels(tn=9).dice  # both masks are empty: undefined
     nan
     """
 
@@ -43,7 +43,7 @@ class Pixels:
 
     @property
     def recall(self) -> float:
-        """Tp / (tp + fn); NaN if there is nothing to find."""
+        """Tp / (tp + fn); NaN if there are no nuclei."""
         return ratio(self.tp, self.tp + self.fn)
 
     @property
@@ -75,24 +75,14 @@ def mean_of_known(scores: Sequence[float]) -> float:
 
 
 def pixels(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> Pixels:
-    """Count pixels of nuclei, of background, and of each taken for the other.
-
-    Parameters
-    ----------
-    true, pred : (H, W) integers
-        Instance maps or masks; everything above 0 is nucleus. Or one `Overlap`.
-
-    Returns
-    -------
-    Pixels
-    """
+    """Pixel counts of two (H, W) instance maps or masks, with ids above 0 as nuclei, or of an `Overlap`."""
     table = as_overlap(true, pred)
     tp = int(table.pixels.sum())
     return Pixels(tp, int(table.pred_areas.sum()) - tp, int(table.true_areas.sum()) - tp, table.background)
 
 
 def pixel_accuracy(true: Overlap | ArrayLike, pred: ArrayLike | None = None) -> float:
-    """Share of pixels on the right side of nucleus or background, in [0, 1]. Flattered by much background.
+    """Share of correctly classified pixels, nucleus or background, in [0, 1]; high where background prevails.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Tests and effect sizes of paired scores: sign flips, signed ranks, Cohen's d_z, McNemar, Holm."""
+"""Tests and effect sizes of paired scores: permutation, Wilcoxon, Cohen's d_z, McNemar, Holm."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from histoscope.metrics.pooling import Function, Values
 from histoscope.metrics.semantic import ratio
 from histoscope.seeds import RandomSource, generator
 
-_BLOCK = 2_000_000  # signs held in memory at a time
+_BLOCK = 2_000_000  # signs in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
 class EffectSize:
-    """How large a paired difference is beside its spread.
+    """Effect sizes of paired differences.
 
     Parameters
     ----------
@@ -49,13 +49,12 @@ def paired_permutation(
     a, b : (N,) float
         Paired scores; pairs with a NaN are dropped.
     clusters : (N,) optional
-        Differences of one cluster flip together; without it each flips alone.
+        Differences of one cluster flip together; by default each flips alone.
     n : int
-        All flips are enumerated, and the p value is exact, if they are at most so many;
-        else so many are drawn.
+        If there are at most `n` flips, all are enumerated and the p value is exact; else `n` random ones are
+        used.
     rng : int or Generator
-        Seed or source of the flips, where they are drawn; seed 0 unless told, so that a call gives the same
-        numbers each time.
+        Seed or generator of random flips; by default seed 0, so that results are reproducible.
 
     Returns
     -------
@@ -64,7 +63,7 @@ def paired_permutation(
     References
     ----------
     .. [1] Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9(1), 2010,
-       doi:10.2202/1544-6115.1585 (why a drawn p value is never 0)
+       doi:10.2202/1544-6115.1585 (why the p value of random flips is never 0)
 
     Examples
     --------
@@ -171,16 +170,7 @@ def wilcoxon(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def effect_size(a: ArrayLike, b: ArrayLike) -> EffectSize:
-    """Cohen's d_z and the rank-biserial correlation of paired scores.
-
-    Parameters
-    ----------
-    a, b : (N,) float
-        Paired scores of independent units; pairs with a NaN are dropped.
-
-    Returns
-    -------
-    EffectSize
+    """Cohen's d_z and the rank-biserial correlation of paired scores, as `wilcoxon` takes them.
 
     References
     ----------
@@ -206,12 +196,12 @@ def effect_size(a: ArrayLike, b: ArrayLike) -> EffectSize:
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """What `mcnemar` found.
+    """Result of `mcnemar`.
 
     Parameters
     ----------
     only_first, only_second : int
-        Patches that one method alone got right.
+        Patches that only one of the methods classified correctly.
     p : float in (0, 1]
         Two-sided, exact.
     """
@@ -222,10 +212,10 @@ class McNemar:
 
 
 def mcnemar(true: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) -> McNemar:
-    """Exact test whether two classifiers are equally often right on the same patches.
+    """Exact McNemar test of whether two classifiers have the same accuracy on the same patches.
 
-    It takes patches as independent. Where several come from one photograph or patient, p is too small:
-    `compare`, with the column ``correct`` of `per_patch`, flips, and leaves out, whole groups.
+    It assumes independent patches. Where several come from one image or patient, p is too small: use
+    `compare` with the column ``correct`` of `per_patch`, which permutes whole groups.
 
     Parameters
     ----------
@@ -256,12 +246,12 @@ def mcnemar(true: ArrayLike, predicted_a: ArrayLike, predicted_b: ArrayLike) -> 
 
 
 def holm(pvalues: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correct p values for their number, by Holm's step-down method.
+    """Adjust p values for multiple testing by Holm's step-down method.
 
     Parameters
     ----------
     pvalues : (N,) float in [0, 1]
-        NaN (no test was possible) stays NaN and does not count.
+        NaN (no test was possible) stays NaN and is not counted.
 
     Returns
     -------
