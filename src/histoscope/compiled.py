@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 R = TypeVar("R")
+
+# Array types of kernels.
+U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
+U64 = NDArray[np.uint64]
+I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
 
 
 @overload

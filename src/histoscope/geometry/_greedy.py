@@ -6,21 +6,20 @@ x - y of its corners, that is, the tightest octagon around it.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, F64, I32, I64, njit
 from histoscope.geometry._overlap import corners, twice_shared
 
 _njit = njit(error_model="numpy")
 
 Shapes = tuple[
-    NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32],
-    NDArray[np.float32], NDArray[np.int32],
+    I64, F32, F32, F32,
+    F32, I32,
 ]  # fmt: skip
 """order, points, distances, rays (all by row); areas, boxes (by rank)."""
-Cells = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]
+Cells = tuple[I32, I32, I32, I64]
 """First node of each cell; next node and rank of each node; top, left, log2 of the side, rows, columns."""
-Scratch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+Scratch = tuple[I64, I64, I64, F64]
 
 
 @_njit
@@ -65,7 +64,7 @@ def measure(start: int, stop: int, shapes: Shapes) -> None:
 
 
 @_njit
-def _bounds(a: NDArray[np.int32], b: NDArray[np.int32]) -> tuple[float, float]:
+def _bounds(a: I32, b: I32) -> tuple[float, float]:
     """Area that the octagons of two candidates share at most, and that of the octagon around both."""
     width = min(a[1], b[1]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[2], b[2])
@@ -118,7 +117,7 @@ def _suppresses(first: int, second: int, shapes: Shapes, threshold: float, scrat
 
 
 @_njit
-def _reach(box: NDArray[np.int32], frame: NDArray[np.int64]) -> tuple[int, int, int, int]:
+def _reach(box: I32, frame: I64) -> tuple[int, int, int, int]:
     """First and last row, first and last column of the cells that a box touches."""
     top, left, shift = frame[0], frame[1], frame[2]
     rows = (box[2] - top) >> shift, (box[3] - top) >> shift
@@ -168,9 +167,8 @@ def _scratch(n_rays: int) -> Scratch:
 
 @_njit
 def look_up(
-    start: int, stop: int, first: int, shapes: Shapes, cells: Cells, threshold: float,
-    winner: NDArray[np.int64],
-) -> None:  # fmt: skip
+    start: int, stop: int, first: int, shapes: Shapes, cells: Cells, threshold: float, winner: I64
+) -> None:
     """Find what suppresses each candidate of rank ``first + start`` to ``first + stop`` among those kept."""
     scratch = _scratch(shapes[3].shape[1])
     for rank in range(first + start, first + stop):
@@ -180,7 +178,7 @@ def look_up(
 @_njit
 def suppress(
     first: int, last: int, shapes: Shapes, cells: Cells, used: int, threshold: float,
-    winner: NDArray[np.int64],
+    winner: I64
 ) -> tuple[Cells, int]:  # fmt: skip
     """Greedy non-maximum suppression of a chunk, in order of score; what is kept enters the cells."""
     head, after, who, frame = cells

@@ -4,12 +4,11 @@ Kernels take a part ``start <= i < stop`` of the rows or columns, write only the
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, F64, I32, I64, U8, U16, njit
 
 LANES = 64
-Ids = NDArray[np.uint16] | NDArray[np.int32]
+Ids = U16 | I32
 
 
 @njit(error_model="numpy")
@@ -18,10 +17,10 @@ def march(
     stop: int,
     flat: Ids,
     row_px: int,
-    offsets: NDArray[np.int64],
-    lengths: NDArray[np.float32],
+    offsets: I64,
+    lengths: F32,
     grid: int,
-    out: NDArray[np.float32],
+    out: F32,
 ) -> bool:
     """Follow each ray of each pixel until the id changes.
 
@@ -66,9 +65,7 @@ def march(
 
 
 @njit
-def row_distances(
-    start: int, stop: int, labels: NDArray[np.int32], closed: bool, out: NDArray[np.int32]
-) -> None:
+def row_distances(start: int, stop: int, labels: I32, closed: bool, out: I32) -> None:
     """Distance to the nearest pixel of another id in the same row; `FAR` where there is none.
 
     Outside of the image is another id only if `closed`.
@@ -97,14 +94,7 @@ FAR = 1 << 30
 
 
 @njit
-def column_distances(
-    start: int,
-    stop: int,
-    labels: NDArray[np.int32],
-    closed: bool,
-    in_row: NDArray[np.int32],
-    out: NDArray[np.float32],
-) -> None:
+def column_distances(start: int, stop: int, labels: I32, closed: bool, in_row: I32, out: F32) -> None:
     """Squared Euclidean distances from those within rows.
 
     In each run of one id along a column, the answer is the lower envelope of the parabolas
@@ -151,7 +141,7 @@ def column_distances(
 
 
 @njit
-def largest(index: NDArray[np.int32], values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+def largest(index: I32, values: F32, out: F32) -> None:
     """Largest of the flat `values` of each index."""
     for i in range(index.size):
         if index[i] != 0 and values[i] > out[index[i]]:
@@ -159,15 +149,7 @@ def largest(index: NDArray[np.int32], values: NDArray[np.float32], out: NDArray[
 
 
 @njit
-def normalize(
-    start: int,
-    stop: int,
-    index: NDArray[np.int32],
-    distance: NDArray[np.float32],
-    top: NDArray[np.float32],
-    grid: int,
-    out: NDArray[np.float32],
-) -> None:
+def normalize(start: int, stop: int, index: I32, distance: F32, top: F32, grid: int, out: F32) -> None:
     """Divide each grid pixel's distance by the largest of its nucleus."""
     for i in range(start, stop):
         for j in range(out.shape[1]):
@@ -177,15 +159,7 @@ def normalize(
 
 
 @njit
-def paint(
-    start: int,
-    stop: int,
-    y: NDArray[np.float64],
-    x: NDArray[np.float64],
-    number: int,
-    scratch: NDArray[np.uint8],
-    out: NDArray[np.int32],
-) -> NDArray[np.uint8]:
+def paint(start: int, stop: int, y: F64, x: F64, number: int, scratch: U8, out: I32) -> U8:
     """Write `number` on the free pixels of rows `start` to `stop` that lie in a polygon or on its edge.
 
     Pixel by pixel this is O'Rourke's rule ("Computational Geometry in C", 1998, 7.4): count the edges that
@@ -261,12 +235,12 @@ def _is_left(a: float, x0: float, b: float, x1: float, c: int, also: bool) -> bo
 def paint_all(
     start: int,
     stop: int,
-    order: NDArray[np.int64],
-    points: NDArray[np.float32],
-    distances: NDArray[np.float32],
-    sines: NDArray[np.float64],
-    cosines: NDArray[np.float64],
-    out: NDArray[np.int32],
+    order: I64,
+    points: F32,
+    distances: F32,
+    sines: F64,
+    cosines: F64,
+    out: I32,
 ) -> None:
     """Paint polygons in the given order on rows `start` to `stop`; what is painted stays."""
     n_rays = distances.shape[1]

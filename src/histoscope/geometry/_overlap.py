@@ -7,27 +7,19 @@ other polygon and no two edges lie on one line, so shared corners and edges need
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, F64, I32, I64, U8, njit
 
 _njit = njit(error_model="numpy")
 
-Corners = NDArray[np.int64]
+Corners = I64
 """(R, 2) x, y."""
-Polar = tuple[NDArray[np.float32], NDArray[np.float32]]
+Polar = tuple[F32, F32]
 NOWHERE = np.int32(2**31 - 1)
 
 
 @_njit
-def corners(
-    y: float,
-    x: float,
-    distances: NDArray[np.float32],
-    rays: NDArray[np.float32],
-    scale: float,
-    out: Corners,
-) -> None:
+def corners(y: float, x: float, distances: F32, rays: F32, scale: float, out: Corners) -> None:
     """Corners of a star polygon in units of ``1 / scale`` px, cut (not rounded) to whole numbers."""
     for k in range(len(distances)):
         out[k, 0] = np.int64(scale * (x + distances[k] * rays[1, k]))
@@ -70,7 +62,7 @@ def _winding(polygon: Corners, x: int, y: int, shift: int) -> int:
 
 
 @_njit
-def _edges(polygon: Corners, out: NDArray[np.int32]) -> None:
+def _edges(polygon: Corners, out: I32) -> None:
     """Write least and largest x and y of each edge as columns; an edge without length gets no box.
 
     Columns are as long as a multiple of eight.
@@ -85,7 +77,7 @@ def _edges(polygon: Corners, out: NDArray[np.int32]) -> None:
 
 
 @_njit
-def _meeting(edges: NDArray[np.int32], box: tuple[int, int, int, int], out: NDArray[np.uint8]) -> None:
+def _meeting(edges: I32, box: tuple[int, int, int, int], out: U8) -> None:
     """Mark the edges whose boxes meet a box: one comparison of eight at a time."""
     left, right = np.int32(box[0]), np.int32(box[1])
     top, bottom = np.int32(box[2]), np.int32(box[3])
@@ -100,9 +92,7 @@ def _round(value: float) -> int:
 
 
 @_njit
-def _cross(
-    a: Corners, i: int, b: Corners, j: int, n: int, events: NDArray[np.int64], place: NDArray[np.float64]
-) -> int:
+def _cross(a: Corners, i: int, b: Corners, j: int, n: int, events: I64, place: F64) -> int:
     """If two edges cross, describe where as event `n`; give the number of events.
 
     Event: edge of the first polygon, of the second, x, y (rounded), change of the second one's winding number
@@ -127,7 +117,7 @@ def _cross(
 
 
 @_njit
-def _crossings(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray[np.float64]) -> int:
+def _crossings(a: Corners, b: Corners, events: I64, place: F64) -> int:
     """Find where the edges cross."""
     eights = (len(b) + 7) // 8
     edges, meets = np.empty((4, 8 * eights), np.int32), np.empty(8 * eights, np.uint8)
@@ -154,7 +144,7 @@ def _crossings(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray
 
 
 @_njit
-def _sort(order: NDArray[np.int64], events: NDArray[np.int64], place: NDArray[np.float64], of: int) -> None:
+def _sort(order: I64, events: I64, place: F64, of: int) -> None:
     """Order events along polygon 0 or 1; there are few."""
     for k in range(len(order)):
         m = k
@@ -170,7 +160,7 @@ def _sort(order: NDArray[np.int64], events: NDArray[np.int64], place: NDArray[np
 
 
 @_njit
-def _walk(polygon: Corners, turns: int, order: NDArray[np.int64], events: NDArray[np.int64], of: int) -> int:
+def _walk(polygon: Corners, turns: int, order: I64, events: I64, of: int) -> int:
     """Sum ``x dy - y dx`` over the parts of a polygon's outline that lie in the other polygon."""
     total, k, last = 0, 0, len(polygon) - 1
     for i in range(last + 1):
@@ -189,7 +179,7 @@ def _walk(polygon: Corners, turns: int, order: NDArray[np.int64], events: NDArra
 
 
 @_njit
-def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArray[np.float64]) -> int:
+def twice_shared(a: Corners, b: Corners, events: I64, place: F64) -> int:
     """Twice the area inside both polygons (winding numbers not 0), crossings rounded to whole numbers.
 
     `events` and `place` are scratch with a row for each pair of edges.
@@ -207,9 +197,8 @@ def twice_shared(a: Corners, b: Corners, events: NDArray[np.int64], place: NDArr
 
 @_njit
 def shared_by_rows(
-    start: int, stop: int, centres: Polar, distances: Polar, rays: NDArray[np.float64],
-    frame: tuple[float, float], out: NDArray[np.float64],
-) -> None:  # fmt: skip
+    start: int, stop: int, centres: Polar, distances: Polar, rays: F64, frame: tuple[float, float], out: F64
+) -> None:
     """Area that row k of the first polygons shares with row k of the second.
 
     Corners are put on a grid of ``1 / scale`` px, rounded: all are shifted above 0 by `reach`, then cut.

@@ -7,9 +7,9 @@ References
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, F64, I32, I64, njit
 from histoscope.geometry import _kernels
 from histoscope.geometry.polygons import check_polygons, directions
 from histoscope.types import Labels
@@ -21,8 +21,8 @@ WINNER_WEIGHT = 2.0
 def draw_by_vote(
     points_px: ArrayLike,
     distances: ArrayLike,
-    keep: NDArray[np.int64],
-    winner: NDArray[np.int64],
+    keep: I64,
+    winner: I64,
     shape: tuple[int, int],
 ) -> Labels:
     """Draw the nuclei that suppression kept, each with the pixels that at least half of its votes cover.
@@ -72,14 +72,7 @@ def draw_by_vote(
 
 
 @njit
-def _draw(
-    voters: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    points: NDArray[np.float32],
-    distances: NDArray[np.float32],
-    rays: NDArray[np.float64],
-    out: NDArray[np.int32],
-) -> None:
+def _draw(voters: I64, starts: I64, points: F32, distances: F32, rays: F64, out: I32) -> None:
     """Nucleus by nucleus: only the polygons of one are in memory at a time."""
     scratch = np.zeros(4096, np.uint8)
     for k in range(starts.size - 1):

@@ -1,15 +1,12 @@
 """Compiled loops: pair counts of two label maps, and passes over their short result."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F64, I32, I64, njit
 
 
 @njit
-def count_pairs(
-    true: NDArray[np.int32], pred: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+def count_pairs(true: I32, pred: I32) -> tuple[I64, I64, bool]:
     """Count the pixels of each (true id, pred id) pair other than (0, 0) in two flat maps.
 
     Returns
@@ -41,7 +38,7 @@ def count_pairs(
 
 
 @njit
-def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def number_ids(ids: I32) -> tuple[I32, I64]:
     """Distinct ids above 0 by first appearance, and the position of each entry among them (-1 for 0)."""
     size = 16
     while size < 2 * ids.size:
@@ -61,9 +58,7 @@ def number_ids(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.in
 
 
 @njit
-def best_two(
-    index: NDArray[np.int64], weights: NDArray[np.float64], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+def best_two(index: I64, weights: F64, n: int) -> tuple[I64, F64, F64]:
     """Pair of largest weight, the first of equals or -1, of each of `n` nuclei, and its two largest weights.
 
     Weights are above 0; that of a missing pair is 0.
@@ -80,12 +75,12 @@ def best_two(
 
 @njit
 def _fill(  # arrays that are not reassigned stay in registers: half the time of one loop that also grows them
-    true: NDArray[np.int32],
-    pred: NDArray[np.int32],
+    true: I32,
+    pred: I32,
     place: int,
-    keys: NDArray[np.int64],
-    pixels: NDArray[np.int64],
-    order: NDArray[np.int64],
+    keys: I64,
+    pixels: I64,
+    order: I64,
     n_keys: int,
 ) -> tuple[int, int]:
     """Count from pixel `place` on until the end, or until the hash table is half full.
@@ -122,7 +117,7 @@ def _fill(  # arrays that are not reassigned stay in registers: half the time of
 
 
 @njit
-def _find(keys: NDArray[np.int64], key: np.int64) -> np.int64:
+def _find(keys: I64, key: np.int64) -> np.int64:
     """Slot that holds `key` (above 0), or the free one where it belongs (linear probing)."""
     mixed = (key ^ (key >> 29)) * np.int64(0x2545F4914F6CDD1D)
     slot = (mixed ^ (mixed >> 32)) & (keys.size - 1)

@@ -4,7 +4,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, I32, I64, njit
 
 # Steps over pixels while walking right, down, left, up with the nucleus on the right hand.
 _ROW_STEP = (0, 1, 0, -1)
@@ -15,7 +15,7 @@ _Y_MIDDLE = (0.0, 0.5, 1.0, 0.5)
 
 
 @njit
-def count_edges(labels: NDArray[np.int32]) -> int:
+def count_edges(labels: I32) -> int:
     """Count the sides of pixels that part a nucleus from something else: an upper bound of outline points."""
     height, width = labels.shape
     edges = 0
@@ -32,9 +32,7 @@ def count_edges(labels: NDArray[np.int32]) -> int:
 
 
 @njit
-def trace_rings(
-    labels: NDArray[np.int32], n_edges: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+def trace_rings(labels: I32, n_edges: int) -> tuple[F32, I64, I32, I32, NDArray[np.bool_]]:
     """Walk once around every piece and every hole, from middle to middle of the pixel sides.
 
     Parameters
@@ -84,13 +82,7 @@ def trace_rings(
 
 @njit
 def _trace(
-    labels: NDArray[np.int32],
-    row: int,
-    column: int,
-    ring_at: NDArray[np.int32],
-    ring: int,
-    points: NDArray[np.float32],
-    n: int,
+    labels: I32, row: int, column: int, ring_at: I32, ring: int, points: F32, n: int
 ) -> tuple[int, int, int]:
     """Walk around one ring from the top side of a pixel.
 
@@ -130,14 +122,7 @@ def _trace(
 
 
 @njit
-def fill(
-    points: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    rings: NDArray[np.int64],
-    top: int,
-    left: int,
-    inside: NDArray[np.bool_],
-) -> None:
+def fill(points: F32, starts: I64, rings: I64, top: int, left: int, inside: NDArray[np.bool_]) -> None:
     """Mark the pixels of a window whose centres lie in some rings; what `inside` held does not matter.
 
     Outlines cross the rows of pixel centres at the sides of pixels only, so all is whole numbers.
@@ -165,9 +150,7 @@ def fill(
 
 
 @njit
-def boxes(
-    points: NDArray[np.float32], starts: NDArray[np.int64], order: NDArray[np.int64], first: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def boxes(points: F32, starts: I64, order: I64, first: I64) -> I64:
     """Top, left, bottom and right of each nucleus, the last two exclusive; all 0 without pixels."""
     found = np.zeros((first.size - 1, 4), np.int64)
     for k in range(first.size - 1):
@@ -184,14 +167,7 @@ def boxes(
 
 @njit
 def draw(
-    points: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    ids: NDArray[np.int64],
-    order: NDArray[np.int64],
-    first: NDArray[np.int64],
-    box: NDArray[np.int64],
-    corner: tuple[int, int],
-    labels: NDArray[np.int32],
+    points: F32, starts: I64, ids: I64, order: I64, first: I64, box: I64, corner: tuple[int, int], labels: I32
 ) -> None:
     """Write nuclei into a window of a map whose first pixel is at row and column `corner`; the last win."""
     height, width = labels.shape
@@ -209,5 +185,5 @@ def draw(
 
 
 @njit(inline="always")
-def _is(labels: NDArray[np.int32], row: int, column: int, height: int, width: int, here: int) -> bool:
+def _is(labels: I32, row: int, column: int, height: int, width: int, here: int) -> bool:
     return 0 <= row < height and 0 <= column < width and labels[row, column] == here

@@ -7,7 +7,7 @@ Most kernels take the part ``start <= i < stop`` of the pixels that they work on
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.compiled import njit
+from histoscope.compiled import F32, F64, I64, U8, U16, U64, njit
 
 _BITS = np.uint64(21)
 _FIELD = np.uint64((1 << 21) - 1)
@@ -17,14 +17,7 @@ COLD = np.float32(0.35)
 
 
 @njit
-def map_pixels(
-    start: int,
-    stop: int,
-    pixels: NDArray[np.uint8],
-    sums: NDArray[np.uint64],
-    tables: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-) -> None:
+def map_pixels(start: int, stop: int, pixels: U8, sums: U64, tables: U8, out: U8) -> None:
     """Out channel o = tables[o, field o of the sum of one packed entry per input channel]."""
     for i in range(start, stop):
         packed = sums[0, pixels[i, 0]] + sums[1, pixels[i, 1]] + sums[2, pixels[i, 2]]
@@ -34,15 +27,7 @@ def map_pixels(
 
 
 @njit(fastmath=True)
-def map_tissue(
-    start: int,
-    stop: int,
-    pixels: NDArray[np.uint8],
-    density: NDArray[np.float32],
-    sums: NDArray[np.uint64],
-    tables: NDArray[np.uint8],
-    out: NDArray[np.uint8],
-) -> None:
+def map_tissue(start: int, stop: int, pixels: U8, density: F32, sums: U64, tables: U8, out: U8) -> None:
     """As `map_pixels`, as far as each pixel is tissue."""
     for i in range(start, stop):
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
@@ -96,14 +81,7 @@ def is_tissue(red: np.float32, green: np.float32, blue: np.float32, least: float
 
 
 @njit
-def tissue(
-    start: int,
-    stop: int,
-    pixels: NDArray[np.uint8],
-    density: NDArray[np.float32],
-    least: float,
-    out: NDArray[np.bool_],
-) -> None:
+def tissue(start: int, stop: int, pixels: U8, density: F32, least: float, out: NDArray[np.bool_]) -> None:
     """Mark the tissue pixels."""
     for i in range(start, stop):
         out[i] = is_tissue(
@@ -112,13 +90,7 @@ def tissue(
 
 
 @njit
-def sample_tissue(
-    pixels: NDArray[np.uint8],
-    strata: int,
-    density: NDArray[np.float32],
-    least: float,
-    out: NDArray[np.uint8],
-) -> int:
+def sample_tissue(pixels: U8, strata: int, density: F32, least: float, out: U8) -> int:
     """Copy one pixel of each stratum, if it is tissue, to `out`; give their number.
 
     The place in the stratum comes from a hash of its number: the same every time, and in step with no
@@ -139,14 +111,7 @@ def sample_tissue(
 
 
 @njit
-def window_means(
-    image: NDArray[np.uint8],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    height: int,
-    width: int,
-    out: NDArray[np.uint8],
-) -> None:
+def window_means(image: U8, rows: I64, columns: I64, height: int, width: int, out: U8) -> None:
     """Mean colour of each window of (height, width) pixels, rounded."""
     count = height * width
     for j in range(len(rows)):
@@ -161,9 +126,7 @@ def window_means(
 
 
 @njit(fastmath=True)
-def sparse_moments(
-    density: NDArray[np.float32], stains: NDArray[np.float64], penalty: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+def sparse_moments(density: F32, stains: F64, penalty: float) -> tuple[F64, F64, float]:
     """Code (3, N) density with two unit stains, sparsely and with nothing negative, and sum the codes up.
 
     Gives codes' codes (2, 2), codes' density (2, 3) and the sum of the codes: all that the dictionary needs.
@@ -198,9 +161,7 @@ def sparse_moments(
 
 
 @njit
-def root_moments(
-    pixels: NDArray[np.uint8], sums: NDArray[np.uint64], root: NDArray[np.float32]
-) -> NDArray[np.float64]:
+def root_moments(pixels: U8, sums: U64, root: F32) -> F64:
     """Sums and sums of squares, (2, 3), of fy, fx - fy and fy - fz, of which L, a and b are multiples."""
     moments = np.zeros((2, 3))
     for i in range(len(pixels)):
@@ -220,15 +181,15 @@ def root_moments(
 def map_lab(
     start: int,
     stop: int,
-    pixels: NDArray[np.uint8],
-    density: NDArray[np.float32],
-    sums: NDArray[np.uint64],
-    root: NDArray[np.uint16],
-    gain: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    back: NDArray[np.float32],
-    gamma: NDArray[np.uint8],
-    out: NDArray[np.uint8],
+    pixels: U8,
+    density: F32,
+    sums: U64,
+    root: U16,
+    gain: F32,
+    offset: F32,
+    back: F32,
+    gamma: U8,
+    out: U8,
 ) -> None:
     """Scale and shift Lab; see `reinhard`.
 
@@ -266,7 +227,7 @@ def map_lab(
 
 
 @njit
-def ranked(values: NDArray[np.float32], rank: int) -> float:
+def ranked(values: F32, rank: int) -> float:
     """Value that stands at `rank` (from 0) of the sorted values; finite ones, at least one.
 
     They are counted into equal bins first, so that only those of one bin are sorted.
