@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from histoscope import data
-from histoscope.data.dealing import SHARE_TOLERANCE
+from histoscope.data.assignment import SHARE_TOLERANCE
 from histoscope.errors import ConfigError, DataError, LeakError
 from histoscope.types import Record
 

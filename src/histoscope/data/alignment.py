@@ -17,7 +17,7 @@ _MAX_SHIFT_PX = 128
 _NEAR_PX = 2
 """Annotators are up to 2 px off."""
 _LEAST_FIT, _LEAST_SIGMAS = 0.2, 4.0
-"""A fit is believed from this on, and so many times what chance gives with as many nuclei."""
+"""Least fit, and how many times what chance gives with as many nuclei."""
 _SURE, _BETTER_SHIFT = 1.5, 1.1
 """How many times better another place must fit; on 295 published tiles none reaches 0.5 and 0.98."""
 _LEAST_SIDE_PX = 32

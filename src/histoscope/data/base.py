@@ -32,7 +32,7 @@ __all__ = (
 @brief
 @dataclass(frozen=True, slots=True)
 class Datasheet:
-    """What must be known of a data set before its numbers are believed or its weights given away.
+    """What a data set is: name, licence, citation, classes, pixel size and counts.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def require_mpp(mpp: float | None, name: str) -> float:
 
 
 def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Class of each instance (n_ids + 1,): the commonest in its pixels (the smaller class id wins a draw).
+    """Class of each instance (n_ids + 1,): the commonest in its pixels (the smaller class id wins a tie).
 
     Background (0) in the class map counts only where an instance has nothing else. The ids of `instances`
     should have no large gaps, see `histoscope.data.compact`.

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from histoscope.data.alignment import misplaced
 from histoscope.errors import HistoscopeError
 from histoscope.types import Labels, Record, Sample
 from histoscope.words import count
+
+if TYPE_CHECKING:
+    from histoscope.data.base import Dataset
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (samples done, all samples)."""
@@ -36,22 +39,6 @@ class Problem:
     message: str
 
 
-class Readable(Protocol):
-    """What is checked: a data set."""
-
-    @property
-    def info(self) -> Any:
-        """Datasheet, with `name` and `classes`."""
-        ...
-
-    @property
-    def records(self) -> Sequence[Record]:
-        """One for each sample."""
-        ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-
 def reason(error: BaseException) -> str:
     """Say in a line why a sample could not be read."""
     if isinstance(error, MemoryError):
@@ -60,7 +47,7 @@ def reason(error: BaseException) -> str:
 
 
 def check_samples(
-    dataset: Readable,
+    dataset: "Dataset",
     progress: Progress | None = None,
     *,
     notes: Callable[[int], Iterable[str]] = lambda index: (),
@@ -93,7 +80,9 @@ def classes_of_nuclei(sample: Sample) -> NDArray[np.uint8]:
     return np.zeros(len(ids), np.uint8) if sample.classes is None else sample.classes[ids]
 
 
-def count_nuclei(dataset: Readable, progress: Progress | None = None) -> tuple[dict[str, int], list[Problem]]:
+def count_nuclei(
+    dataset: "Dataset", progress: Progress | None = None
+) -> tuple[dict[str, int], list[Problem]]:
     """Nuclei of a data set, and the samples that could not be read and are not counted.
 
     The counts are ``all`` and those of each class by name; none if no sample has a label map. Whole patches

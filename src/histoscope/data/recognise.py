@@ -1,4 +1,4 @@
-"""Which reader a folder is for: by what lies in it, never by its name."""
+"""Choosing the reader of a folder by the files in it."""
 
 import inspect
 import warnings
@@ -84,7 +84,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
         return found
     for reader in SPECIFIC_FIRST:
         with suppress(*UNREADABLE), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is left out: told when the data set is used
+            warnings.simplefilter("ignore")  # of what is left out: once more when the data set is used
             found = _opened(reader, root, options)
             if len(found.dataset.info.classes) > 1 or found.first.instances is not None:
                 return found

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from histoscope.data.assignment import assign
 from histoscope.data.base import Dataset
-from histoscope.data.dealing import deal
 from histoscope.data.views import subset
 from histoscope.errors import ConfigError, DataError, LeakError
 from histoscope.types import Record
@@ -24,8 +24,9 @@ PART_NAMES = {
     "test": "test",
 }
 _HOW_TO_GROUP = (
-    "; where nobody knows which patches belong together, histoscope data audit --groups groups.csv proposes "
-    "it from the pictures, and data.index: groups.csv (on the command line --option index=groups.csv) uses it"
+    "; where it is not known which patches belong together, histoscope data audit --groups groups.csv "
+    "proposes groups from the images, and data.index: groups.csv (on the command line --option "
+    "index=groups.csv) uses it"
 )
 
 
@@ -60,9 +61,9 @@ def split_by(
 ) -> Split:
     """Cut a data set in parts so that no group is in two of them.
 
-    Groups are dealt in random order to the part that lacks most; of several dealings the one nearest the
-    wanted shares is kept. With `stratify` it is the one with the evenest strata of those that are as near to
-    the shares, give or take 0.05: a rare class never costs a part its size.
+    Groups are assigned in random order to the part that lacks most; of several assignments the one nearest
+    the requested shares is kept. With `stratify` it is the one with the most even strata of those within 0.05
+    of that: a rare class never costs a part its size.
 
     The result depends on the records and the seed, not on the order of the files.
 
@@ -73,7 +74,7 @@ def split_by(
     by : str
         What must stay together: ``patient``, ``source``, ``name``, or a tag such as ``tcga_site``.
     train, val, test : float
-        Wanted shares of the images; scaled to sum to 1. A share of 0 gives an empty part.
+        Requested shares of the images; scaled to sum to 1. A share of 0 gives an empty part.
     stratify : str, optional
         A tag, or ``label``, whose values should be spread over the parts in the same proportions.
     seed : int
@@ -103,7 +104,7 @@ def split_by(
     counts = np.zeros((len(members), max(strata) + 1), np.float64)
     for row, indices in enumerate(members.values()):
         np.add.at(counts[row], [strata[index] for index in indices], 1)
-    owner = deal(counts, np.array(list(wanted.values())), seed)
+    owner = assign(counts, np.array(list(wanted.values())), seed)
     chosen: dict[str, list[int]] = {name: [] for name in shares}
     names = list(wanted)
     for part, indices in zip(owner, members.values(), strict=True):
@@ -194,7 +195,7 @@ def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, 
     """Keep `n_groups` groups of each class, with all their patches.
 
     Subsets of one seed are nested: the 16 groups are among the 64. A group of several classes counts for its
-    commonest (the smaller label wins a draw). The result depends on the records and the seed, not on the
+    commonest (the smaller label wins a tie). The result depends on the records and the seed, not on the
     order of the files.
 
     Parameters

@@ -148,7 +148,7 @@ def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:
 
 
 def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
-    """Whether a file lies in a folder of results below the root; each such folder is told once."""
+    """Whether a file lies in a folder of results below the root; each such folder is reported once."""
     for folder in path.parents[: len(path.parts) - len(found.root.parts) - 1]:
         if folder not in results:
             results[folder] = any((folder / journal).is_file() for journal in JOURNALS)
@@ -169,7 +169,7 @@ def _sort(path: Path, found: Found) -> None:
         try:
             reason = unreadable(path)
         except CorruptDataError:
-            reason = ""  # told when its turn comes
+            reason = ""  # reported when it is read
         if reason:
             found.skipped.append(Skipped(path, reason))
         else:

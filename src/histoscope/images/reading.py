@@ -134,7 +134,7 @@ def check_labels_fit(image: Path, labels: Path) -> None:
     Raises
     ------
     DataError
-        If it cannot be told, or the label map fits the image as it is stored.
+        If that is unknown, or the label map fits the image as it is stored.
     DatasetNotFoundError, CorruptDataError
         As `stored`.
     """
@@ -151,8 +151,8 @@ def check_labels_fit(image: Path, labels: Path) -> None:
     )
 
 
-def _ignore_odd_tags() -> None:
-    """Let decoders not warn of odd tags, of which there are many.
+def _ignore_tag_warnings() -> None:
+    """Silence warnings of decoders about tags they do not know.
 
     `warnings.catch_warnings` would do so for one file, but not while other threads read as well.
     """
@@ -172,7 +172,7 @@ def _guarded(
     if reason:
         raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")
     kind, reader = kinds.kind_of(path), guests.reader_of(path)
-    _ignore_odd_tags()
+    _ignore_tag_warnings()
     try:
         if reader is not None:
             return of_guest(*guests.read(path, reader))

@@ -125,7 +125,7 @@ def _of_guest(_: Any, mpp: float | None) -> list[tuple[float, float]]:
 
 
 def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
-    """Size of a pixel that a TIFF gives: what vendors write is believed before the resolution tags."""
+    """Size of a pixel that a TIFF gives: what vendors write comes before the resolution tags."""
     page = series.keyframe
     pair = (
         (_of_ome(file.ome_metadata, page) if file.is_ome else None)

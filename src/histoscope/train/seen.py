@@ -15,7 +15,7 @@ import yaml
 from histoscope import data
 from histoscope.data import Dataset, Datasheet
 from histoscope.data.base import Progress
-from histoscope.data.leaks.audit import read_pictures
+from histoscope.data.leaks.audit import landmarks_of
 from histoscope.data.leaks.copies import find_copies
 from histoscope.errors import HistoscopeError
 from histoscope.files import read_image
@@ -196,7 +196,7 @@ def _copies(
     if not files or not len(dataset):
         return [], lacking
     known = _Files(list(files.values()))
-    pictures, _ = read_pictures({"learned": known, "given": dataset}, progress)
+    pictures, _ = landmarks_of({"learned": known, "given": dataset}, progress)
     part = np.repeat([0, 1], [len(known), len(dataset)])
     found = find_copies(pictures, part, MIN_SIMILARITY)
     return sorted({copy.right - len(known) for copy in found}), lacking

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image as Pillow
 
 from histoscope.data.leaks import copies, landmarks
-from histoscope.data.leaks.landmarks import Landmarks, alike_pairs, find_landmarks, read_landmarks
-from histoscope.errors import CorruptDataError
-from histoscope.files import write_image
+from histoscope.data.leaks.landmarks import Landmarks, candidate_pairs, find_landmarks
+from histoscope.files import read_image, write_image
 
 
 def _picture(seed: int, side: int = 128) -> np.ndarray:
@@ -42,13 +41,10 @@ def test_files_arrays_and_grey_levels_agree(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", picture, compression="zlib", tile=(64, 64))
     write_image(tmp_path / "a.jpg", picture)
     Pillow.fromarray(picture).convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
-    first = read_landmarks(tmp_path / "a.png")
+    first = find_landmarks(read_image(tmp_path / "a.png"))
     for name in ("a.tif", "a.jpg", "cmyk.jpg"):
-        assert _same(first, read_landmarks(tmp_path / name)) > 0.6
+        assert _same(first, find_landmarks(read_image(tmp_path / name, least_px=224))) > 0.6
     assert _same(first, find_landmarks(picture)) == 1
-    (tmp_path / "bad.png").write_bytes(b"x")
-    with pytest.raises(CorruptDataError):
-        read_landmarks(tmp_path / "bad.png")
 
 
 def test_corners_of_an_oblong_picture() -> None:
@@ -62,12 +58,12 @@ def test_votes_lead_to_the_copies_and_are_repeatable() -> None:
     turned = [np.ascontiguousarray(np.rot90(picture[:, ::-1])) for picture in originals]
     pictures = [find_landmarks(picture) for picture in [*originals, *turned]]
     part = np.repeat([0, 1], 30)
-    pairs = alike_pairs(pictures, part)
+    pairs = candidate_pairs(pictures, part)
     assert {(left, left + 30, 1) for left in range(30)} <= set(map(tuple, pairs.tolist()))
     assert (part[pairs[:, 0]] != part[pairs[:, 1]]).all()
     assert (pairs[:, 0] < pairs[:, 1]).all()
     assert len(pairs) < 30 * 30
-    assert np.array_equal(pairs, alike_pairs(pictures, part))
+    assert np.array_equal(pairs, candidate_pairs(pictures, part))
 
 
 def test_pictures_without_landmarks() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from histoscope.data import Datasheet, InMemory, audit
-from histoscope.data.leaks.marks import find_marks, paint_out
+from histoscope.data.leaks.marks import find_marks
 from histoscope.synth import generate
 from histoscope.types import Image, Sample
 
@@ -211,8 +211,3 @@ def test_overexposed_glass_is_no_mark(rng: np.random.Generator) -> None:
     picture = np.clip(rng.normal(252, 4, (80, 80, 3)), 0, 255).astype(np.uint8)
     picture[20:60, 20:60] = (200, 120, 170)
     assert not find_marks(picture).any()
-
-
-def test_nothing_is_painted_where_nothing_is_marked() -> None:
-    grey = _sparse(0)[..., 0]
-    assert np.array_equal(paint_out(grey, np.zeros(grey.shape, bool)), grey)

@@ -1,4 +1,4 @@
-"""Finding leaks: the same patient, source or picture on both sides of a split; and labels off their image."""
+"""Leakage audit: patients, sources and images that two parts share, and label maps that do not fit."""
 
 import os
 from collections import Counter
@@ -13,9 +13,10 @@ import numpy as np
 from histoscope.data.base import Dataset
 from histoscope.data.checks import UNREADABLE, Problem, Progress, check_placement, reason
 from histoscope.data.leaks.copies import find_copies
-from histoscope.data.leaks.landmarks import Landmarks, find_landmarks, read_landmarks
+from histoscope.data.leaks.landmarks import SIDE_PX, Landmarks, find_landmarks
 from histoscope.data.split import shared_groups, unseen_classes
 from histoscope.errors import ConfigError
+from histoscope.files import read_image
 from histoscope.words import count
 
 _SHOWN = 12
@@ -28,17 +29,17 @@ class Leak:
     Parameters
     ----------
     kind : {"patient", "source", "name", "image"}
-        What is shared; ``image`` is a picture of the same place.
+        What is shared; ``image`` is an image of the same place.
     left, right : str
         The two parts.
     left_name, right_name : str
         A sample in each (the first, where a patient or source has several).
     what : str
-        The shared patient, source or name; for pictures, how the right one is turned.
+        The shared patient, source or name; for images, how the right one is turned.
     count : int
-        Samples of the shared group in both parts together; 2 for pictures and names.
+        Samples of the shared group in both parts together; 2 for images and names.
     similarity : float
-        Correlation of pictures that show the same, once aligned; 1 otherwise.
+        Correlation of images that show the same, once aligned; 1 otherwise.
     """
 
     kind: str
@@ -118,7 +119,7 @@ def audit(
 ) -> AuditReport:
     """Compare every part with every other, and the label maps with their images.
 
-    Patients, sources and names are compared as they are written. Pictures are compared by
+    Patients, sources and names are compared as they are written. Images are compared by
     `data.leaks.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
     skewed, saved again, rescaled, made brighter or paler, and those that overlap in part. Label maps are
     judged by `histoscope.data.alignment.misplaced`, as `Dataset.verify` does.
@@ -128,9 +129,9 @@ def audit(
     parts : mapping of str to Dataset
         Such as ``split.parts()``, or the data sets of a training and a test cohort.
     min_similarity : float
-        Correlation of two aligned pictures, where they overlap, from which they count as one, in (0, 1].
+        Correlation of two aligned images, where they overlap, from which they count as one, in (0, 1].
     labels : bool
-        Whether label maps are read and judged; it takes about as long as the pictures.
+        Whether label maps are read and judged; it takes about as long as the images.
     progress : callable, optional
         Called with (images read, all images).
 
@@ -150,11 +151,11 @@ def audit(
     if not 0 < min_similarity <= 1:
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
     problems: list[Problem] = []
-    pictures, unreadable = read_pictures(parts, progress, problems if labels else None)
+    images, unreadable = landmarks_of(parts, progress, problems if labels else None)
     leaks = _shared_groups(parts)
     places = [(name, record.name) for name, part in parts.items() for record in part.records]
     number = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
-    for copy in find_copies(pictures, number, min_similarity):
+    for copy in find_copies(images, number, min_similarity):
         (left, left_name), (right, right_name) = places[copy.left], places[copy.right]
         similarity = round(copy.similarity, 4)
         leaks.append(Leak("image", left, right, left_name, right_name, str(copy.turn), similarity=similarity))
@@ -163,18 +164,18 @@ def audit(
     return AuditReport(tuple(leaks), sizes, unreadable, tuple(unseen), tuple(problems))
 
 
-def read_pictures(
+def landmarks_of(
     parts: Mapping[str, Dataset],
     progress: Progress | None = None,
     problems: list[Problem] | None = None,
 ) -> tuple[list[Landmarks], tuple[str, ...]]:
-    """Landmarks of every picture of every part, and the names of those that could not be read.
+    """Landmarks of every image of every part, and the names of those that could not be read.
 
-    Unreadable pictures have no landmarks, so they match nothing. If `problems` is given, label maps are
+    Unreadable images have no landmarks, so they match nothing. If `problems` is given, label maps are
     judged, and what is wrong with them is appended.
     """
     total = sum(map(len, parts.values()))
-    pictures: list[Landmarks] = []
+    images: list[Landmarks] = []
     unreadable: list[str] = []
     for name, part in parts.items():
         seen = _read(part, labels=problems is not None)
@@ -183,20 +184,22 @@ def read_pictures(
                 unreadable.append(f"{name}/{record.name}")
             elif problems is not None:
                 problems += [replace(problem, name=f"{name}/{record.name}") for problem in wrong]
-            pictures.append(found if found is not None else find_landmarks(np.zeros((2, 2), np.uint8)))
+            images.append(found if found is not None else find_landmarks(np.zeros((2, 2), np.uint8)))
             if progress is not None:
-                progress(len(pictures), total)
-    return pictures, tuple(unreadable)
+                progress(len(images), total)
+    return images, tuple(unreadable)
 
 
 def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None, list[Problem]]]:
-    """Landmarks of each picture, None where it cannot be read; and what is wrong with its label map."""
+    """Landmarks of each image, None where it cannot be read; and what is wrong with its label map."""
 
     def read(index: int) -> tuple[Landmarks | None, list[Problem]]:
         record = dataset.records[index]
         try:
             path = dataset.image_path(index)
-            found = read_landmarks(path) if path is not None else find_landmarks(dataset[index].image)
+            found = find_landmarks(
+                dataset[index].image if path is None else read_image(path, least_px=SIDE_PX)
+            )
         except UNREADABLE:
             return None, []
         try:

@@ -1,4 +1,4 @@
-"""Finding copies of a picture that were turned, flipped, zoomed, skewed, saved again or made paler."""
+"""Finding copies of an image that were turned, flipped, zoomed, skewed, saved again or made paler."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.base import Progress
-from histoscope.data.leaks.landmarks import Landmarks, Pairs, alike_pairs, flipped
+from histoscope.data.leaks.landmarks import Landmarks, Pairs, candidate_pairs, flipped
 
 MIN_MATCHES = 8
-"""Landmarks of two pictures that one map must bring together; by chance it is up to 4."""
+"""Landmarks of two images that one map must bring together; by chance it is up to 4."""
 _RATIO = 0.8
-"""A match is believed if it is nearer than this times the second nearest."""
+"""Ratio test: a match is kept if it is nearer than this times the second nearest."""
 _SLACK = 0.05
 """How far a landmark may lie from where the map puts it, in halves of the shorter side."""
 _MAX_ZOOM, _MAX_STRETCH = 4.0, 2.0
@@ -20,12 +20,12 @@ _LEAST_COMMON = 16
 """Grey pixels of 64 a side from which a correlation means something."""
 
 Affine = NDArray[np.float64]
-"""(2, 3): maps x, y of the left picture to those of the right, from the centres, in halves of their sides."""
+"""(2, 3): maps x, y of the left image to those of the right, from the centres, in halves of their sides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How one picture became another: flipped left to right, then turned anticlockwise, then zoomed into."""
+    """How one image became another: flipped left to right, then turned anticlockwise, then zoomed into."""
 
     angle_deg: float = 0.0
     zoom: float = 1.0
@@ -41,11 +41,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two pictures that show the same place.
+    """Two images that show the same place.
 
     `left` and `right` are their indices, `n_matches` the landmarks that one affine map brings together,
     `similarity` the correlation of grey levels where they overlap once aligned, and `overlap` the share of
-    the smaller one that they have in common: near 1 for copies, small for pictures of neighbouring places.
+    the smaller one that they have in common: near 1 for copies, small for images of neighbouring places.
     """
 
     left: int
@@ -57,26 +57,26 @@ class Copy:
 
 
 def find_copies(
-    pictures: Sequence[Landmarks],
+    images: Sequence[Landmarks],
     part: NDArray[np.intp],
     min_similarity: float,
     *,
     pairs: Pairs | None = None,
     progress: Progress | None = None,
 ) -> list[Copy]:
-    """Pairs of pictures of different parts that show the same place, wholly or in part, ordered by index.
+    """Pairs of images of different parts that show the same place, wholly or in part, ordered by index.
 
-    Pictures with similar landmarks are compared, and those in `pairs` (n, 3): left, right, flip. An affine
+    Images with similar landmarks are compared, and those in `pairs` (n, 3): left, right, flip. An affine
     map must bring at least 8 landmarks of one on those of the other, and once aligned their grey levels must
-    correlate by `min_similarity` where they overlap. Brightness and contrast do not matter. Pictures of one
+    correlate by `min_similarity` where they overlap. Brightness and contrast do not matter. Images of one
     `part` (N,), and those without landmarks, match nothing.
     """
-    todo = alike_pairs(pictures, part)
+    todo = candidate_pairs(images, part)
     if pairs is not None:
         todo = np.unique(np.concatenate([todo, pairs]), axis=0)
     found = []
     for done, (left, right, flip) in enumerate(todo.tolist(), start=1):
-        copy = compare(pictures, left, right, flip=bool(flip))
+        copy = compare(images, left, right, flip=bool(flip))
         if copy is not None and copy.similarity >= min_similarity:
             found.append(copy)
         if progress is not None:
@@ -85,11 +85,11 @@ def find_copies(
     return [best[key] for key in sorted(best)]
 
 
-def compare(pictures: Sequence[Landmarks], left: int, right: int, *, flip: bool) -> Copy | None:
-    """Align two pictures by their landmarks; None if they do not fit."""
+def compare(images: Sequence[Landmarks], left: int, right: int, *, flip: bool) -> Copy | None:
+    """Align two images by their landmarks; None if they do not fit."""
     import cv2
 
-    a, b = pictures[left], pictures[right]
+    a, b = images[left], images[right]
     mirror = np.array([-1 if flip else 1, 1], np.float32)
     ours, theirs = _matches(flipped(a.descriptors) if flip else a.descriptors, b.descriptors)
     if len(ours) < MIN_MATCHES:
@@ -145,7 +145,7 @@ def _overlap(left: NDArray[np.float64], right: NDArray[np.float32]) -> float:
 
 
 def _similarity(a: Landmarks, b: Landmarks, affine: Affine, *, flip: bool) -> float:
-    """Correlation of two pictures where they overlap once aligned, and nothing is drawn on either."""
+    """Correlation of two images where they overlap once aligned, and nothing is drawn on either."""
     import cv2
 
     right = b.grey

@@ -1,4 +1,4 @@
-"""Which patches come from one place: groups proposed from the pictures themselves."""
+"""Groups of patches that show the same place, proposed from the images themselves."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from histoscope.brief import brief
 from histoscope.data.base import Dataset, Problem, Progress
-from histoscope.data.leaks.audit import read_pictures
+from histoscope.data.leaks.audit import landmarks_of
 from histoscope.data.leaks.copies import Copy, find_copies
 from histoscope.data.readers.class_folder import images_folder
 from histoscope.data.readers.patch_files import groups_of_two_classes
@@ -36,9 +36,9 @@ class Groups:
     records : tuple of Record
         As they were, with the proposed group as ``source``.
     links : tuple of Copy
-        Pairs of pictures that show the same place; their places are those of the records.
+        Pairs of images that show the same place; their places are those of the records.
     unreadable : tuple of str
-        Names of pictures that could not be read; each is a group by itself.
+        Names of images that could not be read; each is a group by itself.
     known : tuple of str
         The sources that the records had before.
     """
@@ -53,13 +53,13 @@ class Groups:
 
     @property
     def sizes(self) -> dict[int, int]:
-        """How many groups have how many pictures."""
+        """How many groups have how many images."""
         members = Counter(record.source for record in self.records)
         return dict(sorted(Counter(members.values()).items()))
 
     @property
     def conflicts(self) -> list[Problem]:
-        """Groups whose pictures have more than one class."""
+        """Groups whose images have more than one class."""
         return groups_of_two_classes(self.records)
 
     @property
@@ -80,7 +80,7 @@ class Groups:
         lines += [f"  {problem.name}: {problem.message}" for problem in self.conflicts]
         if self.unreadable:
             lines.append(
-                f"  {len(self.unreadable)} pictures could not be read and were not compared: "
+                f"  {len(self.unreadable)} images could not be read and were not compared: "
                 + ", ".join(self.unreadable[:3])
             )
         return "\n".join(lines)
@@ -114,7 +114,7 @@ def propose_groups(
 ) -> Groups:
     """Find the patches that come from one photograph, or from overlapping ones.
 
-    Pictures that show the same place (see `histoscope.data.leaks.copies.find_copies`) are linked, and what is
+    Images that show the same place (see `histoscope.data.leaks.copies.find_copies`) are linked, and what is
     linked is one group. So that a chance link does not chain two groups, a weak one (below 20 matches) joins
     them only if at least a tenth of the pairs between them are linked.
 
@@ -123,14 +123,14 @@ def propose_groups(
     dataset : Dataset
         The patches.
     min_similarity : float
-        Correlation of two aligned pictures from which they are linked, in (0, 1].
+        Correlation of two aligned images from which they are linked, in (0, 1].
     min_overlap : float
-        Share of the smaller picture that two must have in common. 0 also joins photographs that overlap at
+        Share of the smaller image that two must have in common. 0 also joins photographs that overlap at
         the edges, which a split must not divide either; 0.5 joins copies only.
     features : (N, D) floats, optional
         A row for each record, such as of a pretrained network: the nearest neighbours are compared, too.
     progress : callable, optional
-        Called with (pictures read, all pictures).
+        Called with (images read, all images).
 
     Raises
     ------
@@ -151,12 +151,12 @@ def propose_groups(
         )
     if features is not None and (features.ndim != 2 or len(features) != len(dataset)):
         raise ShapeError(f"features are {features.shape}, expected a row for each of {len(dataset)} patches")
-    pictures, unreadable = read_pictures({dataset.info.name: dataset}, progress)
+    images, unreadable = landmarks_of({dataset.info.name: dataset}, progress)
     pairs = None if features is None else near_pairs(features)
-    links = find_copies(pictures, np.arange(len(pictures)), min_similarity, pairs=pairs)
+    links = find_copies(images, np.arange(len(images)), min_similarity, pairs=pairs)
     links = [link for link in links if link.overlap >= min_overlap]
     return Groups(
-        _named(dataset.records, joined_by(links, len(pictures))),
+        _named(dataset.records, joined_by(links, len(images))),
         tuple(links),
         tuple(name.partition("/")[2] for name in unreadable),
         tuple(record.source for record in dataset.records),
@@ -177,7 +177,7 @@ def near_pairs(features: NDArray[np.floating]) -> NDArray[np.intp]:
 
 
 def joined_by(links: Sequence[Copy], n: int) -> NDArray[np.intp]:
-    """Group (n,) of each of `n` pictures: links join, the strongest first, the weak ones with support."""
+    """Group (n,) of each of `n` images: links join, the strongest first, the weak ones with support."""
     group = np.arange(n)
     members = {place: [place] for place in range(n)}
     seen: dict[int, Counter[int]] = defaultdict(Counter)  # links so far between a group and the others

@@ -1,23 +1,21 @@
-"""Landmarks of pictures: small places that look the same however the picture is turned, zoomed or saved."""
+"""Landmarks of images: small places that look the same however the image is turned, zoomed or saved."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscope.data.leaks.marks import find_marks, paint_out
-from histoscope.files import read_image
+from histoscope.data.leaks.marks import find_marks
 from histoscope.types import Image
 
 SIDE_PX = 224
 _LEAST_PX = 128
 """Landmarks are looked for at a shorter side between these."""
 _MOST = 150
-"""Landmarks of a picture; the strongest are kept."""
+"""Landmarks of an image; the strongest are kept."""
 _MARKED = 32
 """Share of a pixel, of 255, that makes it one of a mark."""
 _GREY_PX = 64
@@ -25,9 +23,9 @@ _N_AXES = 32
 """Principal axes of the descriptors that neighbours are searched in."""
 _N_NEIGHBOURS = 20
 _N_CANDIDATES = 12
-"""Pictures with the most alike landmarks that each picture is compared with."""
+"""Images with the most similar landmarks that each image is compared with."""
 _ALL_PAIRS_UP_TO = 30
-"""Of so few pictures, all pairs are compared."""
+"""Of so few images, all pairs are compared."""
 
 Pairs = NDArray[np.intp]
 """(n, 3): left, right, and 1 if the left one has to be flipped."""
@@ -35,11 +33,11 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """Where the landmarks of a picture are and what they look like.
+    """Where the landmarks of an image are and what they look like.
 
     `points` (K, 2) are x, y from the centre, in halves of the shorter side; `descriptors` (K, 128) square
     roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean); `grey` is the
-    picture with a shorter side of 64 pixels, `marked` above 0 where something is drawn on it, see
+    image with a shorter side of 64 pixels, `marked` above 0 where something is drawn on it, see
     `histoscope.data.leaks.marks`.
     """
 
@@ -53,25 +51,14 @@ class Landmarks:
 
     @property
     def corners(self) -> NDArray[np.float32]:
-        """(4, 2) corners of the picture in the same coordinates."""
+        """(4, 2) corners of the image in the same coordinates."""
         height, width = self.grey.shape
         x, y = width / min(width, height), height / min(width, height)
         return np.array([[-x, -y], [x, -y], [x, y], [-x, y]], np.float32)
 
 
-def read_landmarks(path: str | Path) -> Landmarks:
-    """Find the landmarks of an image file; JPEG files are decoded small.
-
-    Raises
-    ------
-    CorruptDataError
-        If it cannot be decoded.
-    """
-    return find_landmarks(read_image(path, least_px=SIDE_PX))
-
-
-def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
-    """Find the landmarks of a picture, RGB or grey levels; a blank one has none.
+def find_landmarks(image: Image | NDArray[np.uint8]) -> Landmarks:
+    """Find the landmarks of an image, RGB or grey levels; a blank one has none.
 
     Examples
     --------
@@ -80,11 +67,12 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
     """
     import cv2
 
-    colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    colour = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     grey = _resized(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), _LEAST_PX, SIDE_PX)
     share = _resized(find_marks(colour).astype(np.uint8) * 255, _LEAST_PX, SIDE_PX)
     marks = share > _MARKED
-    grey = paint_out(grey, marks)
+    if marks.any():  # filled with what is around them, so that nothing of them can be found again
+        grey = np.asarray(cv2.inpaint(grey, marks.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
     height, width = grey.shape
     sift: Any = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=0.01)
     found, histograms = sift.detectAndCompute(grey, None)
@@ -105,7 +93,7 @@ def find_landmarks(picture: Image | NDArray[np.uint8]) -> Landmarks:
 
 
 def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Descriptors as they would be in the picture flipped left to right.
+    """Descriptors as they would be in the image flipped left to right.
 
     A descriptor is 4 x 4 cells of 8 directions, along the landmark's own direction. A flip reverses the cells
     across it, and the sense of the directions.
@@ -114,21 +102,21 @@ def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.roll(cells, 1, axis=-1).reshape(-1, 128))
 
 
-def alike_pairs(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> Pairs:
-    """Pairs (n, 3) of pictures of different parts with similar landmarks: left < right, and whether to flip.
+def candidate_pairs(images: Sequence[Landmarks], part: NDArray[np.intp]) -> Pairs:
+    """Pairs (n, 3) of images of different parts with similar landmarks: left < right, and whether to flip.
 
-    Each landmark votes for the pictures of its nearest neighbours among all landmarks, as it is and flipped.
-    Time grows little more than linearly with the number of pictures.
+    Each landmark votes for the images of its nearest neighbours among all landmarks, as it is and flipped.
+    Time grows little more than linearly with the number of images.
     """
     if len(part) <= _ALL_PAIRS_UP_TO:
         left, right = np.nonzero(np.triu(part[:, None] != part[None], 1))
         return np.column_stack([np.tile(left, 2), np.tile(right, 2), np.repeat([0, 1], len(left))])
-    if not any(map(len, pictures)):
+    if not any(map(len, images)):
         return np.zeros((0, 3), np.intp)
-    as_is, turned = _votes(pictures, part)
+    as_is, turned = _votes(images, part)
     best = as_is.maximum(turned).tocsr()
     chosen = []
-    for row in range(len(pictures)):
+    for row in range(len(images)):
         votes = best.data[best.indptr[row] : best.indptr[row + 1]]
         top = np.argsort(-votes, kind="stable")[:_N_CANDIDATES]
         columns = best.indices[best.indptr[row] : best.indptr[row + 1]][top]
@@ -138,14 +126,14 @@ def alike_pairs(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> Pairs:
     return np.column_stack([first, second, flip]).astype(np.intp)
 
 
-def _votes(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, Any]:
-    """Votes (N, N) of each picture for each, as it is and flipped; sparse and symmetric."""
+def _votes(images: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, Any]:
+    """Votes (N, N) of each image for each, as it is and flipped; sparse and symmetric."""
     import cv2
 
-    owner = np.repeat(np.arange(len(pictures)), [len(picture) for picture in pictures])
-    descriptors = np.concatenate([picture.descriptors for picture in pictures])
+    owner = np.repeat(np.arange(len(images)), [len(image) for image in images])
+    descriptors = np.concatenate([image.descriptors for image in images])
     mean, axes = _principal_axes(descriptors)
-    # The trees of the index draw from OpenCV's own generator; the same pictures must give the same pairs.
+    # The trees of the index draw from OpenCV's own generator; the same images must give the same pairs.
     cv2.setRNGSeed(0)
     points = (descriptors - mean) @ axes
     index = cv2.flann.Index(points, {"algorithm": 1, "trees": 4})
@@ -161,7 +149,7 @@ def _votes(pictures: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, 
         weight[part[owners] == part[owner][:, None]] = 0
         voter = np.broadcast_to(owner[:, None], owners.shape)
         table = sparse.coo_array(
-            (weight[weight > 0], (voter[weight > 0], owners[weight > 0])), shape=(len(pictures),) * 2
+            (weight[weight > 0], (voter[weight > 0], owners[weight > 0])), shape=(len(images),) * 2
         ).tocsr()
         votes.append((table + table.T).tocsr())
     return votes[0], votes[1]

@@ -1,4 +1,4 @@
-"""What is drawn on pictures, and is no tissue: scale bars, captions, the black around a round field."""
+"""What is drawn on images, and is no tissue: scale bars, captions, the black around a round field."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ _LEAST_PX = 12
 _EDGE = 1 / 75
 """What is so near to a mark, as a share of the shorter side, is blurred by it."""
 _MOST = 0.75
-"""Where more would be marks, the picture is dark, and they are its ground."""
+"""Where more would be marks, the image is dark, and they are its ground."""
 _GREY_PICTURE = 8
-"""Median difference of channels up to which a picture is grey itself."""
+"""Median difference of channels up to which an image is grey itself."""
 _GLASS, _INK = 180, 10
 """Least channel of bare glass, and how many levels ink differs from it at least."""
 _LETTERS, _LETTER_SHARE = 3, 0.4
@@ -37,26 +37,26 @@ _MARGIN = 0.1
 """A box is no further from an edge than this share of the shorter side."""
 
 
-def find_marks(picture: Image) -> Mask:
-    """Find what is drawn on a picture of stained tissue.
+def find_marks(image: Image) -> Mask:
+    """Find what is drawn on an image of stained tissue.
 
     Black, neutral grey and pure colours (red, yellow, blue, green, ...) are no stain's, and white that does
-    not go over into paler tissue is not glass. Where most of a picture is bare glass, lines of text in any
-    colour and boxes of one colour count, too. On a grey picture black alone counts; on a picture that is
+    not go over into paler tissue is not glass. Where most of an image is bare glass, lines of text in any
+    colour and boxes of one colour count, too. On a grey image black alone counts; on an image that is
     mostly dark, as under fluorescence, nothing does.
 
     Examples
     --------
-    >>> picture = np.full((60, 90, 3), (225, 190, 215), np.uint8)
-    >>> picture[20:40, 20:40] = (120, 80, 150)  # a nucleus
-    >>> picture[50:54, 10:80] = 0  # a scale bar
-    >>> marks = find_marks(picture)
+    >>> image = np.full((60, 90, 3), (225, 190, 215), np.uint8)
+    >>> image[20:40, 20:40] = (120, 80, 150)  # a nucleus
+    >>> image[50:54, 10:80] = 0  # a scale bar
+    >>> marks = find_marks(image)
     >>> bool(marks[52, 40]), bool(marks[30, 30])
     (True, False)
     """
     import cv2
 
-    most, least = picture.max(axis=2), picture.min(axis=2)
+    most, least = image.max(axis=2), image.min(axis=2)
     spread = most - least
     marks = np.asarray(most <= _BLACK, bool)
     coloured = spread[most > _BLACK]
@@ -67,7 +67,7 @@ def find_marks(picture: Image) -> Mask:
     if white.sum() > _LEAP * near_white.sum():  # overexposed glass has both
         marks |= white
     marks = _without_specks(marks)
-    marks |= _on_glass(picture, marks)
+    marks |= _on_glass(image, marks)
     if not marks.any() or marks.mean() > _MOST:
         return np.zeros(marks.shape, bool)
     reach = 1 + round(_EDGE * min(marks.shape))
@@ -84,15 +84,15 @@ def _without_specks(marks: Mask) -> Mask:
     return np.asarray(kept[pieces], bool)
 
 
-def _on_glass(picture: Image, marks: Mask) -> Mask:
-    """Text and boxes in any colour, on a picture that is mostly bare glass apart from other marks."""
+def _on_glass(image: Image, marks: Mask) -> Mask:
+    """Text and boxes in any colour, on an image that is mostly bare glass apart from other marks."""
     import cv2
 
-    rest = picture[~marks]
+    rest = image[~marks]
     glass = np.median(rest, axis=0) if rest.size else np.zeros(3)
     if glass.min() < _GLASS:
         return np.zeros(marks.shape, bool)
-    contrast = np.where(marks, 0, np.abs(picture - glass).max(axis=2)).astype(np.uint8)
+    contrast = np.where(marks, 0, np.abs(image - glass).max(axis=2)).astype(np.uint8)
     reach = 2 * (min(contrast.shape) // 30) + 1
     around = cv2.dilate(contrast, np.ones((reach, reach), np.uint8))
     drawn = (contrast > _INK) & (2.0 * contrast > around)
@@ -101,7 +101,7 @@ def _on_glass(picture: Image, marks: Mask) -> Mask:
     strokes = drawn & (ground <= np.maximum(_INK, contrast // 4))
     bars = _bars(strokes) | _bars(strokes.T).T
     strokes &= ~bars
-    return _boxes(picture, drawn, glass) | bars | _lines(strokes) | _lines(strokes.T).T
+    return _boxes(image, drawn, glass) | bars | _lines(strokes) | _lines(strokes.T).T
 
 
 def _lines(strokes: Mask) -> Mask:
@@ -144,7 +144,7 @@ def _bars(strokes: Mask) -> Mask:
     return np.asarray(is_bar[pieces], bool)
 
 
-def _boxes(picture: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
+def _boxes(image: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
     """Upright rectangles that are mostly of one colour, with whatever is written in them."""
     import cv2
     from scipy import ndimage
@@ -159,25 +159,8 @@ def _boxes(picture: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
         if area < _FULL * width * height or margin > _MARGIN * min(drawn.shape):
             continue
         frame = np.s_[top : top + height, left : left + width]
-        colours = picture[frame].astype(np.float32)
+        colours = image[frame].astype(np.float32)
         ground = np.median(colours, axis=(0, 1))
         alike = np.abs(colours - ground).max(axis=2) <= _FLAT_LEVELS
         found[frame] |= alike.mean() >= _FLAT and np.abs(ground - glass).max() > _FLAT_LEVELS
     return found
-
-
-def paint_out(grey: NDArray[np.uint8], marks: Mask) -> NDArray[np.uint8]:
-    """Fill marks with what is around them, so that nothing of them can be found again.
-
-    Examples
-    --------
-    >>> grey = np.full((20, 20), 200, np.uint8)
-    >>> grey[8:12, 3:17] = 0
-    >>> int(paint_out(grey, grey < 100).min()) > 190
-    True
-    """
-    import cv2
-
-    if not marks.any():
-        return grey
-    return np.asarray(cv2.inpaint(grey, marks.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)

@@ -105,7 +105,7 @@ def _area(polygon: Polygon) -> float:
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
-def odd_regions(annotation: Annotation, shape: tuple[int, ...]) -> list[str]:
+def unusable_regions(annotation: Annotation, shape: tuple[int, ...]) -> list[str]:
     """Say how many regions a label map of `shape` cannot show, and why."""
     polygons = annotation.outlines
     whole = [polygon for polygon in polygons if len(polygon) >= 3]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from histoscope.data.base import Datasheet
-from histoscope.data.readers.aperio import odd_regions, read_aperio
+from histoscope.data.readers.aperio import read_aperio, unusable_regions
 from histoscope.data.readers.index import composed, sibling
 from histoscope.data.readers.reader import Entry, Reader, Truth, files_in
 from histoscope.types import Record
@@ -59,7 +59,7 @@ class MoNuSeg(Reader):
 
     def notes(self, index: int) -> list[str]:
         """Say which regions of an annotation no label map can show."""
-        return odd_regions(read_aperio(self._entries[index].labels), self[index].image.shape[:2])
+        return unusable_regions(read_aperio(self._entries[index].labels), self[index].image.shape[:2])
 
 
 def _record(name: str) -> Record:

@@ -1,4 +1,4 @@
-"""Dealing whole groups to parts, near the wanted shares and with even strata."""
+"""Assigning whole groups to parts, near the requested shares and with even strata."""
 
 from collections.abc import Iterator
 
@@ -7,29 +7,29 @@ from numpy.typing import NDArray
 
 _MAX_TRIES = 32
 SHARE_TOLERANCE = 0.05
-"""How much farther from the wanted shares a stratified split may be than one that looks at sizes alone."""
+"""How much farther from the requested shares a stratified split may be than one that looks at sizes alone."""
 
 
-def deal(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
+def assign(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
     """Part of each group: counts is (groups, strata), shares (parts,).
 
-    Dealings by size alone say how near the shares can come. Of those that come as near, give or take
+    Assignments by size alone say how near the shares can come. Of those that come as near, give or take
     `SHARE_TOLERANCE`, the one with the evenest strata is kept.
     """
     sizes = counts.sum(axis=1, keepdims=True)
-    by_size = list(_dealings(sizes, shares, np.random.default_rng(seed)))
+    by_size = list(_assignments(sizes, shares, np.random.default_rng(seed)))
     if counts.shape[1] == 1:
-        return min(by_size, key=lambda owner: _misses(sizes, shares, owner))
-    near = min(_misses(sizes, shares, owner)[0] for owner in by_size) + SHARE_TOLERANCE + 1e-9
-    dealings = [*_dealings(counts, shares, np.random.default_rng(seed)), *by_size]
-    kept = [owner for owner in dealings if _misses(sizes, shares, owner)[0] <= near]
-    return min(kept, key=lambda owner: _misses(counts, shares, owner))
+        return min(by_size, key=lambda owner: _deviation(sizes, shares, owner))
+    near = min(_deviation(sizes, shares, owner)[0] for owner in by_size) + SHARE_TOLERANCE + 1e-9
+    found = [*_assignments(counts, shares, np.random.default_rng(seed)), *by_size]
+    kept = [owner for owner in found if _deviation(sizes, shares, owner)[0] <= near]
+    return min(kept, key=lambda owner: _deviation(counts, shares, owner))
 
 
-def _dealings(
+def _assignments(
     counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
 ) -> Iterator[NDArray[np.intp]]:
-    """Deal the groups, in random orders, to the part that lacks most of what they hold."""
+    """Assign the groups, in random orders, to the part that lacks most of what they hold."""
     totals = counts.sum(axis=0)
     targets = (shares / shares.sum())[:, None] * totals
     for _ in range(int(np.clip(20_000 // len(counts), 1, _MAX_TRIES))):
@@ -45,10 +45,10 @@ def _dealings(
         yield owner
 
 
-def _misses(
+def _deviation(
     counts: NDArray[np.float64], shares: NDArray[np.float64], owner: NDArray[np.intp]
 ) -> tuple[float, float]:
-    """How far a dealing is from the shares: most in any stratum, and chi-squared over all of them."""
+    """How far an assignment is from the shares: most in any stratum, and chi-squared over all of them."""
     totals = counts.sum(axis=0)
     wanted = (shares / shares.sum())[:, None] * totals
     held = np.stack([counts[owner == part].sum(axis=0) for part in range(len(shares))])
