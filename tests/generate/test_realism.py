@@ -102,14 +102,6 @@ def test_held_out_parts_are_the_reference(real: InMemory) -> None:
     )
 
 
-def test_gap_is_that_of_scipy() -> None:
-    from scipy import stats
-
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 9, 40).astype(float), rng.integers(2, 9, 31).astype(float)
-    assert realism.gap(x, y) == pytest.approx(stats.ks_2samp(x, y).statistic)
-
-
 def test_page_is_one_file_with_its_key_after_the_sheet(alike: realism.Comparison, tmp_path: Path) -> None:
     page = realism_page.write_page(tmp_path, alike, real="my <lab>", synthetic="drawn").read_text("utf-8")
     assert not re.search(r"https?://(?!www\.w3\.org)", page)

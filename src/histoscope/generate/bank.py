@@ -1,10 +1,12 @@
-"""A bank of nuclei cut from labelled tiles: shapes, places, classes and tones, and the ground they lie on."""
+"""Bank of nuclei cut from labelled tiles: shapes, positions, classes, mean dyes; and the tissue around."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -22,7 +24,7 @@ FORMAT = 1
 SIDE = 32
 """Pixels along a side of a stored shape."""
 LEAST_UM2 = 3.0
-"""Smaller pieces of nuclei are no shapes of their own."""
+"""Smaller pieces of nuclei are left out."""
 STEPS = 64.0
 """Steps of stored chromatin in one unit of haematoxylin."""
 BORDER, LEVEL = 128, 16.0
@@ -134,24 +136,28 @@ def load_bank(path: str | Path) -> Bank:
     DatasetNotFoundError, CorruptDataError, FormatVersionError
         If it is not there, cannot be read, or another version wrote it.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DatasetNotFoundError(f"no bank of nuclei at {path}; fit the generator again")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+    with stored_arrays(path) as arrays:
         about = json.loads(arrays["about"].tobytes())
         if about["format"] != FORMAT:
             raise FormatVersionError(f"{path} has format {about['format']!r}, expected {FORMAT}; fit again")
         tiles = tuple(_tile(values, arrays[f"ground/{k}"]) for k, values in enumerate(about["tiles"]))
         nuclei = Nucleus(**{field.name: arrays[field.name] for field in fields(Nucleus)})
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        if isinstance(error, FormatVersionError):
-            raise
-        raise CorruptDataError(
-            f"the bank {path} cannot be read ({error}); fit the generator again"
-        ) from error
     return Bank(tiles, tuple(about["classes"]), nuclei)
+
+
+@contextmanager
+def stored_arrays(path: str | Path) -> Iterator[dict[str, NDArray[Any]]]:
+    """Arrays of an ``.npz`` of a generator's folder; an error while they are used says that it is corrupt."""
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no {path.name} in {path.parent}; fit the generator again")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield dict(file)
+    except FormatVersionError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise CorruptDataError(f"{path} cannot be read ({error}); fit the generator again") from error
 
 
 def cut_bank(samples: Iterable[Sample], classes: Iterable[str] = ()) -> Bank:
@@ -160,7 +166,7 @@ def cut_bank(samples: Iterable[Sample], classes: Iterable[str] = ()) -> Bank:
     Parameters
     ----------
     samples : iterable of Sample
-        With instance maps; each in its own resolution. They are looked at one by one.
+        With instance maps; each at its own resolution. They are read one by one.
     classes : iterable of str
         Names of classes 1, 2, ...; without, all nuclei are of one class, ``nucleus``.
 

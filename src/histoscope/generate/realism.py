@@ -1,4 +1,4 @@
-"""How near synthetic tissue is to real: features, nuclei and colours, and whether tiles were memorised."""
+"""Realism of synthetic tissue: distances of features, nuclei and colours, and memorised training tiles."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.ndimage import laplace
+from scipy.spatial.distance import cdist
+from scipy.stats import ks_2samp
 
 from histoscope.brief import brief
 from histoscope.data import Dataset, audit, resample, subset
@@ -18,11 +21,11 @@ from histoscope.types import Image, Nuclei, Sample
 
 PATCH_UM = 64.0
 LEAST_PATIENTS = {"real": 4, "synthetic": 2}
-"""Real ones are split in halves, and a half of one patient would tell of that patient alone."""
+"""Real patients are split in halves, and half of two patients is one patient."""
 MOST_TILES, MOST_PATCHES = 60, 16
-"""Tiles of each data set that are looked at, spread evenly; patches that are encoded of each."""
+"""Tiles used of each data set, evenly spaced; patches encoded of each tile."""
 COARSEST_MPP = 8.0
-"""Beyond it there is no nucleus to be seen, and a pixel size is likelier to be wrong."""
+"""Nuclei are not visible at larger pixels; such an mpp is likely to be wrong."""
 WHITE = 220
 NUCLEUS = {
     "area_um2": "area (µm²)",
@@ -43,14 +46,14 @@ TILE = {
     "fine": "fine contrast (grey levels, at {mpp:.3g} µm/px)",
 }
 Encoder = Callable[[Sequence[Sample]], NDArray[np.floating]]
-"""Patches -> one row of features each."""
+"""Patches to one row of features each."""
 Progress = Callable[[int, int], None]
 
 
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Tissue:
-    """What was seen of one data set, at one resolution.
+    """Measurements of one data set, at one resolution.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ class Tissue:
     nuclei : DataFrame
         A row a nucleus: tile, class, and the columns of `NUCLEUS`.
     patches : list of Sample
-        Squares of `PATCH_UM`; `source` is the tile, `patient` the patient.
+        Squares of `PATCH_UM`; `source` is the tile.
     """
 
     tiles: pd.DataFrame
@@ -70,19 +73,19 @@ class Tissue:
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
-    """How near synthetic patches are to the tiles that their generator saw.
+    """Nearest neighbours of synthetic patches among the generator's training tiles.
 
     Parameters
     ----------
     synthetic, reference : (N,) and (M,) float64
-        Distance to the nearest patch that the generator saw, in features of unit spread: of synthetic
-        patches, and of real ones that it did not see (or of other patients, where it saw all).
+        Distance to the nearest training patch, in standardised features: of synthetic patches, and of
+        real ones outside the training part (of other patients, where all tiles are training tiles).
     held_out : bool
-        Whether the reference was held out; else it is of other patients.
+        Whether the reference is outside the training part; else it is of other patients.
     pairs : list of (Image, Image, float)
         The nearest pairs, synthetic first, with their distance.
     shared : list of str
-        Synthetic tiles that show the same place as a real one, turned or zoomed as may be.
+        Synthetic tiles that show the same place as a real one, rotated or zoomed or not.
     """
 
     synthetic: NDArray[np.float64]
@@ -93,14 +96,14 @@ class Nearest:
 
     @property
     def suspicious(self) -> float:
-        """Share of synthetic patches nearer than 99 % of the reference; 0.01 is what chance gives."""
+        """Share of synthetic patches nearer than 99 % of the reference; 0.01 is expected by chance."""
         return float((self.synthetic < np.quantile(self.reference, 0.01)).mean())
 
 
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Real and synthetic tissue side by side.
+    """Comparison of real and synthetic tissue.
 
     Parameters
     ----------
@@ -108,9 +111,9 @@ class Comparison:
     distance : KernelDistance
     nearest : Nearest
     encoder : str
-        What gave the features.
+        Name of the network whose features were compared.
     mpp : float
-        Micrometres per pixel at which everything was measured, on both sides.
+        Micrometres per pixel at which both were measured.
     """
 
     real: Tissue
@@ -122,14 +125,14 @@ class Comparison:
 
     @property
     def labels(self) -> dict[str, dict[str, str]]:
-        """What is measured, in words, of ``tiles`` and of ``nuclei``."""
+        """Labels of the measures of ``tiles`` and of ``nuclei``."""
         return {
             where: {key: label.format(mpp=self.mpp) for key, label in names.items()}
             for where, names in (("tiles", TILE), ("nuclei", NUCLEUS))
         }
 
     def table(self) -> pd.DataFrame:
-        """Medians and quartiles of every measure, and the largest gap between the cumulative shares."""
+        """Medians and quartiles of every measure, and the Kolmogorov-Smirnov statistic as ``gap``."""
         rows = []
         for where, names in self.labels.items():
             for key, label in names.items():
@@ -145,17 +148,13 @@ class Comparison:
     def summary(self) -> dict[str, Any]:
         """All numbers, for JSON."""
         distance, nearest = self.distance, self.nearest
+        both = {"real": self.real, "synthetic": self.synthetic}
+        sizes = {name: sorted({float(mpp) for mpp in part.tiles["mpp"]}) for name, part in both.items()}
         return {
             "encoder": self.encoder,
-            "mpp": {
-                "measured_at": self.mpp,
-                **{
-                    name: sorted({float(mpp) for mpp in part.tiles["mpp"]})
-                    for name, part in (("real", self.real), ("synthetic", self.synthetic))
-                },
-            },
-            "tiles": {"real": len(self.real.tiles), "synthetic": len(self.synthetic.tiles)},
-            "patches": {"real": len(self.real.patches), "synthetic": len(self.synthetic.patches)},
+            "mpp": {"measured_at": self.mpp, **sizes},
+            "tiles": {name: len(part.tiles) for name, part in both.items()},
+            "patches": {name: len(part.patches) for name, part in both.items()},
             "kernel_distance": {
                 "value": distance.value,
                 "half_against_half": float(np.median(distance.against)),
@@ -183,20 +182,20 @@ def compare_tissue(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure real and synthetic tiles with one ruler: all at the pixel size of the coarsest of them.
+    """Compare real and synthetic tiles, all resampled to the pixel size of the coarsest of them.
 
-    What is seen of a tile depends on its pixels, fine contrast above all, then the outline of nuclei and the
-    share of white; so every tile that is finer is resampled first.
+    Measures depend on the pixel size: fine contrast above all, then the outline of nuclei and the share of
+    white.
 
     Parameters
     ----------
     real, synthetic : Dataset
-        With label maps. If `real` has a part ``train`` and others, its generator is taken to have seen that
-        part alone, and the others are the reference of the check for memorised tiles.
+        With label maps. If `real` has a part ``train`` and others, the generator is taken to have been
+        trained on that part alone; the others are the reference of the check for memorised tiles.
     encode : callable
         Patches to features, one row each.
     encoder : str
-        What it is, for the page.
+        Its name, for the page.
     seed : int
         Of the halves and of the choice of patches.
     progress : callable, optional
@@ -205,8 +204,8 @@ def compare_tissue(
     Raises
     ------
     DataError
-        If no nucleus can be seen at the pixel size of the coarsest tile, tiles have no label map or are
-        smaller than a patch, or there are too few patients to be split.
+        If the coarsest tile is too coarse for nuclei, tiles have no label map or are smaller than a patch,
+        or there are too few patients to be split.
     """
     rng = np.random.default_rng(seed)
     chosen = [_chosen(real), _chosen(synthetic)]
@@ -245,14 +244,12 @@ def _enough(name: str, tissue: Tissue, which: str, least: int) -> None:
 def look(
     dataset: Dataset, mpp: float, rng: np.random.Generator, step: Callable[[], None] = lambda: None
 ) -> Tissue:
-    """Bring every tile of a data set to `mpp`, measure it, and cut patches."""
+    """Measurements and patches of every tile of a data set, resampled to `mpp`."""
     tiles, nuclei, patches = [], [], []
     for index, record in enumerate(dataset.records):
         sample = dataset[index]
         if sample.instances is None:
-            raise DataError(
-                f"{record.name!r} of {dataset.info.name!r} has no label map; nuclei are compared by them"
-            )
+            raise DataError(f"{record.name!r} of {dataset.info.name!r} has no label map to compare nuclei by")
         person = sample.patient or record.patient or sample.source or record.source or record.name
         own, sample = sample.mpp, resample(sample, mpp)
         tiles.append({"name": record.name, "patient": person, "mpp": own, **_tile(sample)})
@@ -267,31 +264,25 @@ def look(
 
 
 def gap(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
-    """Largest difference of the cumulative shares of two samples (Kolmogorov-Smirnov): 0 alike, 1 apart.
+    """Kolmogorov-Smirnov statistic of two samples: 0 alike, 1 apart; NaN if one is empty.
 
     Examples
     --------
     >>> gap(np.array([1.0, 2, 3]), np.array([1.0, 2, 3])), gap(np.zeros(3), np.ones(2))
     (0.0, 1.0)
     """
-    if not len(x) or not len(y):
-        return float("nan")
-    both = np.concatenate([x, y])
-    shares = [np.searchsorted(np.sort(one), both, side="right") / len(one) for one in (x, y)]
-    return float(np.abs(shares[0] - shares[1]).max())
+    return float(ks_2samp(x, y, method="asymp").statistic) if len(x) and len(y) else float("nan")
 
 
 def _chosen(dataset: Dataset) -> Dataset:
     if not len(dataset):
         raise DataError(f"data set {dataset.info.name!r} is empty")
-    n = len(dataset)
-    return (
-        dataset if n <= MOST_TILES else subset(dataset, np.linspace(0, n - 1, MOST_TILES).round().astype(int))
-    )
+    spaced = np.linspace(0, len(dataset) - 1, min(len(dataset), MOST_TILES)).round().astype(int)
+    return subset(dataset, spaced)
 
 
 def _coarsest(dataset: Dataset, step: Callable[[], None]) -> float:
-    """Largest pixel size of the tiles of a data set; records do not tell it, so each tile is read."""
+    """Largest pixel size of the tiles of a data set; records do not have it, so each tile is read."""
     most, name = 0.0, ""
     for index, record in enumerate(dataset.records):
         most, name = max((most, name), (dataset[index].mpp, record.name))
@@ -309,37 +300,32 @@ def _tile(sample: Sample) -> dict[str, float]:
     """Density, cover and colours of a tile."""
     instances = np.asarray(sample.instances)
     inside, image = instances > 0, sample.image
-    grey = image.mean(axis=2)
-    local = grey[1:-1, 1:-1] - 0.25 * (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:])
+    fine = laplace(image.mean(axis=2))[1:-1, 1:-1] / 4
     n = np.count_nonzero(np.bincount(instances.ravel())[1:])
     values = {
         "per_mm2": n / (instances.size * sample.mpp**2 * 1e-6),
         "covered": float(inside.mean()),
         "white": float((image.min(axis=2) > WHITE).mean()),
-        "fine": float(local.std()) if local.size else float("nan"),
+        "fine": float(fine.std()) if fine.size else float("nan"),
     }
     for where, mask in (("in", inside), ("out", ~inside)):
         mean = image[mask].mean(axis=0) if mask.any() else np.full(3, np.nan)
-        values |= {
-            f"{name}_{where}": float(one) for name, one in zip(("red", "green", "blue"), mean, strict=True)
-        }
+        values |= {f"{name}_{where}": float(mean[k]) for k, name in enumerate(("red", "green", "blue"))}
     return values
 
 
 def _nuclei(sample: Sample, name: str, classes: Any) -> pd.DataFrame:
     """Shape and stain of the nuclei of a tile."""
     instances = np.asarray(sample.instances)
-    n = int(instances.max(initial=0))
-    kinds = np.zeros(n, np.uint8) if sample.classes is None else sample.classes[1 : n + 1]
-    names = [classes.get(k, f"class {k}") for k in range(1, max([0, *classes, *kinds.tolist()]) + 1)]
-    nuclei = Nuclei(np.zeros((n, 2), np.float32), kinds, np.ones(n, np.float32), instances, sample.mpp)
+    nuclei = Nuclei.from_labels(instances, mpp=sample.mpp, classes=sample.classes)
+    kinds = nuclei.class_id.tolist()
+    names = [classes.get(k, f"class {k}") for k in range(1, max([0, *classes, *kinds]) + 1)]
     table = measure(nuclei, sample.image, names)[["class", *NUCLEUS]]
-    there = np.bincount(instances.ravel(), minlength=n + 1)[1:] > 0  # ids may have gaps
-    return table[there].assign(tile=name)
+    return table[table["area_um2"] > 0].assign(tile=name)  # ids may have gaps
 
 
 def _patches(sample: Sample, name: str, person: str, rng: np.random.Generator) -> list[Sample]:
-    """Squares of a tile, without overlap; some of them, if there are many."""
+    """Squares of a tile, without overlap; a random choice if there are many."""
     side = round(PATCH_UM / sample.mpp)
     rows, columns = (size // side for size in sample.image.shape[:2])
     places = [(i * side, j * side) for i in range(rows) for j in range(columns)]
@@ -358,22 +344,19 @@ def _patches(sample: Sample, name: str, person: str, rng: np.random.Generator) -
 
 
 def _nearest(real: Dataset, seen: Sequence[Tissue], rows: Sequence[NDArray[np.float64]]) -> Nearest:
-    """Distances to what the generator saw, in features of unit spread."""
+    """Distances to the generator's training tiles, in standardised features."""
     part = {record.name: record.split for record in real.records}
     patches, made = seen[0].patches, seen[1].patches
     trained = np.array([part[patch.source] == "train" for patch in patches])
     held_out = bool(trained.any() and not trained.all())
-    if held_out:
-        known = np.flatnonzero(trained)
-        reference = _apart(rows[0][~trained], rows[0][known]).min(axis=1)
-    else:
-        known = np.arange(len(patches))
+    known = np.flatnonzero(trained) if held_out else np.arange(len(patches))
+    reference = _distances(rows[0][~trained] if held_out else rows[0], rows[0][known])
+    if not held_out:
         people = np.array([patch.patient for patch in patches])
-        apart = _apart(rows[0], rows[0])
-        apart[people[:, None] == people[None]] = np.inf
-        reference = apart.min(axis=1)
-        reference = reference[np.isfinite(reference)]
-    apart = _apart(rows[1], rows[0][known])
+        reference[people[:, None] == people[None]] = np.inf
+    reference = reference.min(axis=1)
+    reference = reference[np.isfinite(reference)]
+    apart = _distances(rows[1], rows[0][known])
     distances = apart.min(axis=1)
     first = np.argsort(distances)[:6]
     pairs = [
@@ -382,10 +365,9 @@ def _nearest(real: Dataset, seen: Sequence[Tissue], rows: Sequence[NDArray[np.fl
     return Nearest(distances, reference, held_out, pairs)
 
 
-def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances of the rows of x to those of y, per feature."""
-    squares = (x * x).sum(axis=1)[:, None] + (y * y).sum(axis=1)[None] - 2 * x @ y.T
-    return np.asarray(np.sqrt(np.maximum(squares, 0) / x.shape[1]))
+def _distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Root mean squared difference of each row of x to each of y."""
+    return np.asarray(cdist(x, y) / np.sqrt(x.shape[1]))
 
 
 def _shared(chosen: Sequence[Dataset]) -> list[str]:

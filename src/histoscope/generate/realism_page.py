@@ -88,28 +88,22 @@ def _spread(tissue: Tissue, n: int, rng: np.random.Generator) -> list[Image]:
 
 
 def histograms(found: Comparison) -> list[tuple[str, str]]:
-    """Distributions of every measure, real and synthetic: its name, and a picture as SVG."""
-    pictures = []
-    for where in ("nuclei", "tiles"):
-        for key, label in found.labels[where].items():
+    """Distributions of every measure, real and synthetic: its label, and a figure as SVG."""
+    figures = []
+    for where, labels in found.labels.items():
+        for key, label in labels.items():
             both = [getattr(part, where)[key].dropna().to_numpy() for part in (found.real, found.synthetic)]
-            pictures.append((label, _panel(both, NARROW_IN)))
-    return pictures
+            figures.append((label, _panel(both, NARROW_IN)))
+    return figures
 
 
 def distances(found: Comparison) -> list[tuple[str, str]]:
-    """Kernel distances of halves, and nearest distances: what they are, and a picture as SVG."""
-    nearest, distance = found.nearest, found.distance
-    return [
-        (
-            "Kernel distance of halves of the real patients",
-            _panel([distance.null, distance.against], WIDE_IN),
-        ),
-        (
-            "Distance to the nearest patch that was seen",
-            _panel([nearest.reference, nearest.synthetic], WIDE_IN),
-        ),
-    ]
+    """Kernel distances of halves, and nearest distances: a label, and a figure as SVG."""
+    rows = {
+        "Kernel distance of halves of the real patients": [found.distance.null, found.distance.against],
+        "Distance to the nearest training patch": [found.nearest.reference, found.nearest.synthetic],
+    }
+    return [(label, _panel(both, WIDE_IN)) for label, both in rows.items()]
 
 
 def _panel(both: Sequence[NDArray[np.float64]], size_in: tuple[float, float]) -> str:
@@ -134,9 +128,8 @@ def _outline(axes: Any, both: Sequence[NDArray[np.float64]]) -> None:
     for values, colour in zip(both, PALETTE, strict=False):
         kept = values[:: max(1, len(values) // _MOST_SHOWN)]
         shares = np.histogram(np.clip(kept, edges[0], edges[-1]), edges)[0] / max(len(kept), 1)
-        x, y = np.repeat(edges, 2)[1:-1], np.repeat(shares, 2)
-        axes.plot(x, y, color=colour, linewidth=1.4)
-        axes.fill_between(x, y, color=colour, alpha=0.15, linewidth=0)
+        axes.stairs(shares, edges, color=colour, linewidth=1.4)
+        axes.stairs(shares, edges, color=colour, alpha=0.15, fill=True)
 
 
 def _resolution(found: Comparison) -> str:

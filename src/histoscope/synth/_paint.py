@@ -1,8 +1,8 @@
 # mypy: disallow-untyped-decorators=False
 """Hot loops of painting: tissue, cell bodies, chromatin, light and pixels.
 
-Kernels take a range of rows (or of nuclei) and release the GIL, so that plain threads can share the work:
-every pixel is computed from its position alone, and the result does not depend on the split.
+Kernels take a range of rows (or of nuclei) and release the GIL, so that `threads.over` can share the
+work: every pixel is computed from its position alone, and the result does not depend on the split.
 """
 
 import math
@@ -133,13 +133,14 @@ def _purple(
 
 @njit(error_model="numpy")
 def paint_tissue(
-    dye: F32, fields: F32, cells: F32, buckets: Buckets, tiles: F32, knobs: F32, rows: tuple[int, int]
+    start: int, stop: int, dye: F32, fields: F32, grid: tuple[F32, Buckets], tiles: F32, knobs: F32
 ) -> None:
     """Paint stroma, epithelium, clusters and lumens into rows of `dye` (H, W, 2)."""
     mpp, margin, cell_um, cleft, uneven = knobs[:5]
     shift, basophilia = knobs[5:15], knobs[15]
+    cells, buckets = grid
     value = np.empty(6, dtype=np.float32)
-    for i in range(rows[0], rows[1]):
+    for i in range(start, stop):
         y = (i + 0.5) * mpp + margin
         top = int(y / cell_um)
         v = y / cell_um - top
@@ -210,23 +211,24 @@ def paint_bodies(dye: F32, bodies: F32, tiles: F32, mpp: float) -> None:
 
 @njit(error_model="numpy")
 def paint_nuclei(
+    start: int,
+    stop: int,
     dye: F32,
     labels: NDArray[np.int32],
-    geometry: tuple[F32, F32, F32],
-    look: F32,
+    nuclei: tuple[F32, F32, F32, F32],
     tiles: F32,
     mpp: float,
-    part: tuple[int, int],
 ) -> None:
-    """Fill nuclei number ``part[0]`` to ``part[1]`` with chromatin.
+    """Fill nuclei number `start` to `stop` with chromatin.
 
-    A nucleus paints only pixels that carry its label. A row of `look` is: haematoxylin, depth of the clumps,
-    their size (um), haematoxylin of the rim, its width (um), number of nucleoli, strength of the clock face,
-    eosin, two random numbers, and how far out of focus it lies (um).
+    A nucleus paints only pixels that carry its label. `nuclei` are x and y of the centres, radii, and looks,
+    a row of which is: haematoxylin, depth of the clumps, their size (um), haematoxylin of the rim, its width
+    (um), number of nucleoli, strength of the clock face, eosin, two random numbers, and how far out of focus
+    it lies (um).
     """
-    x, y, radii = geometry
+    x, y, radii, look = nuclei
     height, width = labels.shape
-    for n in range(part[0], part[1]):
+    for n in range(start, stop):
         base, clump, clump_um, edge_h, edge_um, nucleoli, clock, eosin, u, v, blur_um = look[n]
         sharp = 1.0 / (1.0 + 2.5 * blur_um)
         reach = radii[n].max() + 1
@@ -275,9 +277,9 @@ def _normal(seed: np.uint64, k: int) -> float:
 
 
 @njit(error_model="numpy")
-def expose(light: F32, dye: F32, vectors: F32, rows: tuple[int, int]) -> None:
+def expose(start: int, stop: int, light: F32, dye: F32, vectors: F32) -> None:
     """Beer-Lambert: share of the light of each colour that passes the dyes."""
-    for i in range(rows[0], rows[1]):
+    for i in range(start, stop):
         for j in range(dye.shape[1]):
             for c in range(3):
                 light[i, j, c] = math.exp(-(dye[i, j, 0] * vectors[0, c] + dye[i, j, 1] * vectors[1, c]))
@@ -285,11 +287,11 @@ def expose(light: F32, dye: F32, vectors: F32, rows: tuple[int, int]) -> None:
 
 @njit(error_model="numpy")
 def develop(
-    image: NDArray[np.uint8], light: F32, glass: F32, noise: float, seed: np.uint64, rows: tuple[int, int]
+    start: int, stop: int, image: NDArray[np.uint8], light: F32, glass: F32, noise: float, seed: np.uint64
 ) -> None:
     """Turn light into 8-bit pixels, with shot noise."""
     width = light.shape[1]
-    for i in range(rows[0], rows[1]):
+    for i in range(start, stop):
         for j in range(width):
             for c in range(3):
                 level = light[i, j, c]

@@ -56,11 +56,11 @@ def paint_folds(dye: F32, folds: F32, tiles: F32, mpp: float) -> None:
 
 @njit(error_model="numpy")
 def paint_mucin(
-    dye: F32, pools: F32, tiles: F32, knobs: tuple[float, float, float, float], rows: tuple[int, int]
+    start: int, stop: int, dye: F32, pools: F32, tiles: F32, knobs: tuple[float, float, float, float]
 ) -> None:
     """Fill pools (a coarse map from 0 to 1) with purple threads in a thin, pale ground."""
     mpp, margin, cell_um, shift = knobs
-    for i in range(rows[0], rows[1]):
+    for i in range(start, stop):
         y = (i + 0.5) * mpp + margin
         top = int(y / cell_um)
         v = y / cell_um - top

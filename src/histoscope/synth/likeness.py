@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -9,9 +10,9 @@ from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError
 from histoscope.synth.measure import shapes
-from histoscope.synth.patients import Patient, vary_distractors
-from histoscope.synth.picture import check_size, generate
-from histoscope.synth.spec import CLASSES, DistractorSpec, StainSpec
+from histoscope.synth.patients import Patient, draw_patients, vary_distractors, vary_stain
+from histoscope.synth.picture import check_size
+from histoscope.synth.spec import CLASSES, DistractorSpec
 from histoscope.synth.target import ClassSpec, PatientSpec, Target
 from histoscope.types import Sample
 
@@ -60,56 +61,29 @@ def like(
         raise ConfigError(f"distractors is {distractors!r}, expected a share from 0 to 10")
     mpp = target.mpp if mpp is None else mpp
     check_size(shape_px, mpp)
-    return _stream(target, images_per_patient, shape_px, mpp, seed, distractors)
-
-
-def _stream(
-    target: Target,
-    counts: Sequence[int],
-    shape_px: tuple[int, int],
-    mpp: float,
-    seed: int,
-    distractors: float,
-) -> Iterator[Sample]:
     order = np.random.default_rng(seed).permutation(len(target.patients))
-    for p, count in enumerate(counts):
-        rng = np.random.default_rng([seed, p])
-        patient = near(target.patients[order[p % len(order)]], rng, distractors)
-        for k in range(count):
-            rng = np.random.default_rng([seed, p, k])
-            density = patient.tissue.density * float(rng.lognormal(0, target.density_spread))
-            sample = generate(
-                shape_px,
-                mpp=mpp,
-                stain=patient.stain,
-                tissue=replace(patient.tissue, density=min(density, 20.0)),
-                optics=patient.optics,
-                distractors=patient.distractors,
-                rng=rng,
-                name=f"p{p:03d}_{k:03d}",
-            )
-            classes = renamed(sample, target, rng)
-            yield replace(sample, classes=classes, patient=f"p{p:03d}", source=f"p{p:03d}_slide")
-
-
-def near(measured: PatientSpec, rng: Generator, distractors: float) -> Patient:
-    """A patient a little off a measured one."""
-
-    def turned(vector: tuple[float, float, float]) -> tuple[float, float, float]:
-        r, g, b = (max(0.0, value + rng.normal(0, 0.012)) for value in vector)
-        return (r, g, b)
-
-    stain, tissue = measured.stain, measured.tissue
-    stain = StainSpec(
-        turned(stain.hematoxylin),
-        turned(stain.eosin),
-        float(np.clip(stain.h_amount * rng.lognormal(0, 0.08), 0, 10)),
-        float(np.clip(stain.e_amount * rng.lognormal(0, 0.08), 0, 10)),
-        stain.glass_rgb,
+    measured = (target.patients[order[p % len(order)]] for p in range(len(images_per_patient)))
+    return draw_patients(
+        images_per_patient,
+        [
+            partial(near, one, distractors=distractors, density_spread=target.density_spread)
+            for one in measured
+        ],
+        shape_px,
+        mpp,
+        seed,
+        classes_of=partial(renamed, target),
     )
+
+
+def near(measured: PatientSpec, rng: Generator, *, distractors: float, density_spread: float) -> Patient:
+    """A patient who varies a little around a measured one."""
+    stain, tissue = vary_stain(measured.stain, rng, 0.012, 0.08), measured.tissue
     glands = float(np.clip(tissue.gland_radius_um * rng.lognormal(0, 0.25), 12, 120))
     tissue = replace(tissue, gland_radius_um=glands, density=float(tissue.density * rng.lognormal(0, 0.06)))
-    return Patient(stain, tissue, measured.optics, _weaker(vary_distractors(rng), distractors))
+    return Patient(
+        stain, tissue, measured.optics, _weaker(vary_distractors(rng), distractors), density_spread
+    )
 
 
 def _weaker(spec: DistractorSpec, share: float) -> DistractorSpec | None:
@@ -121,7 +95,7 @@ def _weaker(spec: DistractorSpec, share: float) -> DistractorSpec | None:
     )
 
 
-def renamed(sample: Sample, target: Target, rng: Generator) -> NDArray[np.uint8] | None:
+def renamed(target: Target, sample: Sample, rng: Generator) -> NDArray[np.uint8] | None:
     """Class of each nucleus in the data set's own numbers; as drawn, if it tells none apart.
 
     Where several classes are drawn in one style, a nucleus falls to each with the odds of its size.

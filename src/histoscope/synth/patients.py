@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.synth.picture import check_size, generate
@@ -100,12 +101,13 @@ def cohort_stream(
 
 
 class Patient(NamedTuple):
-    """What to draw of one patient."""
+    """Settings of one patient, and the spread of the logarithm of density between the images."""
 
     stain: StainSpec
     tissue: TissueSpec
     optics: OpticsSpec
     distractors: DistractorSpec | None = None
+    density_spread: float = 0.0
 
 
 def draw_patients(
@@ -114,23 +116,33 @@ def draw_patients(
     shape_px: tuple[int, int],
     mpp: float,
     seed: int,
+    *,
+    classes_of: Callable[[Sample, Generator], NDArray[np.uint8] | None] | None = None,
 ) -> Iterator[Sample]:
-    """Draw ``counts[p]`` images of each patient, named and seeded by patient and number."""
+    """Draw ``counts[p]`` images of each patient, named and seeded by patient and number.
+
+    `classes_of` gives the classes of a drawn sample; by default they are those of `CLASSES`.
+    """
     for p, (count, make) in enumerate(zip(counts, patients, strict=True)):
         patient = make(np.random.default_rng([seed, p]))
         name = f"p{p:03d}"
         for k in range(count):
+            rng, tissue = np.random.default_rng([seed, p, k]), patient.tissue
+            if patient.density_spread > 0:
+                density = tissue.density * float(rng.lognormal(0, patient.density_spread))
+                tissue = replace(tissue, density=min(density, 20.0))
             sample = generate(
                 shape_px,
                 mpp=mpp,
                 stain=patient.stain,
-                tissue=patient.tissue,
+                tissue=tissue,
                 optics=patient.optics,
                 distractors=patient.distractors,
-                rng=np.random.default_rng([seed, p, k]),
+                rng=rng,
                 name=f"{name}_{k:03d}",
             )
-            yield replace(sample, patient=name, source=f"{name}_slide")
+            classes = sample.classes if classes_of is None else classes_of(sample, rng)
+            yield replace(sample, classes=classes, patient=name, source=f"{name}_slide")
 
 
 def usual_patient(stain: StainSpec, rng: Generator) -> Patient:
@@ -165,19 +177,21 @@ def _stain(item: str | StainSpec) -> StainSpec:
     return STAINS[item]
 
 
-def vary_stain(stain: StainSpec, rng: Generator) -> StainSpec:
-    """Give the stain of one section: vectors and amounts a little off the laboratory's usual ones."""
+def vary_stain(
+    stain: StainSpec, rng: Generator, vector_spread: float = 0.025, amount_spread: float = 0.17
+) -> StainSpec:
+    """Stain of one section: vectors and amounts vary around the laboratory's."""
 
-    def turn(vector: tuple[float, float, float]) -> tuple[float, float, float]:
-        r, g, b = (max(0.0, value + rng.normal(0, 0.025)) for value in vector)
+    def turned(vector: tuple[float, float, float]) -> tuple[float, float, float]:
+        r, g, b = (max(0.0, value + rng.normal(0, vector_spread)) for value in vector)
         return (r, g, b)
 
     return replace(
         stain,
-        hematoxylin=turn(stain.hematoxylin),
-        eosin=turn(stain.eosin),
-        h_amount=min(10.0, stain.h_amount * float(rng.lognormal(0, 0.17))),
-        e_amount=min(10.0, stain.e_amount * float(rng.lognormal(0, 0.17))),
+        hematoxylin=turned(stain.hematoxylin),
+        eosin=turned(stain.eosin),
+        h_amount=min(10.0, stain.h_amount * float(rng.lognormal(0, amount_spread))),
+        e_amount=min(10.0, stain.e_amount * float(rng.lognormal(0, amount_spread))),
     )
 
 

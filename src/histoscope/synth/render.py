@@ -1,8 +1,5 @@
 """From layout and nuclei to dyes, from dyes to light, from light to pixels."""
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 
 import numpy as np
@@ -17,6 +14,7 @@ from histoscope.synth.layout import CELL_UM, MARGIN_UM, Layout, normal_quantile
 from histoscope.synth.nuclei import Drawn
 from histoscope.synth.spec import OpticsSpec, StainSpec, TissueSpec
 from histoscope.synth.texture import noise_tiles
+from histoscope.threads import over
 from histoscope.types import Image
 
 _BUCKET_UM = 10.0
@@ -33,7 +31,7 @@ def stain_amounts(  # the plan, what is drawn of it, and chance
 ) -> NDArray[np.float32]:
     """Haematoxylin and eosin at each pixel, (H, W, 2): 1 is what a usual dense nucleus holds."""
     dye = np.empty((*drawn.instances.shape, 2), dtype=np.float32)
-    cells, buckets = _cells(layout, rng)
+    cells = _cells(layout, rng)
     # The gaps open where noise of this spread exceeds its quantile.
     cleft = 1.2 * normal_quantile(1 - tissue.cleft_fraction)
     knobs = np.array(
@@ -41,18 +39,15 @@ def stain_amounts(  # the plan, what is drawn of it, and chance
         dtype=np.float32,
     )
     tiles = noise_tiles()
-    _in_bands(dye.shape[0], lambda rows: paint_tissue(dye, layout.fields, cells, buckets, tiles, knobs, rows))
+    over(paint_tissue, len(dye), _BAND, dye, layout.fields, cells, tiles, knobs)
     paint_bodies(dye, bodies(layout, tissue, rng), tiles, mpp)
     if strays is not None:
         if strays.mucin is not None:
             pools, place = strays.mucin, (mpp, MARGIN_UM, CELL_UM, float(knobs[5]))
-            _in_bands(len(dye), lambda rows: paint_mucin(dye, pools, tiles, place, rows))
+            over(paint_mucin, len(dye), _BAND, dye, pools, tiles, place)
         paint_blots(dye, strays.blots, tiles, mpp)
-    geometry = (drawn.x_px, drawn.y_px, drawn.radii_px)
-    _in_bands(
-        len(drawn.kind),
-        lambda part: paint_nuclei(dye, drawn.instances, geometry, drawn.look, tiles, mpp, part),
-    )
+    nuclei = (drawn.x_px, drawn.y_px, drawn.radii_px, drawn.look)
+    over(paint_nuclei, len(drawn.kind), _BAND, dye, drawn.instances, nuclei, tiles, mpp)
     if strays is not None:
         paint_folds(dye, strays.folds, tiles, mpp)
     return dye
@@ -77,7 +72,7 @@ def photograph(  # section, camera and chance
 
     light = np.empty((*dye.shape[:2], 3), dtype=np.float32)
     vectors = stain.vectors()
-    _in_bands(len(dye), lambda rows: expose(light, dye, vectors, rows))
+    over(expose, len(dye), _BAND, light, dye, vectors)
     if strays is not None and len(strays.specks):
         _colour(light, strays, mpp)
     if optics.blur_um > 0:
@@ -87,7 +82,7 @@ def photograph(  # section, camera and chance
     image = np.empty(light.shape, dtype=np.uint8)
     glass = np.asarray(stain.glass_rgb, dtype=np.float32)
     seed = rng.integers(0, 2**63, dtype=np.uint64)
-    _in_bands(len(dye), lambda rows: develop(image, light, glass, float(optics.noise), seed, rows))
+    over(develop, len(dye), _BAND, image, light, glass, float(optics.noise), seed)
     if optics.jpeg_quality > 0:
         options = [cv2.IMWRITE_JPEG_QUALITY, int(optics.jpeg_quality)]
         code = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
@@ -139,15 +134,3 @@ def _cells(
     bucket = row * columns + column
     start = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=rows * columns))]).astype(np.int64)
     return cells, (start, np.argsort(bucket, kind="stable"), columns, _BUCKET_UM)
-
-
-def _in_bands(n: int, paint: Callable[[tuple[int, int]], None]) -> None:
-    """Run `paint` over bands of 0..n, in threads if there are several: kernels release the GIL."""
-    bands = [(k, min(k + _BAND, n)) for k in range(0, n, _BAND)]
-    workers = min(len(bands), os.cpu_count() or 1)
-    if workers <= 1:
-        for band in bands:
-            paint(band)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(paint, bands))
