@@ -8,7 +8,7 @@ import torch
 
 from histoscope.files import read_image
 from histoscope.models.patches.classifier import Classifier
-from histoscope.models.patches.initial import initialise
+from histoscope.models.patches.initial import initialise, read_state
 
 ROOT = Path(os.environ.get("HISTOSCOPE_DATA", "data")) / "pretrained_weights"
 BACKBONE = "tf_efficientnet_lite0"
@@ -22,7 +22,9 @@ def test_the_network_names_what_is_on_the_check_images() -> None:
     labels = (ROOT / "imagenet_labels.txt").read_text(encoding="utf-8").split("\n")[1:1001]
     names = [f"{k} {label}" for k, label in enumerate(labels)]
     model = Classifier(backbone=BACKBONE, classes=names, mpp=0.5).eval()
-    initialise(model, ROOT / f"{BACKBONE}.safetensors", head=True)
+    initialise(model, ROOT / f"{BACKBONE}.safetensors")
+    state = read_state(ROOT / f"{BACKBONE}.safetensors")
+    model.head.load_state_dict({name: state[f"classifier.{name}"] for name in ("weight", "bias")})
     for picture, expected in SHOWN.items():
         image = read_image(ROOT / "check_images" / picture)
         patch = model.patch(image, model.spec.mpp * model.spec.patch_px / min(image.shape[:2]))

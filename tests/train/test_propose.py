@@ -201,7 +201,7 @@ def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):
     assert found["model.arguments.backbone"] == "resnet34"
     assert found["model.arguments.weights"] == "../pretrained_weights/resnet34.safetensors"
     monkeypatch.setattr(
-        "huggingface_hub.try_to_load_from_cache", lambda repo, name: name if "resnet18" in repo else None
+        "huggingface_hub.try_to_load_from_cache", lambda repo, name, *_: name if "resnet18" in repo else None
     )
     (tmp_path / "pretrained_weights" / "resnet34.safetensors").unlink()
     cached = chosen(root, mpp=0.5)

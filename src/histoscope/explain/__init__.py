@@ -1,6 +1,6 @@
-"""Where a classifier looked, and where it was sure and wrong.
+"""Saliency maps of classifiers, and galleries of their most confident mistakes.
 
-A map of where a network looked is no proof that it looked at the right thing: read it beside the patch.
+A saliency map does not prove that the network used the right features: read it beside the patch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Attention rollout: from which places of a patch the information reached the end of a transformer."""
+"""Attention rollout of vision transformers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from histoscope.models import Classifier
 
 
 def rollout(model: Classifier, x: Tensor) -> Tensor:
-    """Attention of all layers, followed back to the places of the patch.
+    """Attention rollout [1]_: attention of all layers, multiplied back to the input.
 
-    It is the same for every class: it says where the network looked, not what it saw there.
+    It does not depend on the class.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def rollout(model: Classifier, x: Tensor) -> Tensor:
     Returns
     -------
     (B, h, w) float32
-        Shares; with the share of class and register tokens each map sums to 1 or less.
+        Shares of attention; with that of class and register tokens each map sums to 1 or less.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def rollout(model: Classifier, x: Tensor) -> Tensor:
     """
     if not has_global_attention(model):
         raise ConfigError(
-            f"backbone {model.arguments.get('backbone')!r} has no attention between all places; use Grad-CAM"
+            f"backbone {model.arguments.get('backbone')!r} has no global attention; use Grad-CAM"
         )
     backbone: Any = model.backbone
     with torch.inference_mode(), _attention_of(backbone) as layers:
@@ -65,7 +65,7 @@ def rollout(model: Classifier, x: Tensor) -> Tensor:
 
 
 def has_global_attention(model: Classifier) -> bool:
-    """Whether the backbone is a plain vision transformer: tokens of places, each looking at all."""
+    """Whether the backbone is a plain vision transformer with global attention."""
     backbone = model.backbone
     return hasattr(backbone, "num_prefix_tokens") and hasattr(backbone, "blocks") and bool(_layers(backbone))
 
@@ -80,7 +80,7 @@ def _layers(backbone: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def _attention_of(backbone: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect (B, N, N) attention of each layer, mixed with the identity; the network is left as it was."""
+    """Collect the (B, N, N) attention of each layer, mixed with the identity; the network is restored."""
     found: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: Any, attention: Tensor) -> None:
@@ -93,7 +93,7 @@ def _attention_of(backbone: nn.Module) -> Iterator[list[Tensor]]:
     hooks = [layer.attn_drop.register_forward_hook(keep) for layer in layers]
     try:
         for layer in layers:
-            layer.fused_attn = False  # the fused kernel never holds the attention
+            layer.fused_attn = False  # the fused kernel does not give the attention
         yield found
     finally:
         for hook in hooks:
@@ -103,7 +103,7 @@ def _attention_of(backbone: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _read_by_head(flow: Tensor, prefix: int, pool: str, pooling: str) -> Tensor:
-    """Rows of the tokens that the head reads, (B, N)."""
+    """Rows of the tokens that are pooled for the head, (B, N)."""
     first, rest = flow[:, 0], flow[:, prefix:].mean(dim=1)
     if pooling == "cls_mean":
         return (first + rest) / 2

@@ -1,4 +1,4 @@
-"""Patches worth a look, with where the model looked: as a sheet, and as a page."""
+"""Gallery of patches with their saliency maps, as an image and as an HTML page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Example:
     ----------
     name : str
     patch, heat : (H, W, 3) uint8
-        What the model was shown, and the same with the map of where it looked.
+        The patch as the model takes it, and the same with its saliency map.
     true, predicted : str
-        Names of classes; `true` is "" if not known.
+        Names of classes; `true` is "" if it is not known.
     probability : float
         Of the predicted class.
     """
@@ -47,12 +47,12 @@ class Example:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether the truth is known and another."""
+        """Whether the ground truth is known and differs."""
         return self.true not in {"", self.predicted}
 
 
 def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.DataFrame":
-    """Rows of the patches that the model was surest and wrong about.
+    """Rows of the most confident mistakes.
 
     Parameters
     ----------
@@ -61,13 +61,13 @@ def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.D
     n : int
         At most so many.
     per_group : int
-        At most so many of one group: copies of one photograph tell nothing new.
+        At most so many of one group, such as copies of one photograph.
 
     Returns
     -------
     DataFrame
-        Rows of the table with its index, the surest first, and the columns ``probability`` of the predicted
-        class, ``true_class`` and ``predicted_class``.
+        Rows of the table with its index, the most confident first, and the columns ``probability`` of the
+        predicted class, ``true_class`` and ``predicted_class``.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.D
 def patches_by_confidence(
     table: "pd.DataFrame", n: int = 24, *, per_group: int = 1, surest_first: bool = True
 ) -> "pd.DataFrame":
-    """Rows of the patches that the model was surest, or least sure, about, right or wrong; as `mistakes`."""
+    """Rows of the most, or least, confident predictions, right or wrong; as `mistakes`."""
     return _first(_named(table[table["true"] >= 0]), n, per_group, surest_first=surest_first)
 
 
@@ -107,7 +107,7 @@ def _first(about: "pd.DataFrame", n: int, per_group: int, *, surest_first: bool)
 
 
 def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX) -> Image:
-    """Patches in rows, each beside its map, with truth and prediction below.
+    """Patches in rows, each beside its saliency map, with ground truth and prediction below.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX
     columns : int
         Patches in a row.
     cell_px : int
-        Side of a picture.
+        Side of a patch in the image.
 
     Raises
     ------
@@ -123,7 +123,9 @@ def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX
         If there is nothing to show.
     """
     if not shown:
-        raise DataError("there are no patches to show; a model without mistakes has no gallery of them")
+        raise DataError(
+            "got no patches, expected one or more; a model without mistakes has no gallery of them"
+        )
     unit, gap = cell_px // 14, cell_px // 16
     wide, high = 2 * cell_px + gap, cell_px + 3 * unit + gap
     columns = min(columns, len(shown))
@@ -142,7 +144,7 @@ def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX
 
 
 def page(shown: Sequence[Example], *, title: str, method: str) -> str:
-    """The same as one HTML page without other files.
+    """The gallery as one HTML page without other files.
 
     Parameters
     ----------
@@ -156,7 +158,7 @@ def page(shown: Sequence[Example], *, title: str, method: str) -> str:
 
 
 def caption(one: Example) -> str:
-    """What a picture is headed with.
+    """Caption of a patch.
 
     Examples
     --------
@@ -175,7 +177,7 @@ def _resized(picture: Image, side: int) -> Pillow.Image:
 
 
 def _short(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The end of a name, as much of it as there is room for."""
+    """The end of a name that fits in the width."""
     if font.getlength(name) <= width:
         return name
     while len(name) > 1 and font.getlength("…" + name) > width:

@@ -1,4 +1,4 @@
-"""Maps of where a classifier looked, for any backbone."""
+"""Saliency maps of a classifier, for any backbone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from histoscope.models import Classifier
 from histoscope.types import Image
 
 BATCH = 8
-"""Patches at a time; gradients of all layers are held for these."""
+"""Batch size; gradients of all layers are in memory."""
 _OPACITY = 0.6
 ROLLOUT, GRAD_CAM = "attention rollout", "Grad-CAM"
 
@@ -24,7 +24,7 @@ ROLLOUT, GRAD_CAM = "attention rollout", "Grad-CAM"
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Where a classifier looked; made by `explain`.
+    """Saliency maps; made by `explain`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def method_of(model: Classifier) -> str:
     ConfigError
         If it is no classifier.
     MissingDependencyError
-        If it needs captum, and that is not installed: ask before long work.
+        If it needs captum, and that is not installed.
     """
     if not isinstance(model, Classifier):
         raise ConfigError(
@@ -63,7 +63,7 @@ def method_of(model: Classifier) -> str:
 
 
 def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] | None = None) -> Explanation:
-    """Map where a classifier looked: Grad-CAM, or attention rollout for transformers.
+    """Saliency maps of a classifier: Grad-CAM, or attention rollout for vision transformers.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] |
 
 
 def blend(patch: Image, heat: NDArray[np.float32]) -> Image:
-    """Lay a map over its patch: the warmer, the more it was looked at; cold places stay as they are.
+    """Overlay a saliency map on its patch; warm colours are high values, low ones stay as they are.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def blend(patch: Image, heat: NDArray[np.float32]) -> Image:
 
 
 def _spread(heat: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring maps to the size of the patches and to 0...1; a map without differences becomes 0."""
+    """Resize maps to the patches and scale them to 0...1; a constant map becomes 0."""
     maps = np.stack([cv2.resize(one, shape[::-1], interpolation=cv2.INTER_CUBIC) for one in heat])
     low, high = maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True)
     span = high - low

@@ -1,4 +1,4 @@
-"""Nuclei and tiles as files and pictures: outlines, measurements, overlays, heat maps, GeoJSON for QuPath.
+"""Export of nuclei and tiles: outlines, measurements, overlays, heat maps, GeoJSON for QuPath.
 
 >>> import numpy as np
 >>> from histoscope import export

@@ -1,4 +1,4 @@
-"""Sums and shape of every nucleus, over the pixels in its outline."""
+"""Moments and shape of every nucleus, over the pixels in its outline."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def shapes(
         Of `Outlines` and `ByNucleus`.
     image : (H, W, 3) uint8
     share : (3, 256) float64
-        What each level of R, G and B adds to the amount of stain.
+        Amount of stain of each level of R, G and B.
 
     Returns
     -------
@@ -85,8 +85,8 @@ def _sum(
 def _perimeter(inside: NDArray[np.bool_]) -> float:
     """Perimeter in pixels, by Crofton's formula.
 
-    A closed curve is as long as it is often crossed by lines from everywhere; here they run along rows,
-    columns and both diagonals. Unlike the length of a staircase, that is right for a disk within a hundredth.
+    The length of a closed curve follows from how often lines of all directions cross it; here rows, columns
+    and both diagonals. For a disk it is right within 1 %.
     """
     height, width = inside.shape
     straight = diagonal = 0

@@ -1,4 +1,4 @@
-"""Size, shape and stain of every nucleus, in one table.
+"""Morphometry: size, shape and stain of every nucleus, as a table.
 
 Shapes are those of scikit-image's ``regionprops``, over the pixels in each outline: no label map is needed.
 """
@@ -18,7 +18,7 @@ from histoscope.types import Image, Nuclei
 
 _LEAST = 200  # nuclei for which a further thread is worth it
 NO_CLASS = "nucleus"
-"""What a nucleus is called where a model tells no classes apart, or could not tell."""
+"""Class name of nuclei without a class."""
 
 
 def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.DataFrame:
@@ -36,12 +36,12 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     -------
     DataFrame
         One row a nucleus: ``id`` in the label map, ``class``, ``probability``; ``x_um`` and ``y_um`` of its
-        middle from the image's top left corner; ``area_um2``; ``perimeter_um`` by Crofton's formula;
+        centroid from the image's top left corner; ``area_um2``; ``perimeter_um`` by Crofton's formula;
         ``major_axis_um`` and ``minor_axis_um`` of the ellipse with the same second moments; its
         ``eccentricity`` (0 circle, 1 line); ``solidity``, the share of its convex hull that it fills;
         ``circularity``, 4 pi area / perimeter², at most 1; ``haematoxylin_od``, the mean optical density of
-        haematoxylin, separated with the published vectors [1]_. What cannot be known, as the shape of a
-        nucleus without a pixel, is NaN.
+        haematoxylin, separated with the published vectors [1]_. Values of a nucleus without a pixel
+        are NaN.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _shapes(nuclei: Nuclei, image: Image) -> list[NDArray[np.float64]]:
 
 
 def _haematoxylin() -> NDArray[np.float64]:
-    """What each level of R, G and B adds to the amount of haematoxylin."""
+    """Amount of haematoxylin of each level of R, G and B."""
     share = np.linalg.pinv(check_stains(RUIFROK[:2]))[:, 0]
     return np.ascontiguousarray(share[:, None] * DENSITY.astype(np.float64))
 

@@ -1,4 +1,4 @@
-"""GeoJSON that QuPath reads as detections or tiles, with classes, colours and measurements."""
+"""GeoJSON for QuPath: detections or tiles with classes, colours and measurements."""
 
 import json
 import math
@@ -34,6 +34,8 @@ def write_geojson(
 ) -> None:
     """Write nuclei as a GeoJSON FeatureCollection; in QuPath, drop the file on the open image.
 
+    A nucleus in several pieces is a MultiPolygon; one without a pixel is left out.
+
     Parameters
     ----------
     path : str or Path
@@ -52,8 +54,7 @@ def write_geojson(
         same ids in each run, and those of other images others.
     """
     warn_outlines(outlines)
-    found = features(nuclei, classes=classes, table=table, offset_px=offset_px, name=name)
-    _write(path, found)
+    _write(path, _nuclei(nuclei, classes, table, offset_px, name))
 
 
 def write_tiles(
@@ -64,7 +65,7 @@ def write_tiles(
     offset_px: tuple[float, float] = (0.0, 0.0),
     name: str = "",
 ) -> None:
-    """Write classified tiles as QuPath's tiles: squares with a class, its probability as measurement.
+    """Write classified tiles as tiles of QuPath: squares with class and probabilities.
 
     Parameters
     ----------
@@ -78,17 +79,13 @@ def write_tiles(
     name : str
         Of the image; the ids of tiles follow from it.
     """
-    _write(path, tile_features(tiles, classes, offset_px=offset_px, name=name))
+    _write(path, _tiles(tiles, classes, offset_px, name))
 
 
-def tile_features(
-    tiles: "TileMap",
-    classes: Sequence[str],
-    *,
-    offset_px: tuple[float, float] = (0.0, 0.0),
-    name: str = "",
+def _tiles(
+    tiles: "TileMap", classes: Sequence[str], offset_px: tuple[float, float], name: str
 ) -> Iterator[dict[str, Any]]:
-    """Give each tile as a GeoJSON feature; the arguments are those of `write_tiles`."""
+    """Each tile as a GeoJSON feature."""
     palette = colours(classes)[1:]
     x, y = offset_px
     for box, place, row, share in zip(
@@ -109,19 +106,17 @@ def tile_features(
         }
 
 
-def features(
+def _nuclei(
     nuclei: Nuclei,
-    *,
-    classes: Sequence[str] = (),
-    table: pd.DataFrame | None = None,
-    offset_px: tuple[float, float] = (0.0, 0.0),
-    name: str = "",
+    classes: Sequence[str],
+    table: pd.DataFrame | None,
+    offset_px: tuple[float, float],
+    name: str,
 ) -> Iterator[dict[str, Any]]:
-    """Give each nucleus as a GeoJSON feature; the arguments are those of `write_geojson`.
+    """Each nucleus that has a pixel as a GeoJSON feature, in the order of the table.
 
-    They stand in the order of the table. A nucleus in several pieces is a MultiPolygon; one without a pixel
-    has no feature. Its number in table and map is there twice: as a property for readers of GeoJSON, and as a
-    measurement for QuPath, which keeps no other property.
+    Its number in table and map is there twice: as a property for readers of GeoJSON, and as a measurement for
+    QuPath, which keeps no other property.
     """
     palette, names = colours(classes), class_names(nuclei, classes)
     numbers = _numbers(nuclei, table)
@@ -162,7 +157,7 @@ def _numbers(nuclei: Nuclei, table: pd.DataFrame | None) -> list[dict[str, float
 
 
 def _known(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Numbers that are known, to five digits: JSON has no NaN."""
+    """Finite numbers, to five digits; JSON has no NaN."""
     return {key: float(f"{value:.5g}") for key, value in numbers.items() if math.isfinite(value)}
 
 

@@ -1,4 +1,4 @@
-"""Classes of tiles, drawn over their image."""
+"""Heat maps: classes of tiles over their image."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ _INK = (31, 35, 40)
 def draw_heatmap(
     image: Image, tiles: TileMap, classes: Sequence[str], *, largest_px: int = LARGEST_PX
 ) -> Image:
-    """Paint each tile in the colour of its class, the surer the stronger, with a legend below.
+    """Overlay each tile with the colour of its class, more opaque with confidence, and a legend below.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def draw_heatmap(
     classes : sequence of str
         Names of class 0, 1, ...
     largest_px : int
-        Longest side of the picture; larger images are shrunk.
+        Longest side of the output; larger images are downsampled.
 
     Raises
     ------
     ShapeError
-        If the image is of another form than the tiles'.
+        If image and tiles differ in aspect ratio.
     """
     height, width = tiles.shape
     if abs(image.shape[0] * width - image.shape[1] * height) > max(height, width) * 2:
@@ -48,7 +48,7 @@ def draw_heatmap(
 
 
 def confidence(tiles: TileMap) -> NDArray[np.float64]:
-    """How far the largest probability of each tile is from guessing, 0, to certainty, 1."""
+    """Largest probability of each tile, scaled from 0 at chance to 1."""
     chance = 1.0 / tiles.probability.shape[1]
     largest: NDArray[np.float64] = tiles.probability.max(axis=1).astype(np.float64)
     sure: NDArray[np.float64] = np.clip((largest - chance) / (1.0 - chance), 0.0, 1.0)
@@ -68,7 +68,7 @@ def _painted(small: Image, tiles: TileMap, classes: Sequence[str]) -> Image:
 
 
 def _legend(width: int, tiles: TileMap, classes: Sequence[str]) -> Image:
-    """A swatch for each class, with its share of the tissue."""
+    """Legend: colour and share of the tissue of each class."""
     unit = int(np.clip(width // 40, 12, 28))
     font = ImageFont.load_default(size=unit)
     area = np.bincount(tiles.predicted, tiles.tissue_mm2, minlength=len(classes))

@@ -1,4 +1,4 @@
-"""Outlines drawn on the image, each class in its own colour."""
+"""Overlays: outlines of nuclei on the image, coloured by class."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from histoscope.types import Image, Labels
 
 Colour = tuple[int, int, int]
 
-# Chosen by search among bright colours: any two differ by a CIEDE2000 of 18 or more, for full colour vision
+# Found by search: any two differ by a CIEDE2000 of 18 or more, for full colour vision
 # and for (simulated) protanopia, deuteranopia and tritanopia, and by 9 or more from haematoxylin, eosin,
 # blood and glass.
 PALETTE: dict[str, Colour] = {
@@ -36,11 +36,11 @@ _MOST_OF_IMAGE = 0.15
 
 
 def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
-    """Colour of class 0, 1, 2, ...; beyond seven classes they come again.
+    """Colour of class 0, 1, 2, ...; repeated beyond seven classes.
 
     Examples
     --------
-    >>> colours([])                   # a model that tells no classes apart
+    >>> colours([])                   # a model without classes
     ((255, 255, 0),)
     >>> colours(["epithelial", "inflammatory"])
     ((0, 0, 0), (255, 255, 0), (0, 51, 204))
@@ -77,9 +77,9 @@ def draw(
     nuclei : Nuclei, or (H, W) integers
         Or a label map, such as ground truth; `Nuclei.from_labels` gives its nuclei classes.
     classes : sequence of str
-        Names of class 1, 2, ...; how many there are decides the colours.
+        Names of class 1, 2, ...
     mpp : float
-        Micrometres per pixel of a label map, for the width of lines. Nuclei know theirs.
+        Micrometres per pixel of a label map, for the width of lines.
     outlines : object
         No longer used: nuclei have them.
 
@@ -97,7 +97,7 @@ def draw(
     palette = colours(classes)
     class_of_ring = nuclei.class_id[found.label - 1]
     rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
-    # Smoothing adds about a pixel; a broader line would hide the chromatin along the border.
+    # Antialiasing adds about a pixel; a broader line would hide the chromatin along the border.
     width_px = max(round(_WIDTH_UM / nuclei.mpp) - 1, 1)
     canvas = np.array(image, order="C")
     for class_id in np.unique(class_of_ring):
@@ -108,7 +108,7 @@ def draw(
 
 
 def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
-    """Copy a drawn image with the colour and number of nuclei of each class, in the corner with the fewest.
+    """Copy an overlay with a legend of colours and counts, in the corner with the fewest nuclei.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
 
 
 def warn_outlines(outlines: object) -> None:
-    """Warn who still gives outlines beside nuclei."""
+    """Warn of the former argument outlines."""
     if outlines is not None:
         warnings.warn(
             "outlines= is no longer used and goes with the next version: nuclei have their outlines",

@@ -1,4 +1,4 @@
-"""What is written of one image, and what is said of it in the summary."""
+"""Output files of one image, and its row of the summary."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ OUTPUTS = {
     "geojson": (".geojson",),
     "csv": (".csv",),
 }
-"""Kind of output of a model of nuclei -> how its file's name ends."""
+"""Output of a segmentation model -> suffix of the file."""
 TILE_OUTPUTS = {"heatmap": ("_heatmap.png",), "geojson": (".geojson",), "csv": ("_tiles.csv",)}
-"""Kind of output of a classifier, for a large image -> how its file's name ends."""
+"""Output of a classifier for a large image -> suffix of the file."""
 
 
 def write(
@@ -34,7 +34,7 @@ def write(
     Parameters
     ----------
     stem : Path
-        Folder and name that the files' names begin with.
+        Folder and prefix of the files' names.
     image : (H, W, 3) uint8
     nuclei : Nuclei
     classes : sequence of str
@@ -59,7 +59,7 @@ def write(
 
 
 def write_png(path: Path, image: Image) -> None:
-    """Write an RGB image with OpenCV, which packs photographs thrice as fast as Pillow and as small."""
+    """Write an RGB image with OpenCV, which compresses thrice as fast as Pillow to the same size."""
     bgr = np.ascontiguousarray(image[:, :, ::-1])
     _, packed = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     with whole(path) as temporary:
@@ -91,7 +91,7 @@ def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str,
 def columns(classes: Sequence[str]) -> list[str]:
     """Columns of the summary behind the image's name."""
     first = ["width_px", "height_px", "mpp", "tissue_mm2", "nuclei", "nuclei_per_mm2"]
-    # No name of a class can make one of these the same as another, or as one of the first.
+    # Prefixed, so that no class name collides with another column.
     return [*first, *(column for name in classes for column in (f"n_{name}", f"per_mm2_{name}"))]
 
 

@@ -1,4 +1,4 @@
-"""The tiles of a large image with their classes, as arrays and as a table."""
+"""Classified tiles of a large image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileMap:
-    """The tiles of an image that hold tissue, with their classes; made by `classify_tiles`.
+    """Tiles with tissue of an image and their classes; made by `classify_tiles`.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class TileMap:
     tissue : (N,) float32
         Share of each tile that is tissue.
     n_empty : int
-        Tiles with too little tissue, which were not looked at.
+        Tiles with too little tissue, which were skipped.
     shape : (int, int)
         Height and width of the image.
     mpp : float

@@ -1,4 +1,4 @@
-"""How much of an image is tissue."""
+"""Tissue area of an image."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from histoscope import stain
 from histoscope.types import Image
 
 TISSUE_UM = 4.0
-"""Pixel size at which tissue is sought, so that the gaps between fibres and cells belong to it."""
+"""Pixel size of tissue detection, coarse enough to include gaps between fibres and cells."""
 
 
 def tissue_share(image: Image, mpp: float) -> float:

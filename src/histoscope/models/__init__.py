@@ -1,4 +1,4 @@
-"""Networks behind one contract: heads out, losses from heads, and from these nuclei or classes.
+"""Networks with one interface: heads, their losses, and nuclei or classes decoded from them.
 
 >>> import histoscope as hs
 >>> model = hs.models.create("unet", width=4, depth=2)
@@ -71,9 +71,9 @@ __all__ = [
 
 
 GROUP = "histoscope.models"
-"""Entry points of models of others."""
+"""Entry point group of plug-in models."""
 LIBRARIES = ("timm/", "smp/")
-"""What a name begins with that is one of timm or of segmentation-models-pytorch."""
+"""Prefixes of models of timm and of segmentation-models-pytorch."""
 
 
 def get(name: str) -> "type[Model]":
@@ -89,14 +89,14 @@ def get(name: str) -> "type[Model]":
     UnknownNameError
         If no model has that name; the message offers the nearest.
     ConfigError
-        If what has that name makes no model, or cannot be imported.
+        If it is not a model, or cannot be imported.
     """
     maker = _maker(name)
     return maker if isinstance(maker, type) else maker.kind({})
 
 
 def _maker(name: str) -> Any:
-    """What makes a model of a name: its class, or what wraps a network of others."""
+    """Class of a model, or the factory that wraps a third-party network."""
     from histoscope.models.base import Model
 
     if str(name).startswith(LIBRARIES):
@@ -155,9 +155,9 @@ def create(name: str, **arguments: Any) -> "Model":
 
 
 def name_of(model: "Model") -> str:
-    """Name that a model is made again by: as in `create`.
+    """Name by which `create` makes a model again.
 
-    A class of one's own may inherit the name of a class here; it is not taken for that.
+    The name that a user's class inherits from one of ours does not count.
     """
     kind = type(model)
     if model.made_as:
@@ -167,12 +167,12 @@ def name_of(model: "Model") -> str:
 
 
 def is_trusted(name: str) -> bool:
-    """Whether the model that a card names may be made: ours, a plug-in, or asked for by the user."""
+    """Whether a model named on a card may be created: ours, a plug-in, or named by the user."""
     return name.startswith(LIBRARIES) or plugins.is_trusted(name, MODELS, GROUP)
 
 
 def create_for(classes: Mapping[int, str], name: str, arguments: Mapping[str, Any]) -> "Model":
-    """Make a model that tells the classes of a data set apart, if it can tell any and is not told which.
+    """Make a model with the classes of a data set, unless its arguments name classes or it takes none.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Arguments of models that have changed their names."""
+"""Renamed arguments of models."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from histoscope.errors import ConfigError
 from histoscope.renamed import under_new_names, warn
 
 RENAMED = {"stardist": {"settle": "refine_with_mask"}}
-"""Arguments of models that have changed their names: model -> old -> new."""
+"""Renamed arguments: model -> old -> new."""
 
 
 def new_arguments(name: str, arguments: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The contract of every model: targets, forward, loss; and of those that find nuclei: decode."""
+"""Base classes of all models: targets, forward pass and loss; of segmentation models, decoding too."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,26 +27,26 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a model wants to be shown.
+    """Input of a model: resolution, size, normalisation and classes.
 
     Parameters
     ----------
     mpp : float
         Micrometres per pixel; images of another resolution are resampled to it. NaN: of a classifier whose
-        resolution is not settled.
+        resolution is not set.
     divisible_by : int
         Height and width must be multiples of it; prediction pads to them.
     mean, std : three floats
         Of RGB in [0, 1]; the model applies them itself.
     classes : tuple of str
-        Names of the classes: of nuclei, the first with id 1, empty if it tells none apart; or of whole
+        Names of the classes: of nuclei, the first with id 1, empty for a model without classes; or of
         patches, the first with label 0.
     grid : int
         Pixels of the image from one value of a head to the next.
     context_px : int
-        How far around a pixel the network looks; prediction in tiles shows it as much.
+        Receptive field around a pixel; prediction in tiles adds as wide a margin.
     patch_px : int
-        Side of the patches that a classifier is shown; 0 for models that take images of any size.
+        Side of the patches of a classifier; 0 for models that take images of any size.
     """
 
     mpp: float
@@ -68,23 +68,23 @@ class InputSpec:
 
 
 class Model(nn.Module):
-    """Base of all models: what training and saving know of a network.
+    """Base of all models, as training and saving use them.
 
-    A subclass gives `heads`, and says how they are learned: `targets` and `loss`.
+    A subclass defines `heads`, and `targets` and `loss` to train them.
 
     Parameters
     ----------
     spec : InputSpec
-        What the network wants to be shown.
+        Input of the network.
     arguments : mapping
         The arguments that the subclass was made with, so that a saved model can be made again.
     """
 
     name: str = ""
     made_as: str = ""
-    """Name that it is made again by, where that is not its class's."""
+    """Name in the registry by which it is created again, where that is not its class's."""
     task: str = ""
-    """What it is trained for: a key of `histoscope.train.tasks.TASKS`."""
+    """Its task: a key of `histoscope.train.tasks.TASKS`."""
     thresholds: dict[str, float]
     """What `decode` compares with, each in (0, 1); tuned on validation images, kept on the card."""
     mean: Tensor
@@ -106,7 +106,7 @@ class Model(nn.Module):
         return f"{type(self).__name__}({weights:,} weights{scale}{classes})"
 
     def heads(self, x: Tensor) -> Heads:
-        """Heads of a normalised image (B, 3, H, W); a subclass gives this."""
+        """Heads of a normalised image (B, 3, H, W); defined by a subclass."""
         raise TypeError(f"{type(self).__name__} must define heads()")
 
     def targets(self, sample: Sample) -> dict[str, NDArray[Any]]:
@@ -124,8 +124,8 @@ class Model(nn.Module):
         )
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
-        """Weigh the classes in the loss, the background first; only for models with classes."""
-        raise ConfigError(f"model {self.name!r} tells no classes apart, so they cannot be weighed")
+        """Set the class weights of the loss, the background first; only for models with classes."""
+        raise ConfigError(f"model {self.name!r} has no classes, so they cannot be weighted")
 
     def forward(self, image: Tensor) -> Heads:
         """Heads of a batch of images.
@@ -144,7 +144,7 @@ class Model(nn.Module):
         return self.heads(self.normalised(image))
 
     def normalised(self, image: Tensor) -> Tensor:
-        """Bring (B, 3, H, W), uint8 or float in [0, 1], to the mean and spread that was learned on."""
+        """Normalise (B, 3, H, W), uint8 or float in [0, 1], with mean and deviation of training."""
         if image.dtype == torch.uint8:
             image = image.float() / 255.0
         x: Tensor = (image - self.mean) / self.std
@@ -184,16 +184,16 @@ def assembled(tiles: Iterable[Tile]) -> Heads:
 
 
 class Segmenter(Model):
-    """Base of the segmentation models: `decode` makes nuclei of heads, and of perfect heads the labels."""
+    """Base of segmentation models; `decode` turns heads into nuclei, perfect ones into the ground truth."""
 
     task = "nuclei"
 
     def turned_back(self, heads: Heads, turn: int) -> Heads:
-        """Heads of an upright image from those of `histoscope.models.turns.turn` of it."""
+        """Heads of the original image from those of one transformed by `histoscope.models.turns.turn`."""
         return {name: turns.back(head, turn) for name, head in heads.items()}
 
     def merged(self, turned: Sequence[Heads]) -> Heads:
-        """One set of heads from those of several turns, each turned back."""
+        """One set of heads from those of all test-time augmentations, each transformed back."""
         raise TypeError(f"{type(self).__name__} must define merged()")
 
     def decode(self, heads: Heads, shape: tuple[int, int], mpp: float) -> Nuclei:
@@ -204,18 +204,18 @@ class Segmenter(Model):
         heads : dict
             Of one image, each (1, C, ...), on the CPU.
         shape : (int, int)
-            Height and width of the image that the nuclei are wanted on; the heads cover the same field, maybe
-            at another resolution.
+            Height and width of the image on whose grid the nuclei are given; the heads cover the same field,
+            maybe at another resolution.
         mpp : float
             Micrometres per pixel of that image.
         """
         raise TypeError(f"{type(self).__name__} must define decode()")
 
     def decode_tiles(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Nuclei:
-        """As `decode`, from the heads of one tile after the other.
+        """`decode`, given the heads tile by tile.
 
-        A model that needs a few of all values keeps only those, and so finds the nuclei of images whose heads
-        would not fit in memory. What it finds must be what `decode` finds in the heads of the whole.
+        A model that needs only few values keeps only those, so that the heads of large images need not fit in
+        memory. The result must be that of `decode` on the heads of the whole image.
         """
         return self.decode(assembled(tiles), shape, mpp)
 
@@ -223,9 +223,9 @@ class Segmenter(Model):
 def resampled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:
     """Height and width of an image at another resolution: `scale` times as many pixels a side, at least one.
 
-    Sizes are whole numbers, so the two sides of what was resampled have scales of their own, a little off
-    the one that was asked for. Places are brought back by the sizes themselves: by the scale, they would
-    drift towards the far edge.
+    Sizes are whole numbers, so the two axes of a resampled image have scales that differ a little from the
+    requested one. Coordinates are mapped back by the sizes: by the scale, they would drift towards the far
+    edge.
 
     Examples
     --------

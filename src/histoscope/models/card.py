@@ -1,4 +1,4 @@
-"""What a model folder says without its weights: the card, and what images go through first. No torch."""
+"""Card and stain normaliser of a model folder; without torch."""
 
 import json
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def write_card(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and paths, as JSON knows them."""
+    """JSON values of NumPy numbers and paths."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
@@ -60,12 +60,12 @@ def _plain(value: Any) -> Any:
 
 
 def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
-    """What images must go through before a model, or None for the images as they are.
+    """Stain normaliser of a model; None if it takes images as they are.
 
     Parameters
     ----------
     folder : str or Path
-        The name of a model that comes along, a model folder, or a run folder with one called ``model`` in it.
+        Name of a model that comes with Histoscope, a model folder, or a run folder with one called ``model``.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def normalizer_of(folder: str | Path) -> stain.Normalizer | None:
         if named in {"", "none"}:
             return None
         raise CorruptDataError(
-            f"{folder / CARD} says that images go through the normaliser {named!r}, but {STAIN_REFERENCE} is "
+            f"{folder / CARD} names the stain normaliser {named!r}, but {STAIN_REFERENCE} is "
             "missing beside it (earlier versions did not write it in studies). Copy the whole folder, train "
             "again, or write it from the reference image that the run's config.yaml names: "
             f"histoscope.stain.get({named!r}).fit(image).save({str(reference)!r})"

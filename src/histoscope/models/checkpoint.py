@@ -1,4 +1,4 @@
-"""Model folders: weights as safetensors, everything else as a readable card. No pickle anywhere."""
+"""Model folders: weights as safetensors, everything else as a JSON card; no pickle."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ _ANSWERS = ("architecture", "arguments", "input", "thresholds")
 @brief
 @dataclass(frozen=True, eq=False, slots=True)
 class Opened(Generic[M]):
-    """A trained model with all that its folder says of it; made by `open_model`.
+    """A trained model with its normaliser and card; returned by `open_model`.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ class Opened(Generic[M]):
     normalizer : Normalizer or None
         Images go through it first.
     card : dict
-        What the folder says of it: training data, licences, scores.
+        Training data, licences, scores.
     fingerprint : str
-        What its predictions depend on, in 16 digits: weights, card and stain reference, by content.
+        Hash of what predictions depend on, 16 digits: weights, card and stain reference, by content.
     """
 
     network: M
@@ -77,10 +77,9 @@ def save(
     folder : str or Path
         Made if missing; a model in it is replaced, with its normaliser.
     card : mapping, optional
-        What to say of it: training data, licences, scores. Architecture, resolution, normaliser and versions
-        are added.
+        Training data, licences, scores. Architecture, resolution, normaliser and versions are added.
     normalizer : Normalizer, optional
-        Fitted; what images must go through before this network. Left out: the images as they are.
+        Fitted stain normaliser that images go through before this network; by default none.
 
     Returns
     -------
@@ -155,23 +154,15 @@ def open_model(
 
 
 @overload
-def load(folder: str | Path) -> Model: ...
-
-
-@overload
-def load(folder: str | Path, kind: type[M]) -> M: ...
-
-
-@overload
 def load(folder: str | Path, *, network: M) -> M: ...
 
 
 @overload
-def load(folder: str | Path, kind: type[M], *, network: nn.Module | str | None) -> M: ...
+def load(folder: str | Path, *, network: nn.Module | str | None = None) -> Model: ...
 
 
 @overload
-def load(folder: str | Path, *, network: nn.Module | str) -> Model: ...
+def load(folder: str | Path, kind: type[M], *, network: nn.Module | str | None = None) -> M: ...
 
 
 def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | str | None = None) -> Model:
@@ -185,12 +176,11 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
         A name such as ``"nuclei-free"`` (see `histoscope.weights.WEIGHTS`), a model folder, or a run folder
         with one called ``model`` in it. A licence that forbids commercial use is a warning.
     kind : type
-        What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` tells patches apart.
+        What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` classifies patches.
     network : Model, torch.nn.Module or str, optional
-        Takes the weights and is given back; a plain module is wrapped as the card says. A network of one's
-        own class is opened so, since no code is read from a folder: ``models.load(folder,
-        network=MyNet(...))``. Its name, ``package.module:MyNet``, does where it can be made with the
-        arguments on the card.
+        Gets the weights and is returned; a plain module is wrapped as the card says. Needed for a class of
+        your own, since no code is read from a folder: ``models.load(folder, network=MyNet(...))``. Its name,
+        ``package.module:MyNet``, is enough where it can be created with the arguments on the card.
 
     Raises
     ------
@@ -203,7 +193,7 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
     CorruptDataError
         If card or weights cannot be read, or do not fit each other.
     ConfigError
-        If it is a model of another kind, or one of somebody's own class and no `network` is given.
+        If it is a model of another kind, or of a class that is not ours, without `network`.
 
     Examples
     --------
@@ -272,11 +262,11 @@ def _check_classes(folder: Path, classes: tuple[str, ...]) -> None:
 
 
 class _WrongKindError(ConfigError):
-    """The model is none of those that were asked for, which is no fault of its folder."""
+    """The folder is sound, but its model is not of the requested kind."""
 
 
 def _network(folder: Path, about: Mapping[str, Any], given: nn.Module | str) -> Model:
-    """The network that takes the weights: as given, or made with the arguments on the card."""
+    """The network for the weights: as given, or created with the arguments on the card."""
     if isinstance(given, Model):
         return given
     if isinstance(given, str):
@@ -292,14 +282,14 @@ def _network(folder: Path, about: Mapping[str, Any], given: nn.Module | str) -> 
 
 
 def _check_kind(folder: Path, model: Model, found: str, kind: type[Model]) -> None:
-    """Refuse a model of another class than the card says, or of another kind than was asked for."""
+    """Refuse a model of another class than on the card, or of another kind than requested."""
     name = name_of(model)
     if name.replace(":", ".") != found.replace(":", "."):  # cards of before have dots alone
         raise _WrongKindError(f"{folder} holds a {found}, the network given is a {name}")
     if not isinstance(model, kind):
         raise _WrongKindError(
             f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
-            "a segmenter finds nuclei in images, a classifier tells patches apart"
+            "a segmenter finds nuclei in images, a classifier classifies patches"
         )
 
 

@@ -1,4 +1,4 @@
-"""Where a network runs unless it is told otherwise."""
+"""Default device."""
 
 import torch
 

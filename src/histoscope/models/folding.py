@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: the same features in less time."""
+"""Batch normalisation folded into the preceding convolution, for faster inference."""
 
 import copy
 from itertools import chain, pairwise
@@ -14,9 +14,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def folded_sequences(network: Network) -> Network:
-    """As `folded`, within each `nn.Sequential` alone, where the order is law and nothing need be tried.
+    """As `folded`, but only within each `nn.Sequential`, where the order is certain.
 
-    A network of ours, which has its convolutions there, sees the same in about a sixth less time.
+    Our own networks, which have their convolutions there, run in about a sixth less time.
     """
     quick = _copied(network)
     for block in [block for block in quick.modules() if isinstance(block, nn.Sequential)]:
@@ -27,20 +27,20 @@ def folded_sequences(network: Network) -> Network:
 def folded(network: nn.Module, example: Tensor) -> nn.Module:
     """Copy a network for prediction, with each normalisation that follows a convolution folded into it.
 
-    Which layers follow each other is read from the order in which modules name them, which is a convention
-    and no law. So both networks look at an example, and where they do not agree, the network is only copied.
+    The order of layers is taken from the order in which modules define them, which is only a convention. So
+    both networks are run on an example; where they differ, the unfolded copy is returned.
 
     Parameters
     ----------
     network : nn.Module
-        Stays as it is; what is not folded is shared with the copy.
+        Not changed; weights that are not folded are shared with the copy.
     example : Tensor
-        What the network takes.
+        Input of the network.
 
     Returns
     -------
     nn.Module
-        For prediction alone.
+        For inference only.
 
     Examples
     --------
@@ -67,12 +67,12 @@ def _fold(block: nn.Module) -> None:
 
 
 def _copied(network: Network) -> Network:
-    """Copy a network for prediction, but not its weights."""
+    """Copy a network for inference; weights are shared."""
     shared = {id(tensor): tensor for tensor in chain(network.parameters(), network.buffers())}
     return copy.deepcopy(network, shared).eval()
 
 
 def _rest(norm: nn.Module) -> nn.Module:
-    """What a layer does beside normalising: timm's hold an activation too."""
+    """Activation of a normalisation layer of timm, or identity."""
     act = getattr(norm, "act", None)
     return act if isinstance(act, nn.Module) else nn.Identity()

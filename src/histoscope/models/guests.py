@@ -1,4 +1,4 @@
-"""Any `torch.nn.Module` as a model: one's own, and those of timm and segmentation-models-pytorch by name.
+"""Any `torch.nn.Module` as a model: the user's own, and those of timm and segmentation-models-pytorch.
 
 >>> from torch import nn
 >>> model = wrap(nn.Conv2d(3, 3, 1), mpp=0.5)
@@ -36,7 +36,7 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
     mean: Three = IMAGENET_MEAN,
     std: Three = IMAGENET_STD,
 ) -> Model:
-    """Make a model of a network, to be trained with `train.fit`, saved, and to predict with.
+    """Wrap a network as a model that can be trained with `train.fit`, saved, and used for prediction.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
     classes : sequence of str
         Name of each of the C classes, of nuclei (without the background) or of patches.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
     divisible_by, context_px : int
-        Of nuclei: height and width are multiples of the first; how far around a pixel the network looks.
+        Of nuclei: height and width are multiples of the first; receptive field around a pixel.
     patch_px : int
         Of patches: their side.
     mean, std : three floats
@@ -92,7 +92,7 @@ OWN = [name for name in signature(wrap).parameters if name != "module"]
 
 
 class WrappedSegmenter(RegionSegmenter):
-    """A network of somebody else that finds nuclei; see `wrap`."""
+    """A third-party network that finds nuclei; see `wrap`."""
 
     name = "wrapped"
 
@@ -108,7 +108,7 @@ class WrappedSegmenter(RegionSegmenter):
 
 
 class WrappedClassifier(Classifier):
-    """A network of somebody else that classifies patches; see `wrap`."""
+    """A third-party network that classifies patches; see `wrap`."""
 
     name = "wrapped"
 
@@ -129,7 +129,7 @@ class WrappedClassifier(Classifier):
         return _checked(self.backbone(x), (x.shape[0], len(self.spec.classes)), self.made_as)
 
     def depths(self) -> dict[str, int]:
-        """Refuse rates by depth: nobody knows which parameters are nearer to the image."""
+        """Refuse learning rates by depth: the order of the layers is not known."""
         raise ConfigError(f"train.transfer is for backbones of timm, not for {self.made_as}; leave it out")
 
 
@@ -142,9 +142,9 @@ def _checked(logits: Any, shape: tuple[int, ...], name: str) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Makes models of what is no class of models: a module's class, or a function that gives a module.
+    """Factory of models from a class of torch modules, or a function that returns a module.
 
-    Called with arguments, those of `wrap` are taken for it, all others go to the class or function.
+    Arguments of `wrap` go to it, all others to the class or function.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ class Maker:
 
 
 def maker(name: str, found: Any) -> Maker:
-    """Maker of a module's class, or of a function that gives one.
+    """Factory of models from a class of modules, or from a function that returns one.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def maker(name: str, found: Any) -> Maker:
 
 
 def of_library(name: str) -> Maker | Callable[..., Classifier]:
-    """What makes ``timm/resnet18`` or ``smp/Unet``, with the library's own arguments.
+    """Factory of ``timm/resnet18`` or ``smp/Unet``, with the library's own arguments.
 
     Raises
     ------
@@ -228,19 +228,19 @@ def of_library(name: str) -> Maker | Callable[..., Classifier]:
     known = signature(kinds[model]).parameters
 
     def make(**arguments: Any) -> nn.Module:
-        for key in arguments:  # smp hands what it does not know to timm's encoders, and else forgets it
+        for key in arguments:  # smp passes unknown arguments to timm's encoders, or drops them
             if key not in known and not str(arguments.get("encoder_name")).startswith("tu-"):
                 raise UnknownNameError(f"argument of model {name!r}", key, {*known, *OWN} - {"kwargs"})
         network: nn.Module = kinds[model](**arguments)
         return network
 
-    # Saved weights replace the published ones, so a model that is opened asks no hub.
+    # Saved weights replace the published ones, so opening a model needs no hub.
     return Maker(name, make, {"in_channels": 3}, {"encoder_weights": None}, outputs="classes")
 
 
 @dataclass(frozen=True, slots=True)
 class _Timm:
-    """Makes classifiers on one backbone of timm; what `Classifier` does not know goes to timm."""
+    """Factory of classifiers on a backbone of timm; arguments unknown to `Classifier` go to timm."""
 
     backbone: str
 

@@ -1,4 +1,4 @@
-"""Nuclei of an image of any size and resolution."""
+"""Segmentation of images of any size and resolution."""
 
 import math
 import warnings
@@ -69,7 +69,7 @@ def heads_of(model: Segmenter, image: Image, *, tta: bool = False) -> Heads:
 
 @renamed(turned="tta")
 def tiles_of(model: Segmenter, image: Image, *, tta: bool = False) -> Iterator[Tile]:
-    """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them."""
+    """Heads of an image at the model's own resolution, tile by tile, without seams."""
     network = folded_sequences(model)
     height, width = image.shape[:2]
     for top in range(0, height, TILE_PX):
@@ -79,7 +79,7 @@ def tiles_of(model: Segmenter, image: Image, *, tta: bool = False) -> Iterator[T
 
 @torch.inference_mode()
 def _tile(model: Segmenter, image: Image, top: int, left: int, *, tta: bool) -> Tile:
-    """Look at one tile with its halo, and keep its core."""
+    """Heads of one tile, predicted with a margin that is then cut off."""
     height, width = image.shape[:2]
     divisor, grid = model.spec.divisible_by, model.spec.grid
     # Tiles begin on multiples of the divisor, so pooling grids of neighbouring tiles coincide.
@@ -88,7 +88,7 @@ def _tile(model: Segmenter, image: Image, top: int, left: int, *, tta: bool) -> 
     y1, x1 = min(top + TILE_PX + halo, height), min(left + TILE_PX + halo, width)
     # A copy, for torch takes no read-only arrays, which images from files are.
     pixels = torch.from_numpy(np.array(image[y0:y1, x0:x1], order="C")).permute(2, 0, 1)[None]
-    heads = _seen(model, pad_to_multiple(pixels, divisor), tta=tta)
+    heads = _heads(model, pad_to_multiple(pixels, divisor), tta=tta)
     bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
     rows = slice((top - y0) // grid, -(-(bottom - y0) // grid))
     columns = slice((left - x0) // grid, -(-(right - x0) // grid))
@@ -96,17 +96,17 @@ def _tile(model: Segmenter, image: Image, top: int, left: int, *, tta: bool) -> 
     return Tile(core, top // grid, left // grid, (-(-height // grid), -(-width // grid)))
 
 
-def _seen(model: Segmenter, tile: Tensor, *, tta: bool) -> Heads:
-    """Heads of a padded tile in float32, seen once or in all turns."""
+def _heads(model: Segmenter, tile: Tensor, *, tta: bool) -> Heads:
+    """Heads of a padded tile in float32, with or without test-time augmentation."""
     tile = tile.to(next(model.parameters()).device)
     if not tta:
-        return _looked(model, tile)
+        return _forward(model, tile)
     return model.merged(
-        [model.turned_back(_looked(model, turns.turn(tile, k)), k) for k in range(turns.N_TURNS)]
+        [model.turned_back(_forward(model, turns.turn(tile, k)), k) for k in range(turns.N_TURNS)]
     )
 
 
-def _looked(model: Segmenter, tile: Tensor) -> Heads:
+def _forward(model: Segmenter, tile: Tensor) -> Heads:
     with mixed(tile.device):
         heads: Heads = model(tile)
     return {name: head.float() for name, head in heads.items()}

@@ -1,4 +1,4 @@
-"""Sixteen bits where the hardware multiplies them as such: nearly the same numbers in half the time."""
+"""Mixed precision: bfloat16 where the hardware multiplies it natively."""
 
 import torch
 
@@ -15,18 +15,18 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def mixed(device: torch.device) -> torch.autocast:
-    """Within it, convolutions and products of matrices take bfloat16, if the device has it."""
+    """Autocast context: convolutions and matrix products in bfloat16, if the device supports it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def narrowed(x: torch.Tensor) -> torch.Tensor:
-    """Give values in the type that a convolution will take them in: sooner, and less has to be moved."""
+    """Cast values to the type of autocast before a convolution does, so that less memory is moved."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def resolved(precision: str, accelerator: str) -> str:
-    """What ``auto`` means for an accelerator, as Lightning Fabric names both; anything else as it is.
+    """Precision of Lightning Fabric that ``auto`` means on an accelerator; any other is returned as it is.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""The eight turns and flips of a square: of images, of maps, and of rays around a point.
+"""The eight rotations and flips of test-time augmentation: of images, maps, and rays around a point.
 
-Turn `k` is ``k % 4`` quarter turns against the clock, then for ``k >= 4`` a flip from left to right.
+Number `k` is ``k % 4`` rotations by 90° counter-clockwise, then for ``k >= 4`` a horizontal flip.
 """
 
 import math
@@ -14,7 +14,7 @@ N_TURNS = 8
 
 
 def turn(image: Tensor, k: int) -> Tensor:
-    """Turn (B, C, H, W).
+    """Rotate and flip (B, C, H, W).
 
     Examples
     --------
@@ -32,7 +32,7 @@ def back(turned: Tensor, k: int) -> Tensor:
 
 
 def direction(k: int, dy: float, dx: float) -> tuple[float, float]:
-    """Where a direction (rows, columns) of the upright image points in the turned one.
+    """A direction (rows, columns) of the original image in the transformed one.
 
     Examples
     --------
@@ -45,28 +45,29 @@ def direction(k: int, dy: float, dx: float) -> tuple[float, float]:
 
 
 def rays_back(turned: Tensor, k: int, grid: int) -> Tensor:
-    """Distances of an upright image from those of a turned one.
+    """Distances of the original image from those of the transformed one.
 
-    Beside their place, the rays change their order; and where an axis is reversed, a point of the grid is
-    another pixel than before, ``grid - 1`` pixels off, by which each distance is corrected along its ray.
+    The rays change their order as well as their place; and where an axis is reversed, a grid point stands
+    ``grid - 1`` pixels off, by which each distance is corrected along its ray.
 
     Parameters
     ----------
     turned : (B, n_rays, H, W)
-        Distances in pixels; ray i points at the angle 2 pi i / n_rays, from columns towards rows.
+        Distances in pixels in the transformed image; ray i points at the angle 2 pi i / n_rays, from columns
+        towards rows.
     k : int
-        The turn.
+        Number of the transform.
     grid : int
         Pixels from one point of the grid to the next.
 
     Raises
     ------
     ConfigError
-        If the rays do not come to lie on each other: their number must be a multiple of 4.
+        If the number of rays is not a multiple of 4.
     """
     n_rays = turned.shape[1]
     if n_rays % 4:
-        raise ConfigError(f"n_rays is {n_rays}; turns need a multiple of 4")
+        raise ConfigError(f"n_rays is {n_rays}; test-time augmentation needs a multiple of 4")
     order, shift = [], []
     reversed_y = -sum(direction(k, 1.0, 0.0)) > 0
     reversed_x = -sum(direction(k, 0.0, 1.0)) > 0

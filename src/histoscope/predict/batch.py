@@ -1,4 +1,4 @@
-"""Many images: what is still to do, one after the other, and a summary. One bad image stops no other."""
+"""Batch prediction of nuclei: resumable, with a journal and a summary; a bad image stops no other."""
 
 import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -25,14 +25,14 @@ from histoscope.predict.detector import Detector, known_mpp
 from histoscope.types import Image, Nuclei
 
 OnBegin: TypeAlias = Callable[[int], None]
-"""Told how many images are not finished yet."""
+"""Called with the number of images that are not finished yet."""
 OnImage: TypeAlias = Callable[[str], None]
-"""Told the name of each of these when it is done or has failed."""
+"""Called with the name of each image when it is done or has failed."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the images.
+    """Result of a batch.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ class Outcome:
     def begin(
         self, jobs: Sequence[Job], finished: Collection[str], journal: Journal, on_begin: OnBegin | None
     ) -> None:
-        """Note the images that are finished already."""
+        """Record the images that are finished already."""
         self.done += [journal.row(job) for job in jobs if job.name in finished]
         self.skipped = len(self.done)
         if on_begin is not None:
             on_begin(len(jobs) - self.skipped)
 
     def take(self, job: Job, error: str | None, journal: Journal, on_image: OnImage | None) -> None:
-        """Note what became of one image."""
+        """Record the result of one image."""
         if error is None:
             self.done.append(journal.row(job))
         else:
@@ -82,7 +82,7 @@ def plan(
     out : Path
         Folder of the results.
     on_skip : callable, optional
-        Told what is left out, and why.
+        Called with each file that is left out, and why.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def plan(
 
 
 def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
-    """Why an image is none of the user's, or nothing."""
+    """Why an image is one of our results; "" if it is not."""
     if image in results:
         return "written by an earlier call"
     folder = out.resolve()
@@ -150,7 +150,7 @@ def run(
     """Predict all images that are not finished in `out`, and write the summary of all that are.
 
     An image is finished when its line stands in the journal, which is written after its files. The next image
-    is read and the last one written while the network looks at one.
+    is read and the last one written while the network predicts one.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def run(
     """
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
-    # One of somebody else may still say so in the words of 0.1.
+    # A third-party detector may still have the name of 0.1.
     tta = detector.tta if hasattr(detector, "tta") else getattr(detector, "turned", False)
     settings |= {"tta": tta, "mpp": mpp}
     ends = [OUTPUTS[kind] for kind in kinds]
@@ -206,7 +206,7 @@ def _says_mpp(path: Path) -> bool:
     try:
         return mpp_of(path) is not None
     except HistoscopeError:
-        return True  # a broken file is told when its turn comes
+        return True  # reported when it is read
 
 
 def _predicted(
@@ -234,7 +234,7 @@ def _predicted(
             reading = [ahead.pop()]
             ahead += [reader.submit(_read, following) for following in jobs[k + 1 : k + 2]]
             try:
-                found = _looked(detector, job, reading.pop().result(), mpp)
+                found = _detect(detector, job, reading.pop().result(), mpp)
             except Exception as error:  # noqa: BLE001  (no image may end the batch)
                 yield from settled(job, error)
                 continue
@@ -247,7 +247,7 @@ def _predicted(
     del behind
     for job in starved:
         try:
-            save(job, *_looked(detector, job, _read(job), mpp))
+            save(job, *_detect(detector, job, _read(job), mpp))
         except Exception as error:  # noqa: BLE001
             yield job, told(job, error)
         else:
@@ -258,7 +258,7 @@ def _read(job: Job) -> tuple[str, Image]:
     return digest_of(job.image), read_image(job.image)
 
 
-def _looked(
+def _detect(
     detector: Detector, job: Job, read: tuple[str, Image], mpp: float | None
 ) -> tuple[str, Image, Nuclei]:
     digest, image = read

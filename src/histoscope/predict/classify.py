@@ -1,6 +1,6 @@
-"""Many images through a classifier: a row for each patch, a map for each large image.
+"""Batch classification: a row for each patch, a heat map for each large image.
 
-Resume, names and failures are as in `histoscope.predict.batch`.
+Resuming, names and failures are as in `histoscope.predict.batch`.
 """
 
 from collections import Counter
@@ -33,21 +33,21 @@ from histoscope.types import Image, Record, Sample
 
 OUTPUTS = TILE_OUTPUTS
 Shown: TypeAlias = Literal["auto", "patch", "tiles"]
-"""Whether an image is one patch, is cut into tiles, or that depends on its size."""
+"""How an image is classified: as one patch, in tiles, or by its size."""
 
 _TILED_FROM = 2.0  # patches along the longer side
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How images are classified.
+    """Settings of batch classification.
 
     Parameters
     ----------
     mpp : float, optional
-        Micrometres per pixel of all images; without it each file must say its own.
+        Micrometres per pixel of all images; by default that of each file.
     shown : {"auto", "patch", "tiles"}
-        ``auto`` cuts images that are at least two patches long.
+        ``auto`` tiles images that are at least two patches long.
     least_tissue : float in [0, 1]
         Share of a tile that must be tissue.
     kinds : collection of str
@@ -71,7 +71,7 @@ def run(
     on_image: OnImage | None = None,
     on_tiles: OnTiles | None = None,
 ) -> Outcome:
-    """Classify all images that are not finished in `out`; write what was found in all that are.
+    """Classify all images that are not finished in `out`, and write tables of all that are.
 
     ``predictions.csv`` has a row for each patch, ``summary.csv`` one for each large image.
 
@@ -83,13 +83,13 @@ def run(
     out : Path
     settings : Settings, optional
     overwrite : bool
-        Begin anew.
+        Discard earlier results.
     on_begin : callable, optional
-        Told how many images are not finished yet.
+        Called with the number of images that are not finished yet.
     on_image : callable, optional
-        Told the name of each of these when it is done or has failed.
+        Called with the name of each image when it is done or has failed.
     on_tiles : callable, optional
-        Told how many tiles of a large image are done, of how many.
+        Called with the number of tiles of a large image that are done, and of all.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def run(
 
 
 def patch_names(names: Sequence[str]) -> dict[str, str]:
-    """Name each patch as data sets name it, unless two would be called alike.
+    """Name each patch as data sets name it, unless two names would be the same.
 
     Examples
     --------
@@ -232,13 +232,13 @@ def _is_large(job: Job, classifier: PatchClassifier, settings: Settings) -> bool
     try:
         longer_um = max(size_of(job.image)) * known_mpp(job.image, settings.mpp)
     except HistoscopeError:
-        return False  # a broken file is told when its turn comes
+        return False  # reported when it is read
     return longer_um >= _TILED_FROM * classifier.side_um
 
 
 @dataclass(frozen=True, slots=True)
 class _Patches(Sequence[Sample]):
-    """Images that are read when they are asked for."""
+    """Images, read on access."""
 
     jobs: list[Job]
     mpp: float | None

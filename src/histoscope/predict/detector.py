@@ -1,4 +1,4 @@
-"""A trained model with all that its images must go through, ready to find nuclei."""
+"""A trained segmentation model with its stain normaliser."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
 
 LEAST_AREA_UM2 = 4.0
-"""Smaller ones are no nuclei: a lymphocyte, the smallest common one, has about 25 um2."""
+"""Smallest area of a nucleus; a lymphocyte, the smallest common one, has about 25 um2."""
 
 
 @brief
@@ -34,11 +34,11 @@ class Detector:
     tta : bool
         Test-time augmentation: all eight rotations and flips of each tile; slower, mostly better.
     card : dict, optional
-        What the model folder says of it.
+        Card of the model folder.
     fingerprint : str
-        What its answers depend on.
+        Hash of what its predictions depend on.
     least_area_um2 : float
-        Smaller ones are specks, and no nuclei.
+        Smaller objects are left out.
     """
 
     network: Segmenter
@@ -85,7 +85,7 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of class 1, 2, ...; empty if the model tells none apart."""
+        """Names of class 1, 2, ...; empty for a model without classes."""
         return self.network.spec.classes
 
     def __call__(self, image: Image, mpp: float) -> Nuclei:
@@ -118,17 +118,17 @@ def predict(
     ----------
     image : (H, W, 3) uint8, or the path of an image file
     model : Detector, Segmenter, str or Path
-        A model at hand, the name of one that comes with Histoscope, or a model folder. Open a `Detector` once
-        to use it for many images.
+        A model in memory, the name of one that comes with Histoscope, or a model folder. Open a `Detector`
+        once to use it for many images.
     mpp : float, optional
-        Micrometres per pixel; needed for an array, and for files that do not say it.
+        Micrometres per pixel; needed for an array, and for files without it.
     tta : bool
-        Test-time augmentation, as for `Detector`. A `Detector` knows by itself.
+        Test-time augmentation, as for `Detector`; a `Detector` has its own setting.
 
     Raises
     ------
     ConfigError
-        If the resolution is not known, or none of a microscope.
+        If the resolution is not known, or not that of a microscope.
 
     Examples
     --------
@@ -146,12 +146,12 @@ def predict(
         pixels = read_image(image)
         return model(pixels, known_mpp(image, mpp))
     if mpp is None:
-        raise ConfigError("an array does not say its resolution; give mpp=, its micrometres per pixel")
+        raise ConfigError("an array has no resolution; give mpp=, its micrometres per pixel")
     return model(image, check_mpp(mpp, "mpp"))
 
 
 def known_mpp(path: str | Path, mpp: float | None) -> float:
-    """`mpp` if given, else what the file says.
+    """`mpp` if given, else that of the file.
 
     Raises
     ------
@@ -168,5 +168,5 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
 
 
 def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
-    """The nuclei that have enough pixels, numbered anew without gaps; others may have drawn over the rest."""
+    """The nuclei of at least so many pixels, renumbered without gaps; others may cover the rest."""
     return nuclei.taken(nuclei.area_px >= least_px)

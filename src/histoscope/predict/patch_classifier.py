@@ -1,4 +1,4 @@
-"""A trained classifier with all that its images must go through, ready for patches."""
+"""A trained patch classifier with its stain normaliser."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,9 +31,9 @@ class PatchClassifier:
     tta : bool
         Test-time augmentation: the mean over all eight rotations and flips of each patch.
     card : dict, optional
-        What the model folder says of it.
+        Card of the model folder.
     fingerprint : str
-        What its answers depend on.
+        Hash of what its predictions depend on.
     """
 
     network: Classifier
@@ -54,11 +54,11 @@ class PatchClassifier:
         UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError
             As `histoscope.predict.Detector.open`.
         ConfigError
-            If the model finds nuclei, or is a backbone without classes.
+            If the model is no classifier, or a backbone without classes.
         """
         opened = models.open_model(model, Classifier, network=network)
         if not opened.network.spec.classes:
-            raise ConfigError(f"{model} knows no classes; give the folder of a trained classifier")
+            raise ConfigError(f"{model} has no classes; give the folder of a trained classifier")
         return cls(opened.network, opened.normalizer, tta, opened.card, opened.fingerprint)
 
     @property
@@ -68,11 +68,11 @@ class PatchClassifier:
 
     @property
     def side_um(self) -> float:
-        """Side of the field that one patch shows."""
+        """Side of a patch, in micrometres."""
         return self.network.spec.patch_px * self.network.input_mpp
 
     def normalised(self, image: Image) -> Image:
-        """The image with its stains as the network knows them."""
+        """The image after stain normalisation."""
         return image if self.normalizer is None else self.normalizer(image)
 
     def through(
@@ -86,7 +86,7 @@ class PatchClassifier:
         return through(self.network, samples, self._probabilities, chosen=chosen, on_skip=on_skip)
 
     def _probabilities(self, network: Classifier, x: Tensor) -> Tensor:
-        # A patch is square, so its turns have its shape.
+        # A patch is square, so rotations keep its shape.
         views = [turns.turn(x, k) for k in range(turns.N_TURNS)] if self.tta else [x]
         found = [network.probabilities(network.heads(view)) for view in views]
         return torch.stack(found).mean(dim=0)

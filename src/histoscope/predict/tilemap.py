@@ -1,4 +1,4 @@
-"""A large image classified tile by tile, of which no more than a batch of tiles is held at a time."""
+"""Tile-wise classification of a large image; only a batch of tiles is in memory at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.types import Image, Sample
 
 LEAST_TISSUE = 0.1
-"""Share of a tile that must be tissue; emptier ones are not looked at."""
+"""Share of a tile that must be tissue; emptier ones are skipped."""
 
 Region: TypeAlias = Callable[[int, int, int, int], Image]
 """Pixels of a region, from its left, top, right and bottom edge."""
 OnTiles: TypeAlias = Callable[[int, int], None]
-"""Told how many tiles are done, of how many with tissue."""
+"""Called with the number of tiles that are done, and of all with tissue."""
 
 
 def classify_tiles(
@@ -33,15 +33,15 @@ def classify_tiles(
     least_tissue: float = LEAST_TISSUE,
     on_tiles: OnTiles | None = None,
 ) -> TileMap:
-    """Classify an image tile by tile; each tile shows what a patch showed when the classifier was trained.
+    """Classify an image tile by tile; a tile is as wide as the patches of training.
 
     Tiles stand side by side from the top left corner. What is left at the right and at the bottom is a tile
-    of its own if it is at least half as wide; the classifier sees it with mirrored borders.
+    of its own if it is at least half as wide, with reflected borders.
 
     Parameters
     ----------
     region : (H, W, 3) uint8, or callable
-        The image; or, for one too large to hold, what reads a region of it.
+        The image; or, for one too large for memory, a function that reads a region.
     classifier : PatchClassifier
     mpp : float
         Micrometres per pixel of the image.
@@ -50,7 +50,7 @@ def classify_tiles(
     least_tissue : float in [0, 1]
         Share of a tile that must be tissue.
     on_tiles : callable, optional
-        Told how many tiles are done, of how many.
+        Called with the number of tiles that are done, and of all.
     """
     if not callable(region):
         image, shape = region, (region.shape[0], region.shape[1])
@@ -75,7 +75,7 @@ def classify_tiles(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Tiles(Sequence[Sample]):
-    """Tiles that are read when they are asked for."""
+    """Tiles, read on access."""
 
     region: Region
     box_px: list[list[int]]

@@ -11,7 +11,7 @@ from histoscope.data import Split
 from histoscope.images.limits import free_memory
 from histoscope.images.resolution import MOST_MPP
 from histoscope.models.card import read_card
-from histoscope.models.patches.at_hand import weights_at_hand
+from histoscope.models.patches.published import weights_at_hand
 from histoscope.train.look import Seen
 
 PATCH_UM, DIVISOR = 64.0, 16

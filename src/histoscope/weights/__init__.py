@@ -1,7 +1,7 @@
-"""Small trained models that come with Histoscope, found by their names.
+"""Small trained models that come with Histoscope, by name.
 
-Each is a model folder in the package: weights, and a card that says what it was trained on, under which
-licence, how well it does on data it never saw, and where it fails.
+Each is a model folder in the package: weights, and a card with training data, licence, scores on external
+test sets and known failures.
 """
 
 import json
@@ -19,7 +19,7 @@ WEIGHTS: dict[str, str] = {
     "nuclei-free": "nuclei of H&E tissue, learned from synthetic tissue alone; free for any use",
     "nuclei-research": "nuclei of H&E tissue in four classes, from MoNuSeg and CoNSeP; non-commercial",
 }
-"""Name -> what it is, in a line."""
+"""Name -> description."""
 
 _FOLDER = Path(str(files("histoscope.weights")))
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
@@ -48,7 +48,7 @@ def find(name_or_path: str | Path) -> Path:
 
 
 def card(name_or_path: str | Path) -> dict[str, Any]:
-    """What a model says of itself; no weights are read.
+    """Card of a model; no weights are read.
 
     Raises
     ------
@@ -67,12 +67,12 @@ def card(name_or_path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise CorruptDataError(f"{path} is not readable JSON ({error})") from error
     if not isinstance(about, dict) or not {"architecture", "input"} <= about.keys():
-        raise CorruptDataError(f"{path} is not the card of a model: it names no architecture or input")
+        raise CorruptDataError(f"{path} is not the card of a model: architecture or input is missing")
     return about
 
 
 def licence_notice(folder: str | Path) -> str:
-    """What must be said before a model is used: its licence, if that forbids commercial use; else nothing.
+    """Notice of a licence that forbids commercial use; "" for any other.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def licence_notice(folder: str | Path) -> str:
     try:
         about = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return ""  # told when the model is loaded
+        return ""  # an error when the model is loaded
     licence = str(about.get("weights licence") or "") if isinstance(about, dict) else ""
     if not _NON_COMMERCIAL.search(licence):
         return ""

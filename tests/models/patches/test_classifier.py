@@ -191,7 +191,7 @@ def test_a_resolution_is_never_guessed(tmp_path):
     models.save(fresh, tmp_path)
     assert json.loads((tmp_path / "card.json").read_text())["input"]["mpp"] is None
     for model in (fresh, models.load(tmp_path)):
-        with pytest.raises(ConfigError, match=r"not settled: give it mpp=.*show_at"):
+        with pytest.raises(ConfigError, match=r"not set: give it mpp=.*show_at"):
             model.patch(image, 0.5)
         model.show_at(1.0)
         assert model.patch(image, 0.5).shape == (20, 20, 3)

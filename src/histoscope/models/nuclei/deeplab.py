@@ -1,4 +1,4 @@
-"""DeepLabV3+: an encoder, dilated convolutions at several rates beside each other, and a light decoder.
+"""DeepLabV3+: an encoder, parallel dilated convolutions at several rates, and a light decoder.
 
 References
 ----------
@@ -16,7 +16,7 @@ from histoscope.models.nuclei.region_segmenter import RegionSegmenter
 
 
 class DeepLab(RegionSegmenter):
-    """DeepLabV3+ of segmentation-models-pytorch over a timm encoder, trained from scratch unless asked.
+    """DeepLabV3+ of segmentation-models-pytorch over a timm encoder, from scratch by default.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ class DeepLab(RegionSegmenter):
     width : int
         Channels of the decoder; the paper has 256.
     rates : three ints
-        Dilations of the convolutions that look at their surroundings, in pixels of the deepest level. The
-        paper's 12, 24 and 36 are for images of 513 pixels; on patches of 128 they would see padding.
+        Dilation rates of the parallel convolutions, in pixels of the deepest level. The paper's 12, 24 and 36
+        are for images of 513 pixels; on patches of 128 they would reach into the padding.
     pretrained : bool
         Begin from the encoder's published weights, fetched by timm from the Hugging Face Hub.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
 
     Raises
     ------
@@ -62,14 +62,13 @@ class DeepLab(RegionSegmenter):
         network = smp.build("deeplabv3plus", encoder, options, pretrained=pretrained)
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=int(network.encoder.output_stride)),
-            # Saved weights replace the pretrained ones, so a loaded model never asks the hub.
+            # Saved weights replace the pretrained ones, so loading a model needs no hub.
             {"encoder": encoder, "width": width, "rates": list(rates), "pretrained": False, "mpp": mpp},
         )
         self.network = network
 
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
-        if self.training and len(x) == 1:  # its view of the whole patch is one value, which has no spread
+        if self.training and len(x) == 1:  # its global pooling gives one value, without a variance
             raise ConfigError("a deeplab learns from batches of 2 or more; set train.batch_size")
-        logits: Tensor = self.network(x)
-        return logits
+        return super().features(x)

@@ -60,15 +60,13 @@ def cross_entropy(logits: Tensor, target: Tensor, *, weight: Tensor | None = Non
 
 
 def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, weight: Tensor | None = None) -> Tensor:
-    """Cross-entropy in which pixels that are already right count less.
+    """Focal loss: cross-entropy in which pixels that are already right count less.
 
     Parameters
     ----------
     logits : (B, C, H, W)
-    target : (B, H, W) integers in 0..C-1, or (B, C, H, W) float in [0, 1]
-        Whole numbers choose one of C classes by softmax; a negative value leaves the pixel out. Floats of the
-        shape of `logits` are C separate yes-or-no questions by sigmoid; where the answer is between no and
-        yes, the distance to it takes the place of one minus the probability [2]_.
+    target : (B, H, W) int64 in 0..C-1
+        A negative value leaves the pixel out: its class is not known.
     gamma : float
         0 is plain cross-entropy.
     weight : (C,), optional
@@ -77,7 +75,6 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, weight: Tensor 
     References
     ----------
     .. [1] Lin et al., ICCV 2017, doi:10.1109/ICCV.2017.324
-    .. [2] Li et al., NeurIPS 2020, arXiv:2006.04388
 
     Examples
     --------
@@ -87,33 +84,17 @@ def focal(logits: Tensor, target: Tensor, *, gamma: float = 2.0, weight: Tensor 
     True
     """
     logits = logits.float()  # sums over many pixels overflow in half precision
-    if weight is None:
-        weight = logits.new_ones(logits.shape[1])
-    weight = weight.to(logits)
-    if target.is_floating_point():
-        truth = target.to(logits)
-        cost = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-        share = weight.view(1, -1, 1, 1).expand_as(cost)
-        miss = (truth - torch.sigmoid(logits)).abs()
-    else:
-        known = target.clamp(min=0).long()
-        log_probability = torch.log_softmax(logits, dim=1).gather(1, known.unsqueeze(1)).squeeze(1)
-        cost, share = -log_probability, weight[known] * (target >= 0)
-        miss = -torch.expm1(log_probability)
+    weight = logits.new_ones(logits.shape[1]) if weight is None else weight.to(logits)
+    known = target.clamp(min=0)
+    log_probability = torch.log_softmax(logits, dim=1).gather(1, known.unsqueeze(1)).squeeze(1)
+    cost, share = -log_probability, weight[known] * (target >= 0)
     if gamma:
         # A miss of exactly 0 has no gradient for gamma below 1; it costs nothing either way.
-        cost = cost * miss.clamp(min=1e-6) ** gamma
+        cost = cost * (-torch.expm1(log_probability)).clamp(min=1e-6) ** gamma
     return (cost * share).sum() / share.sum().clamp(min=torch.finfo(cost.dtype).tiny)
 
 
-def tversky(
-    probability: Tensor,
-    truth: Tensor,
-    *,
-    alpha: float = 0.7,
-    weight: Tensor | None = None,
-    smooth: float = 1.0,
-) -> Tensor:
+def tversky(probability: Tensor, truth: Tensor, *, alpha: float = 0.7, smooth: float = 1.0) -> Tensor:
     """One minus the Tversky overlap: a Dice loss in which missed pixels cost more than false ones.
 
     Parameters
@@ -122,8 +103,6 @@ def tversky(
         Sums are pooled over the batch. To leave pixels out, set both to 0 there.
     alpha : float in [0, 1]
         Weight of missed pixels (beta in the paper); 1 - alpha is that of false ones; 0.5 is `soft_dice`.
-    weight : (C,), optional
-        Of each channel in the mean, from 0; all alike if left out.
     smooth : float
         Pixels added to both sides of the fraction, so that an empty channel costs nothing.
 
@@ -143,8 +122,4 @@ def tversky(
     hit = (probability * truth).sum(dim=(0, 2, 3))
     missed = truth.sum(dim=(0, 2, 3)) - hit
     false = probability.sum(dim=(0, 2, 3)) - hit
-    cost = 1.0 - (hit + smooth) / (hit + alpha * missed + (1.0 - alpha) * false + smooth)
-    if weight is None:
-        return cost.mean()
-    weight = weight.to(cost)
-    return (cost * weight).sum() / weight.sum().clamp(min=torch.finfo(cost.dtype).tiny)
+    return (1.0 - (hit + smooth) / (hit + alpha * missed + (1.0 - alpha) * false + smooth)).mean()

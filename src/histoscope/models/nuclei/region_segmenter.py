@@ -1,4 +1,4 @@
-"""Base of the networks that tell background, inside and boundary of nuclei apart."""
+"""Base of networks that segment background, inside and boundary of nuclei."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from histoscope.errors import ConfigError
@@ -19,9 +19,11 @@ from histoscope.types import Nuclei, Sample
 class RegionSegmenter(Segmenter):
     """A network with a head ``regions``, and one of ``classes`` if its specification names any.
 
-    A subclass gives `features`, which maps a normalised image to the logits of both.
+    A subclass gives the module `network`, or `features`.
     """
 
+    network: nn.Module
+    """Of normalised images (B, 3, H, W), the logits of both heads (B, 3 + C, H, W)."""
     class_weights: Tensor | None
 
     def __init__(self, spec: InputSpec, arguments: Mapping[str, Any]) -> None:
@@ -29,8 +31,9 @@ class RegionSegmenter(Segmenter):
         self.register_buffer("class_weights", None, persistent=False)
 
     def features(self, x: Tensor) -> Tensor:
-        """Logits (B, 3 + C, H, W) of background, inside, boundary, and C classes; a subclass gives this."""
-        raise TypeError(f"{type(self).__name__} must define features()")
+        """Logits (B, 3 + C, H, W) of background, inside, boundary and C classes, of normalised images."""
+        logits: Tensor = self.network(x)
+        return logits
 
     def heads(self, x: Tensor) -> Heads:
         """Heads of a normalised image."""

@@ -24,7 +24,7 @@ class ResUNet(RegionSegmenter):
     depth : int
         Number of levels. The paper has 4.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
 
     Examples
     --------

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.models.base import InputSpec
 from histoscope.models.nuclei.region_segmenter import RegionSegmenter
@@ -28,7 +26,7 @@ class Smp(RegionSegmenter):
     pretrained : bool
         Begin from the encoder's published weights, fetched by timm from the Hugging Face Hub.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
     options : dict, optional
         Further arguments of the decoder.
 
@@ -60,7 +58,7 @@ class Smp(RegionSegmenter):
         network = build(decoder, encoder, options or {}, pretrained=pretrained)
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=MOST_DIVISIBLE),
-            # Saved weights replace the pretrained ones, so a loaded model never asks the hub.
+            # Saved weights replace the pretrained ones, so loading a model needs no hub.
             {
                 "decoder": decoder,
                 "encoder": encoder,
@@ -70,11 +68,6 @@ class Smp(RegionSegmenter):
             },
         )
         self.network = network
-
-    def features(self, x: Tensor) -> Tensor:
-        """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
-        logits: Tensor = self.network(x)
-        return logits
 
 
 def build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bool, channels: int = 3) -> Any:

@@ -1,4 +1,4 @@
-"""Candidates of a StarDist network -> nuclei, on arrays."""
+"""Decoding of StarDist: candidates to nuclei, on arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from histoscope.types import Labels, Mask, Nuclei
 REACH_UM = 0.75
 """How far outside of its polygon a nucleus may claim pixels."""
 MIN_DISTANCE_PX = 1e-3
-"""Networks may say less than nothing; a polygon cannot."""
+"""Networks may predict negative distances; a polygon has none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Proposed nuclei, one row a proposal, on the pixels of the image they are wanted on.
+    """Candidate nuclei, one row each, in pixels of the output image.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def candidates_of(
     grid : int
         Pixels of the network's image from one point to the next.
     scale : (float, float)
-        Pixels of the wanted image for one pixel of the network's, down and across.
+        Pixels of the output image for one pixel of the network's, down and across.
     """
     # A pixel of another resolution is an area: centres stay where they are, corners do too.
     by_axis = np.array(scale)
@@ -76,9 +76,9 @@ def candidates_of(
 
 
 def joined(parts: Sequence[Candidates]) -> Candidates:
-    """All candidates, row by row of the image as if they had never been apart.
+    """Candidates of all tiles, in the order of a single image.
 
-    The order matters where probabilities are equal: of such candidates, suppression prefers the first.
+    The order matters where probabilities are equal: suppression then prefers the first.
     """
     if len(parts) == 1:
         return parts[0]

@@ -1,4 +1,4 @@
-"""StarDist: each pixel of a nucleus tells how far the nucleus reaches along rays around it.
+"""StarDist: star-convex polygons, predicted as distances along rays at each pixel of a nucleus.
 
 References
 ----------
@@ -40,7 +40,7 @@ TYPICAL_RADIUS_UM = 3.0
 LOSS_WEIGHTS = {"probability_loss": 1.0, "distance_loss": 0.2, "class_loss": 1.0, "inside_loss": 1.0}
 """Of the challenge recipe [2]_; the last is ours."""
 OUTSIDE_WEIGHT = 0.01
-"""How much distances on the background are drawn to 0, beside those inside of nuclei [2]_."""
+"""Weight of distances on the background, which should be 0, relative to those in nuclei [2]_."""
 
 
 @renamed(settle="refine_with_mask")
@@ -60,20 +60,20 @@ class StarDist(Segmenter):
     head_width : int
         Channels of the layer before the heads.
     n_rays : int
-        Directions in which a nucleus is measured; a multiple of 4 where turns are merged.
+        Number of rays; a multiple of 4 for test-time augmentation.
     grid : {1, 2, 4}
         Pixels from one prediction to the next; 2 is four times as fast and hardly less exact at 0.25 um/px.
     classes : sequence of str
-        Names of the classes of nuclei; empty to tell none apart.
+        Names of the classes of nuclei; empty for none.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
     class_loss : {"cross_entropy", "focal"}
         Beside Tversky.
     refine : bool
-        Draw each nucleus by a vote of all polygons that were proposed for it [2]_.
+        Draw each nucleus by a vote of all its candidate polygons [2]_.
     refine_with_mask : bool
-        Also learn a foreground mask, with which outlines are refined: polygons tell
-        neighbours apart, the mask knows corners and exact borders. The published network has none.
+        Also learn a foreground mask, with which outlines are refined: polygons separate neighbours, the mask
+        has corners and exact borders. The published network has none.
 
     Examples
     --------
@@ -103,6 +103,7 @@ class StarDist(Segmenter):
         refine: bool = True,
         refine_with_mask: bool = True,
     ) -> None:
+        given = {key: value for key, value in locals().items() if key not in {"self", "__class__"}}
         if grid not in (1, 2, 4) or n_rays < 4 or class_loss not in ("cross_entropy", "focal"):
             raise ConfigError(
                 f"stardist: grid {grid} must be 1, 2 or 4; n_rays {n_rays} at least 4; class_loss "
@@ -122,21 +123,8 @@ class StarDist(Segmenter):
             InputSpec(
                 mpp=mpp, divisible_by=divisor, classes=tuple(classes), grid=grid, context_px=context_px
             ),
-            {
-                "encoder": encoder,
-                "decoder": decoder,
-                "pretrained": False,
-                "width": width,
-                "depth": depth,
-                "head_width": head_width,
-                "n_rays": n_rays,
-                "grid": grid,
-                "classes": list(classes),
-                "mpp": mpp,
-                "class_loss": class_loss,
-                "refine": refine,
-                "refine_with_mask": refine_with_mask,
-            },
+            # Saved weights replace the pretrained ones, so loading a model needs no hub.
+            given | {"pretrained": False, "classes": list(classes)},
         )
         self.body = body
         self.n_rays, self.refine = n_rays, refine
@@ -204,7 +192,7 @@ class StarDist(Segmenter):
         return likelihood + overlap
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
-        """Weigh the classes in the cross-entropy (or focal) loss, the background first."""
+        """Set the class weights of the cross-entropy (or focal) loss, the background first."""
         if len(weights) != len(self.spec.classes) + 1:
             raise ConfigError(
                 f"{len(weights)} class weights for {len(self.spec.classes)} classes and the background"
@@ -212,7 +200,7 @@ class StarDist(Segmenter):
         self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.mean.device)
 
     def turned_back(self, heads: Heads, turn: int) -> Heads:
-        """Heads of an upright image from those of a turned one; rays change their order."""
+        """Heads of the original image from those of a transformed one; rays change their order."""
         grid = self.spec.grid
         upright = super().turned_back(heads, turn)
         if "inside" in heads:
@@ -242,7 +230,7 @@ class StarDist(Segmenter):
         return self.decode_tiles([Tile(heads, 0, 0, size)], shape, mpp)
 
     def decode_tiles(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Nuclei:
-        """As `decode`, with no more than the candidates of all tiles, and the mask, in memory."""
+        """`decode` tile by tile; only the candidates and the mask of the whole image are kept in memory."""
         parts: list[Candidates] = []
 
         def masks() -> Iterator[Tile]:
@@ -309,7 +297,7 @@ def _mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def masked_distance(distances: Tensor, target: Tensor, probability: Tensor) -> Tensor:
-    """Mean absolute error where nuclei are, weighted by their probability; a faint pull to 0 elsewhere.
+    """Mean absolute error in nuclei, weighted by probability, and a small penalty on the background.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class UNet(RegionSegmenter):
     depth : int
         Number of levels. The paper has 5.
     mpp : float
-        Micrometres per pixel of the images it wants.
+        Micrometres per pixel of its input.
     dropout : float
         Share of channels dropped at the lowest level while training.
 

@@ -1,4 +1,4 @@
-"""Classes of whole patches: any backbone with a linear head."""
+"""Patch classifier: any backbone with a linear head."""
 
 import copy
 import math
@@ -36,15 +36,15 @@ class Classifier(Model):
         A name of timm (``resnet18``), of a foundation model (``uni``, ``hf-hub:MahmoodLab/UNI``), or
         ``unet``.
     classes : sequence of str
-        Names of labels 0, 1, ...; without any, the model is a backbone alone, and gives features.
+        Names of labels 0, 1, ...; empty for a backbone that only extracts features.
     pretrained : bool
         Begin from the backbone's published weights, fetched from the Hugging Face Hub.
     weights : str or Path, optional
         Begin from a file (.safetensors, .npz, .pth) or a model folder instead, see
         `histoscope.models.patches.initial`.
     mpp : float, optional
-        Micrometres per pixel of the patches it wants; that of the backbone, if it is made for one. Without
-        either it must be settled by `show_at` before any patch is shown: nobody can guess it.
+        Micrometres per pixel of its input; by default that of the backbone, if it has one. Without either, it
+        must be set by `show_at` before prediction.
     patch_px : int, optional
         Their side, in pixels.
     mean, std : three floats, optional
@@ -70,9 +70,9 @@ class Classifier(Model):
     name = "classifier"
     task = "patches"
     temperature: Tensor
-    """What logits are divided by before they become probabilities; 1 until calibrated."""
+    """Temperature of calibration, by which logits are divided; 1 until calibrated."""
     loaded: Loaded
-    """What the weights began from."""
+    """Report of the initial weights."""
 
     def __init__(  # noqa: PLR0913  # the same words as in a configuration file
         self,
@@ -118,7 +118,7 @@ class Classifier(Model):
         source = f"{backbone}, published weights" if pretrained else ""
         self.loaded = Loaded.fresh(self, source) if weights is None else initialise(self, weights)
         self.freeze_norm = freeze_norm
-        # Enough to make the same network again without a hub; its weights come from the model folder.
+        # Arguments that make the same network without a hub; its weights are in the model folder.
         self.arguments = {
             "backbone": plain,
             "classes": list(classes),
@@ -176,13 +176,13 @@ class Classifier(Model):
         return {"classification_loss": loss, "total": loss}
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
-        """Weigh the classes in the loss."""
+        """Set the class weights of the loss."""
         if len(weights) != len(self.spec.classes):
             raise ConfigError(f"{len(weights)} class weights for {len(self.spec.classes)} classes")
         self.class_weights = torch.tensor(weights, dtype=torch.float32, device=self.mean.device)
 
     def quick(self) -> "Classifier":
-        """Copy for prediction alone: the same features in less time; weights are shared."""
+        """Copy for faster inference, with batch normalisation folded; weights are shared."""
         shared = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
         model = copy.deepcopy(self, shared).eval()
         backbone, side = getattr(model, "backbone", None), self.spec.patch_px
@@ -207,7 +207,7 @@ class Classifier(Model):
         return torch.softmax(heads["logits"].float() / self.temperature, dim=1)
 
     def patch(self, image: Image, mpp: float) -> Image:
-        """Bring an image to the model's resolution and size: its middle, or all of it with mirrored borders.
+        """Resample an image to the model's resolution and size: centre crop, or reflected borders.
 
         Parameters
         ----------
@@ -218,28 +218,28 @@ class Classifier(Model):
         Returns
         -------
         (patch_px, patch_px, 3) uint8
-            The same array if nothing is to be done.
+            The same array if it fits already.
         """
         return fit_patch(image, mpp / self.input_mpp, self.spec.patch_px, self.interpolation)
 
     @property
     def input_mpp(self) -> float:
-        """Micrometres per pixel of the patches it is shown.
+        """Micrometres per pixel of its input.
 
         Raises
         ------
         ConfigError
-            If nobody has said it.
+            If it is not set.
         """
         if math.isnan(self.spec.mpp):
             raise ConfigError(
-                "the resolution of this classifier is not settled: give it mpp=... (micrometres per pixel), "
+                "the resolution of this classifier is not set: give it mpp=... (micrometres per pixel), "
                 "or call show_at(mpp)"
             )
         return self.spec.mpp
 
     def show_at(self, mpp: float) -> None:
-        """Settle the resolution of the patches that it is shown."""
+        """Set the resolution of its input."""
         self.spec = replace(self.spec, mpp=mpp)
         self.arguments["mpp"] = mpp
 
@@ -254,18 +254,17 @@ class Classifier(Model):
 
 
 def fit_patch(image: Image, scale: float, side: int, interpolation: str = "bilinear") -> Image:
-    """The middle of an image, `scale` times as many pixels along each axis, cut or mirrored to a square.
+    """Resample an image by `scale` and crop its centre, or reflect its borders, to a square.
 
     Parameters
     ----------
     image : (H, W, 3) uint8
     scale : float
-        Pixels that come out for one that goes in. A size that misses `side` by less than one in a hundred is
-        taken as meant to be it.
+        Output pixels for each input pixel. A size within 1 % of `side` counts as equal.
     side : int
         Of the square.
     interpolation : str
-        ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``; all average over what shrinks.
+        ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``; all are antialiased.
 
     Examples
     --------
@@ -277,7 +276,7 @@ def fit_patch(image: Image, scale: float, side: int, interpolation: str = "bilin
     height, width = image.shape[:2]
     if (height, width) == (side, side) and abs(scale - 1) < 0.01:
         return image
-    # What is seen of the image, in its own pixels, and how large that comes out.
+    # The part of the image that is used, in its own pixels, and its size in the output.
     wanted = side / scale
     seen = [float(n) if n < wanted * 1.01 else wanted for n in (height, width)]
     out = [side if abs(n * scale / side - 1) < 0.01 else min(side, max(1, round(n * scale))) for n in seen]
@@ -294,7 +293,7 @@ def fit_patch(image: Image, scale: float, side: int, interpolation: str = "bilin
 
 
 def _resolution(mpp: float | None, known: hub.Foundation | None) -> float:
-    """What is given, or else what the backbone was made for; NaN where nobody says it."""
+    """The given resolution, or that of the backbone; NaN if neither is known."""
     if mpp is not None:
         return check_mpp(mpp, "mpp of the model")
     return math.nan if known is None else known.mpp
@@ -303,7 +302,7 @@ def _resolution(mpp: float | None, known: hub.Foundation | None) -> float:
 def _check_shown(
     patch_px: int | None, interpolation: str | None, pooling: str | None, std: Three | None
 ) -> None:
-    """Refuse what no patch could be shown with."""
+    """Refuse impossible sizes and interpolations."""
     if patch_px is not None and (not isinstance(patch_px, int) or isinstance(patch_px, bool) or patch_px < 1):
         raise ConfigError(f"patch_px is {patch_px!r}, expected the side of a patch in pixels, such as 224")
     for what, given, known in (

@@ -31,7 +31,7 @@ _FOLDER = (
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What a backbone wants to be shown, as its weights were trained.
+    """Input of a backbone, as its weights were trained.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Foundation:
     architecture : str
         Of timm.
     arguments : mapping
-        What timm must be told beside it; layers by their names.
+        Further arguments of timm; layers by name.
     features : int
         Length of an embedding.
     mpp : float
@@ -75,7 +75,7 @@ class Foundation:
     licence : str
         Of the weights.
     gated : bool
-        Its publisher wants terms accepted before the download.
+        Whether terms must be accepted before the download.
     preset : Preset
     """
 
@@ -184,7 +184,7 @@ FOUNDATIONS: dict[str, Foundation] = {
 
 
 class UNetEncoder(nn.Module):
-    """The contracting path of our U-Net, as a backbone: what it learned on nuclei can be carried to classes.
+    """The contracting path of our U-Net, as a backbone, for transfer from nuclei to patches.
 
     Parameters
     ----------
@@ -217,14 +217,14 @@ class UNetEncoder(nn.Module):
         return self.forward_features(x).mean(dim=(2, 3))
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # as timm's
-        """Blocks from the image down, as timm's models tell theirs."""
+        """Patterns of block names, as of timm's models."""
         return {"stem": r"^down\.0", "blocks": r"^down\.(\d+)"}
 
 
 def build(
     name: str, *, pretrained: bool, options: Mapping[str, Any], patch_px: int | None = None
 ) -> tuple[Any, Preset, str, dict[str, Any]]:
-    """Make a backbone that gives one feature vector an image.
+    """Make a backbone: one feature vector for each image.
 
     Parameters
     ----------
@@ -348,7 +348,7 @@ def three(values: Any) -> Three:
 
 
 def _why(name: str, known: Foundation | None, error: Exception, *, pretrained: bool) -> str:
-    """What went wrong, and what to do about it."""
+    """Error message: what failed, and what to do."""
     what = " ".join(str(error).split())[:300] or type(error).__name__
     if not pretrained and not name.startswith(_HUB[:2]):
         return f"backbone {name!r} cannot be made: {what}"
@@ -361,9 +361,7 @@ def _why(name: str, known: Foundation | None, error: Exception, *, pretrained: b
             f"HF_TOKEN; or {_LOCAL} ({what})"
         )
     if "RepositoryNotFoundError" in kinds or "404" in what:
-        return (
-            f"there is no model {repo!r} on the Hugging Face Hub, or it is private: look at {page} ({what})"
-        )
+        return f"there is no model {repo!r} on the Hugging Face Hub, or it is private: see {page} ({what})"
     gate = (
         " It is gated: its terms must be accepted there first." if known is not None and known.gated else ""
     )

@@ -1,11 +1,11 @@
-"""Weights to begin from: a file, or another model of ours. All of a backbone is loaded, or nothing.
+"""Initial weights of a model, from a file or another model: all of a backbone, or nothing.
 
-What can be read: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.npz``;
+Formats: ``.safetensors``; ``.pth``, ``.pt`` and ``.bin`` (weights only, no code is run); ``.npz``;
 and model folders of Histoscope: a classifier, a backbone pretrained on unlabelled tiles, a U-Net, StarDist,
 or the encoder of a network of segmentation-models-pytorch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from histoscope.models.patches.classifier import Classifier
 
 State = dict[str, Tensor]
-# Where the backbone lies in our own models: how its names begin there, and how in a classifier's backbone.
+# Prefix of the backbone's names in our own models -> their prefix in a classifier's backbone.
 ENCODERS: dict[str, tuple[tuple[str, str], ...]] = {
     "classifier": (("backbone.", ""),),
     "unet": (("body.down.", "down."),),
@@ -33,37 +33,32 @@ ENCODERS: dict[str, tuple[tuple[str, str], ...]] = {
     "smp": (("network.encoder.model.", ""),),
     "deeplab": (("network.encoder.model.", ""),),
 }
-# How names begin in files of others, which wrap a network in this and that.
+# Prefixes of names in files of others, from the classes that wrapped the network.
 WRAPPED = tuple(
     outer + inner
     for outer in ("", "module.", "model.", "teacher.", "student.")
     for inner in ("", "backbone.", "encoder.", "network.")
 )
 WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student", "module")
-# The only names that may be left over: those of a head that is replaced.
+# Prefixes of heads, the only weights that may be left over.
 HEADS = ("head.", "fc.", "classifier.", "heads.", "dino_head.", "ibot_head.", "projection.")
 
-_OF_TIMM = (
-    "and only weights under timm's names can be loaded; take backbone: tf_efficientnet_lite0 (or another of "
-    "timm) with pretrained: true, or its .safetensors as weights"
-)
-# No weight: known without learning.
+# Not learned.
 SETTLED = ("temperature",)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the weights of a classifier began from.
+    """Report of the initial weights of a classifier.
 
     Parameters
     ----------
     source : str
-        File, folder or hub; "" for weights drawn at random.
+        File, folder or hub; "" for random weights.
     loaded, skipped, made : tuple of str
-        Names that came from the source (as in the network), that the source has and the network does not
-        want, and that are drawn at random.
+        Names that were loaded (as in the network), that only the source has, and that are random.
     values : int
-        Numbers that came from the source.
+        Numbers that were loaded.
     """
 
     source: str
@@ -83,9 +78,9 @@ class Loaded:
         return cls(source, loaded=backbone, made=rest, values=_count(model.backbone.state_dict()))
 
     def __str__(self) -> str:
-        """Lines for people: how much was loaded, and what was not."""
+        """Summary: what was loaded, and what was not."""
         if not self.source:
-            return f"all {len(self.made)} tensors drawn at random (trained from scratch)"
+            return f"all {len(self.made)} tensors random (trained from scratch)"
         lines = [f"loaded {len(self.loaded)} tensors ({self.values / 1e6:.1f} M values) from {self.source}"]
         for what, names in (("skipped", self.skipped), ("newly made", self.made)):
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -93,10 +88,8 @@ class Loaded:
         return "\n".join(lines)
 
 
-def initialise(
-    model: "Classifier", source: str | Path, *, head: bool = False, new: Sequence[str] = ()
-) -> Loaded:
-    """Load a backbone, and if wanted a head, into a classifier.
+def initialise(model: "Classifier", source: str | Path) -> Loaded:
+    """Load a backbone into a classifier.
 
     Parameters
     ----------
@@ -104,10 +97,6 @@ def initialise(
         Changed in place.
     source : str or Path
         File or model folder.
-    head : bool
-        Take the head too; its classes must be as many.
-    new : sequence of str
-        Beginnings of names in the backbone that may be missing in the source; they stay as they are.
 
     Raises
     ------
@@ -121,9 +110,8 @@ def initialise(
     source = Path(source)
     wanted: State = model.backbone.state_dict()
     found, outside, about = _backbone_of(source, wanted)
-    optional = (*new, *(name for name in wanted if name.endswith("num_batches_tracked")))
-    missing = [name for name in wanted if name not in found and not name.startswith(tuple(optional))]
-    heads = {name: value for name, value in found.items() if name not in wanted and name.startswith(HEADS)}
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
+    heads = [name for name in found if name not in wanted and name.startswith(HEADS)]
     left = [name for name in found if name not in wanted and name not in heads]
     kept = {name: value for name, value in found.items() if name in wanted}
     shapes = _other_shapes(kept, wanted)
@@ -131,21 +119,18 @@ def initialise(
         backbone = f"backbone {model.backbone.__class__.__name__}"
         raise ConfigError(_misfit(source, backbone, len(wanted), about, missing, left, shapes))
     target = {f"backbone.{name}": value for name, value in kept.items()}
-    if head:
-        target |= _head_of(model, {**outside, **heads}, source)
     model.load_state_dict(target, strict=False)
-    skipped = tuple(name for name in (*heads, *outside) if not (head and name.startswith(HEADS)))
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
-    return Loaded(str(source), tuple(target), skipped, made, _count(target))
+    return Loaded(str(source), tuple(target), (*heads, *outside), made, _count(target))
 
 
 def load_initial_weights(model: Model, source: str | Path) -> Loaded:
-    """Load all weights of another model of the same kind; training goes on from them.
+    """Load all weights of another model of the same kind, to continue training.
 
     Parameters
     ----------
     model : Model
-        Changed in place; not a classifier, whose ``weights`` say what it begins from.
+        Changed in place; not a classifier, which has its argument ``weights``.
     source : str or Path
         A model folder, or a run folder with one in it.
 
@@ -161,8 +146,8 @@ def load_initial_weights(model: Model, source: str | Path) -> Loaded:
     found, card = _read_folder(source)
     if card.get("architecture") != models.name_of(model) or model.name == "classifier":
         raise ConfigError(
-            f"{source} holds a {card.get('architecture')}, and a {model.name} cannot begin from it; choose a "
-            "model of the same kind (a classifier says what it begins from in its argument 'weights')"
+            f"{source} holds a {card.get('architecture')}, expected a {model.name}; choose a "
+            "model of the same kind (a classifier takes its initial weights by its argument 'weights')"
         )
     wanted: State = model.state_dict()
     missing = [name for name in wanted if name not in found]
@@ -177,7 +162,7 @@ def load_initial_weights(model: Model, source: str | Path) -> Loaded:
 
 
 def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
-    """Refuse weights whose classes are others, or numbered otherwise."""
+    """Refuse weights of other classes, or of another order of classes."""
     theirs = [str(name) for name in (card.get("input") or {}).get("classes") or ()]
     if list(map(class_key, theirs)) != list(map(class_key, model.spec.classes)):
         raise ConfigError(
@@ -215,9 +200,7 @@ def read_state(path: Path) -> State:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         if path.suffix in {".pth", ".pt", ".bin"}:
             return _unwrapped(torch.load(path, map_location="cpu", weights_only=True), path)
-    except CorruptDataError:
-        raise
-    except MemoryError:
+    except (CorruptDataError, MemoryError):
         raise
     except Exception as error:  # readers raise a dozen types on broken files
         what = " ".join(str(error).split())[:200]
@@ -225,8 +208,6 @@ def read_state(path: Path) -> State:
             f"{path} cannot be read as weights ({what}); copy it again, or save its state_dict "
             "as .safetensors"
         ) from error
-    if path.suffix == ".tflite":
-        raise CorruptDataError(f"{path} is of TensorFlow Lite, {_OF_TIMM}")
     raise CorruptDataError(
         f"{path} has the suffix {path.suffix!r}, expected .safetensors, .npz, .pth, .pt, .bin or a model "
         "folder"
@@ -234,12 +215,10 @@ def read_state(path: Path) -> State:
 
 
 def _backbone_of(source: Path, wanted: State) -> tuple[State, State, Mapping[str, Any]]:
-    """What a source has for a backbone, what else it has, and its card."""
+    """Weights of the backbone, all others, and the card of a source."""
     if source.is_dir():
         return _of_folder(source)
     state = read_state(source)
-    if all(name.split(".")[0].isdecimal() for name in state):
-        raise CorruptDataError(f"{source} names its layers by number, {_OF_TIMM}")
     prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))
     inside = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     outside = {name: value for name, value in state.items() if not name.startswith(prefix)}
@@ -247,7 +226,7 @@ def _backbone_of(source: Path, wanted: State) -> tuple[State, State, Mapping[str
 
 
 def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
-    """The same of a model folder of ours."""
+    """`_backbone_of` of a model folder."""
     state, card = _read_folder(source)
     for there, here in ENCODERS.get(str(card.get("architecture")), ()):
         inside = {here + name[len(there) :]: v for name, v in state.items() if name.startswith(there)}
@@ -265,7 +244,7 @@ def _read_folder(source: Path) -> tuple[State, Mapping[str, Any]]:
 
 
 def _unwrapped(content: Any, path: Path) -> State:
-    """The dictionary of tensors in a checkpoint, which may lie in other dictionaries."""
+    """State dict in a checkpoint, which may be nested in other dictionaries."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -278,20 +257,6 @@ def _unwrapped(content: Any, path: Path) -> State:
     raise CorruptDataError(f"{path} holds no dictionary of tensors; save the network's state_dict")
 
 
-def _head_of(model: "Classifier", there: State, source: Path) -> State:
-    """Weights of the head, which must have as many classes."""
-    wanted = {} if model.head is None else model.head.state_dict()
-    found = {name: next((v for key, v in there.items() if key.endswith(name)), None) for name in wanted}
-    for name, value in found.items():
-        if value is None or value.shape != wanted[name].shape:
-            shape = "nothing" if value is None else tuple(value.shape)
-            raise ConfigError(
-                f"{source} has {shape} for the head's {name}, expected {tuple(wanted[name].shape)}; "
-                "its classes must be as many and in the same order"
-            )
-    return {f"head.{name}": value for name, value in found.items() if value is not None}
-
-
 def _misfit(
     source: Path,
     what: str,
@@ -301,7 +266,7 @@ def _misfit(
     left: list[str],
     shapes: list[str],
 ) -> str:
-    """Say how a source and a network differ."""
+    """Error message: how a source and a network differ."""
     parts = [
         f"{len(names)} {how} (first: {'; '.join(names[:3])})"
         for how, names in (

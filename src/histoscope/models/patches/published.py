@@ -1,6 +1,6 @@
-"""Whether published weights can be had: they are in the cache, or the Hugging Face Hub answers.
+"""Availability of published weights: in the cache, or on a Hugging Face Hub that answers.
 
-The hub's client retries a download for most of a minute before it gives up; one request is enough to know.
+The hub's client retries a download for most of a minute before it fails; here one request decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,8 @@ WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
 )
+CACHED = ("resnet18", "tf_efficientnet_lite0", "efficientnet_b0", "resnet34", "resnet50")
+"""Backbones that are looked for in the hub's cache, the quickest first."""
 _REMOTE = ("hf-hub:", "hf_hub:")
 _OWN_SOURCE = ("pretrained_cfg", "pretrained_cfg_overlay")
 
@@ -57,6 +59,37 @@ def check_reachable(
         f"{name!r} needs {what} of {repo} on the Hugging Face Hub, which are not in the cache "
         f"({options.get('cache_dir') or constants.HF_HUB_CACHE}), and {why}; {advice}"
     )
+
+
+def weights_at_hand(*folders: Path) -> tuple[str, Path | None] | None:
+    """Find published weights of a backbone.
+
+    Parameters
+    ----------
+    *folders : Path
+        Looked through for ``BACKBONE.safetensors``, under timm's name of it; the first one wins.
+
+    Returns
+    -------
+    (str, Path or None) or None
+        The backbone, and the file; no file where ``pretrained`` finds it in the hub's cache.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "resnet18.safetensors").write_bytes(b"")
+    >>> weights_at_hand(folder)[0]
+    'resnet18'
+    """
+    import timm
+
+    for folder in folders:
+        for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
+            if timm.is_model(path.stem):
+                return path.stem, path
+    found = (name for name in CACHED if (repo := _repository(name)) and _is_cached(repo, WEIGHTS[:1], None))
+    return next(((name, None) for name in found), None)
 
 
 def _repository(name: str) -> str:
