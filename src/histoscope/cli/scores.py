@@ -1,4 +1,4 @@
-"""Progress of training and tables of scores, as the verbs show them."""
+"""Tables of scores with confidence intervals, on the terminal or as JSON."""
 
 import json
 import math
@@ -7,44 +7,38 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from histoscope.cli import terminal
 from histoscope.cli.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.table import Table
 
     from histoscope.metrics import Interval
 
 SHOWN = ("dice", "aji", "pq", "f1_50")
 SHOWN_OF_PATCHES = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "nll", "ece")
-
-
 OF_CLASS = ("pq", "detection_f1")
 COUNTED = {"images": "true_nuclei", "patches": "true_patches"}
-ROW = {"images": "an image", "patches": "a patch"}
-INTERVAL = "95 % interval"
+ROW = {"images": "image", "patches": "patch"}
 
 
 @contextmanager
-def steps_bar(steps: int, what: str = "Training") -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Show how far steps are; the callable that is given takes a step and its losses."""
-    with progress(what, steps) as advance:
-        yield lambda step, losses: advance(step, note=_loss(losses))
-
-
-def _loss(losses: dict[str, float]) -> str:
-    return f"loss {losses['loss']:.3f}" if "loss" in losses else ""
+def steps_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Progress of training; gives what to call with a step and its losses."""
+    with progress("Training", steps) as advance:
+        yield lambda step, losses: advance(
+            step, note=f"loss {losses['loss']:.3f}" if "loss" in losses else ""
+        )
 
 
 def note(line: str) -> None:
-    """Say something on stderr, above a progress bar if there is one."""
+    """Print a line on stderr."""
     sys.stderr.write(line + "\n")
 
 
-@dataclass(frozen=True, slots=True)
-class OfClass:
+class OfClass(NamedTuple):
     """Scores of one class: how many true nuclei (or patches) it has, and each score with its interval."""
 
     n_true: int
@@ -53,7 +47,7 @@ class OfClass:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Scores of a table as they are shown: means over images, or scores of patches, and those of each class.
+    """Scores of a table: means over images, or scores of patches, and those of each class.
 
     Parameters
     ----------
@@ -84,12 +78,12 @@ class Summary:
             name: {COUNTED[self.what]: each.n_true, **_numbers(each.found)}
             for name, each in self.classes.items()
         }
-        told = {self.what: self.n, "unit": self.unit, **_numbers(self.found)}
-        return {**told, "classes": of_classes} if of_classes else told
+        whole = {self.what: self.n, "unit": self.unit, **_numbers(self.found)}
+        return {**whole, "classes": of_classes} if of_classes else whole
 
 
 def summarise(table: "pd.DataFrame", unit: str | None = None) -> Summary:
-    """Sum a table of `histoscope.train.evaluate` or of classified patches up.
+    """Summarise a table of `histoscope.train.evaluate` or of classified patches.
 
     Intervals of images are over `unit`, such as that of a table that these are some rows of; left out, over
     the coarsest that is known of every row.
@@ -107,8 +101,6 @@ def show(
 ) -> None:
     """Print scores with intervals and the number of patients beside them; JSON goes to stdout alone.
 
-    To put several tables into one JSON document, take `Summary.as_dict` of each.
-
     Parameters
     ----------
     table : DataFrame
@@ -122,20 +114,24 @@ def show(
     unit : str, optional
         As in `summarise`.
     """
+    from histoscope.metrics.intervals import counted, units
+
     summary = summarise(table, unit)
     if as_json:
         sys.stdout.write(json.dumps(summary.as_dict()) + "\n")
         return
-    from rich.console import Console
-
-    console = Console()
-    console.print(_grid(summary, title))
+    row, whole = ROW[summary.what], units(summary.unit)
+    rows = f"1 {row}" if summary.n == 1 else f"{summary.n} {summary.what}"
+    about = f"{rows}, interval by {counted(1, summary.unit).removeprefix('1 ')}"
+    cells = [{"Score": name, **_cells("Mean", value, whole)} for name, value in summary.found.items()]
+    terminal.show(cells, f"{title}: {about}" if title else about)
     if summary.classes:
-        console.print(_grid_of_classes(summary))
-    for line in _remarks(summary):
-        console.print(line, highlight=False)
+        pooled = "all images as one" if summary.what == "images" else "patches of the class"
+        terminal.show(list(_rows_of_classes(summary, whole)), f"By class ({pooled})")
+    for line in _remarks(summary, whole):
+        sys.stdout.write(f"{line}\n")
     if where is not None:
-        console.print(f"One row {ROW[summary.what]}: {where}", highlight=False, markup=False)
+        sys.stdout.write(f"One row {'an' if row == 'image' else 'a'} {row}: {where}\n")
 
 
 def _of_images(table: "pd.DataFrame", unit: str | None) -> Summary:
@@ -174,54 +170,31 @@ def _of_patches(table: "pd.DataFrame") -> Summary:
     return Summary("patches", len(table), "group", found, classes)
 
 
-def _grid(summary: Summary, title: str) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    from histoscope.metrics.intervals import counted, units
-
-    rows = f"1 {ROW[summary.what].split()[1]}" if summary.n == 1 else f"{summary.n} {summary.what}"
-    about = f"{rows}, interval by {counted(1, summary.unit).removeprefix('1 ')}"
-    head = ("Score", "Mean", INTERVAL, units(summary.unit).capitalize())
-    grid = Table(*head, title=escape(f"{title}: {about}" if title else about))
-    for name, value in summary.found.items():
-        grid.add_row(name, *_cells(value))
-    return grid
-
-
-def _grid_of_classes(summary: Summary) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    from histoscope.metrics.intervals import units
-
+def _rows_of_classes(summary: Summary, whole: str) -> Iterator[dict[str, str]]:
     counts = COUNTED[summary.what].replace("_", " ").capitalize()
-    pooled = "all images as one" if summary.what == "images" else "patches of the class"
-    grid = Table("Class", counts, "Score", "Value", INTERVAL, units(summary.unit).capitalize())
-    grid.title = f"By class ({pooled})"
     for name, each in summary.classes.items():
-        first = (escape(name), str(each.n_true))
+        first = {"Class": name, counts: str(each.n_true)}
         for score, value in each.found.items():
-            grid.add_row(*first, score, *_cells(value))
-            first = ("", "")
-    return grid
+            yield {**first, "Score": score, **_cells("Value", value, whole)}
+            first = {"Class": "", counts: ""}
 
 
-def _cells(value: "Interval") -> tuple[str, str, str]:
+def _cells(heading: str, value: "Interval", whole: str) -> dict[str, str]:
     """Mean, interval and number of patients; empty where there is none."""
-    span = f"{value.low:.3f} to {value.high:.3f}" if math.isfinite(value.low) else ""
-    mean = f"{value.estimate:.3f}" if math.isfinite(value.estimate) else "undefined"
-    return mean, span, str(value.n_clusters)
+    return {
+        heading: f"{value.estimate:.3f}" if math.isfinite(value.estimate) else "undefined",
+        "95 % interval": f"{value.low:.3f} to {value.high:.3f}" if math.isfinite(value.low) else "",
+        whole.capitalize(): str(value.n_clusters),
+    }
 
 
-def _remarks(summary: Summary) -> Iterator[str]:
-    """Say why an interval is missing, and what to think of those that are there."""
-    from histoscope.metrics.intervals import counted, units
+def _remarks(summary: Summary, whole: str) -> Iterator[str]:
+    """Say why an interval is missing, and what limits those that are there."""
+    from histoscope.metrics.intervals import counted
 
     of_classes = [value for each in summary.classes.values() for value in each.found.values()]
     every = [*summary.found.values(), *of_classes]
     missing = [value for value in every if math.isfinite(value.estimate) and not math.isfinite(value.low)]
-    whole = units(summary.unit)
     if max((value.n_clusters for value in every), default=0) < 2:
         yield f"No interval: it takes {summary.what} of at least two {whole}."
     elif missing:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from histoscope.cli.progress import Board
+from histoscope.cli.terminal import show
 from histoscope.words import count, duration
 
 if TYPE_CHECKING:
@@ -114,15 +115,8 @@ def show_plan(planned: "Plan") -> None:
     """Print a plan as a table, and its sum in a sentence."""
     from collections import Counter
 
-    from rich.console import Console
-    from rich.table import Table
-
     typer.echo(f"runs in {planned.folder}:")
-    table = Table("run", "state")
-    for name, state in planned.states.items():
-        table.add_row(name, state)
-    console = Console()
-    console.print(table)
+    show([{"run": name, "state": state} for name, state in planned.states.items()])
     states = Counter(planned.states.values())
     images = ", ".join(f"{n} {part}" for part, n in planned.images.items())
     typer.echo(f"images: {images}; tested under {planned.conditions} conditions")

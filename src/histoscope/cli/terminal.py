@@ -34,13 +34,13 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(sign if sign.isascii() else "?" for sign in signs), error.end
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def show(rows: list[dict[str, Any]], title: str = "") -> None:
     """Print rows as a table; the keys of the first are the header."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(show_header=any(key.strip() for key in rows[0]))
+    table = Table(title=escape(title) or None, show_header=any(key.strip() for key in rows[0]))
     for key in rows[0]:
         table.add_column(key, overflow="fold")
     for row in rows:
