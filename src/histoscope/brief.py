@@ -1,4 +1,4 @@
-"""One short line of what an object holds, as a notebook shows it."""
+"""Short ``repr`` of dataclasses: one line, arrays by shape."""
 
 import dataclasses
 from collections.abc import Mapping, Sized
@@ -38,7 +38,7 @@ def brief(cls: C) -> C:
 
 
 def short(value: object) -> str:
-    """Value as a few letters: what is small as it is, what is large as its shape or number in <>.
+    """Short text of a value: large ones as shape or length in <>.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def short(value: object) -> str:
 
 
 def _told(of: Any) -> list[str]:
-    """Fields that say something."""
+    """Fields that are shown."""
     if not dataclasses.is_dataclass(of):
         return list(of._fields)
     return [field.name for field in dataclasses.fields(of) if field.repr and not _is_default(field, of)]

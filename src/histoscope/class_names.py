@@ -1,4 +1,4 @@
-"""Names of classes: read from a datasheet without losing which number each belongs to, and put in order."""
+"""Class names by class number, from a datasheet."""
 
 import unicodedata
 from collections.abc import Hashable, Iterable, Mapping
@@ -79,7 +79,7 @@ def names_in_order(classes: Mapping[int, str], *, first: int = 1) -> tuple[str, 
 
 
 def unique_keys(pairs: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, Any]:
-    """Make a dictionary of pairs as JSON and YAML files hold them.
+    """Dictionary of pairs; duplicate keys are errors.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def unique_keys(pairs: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, Any]:
 
 
 def _numbered(given: Any, where: object) -> dict[int, str]:
-    """Names by number, in order; nothing of a name is judged yet."""
+    """Names by number, in order; names are not checked yet."""
     if not isinstance(given, Mapping):
         raise DataError(
             f"{where}: classes are {type(given).__name__}, expected numbers and names, such as "

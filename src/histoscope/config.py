@@ -1,4 +1,4 @@
-"""The frozen base of configuration files: YAML in, typed objects out, unknown keys refused."""
+"""Configuration files: YAML to frozen, typed objects; unknown keys are errors."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,7 +67,7 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
 
 
 def overridden(kind: type[Config], values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Plain values of `kind` after ``a.b=value`` lines, which win; `values` is changed, nothing checked.
+    """Apply ``a.b=value`` overrides to plain values of `kind`, in place; nothing is validated.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def overridden(kind: type[Config], values: dict[str, Any], overrides: Sequence[s
 
 
 def parse(kind: type[C], values: dict[str, Any], *, where: str = "configuration") -> C:
-    """Turn plain values into `kind`, with errors that a person can act on."""
+    """Validate plain values as `kind`; errors name the key and the fix."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -102,7 +102,7 @@ def dump(config: Config) -> str:
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """Settings that differ, by their place in the file, with both values.
+    """Settings that differ, by dotted key, with both values.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
 
 
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Values by their whole place, such as ``train.steps``."""
+    """Values by dotted key, such as ``train.steps``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
         found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {above + key: value}
@@ -165,11 +165,11 @@ def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
     values[last] = typed(written, options)
 
 
-# From here on: what the classes say of a place in the file. `options` are the types that may stand there.
+# From here on: types that are allowed at a key (`options`), from the annotations of the classes.
 
 
 def typed(value: Any, options: Sequence[Any]) -> Any:
-    """Values of the types that are expected: where text is, as it was written.
+    """Resolve scalars by the expected types: text where text is expected, letter by letter.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def typed(value: Any, options: Sequence[Any]) -> Any:
 
 
 def new_keys(values: Any, options: Sequence[Any], *, rename: Rename | None = None) -> Any:
-    """Plain values, such as those of an older file, under the keys of today; by default without a warning."""
+    """Rename old keys, such as those of an older file; by default without a warning."""
     rename = rename or (lambda section, options: under_new_names(section, _renamed(options)))
     if isinstance(values, dict):
         values = rename(values, options)
@@ -204,12 +204,12 @@ def new_keys(values: Any, options: Sequence[Any], *, rename: Rename | None = Non
 
 
 def _renamed(options: Sequence[Any]) -> dict[str, str]:
-    """Old and new keys of all types that may stand in a place."""
+    """Old and new keys of these types."""
     return {old: new for option in options for old, new in table_of(option).items()}
 
 
 def _under_new_names(values: dict[Any, Any], options: Sequence[Any]) -> dict[Any, Any]:
-    """A section under its new keys, with a warning for each old one."""
+    """Rename the old keys of a section, with a warning for each."""
     names = _renamed(options)
     for old in names.keys() & values.keys():
         if names[old] in values:
@@ -219,7 +219,7 @@ def _under_new_names(values: dict[Any, Any], options: Sequence[Any]) -> dict[Any
 
 
 def _new_place(parts: Sequence[str], kind: Any) -> list[str]:
-    """A place in the file by its new keys, with a warning for each old one."""
+    """Rename the old keys of a dotted key, with a warning for each."""
     found: list[str] = []
     for part in parts:
         found += _under_new_names({part: None}, _at(kind, found))
@@ -234,7 +234,7 @@ def _key(key: Any, options: Sequence[Any]) -> Any:
 
 
 def _is_text(options: Sequence[Any]) -> bool:
-    """Whether nothing but text, or null, may stand there."""
+    """Whether only text, or null, is expected."""
     kinds = [option for option in options if option is not NoneType]
     return bool(kinds) and all(
         option in {str, Path}
@@ -244,7 +244,7 @@ def _is_text(options: Sequence[Any]) -> bool:
 
 
 def _at(kind: Any, place: Sequence[Any]) -> list[Any]:
-    """Types that may stand at a place."""
+    """Types that are allowed at a dotted key."""
     options = [kind]
     for part in place:
         options = _inside(options, part)
@@ -252,7 +252,7 @@ def _at(kind: Any, place: Sequence[Any]) -> list[Any]:
 
 
 def _inside(options: Sequence[Any], part: Any) -> list[Any]:
-    """Types that may stand in one of `options`: under a key, or in a list."""
+    """Types that are allowed in one of `options`, under a key or in a list."""
     part = part.text if isinstance(part, plain.Plain) else part
     found = []
     for option in options:
@@ -276,7 +276,7 @@ def _options(annotation: Any) -> list[Any]:
 
 
 def _keys_at(kind: Any, place: Sequence[Any]) -> list[str]:
-    """Names of the keys that may stand at a place."""
+    """Keys that are allowed at a dotted key."""
     return list(dict.fromkeys(name for option in _at(kind, place) for name in _fields_of(option)))
 
 

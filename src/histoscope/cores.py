@@ -1,4 +1,4 @@
-"""Tiles and patches side by side, each on a core of its own."""
+"""Parallel tiles and patches, one core each."""
 
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 def a_core_each(
     work: Callable[[Item], Result], items: Iterable[Item], *, cores: int, ahead: int, name: str
 ) -> Generator[Result, None, None]:
-    """``work(item)`` of each item, in order, torch and OpenCV using one thread for each.
+    """Map over cores: ``work(item)`` of each item, in order, one thread of torch and OpenCV each.
 
     So no network waits for other threads at every layer, and no core is idle while something else than a
     network runs.

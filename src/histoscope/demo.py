@@ -1,4 +1,4 @@
-"""The whole story in small: draw tissue of two laboratories, train on one, test on both, compare, report.
+"""The demo: synthetic tissue of two laboratories, training on one, testing on both, a report.
 
 It is a study like any other, on synthetic images: nothing here trains or scores by itself.
 """
@@ -40,7 +40,7 @@ LAB_STAINS = {"A": "default", "B": "blue"}
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much the demo draws and trains.
+    """Size of the demo.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ QUICK = Size(train_patients=4, test_patients=6, image_px=128, steps=40, width=4,
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the demo found.
+    """Results of the demo.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class DemoResult:
 def run_demo(
     out: Path, *, seed: int = 0, size: Size = FULL, tell: Tell = silent, say: Callable[[str], None] = silent
 ) -> DemoResult:
-    """Do the demo; what an earlier call left unfinished goes on.
+    """Run the demo, or resume an earlier call.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def run_demo(
 
 
 def claim(out: Path, seed: int, size: Size) -> None:
-    """Take a new folder, or one of the same demo; leave any other alone."""
+    """Take a new folder, or one of the same demo; refuse any other."""
     mine = {
         "format": study_folder.FORMAT,
         "seed": seed,
@@ -161,7 +161,7 @@ def claim(out: Path, seed: int, size: Size) -> None:
 
 
 def draw(folder: Path, seed: int, size: Size) -> Path:
-    """Draw the cohort and write it as a data set, unless that was done before."""
+    """Synthesise the cohort as a data set, unless it exists."""
     if (folder / UNFINISHED).exists():
         shutil.rmtree(folder)  # half of it, from a stop
     if (folder / "index.csv").is_file():
@@ -191,7 +191,7 @@ def draw(folder: Path, seed: int, size: Size) -> Path:
 
 
 def drawn(lab: str, patients: int, seed: int, image_px: int) -> Iterator[Sample]:
-    """Draw one image of each patient of a laboratory, named after it."""
+    """Synthesise one image of each patient of a laboratory."""
     shape, dyes = (image_px, image_px), LAB_STAINS[lab]
     for sample in synth.cohort_stream(patients, 1, shape_px=shape, mpp=MPP, stains=dyes, seed=seed):
         yield replace(
@@ -203,10 +203,9 @@ def drawn(lab: str, patients: int, seed: int, image_px: int) -> Iterator[Sample]
 
 
 def configure(out: Path, seed: int, size: Size) -> StudyConfig:
-    """Put the demo in the terms of a study.
+    """Configuration of the demo's study.
 
-    Patches are only turned and flipped: an augmentation of colours is a rival of normalisation, and would
-    hide what normalisation does.
+    Augmentation is rotations and flips only: colour augmentation would hide the effect of normalisation.
     """
     train = TrainConfig(
         steps=size.steps,
@@ -229,7 +228,7 @@ def configure(out: Path, seed: int, size: Size) -> StudyConfig:
 
 
 def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
-    """Show images of laboratory B, the same normalised below, and the reference beside, with captions."""
+    """Write a picture of images of laboratory B, normalised images below, and the reference."""
     images = StudyOfNuclei(config)
     test = images.parts.test
     chosen = [index for index, record in enumerate(test.records) if record.group("lab") == "B"][:n]
@@ -250,7 +249,7 @@ def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
 
 
 def _caption(text: str, left_px: int, right_px: int, right: str = "") -> Image:
-    """Draw a line of text on white, and another above the picture at the right."""
+    """Render the captions of a row."""
     from PIL import Image as Pillow
     from PIL import ImageDraw, ImageFont
 
@@ -264,7 +263,7 @@ def _caption(text: str, left_px: int, right_px: int, right: str = "") -> Image:
 
 
 def findings(folder: Path) -> Iterator[str]:
-    """Say what the networks did on each laboratory, and what Macenko's method changed."""
+    """Sentences on the scores of each laboratory and the effect of Macenko's method."""
     study = read_study(folder)
     rows = [row for row in effects(study) if row.metric == study.metric]
     means = {(row.condition, row.level): row for row in rows}

@@ -1,4 +1,4 @@
-"""A configuration with every key explained, out of the classes themselves: what a person begins with."""
+"""Configurations with comments, from the docstrings of their classes."""
 
 import dataclasses
 import inspect
@@ -13,7 +13,7 @@ WIDTH = 100
 
 
 def described(kind: type) -> dict[str, str]:
-    """What the docstrings of a class, and of those it comes from, say of each setting, without markup.
+    """Description of each setting, from the docstrings of a class and its bases, without markup.
 
     Examples
     --------
@@ -50,14 +50,14 @@ def _described(docstring: str) -> dict[str, str]:
 
 
 def fields_of(kind: Any) -> dict[str, Any]:
-    """Settings of a class and their types."""
+    """Fields of a configuration class and their types."""
     if hasattr(kind, "model_fields"):
         return {name: field.annotation for name, field in kind.model_fields.items()}
     return {field.name: field.type for field in dataclasses.fields(kind)}
 
 
 def sections_of(kind: Any) -> list[type]:
-    """The class itself and those of the sections in it, each once, in order."""
+    """Configuration class and the classes of its sections, each once, in order."""
     found = [kind]
     for annotation in fields_of(kind).values():
         found += [inner for section in _classes(annotation) for inner in sections_of(section)]
@@ -65,7 +65,7 @@ def sections_of(kind: Any) -> list[type]:
 
 
 def example(settings: Any) -> str:
-    """Give settings as YAML, each key under a comment that says what it is.
+    """Write settings as YAML, each key under its description as a comment.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _lines(settings: Any, indent: str = "") -> Iterator[str]:
 
 
 def flow(value: Any) -> str:
-    """Give a value as YAML on one line."""
+    """Write a value as YAML on one line."""
     simple = list(value) if isinstance(value, tuple) else value
     simple = simple if isinstance(simple, (int, float, bool, list, dict, type(None))) else str(simple)
     text = yaml.safe_dump({"k": simple}, default_flow_style=True, width=10_000, sort_keys=False)
@@ -99,7 +99,7 @@ def flow(value: Any) -> str:
 
 
 def _classes(annotation: Any) -> list[type]:
-    """Classes with settings of their own inside ``Jitter | None`` or ``tuple[Jitter, ...]``."""
+    """Configuration classes inside ``Jitter | None`` or ``tuple[Jitter, ...]``."""
     if isinstance(annotation, type) and (
         hasattr(annotation, "model_fields") or dataclasses.is_dataclass(annotation)
     ):

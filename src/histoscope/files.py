@@ -1,4 +1,4 @@
-"""Reading and writing files: whole or not at all, and a clear error for what cannot be decoded."""
+"""Reading images and label maps; writing files atomically."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` only if the block ends well.
+    """Write a file atomically: a temporary path that is renamed to `path` if the block succeeds.
 
     A crash, a full disk or Ctrl-C leaves the old file, or none, but never half a file.
 
@@ -69,7 +69,7 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a new name to the disk, on systems that can."""
+    """Flush a new directory entry to the disk, where the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -79,13 +79,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write text as UTF-8, atomically."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def require_writable(out: str | Path, *, file: bool = False) -> None:
-    """Refuse a place that cannot be made or written, before any work; nothing is made.
+    """Refuse an output path that cannot be written, before any work; nothing is created.
 
     Parameters
     ----------

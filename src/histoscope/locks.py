@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that the system lets go of when its process ends, however it ends."""
+"""File locks: one writer a folder. The system releases the lock of a process that ends."""
 
 import json
 import os
@@ -18,7 +18,7 @@ _MINE: ContextVar[frozenset[Path]] = ContextVar("folders that are held", default
 
 @contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
-    """Hold a folder while the block runs; it is made if missing. What is called in the block may hold it too.
+    """Lock a folder while the block runs; it is created if missing. The lock is reentrant.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def alone_in(folder: str | Path) -> Iterator[None]:
 
 
 def take(path: Path) -> TextIO:
-    """Open a file for adding and hold it until it is closed.
+    """Open a file for appending, and lock it until it is closed.
 
     Raises
     ------
@@ -83,12 +83,12 @@ def take(path: Path) -> TextIO:
 
 
 def job() -> dict[str, Any]:
-    """Give the line that tells others who holds a file."""
+    """Line that names the process holding a lock."""
     return {"job": {"host": socket.gethostname(), "pid": os.getpid()}}
 
 
 def _holder(path: Path) -> str:
-    """Who wrote the last line of this kind."""
+    """Process that the last such line names."""
     with suppress(OSError, ValueError, KeyError):
         lines = path.read_text(encoding="utf-8").splitlines()
         holder = json.loads(next(line for line in reversed(lines) if line.startswith('{"job": ')))["job"]

@@ -1,4 +1,4 @@
-"""Modules of version 0.1 that stand elsewhere now: old names work for one version more, with a warning."""
+"""Moved modules of version 0.1: old names work for one more version, with a warning."""
 
 import sys
 import warnings
@@ -49,12 +49,12 @@ MODULES = {
     for (old, new), names in _SAME_NAME.items()
     for name in names.split()
 } | {f"histoscope.{old}": f"histoscope.{new}" for old, new in _RENAMED.items()}
-"""Old name of a module -> where it is now."""
+"""Old name of a module -> new name."""
 _SPECS: dict[int, ModuleSpec | None] = {}
 
 
 class Moved:
-    """Finder of modules under their old names; it stands last, so nothing that exists is asked of it."""
+    """Import finder of modules under their old names; the last of the finders."""
 
     @staticmethod
     def find_spec(
@@ -66,7 +66,7 @@ class Moved:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> ModuleType:
-        """Give the module from its new place."""
+        """Import the module under its new name."""
         new = MODULES[spec.name]
         warnings.warn(
             f"{spec.name} is now {new}; the old name goes with the next version",
@@ -79,11 +79,11 @@ class Moved:
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """Leave it as it is: it has run in its new place. It keeps the specification of that place."""
+        """Do not run the module again; restore its own specification."""
         module.__spec__ = _SPECS.pop(id(module))
 
 
 def install() -> None:
-    """Find old names from now on."""
+    """Register the finder."""
     if not any(isinstance(each, Moved) for each in sys.meta_path):
         sys.meta_path.append(Moved())

@@ -1,4 +1,4 @@
-"""Where the templates of pages are, and how they are filled in."""
+"""Jinja templates of HTML and Markdown pages."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from histoscope.types import Image
 
 
 def templates(*, html: bool) -> Environment:
-    """Templates of ``histoscope/templates``; a name that nothing was given for is an error, not a gap.
+    """Templates of ``histoscope/templates``; undefined names are errors.
 
     Every page includes ``page.css``, and so reads alike, on telephones and in both colour schemes. Filters:
     ``jpeg_uri`` and ``svg_uri``, for pages that need no other file.
@@ -28,12 +28,12 @@ def templates(*, html: bool) -> Environment:
 
 
 def jpeg_uri(picture: Image) -> str:
-    """Give a picture, (H, W, 3) uint8, as an address that holds it."""
+    """Data URI of an image, (H, W, 3) uint8, as JPEG."""
     buffer = io.BytesIO()
     Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=88, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def svg_uri(text: str) -> str:
-    """Give a drawing, SVG as text, as an address that holds it."""
+    """Data URI of an SVG drawing."""
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode("utf-8")).decode("ascii")

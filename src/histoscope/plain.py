@@ -1,4 +1,4 @@
-"""YAML as people mean it: dates, on and off are text, a key stands once, texts keep their letters.
+"""YAML with fewer implicit types: dates, on and off are text, duplicate keys are errors.
 
 YAML 1.1 makes a date of ``2024-11-05``, 8 of ``010``, false of ``off`` and text of ``1e-3``. Here only whole
 numbers, numbers, true, false and null are more than text, and of these the text stays known, so that a name
@@ -28,21 +28,21 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A number, truth value or null without quotes, and the text that it was written as."""
+    """An unquoted number, Boolean or null, with its source text."""
 
     value: Any
     text: str
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Reads YAML with `Plain` in the place of what is more than text, and refuses a key that stands twice."""
+    """YAML loader that gives `Plain` scalars and refuses duplicate keys."""
 
     def construct_mapping(
         self,
         node: yaml.MappingNode,
         deep: bool = False,  # noqa: FBT001, FBT002  # as YAML's own loader has it
     ) -> dict[Hashable, Any]:
-        """As YAML has it, but a second value of a key is an error, not the one that wins."""
+        """Construct a mapping; a duplicate key is an error."""
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
@@ -79,7 +79,7 @@ _add("float", _number)
 
 
 def read(text: str) -> Any:
-    """What a YAML document holds, with `Plain` for numbers, truth values and nulls without quotes.
+    """Parse a YAML document, with `Plain` for unquoted numbers, Booleans and nulls.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def read(text: str) -> Any:
 
 
 def bare(value: Any) -> Any:
-    """Plain values in the place of `Plain`, at every depth.
+    """Replace `Plain` by its value, at every depth.
 
     Examples
     --------

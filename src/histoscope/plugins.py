@@ -1,4 +1,4 @@
-"""What others bring: found by the name of an installed entry point, or by ``package.module:Name``.
+"""Plug-ins, by the name of an installed entry point or by ``package.module:Name``.
 
 A package offers a model, say, in its own ``pyproject.toml``; it is imported when its name is asked for::
 
@@ -25,7 +25,7 @@ _asked: set[str] = set()
 
 
 def find(kind: str, name: str, ours: Mapping[str, Any], group: str) -> Any:
-    """Look a name up: among ours, among installed plug-ins, then as ``package.module:Name``.
+    """Look up a name: built in, an installed plug-in, or ``package.module:Name``.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def find(kind: str, name: str, ours: Mapping[str, Any], group: str) -> Any:
 
 
 def names(ours: Iterable[str], group: str) -> list[str]:
-    """Names that exist: ours and those of installed plug-ins. Nothing is imported."""
+    """Built-in names and those of installed plug-ins. Nothing is imported."""
     return sorted({*ours, *_installed(group)})
 
 
 def offers(group: str) -> dict[str, str]:
-    """What installed plug-ins offer by name: ``package.module:Name of PACKAGE``. Nothing is imported."""
+    """Installed plug-ins by name: ``package.module:Name of PACKAGE``. Nothing is imported."""
     return {name: f"{found[0].value} of {_package(found[0])}" for name, found in _installed(group).items()}
 
 
@@ -98,13 +98,13 @@ def trust(name: str) -> None:
 
 
 def is_trusted(name: str, ours: Iterable[str], group: str) -> bool:
-    """Whether what a file names may be imported: ours, installed as a plug-in, or asked for by the user."""
+    """Whether a name in a file may be imported: built in, installed, or named by the user before."""
     return name in ours or name in _installed(group) or name in _asked
 
 
 @cache
 def _installed(group: str) -> dict[str, list[EntryPoint]]:
-    """Entry points of a group by name; of several with one name, the first is taken."""
+    """Entry points of a group by name."""
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: (_package(entry), entry.value)):
         same = found.setdefault(entry.name, [])
@@ -118,7 +118,7 @@ def _package(entry: EntryPoint) -> str:
 
 
 def _tell_clash(kind: str, name: str, found: Sequence[EntryPoint], *, is_ours: bool) -> None:
-    """Say which of several things with one name is taken, and how to get the others."""
+    """Warn which of several plug-ins with one name is used."""
     others = found if is_ours else found[1:]
     if others:
         taken = "Histoscope's own" if is_ours else f"that of {_package(found[0])}"
@@ -141,7 +141,7 @@ def _loaded(kind: str, name: str, entry: EntryPoint) -> Any:
 
 
 def _by_path(kind: str, name: str) -> Any:
-    """Import what ``package.module:Name`` names; modules may lie in the folder that we are run in."""
+    """Import ``package.module:Name``, also from the working folder."""
     module, _, attributes = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:

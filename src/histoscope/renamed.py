@@ -1,4 +1,4 @@
-"""Names that have changed: the old ones work for one version more, with a warning that says the new one.
+"""Deprecated names: they work for one more version, with a warning that names the new one.
 
 A table ``{old: new}`` serves keywords of a function, fields of a class with their keys in YAML, and options.
 """
@@ -13,17 +13,17 @@ TABLE = "__renamed__"
 
 
 class RenamedWarning(DeprecationWarning):
-    """An old name was used; the command line shows it as one line."""
+    """A deprecated name was used; the command line shows one line."""
 
 
 def warn(old: str, new: str, *, stacklevel: int = 2) -> None:
-    """Say that a name has changed."""
+    """Warn that a name is deprecated."""
     text = f"{old} is now {new}; the old name goes with the next version"
     warnings.warn(text, RenamedWarning, stacklevel=stacklevel + 1)
 
 
 def renamed(**names: str) -> Callable[[T], T]:
-    """Let a function or class take old keywords: a decorator.
+    """Decorator: a function or class also takes old keywords.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def table_of(kind: Any) -> dict[str, str]:
 
 
 def under_new_names(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Values by their new names, as `names` has them; no warning is given.
+    """Rename keys, without a warning.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def under_new_names(values: Mapping[str, Any], names: Mapping[str, str]) -> dict
 
 
 def _taking(function: Any, names: Mapping[str, str], called: str = "") -> Any:
-    """A function that also takes the old keywords."""
+    """Wrap a function so that it also takes the old keywords."""
     called = called or function.__qualname__
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Where random numbers come from: a seed, or a generator that goes on."""
+"""Random generators from seeds."""
 
 from typing import TypeAlias
 
@@ -7,11 +7,11 @@ import numpy as np
 from histoscope.errors import ConfigError
 
 RandomSource: TypeAlias = int | np.random.Generator
-"""A seed gives the same numbers at each call; a generator goes on where it stands."""
+"""A seed gives the same numbers at each call; a generator keeps its state."""
 
 
 def generator(rng: RandomSource) -> np.random.Generator:
-    """Make a generator of a seed; a generator is given back as it is.
+    """Random generator of a seed; a generator is returned as it is.
 
     Parameters
     ----------

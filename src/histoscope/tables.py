@@ -1,4 +1,4 @@
-"""Reading and writing tables (CSV): ids stay the text that they were, scores become numbers."""
+"""Reading and writing CSV tables: ids stay text, scores become numbers."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,7 +16,7 @@ TEXT_COLUMNS = frozenset(
         *("condition", "level", "model", "run", "split", "part", "class"),
     )
 )
-"""Columns that name things. ``005`` and ``NA`` are names here, never a number and never a gap."""
+"""Text columns: ``005`` and ``NA`` are names, not a number or a missing value."""
 
 
 def read_table(path: str | Path, *, text: Collection[str] = TEXT_COLUMNS) -> "pd.DataFrame":
@@ -64,7 +64,7 @@ def read_table(path: str | Path, *, text: Collection[str] = TEXT_COLUMNS) -> "pd
 
 
 def write_table(path: str | Path, table: "pd.DataFrame", *, float_format: str | None = None) -> None:
-    """Write a table as CSV, whole or not at all, so that `read_table` gives it back.
+    """Write a table as CSV, atomically; `read_table` gives it back.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def write_table(path: str | Path, table: "pd.DataFrame", *, float_format: str | 
 
 
 def _numbers(cells: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
-    """Cells as numbers, or as they are if one of them is none."""
+    """Convert cells to numbers, if all are numbers or empty."""
     import pandas as pd
 
     empty = cells.str.strip().isin(["", "nan", "NaN"])

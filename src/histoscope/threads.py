@@ -1,4 +1,4 @@
-"""Sharing pixels, rows or candidates among threads."""
+"""Thread pools: a range in parts, and an iterable in order."""
 
 import os
 from collections import deque
@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SMALLEST_BAND = 1 << 16
-"""Pixels of a light kernel below which a further thread costs more than it saves."""
+"""Pixels of a cheap kernel below which another thread does not pay."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -54,9 +54,9 @@ def in_order(
     name: str = "ahead",
     initializer: Callable[[], object] | None = None,
 ) -> Generator[Result, None, None]:
-    """``work(item)`` of each item, in their order, made in threads while the caller does something else.
+    """Map in threads: ``work(item)`` of each item, in order, ahead of the consumer.
 
-    Who stops early, by Ctrl-C or by closing the iterator, waits for what is being worked on and no more.
+    Closing the iterator, or Ctrl-C, waits for running items and cancels the others.
 
     Parameters
     ----------

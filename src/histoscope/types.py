@@ -1,4 +1,4 @@
-"""The nouns: sample, record, nuclei, and names for the arrays that functions take."""
+"""Samples, records, and type aliases of arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 def class_key(name: str) -> str:
-    """Name of a class as it is compared: capitals and spaces do not count.
+    """Class name for comparison: case and extra spaces are ignored.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def class_key(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of a sample without reading its pixels.
+    """Metadata of a sample, without pixels.
 
     Splits and audits work on records, so they cost no decoding.
 
@@ -55,7 +55,7 @@ class Record:
     name : str
         Unique in its data set.
     patient, source : str
-        Whom, and which image or slide, the sample comes from; these must never be on both sides of a split.
+        Patient and source image or slide; neither may be on both sides of a split.
     split : str
         The part that its publisher put it in ("train", "test") or "".
     label : int or None
@@ -80,7 +80,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """An image with its truth. Never changed in place.
+    """An image with its ground truth; immutable.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Work over a folder that is done once for each file: names, journal, owners of files, failures."""
+"""Batch work on image files: names of results, the journal, ownership of files, failures."""
 
 from typing import TYPE_CHECKING
 

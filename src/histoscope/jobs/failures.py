@@ -1,4 +1,4 @@
-"""What to say of an image that could not be done; the others go on."""
+"""Error messages of single images in a batch."""
 
 import errno
 import traceback
@@ -9,8 +9,8 @@ from histoscope.jobs.journal import Job
 from histoscope.memory import is_out_of_memory
 
 
-def told(job: Job, error: BaseException) -> str:
-    """What to say of an image that failed; a full disk ends everything."""
+def message_of(job: Job, error: BaseException) -> str:
+    """Message for an image that failed; a full disk is raised again, and ends the batch."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise error
     if is_out_of_memory(error):

@@ -1,8 +1,7 @@
-"""The journal of a folder of results: which images are finished, and which files are ours.
+"""The journal of an output folder: finished images, and files that Histoscope wrote.
 
-Lines of JSON are only ever added, each before or after what it tells of, so a call that was killed loses no
-more than the image it was at. While a call runs it holds a lock on the journal; the lock of a dead one is
-nobody's.
+An append-only file of JSON lines: a process that is killed loses the current image at most. A running call
+holds a lock on the journal; the system releases the lock of a process that ends.
 """
 
 import json
@@ -27,13 +26,13 @@ from histoscope.tables import write_table
 
 FORMAT = 2
 OLD_SETTINGS = {"turned": "tta"}
-"""Settings under the names that journals of 0.1 have for them."""
+"""Renamed settings in journals of 0.1: old name -> new name."""
 _READERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An image, and the name that its files get in the folder of results.
+    """An image, and the stem of its output files.
 
     Parameters
     ----------
@@ -47,7 +46,7 @@ class Job:
 
 
 class Journal:
-    """The finished images of a folder of results; made by `open`, held until `close`. Threads may share it.
+    """The journal of an output folder, locked from `open` to `close`. Thread-safe.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ class Journal:
     def open(
         cls, out: Path, settings: Mapping[str, Any], *, overwrite: bool = False, name: str = JOURNAL
     ) -> Self:
-        """Take the journal of a folder, or begin one.
+        """Open the journal of a folder, or start one.
 
         Parameters
         ----------
@@ -83,7 +82,7 @@ class Journal:
         settings : mapping
             What the results depend on.
         overwrite : bool
-            Begin anew: nothing is finished, but what was ours is.
+            Start again: no image is finished, but files of ours may be overwritten.
         name : str
             Of the journal's file.
 
@@ -118,7 +117,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder; a journal that was begun for nothing is taken away."""
+        """Release the folder; a new journal without results is deleted."""
         if self._is_new and self._head is not None:
             self._path.unlink(missing_ok=True)
         self._file.close()
@@ -130,19 +129,18 @@ class Journal:
         return len(self._lines)
 
     def row(self, job: Job) -> dict[str, Any]:
-        """Row of the summary of a finished image."""
+        """Summary row of a finished image."""
         row: dict[str, Any] = self._lines[job.name]["row"]
         return row
 
     def names_with(self, column: str) -> list[str]:
-        """Names of the finished images whose row has a column."""
+        """Finished images whose summary row has a column."""
         return [name for name in sorted(self._lines) if column in self._lines[name]["row"]]
 
     def finished(self, jobs: Iterable[Job], endings: Callable[[Job], Iterable[Iterable[str]]]) -> set[str]:
-        """Names of the images that have been predicted as they are now, with their files still there.
+        """Finished images whose content has not changed since, and whose output files exist.
 
-        An image is known by its content: a file that was moved or touched is the same, one that was replaced
-        is not, whatever its date says.
+        Images are compared by content, not by path or date.
 
         Parameters
         ----------
@@ -171,7 +169,7 @@ class Journal:
         return {job.name for job in same if self._is_written(job.name, endings(job))}
 
     def require(self, files: Iterable[str]) -> None:
-        """Raise if one of these files is there and not as we wrote it.
+        """Refuse to overwrite files that Histoscope did not write, or that have changed since.
 
         Raises
         ------
@@ -182,9 +180,9 @@ class Journal:
 
     @contextmanager
     def writing(self, files: Sequence[str]) -> Iterator[None]:
-        """Write down that these files are written in this block, and then what they hold.
+        """Record in the journal that the block writes these files, and then their digests.
 
-        So they are known as ours, also if we are killed or something goes wrong.
+        So they are known as ours, also after a kill or an error.
 
         Raises
         ------
@@ -202,7 +200,7 @@ class Journal:
                 self._add({"files": self.owned.seal(files)})
 
     def add(self, job: Job, row: Mapping[str, Any], *, digest: str, files: Collection[str]) -> None:
-        """Write down that an image is finished; files of ours that are of other pixels are taken away.
+        """Record that an image is finished; outputs of an earlier version of the image are deleted.
 
         Parameters
         ----------
@@ -234,7 +232,7 @@ class Journal:
         shown: Mapping[str, str] | None = None,
         always: bool = True,
     ) -> None:
-        """Write one row an image, in the order of their names.
+        """Write the summary table, one row an image, sorted by name.
 
         Parameters
         ----------

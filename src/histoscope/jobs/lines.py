@@ -1,4 +1,4 @@
-"""The lines of a journal: what a folder of results holds, read without touching it."""
+"""Reading the lines of a journal."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from histoscope.jobs.ownership import ABSENT
 
 @dataclass(slots=True)
 class State:
-    """What the lines of a journal say."""
+    """Content of a journal."""
 
     settings: dict[str, Any] | None = None
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -21,19 +21,19 @@ class State:
 
 
 class Results:
-    """Files that earlier calls wrote, wherever they lie; each journal is read once."""
+    """Output files of earlier calls, found by the journals beside them; each journal is read once."""
 
     def __init__(self) -> None:
         self._read: dict[Path, State] = {}
 
     def __contains__(self, image: Path) -> bool:
-        """Whether a journal in one of the folders above an image says that we wrote it."""
+        """Whether a file was written by Histoscope, by a journal in one of the folders above it."""
         place = image.resolve()
         folders = ((folder, place.relative_to(folder).as_posix()) for folder in place.parents)
         return any(self._state(folder).files.get(file, ABSENT) != ABSENT for folder, file in folders)
 
     def names(self, out: Path) -> dict[str, str]:
-        """Names of the finished images of a folder, by their places."""
+        """Output names of the finished images of a folder, by path of the image."""
         lines = self._state(out.resolve()).lines.values()
         return {line["image"][0]: line["name"] for line in lines if "image" in line}
 
@@ -47,7 +47,7 @@ class Results:
 
 
 def read(path: Path) -> State:
-    """Say what a journal holds; half a line at its end, as of a call that was killed, is left out.
+    """Read a journal; an incomplete last line is left out.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Names for results: each image has its own files, on every disk, and none of them is one of ours."""
+"""Unique names of output files, on every file system."""
 
 import hashlib
 import unicodedata
@@ -11,16 +11,16 @@ from histoscope.errors import ConfigError
 from histoscope.export.result import OUTPUTS, TILE_OUTPUTS
 
 JOURNAL, SUMMARY, PREDICTIONS = "predictions.jsonl", "summary.csv", "predictions.csv"
-"""Files that are of no single image."""
+"""Files of the whole folder."""
 ENDINGS = tuple(dict.fromkeys(chain.from_iterable((*OUTPUTS.values(), *TILE_OUTPUTS.values()))))
-"""How the names of an image's files may end."""
+"""Suffixes of the files of an image."""
 
 _LONGEST_BYTES = 200  # of 255 that file systems take, to leave room for endings
 _PLAIN, _WITH_SUFFIX, _WITH_DIGEST = range(3)
 
 
 def unique_names(paths: Sequence[PurePath], kept: Mapping[int, str] | None = None) -> list[str]:
-    """Name each image so that no two have a file in common, also where A and a are one letter.
+    """Choose output names so that no two images share a file, also on case-insensitive disks.
 
     A name is the path without suffix. Where that would give two images one file, or take a file that is ours,
     the suffix stays, and where that does not tell them apart, six digits are added that follow from the path.
@@ -69,7 +69,7 @@ def unique_names(paths: Sequence[PurePath], kept: Mapping[int, str] | None = Non
 
 
 def files_of(name: str, endings: Iterable[str] = ENDINGS) -> list[str]:
-    """Paths of an image's files below the folder of results."""
+    """Paths of an image's files below the output folder."""
     return [name + end for end in endings]
 
 
@@ -87,7 +87,7 @@ def _digits(path: PurePath) -> str:
 
 
 def _clashing(names: Sequence[str]) -> list[list[int]]:
-    """Images that share a file, that need a folder where another needs a file, or that take one of ours."""
+    """Groups of images with conflicting paths: a shared file, a file against a folder, or a reserved name."""
     owners: dict[str, set[int]] = defaultdict(set)
     folders: dict[str, set[int]] = defaultdict(set)
     for k, name in enumerate(names):
@@ -103,5 +103,5 @@ def _clashing(names: Sequence[str]) -> list[list[int]]:
 
 
 def _one_letter(file: str) -> str:
-    """Name as disks see it that tell neither capitals nor ways of writing an accent apart."""
+    """Name on a disk that ignores case and Unicode normalisation."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())

@@ -1,4 +1,4 @@
-"""Many images brought to the stains of one reference: what is still to do, and what became of it."""
+"""Stain normalisation of many image files."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from histoscope.files import IMAGE_SUFFIXES, read_image, whole, write_image
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.reading import profile_of, size_of, turned_upright
 from histoscope.images.resolution import mpp_of
-from histoscope.jobs.failures import told
+from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.ownership import digest_of
 from histoscope.stain.normalizer import BaseNormalizer
@@ -27,12 +27,12 @@ from histoscope.threads import in_order
 JOURNAL = "normalized.jsonl"
 IMAGES_PER_FOLDER = 32
 LARGE_PX = 50_000_000
-"""Images with more pixels are done one after the other: several at a time might not fit the memory."""
+"""Larger images are normalised one at a time, to save memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be normalised, and where to.
+    """Images to normalise, and their output files.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the images.
+    """Results of a batch.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ class Outcome:
 
 
 OnImage: TypeAlias = Callable[[int, int], None]
-"""Told how many images are done, of how many that were to be done."""
+"""Called with (images done, images to do)."""
 
 
 def plan(source: str | Path, out: Path) -> Plan:
-    """Pair each image with the name of its result.
+    """Find the images, and name their output files.
 
     Names are those of the images, with their sub-folders. Where a format is not written (SVS, NDPI, WebP,
     ...) ``.tif`` is added. What lies in `out` is no image, if `out` lies in the folder that is searched.
@@ -131,7 +131,7 @@ def run(
     workers: int = 0,
     on_image: OnImage | None = None,
 ) -> Outcome:
-    """Normalise all that is not done, on several threads: decoding, mapping and encoding all release the GIL.
+    """Normalise all images that are not finished, on several threads.
 
     An image is done when the journal of the folder says so: with this reference, and with what the image
     holds now. Files that are not ours are never written over. With `by_folder`, the images of a folder share
@@ -161,7 +161,7 @@ def run(
 
 
 def fingerprint(target: BaseNormalizer[Any]) -> str:
-    """What a normaliser does to images, in 16 digits."""
+    """Digest of a normaliser's parameters, 16 digits."""
     text = json.dumps([target.name, target.values()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -178,7 +178,7 @@ class _Work:
     def all(
         self, todo: list[Job], of_folders: list[Job] | None, workers: int, on_image: OnImage | None
     ) -> None:
-        """Do all, and count."""
+        """Normalise all images."""
         pairs = self._with_sources(todo, of_folders)
         with closing(in_order(self.one, pairs, workers=workers, ahead=2 * workers)) as results:
             for n_done, result in enumerate(results, start=1):
@@ -187,17 +187,17 @@ class _Work:
                     on_image(n_done, len(todo))
 
     def one(self, pair: tuple[Job, Any]) -> tuple[Job, str, str, Sequence[str]]:
-        """Normalise one file; gives what became of it, the error if it failed, and notes on its estimate."""
+        """Normalise one image: the outcome, the error if it failed, and notes on the stain estimate."""
         job, source = pair
         try:
             rows, columns = size_of(job.image)
             with self.large if rows * columns > LARGE_PX else nullcontext():
                 return job, *self._made(job, source)
         except Exception as error:  # noqa: BLE001  (no image may end the others)
-            return job, "failed", told(job, error), ()
+            return job, "failed", message_of(job, error), ()
 
     def count(self, job: Job, what: str, error: str, notes: Sequence[str]) -> None:
-        """Note what became of one file."""
+        """Count the outcome of one image."""
         self.note(job.image, notes)
         if what == "failed":
             self.outcome.failed.append({"path": str(job.image), "error": error})
@@ -209,7 +209,7 @@ class _Work:
         self.outcome.turned += map(str, turned_upright([job.image]))
 
     def note(self, path: Path, notes: Sequence[str]) -> None:
-        """Note what an estimate lacks, of an image or of a folder."""
+        """Add notes on the stain estimate of an image or folder."""
         for each in notes:
             self.outcome.notes.setdefault(each, []).append(str(path))
 
@@ -239,7 +239,7 @@ class _Work:
         return what, "", notes
 
     def _with_sources(self, todo: list[Job], of_folders: list[Job] | None) -> Iterator[tuple[Job, Any]]:
-        """Give each image with the estimate that it shares with its folder, if it shares one."""
+        """Give each image with the stain estimate of its folder, if folders share one."""
         if of_folders is None:
             yield from ((job, None) for job in todo)
             return
@@ -263,13 +263,13 @@ class _Work:
 
 
 def _name(path: Path) -> str:
-    """Name of the result of an image."""
+    """Output name of an image."""
     is_written = path.suffix.lower() in IMAGE_SUFFIXES
     return path.as_posix() if is_written else f"{path.as_posix()}.tif"
 
 
 def _check(planned: Plan) -> None:
-    """Raise if a result would take the place of an image or of another result."""
+    """Refuse output files that would overwrite an image or each other."""
     taken = {job.image.resolve() for job in planned.jobs}
     names: dict[str, Path] = {}
     for job in planned.jobs:
@@ -285,7 +285,7 @@ def _check(planned: Plan) -> None:
 
 @contextmanager
 def _journal(planned: Plan, settings: dict[str, Any], *, overwrite: bool) -> Iterator[Journal | None]:
-    """Give the journal of the folder of results; none for a single file, which is then there or not."""
+    """Open the journal of the output folder; there is none for a single output file."""
     if not planned.is_file:
         with Journal.open(planned.out, settings, overwrite=overwrite, name=JOURNAL) as journal:
             yield journal
@@ -297,7 +297,7 @@ def _journal(planned: Plan, settings: dict[str, Any], *, overwrite: bool) -> Ite
 
 
 def _groups(jobs: Sequence[Job]) -> dict[Path, str]:
-    """Of each image, what its folder's estimate is made from."""
+    """Digest, for each image, of the images that its folder's stain estimate is made from."""
     groups: dict[Path, str] = {}
     for folder in dict.fromkeys(job.image.parent for job in jobs):
         siblings = [job.image for job in jobs if job.image.parent == folder]
@@ -307,5 +307,5 @@ def _groups(jobs: Sequence[Job]) -> dict[Path, str]:
 
 
 def _chosen(images: list[Path]) -> list[Path]:
-    """Some images of a folder, spread over it."""
+    """At most `IMAGES_PER_FOLDER` images, evenly spaced."""
     return images[:: -(-len(images) // IMAGES_PER_FOLDER)]

@@ -1,4 +1,4 @@
-"""Which files among the results are ours: those that a journal says we wrote, as we wrote them."""
+"""Ownership of output files: only files that Histoscope wrote, unchanged, are overwritten."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from histoscope.errors import ConfigError
 
 
 def digest_of(path: str | Path) -> str:
-    """What a file holds, in 32 digits: some 1 GB a second.
+    """Digest of a file's content, 32 digits.
 
     Examples
     --------
@@ -26,12 +26,12 @@ def digest_of(path: str | Path) -> str:
 
 
 ABSENT = ""
-"""What a file holds that was not needed, and is not there."""
+"""Digest of a file that does not exist."""
 
 
 @dataclass(slots=True)
 class Owned:
-    """Files of ours in a folder.
+    """Files that Histoscope wrote to a folder.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Owned:
     files: dict[str, str | None]
 
     def may_replace(self, file: str) -> bool:
-        """Whether nothing of the user's is lost if this file is written."""
+        """Whether a file may be overwritten: it does not exist, or is unchanged since Histoscope wrote it."""
         path = self.out / file
         if not os.path.lexists(path):
             return True
@@ -54,11 +54,11 @@ class Owned:
         return self.files[file] in {None, digest_of(path)}
 
     def holds(self, file: str) -> bool:
-        """Whether we wrote this file, and it is there, maybe changed."""
+        """Whether Histoscope wrote this file and it exists, changed or not."""
         return self.files.get(file, ABSENT) != ABSENT and (self.out / file).is_file()
 
     def drop(self, files: Iterable[str]) -> dict[str, str | None]:
-        """Take away files that are as we wrote them, and own no longer those that are not."""
+        """Delete unchanged files, and disown changed ones."""
         found: dict[str, str | None] = dict.fromkeys(files, ABSENT)
         for file in found:
             if self.may_replace(file):
@@ -67,7 +67,7 @@ class Owned:
         return found
 
     def require(self, files: Iterable[str]) -> None:
-        """Raise if one of these files is there and not as we wrote it.
+        """Refuse files that exist and may not be overwritten.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Owned:
                 )
 
     def seal(self, files: Iterable[str]) -> dict[str, str | None]:
-        """Note what these files hold now; `ABSENT` where they are not, so what comes later is the user's."""
+        """Record the digests of these files; `ABSENT` for those that do not exist."""
         found: dict[str, str | None] = {
             file: digest_of(self.out / file) if (self.out / file).is_file() else ABSENT for file in files
         }

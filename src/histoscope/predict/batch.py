@@ -15,7 +15,7 @@ from histoscope.export.result import OUTPUTS, columns, summarise, write
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
-from histoscope.jobs.failures import told
+from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.lines import Results
 from histoscope.jobs.naming import SUMMARY, files_of, unique_names
@@ -223,7 +223,7 @@ def _predicted(
         if error is not None and is_out_of_memory(error):
             starved.append(job)
         else:
-            yield job, None if error is None else told(job, error)
+            yield job, None if error is None else message_of(job, error)
 
     # Leaving the block waits for what is being read and written, also after Ctrl-C.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
@@ -249,7 +249,7 @@ def _predicted(
         try:
             save(job, *_detect(detector, job, _read(job), mpp))
         except Exception as error:  # noqa: BLE001
-            yield job, told(job, error)
+            yield job, message_of(job, error)
         else:
             yield job, None
 

@@ -20,7 +20,7 @@ from histoscope.export.result import TILE_OUTPUTS, ending, write_png
 from histoscope.export.tilemap import TileMap
 from histoscope.files import read_image
 from histoscope.images.reading import size_of
-from histoscope.jobs.failures import told
+from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.naming import PREDICTIONS, SUMMARY, files_of
 from histoscope.jobs.ownership import digest_of
@@ -218,7 +218,7 @@ def _classify_large(
             write_map(journal.out / job.name, image, tiles, classifier.classes, settings.kinds)
         journal.add(job, summarise(tiles, classifier.classes), digest=digest, files=files)
     except Exception as error:  # noqa: BLE001  (no image may end the batch)
-        return told(job, error)
+        return message_of(job, error)
     return None
 
 
@@ -259,4 +259,4 @@ class _Patches(Sequence[Sample]):
             image = self.classifier.normalised(read_image(job.image))
             return Sample(image, known_mpp(job.image, self.mpp), name=job.name)
         except Exception as error:
-            raise DataError(told(job, error)) from error
+            raise DataError(message_of(job, error)) from error
