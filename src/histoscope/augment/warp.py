@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.augment._kernels import pieces
 from histoscope.augment.params import AugmentConfig, AugmentParams
 from histoscope.types import Image, Labels
 
@@ -83,8 +82,17 @@ def renumber(
     >>> renumber(labels, classes, 2)
     (array([[1, 0, 2], [1, 0, 2], [0, 0, 0], [0, 0, 0]], dtype=int32), array([0, 3, 3], dtype=uint8))
     """
-    numbered, origin = pieces(np.ascontiguousarray(labels, np.int32), min_px)
-    return numbered, None if classes is None else classes[origin]
+    from skimage.measure import label
+
+    pieces = label(labels, background=0, connectivity=2)
+    kept = np.bincount(pieces.ravel()) >= max(min_px, 1)
+    kept[0] = False
+    number = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    if classes is None:
+        return number[pieces], None
+    id_of = np.zeros(len(kept), np.int32)
+    id_of[pieces] = labels
+    return number[pieces], classes[np.append(0, id_of[kept])]
 
 
 def _matrix(params: AugmentParams) -> tuple[tuple[float, float], tuple[float, float]]:
