@@ -1,7 +1,9 @@
 """Settings follow from the data, say why, and are right as they are written."""
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,12 +51,21 @@ def of_patients(n: int, patients: int, *, split: str = "", **tags: str) -> list[
 
 def chosen(root: Path, **given: float) -> dict[str, object]:
     """Give what is chosen for a folder, by its place in the file."""
-    return {key: choice.value for key, choice in propose(look(root, given=given)).choices.items()}
+    return flat(propose(look(root, given=given)).values())
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give settings by their place in the file, such as train.steps."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, dict) and key != "options"
+        found |= flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found
 
 
 def test_patients_stay_together(tmp_path):
     proposal = propose(look(tiles(tmp_path / "a", of_patients(12, 6))))
-    assert proposal.choices["data.split_by"].value == "patient"
+    assert flat(proposal.values())["data.split_by"] == "patient"
     assert proposal.notes == []
     known = [{record.patient for record in part.records} for _, part in proposal.parts]
     assert all(known)
@@ -68,7 +79,7 @@ def test_patients_stay_together(tmp_path):
 )
 def test_too_few_patients_are_told_and_images_parted_one_by_one(tmp_path, patients, words):
     proposal = propose(look(tiles(tmp_path / "a", of_patients(8, patients))))
-    assert proposal.choices["data.split_by"].value == "name"
+    assert flat(proposal.values())["data.split_by"] == "name"
     assert len(proposal.notes) == 1
     assert words in proposal.notes[0]
     assert "say nothing sure of new patients" in proposal.notes[0]
@@ -85,7 +96,7 @@ def test_published_parts_are_kept_and_leaking_ones_are_not(tmp_path):
     assert (kept["data.split_by"], kept["data.val_by"]) == ("published", "patient")
     leaking = [dataclasses.replace(record, patient=f"p{k % 4}") for k, record in enumerate(records)]
     proposal = propose(look(tiles(tmp_path / "b", leaking)))
-    assert proposal.choices["data.split_by"].value == "patient"
+    assert flat(proposal.values())["data.split_by"] == "patient"
     assert "leak" in proposal.notes[0]
 
 
@@ -105,9 +116,7 @@ def seen_of(n: int, side: int, mpp: float, classes: dict[str, int] | None = None
 def values(seen: Seen) -> dict[str, object]:
     n = len(seen.dataset) // 2
     part = data.subset(seen.dataset, range(n))
-    return {
-        key: choice.value for key, choice in proposals.of_nuclei(seen, data.Split(part, part, part)).items()
-    }
+    return proposals.of_nuclei(seen, data.Split(part, part, part))
 
 
 @pytest.mark.parametrize(
@@ -116,8 +125,8 @@ def values(seen: Seen) -> dict[str, object]:
 )
 def test_resolution_and_patches_follow_the_images(mpp, model_mpp, patch, batch):
     found = values(seen_of(20, 3000, mpp, {"a": 9, "b": 9}))
-    assert "initial_weights" not in found
-    assert (found["model.arguments.mpp"], found["train.patch_px"], found["train.batch_size"]) == (
+    assert found["initial_weights"] is None
+    assert (found["mpp"], found["patch_px"], found["batch_size"]) == (
         model_mpp,
         patch,
         batch,
@@ -127,45 +136,42 @@ def test_resolution_and_patches_follow_the_images(mpp, model_mpp, patch, batch):
 def test_nuclei_of_one_kind_begin_from_weights_that_come_along():
     found = values(seen_of(20, 3000, 0.25))
     card = models.read_card(found["initial_weights"])
-    assert (found["model.arguments.mpp"], found["train.patch_px"]) == (card["input"]["mpp"], 128)
-    assert all(
-        found[f"model.arguments.{key}"] == card["arguments"][key] for key in ("width", "depth", "grid")
-    )
+    assert (found["mpp"], found["patch_px"]) == (card["input"]["mpp"], 128)
+    assert all(found["shape"][key] == card["arguments"][key] for key in ("width", "depth", "grid"))
 
 
 def test_patches_are_no_larger_than_images_and_fit_the_network():
-    assert values(seen_of(8, 100, 0.25, {"a": 9}))["train.patch_px"] == 96
+    assert values(seen_of(8, 100, 0.25, {"a": 9}))["patch_px"] == 96
 
 
 def test_steps_follow_the_area_within_bounds(monkeypatch):
     monkeypatch.setattr(proposals, "free_memory", lambda: 10**12)
-    steps = [values(seen_of(n, 1000, 0.25, {"a": 9}))["train.steps"] for n in (2, 60, 600)]
+    steps = [values(seen_of(n, 1000, 0.25, {"a": 9}))["steps"] for n in (2, 60, 600)]
     assert steps == [1000, 2900, 6000]  # 30 megapixels 25 times, in batches of 0.26
-    tuning = [values(seen_of(n, 1000, 0.25))["train.steps"] for n in (2, 60, 6000)]
+    tuning = [values(seen_of(n, 1000, 0.25))["steps"] for n in (2, 60, 6000)]
     assert tuning == [500, 1400, 6000]  # a quarter of the pixels, in batches of 0.13
 
 
 def test_more_than_the_memory_holds_is_not_asked_for(monkeypatch):
-    assert "data.tiles" not in values(seen_of(20, 1000, 0.25))
+    assert values(seen_of(20, 1000, 0.25))["tiles"] is None
     monkeypatch.setattr(proposals, "free_memory", lambda: 14 * 7e6 * 2)
     # half of it holds 14, of which 10 validate
-    assert values(seen_of(20, 1000, 0.25, {"a": 9}))["data.tiles"] == 4
+    assert values(seen_of(20, 1000, 0.25, {"a": 9}))["tiles"] == 4
 
 
 @pytest.mark.parametrize(
     ("classes", "remedy"),
-    [({}, "none"), ({"a": 100, "b": 80}, "none"), ({"a": 100, "b": 9}, "both"), ({"a": 9, "b": 0}, "none")],
+    [({}, False), ({"a": 100, "b": 80}, False), ({"a": 100, "b": 9}, True), ({"a": 9, "b": 0}, False)],
 )
 def test_rare_classes_get_remedies(classes, remedy):
-    assert values(seen_of(8, 1000, 0.25, classes))["balance"] == remedy
+    assert bool(values(seen_of(8, 1000, 0.25, classes))["rare"]) == remedy
 
 
 def test_the_file_is_read_as_what_was_proposed(tmp_path):
     proposal = propose(look(tiles(tmp_path / "a", of_patients(12, 6)), given={"mpp": 0.4}))
-    (tmp_path / "a.yaml").write_text(proposal.yaml("Head.\nMore."), encoding="utf-8")
-    text = (tmp_path / "a.yaml").read_text(encoding="utf-8")
-    assert text.startswith("# Head.\n# More.\ndata:\n")
-    assert max(map(len, text.splitlines())) <= 100
+    (tmp_path / "a.yaml").write_text(proposal.text, encoding="utf-8")
+    assert proposal.text.startswith("data:\n  # The reader")
+    assert max(map(len, proposal.text.splitlines())) <= 100
     assert config.load(Experiment, tmp_path / "a.yaml") == proposal.experiment()
     assert open_parts(proposal.experiment().data).test.records == proposal.parts.test.records
 
@@ -175,8 +181,10 @@ def test_every_setting_that_may_be_doubted_has_a_reason(tmp_path):
         propose(look(tiles(tmp_path / "a", of_patients(12, 6)))),
         propose(look(patches(tmp_path / "b", {"x": 8, "y": 8}), given={"mpp": 0.5})),
     ):
-        without = [key for key, choice in proposal.choices.items() if not choice.why]
-        assert set(without) <= {"data.root", "model.arguments.depth", "model.name"}
+        lines = proposal.text.splitlines()
+        bare = {line.strip() for before, line in pairwise(lines) if "#" not in line and "#" not in before}
+        settings = {line.partition(":")[0] for line in bare if not line.endswith(":")}
+        assert settings <= {"root", "depth", "name"}
 
 
 def test_changes_win_and_another_model_keeps_none_of_the_arguments(tmp_path):
@@ -226,7 +234,7 @@ def test_patches_too_wide_to_be_shown_whole_are_shown_in_the_middle(tmp_path, mo
     assert "model.arguments.mpp" not in chosen(root, mpp=2.0)
     seen = look(root, given={"mpp": 4.0})
     wide = dataclasses.replace(seen, sides_um=seen.sides_um * 8)
-    assert propose(wide).choices["model.arguments.mpp"].value == 5.0
+    assert flat(propose(wide).values())["model.arguments.mpp"] == 5.0
 
 
 def test_patches_of_one_class_teach_nothing(tmp_path):

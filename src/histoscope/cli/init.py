@@ -68,8 +68,8 @@ def init(
 
         taken = duration(seconds_of(chosen, proposal.parts))
         typer.echo(_line("time", f"about {taken} on this machine, and some more to validate and test"))
-    head = f"Settings of histoscope train for {folder}, by histoscope init. Each value may be changed."
-    write_text(path, proposal.yaml(head))
+    head = f"# Settings of histoscope train for {folder}, by histoscope init. Each value may be changed.\n"
+    write_text(path, head + proposal.text)
     typer.echo(f"{path} is written; next: histoscope train {path}")
 
 

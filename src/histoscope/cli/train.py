@@ -44,7 +44,7 @@ def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Ex
 
     given = overridden(Experiment, {}, changes).get("data") or {}
     proposal = proposed(folder or Path(), given=given)
-    typer.echo(proposal.yaml())
+    typer.echo(proposal.text)
     return proposal.experiment(changes)
 
 

@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from histoscope import config, data
 from histoscope.data import Split
 from histoscope.data.split import PART_NAMES
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.explained import flow
+from histoscope.pages import templates
 from histoscope.train.experiment import Experiment
 from histoscope.train.look import PATIENTS, USUAL_UM, Seen
 from histoscope.train.parts import DataConfig, open_parts
-from histoscope.train.proposals import LEAST_STEPS, Choice, of_nuclei, of_patches
+from histoscope.train.proposals import LEAST_STEPS, of_nuclei, of_patches
 from histoscope.words import count
 
 WIDTH = 100
@@ -27,8 +30,8 @@ class Proposal:
     Parameters
     ----------
     seen : Seen
-    choices : dict of str to Choice
-        By their place in the file, such as ``train.steps``; sections stand together.
+    text : str
+        The YAML file: each value under its reason.
     parts : Split
         What they make of the data set.
     notes : list of str
@@ -36,19 +39,13 @@ class Proposal:
     """
 
     seen: Seen
-    choices: dict[str, Choice]
+    text: str
     parts: Split
     notes: list[str] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
         """Plain settings, as the file holds them."""
-        found: dict[str, Any] = {}
-        for key, choice in self.choices.items():
-            *parents, last = key.split(".")
-            place = found
-            for parent in parents:
-                place = place.setdefault(parent, {})
-            place[last] = choice.value
+        found: dict[str, Any] = yaml.safe_load(self.text)
         return found
 
     def experiment(self, changes: Sequence[str] = ()) -> Experiment:
@@ -63,28 +60,6 @@ class Proposal:
         if changed.get("model") and values.pop("initial_weights", None):  # of another network
             values["train"]["steps"] = max(values["train"]["steps"], LEAST_STEPS)
         return config.parse(Experiment, config.overridden(Experiment, values, changes), where="settings")
-
-    def yaml(self, head: str = "") -> str:
-        """The file: each value under its reason.
-
-        Parameters
-        ----------
-        head : str
-            Lines for its beginning.
-        """
-        lines = [f"# {line}".rstrip() for line in head.splitlines()]
-        before: tuple[str, ...] = ()
-        for key, choice in self.choices.items():
-            *parents, last = key.split(".")
-            for depth, parent in enumerate(parents):
-                if tuple(parents[: depth + 1]) != before[: depth + 1]:
-                    lines.append(f"{'  ' * depth}{parent}:")
-            before = tuple(parents)
-            indent = "  " * len(parents)
-            lead = f"{indent}# "
-            lines += textwrap.wrap(choice.why, WIDTH, initial_indent=lead, subsequent_indent=lead)
-            lines.append(f"{indent}{last}: {flow(choice.value)}")
-        return "\n".join(lines) + "\n"
 
 
 def propose(seen: Seen) -> Proposal:
@@ -106,14 +81,26 @@ def propose(seen: Seen) -> Proposal:
             "there is nothing to tell apart; add a folder with patches of another class"
         )
     chosen, parts, notes = _parted(seen)
-    choices = {f"data.{key}": choice for key, choice in chosen.items()}
-    choices |= of_nuclei(seen, parts) if seen.task == "nuclei" else of_patches(seen, parts)
-    out = Path("runs") / seen.root.resolve().name
-    choices["out"] = Choice(str(out), "Run folder: model, scores and log. The same call goes on in it.")
-    return Proposal(seen, choices, parts, [*notes, *_doubts(seen)])
+    found = of_nuclei(seen, parts) if seen.task == "nuclei" else of_patches(seen, parts)
+    out = str(Path("runs") / seen.root.resolve().name)
+    environment = templates(html=False)
+    environment.filters["flow"] = flow
+    filled = environment.get_template(f"init_{seen.task}.yaml.j2").render(
+        seen=seen, out=out, **chosen, **found
+    )
+    text = "\n".join(line for each in filled.splitlines() if each for line in _wrapped(each)) + "\n"
+    return Proposal(seen, text, parts, [*notes, *_doubts(seen)])
 
 
-def _parted(seen: Seen) -> tuple[dict[str, Choice], Split, list[str]]:
+def _wrapped(line: str) -> list[str]:
+    """Lines of a comment that is too long; settings stay on one line."""
+    lead, mark, comment = line.partition("# ")
+    if lead.strip() or not mark:
+        return [line]
+    return textwrap.wrap(comment, WIDTH, initial_indent=lead + mark, subsequent_indent=lead + mark)
+
+
+def _parted(seen: Seen) -> tuple[dict[str, Any], Split, list[str]]:
     """Where the images are, the best way to part them that works, and why not the better ones."""
     if len(seen.dataset) < 3:
         raise DataError(
@@ -123,7 +110,11 @@ def _parted(seen: Seen) -> tuple[dict[str, Choice], Split, list[str]]:
     refused = list[str]()
     for by, val_by in _ways(seen):
         chosen = DataConfig(
-            name=seen.reader, root=seen.root, mpp=_mpp_key(seen), split_by=by, val_by=val_by or "patient"
+            name=seen.reader,
+            root=seen.root,
+            mpp=None if seen.mpp_from == "data" else seen.mpp,
+            split_by=by,
+            val_by=val_by or "patient",
         )
         try:
             parts = open_parts(chosen)
@@ -180,37 +171,20 @@ def _by_name(seen: Seen) -> str:
     )
 
 
-def _mpp_key(seen: Seen) -> float | None:
-    """The pixel size as the file must give it; none where the data set says it."""
-    return None if seen.mpp_from == "data" else seen.mpp
-
-
-def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str, Choice]:
-    told = ", ".join(f"{name} {len(part):,}" for name, part in parts)
+def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str, Any]:
+    """Variables of the template about the data and their parts."""
     by = chosen.split_by
     why = {
         "published": "The parts that the data set comes with.",
         "name": "Each image by itself: nothing better works here.",
     }.get(by, f"What is of one {by} stays in one part.")
-    if by.lower() in PATIENTS:
-        why += " So the test is on new patients."
-    others = [key for key, _ in _ways(seen) if key != by]
-    named = f" Others: {', '.join(dict.fromkeys(others))}." if others else ""
-    found = {
-        "name": Choice(chosen.name, "The reader that fits the folder; histoscope data list has all."),
-        "root": Choice(str(seen.root)),
+    return {
+        "data": chosen,
+        "split_why": why + (" So the test is on new patients." if by.lower() in PATIENTS else ""),
+        "counts": ", ".join(f"{name} {len(part):,}" for name, part in parts),
+        "others": list(dict.fromkeys(key for key, _ in _ways(seen) if key != by)),
+        "val_by": val_by,
     }
-    if chosen.mpp is not None:
-        said = "as the image files say" if seen.mpp_from == "files" else "as it was given"
-        found["mpp"] = Choice(chosen.mpp, f"Micrometres per pixel, {said}.")
-    found["split_by"] = Choice(by, f"{why} Images: {told}.{named}")
-    if val_by:
-        found["val_by"] = Choice(val_by, "What never stands in training and validation both.")
-    if chosen.split_by != "published" or val_by:
-        found["val"] = Choice(chosen.val, "Share for validation, which chooses the weights that are kept.")
-    if chosen.split_by != "published":
-        found["test"] = Choice(chosen.test, "Share for the test, at the end.")
-    return found
 
 
 def _doubts(seen: Seen) -> list[str]:
