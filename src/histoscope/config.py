@@ -111,7 +111,7 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     >>> differences(Train(), Train(steps=400))
     {'steps': (300, 400)}
     """
-    before, after = (_flat(each.model_dump(mode="json")) for each in (old, new))
+    before, after = (flat(each.model_dump(mode="json")) for each in (old, new))
     return {
         key: (before.get(key), after.get(key))
         for key in {**before, **after}
@@ -119,11 +119,11 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Values by dotted key, such as ``train.steps``."""
+def flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested values by dotted key, such as ``train.steps``."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {above + key: value}
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {above + key: value}
     return found
 
 

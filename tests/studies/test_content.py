@@ -101,15 +101,6 @@ def test_the_same_content_elsewhere_is_welcome(configure, images, tmp_path) -> N
     assert summary.done == ("reinhard-unet-seed0",)
 
 
-def test_runs_of_unknown_images_take_no_new_ones_beside_them(configure, tmp_path) -> None:
-    run_study(configure())
-    (tmp_path / "study" / study_folder.CONTENT).unlink()
-    assert run_study(configure()).kept == ("none-unet-seed0",)
-    with pytest.raises(ConfigError, match="did not keep what their images held"):
-        run_study(configure(levels=["none", "reinhard"]))
-    assert not (tmp_path / "study" / study_folder.CONTENT).exists()
-
-
 def test_two_calls_do_not_run_one_study(configure, tmp_path) -> None:
     run_study(configure())
     more = configure(levels=["none", "reinhard"])

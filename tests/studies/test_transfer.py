@@ -25,7 +25,7 @@ from histoscope.studies.plan import plan_study
 from histoscope.studies.study import TRANSFER, Run
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.names import ALL, GROUPED, RANDOM, TABLE, begins, groups_of
-from histoscope.studies.transfer.parts import Cell, parts
+from histoscope.studies.transfer.parts import parts
 from histoscope.train import provenance
 
 SIDE_PX, GROUPS, COPIES = 40, 10, 3
@@ -117,7 +117,7 @@ class TestParts:
     @pytest.mark.parametrize("size", ["groups_2", "groups_4", ALL])
     @pytest.mark.parametrize("seed", [0, 1])
     def test_by_group_no_photograph_is_on_two_sides(self, configure, size: str, seed: int) -> None:
-        cut = parts(StudyOfPatches(configure()).dataset, configure(), Cell(GROUPED, size, seed))
+        cut = parts(StudyOfPatches(configure()).dataset, configure(), GROUPED, size, seed)
         groups = [{record.source for record in part.records} for _, part in cut]
         assert not groups[0] & groups[1]
         assert not (groups[0] | groups[1]) & groups[2]
@@ -125,27 +125,27 @@ class TestParts:
             assert len(groups[0]) == 2 * int(size.split("_")[1])
 
     def test_at_random_photographs_are_on_both_sides_and_patches_are_not(self, configure) -> None:
-        cut = parts(StudyOfPatches(configure()).dataset, configure(), Cell(RANDOM, ALL, 0))
+        cut = parts(StudyOfPatches(configure()).dataset, configure(), RANDOM, ALL, 0)
         assert {r.source for r in cut.train.records} & {r.source for r in cut.test.records}
         assert not names(cut.train) & names(cut.test)
         assert len(cut.train) + len(cut.val) + len(cut.test) == 2 * GROUPS * COPIES
 
     def test_a_patch_that_is_tested_in_one_size_is_trained_on_in_none(self, configure) -> None:
         dataset, config = StudyOfPatches(configure()).dataset, configure()
-        cells = [parts(dataset, config, Cell(RANDOM, size, 3)) for size in ("groups_2", "groups_4", ALL)]
+        cells = [parts(dataset, config, RANDOM, size, 3) for size in ("groups_2", "groups_4", ALL)]
         tested = set.union(*(names(cell.test) for cell in cells))
         assert not tested & set.union(*(names(cell.train) for cell in cells))
 
     def test_both_splits_of_a_size_are_of_the_same_photographs(self, configure) -> None:
         dataset, config = StudyOfPatches(configure()).dataset, configure()
-        grouped, random = (parts(dataset, config, Cell(kind, "groups_3", 1)) for kind in (GROUPED, RANDOM))
+        grouped, random = (parts(dataset, config, kind, "groups_3", 1) for kind in (GROUPED, RANDOM))
         learned = {record.source for part in (grouped.train, grouped.val) for record in part.records}
         dealt = {record.source for _, part in random for record in part.records}
         assert learned <= dealt
 
     def test_more_groups_than_there_are_is_said(self, configure) -> None:
         with pytest.raises(ConfigError, match="99 groups of class"):
-            parts(StudyOfPatches(configure()).dataset, configure(), Cell(GROUPED, "groups_99", 0))
+            parts(StudyOfPatches(configure()).dataset, configure(), GROUPED, "groups_99", 0)
 
     @pytest.mark.parametrize("size", ["groups_0", "groups", "16", "unet"])
     def test_a_size_that_is_none_is_said(self, size: str) -> None:
@@ -204,7 +204,7 @@ class TestRuns:
         assert {"name", "source", "true", "predicted", "p_blue", "p_pink", "accuracy", "nll"} <= set(table)
         about = yaml.safe_load((run / "config.yaml").read_text())
         for kind in (GROUPED, RANDOM):
-            cell = parts(StudyOfPatches(configure()).dataset, configure(), Cell(kind, "groups_2", 0))
+            cell = parts(StudyOfPatches(configure()).dataset, configure(), kind, "groups_2", 0)
             mine = table[table["condition"] == kind]
             assert set(mine["name"]) == names(cell.test) == set(about["images_by_split"][kind]["test"])
             listed = provenance.read(run / kind)
@@ -217,7 +217,7 @@ class TestRuns:
     def test_learning_without_labels_saw_training_tiles_alone(self, finished: Path, configure) -> None:
         for kind in (GROUPED, RANDOM):
             card = models.read_card(finished / "pretrained" / f"self_supervised-{kind}-seed0" / "model")
-            cell = parts(StudyOfPatches(configure()).dataset, configure(), Cell(kind, ALL, 0))
+            cell = parts(StudyOfPatches(configure()).dataset, configure(), kind, ALL, 0)
             assert card["pretrained"]["tiles"] == len(cell.train)
             run = finished / f"self_supervised-{ALL}-seed0" / kind
             listed = provenance.read(run)

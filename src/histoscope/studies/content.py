@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from histoscope import data
+from histoscope.config import flat
 from histoscope.data import Dataset
 from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.images.digest import digest_of_parts, digest_of_sample
@@ -164,17 +165,9 @@ def _problem(dataset: Dataset, index: int) -> str:
 def weight_files(settings: Mapping[str, Any], root: Path) -> dict[str, Path]:
     """Files of weights that settings name, by their keys; a path starts here, or else from `root`."""
     found: dict[str, Path] = {}
-    for key, value in _leaves(settings):
+    for key, value in flat(dict(settings)).items():
         if isinstance(value, str | Path) and str(value):
             places = (place / WEIGHTS if place.is_dir() else place for place in (Path(value), root / value))
             file = next((place for place in places if place.is_file()), None)
             found |= {} if file is None else {key: file}
     return found
-
-
-def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value

@@ -24,7 +24,6 @@ from histoscope.studies import content, prepare
 from histoscope.studies import folder as study_folder
 from histoscope.studies.conditions import Recolor, restainer, unchanged
 from histoscope.studies.events import Event, Tell
-from histoscope.studies.prepare import Reference
 from histoscope.studies.study import Condition, Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
 from histoscope.train import provenance
@@ -56,7 +55,7 @@ class StudyOfNuclei(StudyTask):
         return prepare.open_parts(self.config.data)
 
     @cached_property
-    def reference(self) -> Reference:
+    def reference(self) -> Sample:
         """The training image that normalisers are fitted on."""
         return prepare.choose_reference(self.parts.train)  # type: ignore[arg-type]
 

@@ -10,14 +10,14 @@ import pandas as pd
 import yaml
 
 import histoscope
-from histoscope.config import new_keys
+from histoscope.config import flat, new_keys
 from histoscope.errors import ConfigError
 from histoscope.files import write_text
 from histoscope.models.arguments import new_arguments
 from histoscope.studies import content
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
-from histoscope.studies.folder import CONTENT, FORMAT, LOG, NEW_NAMES, RESULT, STUDY, finished, read_settings
+from histoscope.studies.folder import FORMAT, NEW_NAMES, STUDY, read_settings
 from histoscope.studies.task import StudyTask
 from histoscope.types import Record
 
@@ -52,20 +52,13 @@ def open_study(
     ConfigError
         If it holds something else, or the same study with another configuration; the message names the key.
     """
-    config, folder = task.config, task.config.folder
+    folder = task.config.folder
     described = describe(task, records) | ({"command": command} if command else {})
     if (folder / STUDY).is_file():
         before = read_settings(folder)
         before |= {"config": _in_todays_words(before["config"])}
         described = _merged(before, described, folder)
-        if found is not None and _holds_unknown(folder):
-            if not all(finished(folder, run) for run in config.runs()):
-                raise ConfigError(
-                    f"{folder} holds runs of an older version, which did not keep what their images held "
-                    f"({CONTENT}): new runs could be of other images; choose another 'out' for them"
-                )
-            found = None  # images of today say nothing of theirs
-        elif found is not None:
+        if found is not None:
             content.check(folder, found)
     elif folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(
@@ -75,12 +68,6 @@ def open_study(
     if found is not None:
         content.write(folder, found)
     return folder
-
-
-def _holds_unknown(folder: Path) -> bool:
-    """Whether runs stand in a folder of which nobody kept what their images held."""
-    has_runs = any(folder.glob(f"*/{RESULT}")) or any(folder.rglob(LOG))
-    return has_runs and not (folder / CONTENT).is_file()
 
 
 def describe(task: StudyTask, records: list[Record]) -> dict[str, Any]:
@@ -133,9 +120,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any], folder: Path) -> dict[str,
         raise ConfigError(
             f"{folder} was run on other images (names, patients or parts differ); choose another 'out'"
         )
-    # A setting that an older version did not know was at its default there.
-    unknown = {key: _plain(StudyConfig.model_fields[key].default) for key in ("jitter", "pretraining")}
-    before, after = _flat(unknown | old["config"]), _flat(new["config"])
+    before, after = flat(old["config"]), flat(new["config"])
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) != after.get(key) and not _may_change(key, old["config"], new["config"]):
             raise ConfigError(
@@ -161,16 +146,6 @@ def _may_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     return top in {"models", "synthetic"} and not all(
         rest and rest[0] in config.get(top, {}) for config in (old, new)
     )
-
-
-def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{before}{key}.")
-        else:
-            flat[f"{before}{key}"] = value
-    return flat
 
 
 def _plain(value: Any) -> Any:

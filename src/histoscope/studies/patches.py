@@ -25,11 +25,11 @@ from histoscope.models.patches.classifier import Classifier
 from histoscope.studies import content
 from histoscope.studies import folder as study_folder
 from histoscope.studies.events import Event, Tell
+from histoscope.studies.factors import BASELINES
 from histoscope.studies.study import Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.names import (
-    BASELINES,
     MISTAKES,
     PRETRAINED,
     PROBE,
@@ -42,7 +42,7 @@ from histoscope.studies.transfer.names import (
     begun_from,
     groups_of,
 )
-from histoscope.studies.transfer.parts import Cell, open_everything, parts
+from histoscope.studies.transfer.parts import open_everything, parts
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance
 from histoscope.train.config import TrainConfig, check_unlabelled
@@ -110,7 +110,7 @@ class StudyOfPatches(StudyTask):
     def parts(self) -> Split:
         """Training, validation and test part of the largest size, split by group."""
         study = self.config.declared
-        return parts(self.dataset, self.config, Cell("grouped", study.models[-1], study.seeds[0]))
+        return parts(self.dataset, self.config, "grouped", study.models[-1], study.seeds[0])
 
     def records(self) -> list[Record]:
         """List all patches."""
@@ -137,7 +137,7 @@ class StudyOfPatches(StudyTask):
         """Check that every part can be made."""
         del folder
         for size in self.config.declared.models:
-            parts(self.dataset, self.config, Cell("random", size, self.config.declared.seeds[0]))
+            parts(self.dataset, self.config, "random", size, self.config.declared.seeds[0])
 
     def pretraining(self, todo: Sequence[Run], folder: Path) -> tuple[list[Run], Path]:
         """Networks that runs begin from and that are still to be made, and the folder for them."""
@@ -205,7 +205,7 @@ class StudyOfPatches(StudyTask):
         }
 
     def _cell(self, kind: str, run: Run) -> Split:
-        return parts(self.dataset, self.config, Cell(kind, run.model, run.seed))
+        return parts(self.dataset, self.config, kind, run.model, run.seed)
 
     def _under(self, kind: str, run: Run, out: Path, tell: Tell) -> pd.DataFrame:
         """Train and test under one split; the table of its test patches."""
@@ -236,7 +236,7 @@ class StudyOfPatches(StudyTask):
         began = time.perf_counter()
         names = list(names_in_order(self.dataset.info.classes, first=0))
         known, tested = (data.in_memory(part).samples for part in (cell.train, cell.test))
-        table = predict_baseline(BASELINES[run.level], known, tested, names)
+        table = predict_baseline(run.level, known, tested, names)
         return table, {"train": round(time.perf_counter() - began, 2), "evaluate": 0.0}
 
     def _train(

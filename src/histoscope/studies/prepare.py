@@ -1,7 +1,7 @@
 """The images of a study: parted by patient, re-stained as a condition says, normalised as a level says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +16,10 @@ from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.study import Condition, Run
 from histoscope.train.mix import mixture, open_synthetic
 from histoscope.train.parts import at_model, open_data
-from histoscope.types import Image, Record, Sample
+from histoscope.types import Sample
 
 MIN_TISSUE, LEAST_TISSUE = 0.05, 0.01
 """Shares of tissue that a reference should have, and must have: less says nothing of an image's colour."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
-    """The training image whose stain the others are brought to.
-
-    Parameters
-    ----------
-    name : str
-    image : (H, W, 3) uint8
-    """
-
-    name: str
-    image: Image
 
 
 def open_parts(config: DataConfig) -> Split:
@@ -60,11 +46,6 @@ def open_parts(config: DataConfig) -> Split:
                 "give its index a column 'split' with train and test"
             )
     return parts
-
-
-def records(parts: Split) -> list[Record]:
-    """List every record of the parts."""
-    return [record for _, part in parts for record in part.records]
 
 
 def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
@@ -140,7 +121,7 @@ def synthetic_sets(config: StudyConfig) -> dict[str, Dataset]:
     return found
 
 
-def choose_reference(train: Sequence[Sample]) -> Reference:
+def choose_reference(train: Sequence[Sample]) -> Sample:
     """Choose the training image whose mean tissue colour is nearest to the median of the training part.
 
     A rule instead of a taste: it needs no eye, can be repeated, and takes no odd image.
@@ -164,8 +145,7 @@ def choose_reference(train: Sequence[Sample]) -> Reference:
         )
     known = np.array(colors)[names]
     distance = np.linalg.norm(known - np.median(known, axis=0), axis=1)
-    chosen = train[names[int(distance.argmin())]]
-    return Reference(chosen.name, chosen.image)
+    return train[names[int(distance.argmin())]]
 
 
 def recolored(dataset: Dataset, *steps: Recolor) -> Dataset:

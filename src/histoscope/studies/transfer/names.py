@@ -9,7 +9,6 @@ GROUPED, RANDOM = "grouped", "random"
 ALL = "all"
 SCRATCH, SYNTHETIC, SELF_SUPERVISED = "scratch", "synthetic", "self_supervised"
 PROBE, TUNED = "imagenet_probe", "imagenet_tuned"
-BASELINES = {"majority": "majority", "colour": "colour"}
 PRETRAINED = "pretrained"
 WHOLE = "once"
 TABLE, SPENT, MISTAKES = "per_patch.csv", "spent.json", "mistakes"

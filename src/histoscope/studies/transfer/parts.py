@@ -1,7 +1,6 @@
 """Training, validation and test part of each run: how patches are split, and how many groups there are."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 
 from histoscope import data
 from histoscope.data import Dataset, Split
@@ -9,25 +8,6 @@ from histoscope.errors import DataError
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.transfer.names import GROUPED, RANDOM, groups_of
 from histoscope.train.parts import open_data
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What patches a network is trained and tested on.
-
-    Parameters
-    ----------
-    split : {"grouped", "random"}
-        Whether all patches of a group stay together, or each is dealt for itself, as often published.
-    size : str
-        ``groups_16``: so many groups of each class; or ``all``.
-    seed : int
-        Draws the split, and the groups.
-    """
-
-    split: str
-    size: str
-    seed: int
 
 
 def open_everything(config: StudyConfig) -> Dataset:
@@ -58,8 +38,8 @@ def split(dataset: Dataset, config: StudyConfig, kind: str, seed: int) -> Split:
     return data.split_by(dataset, by, **shares, stratify="label", seed=seed)
 
 
-def parts(dataset: Dataset, config: StudyConfig, cell: Cell) -> Split:
-    """Training, validation and test part of a cell.
+def parts(dataset: Dataset, config: StudyConfig, kind: str, size: str, seed: int) -> Split:
+    """Training, validation and test part of a network.
 
     A collection of n groups is taken from all, its validation and test part as much smaller as its training
     part. Split by group, the test part is that of the whole data set, since more test groups change nothing
@@ -71,25 +51,30 @@ def parts(dataset: Dataset, config: StudyConfig, cell: Cell) -> Split:
     dataset : Dataset
         From `open_everything`.
     config : StudyConfig
-    cell : Cell
+    kind : {"grouped", "random"}
+        Whether all patches of a group stay together, or each is dealt for itself, as often published.
+    size : str
+        ``groups_16``: so many groups of each class; or ``all``.
+    seed : int
+        Draws the split, and the groups.
     """
     by, val, test = config.data.val_by, config.data.val, config.patches.test
-    grouped = split(dataset, config, GROUPED, cell.seed)
-    n = groups_of(cell.size)
+    grouped = split(dataset, config, GROUPED, seed)
+    n = groups_of(size)
     if n is None:
-        return grouped if cell.split == GROUPED else split(dataset, config, RANDOM, cell.seed)
+        return grouped if kind == GROUPED else split(dataset, config, RANDOM, seed)
     ratio = {"train": 1.0, "val": val / (1 - val - test), "test": test / (1 - val - test)}
     few = {
-        name: data.group_subset(part, _as_many(part, by, n, ratio[name]), by, seed=cell.seed)
+        name: data.group_subset(part, _as_many(part, by, n, ratio[name]), by, seed=seed)
         for name, part in grouped
     }
-    if cell.split == GROUPED:
+    if kind == GROUPED:
         return Split(few["train"], few["val"], grouped.test)
     kept = {record.name for part in few.values() for record in part.records}
     return Split(
         *(
             data.subset(part, [i for i, record in enumerate(part.records) if record.name in kept])
-            for _, part in split(dataset, config, RANDOM, cell.seed)
+            for _, part in split(dataset, config, RANDOM, seed)
         )
     )
 
