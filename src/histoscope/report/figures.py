@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ from histoscope.report import summary
 from histoscope.report.effects import Effect, higher_is_better
 from histoscope.report.results import RunResult, StudyResults
 from histoscope.report.summary import Verdict
+from histoscope.studies.factors import BASELINES
 
 INK, QUIET, RULE = "#1f2328", "#5b636e", "#d5d9de"
 # Okabe and Ito's palette tells apart for every kind of colour vision; the baseline is ink.
@@ -116,7 +118,10 @@ def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
     panels = [
         (f"{summary.model_label(model)}: {title}", curves)
         for model in study.models
-        for title, curves in (_loss(study, model), _validation(study, model))
+        for title, curves in (
+            ("training loss", _curves(study, model, lambda run: _series(run, "loss"))),
+            _validation(study, model),
+        )
         if curves
     ]
     if not panels:
@@ -136,10 +141,12 @@ def learning_curves(study: StudyResults, *, narrow: bool = False) -> str:
 
 
 def level_colour(study: StudyResults, level: str) -> str:
-    """Colour of a level in every figure; the baseline is ink."""
+    """Colour of a level in every figure; the baseline is ink, classifiers without a network are grey."""
     if level == study.baseline:
         return INK
-    others = [name for name in study.levels if name != study.baseline]
+    if level in BASELINES:
+        return QUIET
+    others = [name for name in study.levels if name not in {study.baseline, *BASELINES}]
     return PALETTE[others.index(level) % len(PALETTE)]
 
 
@@ -250,18 +257,9 @@ def tick_digits(ticks: Sequence[float]) -> int:
     return next((n for n in range(2, 9) if all(abs(round(x, n) - x) < 1e-9 for x in ticks)), 9)
 
 
-def _loss(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
-    """Training loss, smoothed, for it jumps from batch to batch."""
-    return "training loss", _curves(study, model, lambda run: _series(run, "loss"))
-
-
 def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
     logged = [
-        set(line["val"])
-        for run in study.runs
-        if run.model == model
-        for line in run.log
-        if _is_validation(line)
+        set(line["val"]) for run in study.runs if run.model == model for line in run.log if "val" in line
     ]
     names = set.intersection(*logged) if logged else set()
     chosen = next(
@@ -274,10 +272,6 @@ def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
     # One look, at the end, is no curve.
     looks = max((len(steps) for curve in curves for steps, _ in curve.seeds), default=0)
     return title, curves if looks > 1 else []
-
-
-def _is_validation(line: dict[str, Any]) -> bool:
-    return isinstance(line.get("val"), dict)
 
 
 def _curves(study: StudyResults, model: str, series: Any) -> list[Curve]:
@@ -294,7 +288,7 @@ def _curves(study: StudyResults, model: str, series: Any) -> list[Curve]:
 
 
 def _series(run: RunResult, name: str, part: str = "") -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read steps and finite values of one logged quantity."""
+    """Read steps and finite values of one logged quantity; losses of batches are smoothed."""
     points = []
     for line in run.log:
         values = line.get(part) if part else line
@@ -303,19 +297,9 @@ def _series(run: RunResult, name: str, part: str = "") -> tuple[NDArray[np.float
         if isinstance(value, int | float) and isinstance(step, int | float) and math.isfinite(value):
             points.append((float(step), float(value)))
     table = np.array(sorted(dict(points).items()), dtype=np.float64).reshape(-1, 2)
-    return table[:, 0], table[:, 1] if part else _smoothed(table[:, 1])
-
-
-def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred running mean whose window shrinks at the ends."""
-    half = len(values) // 80
-    if half == 0:
-        return values
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    index = np.arange(len(values))
-    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
-    means: NDArray[np.float64] = (sums[high] - sums[low]) / (high - low)
-    return means
+    half = 0 if part else len(table) // 80
+    smoothed = pd.Series(table[:, 1]).rolling(2 * half + 1, center=True, min_periods=1).mean()
+    return table[:, 0], smoothed.to_numpy()
 
 
 def _panel(axes: Axes, title: str, curves: Sequence[Curve], study: StudyResults) -> None:
@@ -337,18 +321,16 @@ def _panel(axes: Axes, title: str, curves: Sequence[Curve], study: StudyResults)
     axes.tick_params(length=3, labelsize=9)
     axes.locator_params(axis="x", nbins=5)
     axes.margins(x=0.01)
+    name_ends(axes, ends, gap=0.085)
+
+
+def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]], *, gap: float) -> None:
+    """Write names of lines at the right, each (height of its end, name, colour), `gap` of the axis apart."""
     low, high = axes.get_ylim()
-    spaced = spread([end[0] for end in ends], gap=0.085 * (high - low), low=low, high=high)
-    for y, (_, label, colour) in zip(spaced, ends, strict=True):
-        axes.annotate(
-            label,
-            (1.02, y),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            color=colour,
-            fontsize=9,
-            annotation_clip=False,
-        )
+    places = spread([end[0] for end in ends], gap=gap * (high - low), low=low, high=high)
+    for y, (_, label, colour) in zip(places, ends, strict=True):
+        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
+        axes.annotate(label, (1.02, y), va="center", color=colour, fontsize=9, **place)
 
 
 def spread(values: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:

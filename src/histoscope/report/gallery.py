@@ -138,11 +138,11 @@ class Gallery:
 
 def strip(shelf: Gallery, zoom: int = 2, gap_px: int = 16) -> Image:
     """Paste a shelf on white for files: an image a row; the truth, then each level."""
-    rows = [_beside(picture.drawn(zoom), gap_px, axis=1) for picture in shelf.pictures]
-    return _beside(rows, gap_px, axis=0)
+    rows = [beside(picture.drawn(zoom), gap_px, axis=1) for picture in shelf.pictures]
+    return beside(rows, gap_px, axis=0)
 
 
-def _beside(images: Sequence[Image], gap_px: int, *, axis: int) -> Image:
+def beside(images: Sequence[Image], gap_px: int, *, axis: int) -> Image:
     """Paste images one after the other along an axis, with white between."""
     other = 1 - axis
     wide = max(image.shape[other] for image in images)

@@ -1,11 +1,13 @@
 """How a study was done, gathered from what its runs recorded: data, training, machine, time, versions."""
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import yaml
 
+from histoscope.errors import HistoscopeError
+from histoscope.models.card import read_card
 from histoscope.report import summary
 from histoscope.report.effects import UNITS, Effect, unit_of
 from histoscope.report.results import RunResult, StudyResults
@@ -90,9 +92,8 @@ def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     texts = [LIMIT_UNITS, LIMIT_SEEDS, LIMIT_NO_DIFFERENCE, LIMIT_TABLES]
     if noun != "patient":
         texts.insert(1, LIMIT_NO_PATIENTS)
-    sets = _mapping(_mapping(study.settings.get("config")).get("synthetic"))
-    for name, given in sets.items():
-        if fitted := _mapping(given).get("fitted_to"):
+    for name, given in study.config.get("synthetic", {}).items():
+        if fitted := given.get("fitted_to"):
             texts.insert(0, LIMIT_TISSUE.format(name=name, tiles=count(fitted, "real tile")))
     if study.name == "demo":
         texts.insert(0, LIMIT_DEMO)
@@ -106,10 +107,8 @@ def missing_runs(study: StudyResults) -> list[tuple[str, str, str]]:
 
 
 def _data(study: StudyResults) -> Facts:
-    declared = _mapping(_mapping(study.settings.get("config")).get("data"))
-    sheet: dict[str, Any] = {}
-    for source in (declared, _card(study)):  # the last one knows best
-        sheet |= {key: value for key, value in source.items() if value not in (None, "")}
+    given = study.config["data"] | _card(study)  # the card knows best
+    sheet = {key: value for key, value in given.items() if value not in (None, "")}
     facts = [
         (label, str(sheet[key]))
         for key, label in (
@@ -119,7 +118,7 @@ def _data(study: StudyResults) -> Facts:
             ("url", "Address"),
             ("mpp", "Micrometres per pixel"),
         )
-        if sheet.get(key) not in (None, "")
+        if key in sheet
     ]
     if "licence" not in sheet:
         facts.append(("Licence", NOT_RECORDED))
@@ -131,19 +130,15 @@ def _data(study: StudyResults) -> Facts:
 def _card(study: StudyResults) -> dict[str, Any]:
     """Datasheet of the training data, from the model card of the first run that has one."""
     for run in study.runs:
-        path = run.folder / "model" / "card.json" if run.folder is not None else None
-        if path is not None and path.is_file():
-            try:
-                return _mapping(json.loads(path.read_text(encoding="utf-8")).get("training data"))
-            except (ValueError, AttributeError):
-                continue
+        with suppress(HistoscopeError):
+            if run.folder is not None:
+                return {**read_card(run.folder / "model")["training data"]}
     return {}
 
 
 def _parts(study: StudyResults) -> str:
-    parts = _mapping(_first(study, "images"))
-    counts = [(word, len(parts[name])) for name, word in PARTS.items() if isinstance(parts.get(name), list)]
-    return ", ".join(f"{size:,} for {name}" for name, size in counts)
+    parts = _first(study, "images") or {}
+    return ", ".join(f"{len(parts[name]):,} for {word}" for name, word in PARTS.items() if name in parts)
 
 
 def left_out(study: StudyResults) -> str:
@@ -174,7 +169,7 @@ def _tested(study: StudyResults) -> Facts:
 def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
     share = sheet.get("val")
     if study.settings.get("task") == "patches":
-        test = _mapping(_mapping(study.settings.get("config")).get("patches")).get("test")
+        test = study.config["patches"]["test"]
         return (
             f"Drawn anew with each seed: a share of {test} tests, one of {share} validates. By group: "
             f"no {sheet.get('val_by')} stands on two sides; and patch by patch at random."
@@ -198,8 +193,8 @@ def condition_about(study: StudyResults, name: str) -> str:
 
 
 def _training(study: StudyResults) -> Facts:
-    config = _mapping(study.settings.get("config"))
-    settings = _mapping(_first(study, "train")) or _mapping(config.get("train"))
+    config = study.config
+    settings = _first(study, "train") or config.get("train", {})
     facts = [("Seeds", ", ".join(map(str, sorted({run.seed for run in study.runs if run.seed >= 0}))))]
     for key, label in (("reference", "Stain reference"), ("reference_rule", "Chosen as")):
         value = next((run.config[key] for run in study.runs if run.config.get(key)), None)
@@ -209,11 +204,9 @@ def _training(study: StudyResults) -> Facts:
     if config.get("jitter", "none") != "none":
         facts.append(("Jitter of colours", f"{config['jitter']}, but where a level names another"))
     for model in study.models:
-        arguments = next(
-            (run.config.get("model_arguments") for run in study.runs if run.model == model), None
-        )
+        arguments = next((run.config.get("model_arguments") for run in study.runs if run.model == model), {})
         axis = summary.readable(summary.axis(study.factor))
-        facts.append((axis, f"{summary.model_label(model)}{_arguments(_mapping(arguments))}"))
+        facts.append((axis, f"{summary.model_label(model)}{_arguments(arguments or {})}"))
     facts += [
         (
             TRAIN_LABELS.get(key, summary.readable(key)),
@@ -230,7 +223,6 @@ def _machine(study: StudyResults) -> Facts:
     if not kept:
         return [("Environment", NOT_RECORDED)]
     machines = _distinct(_machine_words(environment) for environment in kept)
-    versions = _mapping(kept[0].get("versions"))
     codes = _distinct(str(environment.get("git") or "")[:10] for environment in kept)
     facts = [
         ("Machine", "; ".join(machines)),
@@ -240,7 +232,7 @@ def _machine(study: StudyResults) -> Facts:
         ("Histoscope", ", ".join(_distinct(str(e.get("histoscope", "")) for e in kept))),
         ("Commit", ", ".join(codes)),
         ("Python", ", ".join(_distinct(str(e.get("python", "")) for e in kept))),
-        ("Libraries", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Libraries", ", ".join(f"{name} {v}" for name, v in kept[0]["versions"].items() if v)),
     ]
     return [(term, value) for term, value in facts if value]
 
@@ -256,8 +248,7 @@ def _machine_words(environment: Mapping[str, Any]) -> str:
 
 
 def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
-    values = [_mapping(e.get("seconds")).get(stage) for e in environments]
-    seconds = [float(value) for value in values if isinstance(value, int | float)]
+    seconds = [e["seconds"][stage] for e in environments if stage in e["seconds"]]
     if not seconds:
         return ""
     mean = duration(sum(seconds) / len(seconds))
@@ -265,20 +256,19 @@ def _time(environments: list[Mapping[str, Any]], stage: str) -> str:
 
 
 def _command(study: StudyResults) -> Facts:
-    facts = [("Run", str(study.settings.get("command") or "histoscope study run study_config.yaml"))]
-    return [*facts, ("Report", f"histoscope study report {study.folder.name}")]
+    run = study.settings.get("command") or "histoscope study run study_config.yaml"
+    return [("Run", run), ("Report", f"histoscope study report {study.folder.name}")]
 
 
 def configuration(study: StudyResults) -> str:
-    """Give the configuration back as the YAML that runs the study again; empty where it was not kept."""
-    config = _mapping(study.settings.get("config"))
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True) if config else ""
+    """Give the configuration back as the YAML that runs the study again."""
+    return str(yaml.safe_dump(study.config, sort_keys=False, allow_unicode=True))
 
 
 def run_seconds(run: RunResult) -> str:
     """Training time of a run; a dash where it is not recorded."""
-    seconds = _mapping(run.environment.get("seconds")).get("train")
-    return duration(float(seconds)) if isinstance(seconds, int | float) else "–"
+    seconds = run.environment.get("seconds", {}).get("train")
+    return "–" if seconds is None else duration(seconds)
 
 
 def _first(study: StudyResults, key: str) -> Any:
@@ -301,10 +291,6 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, Mapping) else {}
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

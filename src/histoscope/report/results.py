@@ -89,6 +89,11 @@ class StudyResults:
         return str(self.settings["study"])
 
     @property
+    def config(self) -> dict[str, Any]:
+        """Configuration that it was run with."""
+        return dict(self.settings["config"])
+
+    @property
     def factor(self) -> str:
         """Name of the thing that changes from level to level."""
         return str(self.settings["factor"])

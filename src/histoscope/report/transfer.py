@@ -16,6 +16,7 @@ from histoscope.report import summary
 from histoscope.report import transfer_figures as figures
 from histoscope.report import transfer_scores as compare
 from histoscope.report.effects import Effect
+from histoscope.report.gallery import beside
 from histoscope.report.patch_figures import reliability_diagram
 from histoscope.report.results import StudyResults
 from histoscope.studies.factors import BASELINES
@@ -129,18 +130,15 @@ def write_strips(found: Sequence[Gallery], folder: Path) -> list[tuple[Gallery, 
     for shelf in found:
         if shelf.shown:
             name = f"mistakes_{shelf.level}.jpg"
-            write_image(folder / name, strip([one.image for one in shelf.shown]))
+            write_image(folder / name, beside([square(one.image) for one in shelf.shown], 6, axis=1))
             strips.append((shelf, f"{folder.name}/{name}"))
     return strips
 
 
-def strip(images: Sequence[Image]) -> Image:
-    """Pictures in a row."""
-    row = np.full((CELL_PX, (CELL_PX + 6) * len(images) - 6, 3), 255, np.uint8)
-    for k, image in enumerate(images):
-        small = Pillow.fromarray(image).resize((CELL_PX, CELL_PX), Pillow.Resampling.LANCZOS)
-        row[:, k * (CELL_PX + 6) : k * (CELL_PX + 6) + CELL_PX] = np.asarray(small)
-    return row
+def square(image: Image) -> Image:
+    """A picture in the size of the others."""
+    small = Pillow.fromarray(image).resize((CELL_PX, CELL_PX), Pillow.Resampling.LANCZOS)
+    return np.asarray(small)
 
 
 def sentences(

@@ -12,7 +12,17 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from histoscope.report import summary
 from histoscope.report.effects import Effect
-from histoscope.report.figures import INK, NARROW_IN, PALETTE, QUIET, RULE, STYLE, WIDE_IN, spread, svg
+from histoscope.report.figures import (
+    INK,
+    NARROW_IN,
+    QUIET,
+    RULE,
+    STYLE,
+    WIDE_IN,
+    level_colour,
+    name_ends,
+    svg,
+)
 from histoscope.report.results import StudyResults
 from histoscope.report.transfer_scores import LeakageGap, Spent
 from histoscope.studies.factors import BASELINES
@@ -20,16 +30,6 @@ from histoscope.studies.transfer.names import GROUPED, RANDOM, groups_of
 from histoscope.train.log import read as read_log
 
 LEAK = "#c24e00"
-
-
-def colour(study: StudyResults, level: str) -> str:
-    """Colour of a level; those that know nothing are grey, scratch is ink."""
-    if level == study.baseline:
-        return INK
-    if level in BASELINES:
-        return QUIET
-    others = [name for name in study.levels if name not in {study.baseline, *BASELINES}]
-    return PALETTE[others.index(level) % len(PALETTE)]
 
 
 def leak(study: StudyResults, rows: Sequence[LeakageGap], *, narrow: bool = False) -> str:
@@ -104,7 +104,7 @@ def _by_groups_panel(axes: Axes, study: StudyResults, rows: Sequence[Effect], ki
         points = [(k, mine[size]) for k, size in enumerate(study.models) if size in mine]
         if not points:
             continue
-        shade = colour(study, level)
+        shade = level_colour(study, level)
         shift = 0.04 * (place - (len(drawn) - 1) / 2)  # so that intervals do not hide each other
         x = [k + shift for k, _ in points]
         y = [row.mean for _, row in points]
@@ -112,31 +112,11 @@ def _by_groups_panel(axes: Axes, study: StudyResults, rows: Sequence[Effect], ki
         style = "--" if level in BASELINES else "-"
         axes.errorbar(x, y, bars, color=shade, linestyle=style, marker="o", markersize=4, elinewidth=1.2)
         ends.append((y[-1], summary.level_label(level, study.factor), shade))
-    axes.set_xticks(range(len(study.models)), [_ticks(size) for size in study.models])
+    axes.set_xticks(range(len(study.models)), [str(groups_of(size) or "all") for size in study.models])
     axes.set_xlim(-0.4, len(study.models) - 0.6)
     axes.set_xlabel("photographs of each class to learn from", fontsize=9)
     axes.tick_params(length=3, labelsize=9)
-    _name_ends(axes, ends)
-
-
-def _ticks(size: str) -> str:
-    n = groups_of(size)
-    return "all" if n is None else str(n)
-
-
-def _name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    low, high = axes.get_ylim()
-    places = spread([end[0] for end in ends], gap=0.075 * (high - low), low=low, high=high)
-    for y, (_, label, shade) in zip(places, ends, strict=True):
-        axes.annotate(
-            label,
-            (1.02, y),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            color=shade,
-            fontsize=9,
-            annotation_clip=False,
-        )
+    name_ends(axes, ends, gap=0.075)
 
 
 def by_time(study: StudyResults, rows: Sequence[Spent], *, narrow: bool = False) -> str:
@@ -184,6 +164,6 @@ def _time_lines(axes: Axes, study: StudyResults, size: str, level: str, handles:
         x, y = zip(*looks, strict=True)
         marker = "D" if len(looks) == 1 else "o"
         (line,) = axes.plot(
-            x, y, color=colour(study, level), marker=marker, markersize=4, linewidth=1.3, alpha=0.85
+            x, y, color=level_colour(study, level), marker=marker, markersize=4, linewidth=1.3, alpha=0.85
         )
         handles.setdefault(summary.level_label(level, study.factor), line)

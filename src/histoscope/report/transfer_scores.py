@@ -120,7 +120,7 @@ def with_baseline(study: StudyResults, other: str) -> list[BaselineComparison]:
             if level not in BASELINES and (found := _beside(study, level, other, size)) is not None
         ]
         corrected = metrics.holm([row.p for row in mine]).tolist() if mine else []
-        rows += [_with_holm(row, float(p)) for row, p in zip(mine, corrected, strict=True)]
+        rows += [replace(row, p_holm=float(p)) for row, p in zip(mine, corrected, strict=True)]
     return rows
 
 
@@ -151,10 +151,6 @@ def _one_of_each(a: pd.DataFrame, b: pd.DataFrame, unit: str) -> float:
     pairs = a.merge(b, on="name", suffixes=("", "_b")).sort_values("name").drop_duplicates(unit)
     truth = np.ones(len(pairs), np.intp)
     return metrics.mcnemar(truth, pairs["accuracy"].astype(int), pairs["accuracy_b"].astype(int)).p
-
-
-def _with_holm(row: BaselineComparison, p: float) -> BaselineComparison:
-    return replace(row, p_holm=p)
 
 
 def scores(study: StudyResults, kind: str = GROUPED) -> list[tuple[str, str, dict[str, Any]]]:
@@ -196,7 +192,7 @@ def _spent(study: StudyResults, level: str, size: str, runs: Sequence[RunResult]
     told = [read_json(run.folder / GROUPED / SPENT) for run in runs if run.folder is not None]
     reached = [cost.reached(log, "accuracy", ENOUGH).seconds for log in logs]
     there = [seconds for seconds in reached if np.isfinite(seconds)]
-    batch = int(_training(study).get("batch_size", 1))
+    batch = study.config["train"]["batch_size"]
     pace = [
         cost.cost(log, batch_size=batch, n_train=1).images_per_second
         for log in logs
@@ -222,11 +218,6 @@ def before(study: StudyResults, run: RunResult) -> float:
         return 0.0
     path = study.folder / PRETRAINED / made[0].name / "environment.json"
     return float(read_json(path).get("seconds", {}).get("train", NAN))
-
-
-def _training(study: StudyResults) -> dict[str, Any]:
-    config = study.settings.get("config") or {}
-    return dict(config.get("train") or {})
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -56,5 +56,10 @@ class Event:
 Tell: TypeAlias = Callable[[Event], None]
 
 
+def steps_of(run: str, total: int, tell: Tell) -> Callable[[int, dict[str, float]], None]:
+    """Give what a training calls after each step, with step and losses."""
+    return lambda step, losses: tell(Event(run, "train", step, total))
+
+
 def silent(what: object) -> None:
     """Tell nobody."""

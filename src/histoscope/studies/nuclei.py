@@ -23,7 +23,7 @@ from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import content, prepare
 from histoscope.studies import folder as study_folder
 from histoscope.studies.conditions import Recolor, restainer, unchanged
-from histoscope.studies.events import Event, Tell
+from histoscope.studies.events import Event, Tell, steps_of
 from histoscope.studies.study import Condition, Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
 from histoscope.train import provenance
@@ -236,10 +236,7 @@ class StudyOfNuclei(StudyTask):
         )
         prepared = time.perf_counter() - began
 
-        def on_step(step: int, losses: dict[str, float]) -> None:
-            del losses
-            tell(Event(run.name, "train", step, training.steps))
-
+        on_step = steps_of(run.name, training.steps, tell)
         fitted = train_model(model, samples, val, recipe, folder, on_step=on_step)
         return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
 

@@ -24,10 +24,10 @@ from histoscope.files import write_image
 from histoscope.models.patches.classifier import Classifier
 from histoscope.studies import content
 from histoscope.studies import folder as study_folder
-from histoscope.studies.events import Event, Tell
+from histoscope.studies.events import Event, Tell, steps_of
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.study import Run
-from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
+from histoscope.studies.task import RUN_BYTES, Pace, StudyTask, skip
 from histoscope.studies.transfer import begin
 from histoscope.studies.transfer.names import (
     MISTAKES,
@@ -150,7 +150,7 @@ class StudyOfPatches(StudyTask):
         model = begin.classifier(self.config, self.dataset, seed=0, weights=None)
         few = data.subset(self.dataset, range(0, len(self.dataset), max(1, len(self.dataset) // 32)))
         network = str(self.config.patches.backbone.get("backbone", "resnet18"))
-        return {network: self.measure(model, classification.in_memory(model, few, _skip), few)}
+        return {network: self.measure(model, classification.in_memory(model, few, skip), few)}
 
     def seconds(self, todo: Sequence[Run], pace: Mapping[str, Pace]) -> list[float]:
         """Seconds of each run, and of each network that must be trained before."""
@@ -246,7 +246,7 @@ class StudyOfPatches(StudyTask):
         config, tuned = self.config, run.level == TUNED
         model = begin.beginning(config, self.dataset, run, kind)
         ready, cell = time.perf_counter(), provenance.watched(cell)
-        known, val = (classification.in_memory(model, part, _skip) for part in (cell.train, cell.val))
+        known, val = (classification.in_memory(model, part, skip) for part in (cell.train, cell.val))
         ready = time.perf_counter() - ready
         training = replace(
             config.train,
@@ -256,13 +256,10 @@ class StudyOfPatches(StudyTask):
         )
         recipe = replace(self._recipe(cell, run, kind), config=training, augment=augment.get(config.augment))
 
-        def on_step(step: int, losses: dict[str, float]) -> None:
-            del losses
-            tell(Event(run.name, "train", step, config.train.steps))
-
+        on_step = steps_of(run.name, training.steps, tell)
         fitted = train_model(model, known, val, recipe, out, on_step=on_step)
         began = time.perf_counter()
-        table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=_skip)
+        table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=skip)
         seconds = {"prepare": ready, "train": fitted.seconds, "evaluate": time.perf_counter() - began}
         return table, {name: round(value, 2) for name, value in seconds.items()}
 
@@ -283,7 +280,7 @@ class StudyOfPatches(StudyTask):
             out,
             probe=ProbeConfig(cache=str(place)),
             spent=before,
-            on_skip=_skip,
+            on_skip=skip,
         )
         took = {"train": found.seconds, "features": before, "evaluate": each * len(found.table)}
         return found.table, {name: round(value, 2) for name, value in took.items()}
@@ -299,10 +296,6 @@ class StudyOfPatches(StudyTask):
             begun_from=(begun,),
             about={"run": run.name, "split": split},
         )
-
-
-def _skip(name: str, why: str) -> None:
-    """A patch that cannot be read is left out of every level alike."""
 
 
 def _scored(table: pd.DataFrame, cell: Split, by: str) -> pd.DataFrame:

@@ -182,9 +182,9 @@ class StudyTask(ABC):
         """Train a network for a few real steps, and let it predict some test images."""
         augmented, jitter = augment.get(self.config.augment), get_jitter(self.config.jitter)
         step = step_seconds(model, samples, self.config.train, augment=augmented, color=jitter)
-        evaluate(model, tested, on_skip=_skip)  # loads kernels
+        evaluate(model, tested, on_skip=skip)  # loads kernels
         began = time.perf_counter()
-        evaluate(model, tested, on_skip=_skip)
+        evaluate(model, tested, on_skip=skip)
         taken = (time.perf_counter() - began) / len(tested)
         return Pace(step, taken, sum(p.numel() for p in model.parameters()))
 
@@ -197,8 +197,8 @@ def task_of(config: StudyConfig) -> StudyTask:
     return found
 
 
-def _skip(name: str, why: str) -> None:
-    """Leave out what cannot be read; a run says what it is."""
+def skip(name: str, why: str) -> None:
+    """Leave out what cannot be read, of every level alike; `run_study` names it."""
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -17,9 +17,10 @@ from histoscope.models.patches.classifier import Classifier
 from histoscope.stain import JITTERS
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
-from histoscope.studies.events import Event, Tell
+from histoscope.studies.events import Event, Tell, steps_of
 from histoscope.studies.machine import environment
 from histoscope.studies.study import Run
+from histoscope.studies.task import skip
 from histoscope.studies.transfer.names import PRETRAINED, PROBE, SELF_SUPERVISED, SYNTHETIC, TUNED, begun_from
 from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
@@ -144,11 +145,7 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
     recipe = Recipe(
         config=replace(chosen, seed=run.seed), augment=augment.get("default"), about=learned_from([sheet])
     )
-
-    def on_step(step: int, losses: dict[str, float]) -> None:
-        del losses
-        tell(Event(run.name, "train", step, chosen.steps))
-
+    on_step = steps_of(run.name, chosen.steps, tell)
     train_model(model, tiles[cut:], tiles[:cut], recipe, folder, on_step=on_step)
     return len(tiles)
 
@@ -158,33 +155,22 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
     chosen = config.patches.self_supervised
     part = provenance.Watched(split(dataset, config, run.model, run.seed).train)
     model = classifier(config, dataset, seed=run.seed, weights=None, classes=False)
-    skipped: dict[str, str] = {}
-    tiles = in_memory(model, part, skipped.__setitem__)
+    tiles = in_memory(model, part, skip)
     recipe = Recipe(
         config=replace(chosen, seed=run.seed),
         learned={"train": part},
         augment=augment.get("default"),
         color=JITTERS["stain"],
     )
-    pretrain_model(
-        model,
-        tiles,
-        recipe,
-        folder,
-        on_step=lambda step, losses: tell(Event(run.name, "train", step, chosen.steps)),
-    )
+    pretrain_model(model, tiles, recipe, folder, on_step=steps_of(run.name, chosen.steps, tell))
     return len(tiles)
 
 
 def _features(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
     """Compute ImageNet features of every patch, for all probes."""
     model = imagenet(config, dataset, seed=0)
-    skipped: dict[str, str] = {}
-    found = extract(
-        model,
-        dataset,
-        cache=folder,
-        progress=lambda done, of: tell(Event(run.name, "train", done, of)),
-        on_skip=skipped.__setitem__,
-    )
-    return len(found)
+
+    def progress(done: int, of: int) -> None:
+        tell(Event(run.name, "train", done, of))
+
+    return len(extract(model, dataset, cache=folder, progress=progress, on_skip=skip))
