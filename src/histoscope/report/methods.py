@@ -204,7 +204,9 @@ def _training(study: StudyResults) -> Facts:
     if config.get("jitter", "none") != "none":
         facts.append(("Jitter of colours", f"{config['jitter']}, but where a level names another"))
     for model in study.models:
-        arguments = next((run.config.get("model_arguments") for run in study.runs if run.model == model), {})
+        arguments: Any = next(
+            (run.config.get("model_arguments") for run in study.runs if run.model == model), {}
+        )
         axis = summary.readable(summary.axis(study.factor))
         facts.append((axis, f"{summary.model_label(model)}{_arguments(arguments or {})}"))
     facts += [
