@@ -71,15 +71,6 @@ def test_gaps_in_ids_are_closed_and_classes_follow(root: Path, tile: Callable[..
     assert sample.classes.tolist() == [0, 1, 3, 4, 4]
 
 
-def test_without_a_type_map_the_list_counts(root: Path, tile: Callable[..., Sample]) -> None:
-    path = root / "Train" / "Labels" / "train_1.mat"
-    _write(path, tile(0).instances, type_map=None)
-    assert data.open("consep", root)[1].classes.tolist() == [0, 1, 3, 3, 4, 4]
-    _write(path, tile(0).instances, type_map=None, inst_type=np.ones((3, 1)))
-    with pytest.raises(DataError, match="3 rows in inst_type for 5 nuclei"):
-        data.open("consep", root)[1]
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "match"),
     [
@@ -87,6 +78,7 @@ def test_without_a_type_map_the_list_counts(root: Path, tile: Callable[..., Samp
         ({"type_map": np.ones((9, 9))}, ShapeError, "type_map is"),
         ({"type_map": np.full((48, 64), 0.5)}, ShapeError, "fractions"),
         ({"inst_map": np.ones((9, 9)), "type_map": np.ones((9, 9))}, ShapeError, "same height and width"),
+        ({"type_map": None}, DataError, "no variable 'type_map'"),
         ({"inst_map": None}, DataError, "no variable 'inst_map'"),
         ({"inst_map": np.full((48, 64), -1.0)}, ShapeError, "ids from 0"),
     ],

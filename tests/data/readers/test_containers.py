@@ -15,7 +15,7 @@ from histoscope.errors import CorruptDataError, DataError, DatasetNotFoundError,
 
 def test_mat_gives_the_variables_asked_for(tmp_path: Path) -> None:
     savemat(tmp_path / "a.mat", {"inst_map": np.eye(3), "other": np.ones(2)})
-    held = read_mat(tmp_path / "a.mat", "inst_map", optional=["type_map"])
+    held = read_mat(tmp_path / "a.mat", "inst_map")
     assert list(held) == ["inst_map"]
     assert np.array_equal(held["inst_map"], np.eye(3))
     with pytest.raises(DataError, match=r"no variable 'type_map' \(found: inst_map\)"):

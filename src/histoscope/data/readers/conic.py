@@ -96,8 +96,7 @@ class CoNIC(Reader):
             self._no_split = "patch_info.csv is missing: neither sources nor the split are known"
             return [Record(f"{number:05d}") for number in range(n_patches)]
         rows = read_index(path)
-        only = tuple(rows[0]) if rows and len(rows[0]) == 1 else ()  # whatever its name
-        column = first_column(rows, ("patch_info", *only), path)
+        column = first_column(rows, ("patch_info",), path)
         if len(rows) != n_patches:
             raise DataError(f"{path} names {len(rows)} patches, images.npy holds {n_patches}; get both again")
         names = [row[column] for row in rows]

@@ -11,7 +11,7 @@ from histoscope.data.readers.containers import read_mat
 from histoscope.data.readers.index import composed, sibling
 from histoscope.data.readers.reader import Entry, Reader, Truth, check_classes, files_in, folders_below
 from histoscope.data.views import compact
-from histoscope.errors import DataError, ShapeError
+from histoscope.errors import ShapeError
 from histoscope.types import Record
 
 RAW_CLASSES = {
@@ -31,10 +31,8 @@ class CoNSeP(Reader):
     """CoNSeP: 41 H&E tiles of colorectal adenocarcinoma, 1000 x 1000 pixels at 40x, 24,319 nuclei.
 
     Reads ``Train/Images/train_1.png`` with ``Train/Labels/train_1.mat``, and ``Test`` likewise; `root` is the
-    folder of both or one above it. A label file holds ``inst_map`` and ``type_map`` (both of the image's
-    size, stored as float64) and, one row a nucleus, ``inst_type`` and ``inst_centroid``. The class of a
-    nucleus is the commonest in its pixels of ``type_map``; ``inst_type`` is used only where ``type_map`` is
-    missing.
+    folder of both or one above it. A label file holds ``inst_map`` and ``type_map``, both of the image's
+    size and stored as float64. The class of a nucleus is the commonest in its pixels of ``type_map``.
 
     Seven classes were annotated, and nearly every paper reports four: the epithelial two are one, and
     fibroblasts, muscle and endothelium are one, called spindle-shaped. The tiles come from sixteen patients;
@@ -81,16 +79,9 @@ class CoNSeP(Reader):
     def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
         """Read one label file."""
         path = entry.labels
-        held = read_mat(path, "inst_map", optional=("type_map", "inst_type"))
-        instances = compact(held["inst_map"])[0]
-        if "type_map" in held:
-            class_map = held["type_map"]
-            if class_map.shape != instances.shape:
-                raise ShapeError(f"{path}: type_map is {class_map.shape}, inst_map {instances.shape}")
-            classes = classes_of(instances, check_classes(class_map, RAW_CLASSES, f"{path}: type_map"))
-        else:
-            types, n = held.get("inst_type", np.zeros(0, np.int32)).ravel(), int(instances.max(initial=0))
-            if types.size != n:
-                raise DataError(f"{path}: {types.size} rows in inst_type for {n} nuclei in inst_map")
-            classes = np.append(np.uint8(0), check_classes(types, RAW_CLASSES, f"{path}: inst_type"))
+        held = read_mat(path, "inst_map", "type_map")
+        instances, class_map = compact(held["inst_map"])[0], held["type_map"]
+        if class_map.shape != instances.shape:
+            raise ShapeError(f"{path}: type_map is {class_map.shape}, inst_map {instances.shape}")
+        classes = classes_of(instances, check_classes(class_map, RAW_CLASSES, f"{path}: type_map"))
         return instances, _MERGED_OF_RAW[classes] if self._merge else classes

@@ -1,6 +1,5 @@
 """Arrays inside files: MATLAB and NumPy, with a clear error for what is cut off or of another shape."""
 
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from histoscope.types import Labels
 _MAX_ID = 2**31 - 1
 
 
-def read_mat(path: str | Path, *names: str, optional: Collection[str] = ()) -> dict[str, Labels]:
-    """Read whole numbers from a MATLAB file (format 5, as every published set of nuclei uses).
-
-    All variables in `names` must be there, those in `optional` may be; ``inst_map`` must have two dimensions.
+def read_mat(path: str | Path, *names: str) -> dict[str, Labels]:
+    """Read variables of whole numbers from a MATLAB file (format 5, as every published set of nuclei uses).
 
     Raises
     ------
@@ -32,7 +29,7 @@ def read_mat(path: str | Path, *names: str, optional: Collection[str] = ()) -> d
             f"no labels at {path}; expected the MATLAB file of the same name as its image"
         )
     try:
-        held = loadmat(path, variable_names=[*names, *optional])
+        held = loadmat(path, variable_names=list(names))
     except MemoryError:
         raise
     except NotImplementedError as error:
@@ -44,21 +41,11 @@ def read_mat(path: str | Path, *names: str, optional: Collection[str] = ()) -> d
         raise CorruptDataError(
             f"{path} cannot be decoded as a MATLAB file ({error}); get it again"
         ) from error
-    return _whole_variables(held, names, optional, path)
-
-
-def _whole_variables(
-    held: Mapping[str, Any], names: Collection[str], optional: Collection[str], path: Path
-) -> dict[str, Labels]:
     lacking = [name for name in names if name not in held]
     if lacking:
-        found = ", ".join(name for name in (*names, *optional) if name in held) or "none"
+        found = ", ".join(name for name in names if name in held) or "none"
         raise DataError(f"{path} holds no variable {lacking[0]!r} (found: {found}); get it again")
-    numbers = {
-        name: whole_numbers(np.asarray(held[name]), f"{path}: {name}")
-        for name in (*names, *optional)
-        if name in held
-    }
+    numbers = {name: whole_numbers(np.asarray(held[name]), f"{path}: {name}") for name in names}
     if "inst_map" in numbers and numbers["inst_map"].ndim != 2:
         raise ShapeError(f"{path}: inst_map has shape {numbers['inst_map'].shape}, expected (H, W)")
     return numbers
