@@ -1,4 +1,4 @@
-"""Data sets as their publishers distribute them, splits without leaks, and the audit that proves it.
+"""Data sets as published, splits without leakage, and the leakage audit.
 
 >>> sorted(DATASETS)
 ['breakhis', 'class_folder', 'conic', 'consep', 'dsb2018', 'folder', 'kather2016', 'kumar', 'lc25000',
@@ -80,7 +80,7 @@ DATASETS: dict[str, Any] = {
 
 
 GROUP = "histoscope.datasets"
-"""Entry points of readers of others."""
+"""Entry points of readers from other packages."""
 _MEMBERS = ("info", "records", "__getitem__", "__len__", "__iter__", "image_path", "verify")
 
 

@@ -1,4 +1,4 @@
-"""Whether a label map lies where the nuclei of its image are, or is turned, flipped or shifted against it."""
+"""Registration of a label map to its image: turned, flipped or shifted label maps."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from histoscope.types import Image, Labels
 
 _WINDOW_PX = 65
-"""Images and masks are compared less the mean of such a window: glass and folds count little."""
+"""Window of the local mean that is subtracted: glass and folds count little."""
 _LEAST_NOISE = 0.03
-"""Optical density; what varies less is noise."""
+"""Optical density below which variation is noise."""
 _MAX_SHIFT = 0.25
 """Shifts up to this share of the shorter side are tried, and at most `_MAX_SHIFT_PX`."""
 _MAX_SHIFT_PX = 128
@@ -56,7 +56,7 @@ class Misplaced:
 
     @property
     def sure(self) -> bool:
-        """Whether the other place is so much better that it can be no accident."""
+        """Whether the other place is better by more than chance."""
         return self.best is not None and self.best.fit >= _SURE * self.here.fit
 
     def __str__(self) -> str:
@@ -128,7 +128,7 @@ def placements(image: Image, instances: Labels) -> tuple[Placement, Placement]:
 
 
 def _halved(image: Image, instances: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Optical density and mask of nuclei at half the size, which keeps what matters."""
+    """Optical density and mask of nuclei at half the size, for speed."""
     import cv2
 
     size = instances.shape[1] // 2, instances.shape[0] // 2

@@ -1,4 +1,4 @@
-"""What a data set is: a datasheet, records, samples, and a check of its files."""
+"""The protocol of data sets: datasheet, records, samples, verification."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ __all__ = (
 @brief
 @dataclass(frozen=True, slots=True)
 class Datasheet:
-    """What a data set is: name, licence, citation, classes, pixel size and counts.
+    """Datasheet of a data set: name, licence, citation, classes, pixel size and counts.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class Datasheet:
 
 
 class Dataset(Protocol):
-    """Images with their truth.
+    """Data set: images with their ground truth.
 
     A reader gives `info`, `records` and ``__getitem__``; the rest follows from them. Subclassing is not
     needed: anything with these members is a data set.
@@ -103,7 +103,7 @@ class Dataset(Protocol):
 
 
 def count_records(records: Sequence[Record]) -> dict[str, int]:
-    """Images, patients, sources, nuclei and published parts, as far as the records tell."""
+    """Number of images, patients, sources, nuclei and images of each part, as far as the records say."""
     counts = {"images": len(records)}
     for key in ("patient", "source"):
         values = {record.group(key) for record in records} - {""}

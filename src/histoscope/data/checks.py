@@ -1,4 +1,4 @@
-"""What can be wrong with samples that `Dataset.verify` reads, one problem a line."""
+"""Checks of samples and label maps, for `Dataset.verify`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (samples done, all samples)."""
 
 UNREADABLE = (HistoscopeError, OSError, ValueError, MemoryError)
-"""What reading one sample may raise; it ends that sample, not the work on the others."""
+"""Errors of reading one sample: that sample is left out, the others are not."""
 
 _MANY_PIECES = 5
 """A nucleus in so many pieces is none; annotators leave up to four."""
@@ -40,7 +40,7 @@ class Problem:
 
 
 def reason(error: BaseException) -> str:
-    """Say in a line why a sample could not be read."""
+    """One line that says why a sample could not be read."""
     if isinstance(error, MemoryError):
         return f"not enough memory to read it ({str(error) or 'out of memory'})"
     return str(error) or type(error).__name__

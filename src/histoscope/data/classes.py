@@ -1,4 +1,4 @@
-"""Classes of one data set in the numbers of another, or of a model: matched by name, never by number."""
+"""Class names matched between data sets and models, and classes numbered accordingly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ HOW = (
 
 @dataclass(frozen=True, slots=True)
 class ClassMatch:
-    """Which classes of a data set are which of a model's (or of another data set's).
+    """Match of the classes of a data set with those of a model (or of another data set).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class ClassMatch:
 
 
 def match_classes(theirs: Mapping[int, str], wanted: Mapping[int, str]) -> ClassMatch:
-    """Match the classes of a data set with wanted ones by name; capitals and spaces do not count.
+    """Match the classes of a data set with a model's by name; capitals and spaces do not count.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def match_classes(theirs: Mapping[int, str], wanted: Mapping[int, str]) -> Class
 
 
 def renumbered(dataset: Dataset, wanted: Mapping[int, str], *, whose: str = "the model") -> Dataset:
-    """A data set to learn from, with its classes numbered as wanted.
+    """A training data set with its classes numbered as a model's.
 
     Parameters
     ----------

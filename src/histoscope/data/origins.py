@@ -1,4 +1,4 @@
-"""Lists of images that something was learned from: ``learned_from.csv``, a row an image.
+"""Lists of training images: ``learned_from.csv``, a row an image.
 
 Beside a model it lists what the model learned from; beside synthetic images, the real ones that they were
 fitted to.

@@ -36,12 +36,12 @@ _LAYOUT = (
     "data list)"
 )
 _TRIED = 20
-"""Samples that may be unreadable before a reader is given up."""
+"""Samples that are tried before a reader is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """A data set that was opened without its reader's name.
+    """Data set that was opened without the name of its reader.
 
     `name` is the reader, a key of ``data.DATASETS``, and `first` a sample that can be read. If the pixel size
     is not known (`knows_mpp`), all of it is as if a pixel measured one micrometre.
@@ -68,7 +68,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
     Raises
     ------
     DatasetNotFoundError
-        If nothing in it can be learned from; the message says what was found, and what to do.
+        If it holds no training data; the message says what was found, and what to do.
     DataError
         If its layout is known, and its files are wrong.
     """
@@ -92,7 +92,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
 
 
 def _plain_layout(root: Path) -> str:
-    """The reader whose layout is plain to see, whatever is wrong in it; "" if it must be tried."""
+    """Reader of a folder whose layout is unambiguous; "" if readers must be tried."""
     images, index = root / "images", root / "index.csv"
     columns = set(read_index(index)[0]) if index.is_file() and read_index(index) else set()
     is_labelled = (root / "labels").is_dir() or "label" in columns
@@ -130,12 +130,12 @@ def _first(dataset: Dataset) -> Sample:
 
 
 def _why_not(root: Path, found: Found) -> str:
-    """Say what lies in a folder that cannot be learned from, and what to do."""
+    """Say why a folder is no training data, and what to do."""
     return next(_reasons(root, found))
 
 
 def _reasons(root: Path, found: Found) -> Iterator[str]:
-    """What may be wrong with a folder, the likeliest first."""
+    """Reasons why a folder is no training data, the likeliest first."""
     every = [*found.images, *(one.path for one in found.skipped)]
     if not every:
         yield f"{root} holds no images; {_LAYOUT}"

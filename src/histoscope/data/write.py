@@ -1,4 +1,4 @@
-"""Writing our own folder format, one sample at a time."""
+"""Writing the folder format of Histoscope, one sample at a time."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -75,7 +75,7 @@ def _unsigned(pixels: NDArray[Any], raw: Raw, path: Path) -> NDArray[Any]:
 
 
 def _bits_used(pixels: NDArray[Any], raw: Raw, path: Path) -> int:
-    """Bits of a sample that are used, as the file says, or all if nothing speaks against it."""
+    """Bits of a sample that are used, as the file says, or else all."""
     stored = 1 if pixels.dtype == np.bool_ else 8 * pixels.itemsize
     if raw.model in {"cielab", "icclab"}:
         return stored

@@ -1,4 +1,4 @@
-"""What an image or a sample holds, as a short text."""
+"""Digests of images and samples."""
 
 import hashlib
 

@@ -34,7 +34,7 @@ class Skipped:
 @brief
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found.
+    """Images that were found, and files that were left out.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def find_images(source: str | Path, *, deep: bool = True) -> Found:
 
     A file is taken as it is. In folders and globs a file is an image by its suffix, or by its first bytes if
     it has another suffix or none. Links are followed, each folder once. Hidden files, and files of other
-    kinds (tables, notes), are left out without a word.
+    kinds (tables, notes), are left out silently.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def lines_of(skipped: Iterable[Skipped]) -> list[str]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """Give the folders of a glob before its first sign."""
+    """Give the folders of a glob before its first wildcard."""
     parts = pattern.parts
     fixed = next((k for k, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
     return Path(*parts[:fixed])
@@ -161,7 +161,7 @@ def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
 
 
 def _sort(path: Path, found: Found) -> None:
-    """Put a file to the images, to what is left out, or nowhere."""
+    """Add a file to the images, or to what is left out."""
     if path.is_symlink() and not path.exists():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             found.skipped.append(Skipped(path, "is a link that leads nowhere"))

@@ -1,4 +1,4 @@
-"""Readers of others for image files that Histoscope does not read, by the suffix of the file."""
+"""Readers from other packages for further image formats, by suffix."""
 
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ _added: dict[str, "ImageReader"] = {}
 
 
 class ImageReader(Protocol):
-    """Reads one image file: any ``(path) -> (pixels, mpp)``.
+    """Reader of one image file: any ``(path) -> (pixels, mpp)``.
 
     The pixels are (H, W, 3) uint8 RGB; ``mpp`` is micrometres per pixel, or None if the file does not say it.
     It is called anew for the size, the resolution and the pixels of a file.
@@ -60,7 +60,7 @@ def add_reader(suffix: str, read: ImageReader) -> None:
 
 
 def reader_of(path: Path) -> ImageReader | None:
-    """Reader of others for the suffix of a file; None if there is none.
+    """Added or installed reader for the suffix of a file; None if there is none.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def reader_of(path: Path) -> ImageReader | None:
 
 
 def read(path: Path, reader: ImageReader) -> tuple[Image, float | None]:
-    """Read a file with a reader of others, and check what it gives.
+    """Read a file with an added reader, and check the result.
 
     Raises
     ------

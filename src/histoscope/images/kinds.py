@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: suffixes are wrong too often."""
+"""File formats of images, by their first bytes rather than by suffix."""
 
 from pathlib import Path
 

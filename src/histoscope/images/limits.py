@@ -1,4 +1,4 @@
-"""Sizes in headers are checked before a pixel is decoded: damaged files and bombs cost nothing."""
+"""Limits of image sizes, checked before a pixel is decoded: damaged files, decompression bombs, memory."""
 
 import os
 from contextlib import suppress
@@ -7,7 +7,7 @@ from pathlib import Path
 from histoscope.errors import CorruptDataError
 
 DEFLATE, LZW, JPEG, PACKBITS, BMP = 1100, 3000, 2500, 130, 400
-"""Bytes that one stored byte can become at most, generously, by compression."""
+"""Largest compression ratio of each format, generously."""
 
 _UNKNOWN_MEMORY = 2**34
 

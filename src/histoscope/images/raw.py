@@ -1,4 +1,4 @@
-"""What decoders give: numbers as they are stored, and what the file says they mean."""
+"""Decoded pixels before colour conversion: numbers as stored, and their meaning."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""One way into every image file: by its first bytes, and with one clear error for what cannot be decoded."""
+"""Decoding of image files of every format, with one error for what cannot be decoded."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -80,9 +80,9 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def orientation_of(path: str | Path) -> int:
-    """How an image file asks viewers to turn it: 1 (as it is stored) to 8, as EXIF and TIFF count.
+    """Orientation of an image file by EXIF or TIFF: 1 (upright as it is stored) to 8.
 
-    `read_image` turns it so.
+    `read_image` applies it.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def orientation_of(path: str | Path) -> int:
 
 
 def turned_upright(paths: Iterable[Path]) -> list[Path]:
-    """Those of some images that ask viewers, and so `read_image`, to turn them; broken files do not."""
+    """Images whose orientation is not upright, and is applied by `read_image`; broken files are left out."""
     turned = []
     for path in paths:
         with suppress(HistoscopeError):
@@ -107,7 +107,7 @@ def turned_upright(paths: Iterable[Path]) -> list[Path]:
 
 
 def profile_of(path: str | Path) -> bytes:
-    """ICC profile of an image's RGB, to hand on to what is made of it; empty if there is none.
+    """ICC profile of an image's RGB, to keep in images made from it; empty if there is none.
 
     Profiles of CMYK and grey are not given, since `read_image` gives RGB.
 
@@ -126,10 +126,10 @@ def profile_of(path: str | Path) -> bytes:
 
 
 def check_labels_fit(image: Path, labels: Path) -> None:
-    """Raise if an image asks to be turned, and nothing tells whether its label map was drawn before or after.
+    """Raise if an image has an orientation tag, and its label map may be drawn without it.
 
-    `read_image` turns it, as viewers do. Where height and width change places, the shape of the label map
-    tells.
+    `read_image` applies the orientation, as viewers do. Where height and width are exchanged, the
+    shape of the label map shows which one it fits.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _guarded(
     of_picture: Callable[[str], T],
     of_guest: Callable[[Image, float | None], T],
 ) -> T:
-    """Call what reads this kind of file; errors of decoders, of which there are dozens, become one."""
+    """Call the decoder of a file's format; the dozens of errors of decoders become one."""
     reason = kinds.unreadable(path)
     if reason:
         raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")

@@ -1,4 +1,4 @@
-"""Micrometres per pixel, as image files tell it, and the bounds that hold wherever it is asked."""
+"""Resolution in micrometres per pixel, as image files say it, and its bounds."""
 
 import html
 import re
@@ -23,7 +23,7 @@ _PHILIPS = re.compile(r'"DICOM_PIXEL_SPACING"[^>]*>\s*"([\d.eE+-]+)"\s+"([\d.eE+
 
 
 def check_mpp(value: float, where: str) -> float:
-    """Give micrometres per pixel back if a microscope may have them.
+    """Return micrometres per pixel if they are within the bounds of microscopes.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def check_mpp(value: float, where: str) -> float:
 
 
 def mpp_of(path: str | Path) -> float | None:
-    """Micrometres per pixel that a file gives, or None if it gives none that could be a microscope's.
+    """Micrometres per pixel that a file gives, or None if there is none within the bounds of microscopes.
 
     Read are OME-XML, what Aperio, Olympus, Philips, Ventana, Zeiss (LSM), Micro-Manager and ImageJ write, and
     the resolution of TIFF (so of Hamamatsu and Leica), PNG, JPEG and BMP. What the file is, its first bytes
@@ -120,7 +120,7 @@ def _of_picture(picture: Any) -> list[tuple[float, float]]:
 
 
 def _of_guest(_: Any, mpp: float | None) -> list[tuple[float, float]]:
-    """Size of a pixel that a reader of others gives."""
+    """Size of a pixel that an added reader gives."""
     return [] if mpp is None else [(mpp, mpp)]
 
 
@@ -154,7 +154,7 @@ def _of_ome(text: str, page: Any) -> tuple[float, float] | None:
 
 
 def _of_vendor(file: Any, page: Any) -> tuple[float, float] | None:
-    """Size of a pixel as makers of scanners and microscopes write it."""
+    """Size of a pixel in the tags of vendors of scanners and microscopes."""
     texts = [page.description, file.pages[0].description]
     xmp = page.tags.get("XMP") or file.pages[0].tags.get("XMP")
     if xmp is not None:

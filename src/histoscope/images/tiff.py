@@ -1,4 +1,4 @@
-"""TIFF by its tags: which image of the file is meant, and what its numbers mean."""
+"""Decoding of TIFF: the main image of the file, its colour model and bits."""
 
 import logging
 import re
@@ -105,7 +105,7 @@ def orientation_of(page: Any) -> int:
 
 
 def _main(file: Any, path: Path) -> Any:
-    """Choose the largest image; pages of lower resolution and masks only if there is nothing else."""
+    """The largest image; pages of lower resolution and masks only if there is nothing else."""
     every = list(file.series)
     if not every:
         raise CorruptDataError(f"{path} is a TIFF without an image; replace or remove it")
@@ -121,7 +121,7 @@ def _main(file: Any, path: Path) -> Any:
 
 
 def _channels_last(axes: str, shape: tuple[int, ...], model: str, path: Path) -> str:
-    """Give the axes that matter, in the order of an image."""
+    """Axes of the image, channels last."""
     sizes = {axis: size for axis, size in zip(axes, shape, strict=True) if size > 1 or axis in "YX"}
     names = "".join(sizes)
     is_planes = names == "CYX" and sizes["C"] == 3 and model in {"grey", "rgb"}

@@ -1,4 +1,4 @@
-"""RGB pixels into files, with the size of a pixel and the colour profile."""
+"""Writing of images, with resolution and colour profile."""
 
 import struct
 import zlib

@@ -24,12 +24,12 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """Something that two parts share.
+    """Leak: a patient, source, name or image that two parts share.
 
     Parameters
     ----------
     kind : {"patient", "source", "name", "image"}
-        What is shared; ``image`` is an image of the same place.
+        What is shared; ``image``: two images of the same place.
     left, right : str
         The two parts.
     left_name, right_name : str
@@ -54,7 +54,7 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What `audit` found; printing it gives a table."""
+    """Result of a leakage audit; printing it gives a table."""
 
     leaks: tuple[Leak, ...]
     sizes: Mapping[str, int]
@@ -117,7 +117,7 @@ def audit(
     labels: bool = True,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Compare every part with every other, and the label maps with their images.
+    """Leakage audit: compare every part with every other, and label maps with their images.
 
     Patients, sources and names are compared as they are written. Images are compared by
     `data.leaks.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
@@ -191,7 +191,7 @@ def landmarks_of(
 
 
 def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None, list[Problem]]]:
-    """Landmarks of each image, None where it cannot be read; and what is wrong with its label map."""
+    """Landmarks of each image, None if it cannot be read, and problems of its label map."""
 
     def read(index: int) -> tuple[Landmarks | None, list[Problem]]:
         record = dataset.records[index]

@@ -1,4 +1,4 @@
-"""Finding copies of an image that were turned, flipped, zoomed, skewed, saved again or made paler."""
+"""Image copies: matching of landmarks and affine registration of two images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from histoscope.data.base import Progress
 from histoscope.data.leaks.landmarks import Landmarks, Pairs, candidate_pairs, flipped
 
 MIN_MATCHES = 8
-"""Landmarks of two images that one map must bring together; by chance it is up to 4."""
+"""Landmarks that an affine map must bring together; by chance it is up to 4."""
 _RATIO = 0.8
 """Ratio test: a match is kept if it is nearer than this times the second nearest."""
 _SLACK = 0.05
-"""How far a landmark may lie from where the map puts it, in halves of the shorter side."""
+"""Reprojection error of an inlier, in halves of the shorter side."""
 _MAX_ZOOM, _MAX_STRETCH = 4.0, 2.0
 _LEAST_COMMON = 16
-"""Grey pixels of 64 a side from which a correlation means something."""
+"""Overlapping pixels below which a correlation is 0."""
 
 Affine = NDArray[np.float64]
 """(2, 3): maps x, y of the left image to those of the right, from the centres, in halves of their sides."""
@@ -25,7 +25,7 @@ Affine = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How one image became another: flipped left to right, then turned anticlockwise, then zoomed into."""
+    """Transform between two images: flip left to right, then anticlockwise rotation, then zoom."""
 
     angle_deg: float = 0.0
     zoom: float = 1.0
@@ -108,7 +108,7 @@ def compare(images: Sequence[Landmarks], left: int, right: int, *, flip: bool) -
 
 
 def _matches(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Places of descriptors that are each other's nearest, and much nearer than the second."""
+    """Indices of descriptors that are mutual nearest neighbours and pass the ratio test."""
     if min(len(left), len(right)) < 2:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     a, b = left.astype(np.float32), right.astype(np.float32)
@@ -136,7 +136,7 @@ def _turn(affine: Affine, *, flip: bool) -> Turn:
 
 
 def _overlap(left: NDArray[np.float64], right: NDArray[np.float32]) -> float:
-    """Common area of two quadrangles, as a share of the smaller."""
+    """Intersection of two quadrangles, as a share of the smaller."""
     import cv2
 
     quads = left.astype(np.float32), right

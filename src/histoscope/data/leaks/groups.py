@@ -29,14 +29,14 @@ _N_NEAR = 10
 @brief
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What `propose_groups` found.
+    """Groups that `propose_groups` found.
 
     Parameters
     ----------
     records : tuple of Record
         As they were, with the proposed group as ``source``.
     links : tuple of Copy
-        Pairs of images that show the same place; their places are those of the records.
+        Pairs of images that show the same place; indices are those of the records.
     unreadable : tuple of str
         Names of images that could not be read; each is a group by itself.
     known : tuple of str
@@ -53,7 +53,7 @@ class Groups:
 
     @property
     def sizes(self) -> dict[int, int]:
-        """How many groups have how many images."""
+        """Number of groups of each size."""
         members = Counter(record.source for record in self.records)
         return dict(sorted(Counter(members.values()).items()))
 
@@ -88,7 +88,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well two groupings of the same things agree.
+    """Agreement of two groupings.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def near_pairs(features: NDArray[np.floating]) -> NDArray[np.intp]:
 
 
 def joined_by(links: Sequence[Copy], n: int) -> NDArray[np.intp]:
-    """Group (n,) of each of `n` images: links join, the strongest first, the weak ones with support."""
+    """Group (n,) of each image: links merge groups, the strongest first, weak ones with support."""
     group = np.arange(n)
     members = {place: [place] for place in range(n)}
     seen: dict[int, Counter[int]] = defaultdict(Counter)  # links so far between a group and the others
@@ -246,7 +246,7 @@ def write_groups(path: str | Path, dataset: Dataset, groups: Groups) -> None:
 
 
 def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
-    """Path and class of each patch, as an index for the reader ``class_folder`` has them.
+    """Path and class of each patch, as in an index of the reader ``class_folder``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Landmarks of images: small places that look the same however the image is turned, zoomed or saved."""
+"""Landmarks of images: SIFT keypoints and descriptors, and candidate pairs by nearest neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from histoscope.types import Image
 
 SIDE_PX = 224
 _LEAST_PX = 128
-"""Landmarks are looked for at a shorter side between these."""
+"""Bounds of the shorter side at which keypoints are detected."""
 _MOST = 150
-"""Landmarks of an image; the strongest are kept."""
+"""Most landmarks of an image; the strongest are kept."""
 _MARKED = 32
 """Share of a pixel, of 255, that makes it one of a mark."""
 _GREY_PX = 64
@@ -25,7 +25,7 @@ _N_NEIGHBOURS = 20
 _N_CANDIDATES = 12
 """Images with the most similar landmarks that each image is compared with."""
 _ALL_PAIRS_UP_TO = 30
-"""Of so few images, all pairs are compared."""
+"""Number of images up to which all pairs are compared."""
 
 Pairs = NDArray[np.intp]
 """(n, 3): left, right, and 1 if the left one has to be flipped."""
@@ -33,7 +33,7 @@ Pairs = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
-    """Where the landmarks of an image are and what they look like.
+    """Landmarks of an image: places and descriptors.
 
     `points` (K, 2) are x, y from the centre, in halves of the shorter side; `descriptors` (K, 128) square
     roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean); `grey` is the

@@ -1,4 +1,4 @@
-"""What is drawn on images, and is no tissue: scale bars, captions, the black around a round field."""
+"""Annotations burned into images: scale bars, captions, the black around a round field of view."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ _MARGIN = 0.1
 
 
 def find_marks(image: Image) -> Mask:
-    """Find what is drawn on an image of stained tissue.
+    """Mask of what is drawn on an image of stained tissue: scale bars, captions, boxes.
 
     Black, neutral grey and pure colours (red, yellow, blue, green, ...) are no stain's, and white that does
     not go over into paler tissue is not glass. Where most of an image is bare glass, lines of text in any

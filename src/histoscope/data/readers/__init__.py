@@ -1,1 +1,1 @@
-"""Readers of data sets, one file a data set, and the folder layout of one's own."""
+"""Readers of data sets, one file each, and of one's own folders."""

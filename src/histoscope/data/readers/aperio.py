@@ -106,7 +106,7 @@ def _area(polygon: Polygon) -> float:
 
 
 def unusable_regions(annotation: Annotation, shape: tuple[int, ...]) -> list[str]:
-    """Say how many regions a label map of `shape` cannot show, and why."""
+    """Warnings of regions that a label map of `shape` cannot show."""
     polygons = annotation.outlines
     whole = [polygon for polygon in polygons if len(polygon) >= 3]
     edge = (shape[1] - 1, shape[0] - 1)

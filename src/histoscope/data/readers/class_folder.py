@@ -26,7 +26,7 @@ _NO_CLASS = frozenset(
 
 
 class ClassFolder(Reader):
-    """Patches with one class each.
+    """Patches with one class each, in folders or an index.
 
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
     columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
@@ -141,7 +141,7 @@ def _indexed(path: Path) -> list[Row]:
 
 
 def _found(root: Path, allowed: Collection[str]) -> list[Row]:
-    """Patches of ``CLASS/NAME.*`` or ``PART/CLASS/NAME.*``; what looks like something else is refused."""
+    """Patches of ``CLASS/NAME.*`` or ``PART/CLASS/NAME.*``; other folders are refused."""
     folders = _folders_in(root)
     parts = [folder for folder in folders if folder.name.lower() in _PARTS and folder.name not in allowed]
     kinds = [folder for folder in folders if folder not in parts]
@@ -179,7 +179,7 @@ def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: b
 
 
 def _check_inner(kind: Path, *, has_patches: bool) -> None:
-    """Say what happens to patches one folder too deep."""
+    """Refuse, or warn of, patches one folder too deep."""
     inner = [folder.name for folder in _folders_in(kind) if images_by_stem(folder)]
     if not inner:
         return

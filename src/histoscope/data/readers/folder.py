@@ -1,4 +1,4 @@
-"""Our own folder format: ``images/``, ``labels/``, ``classes/``, ``index.csv``, ``dataset.yaml``."""
+"""Histoscope's folder format: ``images/``, ``labels/``, ``classes/``, ``index.csv``, ``dataset.yaml``."""
 
 from collections.abc import Container, Iterator
 from dataclasses import replace
@@ -31,16 +31,16 @@ from histoscope.labels import largest_small_id
 from histoscope.types import Image, Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"
-"""A file that stands in a folder until its writing has ended."""
+"""Name of the file that marks a folder whose writing has not ended."""
 _NAME_COLUMNS = ("image_id", "name", "file", "filename", "path")
 _KNOWN_COLUMNS = {*_NAME_COLUMNS, "patient", "source", "split", "label", "mpp"}
 _MAX_CLASS = 255
 _ASKEW = 0.1
-"""Share of nuclear pixels with another class than their nucleus from which a class map looks shifted."""
+"""Share of nuclear pixels with another class than their nucleus from which `verify` warns."""
 
 
 class Folder(Reader):
-    """A folder of images with label maps in our own format.
+    """A folder of images with label maps in the format of Histoscope.
 
     - ``images/NAME.*``;
     - ``labels/NAME.png`` (16 bits: 0 background, one id a nucleus), if there are labels;
@@ -148,7 +148,7 @@ class Folder(Reader):
         return np.minimum(class_map, _MAX_CLASS)
 
     def notes(self, index: int) -> list[str]:
-        """Say what reading a sample leaves no trace of."""
+        """Warn of a class map that does not fit its label map."""
         if self._labels is None:
             return []
         instances = self._instances(self._records[index].name)

@@ -1,4 +1,4 @@
-"""Finding files: ``index.csv``, stems, and clear errors for what is not there."""
+"""Tables of images (``index.csv``), and files by their stem."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ KNOWN_COLUMNS = frozenset(
 
 
 def read_text(path: Path) -> str:
-    """Read a text file as people's programs write it: UTF-8, UTF-16, or else Windows-1252.
+    """Read a text file in UTF-8, UTF-16 or Windows-1252.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def read_text(path: Path) -> str:
 def read_index(path: Path) -> list[Row]:
     """Rows of a table with a header line, as a spreadsheet or a script writes it.
 
-    Commas, semicolons or tabs part the cells. Cells are stripped, and their letters composed (NFC), so that
-    names written on macOS are the same. Empty rows are passed over, and so are columns without a name that
+    Cells are separated by commas, semicolons or tabs. They are stripped and brought to NFC, so that names
+    written on macOS are the same. Empty rows are passed over, and so are columns without a name that
     are empty, or that number the rows. Columns that Histoscope knows are found in any letter case, with a
     space or hyphen for ``_``.
 
@@ -105,7 +105,7 @@ def to_number(cell: str) -> float:
 
 
 def _separator(text: str) -> tuple[str, str]:
-    """Sign that parts the cells, and the text without the line in which Excel states it."""
+    """Separator of the cells, and the text without the line ``sep=`` of Excel."""
     first, end, rest = text.lstrip().partition("\n")
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         return first.strip()[-1], rest
@@ -168,12 +168,12 @@ def images_by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def composed(name: str) -> str:
-    """Name with composed letters (NFC): macOS parts an accent from its letter, other systems do not."""
+    """Name in Unicode NFC: macOS writes accents apart from their letters (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
 def plain(name: str) -> str:
-    """Name as a disk knows it that tells no letter case apart, and no form of accents."""
+    """Name as on a file system without letter case, in NFC."""
     return composed(name).casefold()
 
 
