@@ -110,14 +110,9 @@ def initialise(model: "Classifier", source: str | Path) -> Loaded:
     source = Path(source)
     wanted: State = model.backbone.state_dict()
     found, outside, about = _backbone_of(source, wanted)
-    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
     heads = [name for name in found if name not in wanted and name.startswith(HEADS)]
-    left = [name for name in found if name not in wanted and name not in heads]
-    kept = {name: value for name, value in found.items() if name in wanted}
-    shapes = _other_shapes(kept, wanted)
-    if missing or left or shapes:
-        backbone = f"backbone {model.backbone.__class__.__name__}"
-        raise ConfigError(_misfit(source, backbone, len(wanted), about, missing, left, shapes))
+    kept = {name: value for name, value in found.items() if name not in heads}
+    _check_fit(source, f"backbone {model.backbone.__class__.__name__}", wanted, kept, about)
     target = {f"backbone.{name}": value for name, value in kept.items()}
     model.load_state_dict(target, strict=False)
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
@@ -150,13 +145,9 @@ def load_initial_weights(model: Model, source: str | Path) -> Loaded:
             "model of the same kind (a classifier takes its initial weights by its argument 'weights')"
         )
     wanted: State = model.state_dict()
-    missing = [name for name in wanted if name not in found]
-    left = [name for name in found if name not in wanted]
-    shapes = _other_shapes(found, wanted)
-    if missing or left or shapes:
-        raise ConfigError(_misfit(source, f"model {model.name!r}", len(wanted), card, missing, left, shapes))
+    _check_fit(source, f"model {model.name!r}", wanted, found, card)
     _same_classes(model, card, source)
-    model.load_state_dict(found)
+    model.load_state_dict(found, strict=False)
     model.thresholds = {**model.thresholds, **card.get("thresholds", {})}
     return Loaded(str(source), tuple(found), values=_count(found))
 
@@ -170,14 +161,6 @@ def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
             f"{', '.join(model.spec.classes) or '(none)'}, and the order of classes is in the weights; write "
             f"model.arguments.classes: [{', '.join(theirs)}] (data sets are matched by name)"
         )
-
-
-def _other_shapes(found: State, wanted: State) -> list[str]:
-    return [
-        f"{name} is {tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
-        for name, value in found.items()
-        if name in wanted and value.shape != wanted[name].shape
-    ]
 
 
 def read_state(path: Path) -> State:
@@ -257,31 +240,31 @@ def _unwrapped(content: Any, path: Path) -> State:
     raise CorruptDataError(f"{path} holds no dictionary of tensors; save the network's state_dict")
 
 
-def _misfit(
-    source: Path,
-    what: str,
-    n_wanted: int,
-    card: Mapping[str, Any],
-    missing: list[str],
-    left: list[str],
-    shapes: list[str],
-) -> str:
-    """Error message: how a source and a network differ."""
+def _check_fit(source: Path, what: str, wanted: State, found: State, card: Mapping[str, Any]) -> None:
+    """Refuse weights of other names or shapes than those of a network."""
+    shapes = [
+        f"{name} is {tuple(value.shape)}, expected {tuple(wanted[name].shape)}"
+        for name, value in found.items()
+        if name in wanted and value.shape != wanted[name].shape
+    ]
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
     parts = [
         f"{len(names)} {how} (first: {'; '.join(names[:3])})"
         for how, names in (
             ("names are missing in it", missing),
-            ("names are left over", left),
+            ("names are left over", [name for name in found if name not in wanted]),
             ("shapes differ", shapes),
         )
         if names
     ]
+    if not parts:
+        return
     given = card.get("arguments", {})
-    told = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
+    sizes = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
     same = what.split(maxsplit=1)[0]
-    hint = f" Its card says {card.get('architecture')} with {told}: take the same {same}." if told else ""
-    return (
-        f"{source} does not fit the {what} ({n_wanted} tensors): {', '.join(parts)}. "
+    hint = f" Its card says {card.get('architecture')} with {sizes}: take the same {same}." if sizes else ""
+    raise ConfigError(
+        f"{source} does not fit the {what} ({len(wanted)} tensors): {', '.join(parts)}. "
         f"Nothing was loaded; choose the architecture that these weights are of.{hint}"
     )
 
