@@ -1,4 +1,4 @@
-"""Memory: keeping what arrays gave back for those that come next, and telling when it did not suffice."""
+"""Settings of the memory allocator, and recognition of out-of-memory errors."""
 
 import ctypes
 import errno
@@ -8,7 +8,7 @@ import sys
 from histoscope.errors import HistoscopeError
 
 _TRIM, _MMAP, _ARENAS = -1, -3, -8
-"""Names of three settings in ``malloc.h``: what to give back, what to map by itself, how many heaps."""
+"""Settings of ``malloc.h``: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX."""
 _KEPT, _MAPPED = 2**31 - 1, 2**30
 _WORDS = (
     "out of memory",  # CUDA, Metal
@@ -24,18 +24,19 @@ _WORDS = (
 
 
 def keep_freed() -> bool:
-    """Let this process keep the memory of dropped arrays, instead of handing it back and asking anew.
+    """Let this process keep freed memory for later arrays, instead of returning it to the system.
 
-    A network on a CPU makes and drops some ten megabytes at each layer. Memory that comes from the system
-    comes in pages of 4 KB, each zeroed and mapped when it is first touched: a fifth of a step of
-    training and more. The price: a process stays as large as it ever was. The command line calls this for
-    itself; programs may, before they start threads.
+    A network on a CPU allocates and frees some ten megabytes at each layer. Memory of the system comes in
+    pages of 4 KB, each zeroed and mapped when it is first used. Kept, it saves a fifth of the processor time
+    of a prediction (4096 x 4096 pixels: 6.0 s in place of 7.7 s, at a peak of 1.65 GB in place of 1.4 GB), and
+    about as much of training. The process stays as large as its peak. The command line calls this for itself;
+    programs may, before they start threads.
 
     Returns
     -------
     bool
-        Whether it was done. It is not where the C library is not glibc, nor where the environment has
-        settings of its own (``MALLOC_...``, ``LD_PRELOAD``).
+        Whether it was done: only with glibc, and without allocator settings in the environment
+        (``MALLOC_...``, ``LD_PRELOAD``).
 
     Examples
     --------
@@ -46,16 +47,16 @@ def keep_freed() -> bool:
     if own or sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    # One heap for all threads: what one gives back, another may take. Older libraries refuse so large a size.
+    # One heap for all threads, so that they share freed memory. Older libraries refuse so large a size.
     settings = ((_MMAP, _MAPPED), (_TRIM, _KEPT), (_ARENAS, 1))
     return mallopt is not None and sum(mallopt(*setting) for setting in settings) == len(settings)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or one that it was raised from, says that memory did not suffice.
+    """Whether an error, or its cause, is an out-of-memory error of any library.
 
-    Each library says it in its own way: Python, NumPy and Numba by ``MemoryError``, torch by a
-    ``RuntimeError``, OpenCV by its only kind of error, the system by a number.
+    Python, NumPy and Numba raise ``MemoryError``, torch a ``RuntimeError``, OpenCV its only kind of error,
+    the system an error number.
 
     Examples
     --------
@@ -73,7 +74,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return True
         is_of_library = isinstance(error, RuntimeError | ValueError) or type(error).__module__ == "cv2"
-        is_ours = isinstance(error, HistoscopeError)  # its words are of files and settings
+        is_ours = isinstance(error, HistoscopeError)  # about files and settings
         if is_of_library and not is_ours and any(words in str(error).lower() for words in _WORDS):
             return True
         if isinstance(error, RuntimeError) and str(error) == "could not create a primitive":  # oneDNN

@@ -95,7 +95,7 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
         ("unet", {"width": 4, "depth": 2}, "shapes differ"),
         ("unet", {"width": 2, "depth": 3}, "names are missing"),
         ("unet", {"width": 2, "depth": 1}, "names are left over"),
-        ("resunet", {"width": 2, "depth": 2}, "cannot begin from it"),
+        ("resunet", {"width": 2, "depth": 2}, "holds a unet, expected a resunet"),
     ):
         model = models.create(name, **arguments)
         before = {key: value.clone() for key, value in model.state_dict().items()}
