@@ -28,7 +28,7 @@ def keep_freed() -> bool:
 
     A network on a CPU allocates and frees some ten megabytes at each layer. Memory of the system comes in
     pages of 4 KB, each zeroed and mapped when it is first used. Kept, it saves a fifth of the processor time
-    of a prediction (4096 x 4096 pixels: 6.0 s in place of 7.7 s, at a peak of 1.65 GB in place of 1.4 GB), and
+    of a prediction (4096 x 4096 pixels: 6.0 s in place of 7.7, at a peak of 1.65 GB in place of 1.4), and
     about as much of training. The process stays as large as its peak. The command line calls this for itself;
     programs may, before they start threads.
 
