@@ -135,7 +135,7 @@ def test_few_tiles_are_those_that_a_study_trains_on(tmp_path: Path) -> None:
     studied = [record.name for record in data.tile_subset(train, 2, seed=3).records]
     spec = json.loads((tmp_path / "out" / "spec.json").read_text())
     assert spec["fitted_on"]["tiles"] == 2
-    assert f"at {', '.join(studied)} alone" in done.stderr
+    assert f"only {', '.join(studied)}\n" in done.stderr
     with pytest.raises(ConfigError, match="ask for 1 to 4"):
         _run(tmp_path / "more", "--n", "1", "--size", "48", "--like", lab, "--like-tiles", "5")
 
