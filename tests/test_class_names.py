@@ -24,7 +24,7 @@ def test_background_has_no_name_and_shifts_none(zero: str | None, key: int | str
         ({1: "background", 2: "tumour"}, "class 1 is called 'background', but background is 0"),
         ({1: "tumour", 2: "tumour"}, "classes 1 and 2 are called 'tumour' and 'tumour'"),
         ({1: "Tumour", 2: "tumour "}, "upper and lower case"),
-        ({1: "tumour", "1": "stroma"}, "class 1 stands twice"),
+        ({1: "tumour", "1": "stroma"}, "class 1 is given twice"),
         ({"tumour": 1, "stroma": 2}, "swapped: write 1: tumour"),
         ({"tumour": "a"}, "no number of a class; expected classes as 1: name"),
         ({1.5: "tumour"}, "'1.5' is no number"),

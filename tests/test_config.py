@@ -230,7 +230,7 @@ def test_home_is_found_in_paths_alone(yaml_file, monkeypatch) -> None:
 
 
 def test_a_key_that_stands_twice_is_refused_in_one_line(yaml_file) -> None:
-    with pytest.raises(ConfigError, match="line 3, column 1: the key 'rate' stands twice") as refused:
+    with pytest.raises(ConfigError, match="line 3, column 1: duplicate key 'rate'") as refused:
         load(Written, yaml_file("rate: 1\nname: a\nrate: 2\n"))
     assert "\n" not in str(refused.value)
 

@@ -21,7 +21,7 @@ read along there is `--json`.
 | 0 | done |
 | 1 | done in part: some inputs failed, and the summary names them; or, from the doctor, not ready |
 | 2 | wrong input: one line says what was got, what was expected, and what to do |
-| 130 | interrupted (Ctrl-C); the same command goes on with what is finished, or says what to delete |
+| 130 | interrupted (Ctrl-C); the same command continues from what is finished, or says what to delete |
 
 `histoscope --version` prints the version. `histoscope --use my_lab:Net predict ...` opens models of
 [classes of your own](plugins.md).

@@ -89,7 +89,7 @@ def unique_keys(pairs: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, Any]:
     found: dict[Hashable, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"{key!r} stands twice")
+            raise ValueError(f"duplicate key {key!r}")
         found[key] = value
     return found
 
@@ -105,7 +105,7 @@ def _numbered(given: Any, where: object) -> dict[int, str]:
     for key, name in given.items():
         number = _number(key, name, where)
         if number in names:
-            raise DataError(f"{where}: class {number} stands twice; keep one line of each class")
+            raise DataError(f"{where}: class {number} is given twice; keep one line of each class")
         if not isinstance(name, str | int | None) or isinstance(name, bool):
             raise DataError(
                 f"{where}: the name of class {number} is {name!r}, expected a word; put it in quotes"

@@ -48,9 +48,7 @@ class PlainLoader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
                 if key.value in seen:
                     name = bare(self.construct_object(key))
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {name!r} stands twice", problem_mark=key.start_mark
-                    )
+                    raise yaml.MarkedYAMLError(problem=f"duplicate key {name!r}", problem_mark=key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -136,7 +136,7 @@ def _loaded(kind: str, name: str, entry: EntryPoint) -> Any:
     except Exception as error:  # whatever a module of others does when it is imported
         raise ConfigError(
             f"{kind} {name!r} of the plug-in {_package(entry)} ({entry.value}) cannot be imported: "
-            f"{_reason(error)}; mend or uninstall that package"
+            f"{_reason(error)}; repair or uninstall that package"
         ) from error
 
 

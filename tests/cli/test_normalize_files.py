@@ -120,7 +120,7 @@ def test_one_is_one_and_progress_is_told_in_lines(tiles, tmp_path):
     done = call(tiles / "a", tmp_path / "out")
     assert "1 image normalised (macenko)" in done.stdout
     assert "normalising: 1 of 1" in done.stderr
-    assert "1 image done already" in call(tiles / "a", tmp_path / "out").stdout
+    assert "1 image finished before" in call(tiles / "a", tmp_path / "out").stdout
 
 
 # --- what is never touched ---
@@ -150,7 +150,7 @@ def test_a_result_that_the_user_changed_is_kept(tiles, tmp_path):
 def test_a_single_file_that_is_there_is_kept_unless_asked(tiles, tmp_path):
     write_image(tmp_path / "new.png", tile(9))
     done = call(tiles / "a" / "one.png", tmp_path / "new.png")
-    assert "is there already; --overwrite" in str(done.exception)
+    assert "exists; --overwrite" in str(done.exception)
     assert np.array_equal(read_image(tmp_path / "new.png"), tile(9))
     assert call(tiles / "a" / "one.png", tmp_path / "new.png", "--overwrite").exit_code == 0
     assert not (tmp_path / "normalized.jsonl").exists()  # the folder is none of results
@@ -245,7 +245,7 @@ def test_a_saved_reference_is_not_written_over_by_another(tiles, tmp_path):
     other = ("--reference", tiles / "b" / "two.png", "--save-reference", lab)
     done = call(tiles, tmp_path / "o2", *other)
     assert isinstance(done.exception, ConfigError)
-    assert "is there already, with other contents" in str(done.exception)
+    assert "exists with other contents" in str(done.exception)
     assert lab.read_bytes() == before
     assert call(tiles, tmp_path / "o2", *other, "--overwrite").exit_code == 0
     assert lab.read_bytes() != before

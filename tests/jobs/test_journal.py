@@ -174,7 +174,7 @@ def test_half_a_line_is_cut_off(tmp_path, job):
 def test_a_file_of_that_name_that_is_no_journal_is_left_alone(tmp_path, text):
     (tmp_path / JOURNAL).write_text(text)
     for overwrite in (False, True):
-        with pytest.raises(CorruptDataError, match="no journal of Histoscope's"):
+        with pytest.raises(CorruptDataError, match="not a journal of Histoscope"):
             Journal.open(tmp_path, SETTINGS, overwrite=overwrite)
     assert (tmp_path / JOURNAL).read_text() == text
     assert tmp_path / "a.png" not in Results()

@@ -20,7 +20,7 @@ _CUTTING = ("by", "stratify", "seed")
 
 
 def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_json: bool) -> bool:
-    """Print what the parts share and which labels are wrong; True if nothing, and all could be read."""
+    """Print leaks and wrong labels; True if there are none, and all images could be read."""
     from histoscope.data import audit
 
     with progress("comparing images") as advance:
@@ -35,7 +35,7 @@ def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_j
 
 
 def next_command(dataset: "Dataset", groups: Path) -> str:
-    """Give the command that cuts a data set by the groups that were written, to be copied as it is."""
+    """Command that splits the data set by the written groups."""
     words = ["histoscope", "data", "split", "class_folder", str(getattr(dataset, "root", "."))]
     words += ["--mpp", f"{dataset.info.mpp:g}", "--by", "source", "--option", f"index={groups}"]
     return shlex.join(words)
@@ -85,7 +85,7 @@ def write_proposed(
 
 
 def refuse_unused(context: typer.Context, *, n_roots: int, has_groups: bool, is_cut: bool) -> None:
-    """Refuse options that the rest of the call leaves without a meaning."""
+    """Refuse options that have no effect with the others."""
     if has_groups:
         if n_roots > 1:
             raise ConfigError(f"--groups takes one folder, got {n_roots}; run it for each")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from histoscope.data.checks import Problem
 
 _TEXT_OPTIONS = {"index", "groups", "licence", "citation"}
-"""Options of readers that are text whatever they look like, such as a file called 5."""
+"""Options of readers that are always text, such as a file called 5."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -315,7 +315,7 @@ def audit(
 
 
 def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | None = None) -> "Dataset":
-    """Open a data set with the options that were given."""
+    """Open a data set with ``KEY=VALUE`` options."""
     from contextlib import suppress
 
     from histoscope import data, plain
@@ -336,7 +336,7 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
 
 
 def published(dataset: "Dataset") -> "Split":
-    """Take the published parts; what they share is for the audit to say."""
+    """Published parts, without a warning of leaks: the audit reports them."""
     import warnings
 
     from histoscope.data import split_published

@@ -1,4 +1,4 @@
-"""``histoscope doctor``: does this machine have what Histoscope needs, and if not, what to do."""
+"""``histoscope doctor``: checks of this machine, with advice."""
 
 import json
 import os
@@ -20,7 +20,7 @@ DEFAULT_WHEELS = "pip install --force-reinstall torch torchvision"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the answer: what was looked at, how it stands, what was found, what to do."""
+    """Result of one check: its name, status, finding and advice."""
 
     name: str
     status: Literal["PASS", "WARN", "FAIL"]
@@ -149,7 +149,7 @@ def encoders() -> list[Check]:
 
 
 def gpu() -> list[Check]:
-    """Accelerator that torch can use; none is fine, an idle one is worth a word."""
+    """Accelerator of torch; a warning if a GPU cannot be used."""
     try:
         torch = _import("torch")
         if torch.cuda.is_available():
@@ -198,7 +198,7 @@ def numba_cache() -> Check:
 
 
 def disk(folder: Path) -> Check:
-    """Free space where results go, and leave to write there."""
+    """Free space in the output folder, and permission to write."""
     if not _writable(folder):
         return Check("disk", "FAIL", f"{folder} cannot be written", "change to a folder of your own")
     free = shutil.disk_usage(folder).free / 2**30
@@ -225,7 +225,7 @@ def _pair_advice(torch_version: str, error: Exception) -> str:
     cure = CPU_WHEELS if _build(torch_version) == "cpu" else DEFAULT_WHEELS
     return (
         f"torch {torch_version} and torchvision do not match (a CPU wheel of one beside a CUDA wheel of the "
-        f"other?); take both anew from one index: {cure}"
+        f"other?); reinstall both from one index: {cure}"
     )
 
 

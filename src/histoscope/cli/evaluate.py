@@ -101,7 +101,7 @@ def evaluate(
 
 
 def _pairs(classes: list[str]) -> dict[str, str]:
-    """Names of the data set and of the model, from THEIRS=OURS."""
+    """Class names of the data set and of the model, from THEIRS=OURS."""
     from histoscope.errors import ConfigError
     from histoscope.types import class_key
 
@@ -120,7 +120,7 @@ def _pairs(classes: list[str]) -> dict[str, str]:
 
 
 def _of_seen(found: "Seen | None") -> Iterator[str]:
-    """Say which images the model has seen."""
+    """Lines on the images that the model has seen."""
     if found is None:
         yield (
             "it is not known what this model learned from (its card names no list): images that it was "

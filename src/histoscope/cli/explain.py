@@ -1,4 +1,4 @@
-"""``histoscope explain``: where a classifier looked, and where it was sure and wrong."""
+"""``histoscope explain``: attribution maps of a classifier, the most confident mistakes first."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -27,7 +27,7 @@ class Which(StrEnum):
 
 
 EXPLAINED = "explained.jsonl"
-"""The journal: which files of the folder are ours."""
+"""Name of the journal."""
 FILES = ("patches.html", "patches.png", "confusion.svg", "reliability.svg", "predictions.csv")
 
 _TITLES = {
@@ -110,7 +110,7 @@ def explain(
 
 
 def _require_apart(root: Path, out: Path) -> None:
-    """Raise if results would lie among the patches, where the next call would take them for a class."""
+    """Refuse an output folder among the patches: the next call would take it for a class."""
     from histoscope.errors import ConfigError
 
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
@@ -127,7 +127,7 @@ def choose(table: "pd.DataFrame", which: str, n: int, per_group: int) -> "pd.Dat
 
 
 def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -> "tuple[str, list[Example]]":
-    """Name of the method, and patches with their maps."""
+    """Name of the attribution method, and patches with their maps."""
     from histoscope.explain import Example, blend
     from histoscope.explain import explain as explained_by
 
@@ -149,7 +149,7 @@ def explained(network: "Classifier", dataset: "Dataset", rows: "pd.DataFrame") -
 
 
 def write(out: Path, table: "pd.DataFrame", gallery: "list[Example]", method: str, *, title: str) -> None:
-    """Write page, sheet, figures and table, each whole or not at all."""
+    """Write page, sheet, figures and table."""
     from histoscope import metrics
     from histoscope.explain import page, sheet
     from histoscope.files import write_image, write_text

@@ -1,4 +1,4 @@
-"""What is given in a call: options without a meaning are refused, and a part is found by its name."""
+"""Checks of options that several verbs share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def refuse_given(context: typer.Context, *names: str, because: str) -> None:
-    """Refuse options of the running verb that were written on the command line.
+    """Refuse options that have no effect in this call.
 
     Parameters
     ----------

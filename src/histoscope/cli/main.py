@@ -38,7 +38,7 @@ NOT_ALLOWED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
     *(errno.EEXIST, errno.EISDIR, errno.ELOOP),
 }
-"""What a place on disk may say that no verb has asked beforehand."""
+"""Errors of the file system that are the user's to solve."""
 
 _REPAIR = "run pip install . again in the source folder (histoscope doctor says what else is missing)"
 
@@ -104,7 +104,7 @@ def main() -> None:
     except SystemExit as leave:
         if leave.code != INTERRUPTED:  # what Typer makes of Ctrl-C
             raise
-        message = "interrupted; the same command again goes on with what is finished, or says what to delete"
+        message = "interrupted; the same command continues from what is finished, or says what to delete"
         code = INTERRUPTED
     except HistoscopeError as error:
         message, code = f"error: {error}", WRONG
@@ -124,7 +124,7 @@ def _warned(message: Warning | str, *_where: Any, **_more: Any) -> None:
 
 
 def _of_the_disk(error: OSError) -> str:
-    """Say what the disk said; an error of another kind is a mistake of ours and is raised again."""
+    """Message for an error of the file system; other errors are bugs and raised again."""
     place = str(error.filename or "")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"the disk is full{f' ({place})' if place else ''}; free space and run again"

@@ -1,4 +1,4 @@
-"""``histoscope models``: the models that come with Histoscope, and what the card of one says."""
+"""``histoscope models``: the models that come with Histoscope, and model cards."""
 
 import json
 from typing import Annotated, Any
@@ -39,7 +39,7 @@ def models(
 
 
 def line(name: str, about: dict[str, Any]) -> str:
-    """Say in a line what a model is."""
+    """Summary of a model in one line."""
     tests: dict[str, dict[str, Any]] = about.get("test") or {}
     scores = next((found for part, found in tests.items() if "monuseg" in part), {})
     parts = [
@@ -53,7 +53,7 @@ def line(name: str, about: dict[str, Any]) -> str:
 
 
 def described(about: dict[str, Any]) -> list[str]:
-    """What a card says, in lines."""
+    """Model card as lines."""
     data = about.get("training data") or {}
     lines = [
         str(about.get("about") or about["architecture"]),
@@ -87,7 +87,7 @@ def _told(value: float | list[float | None], about: dict[str, Any]) -> str:
 
 
 def _interval(value: list[float | None], about: dict[str, Any]) -> str:
-    """Estimate, low, high and how many patients (or other units) they rest on."""
+    """Estimate, confidence interval, and number of patients (or other units)."""
     from histoscope.metrics.intervals import counted
 
     estimate, low, high, n = value

@@ -134,8 +134,7 @@ def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
             is_same = (Path(folder) / "same.json").read_bytes() == path.read_bytes()
         if not is_same:
             raise ConfigError(
-                f"--save-reference {path} is there already, with other contents; name another file, or give "
-                "--overwrite"
+                f"--save-reference {path} exists with other contents; name another file, or give --overwrite"
             )
     target.save(path)
 
@@ -143,7 +142,9 @@ def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
 def _report(outcome: "Outcome", method: str, out: Path, *, by_image: bool) -> None:
     typer.echo(f"{count(outcome.normalized, 'image')} normalised ({method}) in {out}")
     if outcome.skipped:
-        typer.echo(f"{count(outcome.skipped, 'image')} done already; --overwrite writes them anew")
+        typer.echo(
+            f"{count(outcome.skipped, 'image')} finished before and skipped; --overwrite writes them again"
+        )
     if outcome.unchanged:
         why = "copied unchanged, with too little tissue to estimate from"
         typer.echo(f"{len(outcome.unchanged)} {why}: {_some(outcome.unchanged)}")

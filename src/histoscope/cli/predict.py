@@ -174,7 +174,7 @@ def is_classifier(folder: Path) -> bool:
 def _nuclei(
     folder: Path, jobs: "list[Job]", out: Path, only: list[str], opened: dict[str, Any], **settings: Any
 ) -> Found:
-    """Find nuclei in all images; counts for machines, and lines for people."""
+    """Find nuclei in all images: the outcome, its summary for JSON, and lines to print."""
     from histoscope.export.overlay import colour_names
     from histoscope.export.result import OUTPUTS
     from histoscope.predict import Detector, batch
@@ -205,7 +205,7 @@ def _classes(
     overwrite: bool,
     **settings: Any,
 ) -> Found:
-    """Classify all patches and large images; counts for machines, and lines for people."""
+    """Classify all patches and large images: the outcome, its summary for JSON, and lines to print."""
     from histoscope.export.overlay import colour_names
     from histoscope.jobs import naming
     from histoscope.predict import PatchClassifier, classify
@@ -245,7 +245,7 @@ def _chosen(only: list[Output] | None) -> list[str]:
 
 
 def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
-    """Outputs that were asked for, or all; an error for those that such a model does not give."""
+    """Outputs to write: the given ones, or all of such a model."""
     from histoscope.errors import ConfigError
 
     foreign = [kind for kind in only if kind not in outputs]
@@ -256,7 +256,7 @@ def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
 
 @contextmanager
 def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
-    """Show on stderr how many images are done, and how many tiles of a large one; gives whom to tell."""
+    """Progress of images, and of the tiles of a large image."""
     from histoscope.cli.progress import Board
 
     done, total = 0, 0
@@ -282,11 +282,11 @@ def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
 
 
 def _report(outcome: "Outcome", lines: list[str]) -> None:
-    """What a person is told."""
+    """Print the outcome."""
     for line in lines:
         typer.echo(line)
     if outcome.skipped:
         finished = count(outcome.skipped, "finished image")
-        typer.echo(f"{finished} skipped; --overwrite predicts anew")
+        typer.echo(f"{finished} skipped; --overwrite predicts them again")
     if outcome.failed:
         typer.echo(f"{count(len(outcome.failed), 'image')} failed", err=True)

@@ -1,4 +1,4 @@
-"""How far long work is and how long the rest takes: bars on a terminal, a line now and then elsewhere."""
+"""Progress and remaining time: bars on a terminal, occasional lines elsewhere."""
 
 import sys
 import time
@@ -18,7 +18,7 @@ SHARE = 0.1
 FIRST_SECONDS, SECONDS, LEAST_SECONDS = 10.0, 30.0, 1.0
 """or when the second line is due, or any later one; never sooner than the last."""
 SLOWER = 0.02
-"""What takes hours says it less often: after this share of the time so far."""
+"""Long work prints less often: after this share of the time so far."""
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Pace:
 
 
 class Board:
-    """Shows on stderr how far pieces of work are, side by side.
+    """Progress of several pieces of work, on stderr.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Options that have changed their names: the old ones work, are not shown, and give a warning."""
+"""Renamed options: old names work, hidden and with a warning."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from histoscope.renamed import warn
 
 
 def taking(names: Mapping[str, str]) -> type[TyperCommand]:
-    """Class of a verb that also takes old options.
+    """Command class that also takes old options.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def report(
 
 
 def show_plan(planned: "Plan") -> None:
-    """Print a plan as a table, and its sum in a sentence."""
+    """Print a plan: a table of runs, pace and total time."""
     from collections import Counter
 
     typer.echo(f"runs in {planned.folder}:")
@@ -147,7 +147,7 @@ def say(summary: "Summary") -> None:
 
 
 class Screen:
-    """Shows on stderr where a study stands: over all runs, and in each that is under way.
+    """Progress of a study on stderr: of all runs, and of each running one.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ EXAMPLE = {
     "data": {"root": "data/mine"},
     "model": {"name": "unet", "arguments": {"width": 16, "depth": 5, "mpp": 0.5}},
 }
-"""What must be set, as an example; everything else has a default."""
+"""Required settings, as an example; all others have defaults."""
 
 
 def _example(wanted: bool) -> None:
@@ -22,13 +22,13 @@ def _example(wanted: bool) -> None:
         from histoscope.explained import example
         from histoscope.train.experiment import Experiment
 
-        typer.echo("# Settings of histoscope train. A key that is left out has the value that stands here.")
+        typer.echo("# Settings of histoscope train. A key that is left out has this value.")
         typer.echo(example(Experiment.model_validate(EXAMPLE)), nl=False)
         raise typer.Exit
 
 
 def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Experiment":
-    """The experiment of a file, or what is proposed for a folder."""
+    """Experiment of a file, or the proposed one for a folder."""
     from histoscope.config import load, overridden
     from histoscope.train.experiment import Experiment
 

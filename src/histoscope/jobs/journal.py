@@ -164,7 +164,7 @@ class Journal:
             elif digest is not None and place != str(job.image.resolve()):
                 raise ConfigError(
                     f"{self.out} holds results of {place} under the name of {job.image}; "
-                    "choose another folder, or begin anew with --overwrite"
+                    "choose another folder, or start over with --overwrite"
                 )
         return {job.name for job in same if self._is_written(job.name, endings(job))}
 
@@ -271,7 +271,7 @@ def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> No
     if state.format != FORMAT:
         raise FormatVersionError(
             f"{path} has format {state.format!r}, this version of Histoscope reads {FORMAT}; "
-            "choose another folder, or begin anew with --overwrite"
+            "choose another folder, or start over with --overwrite"
         )
     before = under_new_names(state.settings or {}, OLD_SETTINGS)
     for key in [*settings, *before]:
@@ -279,7 +279,7 @@ def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> No
         if then != now:
             raise ConfigError(
                 f"{path.parent} holds results with {key} {then!r}, now it is {now!r}; "
-                "choose another folder, or begin anew with --overwrite"
+                "choose another folder, or start over with --overwrite"
             )
 
 

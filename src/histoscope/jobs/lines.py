@@ -63,7 +63,7 @@ def read(path: Path) -> State:
             _take(state, json.loads(line))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptDataError(
-            f"{path} is no journal of Histoscope's, or is damaged ({error}); move it away or delete it, or "
+            f"{path} is not a journal of Histoscope, or is damaged ({error}); move or delete it, or "
             "choose another folder"
         ) from error
     return state
@@ -78,7 +78,7 @@ def _take(state: State, line: dict[str, Any]) -> None:
     elif "job" in line:
         return  # who held it
     elif state.format is None:
-        raise ValueError("its first line is none of a journal")
+        raise ValueError("expected the header of a journal in the first line")
     elif "writing" in line:
         state.files |= dict.fromkeys(line["writing"])
     elif "files" in line:

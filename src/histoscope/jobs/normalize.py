@@ -292,7 +292,7 @@ def _journal(planned: Plan, settings: dict[str, Any], *, overwrite: bool) -> Ite
         return
     path = planned.out / planned.jobs[0].name
     if os.path.lexists(path) and not overwrite:
-        raise ConfigError(f"{path} is there already; --overwrite writes it anew")
+        raise ConfigError(f"{path} exists; --overwrite replaces it")
     yield None
 
 
