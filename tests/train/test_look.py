@@ -79,7 +79,7 @@ def test_binary_masks_are_refused(samples, tmp_path):
         write_labels(tmp_path / "labels" / f"{sample.name}.png", (sample.instances > 0) * 255)
     with pytest.raises(
         DataError,
-        match=r"6 of 6 images have labels that are wrong; t0: .*a binary mask.*skimage.measure.label",
+        match=r"6 of 6 images have wrong labels; t0: .*a binary mask.*skimage.measure.label",
     ):
         look(tmp_path, given={"mpp": 0.5})
 

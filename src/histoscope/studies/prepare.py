@@ -14,7 +14,8 @@ from histoscope.studies import content
 from histoscope.studies.conditions import Recolor
 from histoscope.studies.config import DataConfig, StudyConfig
 from histoscope.studies.study import Condition, Run
-from histoscope.train.mix import mixture, open_synthetic
+from histoscope.train.mix import open_synthetic
+from histoscope.train.mixture import Mixture
 from histoscope.train.parts import at_model, open_data
 from histoscope.types import Sample
 
@@ -96,7 +97,7 @@ def learned_from(
     drawn = sets["synthetic"]
     samples = at_model(recolored(drawn, normalise), mpp)
     share = config.synthetic[config.settings(run)["synthetic"]].share if real else 1.0
-    return mixture(real, samples, drawn, share)
+    return Mixture(real, samples, share)
 
 
 def sets_learned_from(config: StudyConfig, run: Run, parts: Split, model: Model) -> dict[str, Dataset]:

@@ -58,20 +58,7 @@ class Batch(NamedTuple):
 class PatchDataset(Dataset[Patch]):
     """The patches of a training run by number: number k is the same whenever and wherever it is asked for.
 
-    Parameters
-    ----------
-    sampler : Sampler
-        Draws the place.
-    targets : callable
-        Makes arrays for the loss from a sample, such as ``model.targets``.
-    config : AugmentConfig or Augmenter
-        What may happen to a patch, or what does it.
-    color : callable or None
-        A further change of the image alone, ``(image, rng) -> image``, such as a stain jitter.
-    seed : int
-        Of the run.
-    rarity : sequence of float in [0, 1], optional
-        Of classes 0, 1, ...: patches are warped more, the rarer the classes in them.
+    What it takes is that of `make_loader`; `sampler` draws the places.
     """
 
     def __init__(
@@ -116,18 +103,10 @@ class PatchDataset(Dataset[Patch]):
 
 
 class PatchLoader:
-    """Batches of a training run, from `start_step` to `steps`.
+    """Batches of a training run: step s takes patches s * batch_size to (s + 1) * batch_size.
 
-    Parameters
-    ----------
-    patches : PatchDataset
-        The patches by number.
-    batch_size, steps, start_step : int
-        Step s takes patches s * batch_size to (s + 1) * batch_size.
-    workers : int
-        0 prepares the next batches in a thread, n in n processes.
-    start_method : {"fork", "forkserver", "spawn"} or None
-        How worker processes start; None chooses what is fast and safe here.
+    What it takes is that of `make_loader`; `start_method` is how worker processes start, "fork", "forkserver"
+    or "spawn": by itself the fastest that is safe here.
     """
 
     def __init__(

@@ -240,18 +240,15 @@ def _read(found: Recognised, task: Task, progress: Progress | None) -> tuple[lis
 def _check_maps(found: Recognised, samples: list[Sample], faults: list[Problem]) -> None:
     """Refuse images without their labels, and label maps of which most are wrong: masks, maps of classes."""
     wrong = {fault.name: fault.message for fault in reversed(faults) if fault.severity == "error"}
-    unread = {name: text for name, text in wrong.items() if name not in {sample.name for sample in samples}}
-    for told, what, is_refused in (
-        (unread, "cannot be read with their labels", bool(unread)),
-        (wrong, "have labels that are wrong", 2 * len(wrong) > len(samples)),
-    ):
-        if is_refused:
-            first = next(reversed(told))
-            raise DataError(
-                f"{len(told)} of {count(len(samples) + len(unread), 'image')} {what}; {first}: "
-                f"{told[first]}. Mend them or take them out; histoscope data verify {found.name} FOLDER "
-                "lists them all"
-            )
+    read = {sample.name for sample in samples}
+    unread = {name: text for name, text in wrong.items() if name not in read}
+    if unread or 2 * len(wrong) > len(samples):
+        bad, what = (unread, "cannot be read with their labels") if unread else (wrong, "have wrong labels")
+        first = next(reversed(bad))
+        raise DataError(
+            f"{len(bad)} of {count(len(samples) + len(unread), 'image')} {what}; {first}: {bad[first]}. Mend "
+            f"them or take them out; histoscope data verify {found.name} FOLDER lists them all"
+        )
     if not any(len(_areas(sample)) for sample in samples):
         raise DataError(
             f"no label map of {found.dataset.info.name!r} holds a nucleus: there is nothing to learn"
@@ -267,18 +264,6 @@ def _ask_mpp(found: Recognised, samples: list[Sample]) -> str:
         hint = (
             f". Nuclei here are {across:.0f} px across: {across * 0.25:.1f} um at 0.25, {across * 0.5:.1f} "
             "um at 0.5; most measure 4 to 8 um"
-        )
-    spelled = sorted(
-        {
-            key
-            for r in found.dataset.records
-            for key in r.tags
-            if "mpp" in key.lower() or "magnif" in key.lower()
-        }
-    )
-    if spelled:
-        hint += (
-            f". The index has the column {listed(list(map(repr, spelled)))}: one called 'mpp' would be read"
         )
     return (
         f"the pixel size of {found.dataset.info.name!r} is unknown, and its files do not say it: give "

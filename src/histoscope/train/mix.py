@@ -8,10 +8,7 @@ from pydantic import Field
 
 from histoscope import config, data
 from histoscope.data import Dataset, Datasheet
-from histoscope.errors import DataError
-from histoscope.train.mixture import Mixture
 from histoscope.train.parts import open_data
-from histoscope.types import Sample
 
 
 class SyntheticConfig(config.Config):
@@ -72,29 +69,3 @@ def learned_from(sheets: Sequence[Datasheet]) -> dict[str, Any]:
         for key in ("name", "licence", "citation", "url")
     }
     return {"training data": known, "weights licence": known["licence"] or "as the training data"}
-
-
-def mixture(real: Sequence[Sample], synthetic: Sequence[Sample], dataset: Dataset, share: float) -> Mixture:
-    """Put real and synthetic samples together.
-
-    Parameters
-    ----------
-    real, synthetic : sequences of Sample
-        In memory, at the model's resolution, with the model's class numbers.
-    dataset : Dataset
-        That the synthetic samples are of.
-    share : float
-        Of the patches that come from `synthetic`.
-
-    Raises
-    ------
-    DataError
-        If a synthetic sample has no labels.
-    """
-    bare = next((sample.name for sample in synthetic if sample.instances is None), None)
-    if bare is not None:
-        raise DataError(
-            f"synthetic sample {bare!r} of {dataset.info.name!r} has no label map to learn from; "
-            "make the set with histoscope synth"
-        )
-    return Mixture(real, synthetic, share)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -90,13 +90,12 @@ def train_model(
     on_start: Callable[[], None] | None = None,
     on_step: OnStep | None = None,
 ) -> Fitted:
-    """Train a network as a recipe says; its folder tells from the first save what it learned from.
+    """Train a network as a recipe says, as `histoscope.train.fit` does; its card names what it learned from.
 
     Parameters
     ----------
-    model : Model
-    train, val : sequences of Sample
-        In memory, normalised and at the model's resolution.
+    model, train, val
+        As of `histoscope.train.fit`, and so are the errors.
     recipe : Recipe
     folder : Path
         Run folder; it goes on from the checkpoint in it.
@@ -104,11 +103,6 @@ def train_model(
         Called when everything has been checked, before the first step.
     on_step : callable, optional
         Called with step and losses after each step.
-
-    Raises
-    ------
-    ConfigError, DataError, TrainingError
-        As `histoscope.train.fit`.
     """
     check_fit(model, train, val, recipe.config)
     card = card_of(recipe, folder)
@@ -130,22 +124,8 @@ def train_model(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ProbedModel:
-    """Result of `probe_model`.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Classes of the test part, as `histoscope.classify.predict_classes` gives them.
-    probed : Probed
-    n : int
-        Patches with features, of all parts.
-    computed : int
-        Of these, how many were not in the cache.
-    feature_seconds, seconds : float
-        Until the features were there, and until the head was fitted.
-    """
+class ProbedModel(NamedTuple):
+    """Classes of the test part, the probe, patches with features, those not in the cache, and seconds."""
 
     table: pd.DataFrame
     probed: Probed

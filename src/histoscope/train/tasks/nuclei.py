@@ -13,7 +13,8 @@ from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
 from histoscope.train.config import MONITORS, PATCH_MONITORS, TrainConfig
 from histoscope.train.evaluation import evaluate
-from histoscope.train.mix import mixture, open_synthetic
+from histoscope.train.mix import open_synthetic
+from histoscope.train.mixture import Mixture
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
 from histoscope.train.parts import at_model, normalised
 from histoscope.train.plan import Plan, fit_planned, initial_weights
@@ -128,4 +129,4 @@ def _samples(
         f"learning from {count(len(real), 'real tile')} and {len(drawn):,} of {drawn.info.name}, which give "
         f"{share:.0%} of the patches"
     )
-    return mixture(real, at_model(drawn, mpp), drawn, share), val
+    return Mixture(real, at_model(drawn, mpp), share), val
