@@ -16,6 +16,7 @@ from histoscope.report.results import read_study
 from histoscope.report.write import write_report
 from histoscope.studies import prepare, run_study, workers
 from histoscope.studies.checks import check
+from histoscope.studies.conditions import unchanged
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.plan import plan_study
@@ -236,7 +237,7 @@ class TestRuns:
             for level in ("real_2", "procedural_mixed_2", "procedural_tuned_2"):
                 run = Run(level, "unet", seed)
                 network = models.create("unet", **config.models["unet"])
-                samples = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+                samples = prepare.learned_from(config, run, parts, unchanged, network)
                 real = {s.name for s in samples if s.name.startswith("real")}
                 assert len(real) == 2
                 chosen.setdefault(seed, set()).add(frozenset(real))
@@ -351,7 +352,7 @@ def test_a_set_that_used_labels_says_so_and_each_seed_may_have_its_own(configure
     parts, network = prepare.open_parts(config.data), models.create("unet", **config.models["unet"])
     for seed, name in enumerate(("procedural", "learned")):
         run = Run("procedural_half", "unet", seed)
-        samples = prepare.learned_from(config, run, parts, prepare.unchanged, network)
+        samples = prepare.learned_from(config, run, parts, unchanged, network)
         assert {sample.name for sample in samples} == {f"{name}{k}" for k in range(3)}
     summary = run_study(config.model_copy(update={"levels": ("real_2", "procedural_half"), "seeds": (0,)}))
     assert len(summary.done) == 2
