@@ -34,28 +34,13 @@ def write_conic(
     overlap. A patch is named ``SOURCE-0000`` with any ``-`` of the source replaced by a dot, because what
     stands before the ``-`` is how its readers know the source. ``counts.csv`` counts the nuclei of the
     central 224 px, as the challenge does. Samples are taken one at a time, so a generator of any length does.
-
-    Parameters
-    ----------
-    out : str or Path
-        A folder that does not exist yet, or is empty.
-    samples : iterable of Sample
-        With label maps and classes.
-    info : Datasheet
-        Its class names must be CoNIC's (in any order, or some of them).
-    records : iterable of Record, optional
-        Not used; CoNIC's layout has no place for parts or tags.
-
-    Returns
-    -------
-    Path
-        The folder.
+    The layout has no place for parts and tags of `records`.
 
     Raises
     ------
     DataError
-        If `out` holds files, a class is none of CoNIC's, a sample is smaller than 256 px, has no classes or
-        more than 65,535 nuclei, or there are no samples.
+        If `out` is not empty, a class is none of CoNIC's, a sample is smaller than 256 px or has no classes,
+        or there are no samples.
     """
     import pandas as pd
 
@@ -83,28 +68,10 @@ def write_pannuke(
 ) -> Path:
     """Write ``fold1/images/fold1/{images,types}.npy`` and ``fold1/masks/fold1/masks.npy`` as PanNuke does.
 
-    Images are cut as in `write_conic`. The fold is the tag ``fold`` of a record where it is fold1 to fold3;
-    else the training part is fold 1, validation fold 2 and test fold 3, and what has no part is fold 1. The
-    tissue is the tag ``tissue`` or ``organ``. Pixels and ids are float64, as published: 4.7 MB a patch.
-
-    Parameters
-    ----------
-    out, samples
-        As `write_conic`.
-    info : Datasheet
-        Its class names must be PanNuke's (in any order, or some of them).
-    records : iterable of Record, optional
-        Where the parts and tags come from, found by name.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    DataError
-        As `write_conic`.
+    Images are cut, and refused, as in `write_conic`. The fold is the tag ``fold`` of a record (found by name)
+    where it is fold1 to fold3; else the training part is fold 1, validation fold 2 and test fold 3, and what
+    has no part is fold 1. The tissue is the tag ``tissue`` or ``organ``. Pixels and ids are float64, as
+    published: 4.7 MB a patch.
     """
     class_map = _class_map(info, PANNUKE_CLASSES, "PanNuke")
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}

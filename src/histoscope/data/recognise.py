@@ -13,7 +13,7 @@ from histoscope.data.base import Dataset
 from histoscope.data.checks import UNREADABLE
 from histoscope.data.readers.index import read_index
 from histoscope.errors import DataError, DatasetNotFoundError, HistoscopeError
-from histoscope.images.finding import Found, find_images
+from histoscope.images.finding import find_images
 from histoscope.types import Sample
 from histoscope.words import count
 
@@ -54,16 +54,9 @@ class Recognised:
 
 
 def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised:
-    """Open the data set in a folder with the reader that its files are for.
+    """Open the data set in a folder with the reader that its files are for, or that `name` says.
 
-    Parameters
-    ----------
-    root : str or Path
-        The folder.
-    name : str, optional
-        The reader, where it is known.
-    **options
-        Of the reader, such as ``mpp=0.25``; a reader that lacks one is not meant.
+    Options are of the reader, such as ``mpp=0.25``; a reader that lacks one is not meant.
 
     Raises
     ------
@@ -80,7 +73,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
     if plain:
         found = _opened(plain, root, options)
         if found.first.instances is None and found.first.label is None:
-            raise DatasetNotFoundError(_why_not(root, find_images(root)))
+            raise DatasetNotFoundError(next(_reasons(root)))
         return found
     for reader in SPECIFIC_FIRST:
         with suppress(*UNREADABLE), warnings.catch_warnings():
@@ -88,7 +81,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
             found = _opened(reader, root, options)
             if len(found.dataset.info.classes) > 1 or found.first.instances is not None:
                 return found
-    raise DatasetNotFoundError(_why_not(root, find_images(root)))
+    raise DatasetNotFoundError(next(_reasons(root)))
 
 
 def _plain_layout(root: Path) -> str:
@@ -129,13 +122,9 @@ def _first(dataset: Dataset) -> Sample:
     )
 
 
-def _why_not(root: Path, found: Found) -> str:
-    """Say why a folder is no training data, and what to do."""
-    return next(_reasons(root, found))
-
-
-def _reasons(root: Path, found: Found) -> Iterator[str]:
-    """Reasons why a folder is no training data, the likeliest first."""
+def _reasons(root: Path) -> Iterator[str]:
+    """Reasons why a folder is no training data, and what to do, the likeliest first."""
+    found = find_images(root)
     every = [*found.images, *(one.path for one in found.skipped)]
     if not every:
         yield f"{root} holds no images; {_LAYOUT}"

@@ -26,20 +26,9 @@ _SHOWN = 12
 class Leak:
     """Leak: a patient, source, name or image that two parts share.
 
-    Parameters
-    ----------
-    kind : {"patient", "source", "name", "image"}
-        What is shared; ``image``: two images of the same place.
-    left, right : str
-        The two parts.
-    left_name, right_name : str
-        A sample in each (the first, where a patient or source has several).
-    what : str
-        The shared patient, source or name; for images, how the right one is turned.
-    count : int
-        Samples of the shared group in both parts together; 2 for images and names.
-    similarity : float
-        Correlation of images that show the same, once aligned; 1 otherwise.
+    `left_name` and `right_name` are a sample in each part, the first of several; `what` is the shared
+    patient, source or name, or how the right image is turned; `count` the samples of the shared group in both
+    parts, 2 for images and names; `similarity` the correlation of aligned images, else 1.
     """
 
     kind: str

@@ -9,7 +9,7 @@ from histoscope.data.base import Datasheet
 from histoscope.data.checks import Problem, Progress
 from histoscope.data.readers.index import Row, composed, first_column, images_by_stem, read_index, sibling
 from histoscope.data.readers.patch_files import groups_of_two_classes, warn, warn_empty
-from histoscope.data.readers.reader import Entry, Reader
+from histoscope.data.readers.reader import Entry, Reader, folders_below
 from histoscope.data.readers.sheet import read_sheet
 from histoscope.errors import DataError, DatasetNotFoundError, UnknownNameError
 from histoscope.images.finding import find_images
@@ -112,7 +112,7 @@ class ClassFolder(Reader):
     def _loose(self) -> list[Problem]:
         """Images beside the folders of classes, which are no patches."""
         patches = {self.image_path(index) for index in range(len(self))}
-        found = [path for paths in images_by_stem(self.root).values() for path in paths]
+        found = find_images(self.root, deep=False).images
         text = "lies in no folder of a class, and no index names it: it is left out"
         return [Problem(path.stem, "warning", f"{path}: {text}") for path in found if path not in patches]
 
@@ -153,7 +153,7 @@ def _found(root: Path, allowed: Collection[str]) -> list[Row]:
         _refuse_others(part, [], [kind for kind in inner if kind.name not in allowed], mixed=False)
         places += [(kind, part.name) for kind in inner]
     for kind, split in [*places, *((kind, "") for kind in kinds)]:
-        found = [path for paths in images_by_stem(kind).values() for path in paths]
+        found = find_images(kind, deep=False).images
         _check_inner(kind, has_patches=bool(found))
         rows += [
             {"path": path.relative_to(root).as_posix(), "class": composed(kind.name), "split": split}
@@ -194,11 +194,7 @@ def _check_inner(kind: Path, *, has_patches: bool) -> None:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    return [
-        inner
-        for inner in sorted(folder.iterdir())
-        if inner.is_dir() and not inner.name.startswith(".") and inner.name != "__MACOSX"
-    ]
+    return list(folders_below(folder, 1))[1:]
 
 
 def _classes_in(part: Path) -> list[Path]:
