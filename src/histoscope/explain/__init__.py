@@ -1,6 +1,6 @@
-"""Saliency maps of classifiers, and galleries of their most confident mistakes.
+"""Attribution maps of classifiers, and galleries of their most confident mistakes.
 
-A saliency map does not prove that the network used the right features: read it beside the patch.
+An attribution map does not prove that the network used the right features: read it beside the patch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Gallery of patches with their saliency maps, as an image and as an HTML page."""
+"""Gallery of patches with their attribution maps, as an image and as an HTML page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Example:
     ----------
     name : str
     patch, heat : (H, W, 3) uint8
-        The patch as the model takes it, and the same with its saliency map.
+        The patch as the model takes it, and the same with its attribution map.
     true, predicted : str
         Names of classes; `true` is "" if it is not known.
     probability : float
@@ -107,7 +107,7 @@ def _first(about: "pd.DataFrame", n: int, per_group: int, *, surest_first: bool)
 
 
 def sheet(shown: Sequence[Example], *, columns: int = 3, cell_px: int = _CELL_PX) -> Image:
-    """Patches in rows, each beside its saliency map, with ground truth and prediction below.
+    """Patches in rows, each beside its attribution map, with ground truth and prediction below.
 
     Parameters
     ----------

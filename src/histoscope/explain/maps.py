@@ -1,4 +1,4 @@
-"""Saliency maps of a classifier, for any backbone."""
+"""Attribution maps of a classifier, for any backbone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ ROLLOUT, GRAD_CAM = "attention rollout", "Grad-CAM"
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Saliency maps; made by `explain`.
+    """Attribution maps; made by `explain`.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def method_of(model: Classifier) -> str:
 
 
 def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] | None = None) -> Explanation:
-    """Saliency maps of a classifier: Grad-CAM, or attention rollout for vision transformers.
+    """Attribution maps of a classifier: Grad-CAM, or attention rollout for vision transformers.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] |
 
 
 def blend(patch: Image, heat: NDArray[np.float32]) -> Image:
-    """Overlay a saliency map on its patch; warm colours are high values, low ones stay as they are.
+    """Overlay an attribution map on its patch; warm colours are high values, low ones stay as they are.
 
     Parameters
     ----------
