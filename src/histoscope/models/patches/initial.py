@@ -57,31 +57,25 @@ class Loaded:
         File, folder or hub; "" for random weights.
     loaded, skipped, made : tuple of str
         Names that were loaded (as in the network), that only the source has, and that are random.
-    values : int
-        Numbers that were loaded.
     """
 
     source: str
     loaded: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
-    values: int = 0
 
     @classmethod
     def fresh(cls, model: "Classifier", source: str) -> "Loaded":
         """Of a model whose backbone is as timm made it."""
-        names = tuple(name for name in model.state_dict() if name not in SETTLED)
-        backbone = tuple(name for name in names if name.startswith("backbone."))
-        rest = tuple(name for name in names if not name.startswith("backbone."))
-        if not source:
-            return cls("", made=names)
-        return cls(source, loaded=backbone, made=rest, values=_count(model.backbone.state_dict()))
+        names = [name for name in model.state_dict() if name not in SETTLED]
+        loaded = tuple(name for name in names if source and name.startswith("backbone."))
+        return cls(source, loaded, made=tuple(name for name in names if name not in loaded))
 
     def __str__(self) -> str:
         """Summary: what was loaded, and what was not."""
         if not self.source:
             return f"all {len(self.made)} tensors random (trained from scratch)"
-        lines = [f"loaded {len(self.loaded)} tensors ({self.values / 1e6:.1f} M values) from {self.source}"]
+        lines = [f"loaded {len(self.loaded)} tensors from {self.source}"]
         for what, names in (("skipped", self.skipped), ("newly made", self.made)):
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
             lines.append(f"{what} {len(names)}: {shown}" if names else f"{what} 0")
@@ -116,7 +110,7 @@ def initialise(model: "Classifier", source: str | Path) -> Loaded:
     target = {f"backbone.{name}": value for name, value in kept.items()}
     model.load_state_dict(target, strict=False)
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
-    return Loaded(str(source), tuple(target), (*heads, *outside), made, _count(target))
+    return Loaded(str(source), tuple(target), (*heads, *outside), made)
 
 
 def load_initial_weights(model: Model, source: str | Path) -> Loaded:
@@ -149,7 +143,7 @@ def load_initial_weights(model: Model, source: str | Path) -> Loaded:
     _same_classes(model, card, source)
     model.load_state_dict(found, strict=False)
     model.thresholds = {**model.thresholds, **card.get("thresholds", {})}
-    return Loaded(str(source), tuple(found), values=_count(found))
+    return Loaded(str(source), tuple(found))
 
 
 def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
@@ -267,7 +261,3 @@ def _check_fit(source: Path, what: str, wanted: State, found: State, card: Mappi
         f"{source} does not fit the {what} ({len(wanted)} tensors): {', '.join(parts)}. "
         f"Nothing was loaded; choose the architecture that these weights are of.{hint}"
     )
-
-
-def _count(state: Mapping[str, Tensor]) -> int:
-    return sum(value.numel() for value in state.values())
