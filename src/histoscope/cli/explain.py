@@ -31,9 +31,9 @@ EXPLAINED = "explained.jsonl"
 FILES = ("patches.html", "patches.png", "confusion.svg", "reliability.svg", "predictions.csv")
 
 _TITLES = {
-    Which.MISTAKES: "Surest mistakes",
-    Which.SUREST: "Surest predictions",
-    Which.UNSURE: "Least sure predictions",
+    Which.MISTAKES: "Most confident mistakes",
+    Which.SUREST: "Most confident predictions",
+    Which.UNSURE: "Least confident predictions",
 }
 
 
