@@ -42,11 +42,6 @@ if TYPE_CHECKING:
     )
     from histoscope.files import read_image, read_labels, write_image, write_labels
 
-_SUBMODULES = (
-    *("augment", "balance", "classify", "data", "errors", "explain", "export", "generate"),
-    *("geometry", "images", "jobs", "metrics", "models", "nuclei", "predict", "report"),
-    *("slides", "stain", "studies", "synth", "train", "types", "weights"),
-)
 _FUNCTIONS = dict.fromkeys(("read_image", "read_labels", "write_image", "write_labels"), "histoscope.files")
 
 __all__ = [
@@ -79,6 +74,6 @@ __all__ = [
     "write_labels",
 ]
 
-__getattr__, __dir__ = attach(__name__, dict.fromkeys(_SUBMODULES, "") | _FUNCTIONS)
+__getattr__, __dir__ = attach(__name__, dict.fromkeys(__all__, "") | _FUNCTIONS)
 
 moved.install()

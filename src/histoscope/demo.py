@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 
 from histoscope import data, synth
-from histoscope.data import Dataset, Datasheet
+from histoscope.data import Datasheet
 from histoscope.data.readers.folder import UNFINISHED
 from histoscope.errors import ConfigError, FormatVersionError
 from histoscope.files import write_image, write_text
@@ -233,8 +233,8 @@ def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
     test = images.parts.test
     chosen = [index for index, record in enumerate(test.records) if record.group("lab") == "B"][:n]
     normalise = images.normaliser("macenko")
-    before = [_framed(image) for image in _images(test, chosen)]
-    after = [_framed(normalise(image)) for image in _images(test, chosen)]
+    before = [_framed(test[index].image) for index in chosen]
+    after = [_framed(normalise(test[index].image)) for index in chosen]
     reference = _framed(images.reference.image)
     left_px, right_px = sum(image.shape[1] for image in before), reference.shape[1]
     named = f"Reference: {images.reference.name}"
@@ -287,10 +287,6 @@ def _mean(means: dict[tuple[str, str], Effect], condition: str, level: str) -> s
     who = count(row.n_units, row.against.unit)
     interval = f"95 % interval {row.low:.3f} to {row.high:.3f}, " if math.isfinite(row.low) else ""
     return f"{row.mean:.3f} ({interval}{who})"
-
-
-def _images(dataset: Dataset, chosen: list[int]) -> Iterator[Image]:
-    return (dataset[index].image for index in chosen)
 
 
 def _framed(image: Image, px: int = 6) -> Image:

@@ -1,10 +1,11 @@
-"""Names of a package that load their module when they are first touched."""
+"""Lazy names of a package: their modules are imported at first use."""
 
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
+
+from histoscope.renamed import warn
 
 
 def attach(
@@ -35,11 +36,7 @@ def attach(
             return getattr(found, name) if names[name] else found
         if moved and name in moved:
             module, _, attribute = moved[name].partition(":")
-            warnings.warn(
-                f"{package}.{name} is now {module}.{attribute}; the old name goes with the next version",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+            warn(f"{package}.{name}", f"{module}.{attribute}")
             return getattr(import_module(module), attribute)
         offered = ", ".join(sys.modules[package].__all__)
         raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {offered}")

@@ -1,11 +1,12 @@
 """Moved modules of version 0.1: old names work for one more version, with a warning."""
 
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from histoscope.renamed import warn
 
 _SAME_NAME: dict[tuple[str, str], str] = {
     ("data", "data.readers"): (
@@ -68,11 +69,7 @@ class Moved:
     def create_module(spec: ModuleSpec) -> ModuleType:
         """Import the module under its new name."""
         new = MODULES[spec.name]
-        warnings.warn(
-            f"{spec.name} is now {new}; the old name goes with the next version",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        warn(spec.name, new)
         found = import_module(new)
         _SPECS[id(found)] = found.__spec__
         return found

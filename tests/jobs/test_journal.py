@@ -180,15 +180,7 @@ def test_a_file_of_that_name_that_is_no_journal_is_left_alone(tmp_path, text):
     assert tmp_path / "a.png" not in Results()
 
 
-def test_what_the_first_version_wrote_is_ours(tmp_path, job):
-    out = tmp_path / "out"
-    out.mkdir()
-    lines = [{"format": 1, "model": "m"}, {"name": "a", "file": ["/a.png", 1, 2], "row": {"image": "a"}}]
-    (out / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for file in ("a.csv", SUMMARY, "a_overlay.png"):
-        (out / file).write_text("of the first version")
-    assert out / "a_overlay.png" in Results()
+def test_another_format_is_refused(tmp_path):
+    (tmp_path / JOURNAL).write_text(json.dumps({"format": 1, "model": "m"}) + "\n")
     with pytest.raises(journals.FormatVersionError, match="format 1"):
-        Journal.open(out, SETTINGS)
-    finish(out, job, overwrite=True)
-    assert is_finished(out, job)
+        Journal.open(tmp_path, SETTINGS)

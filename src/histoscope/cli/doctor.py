@@ -167,14 +167,14 @@ def gpu() -> list[Check]:
 
 
 def cores_and_memory() -> Check:
-    """Processor cores and memory that this process may use, limits of a container included."""
+    """Processor cores and free memory, within the limits of a container."""
+    from histoscope.images import limits
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    memory = _memory_bytes()
-    if memory is None:
-        return Check("cores, memory", "PASS", f"{cores} cores, memory unknown")
-    found = f"{cores} cores, {memory / 2**30:.1f} GiB"
-    if memory < 4 * 2**30:
-        return Check("cores, memory", "WARN", found, "under 4 GiB: take small patches and batches")
+    memory = limits.free_memory()
+    found = f"{cores} cores, {memory / 2**30:.1f} GiB free"
+    if memory < 3 * 2**30:
+        return Check("cores, memory", "WARN", found, "under 3 GiB: take small patches and batches")
     return Check("cores, memory", "PASS", found)
 
 
@@ -236,16 +236,6 @@ def _build(version: str) -> str:
 def _first_line(error: Exception) -> str:
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no message'}"
-
-
-def _memory_bytes() -> int | None:
-    known = []
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        known.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
-        known.append(int(text))
-    return min(known, default=None)
 
 
 def _writable(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from histoscope.errors import CorruptDataError
-from histoscope.jobs.naming import JOURNAL, PREDICTIONS, SUMMARY, files_of
+from histoscope.jobs.naming import JOURNAL
 from histoscope.jobs.ownership import ABSENT
 
 
@@ -73,8 +73,6 @@ def _take(state: State, line: dict[str, Any]) -> None:
     if "format" in line:  # begun anew: rows are forgotten, files are still ours
         state.format, state.lines = line["format"], {}
         state.settings = line.get("settings", line)
-        if state.format == 1:  # it noted no files
-            state.files |= dict.fromkeys((SUMMARY, PREDICTIONS))
     elif "job" in line:
         return  # who held it
     elif state.format is None:
@@ -85,5 +83,3 @@ def _take(state: State, line: dict[str, Any]) -> None:
         state.files |= line["files"]
     else:
         state.lines[line["name"]] = line
-        if state.format == 1:
-            state.files |= dict.fromkeys(files_of(line["name"]))
