@@ -37,6 +37,7 @@ _RENAMED = {
     "train.generator": "generate.training",
     "train.generator_realism": "generate.tile_filter",
     "studies.report": "report.write",
+    "studies.transfer.begin": "studies.transfer.initial",
     "studies.transfer.compare": "report.transfer_scores",
     "studies.transfer.figures": "report.transfer_figures",
     "studies.transfer.report": "report.transfer",

@@ -290,15 +290,6 @@ class TestFolder:
         with pytest.raises(ConfigError, match="in 'procedural' have changed"):
             run_study(configure(synthetic={"procedural": {"root": str(again)}}))
 
-    @pytest.mark.parametrize(("key", "other"), [("jitter", "stain"), ("pretraining", 0.75)])
-    def test_a_folder_of_an_older_version_had_the_defaults(self, finished, configure, key, other):
-        about = yaml.safe_load((finished / "study.yaml").read_text())
-        del about["config"][key]
-        (finished / "study.yaml").write_text(yaml.safe_dump(about))
-        with pytest.raises(ConfigError, match=key):
-            run_study(configure(**{key: other}))
-        assert not run_study(configure()).done
-
     def test_another_rate_of_tuning_is_refused(self, finished, configure):
         with pytest.raises(ConfigError, match="tuning_lr"):
             run_study(configure(tuning_lr=1e-5))

@@ -23,8 +23,8 @@ from histoscope.studies.config import StudyConfig
 from histoscope.studies.patches import StudyOfPatches
 from histoscope.studies.plan import plan_study
 from histoscope.studies.study import TRANSFER, Run
-from histoscope.studies.transfer import begin
-from histoscope.studies.transfer.names import ALL, GROUPED, RANDOM, TABLE, begins, groups_of
+from histoscope.studies.transfer import initial
+from histoscope.studies.transfer.names import ALL, GROUPED, RANDOM, TABLE, groups_of, pretrainings
 from histoscope.studies.transfer.parts import parts
 from histoscope.train import provenance
 
@@ -180,7 +180,7 @@ class TestConfiguration:
 
     def test_beginnings_are_made_once_for_all_that_share_them(self) -> None:
         todo = [Run(level, size, seed) for seed in (0, 1) for level in LEVELS for size in ("groups_2", ALL)]
-        made = [run.name for run in begins(todo, [GROUPED, RANDOM])]
+        made = [run.name for run in pretrainings(todo, [GROUPED, RANDOM])]
         assert sorted(made) == sorted(
             [
                 "imagenet_probe-once-seed0",
@@ -226,7 +226,9 @@ class TestRuns:
     def test_what_is_pretrained_is_what_a_run_begins_from(self, finished: Path, configure) -> None:
         config = configure()
         for level, origin in (("synthetic", "synthetic-once"), ("self_supervised", "self_supervised-random")):
-            model = begin.beginning(config, StudyOfPatches(config).dataset, Run(level, ALL, 0), RANDOM)
+            model = initial.initial_network(
+                config, StudyOfPatches(config).dataset, Run(level, ALL, 0), RANDOM
+            )
             made = models.load(finished / "pretrained" / f"{origin}-seed0" / "model")
             mine, theirs = model.backbone.state_dict(), made.backbone.state_dict()
             assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
@@ -272,7 +274,7 @@ class TestRuns:
         def fail(*_, **__):
             raise RuntimeError("no pens to draw with")
 
-        monkeypatch.setattr(begin, "drawn_tiles", fail)
+        monkeypatch.setattr(initial, "synthetic_tiles", fail)
         summary = run_study(configure(levels=["scratch", "synthetic"]))
         assert summary.done == ("scratch-groups_2-seed0",)
         assert "no pens" in summary.failed["pretrained/synthetic-once-seed0"]

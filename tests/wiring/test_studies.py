@@ -289,7 +289,7 @@ def test_test_images_are_stained_anew_first_and_normalised_then(monkeypatch, con
 @pytest.mark.parametrize(("level", "section"), [("synthetic", "fit"), ("self_supervised", "pretrain")])
 def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, configure):
     """The whole section goes to the loop as it is, but for the seed, which is the run's."""
-    from histoscope.studies.transfer import begin
+    from histoscope.studies.transfer import initial
     from histoscope.train import recipe
 
     given = types.SimpleNamespace()
@@ -298,7 +298,7 @@ def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, conf
         given.config = samples_and_config[-1]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipe if section == "fit" else begin, section, watch)
+    monkeypatch.setattr(recipe if section == "fit" else initial, section, watch)
     values = json.loads(json.dumps(PATCHES))
     known = TRAIN if section == "fit" else UNLABELLED
     values["patches"][level] = {**known, "lr": 0.004, "warmup": 0.3, "weight_decay": 0.2, "batch_size": 3}

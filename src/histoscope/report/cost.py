@@ -54,9 +54,9 @@ def reached(
     part: str = "val",
     higher_is_better: bool = True,
 ) -> Reached:
-    """Find the first look at which a score had reached a level.
+    """Find the first validation at which a score had reached a level.
 
-    The answer is as fine as the looks: the level may have been reached any time since the look before.
+    The level may have been reached any time since the validation before.
 
     Parameters
     ----------

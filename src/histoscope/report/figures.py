@@ -269,9 +269,9 @@ def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
         return "validation", []
     title = f"validation {summary.metric_label(chosen)}"
     curves = _curves(study, model, lambda run: _series(run, chosen, part="val"))
-    # One look, at the end, is no curve.
-    looks = max((len(steps) for curve in curves for steps, _ in curve.seeds), default=0)
-    return title, curves if looks > 1 else []
+    # One validation, at the end, is no curve.
+    most = max((len(steps) for curve in curves for steps, _ in curve.seeds), default=0)
+    return title, curves if most > 1 else []
 
 
 def _curves(study: StudyResults, model: str, series: Any) -> list[Curve]:

@@ -137,7 +137,7 @@ class Gallery:
 
 
 def strip(shelf: Gallery, zoom: int = 2, gap_px: int = 16) -> Image:
-    """Paste a shelf on white for files: an image a row; the truth, then each level."""
+    """Put a gallery in one image, for files: an image a row; the ground truth, then each level."""
     rows = [beside(picture.drawn(zoom), gap_px, axis=1) for picture in shelf.pictures]
     return beside(rows, gap_px, axis=0)
 
@@ -156,7 +156,7 @@ def beside(images: Sequence[Image], gap_px: int, *, axis: int) -> Image:
 
 
 def shelves(study: StudyResults, levels: Container[str] | None = None) -> list[Gallery]:
-    """One shelf a model: pictures under the primary condition, or why there are none.
+    """One gallery a model: images under the primary condition, or why there are none.
 
     Parameters
     ----------
@@ -187,8 +187,8 @@ def ranked(table: pd.DataFrame, metric: str) -> list[Ranked]:
 def choose_region(true: Labels, preds: Sequence[Labels], size_px: int = CROP_PX) -> tuple[slice, slice]:
     """Choose the window whose Dice is nearest to that of the whole image, among those with many nuclei.
 
-    So a crop neither flatters nor shames the image it stands for. Of several predictions, the one that is
-    farthest from its whole counts.
+    So that a crop scores like its image. Of several predictions, the one that is farthest from its whole
+    image counts.
 
     Parameters
     ----------

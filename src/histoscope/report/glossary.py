@@ -1,4 +1,4 @@
-"""What the words of a report mean, for those who do not compute such numbers every day."""
+"""Glossary of a report: its metrics and statistics."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ WORDS = {
     ),
     "Dice": (
         "Overlap of the pixels of all true and all predicted nuclei: twice the shared ones over "
-        "the sum. From 0 to 1, higher is better; touching nuclei that are not told apart cost "
+        "the sum. From 0 to 1, higher is better; touching nuclei that are merged cost "
         "nothing."
     ),
     "F1": (

@@ -1,4 +1,4 @@
-"""Whether networks learned anything: a comparison of networks that did not says nothing."""
+"""Networks that learned nothing: comparisons with them say nothing."""
 
 import math
 from collections.abc import Sequence

@@ -59,8 +59,8 @@ TRAIN_LABELS = {
     "accelerator": "Accelerator",
     "devices": "Devices",
     "workers": "Loader processes",
-    "evaluate_every": "Steps between looks at the validation part",
-    "patience": "Early stopping after looks without a better score",
+    "evaluate_every": "Steps between validations",
+    "patience": "Early stopping after validations without a better score",
     "monitor": "Score that chooses the weights",
     "checkpoint_every": "Steps between checkpoints",
     "tensorboard": "Log for TensorBoard",
@@ -278,11 +278,11 @@ def _first(study: StudyResults, key: str) -> Any:
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
-    told = [
+    texts = [
         f"{_value(value)} µm per pixel" if key == "mpp" else f"{key.replace('_', ' ')} {_value(value)}"
         for key, value in values.items()
     ]
-    return f" ({', '.join(told)})" if told else ""
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def _value(value: Any) -> str:

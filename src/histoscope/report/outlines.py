@@ -1,4 +1,4 @@
-"""Outlines of nuclei: as SVG paths for the page, and drawn into pixels for files."""
+"""Outlines of nuclei: as SVG paths for the page, and on the image for files."""
 
 from collections.abc import Sequence
 

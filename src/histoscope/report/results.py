@@ -43,7 +43,7 @@ class RunResult:
     config, environment : mapping
         What ``config.yaml`` and ``environment.json`` hold; empty where they are missing.
     problem : str
-        Why it failed, in the words it left behind.
+        Why it failed: the last line of its ``error.txt``.
     table : DataFrame or None
         One row per image and condition, of a finished run.
     """
@@ -68,7 +68,7 @@ class RunResult:
 @brief
 @dataclass(frozen=True)
 class StudyResults:
-    """A study as its folder tells it.
+    """A study, read from its folder.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class StudyResults:
 
     @property
     def question(self) -> str:
-        """What the study asks, in one sentence."""
+        """Research question, in one sentence."""
         return str(self.settings["question"])
 
     @property
@@ -166,7 +166,7 @@ class StudyResults:
 
 
 def read_study(folder: str | Path) -> StudyResults:
-    """Read a study folder; runs that failed or are missing are kept and named, never skipped in silence.
+    """Read a study folder; runs that failed or are missing are kept and named.
 
     Parameters
     ----------

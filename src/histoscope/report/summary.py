@@ -1,4 +1,4 @@
-"""The words of a report: what a comparison shows, said so that it claims no more than the numbers do."""
+"""Sentences and labels of a report: what a comparison shows, claiming no more than the numbers do."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from histoscope.report import summary
 from histoscope.report.effects import Effect
@@ -38,31 +38,17 @@ NUDGE = 0.09
 PREFIX = "labels_"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How a line is drawn."""
-
-    colour: str
-    marker: str
-    dashed: bool
-    shift: float
-
-    @classmethod
-    def of(cls, recipe: str) -> "Look":
-        """Colour by what the tissue was made with, marker and dashes by how it was used."""
-        source, _, way = recipe.partition("_")
-        shift = NUDGE * (RECIPES.index(recipe) - len(RECIPES) // 2)
-        return cls(COLOURS.get(source, INK), "s" if way == "tuned" else "o", way == "tuned", shift)
-
-
-class Point(NamedTuple):
-    """A score, or a difference, with its interval, at a place of the horizontal axis."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    decided: bool
+def style(recipe: str) -> dict[str, Any]:
+    """Line of a recipe: its colour says what the tissue was made with, marker and dashes how it was used."""
+    source, _, way = recipe.partition("_")
+    tuned = way == "tuned"
+    return {
+        "color": COLOURS.get(source, INK),
+        "marker": "s" if tuned else "o",
+        "linestyle": (0, (4, 2)) if tuned else "-",
+        "linewidth": 1.4,
+        "markersize": 5,
+    }
 
 
 def drawn(
@@ -157,16 +143,13 @@ def _levels(recipe: str, mine: Iterable[tuple[str, str]]) -> list[str]:
 
 def _panel(axes: Axes, own: dict[str, Effect], sizes: Sequence[int | None], *, differences: bool) -> None:
     """Draw the lines of one network, scores or differences."""
-    for recipe in RECIPES:
-        look = Look.of(recipe)
-        points = [
-            _point(own[level], x + look.shift, differences=differences)
-            for x, size in enumerate(sizes)
-            if (level := f"{recipe}_{of_size(size)}") in own
-        ]
-        points = [point for point in points if math.isfinite(point.y)]
+    for place, recipe in enumerate(RECIPES):
+        shift = NUDGE * (place - len(RECIPES) // 2)
+        levels = [(x + shift, f"{recipe}_{of_size(size)}") for x, size in enumerate(sizes)]
+        points = [(x, *_score(own[level], differences=differences)) for x, level in levels if level in own]
+        points = [point for point in points if math.isfinite(point[1])]
         if points and not (differences and recipe == "real"):
-            _line(axes, points, look)
+            _line(axes, points, style(recipe))
     if differences:
         axes.axhline(0, color=INK, linewidth=1, zorder=0)
         axes.set_xlabel("labelled tiles", fontsize=9)
@@ -180,33 +163,23 @@ def _panel(axes: Axes, own: dict[str, Effect], sizes: Sequence[int | None], *, d
         signed_ticks(axes, "y")
 
 
-def _point(row: Effect, x: float, *, differences: bool) -> Point:
+def _score(row: Effect, *, differences: bool) -> tuple[float, float, float, bool]:
+    """Score or difference, the ends of its interval, and whether that leaves out zero."""
     if differences:
-        decided = row.diff_low > 0 or row.diff_high < 0
-        return Point(x, row.difference, row.diff_low, row.diff_high, decided)
-    return Point(x, row.mean, row.low, row.high, decided=True)
+        return row.difference, row.diff_low, row.diff_high, row.diff_low > 0 or row.diff_high < 0
+    return row.mean, row.low, row.high, True
 
 
-def _line(axes: Axes, points: Sequence[Point], look: Look) -> None:
-    axes.plot(
-        [point.x for point in points],
-        [point.y for point in points],
-        color=look.colour,
-        linewidth=1.4,
-        linestyle=(0, (4, 2)) if look.dashed else "-",
-        zorder=1,
-    )
-    for point in points:
-        axes.plot([point.x] * 2, [point.low, point.high], color=look.colour, linewidth=1.1, zorder=1)
-        axes.plot(
-            point.x,
-            point.y,
-            look.marker,
-            color=look.colour,
-            markerfacecolor=look.colour if point.decided else "white",
-            markersize=5,
-            zorder=2,
-        )
+def _line(
+    axes: Axes, points: Sequence[tuple[float, float, float, float, bool]], look: dict[str, Any]
+) -> None:
+    """Draw a line with an interval at each point; hollow where it includes zero."""
+    x, y, *_ = zip(*points, strict=True)
+    axes.plot(x, y, **look | {"marker": "", "zorder": 1})
+    for at, score, low, high, decided in points:
+        axes.plot([at] * 2, [low, high], color=look["color"], linewidth=1.1, zorder=1)
+        face = look["color"] if decided else "white"
+        axes.plot(at, score, **look, markerfacecolor=face, zorder=2)
 
 
 def _alone(axes: Axes, own: dict[str, Effect], n_sizes: int) -> None:
@@ -227,21 +200,7 @@ def _same_range(row: Sequence[Axes]) -> None:
 
 
 def _legend(figure: Figure, recipes: Sequence[str], *, columns: int) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=(look := Look.of(recipe)).colour,
-            marker=look.marker,
-            markersize=5,
-            linewidth=1.4,
-            linestyle=(0, (4, 2)) if look.dashed else "-",
-            label=NAMES[recipe],
-        )
-        for recipe in recipes
-    ]
+    handles = [Line2D([], [], label=NAMES[recipe], **style(recipe)) for recipe in recipes]
     figure.legend(
         handles=handles,
         loc="outside upper left",

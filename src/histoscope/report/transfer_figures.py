@@ -156,13 +156,13 @@ def _time_lines(axes: Axes, study: StudyResults, size: str, level: str, handles:
     """Draw a line for each seed; a probe is one point."""
     for run in study.finished(size, level):
         lines = read_log(run.folder / GROUPED) if run.folder is not None else []
-        looks = [
+        validations = [
             (line["seconds"], line["val"]["accuracy"]) for line in lines if "accuracy" in line.get("val", {})
         ]
-        if not looks:
+        if not validations:
             continue
-        x, y = zip(*looks, strict=True)
-        marker = "D" if len(looks) == 1 else "o"
+        x, y = zip(*validations, strict=True)
+        marker = "D" if len(validations) == 1 else "o"
         (line,) = axes.plot(
             x, y, color=level_colour(study, level), marker=marker, markersize=4, linewidth=1.3, alpha=0.85
         )

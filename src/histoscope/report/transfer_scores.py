@@ -17,11 +17,11 @@ from histoscope.report.results import RunResult, StudyResults
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.folder import read_json
 from histoscope.studies.study import Run
-from histoscope.studies.transfer.names import GROUPED, PRETRAINED, RANDOM, SPENT, begins
+from histoscope.studies.transfer.names import GROUPED, PRETRAINED, RANDOM, SPENT, pretrainings
 from histoscope.train.log import read as read_log
 
 ENOUGH = 0.95
-"""Accuracy on the validation part whose time of arrival is told."""
+"""Accuracy on the validation part; the report says after how many seconds it was reached."""
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "auroc", "auprc", "ece", "nll", "brier")
 
 
@@ -29,7 +29,7 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "auroc", "auprc"
 class LeakageGap:
     """Optimism of a random split: its accuracy less that of a split by group, with a 95 % interval.
 
-    Groups are drawn for both at once, since the test parts of both are of the same photographs.
+    Groups are resampled for both at once, since the test parts of both are of the same photographs.
     """
 
     level: str
@@ -189,7 +189,7 @@ def spent(study: StudyResults) -> list[Spent]:
 
 def _spent(study: StudyResults, level: str, size: str, runs: Sequence[RunResult]) -> Spent:
     logs = [read_log(run.folder / GROUPED) for run in runs if run.folder is not None]
-    told = [read_json(run.folder / GROUPED / SPENT) for run in runs if run.folder is not None]
+    spent_in = [read_json(run.folder / GROUPED / SPENT) for run in runs if run.folder is not None]
     reached = [cost.reached(log, "accuracy", ENOUGH).seconds for log in logs]
     there = [seconds for seconds in reached if np.isfinite(seconds)]
     batch = study.config["train"]["batch_size"]
@@ -202,18 +202,18 @@ def _spent(study: StudyResults, level: str, size: str, runs: Sequence[RunResult]
         level,
         size,
         before=_mean([before(study, run) for run in runs]),
-        train=_mean([one.get("train", NAN) for one in told]),
+        train=_mean([one.get("train", NAN) for one in spent_in]),
         enough=_mean(there),
         n_enough=len(there),
         n_seeds=len(runs),
         per_second=_mean(pace),
-        patches=_mean([one.get("images", NAN) for one in told]),
+        patches=_mean([one.get("images", NAN) for one in spent_in]),
     )
 
 
 def before(study: StudyResults, run: RunResult) -> float:
-    """Seconds that went into what a run begins from, here; ImageNet was learned elsewhere."""
-    made = begins([Run(run.level, run.model, run.seed)], [GROUPED])
+    """Seconds of the pretraining of a run; none for weights of ImageNet, which are downloaded."""
+    made = pretrainings([Run(run.level, run.model, run.seed)], [GROUPED])
     if not made or run.level == "imagenet_probe":
         return 0.0
     path = study.folder / PRETRAINED / made[0].name / "environment.json"

@@ -35,7 +35,7 @@ def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
 
 
 def check(chosen: StudyConfig) -> StudyConfig:
-    """Refuse names that nothing answers to, doubles, and a comparison without its baseline."""
+    """Refuse unknown names, duplicates, and a comparison without its baseline."""
     study = chosen.declared
     _check_levels(study)
     task_of(chosen).check()

@@ -1,4 +1,4 @@
-"""What a condition of a study does to an image before it is shown to a network."""
+"""Stain shifts of the test images under each condition of a study."""
 
 from collections.abc import Callable
 from typing import TypeAlias

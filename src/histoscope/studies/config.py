@@ -63,7 +63,7 @@ class PatchesConfig(config.Config):
     test : float
         Share of the patches that is tested on.
     drawn : int
-        Tiles of tissue that are drawn to pretrain on.
+        Synthetic tiles to pretrain on.
     synthetic, self_supervised : TrainConfig
         How it is pretrained on these, and on unlabelled training tiles.
     tuned : TransferConfig, optional
@@ -196,7 +196,7 @@ class StudyConfig(config.Config):
         return [run for run in runs(study.levels, study.models, study.seeds) if self._is_wanted(run)]
 
     def needed(self, run: Run) -> Run | None:
-        """Tell which run must be finished before this one begins."""
+        """Give the run whose weights are the initial ones of this run, if there is one."""
         level = self.settings(run)["initial_level"]
         return dataclasses.replace(run, level=level) if level else None
 

@@ -1,4 +1,4 @@
-"""What the answers of a study depend on, by content: images with labels, classes, weights to begin from.
+"""Digests of all that the results of a study depend on: images with labels, classes, initial weights.
 
 Names and patients say which images were meant; only pixels and labels say which were there. Every sample is
 read once before anything is trained, so files that cannot be read are found here as well.
@@ -95,7 +95,7 @@ def check(folder: Path, found: pd.DataFrame) -> None:
 
 
 def write(folder: Path, found: pd.DataFrame) -> None:
-    """Keep what was found, and what is known of sets that were not looked at now."""
+    """Write the digests, and keep those of sets that were not read now."""
     before = read_content(folder)
     found = pd.concat([found, before[~before["set"].isin(found["set"])]], ignore_index=True)
     write_table(folder / CONTENT, found)
@@ -137,29 +137,21 @@ def _samples(
 ) -> Iterator[tuple[Record, str, str]]:
     """Record, digest and problem of each sample."""
     places = [dataset.image_path(index) for index in range(len(dataset))]
-    times = Counter(places)  # a file of many patches tells none apart
+    times = Counter(places)  # many patches of one file have one digest
     for index, (record, path) in enumerate(zip(dataset.records, places, strict=True)):
         about = repr((dataset.info.mpp, record.label, [record.group(key) for key in keys]))
-        if record.label is not None and path is not None and times[path] == 1 and path.is_file():
-            # A patch is its file and its class: what is known already need not be decoded.
-            digest = digest_of_parts(about, path.read_bytes())
-            problem = known[digest] if digest in known else _problem(dataset, index)
-            yield record, digest, problem
+        # A patch is its file and its class: what is known already need not be decoded.
+        is_file = record.label is not None and path is not None and times[path] == 1 and path.is_file()
+        digest = digest_of_parts(about, path.read_bytes()) if path is not None and is_file else ""
+        if digest in known:
+            yield record, digest, known[digest]
             continue
         try:
             sample = dataset[index]
         except (HistoscopeError, OSError) as error:
-            yield record, digest_of_parts(about, "not readable"), str(error)
+            yield record, digest or digest_of_parts(about, "not readable"), str(error)
         else:
-            yield record, digest_of_sample(sample, about), ""
-
-
-def _problem(dataset: Dataset, index: int) -> str:
-    try:
-        dataset[index]
-    except (HistoscopeError, OSError) as error:
-        return str(error)
-    return ""
+            yield record, digest or digest_of_sample(sample, about), ""
 
 
 def weight_files(settings: Mapping[str, Any], root: Path) -> dict[str, Path]:

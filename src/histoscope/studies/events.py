@@ -1,4 +1,4 @@
-"""What a running study tells those who wait for it."""
+"""Progress of a running study."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Event:
 
     @property
     def is_before(self) -> bool:
-        """Whether it is no run, but what several runs begin from."""
+        """Whether it is a pretraining of several runs, or the reading of images."""
         return "/" in self.run
 
     @property
@@ -62,4 +62,4 @@ def steps_of(run: str, total: int, tell: Tell) -> Callable[[int, dict[str, float
 
 
 def silent(what: object) -> None:
-    """Tell nobody."""
+    """Report nothing."""

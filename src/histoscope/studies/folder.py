@@ -43,7 +43,7 @@ def begun(folder: Path, run: Run) -> bool:
 
 
 def weights_of(folder: Path, run: Run) -> Path:
-    """Give the model folder of a finished run that another one begins from.
+    """Give the model folder of a finished run, whose weights are the initial ones of another.
 
     Raises
     ------
@@ -51,7 +51,9 @@ def weights_of(folder: Path, run: Run) -> Path:
         If that run is not finished.
     """
     if not finished(folder, run):
-        raise ConfigError(f"this run begins from {run.name}, which is not finished; run the study again")
+        raise ConfigError(
+            f"initial weights are those of {run.name}, which is not finished; run the study again"
+        )
     return folder / run.name / "model"
 
 
@@ -144,5 +146,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def now() -> str:
-    """Tell the time, for people."""
+    """The time, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

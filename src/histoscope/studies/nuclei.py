@@ -1,4 +1,4 @@
-"""Studies of finding nuclei: images parted as published, tested as they are and re-stained."""
+"""Studies of finding nuclei: images split as published, tested as they are and re-stained."""
 
 import json
 import math

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,16 +83,18 @@ def describe(task: StudyTask, records: list[Record]) -> dict[str, Any]:
     }
     known = FACTORS[study.factor].levels
     against = {level: known[level]["against"] for level in study.levels if known[level].get("against")}
-    return {
+    described = {
         "format": FORMAT,
         "histoscope": histoscope.__version__,
         "study": study.name,
-        **_plain({key: value for key, value in dataclasses.asdict(study).items() if key != "name"}),
+        **{key: value for key, value in dataclasses.asdict(study).items() if key != "name"},
         **({"against": against} if against else {}),
         "runs": [run.name for run in config.runs()],
         "data_fingerprint": fingerprint(records),
-        "config": _plain(values),
+        "config": values,
     }
+    found: dict[str, Any] = json.loads(json.dumps(described))  # tuples become lists, each its own
+    return found
 
 
 def _in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
@@ -146,10 +149,3 @@ def _may_change(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     return top in {"models", "synthetic"} and not all(
         rest and rest[0] in config.get(top, {}) for config in (old, new)
     )
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, each its own: YAML would point from one to the other."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
 """Studies of classifying patches: several initial weights, few and many groups, two splits.
 
 A run is one kind of initial weights x one size of the training part x one seed, trained and tested under each
-split. What several runs begin from is made once, in ``pretrained/``.
+split. Pretrainings that several runs share are made once, in ``pretrained/``.
 """
 
 import time
@@ -28,7 +28,7 @@ from histoscope.studies.events import Event, Tell, steps_of
 from histoscope.studies.factors import BASELINES
 from histoscope.studies.study import Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask, skip
-from histoscope.studies.transfer import begin
+from histoscope.studies.transfer import initial
 from histoscope.studies.transfer.names import (
     MISTAKES,
     PRETRAINED,
@@ -38,9 +38,9 @@ from histoscope.studies.transfer.names import (
     SYNTHETIC,
     TABLE,
     TUNED,
-    begins,
-    begun_from,
     groups_of,
+    pretraining_of,
+    pretrainings,
 )
 from histoscope.studies.transfer.parts import open_everything, parts
 from histoscope.tables import read_table, write_table
@@ -50,7 +50,7 @@ from histoscope.train.recipe import Recipe, probe_model, train_model
 from histoscope.types import Record
 
 SHOWN = 4
-"""Surest mistakes kept as pictures, of each split."""
+"""Most confident errors whose images are kept, of each split."""
 START_SECONDS = 8.0
 """Of a process that imports everything and opens the data."""
 VIEWS = 2.5
@@ -61,7 +61,7 @@ class StudyOfPatches(StudyTask):
     """Classifiers of patches, trained and tested under a split by group and one at random."""
 
     def check(self) -> None:
-        """Refuse sizes of the training part that are none, and settings that nothing here reads."""
+        """Refuse sizes of the training part that are none, and settings that are for nuclei."""
         config = self.config
         for size in config.declared.models:
             groups_of(size)
@@ -78,7 +78,7 @@ class StudyOfPatches(StudyTask):
             )
 
     def trainings(self, todo: Sequence[Run]) -> list[TrainConfig]:
-        """Say how runs, and the networks that they begin from, are trained; the seeds aside."""
+        """Give the training settings of runs and of their pretrainings, but for the seeds."""
         before = {run.level for run in todo} & {SYNTHETIC, SELF_SUPERVISED}
         return [*super().trainings(todo), *(getattr(self.config.patches, one) for one in before)]
 
@@ -140,14 +140,14 @@ class StudyOfPatches(StudyTask):
             parts(self.dataset, self.config, "random", size, self.config.declared.seeds[0])
 
     def pretraining(self, todo: Sequence[Run], folder: Path) -> tuple[list[Run], Path]:
-        """Networks that runs begin from and that are still to be made, and the folder for them."""
-        made = begins(list(todo), self.kinds)
-        return [one for one in made if not begin.is_made(folder, one)], folder / PRETRAINED
+        """Pretrainings of runs that are not finished, and the folder for them."""
+        made = pretrainings(list(todo), self.kinds)
+        return [one for one in made if not initial.is_made(folder, one)], folder / PRETRAINED
 
     def pace(self, todo: Sequence[Run]) -> dict[str, Pace]:
         """Measure the one network on some patches."""
         del todo
-        model = begin.classifier(self.config, self.dataset, seed=0, weights=None)
+        model = initial.classifier(self.config, self.dataset, seed=0, weights=None)
         few = data.subset(self.dataset, range(0, len(self.dataset), max(1, len(self.dataset) // 32)))
         network = str(self.config.patches.backbone.get("backbone", "resnet18"))
         return {network: self.measure(model, classification.in_memory(model, few, skip), few)}
@@ -155,8 +155,8 @@ class StudyOfPatches(StudyTask):
     def seconds(self, todo: Sequence[Run], pace: Mapping[str, Pace]) -> list[float]:
         """Seconds of each run, and of each network that must be trained before."""
         config, (one,), n_patches = self.config, pace.values(), len(self.dataset)
-        looks = config.train.steps // config.train.evaluate_every
-        seen = n_patches * (1 + config.patches.test + config.data.val * looks)
+        validations = config.train.steps // config.train.evaluate_every
+        seen = n_patches * (1 + config.patches.test + config.data.val * validations)
         each = len(self.kinds) * (config.train.steps * one.step_seconds + seen * one.image_seconds)
         untrained = {*BASELINES, PROBE}
         found = [START_SECONDS + (0.0 if run.level in untrained else each) for run in todo]
@@ -172,9 +172,9 @@ class StudyOfPatches(StudyTask):
         return found
 
     def do(self, run: Run, folder: Path, tell: Tell) -> None:
-        """Do a run, or train what several runs begin from."""
+        """Do a run, or a pretraining that several runs share."""
         if folder.parent.name == PRETRAINED:
-            begin.make(self.config, self.dataset, run, folder, tell)
+            initial.make(self.config, self.dataset, run, folder, tell)
         else:
             super().do(run, folder, tell)
 
@@ -244,7 +244,7 @@ class StudyOfPatches(StudyTask):
     ) -> tuple[pd.DataFrame, dict[str, float]]:
         """Train from the run's initial weights; predictions of the test part, and the seconds of both."""
         config, tuned = self.config, run.level == TUNED
-        model = begin.beginning(config, self.dataset, run, kind)
+        model = initial.initial_network(config, self.dataset, run, kind)
         ready, cell = time.perf_counter(), provenance.watched(cell)
         known, val = (classification.in_memory(model, part, skip) for part in (cell.train, cell.val))
         ready = time.perf_counter() - ready
@@ -268,8 +268,8 @@ class StudyOfPatches(StudyTask):
     ) -> tuple[pd.DataFrame, dict[str, float]]:
         """Fit the head on features that are there; what computing them took is counted as if it were now."""
         del tell
-        model = begin.beginning(self.config, self.dataset, run, kind)
-        place = self.config.folder / PRETRAINED / begins([Run(PROBE, "", 0)], [])[0].name
+        model = initial.initial_network(self.config, self.dataset, run, kind)
+        place = self.config.folder / PRETRAINED / pretrainings([Run(PROBE, "", 0)], [])[0].name
         spent = study_folder.read_json(place / study_folder.ENVIRONMENT).get("seconds", {})
         each = float(spent.get("train", 0.0)) / max(float(spent.get("images", 0.0)), 1.0)
         before = each * (len(cell.train) + len(cell.val))
@@ -286,8 +286,8 @@ class StudyOfPatches(StudyTask):
         return found.table, {name: round(value, 2) for name, value in took.items()}
 
     def _recipe(self, cell: Split, run: Run, kind: str) -> Recipe:
-        """What a model learns from and begins from."""
-        origin = begun_from(run, kind)
+        """Training data and initial weights of a model."""
+        origin = pretraining_of(run, kind)
         begun = None if origin is None else self.config.folder / PRETRAINED / origin.name / "model"
         split = {name: [record.name for record in part.records] for name, part in cell}
         return Recipe(
@@ -308,7 +308,7 @@ def _scored(table: pd.DataFrame, cell: Split, by: str) -> pd.DataFrame:
 
 
 def _keep_mistakes(table: pd.DataFrame, cell: Split, folder: Path) -> None:
-    """Write the patches that were surest and wrong as pictures, so that a report needs no data set."""
+    """Write the images of the most confident errors, so that a report needs no data set."""
     place = {record.name: index for index, record in enumerate(cell.test.records)}
     for name in explain.mistakes(table, SHOWN)["name"]:
         write_image(folder / f"{name}.jpg", cell.test[place[name]].image)

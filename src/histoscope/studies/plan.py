@@ -50,7 +50,7 @@ class Plan:
 
 
 def plan_study(config: StudyConfig, *, jobs: int = 1, timed: bool = True) -> Plan:
-    """Look at what a study would do; nothing is written in its folder.
+    """Plan a study; nothing is written in its folder.
 
     Parameters
     ----------

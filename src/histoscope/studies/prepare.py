@@ -1,4 +1,4 @@
-"""The images of a study: parted by patient, re-stained as a condition says, normalised as a level says."""
+"""The images of a study: split by patient, re-stained by condition, normalised by level."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,7 +73,7 @@ def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
 
 
 def external(config: StudyConfig) -> Dataset | None:
-    """Test part of the other data set, all of it where it publishes no parts; None if no condition asks."""
+    """Test part of the external test set, all of it if it has no parts; None if no condition needs it."""
     asked = any(condition.external for condition in config.declared.conditions)
     if config.external is None or not asked:
         return None
@@ -125,7 +125,7 @@ def synthetic_sets(config: StudyConfig) -> dict[str, Dataset]:
 def choose_reference(train: Sequence[Sample]) -> Sample:
     """Choose the training image whose mean tissue colour is nearest to the median of the training part.
 
-    A rule instead of a taste: it needs no eye, can be repeated, and takes no odd image.
+    The rule can be repeated, and takes no outlier.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def tested_on(test: Dataset, condition: Condition) -> Dataset:
     Raises
     ------
     DataError
-        If the condition asks for images that are not there.
+        If there are no images of the condition.
     """
     if condition.only is None:
         return test

@@ -123,12 +123,12 @@ def _do(task: StudyTask, todo: list[Run], folder: Path, jobs: int, tell: Tell) -
 
 
 def _named(place: Path, tell: Tell, event: Event) -> None:
-    """Tell of something that is made for several runs, by the name of its folder."""
+    """Report an event of a pretraining, by the name of its folder."""
     tell(replace(event, run=f"{place.name}/{event.run}"))
 
 
 def check_names(records: list[Record]) -> None:
-    """Refuse two images of one name, whose predictions would be one file, and names that lead elsewhere."""
+    """Refuse two images of one name, which would share a file, and names that lead out of a folder."""
     twice = [name for name, times in Counter(record.name for record in records).items() if times > 1]
     if twice:
         raise DataError(

@@ -59,7 +59,7 @@ class Study:
     Parameters
     ----------
     name, question : str
-        What it is called, and what it asks, in one sentence.
+        Name, and research question in one sentence.
     factor : str
         The one thing that changes between compared runs: a key of ``factors.FACTORS``.
     levels : tuple of str
@@ -258,7 +258,7 @@ TRANSFER = Study(
     metric="accuracy",
     conditions=(
         Condition("grouped", "patches of photographs that no training patch is of"),
-        Condition("random", "patches dealt at random, so that copies of them were trained on"),
+        Condition("random", "patches split at random, so that copies of them were trained on"),
     ),
     primary_condition="grouped",
     reference=(

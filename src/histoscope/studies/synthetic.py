@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 SOURCES = ("procedural", "learned")
-"""Synthetic data sets: drawn by a procedure, and by a generator that learned from real tiles."""
+"""Synthetic data sets: made by rules, and by a generator that was trained on real tiles."""
 SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, None)
 """Numbers of labelled real tiles; None is all of them."""
 STUDIED: tuple[int | None, ...] = (2, 8, None)
@@ -42,7 +42,7 @@ TISSUE: Mapping[str, Mapping[str, Any]] = {name: settings for name, settings, _ 
 """Name of a level -> its settings."""
 LABELS: Mapping[str, str] = {name: label[:1].upper() + label[1:] for name, _, label in _levels()}
 LEVELS = tuple(name for name, level in TISSUE.items() if level["tiles"] in {0, *STUDIED})
-"""Those that the study has unless it is told otherwise."""
+"""Levels of the study by default."""
 
 
 def baseline(levels: Iterable[str]) -> str:
@@ -51,6 +51,6 @@ def baseline(levels: Iterable[str]) -> str:
 
 
 def source_of(settings: Mapping[str, Any]) -> str:
-    """Name of the synthetic data set that a level needs, directly or to begin from; "" for none."""
+    """Name of the synthetic data set that a level needs, itself or for its initial weights; "" for none."""
     begins = settings.get("initial_level")
     return str(TISSUE[begins]["synthetic"] if begins else settings.get("synthetic", ""))

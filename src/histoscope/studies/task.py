@@ -79,7 +79,7 @@ class StudyTask(ABC):
         """Refuse settings that the task does not know; no data are opened."""
 
     def trainings(self, todo: Sequence[Run]) -> list[TrainConfig]:
-        """Say how runs, and the networks that they begin from, are trained; the seeds aside."""
+        """Give the training settings of runs and of their pretrainings, but for the seeds."""
         return [self.config.train] if todo else []
 
     def weights(self) -> Mapping[str, Any]:
@@ -120,7 +120,7 @@ class StudyTask(ABC):
         """Write what all runs need."""
 
     def pretraining(self, todo: Sequence[Run], folder: Path) -> tuple[list[Run], Path]:
-        """Networks that runs begin from and that are still to be made, and the folder for them."""
+        """Pretrainings of runs that are not finished, and the folder for them."""
         del todo
         return [], folder
 
@@ -202,7 +202,7 @@ def skip(name: str, why: str) -> None:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Refuse to begin what the disk cannot hold.
+    """Refuse runs that the disk has no room for.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def attempt(do: DoRun, run: Run, folder: Path, tell: Tell) -> None:
 
 
 def disk_full(error: BaseException | None) -> bool:
-    """Tell whether a full disk is behind an error; writers in other languages hide it in the words."""
+    """Whether a full disk caused an error; libraries in other languages say so in the message alone."""
     while error is not None:
         if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left on device" in str(
             error
@@ -125,7 +125,7 @@ def _start(config: StudyConfig, run: Run, folder: Path, threads: int) -> tuple[C
 
 
 def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> None:
-    """Body of a child process; the parent stops it, and if the parent is gone the next word to it fails."""
+    """Body of a child process; the parent stops it, and without the parent no event can be sent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     import cv2
@@ -204,7 +204,7 @@ def _threads(n: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Children that start inside are deaf to Ctrl-C from their first moment; the parent stops them."""
+    """Child processes that start inside ignore Ctrl-C from the start; the parent stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Names of the study of transfer: splits, sizes, levels, files, and which run begins from what. No torch."""
+"""Names of the study of transfer: splits, sizes, levels, files; the pretraining of each run. No torch."""
 
 import re
 
@@ -28,12 +28,13 @@ def groups_of(size: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def begins(todo: list[Run], splits: list[str]) -> list[Run]:
-    """What must be made before runs, once for all that begin from it.
+def pretrainings(todo: list[Run], splits: list[str]) -> list[Run]:
+    """Pretrainings that runs need, each once.
 
     Examples
     --------
-    >>> [run.name for run in begins([Run("synthetic", "all", 0), Run("scratch", "all", 0)], ["grouped"])]
+    >>> todo = [Run("synthetic", "all", 0), Run("scratch", "all", 0)]
+    >>> [run.name for run in pretrainings(todo, ["grouped"])]
     ['synthetic-once-seed0']
     """
     found: dict[Run, None] = {}
@@ -47,6 +48,6 @@ def begins(todo: list[Run], splits: list[str]) -> list[Run]:
     return list(found)
 
 
-def begun_from(run: Run, kind: str) -> Run | None:
-    """What a run begins from, of those that are made for it."""
-    return next(iter(begins([run], [kind])), None)
+def pretraining_of(run: Run, kind: str) -> Run | None:
+    """The pretraining of a run, or None."""
+    return next(iter(pretrainings([run], [kind])), None)

@@ -43,8 +43,8 @@ def parts(dataset: Dataset, config: StudyConfig, kind: str, size: str, seed: int
 
     A collection of n groups is taken from all, its validation and test part as much smaller as its training
     part. Split by group, the test part is that of the whole data set, since more test groups change nothing
-    but the noise. Split at random, the collection's own patches are dealt anew, as they would be by somebody
-    who has no others: a patch that is tested in one size is trained on in none.
+    but the noise. Split at random, the collection's own patches are assigned at random, as if
+    there were no others: a patch that is tested in one size is trained on in none.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def parts(dataset: Dataset, config: StudyConfig, kind: str, size: str, seed: int
         From `open_everything`.
     config : StudyConfig
     kind : {"grouped", "random"}
-        Whether all patches of a group stay together, or each is dealt for itself, as often published.
+        Whether all patches of a group stay together, or each patch is assigned at random, as often published.
     size : str
         ``groups_16``: so many groups of each class; or ``all``.
     seed : int

@@ -1,4 +1,4 @@
-"""What classifiers begin from: nothing, synthetic tissue, unlabelled tiles, or ImageNet."""
+"""Initial weights of classifiers: random, of synthetic tissue, of unlabelled tiles, or of ImageNet."""
 
 import time
 from dataclasses import replace
@@ -21,7 +21,14 @@ from histoscope.studies.events import Event, Tell, steps_of
 from histoscope.studies.machine import environment
 from histoscope.studies.study import Run
 from histoscope.studies.task import skip
-from histoscope.studies.transfer.names import PRETRAINED, PROBE, SELF_SUPERVISED, SYNTHETIC, TUNED, begun_from
+from histoscope.studies.transfer.names import (
+    PRETRAINED,
+    PROBE,
+    SELF_SUPERVISED,
+    SYNTHETIC,
+    TUNED,
+    pretraining_of,
+)
 from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
@@ -30,7 +37,7 @@ from histoscope.train.recipe import Recipe, train_model
 from histoscope.train.selfsup import pretrain_model
 from histoscope.types import Sample
 
-DRAWN: dict[str, TissueSpec] = {
+TISSUES: dict[str, TissueSpec] = {
     "glands": TissueSpec(gland_fraction=0.65, lumen_fraction=0.9, cluster_fraction=0.05),
     "nests": TissueSpec(
         gland_fraction=0.7,
@@ -47,12 +54,12 @@ DRAWN: dict[str, TissueSpec] = {
 
 
 def is_made(folder: Path, run: Run) -> bool:
-    """Whether a beginning is there; its seconds are written last."""
+    """Whether a pretraining is finished; its seconds are written last."""
     return (folder / PRETRAINED / run.name / study_folder.ENVIRONMENT).is_file()
 
 
 def make(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> None:
-    """Make one beginning in its folder."""
+    """Pretrain a network, or compute features, in a folder."""
     (folder / study_folder.ERROR).unlink(missing_ok=True)
     started = study_folder.now()
     tell(Event(run.name, "prepare"))
@@ -87,35 +94,35 @@ def imagenet(config: StudyConfig, dataset: Dataset, *, seed: int) -> Classifier:
     return classifier(config.model_copy(update={"patches": published}), dataset, seed=seed, weights=None)
 
 
-def beginning(config: StudyConfig, dataset: Dataset, run: Run, kind: str) -> Classifier:
-    """The network that a run trains, as it begins.
+def initial_network(config: StudyConfig, dataset: Dataset, run: Run, kind: str) -> Classifier:
+    """The network of a run, with its initial weights.
 
     Raises
     ------
     TrainingError
-        If what it begins from could not be made.
+        If its pretraining failed.
     """
     if run.level in {PROBE, TUNED}:
         return imagenet(config, dataset, seed=run.seed)
-    origin = begun_from(run, kind)
+    origin = pretraining_of(run, kind)
     if origin is None:
         return classifier(config, dataset, seed=run.seed, weights=None)
     if not is_made(config.folder, origin):
         where = config.folder / PRETRAINED / origin.name / study_folder.ERROR
-        raise TrainingError(f"what this run begins from, {origin.name}, could not be made: see {where}")
+        raise TrainingError(f"the pretraining of this run, {origin.name}, could not be made: see {where}")
     made = config.folder / PRETRAINED / origin.name / "model"
     return classifier(config, dataset, seed=run.seed, weights=made)
 
 
-def drawn_tiles(n: int, side_px: int, mpp: float, *, seed: int) -> list[Sample]:
+def synthetic_tiles(n: int, side_px: int, mpp: float, *, seed: int) -> list[Sample]:
     """Draw tissue of each kind in turn, in stains that have nothing to do with the kind.
 
     Examples
     --------
-    >>> [tile.label for tile in drawn_tiles(5, 32, 1.0, seed=0)]
+    >>> [tile.label for tile in synthetic_tiles(5, 32, 1.0, seed=0)]
     [0, 1, 2, 3, 0]
     """
-    kinds, stains = list(DRAWN.values()), list(STAINS.values())
+    kinds, stains = list(TISSUES.values()), list(STAINS.values())
     tiles = []
     for k in range(n):
         rng = np.random.default_rng([seed, k])
@@ -136,11 +143,11 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
     """Train the network to tell kinds of synthetic tissue apart."""
     chosen = config.patches.synthetic
     shown = classifier(config, dataset, seed=run.seed, weights=None)
-    tiles = drawn_tiles(config.patches.drawn, shown.spec.patch_px, shown.spec.mpp, seed=run.seed)
+    tiles = synthetic_tiles(config.patches.drawn, shown.spec.patch_px, shown.spec.mpp, seed=run.seed)
     torch.manual_seed(run.seed)
     arguments = {**config.patches.backbone, "mpp": shown.spec.mpp}
-    model = Classifier(**arguments, classes=list(DRAWN))
-    cut = max(len(DRAWN), len(tiles) // 8)
+    model = Classifier(**arguments, classes=list(TISSUES))
+    cut = max(len(TISSUES), len(tiles) // 8)
     sheet = Datasheet("synthetic tissue", licence="made by Histoscope: use it as you like")
     recipe = Recipe(
         config=replace(chosen, seed=run.seed), augment=augment.get("default"), about=learned_from([sheet])
@@ -151,7 +158,7 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
 
 
 def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, tell: Tell) -> int:
-    """Train the network on pairs of views of the training part's tiles; their classes are not looked at."""
+    """Train the network on pairs of views of the training part's tiles; without their classes."""
     chosen = config.patches.self_supervised
     part = provenance.Watched(split(dataset, config, run.model, run.seed).train)
     model = classifier(config, dataset, seed=run.seed, weights=None, classes=False)
