@@ -8,6 +8,8 @@ from scipy import stats
 
 from histoscope.errors import DataError, UnknownNameError
 from histoscope.metrics import (
+    Matches,
+    Pixels,
     class_scores,
     compare,
     interval,
@@ -42,7 +44,13 @@ def tables(nuclei):
 
 def test_each_formula_is_the_pooled_score(tables):
     table = tables[0]
-    expected = {**pooled(table), **pooled_by_class(table, NAMES)}
+    matches = Matches(*(table[name].sum().item() for name in ("tp", "fp", "fn", "sum_iou")))
+    area = Pixels(*(table[f"pixels_{name}"].sum().item() for name in ("tp", "fp", "fn", "tn")))
+    counted = {name: getattr(area, name) for name in ("precision", "recall", "dice", "iou", "mcc")}
+    counted |= {name: getattr(matches, name) for name in ("pq", "dq", "sq")}
+    counted |= {"pixel_accuracy": area.accuracy, "f1_50": matches.f1, "ap_50": matches.ap}
+    assert pooled(table) == pytest.approx(counted)
+    expected = {**counted, **pooled_by_class(table, NAMES)}
     assert set(FORMULAS) <= set(expected)
     for name, value in expected.items():
         assert pooled_statistic(table, name).of(table) == pytest.approx(value), name

@@ -24,10 +24,9 @@ def march(
 ) -> bool:
     """Follow each ray of each pixel until the id changes.
 
-    `LANES` neighbours take each step together, so that the processor can compare many ids at once; who has
-    left its nucleus goes along without being counted. `flat` is the map with a border of one pixel and lines
-    filled up to whole lanes, between `LANES` zeros; `offsets` are those of its flat places. Gives False if a
-    ray needs more steps than there are.
+    `LANES` neighbours step together, so that ids are compared by SIMD; pixels that have left their nucleus
+    are masked. `flat` is the map with a border of one pixel and rows padded to whole lanes, between `LANES`
+    zeros; `offsets` are in `flat`. Returns False if a ray needs more steps than there are.
     """
     n_rays, n_steps = offsets.shape
     here, inside, steps = (
@@ -49,7 +48,7 @@ def march(
                 while someone:
                     if step == n_steps:
                         return False
-                    # An unsigned index: a signed one might count from the end, which takes time to find out.
+                    # Unsigned, as Numba checks signed indices for counting from the end.
                     there, someone = np.uint64(base + offsets[k, step]), False
                     for lane in range(LANES):
                         inside[lane] &= flat[there + np.uint64(lane)] == here[lane]
@@ -162,10 +161,10 @@ def normalize(start: int, stop: int, index: I32, distance: F32, top: F32, grid: 
 def paint(start: int, stop: int, y: F64, x: F64, number: int, scratch: U8, out: I32) -> U8:
     """Write `number` on the free pixels of rows `start` to `stop` that lie in a polygon or on its edge.
 
-    Pixel by pixel this is O'Rourke's rule ("Computational Geometry in C", 1998, 7.4): count the edges that
-    cross the pixel's row right of it, and those left of it; it lies inside if the first count is odd, on an
-    edge if only one of them is. The counts change only where an edge crosses, so changes are marked, then
-    summed along the row. Gives a scratch that is large enough for next time.
+    By O'Rourke's rule ("Computational Geometry in C", 1998, 7.4): of the edges that cross a pixel's row right
+    of it, and of those left of it, the first count is odd inside, and only one of them on an edge. Counts
+    change only at crossings, so changes are marked, then summed along the row. Returns a scratch buffer that
+    is large enough for reuse.
     """
     n = y.size
     low_y, high_y, low_x, high_x = y[0], y[0], x[0], x[0]
@@ -214,7 +213,7 @@ def paint(start: int, stop: int, y: F64, x: F64, number: int, scratch: U8, out: 
 def _cross_column(a: float, x0: float, b: float, x1: float, left: int, right: int, also: bool) -> int:
     """Last column from ``left - 1`` to `right` left of an edge's crossing (or on it, if `also`).
 
-    The sign of one product decides, as the rule does it; the quotient only says where to look.
+    The sign of one product decides, as in the rule; the quotient is only a first guess.
     """
     guess = x0 - a * (x1 - x0) / (b - a)
     c = int(max(left - 1.0, min(right + 0.0, np.floor(guess))))

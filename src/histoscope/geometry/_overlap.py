@@ -1,9 +1,9 @@
 # mypy: disallow-untyped-decorators=False
-"""Area that two polygons with whole-number corners share: exact predicates, no special cases.
+"""Intersection area of two polygons with integer corners: exact predicates, no special cases.
 
-The second polygon is thought to be shifted by a step too small to change any area, to the right and still
-less downwards (Edelsbrunner and Muecke 1990, doi:10.1145/77635.77639). Then no corner lies on an edge of the
-other polygon and no two edges lie on one line, so shared corners and edges need no code of their own.
+By simulation of simplicity (Edelsbrunner and Muecke 1990, doi:10.1145/77635.77639) the second polygon is
+shifted infinitesimally to the right, and still less downwards. Then no corner lies on an edge of the other
+polygon and no two edges are collinear.
 """
 
 import numpy as np

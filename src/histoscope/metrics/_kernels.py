@@ -7,15 +7,10 @@ from histoscope.compiled import F64, I32, I64, njit
 
 @njit
 def count_pairs(true: I32, pred: I32) -> tuple[I64, I64, bool]:
-    """Count the pixels of each (true id, pred id) pair other than (0, 0) in two flat maps.
+    """Pixels of each pair of ids but (0, 0) of two flat maps.
 
-    Returns
-    -------
-    keys : (K,) int64
-        ``true id << 32 | pred id``, in the order of their first pixel.
-    pixels : (K,) int64
-    fine : bool
-        False if a negative id was met; the rest is then meaningless.
+    Returns the pairs as keys (K,) ``true id << 32 | pred id`` in the order of their first pixel, their pixels
+    (K,), and False if an id is negative; the others are then undefined.
     """
     size = 4096
     keys, pixels, order = np.zeros(size, np.int64), np.zeros(size, np.int64), np.empty(size // 2, np.int64)
@@ -83,15 +78,10 @@ def _fill(  # arrays that are not reassigned stay in registers: half the time of
     order: I64,
     n_keys: int,
 ) -> tuple[int, int]:
-    """Count from pixel `place` on until the end, or until the hash table is half full.
+    """Count from pixel `place` to the end, or until the hash table is half full.
 
-    The maps are read as runs of one pair, so that the table is accessed once per run, not per pixel.
-
-    Returns
-    -------
-    place : int
-        The first pixel not counted; -1 if an id is negative.
-    n_keys : int
+    The maps are read as runs of one pair, so that the table is accessed once per run, not per pixel. Returns
+    the first pixel not counted, or -1 if an id is negative, and the number of keys.
     """
     end = place
     while end < true.size:

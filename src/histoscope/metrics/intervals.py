@@ -201,14 +201,6 @@ def number(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return counts[..., 1:2]
 
 
-def cluster_sums(
-    values: NDArray[np.float64], clusters: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Sum of `values` and number of them in each cluster that occurs."""
-    _, index = np.unique(clusters, return_inverse=True)
-    return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.int64)
-
-
 def cluster_totals(counts: NDArray[np.float64], clusters: NDArray[np.intp]) -> NDArray[np.float64]:
     """Sum of the rows of `counts` in each cluster that occurs, (clusters, K)."""
     _, index = np.unique(clusters, return_inverse=True)

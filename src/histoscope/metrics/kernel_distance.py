@@ -159,19 +159,16 @@ def _checked(real: ArrayLike, synthetic: ArrayLike) -> tuple[NDArray[np.float64]
 
 
 def _codes(groups: ArrayLike | None, n: int, name: str, least: int) -> tuple[NDArray[np.int64], int]:
-    if groups is None:
-        groups = np.arange(n)
-    values = group_codes(groups, name)
-    if values.shape != (n,):
-        raise ShapeError(f"{name} has shape {values.shape}, expected ({n},): a group for each row")
-    known, codes = np.unique(values, return_inverse=True)
+    codes = group_codes(np.arange(n) if groups is None else groups, name)
+    if codes.shape != (n,):
+        raise ShapeError(f"{name} has shape {codes.shape}, expected ({n},): a group for each row")
     sizes = np.bincount(codes)
-    if len(known) < least or n - sizes.max() < 2:
+    if len(sizes) < least or n - sizes.max() < 2:
         raise ShapeError(
-            f"{name} holds {len(known)} group(s); at least {least} are needed, with two rows outside the "
+            f"{name} holds {len(sizes)} group(s); at least {least} are needed, with two rows outside the "
             "largest, to split them in halves"
         )
-    return codes.astype(np.int64), len(known)
+    return codes.astype(np.int64), len(sizes)
 
 
 def _block_sums(

@@ -12,7 +12,6 @@ from histoscope.errors import DataError
 from histoscope.metrics.intervals import (
     bracketed,
     check_resampling,
-    cluster_sums,
     cluster_totals,
     column,
     counted,
@@ -179,7 +178,7 @@ def _mean_gap(tables: Tables, metric: str, cluster: str, n: int, rng: np.random.
     pairs = _paired(tables, [{"score": column(table, metric)} for table in tables], cluster)
     differences = pairs.values[:, 0] - pairs.values[:, 1]
     totals = cluster_totals(with_ones(differences), pairs.clusters)
-    sums, counts = cluster_sums(differences, pairs.clusters)
+    sums, counts = totals.T
     return _Gap(
         pairs,
         float(differences.mean()) if len(differences) else nan,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
-from histoscope.metrics.intervals import check_resampling, cluster_sums
+from histoscope.metrics.intervals import check_resampling, cluster_totals
 from histoscope.metrics.keys import group_codes
 from histoscope.metrics.pooling import Function, Values
 from histoscope.metrics.semantic import ratio
@@ -79,7 +79,7 @@ def paired_permutation(
             raise ShapeError(
                 f"clusters have shape {groups.shape}, scores {defined.shape}; expected one for each pair"
             )
-        differences = cluster_sums(differences, groups[defined])[0]
+        differences = cluster_totals(differences[:, None], groups[defined])[:, 0]
     count = len(differences)
     if count == 0:
         return nan

@@ -1,22 +1,22 @@
 # mypy: disallow-untyped-decorators=False
-"""Loops that walk around nuclei, and that fill outlines again."""
+"""Compiled loops that trace outlines of nuclei and fill them."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.compiled import F32, I32, I64, njit
 
-# Steps over pixels while walking right, down, left, up with the nucleus on the right hand.
+# Steps over pixels along right, down, left and up, with the nucleus on the right.
 _ROW_STEP = (0, 1, 0, -1)
 _COLUMN_STEP = (1, 0, -1, 0)
-# Middle of the edge that is walked along: of a pixel's top, right, bottom and left side.
+# Midpoints of a pixel's top, right, bottom and left side.
 _X_MIDDLE = (0.5, 1.0, 0.5, 0.0)
 _Y_MIDDLE = (0.0, 0.5, 1.0, 0.5)
 
 
 @njit
 def count_edges(labels: I32) -> int:
-    """Count the sides of pixels that part a nucleus from something else: an upper bound of outline points."""
+    """Number of pixel sides on the border of a nucleus: an upper bound of outline points."""
     height, width = labels.shape
     edges = 0
     for row in range(height):
@@ -33,19 +33,9 @@ def count_edges(labels: I32) -> int:
 
 @njit
 def trace_rings(labels: I32, n_edges: int) -> tuple[F32, I64, I32, I32, NDArray[np.bool_]]:
-    """Walk once around every piece and every hole, from middle to middle of the pixel sides.
+    """Trace every piece and every hole through the midpoints of pixel sides, `n_edges` of `count_edges`.
 
-    Parameters
-    ----------
-    labels : (H, W) int32
-        Instance map; 0 is background.
-    n_edges : int
-        From `count_edges`.
-
-    Returns
-    -------
-    points, starts, label, part, is_hole
-        As `Outlines` has them.
+    Returns the fields of `Outlines`: points, starts, label, part, is_hole.
     """
     height, width = labels.shape
     ring_at = np.zeros((height, width), np.int32)  # the ring, from 1, that walks along a pixel's top side
@@ -62,7 +52,7 @@ def trace_rings(labels: I32, n_edges: int) -> tuple[F32, I64, I32, I32, NDArray[
             n_points, top, at = _trace(labels, row, column, ring_at, n_rings + 1, points, n_points)
             label[n_rings], is_hole[n_rings] = here, top < row
             if top < row:
-                # A hole: right above its highest pixel there is its piece, up to a ring that is known.
+                # A hole: above its highest pixel is its piece, up to a known ring.
                 while top > 0 and labels[top - 1, at] == here:
                     top -= 1
                 part[n_rings] = part[ring_at[top, at] - 1]
@@ -84,9 +74,9 @@ def trace_rings(labels: I32, n_edges: int) -> tuple[F32, I64, I32, I32, NDArray[
 def _trace(
     labels: I32, row: int, column: int, ring_at: I32, ring: int, points: F32, n: int
 ) -> tuple[int, int, int]:
-    """Walk around one ring from the top side of a pixel.
+    """Trace one ring from the top side of a pixel.
 
-    Gives the new number of points, and row and column of the highest pixel that it passes below.
+    Returns the new number of points, and row and column of the highest pixel that it passes below.
     """
     height, width = labels.shape
     here = labels[row, column]
@@ -107,7 +97,7 @@ def _trace(
             heading, row, column = 2 * side, ahead_row, ahead_column
         else:
             heading, row, column, side = (2 * side + 7) % 8, left_row, left_column, out
-        # A point in the middle of a straight line says nothing.
+        # Points within a straight line are redundant.
         if heading != before:
             points[n, 0], points[n, 1] = x, y
             n += 1
@@ -123,16 +113,16 @@ def _trace(
 
 @njit
 def fill(points: F32, starts: I64, rings: I64, top: int, left: int, inside: NDArray[np.bool_]) -> None:
-    """Mark the pixels of a window whose centres lie in some rings; what `inside` held does not matter.
+    """Fill `inside` with the pixels of a window whose centres lie in some rings.
 
-    Outlines cross the rows of pixel centres at the sides of pixels only, so all is whole numbers.
+    Outlines cross the rows of pixel centres at the sides of pixels only, so integers suffice.
     """
     height, width = inside.shape
     inside[:] = False
     for ring in rings:
         for k in range(starts[ring], starts[ring + 1]):
             following = k + 1 if k + 1 < starts[ring + 1] else starts[ring]
-            # twice the coordinates; the centres of row r lie at 2 r + 1
+            # Twice the coordinates; the centres of row r are at 2 r + 1.
             x, y = int(2 * points[k, 0]), int(2 * points[k, 1])
             across, down = int(2 * points[following, 0]) - x, int(2 * points[following, 1]) - y
             if down == 0:
@@ -151,7 +141,7 @@ def fill(points: F32, starts: I64, rings: I64, top: int, left: int, inside: NDAr
 
 @njit
 def boxes(points: F32, starts: I64, order: I64, first: I64) -> I64:
-    """Top, left, bottom and right of each nucleus, the last two exclusive; all 0 without pixels."""
+    """Bounding box of each nucleus: top, left, bottom and right, the last two exclusive; 0 without pixels."""
     found = np.zeros((first.size - 1, 4), np.int64)
     for k in range(first.size - 1):
         for place in range(first[k], first[k + 1]):
@@ -169,7 +159,7 @@ def boxes(points: F32, starts: I64, order: I64, first: I64) -> I64:
 def draw(
     points: F32, starts: I64, ids: I64, order: I64, first: I64, box: I64, corner: tuple[int, int], labels: I32
 ) -> None:
-    """Write nuclei into a window of a map whose first pixel is at row and column `corner`; the last win."""
+    """Draw nuclei into a window of a map, with its first pixel at row and column `corner`; later ones win."""
     height, width = labels.shape
     for k in range(ids.size):
         top, left = max(box[k, 0], corner[0]), max(box[k, 1], corner[1])

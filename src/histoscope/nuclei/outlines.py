@@ -16,24 +16,16 @@ Ring = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class ByNucleus:
-    """Rings in the order of nuclei.
-
-    Parameters
-    ----------
-    ids : (M,) int64
-        Nuclei that have a pixel, ascending.
-    order : (R,) int64
-        Rings, grouped by nucleus.
-    first : (M + 1,) int64
-        Start of each nucleus in `order`, and end of the last.
-    box : (M, 4) int64
-        Bounding box: top, left, bottom and right in pixels, the last two exclusive.
-    """
+    """Rings grouped by nucleus."""
 
     ids: NDArray[np.int64]
+    """(M,) nuclei that have a pixel, ascending."""
     order: NDArray[np.int64]
+    """(R,) rings, grouped by nucleus."""
     first: NDArray[np.int64]
+    """(M + 1,) start of each nucleus in `order`, and end of the last."""
     box: NDArray[np.int64]
+    """(M, 4) bounding boxes: top, left, bottom and right in pixels, the last two exclusive."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

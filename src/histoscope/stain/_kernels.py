@@ -13,7 +13,7 @@ _BITS = np.uint64(21)
 _FIELD = np.uint64((1 << 21) - 1)
 
 COLD = np.float32(0.35)
-"""How much more red than usual a stain may hold back, as a share of green; bluish haematoxylins do by 0.2."""
+"""Excess red absorption of a stain, as a share of green; that of bluish haematoxylins is 0.2."""
 
 
 @njit
@@ -33,7 +33,7 @@ def map_tissue(start: int, stop: int, pixels: U8, density: F32, sums: U64, table
         r, g, b = pixels[i, 0], pixels[i, 1], pixels[i, 2]
         weight = tissueness(density[0, r], density[1, g], density[2, b])
         packed = sums[0, r] + sums[1, g] + sums[2, b]
-        # Without a branch for full weight, which is hard to foresee.
+        # Without a branch for full weight, which is hard to predict.
         out[i, 0] = _between(r, tables[0, packed & _FIELD], weight)
         out[i, 1] = _between(g, tables[1, (packed >> _BITS) & _FIELD], weight)
         out[i, 2] = _between(b, tables[2, packed >> (_BITS + _BITS)], weight)
@@ -47,9 +47,9 @@ def _between(old: np.uint8, new: np.uint8, weight: int) -> np.uint8:
 
 @njit(fastmath=True, inline="always")
 def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
-    """How far a pixel is stained tissue, in 256ths, from its density below the white point.
+    """Weight of a pixel as stained tissue, in 256ths, from its density below the white point.
 
-    A product of ramps without branches or exponentials, which would cost five times as much.
+    A product of ramps, five times faster than with branches or exponentials.
     """
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
     least, most = min(red, green, blue), max(red, green, blue)
@@ -58,8 +58,8 @@ def tissueness(red: np.float32, green: np.float32, blue: np.float32) -> int:
     # Shaded glass, dust and bubbles are grey.
     grey = np.float32(0.03) + (np.float32(0.08) + np.float32(0.05) * mean) * mean
     weight *= min(one, max(zero, np.float32(2.0) * span / grey - one))
-    # Blue and green ink: no mixture of haematoxylin and eosin holds back so much red beside green. Levels
-    # below 8 are alike: there noise decides.
+    # Blue and green ink: no mixture of haematoxylin and eosin absorbs so much red relative to green. Levels
+    # below 8 are clipped, as noise dominates there.
     held = min(green, np.float32(3.5))
     usual = max(np.float32(0.9) * held, np.float32(0.75) * held + np.float32(0.8) * blue)
     usual = min(usual, np.float32(1.2) * held) + COLD * held
@@ -91,10 +91,9 @@ def tissue(start: int, stop: int, pixels: U8, density: F32, least: float, out: N
 
 @njit
 def sample_tissue(pixels: U8, strata: int, density: F32, least: float, out: U8) -> int:
-    """Copy one pixel of each stratum, if it is tissue, to `out`; give their number.
+    """Copy one pixel of each stratum, if it is tissue, to `out`; return their number.
 
-    The place in the stratum comes from a hash of its number: the same every time, and in step with no
-    texture.
+    Its position is a hash of the stratum's number: reproducible, and not aligned with any texture.
     """
     total = len(pixels)
     found = 0
@@ -127,11 +126,10 @@ def window_means(image: U8, rows: I64, columns: I64, height: int, width: int, ou
 
 @njit(fastmath=True)
 def sparse_moments(density: F32, stains: F64, penalty: float) -> tuple[F64, F64, float]:
-    """Code (3, N) density with two unit stains, sparsely and with nothing negative, and sum the codes up.
+    """Moments of the sparse non-negative codes of (3, N) density in two unit stains.
 
-    Gives codes' codes (2, 2), codes' density (2, 3) and the sum of the codes: all that the dictionary needs.
-    With two stains, coordinate descent on the non-negative lasso ends in one of four cases, taken here at
-    once.
+    Returns codes' codes (2, 2), codes' density (2, 3) and the sum of the codes, for the dictionary update.
+    With two stains, the non-negative lasso has a closed form of four cases.
     """
     h0, h1, h2 = np.float32(stains[0, 0]), np.float32(stains[0, 1]), np.float32(stains[0, 2])
     e0, e1, e2 = np.float32(stains[1, 0]), np.float32(stains[1, 1]), np.float32(stains[1, 2])
@@ -199,7 +197,7 @@ def map_lab(
     """
     third, slope, foot = np.float32(6.0 / 29.0), np.float32(3.0 * (6.0 / 29.0) ** 2), np.float32(4.0 / 29.0)
     top, half, zero = np.float32(len(gamma) - 1), np.float32(0.5), np.float32(0.0)
-    # Named one by one, for the compiler reads arrays anew after each write to `out`.
+    # Scalars, as the compiler reloads arrays after each write to `out`.
     gain_y, gain_x, gain_z = gain[0], gain[1], gain[2]
     offset_y, offset_x, offset_z = offset[0], offset[1], offset[2]
     red_x, red_y, red_z = back[0, 0] * top, back[0, 1] * top, back[0, 2] * top
@@ -228,9 +226,9 @@ def map_lab(
 
 @njit
 def ranked(values: F32, rank: int) -> float:
-    """Value that stands at `rank` (from 0) of the sorted values; finite ones, at least one.
+    """Order statistic: value at `rank` (from 0) of the sorted values; finite ones, at least one.
 
-    They are counted into equal bins first, so that only those of one bin are sorted.
+    By a histogram, so that only the values of one bin are sorted.
     """
     low, high = values[0], values[0]
     for value in values:
