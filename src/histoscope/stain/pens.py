@@ -68,7 +68,7 @@ def _stable_regions(level: NDArray[np.uint8]) -> Iterator[tuple[int, Mask]]:
     least = _LEAST_SHARE * level.size
     reached = np.cumsum(np.bincount(level.ravel(), minlength=_LEVELS + 2)[::-1])[::-1]  # pixels, by threshold
     for threshold in range(_LEVELS, 0, -1):
-        if reached[threshold] < least:
+        if reached[threshold + 1] < _LEAST_EDGE_OF_INK * least or reached[threshold] == level.size:
             continue
         n, regions, boxes, _ = cv2.connectedComponentsWithStats(
             (level >= threshold).view(np.uint8), connectivity=4
