@@ -239,3 +239,4 @@ def _stacks(out: Path) -> Iterator[Callable[[str, NDArray[Any], type[np.generic]
                 for row, path in enumerate(paths):
                     array[row] = np.load(path)
                     path.unlink()
+                del array  # a mapped file cannot be renamed everywhere

@@ -103,9 +103,8 @@ class Folder(Reader):
             origins=origins.read(self.root),
         )
         for record, value in zip(records, mpps, strict=True):
-            yield Entry(
-                record, self.root / "images" / record.name, self.root / "labels" / record.name, mpp=value
-            )
+            labels = Path() if self._labels is None else self.root / "labels" / record.name
+            yield Entry(record, self.root / "images" / record.name, labels, mpp=value)
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)

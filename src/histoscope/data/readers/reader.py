@@ -82,7 +82,7 @@ class Reader(Dataset):
             raise self.nothing_found()
         self._records = tuple(entry.record for entry in self._entries)
         counts = count_records(self._records)
-        if self._records[0].label is not None:
+        if self._records[0].label is not None and not self._entries[0].labels.name:
             labels = [record.label for record in self._records]
             counts |= {f"class {name}": labels.count(place) for place, name in self.sheet.classes.items()}
         mpp = require_mpp(mpp if mpp is not None else self.sheet.mpp or None, self.sheet.name)
