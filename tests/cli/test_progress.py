@@ -85,7 +85,7 @@ def test_a_study_says_which_run_is_where_and_what_is_left(capsys, monkeypatch) -
     clock = Clock()
     monkeypatch.setattr(module.time, "monotonic", clock)
     with Screen(3) as screen:
-        screen._board.clock = clock
+        screen.clock = clock
         screen.tell(Event("a", "kept"))
         for name in ("b", "c"):
             screen.tell(Event(name, "prepare"))

@@ -138,18 +138,19 @@ def predict(
         is_said = "turned upright, as EXIF or TIFF ask; results are of what viewers show, such as"
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
+    kinds = [str(kind) for kind in only or []]
     if is_classifier(folder):
         refuse_given(
             context, "least_area", because="is for models of nuclei, and this one tells patches apart"
         )
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, _chosen(only), tta=tta, **settings)
+        outcome, told, lines = _classes(folder, jobs, out, kinds, tta=tta, **settings)
     else:
         refuse_given(
             context, "shown", "least_tissue", because="is for classifiers, and this model finds nuclei"
         )
         opened = {"tta": tta, "least_area_um2": least_area}
-        outcome, told, lines = _nuclei(folder, jobs, out, _chosen(only), opened, **settings)
+        outcome, told, lines = _nuclei(folder, jobs, out, kinds, opened, **settings)
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
         seconds = {"seconds": round(perf_counter() - begin, 3)}
@@ -238,10 +239,6 @@ def _classes(
         lines.append(f"{of}: {shares}; results in {out}")
     about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
     return outcome, {**about, "maps": len(maps)}, lines
-
-
-def _chosen(only: list[Output] | None) -> list[str]:
-    return [str(kind) for kind in only or []]
 
 
 def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:

@@ -1,7 +1,7 @@
 """``histoscope study``: list, plan, run, report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -146,7 +146,7 @@ def say(summary: "Summary") -> None:
         typer.echo(f"next: histoscope study report {summary.folder}")
 
 
-class Screen:
+class Screen(Board):
     """Progress of a study on stderr: of all runs, and of each running one.
 
     Parameters
@@ -156,36 +156,25 @@ class Screen:
     """
 
     def __init__(self, runs: int) -> None:
-        self._board = Board()
+        super().__init__()
         self._runs = runs
         self._ended = 0
         self._stages: dict[str, Event] = {}
-
-    def __enter__(self) -> Self:
-        self._board.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._board.__exit__(*error)
-
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self._board.say(line)
 
     def tell(self, event: "Event") -> None:
         """Show an event of a run."""
         before = self._stages.pop(event.run, None)
         if before is not None and before.stage != event.stage:
-            self._board.end(_work(before))
+            self.end(_work(before))
         if event.is_over:
             self._ended += not event.is_before
             if event.stage != "kept":
                 self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
         else:
             self._stages[event.run] = event
-            self._board.move(_work(event), event.done, event.total or None)
+            self.move(_work(event), event.done, event.total or None)
         under_way = sum(each.share for each in self._stages.values() if not each.is_before)
-        self._board.move("runs", self._ended + under_way, self._runs)
+        self.move("runs", self._ended + under_way, self._runs)
 
 
 def _work(event: "Event") -> str:
