@@ -169,13 +169,10 @@ def _distance(where: Mask, share: float, out: NDArray[np.float32]) -> None:
 def _blur(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Gaussian blur; the widest ones on a quarter of the pixels each way."""
     if sigma < 4 or min(values.shape[:2]) < 32:
-        return np.asarray(cv2.GaussianBlur(_cv(values), (0, 0), sigma), np.float32).reshape(values.shape)
+        soft = cv2.GaussianBlur(np.ascontiguousarray(values), (0, 0), sigma)
+        return np.asarray(soft, np.float32).reshape(values.shape)
     height, width = values.shape[:2]
     stack = values if values.ndim == 3 else values[..., None]
     small = resized(stack, (-(-width // 4), -(-height // 4)), cv2.INTER_AREA)
     soft = np.asarray(cv2.GaussianBlur(small, (0, 0), sigma / 4), np.float32).reshape(small.shape)
     return resized(soft, (width, height)).reshape(values.shape)
-
-
-def _cv(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(values)

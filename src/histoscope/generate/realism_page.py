@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -78,12 +79,8 @@ def shuffled(found: Comparison, rng: np.random.Generator) -> tuple[list[Image], 
 def _spread(tissue: Tissue, n: int, rng: np.random.Generator) -> list[Image]:
     """Patches of different tiles first."""
     order = rng.permutation(len(tissue.patches))
-    seen: dict[str, int] = {}
-    turn = []
-    for k in order:
-        name = tissue.patches[k].source
-        seen[name] = seen.get(name, -1) + 1
-        turn.append(seen[name])
+    sources = pd.Series([tissue.patches[k].source for k in order])
+    turn = sources.groupby(sources).cumcount()
     return [tissue.patches[order[k]].image for k in np.argsort(turn, kind="stable")[:n]]
 
 

@@ -34,19 +34,6 @@ def cubic(size: int) -> F64:
 
 
 @njit(error_model="numpy")
-def _within(back: F64, half: int, i: int, side: int) -> tuple[int, int]:
-    """Columns of row i of a box that may lie on what is stored, and a few more (`outline`)."""
-    first, last = 0.0, 2.0 * half + 1
-    for k in range(2):
-        slope = back[k, 0]
-        if abs(slope) > 1e-6:
-            begin = -slope * half + back[k, 1] * (i - half) + 0.5 * (side + 1)
-            enters, leaves = -begin / slope, (side + 1 - begin) / slope
-            first, last = max(first, min(enters, leaves)), min(last, max(enters, leaves) + 1)
-    return int(first), max(int(first), int(last))
-
-
-@njit(error_model="numpy")
 def outline(
     shape: NDArray[np.uint8], back: F64, half: int, dents: F32, edge: int, spots: NDArray[np.int32]
 ) -> int:
@@ -65,20 +52,17 @@ def outline(
     right, down = np.float32(back[0, 0]), np.float32(back[1, 0])
     n = 0
     for i in range(2 * half + 1):
-        first, last = _within(back, half, i, side)
-        if first >= last:
-            continue
         for c in range(KNOTS):
             line[c] = 0.0
             for r in range(KNOTS):
                 line[c] += weights[i, r] * dents[r, c]
         x0 = np.float32(back[0, 1] * (i - half) - back[0, 0] * half + 0.5 * (side + 1))
         y0 = np.float32(back[1, 1] * (i - half) - back[1, 0] * half + 0.5 * (side + 1))
-        for j in range(first, last):
+        for j in range(2 * half + 1):
             x, y = x0 + right * np.float32(j), y0 + down * np.float32(j)
             if not (0 <= x < beyond and 0 <= y < beyond):
                 continue
-            p, q = np.uint64(y), np.uint64(x)  # unsigned: nobody asks whether they count from the end
+            p, q = np.uint64(y), np.uint64(x)  # unsigned: no check for negative indices
             u, v = x - np.float32(q), y - np.float32(p)
             upper = framed[p, q] + u * (framed[p, q + one] - framed[p, q])
             lower = framed[p + one, q] + u * (framed[p + one, q + one] - framed[p + one, q])

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from histoscope.synth.layout import ALONG, CELL_UM, DEPTH, LUMEN, MARGIN_UM, SOLID_UM, TONE, Layout
+from histoscope.synth.layout import ALONG, CELL_UM, DEPTH, LUMEN, MARGIN_UM, SOLID_UM, TONE, Layout, slope
 from histoscope.synth.spec import CLASSES, TissueSpec
 
 Bodies = NDArray[np.float32]
@@ -41,15 +41,7 @@ def _goblets(layout: Layout, rng: Generator) -> NDArray[np.float64]:
     who = np.flatnonzero(able & ((tone * 5.17) % 1.0 > 0.62) & (rng.random(len(tone)) < 0.5))
     n = len(who)
     row, column = row[who], column[who]
-    dy = (
-        fields[np.minimum(row + 1, len(fields) - 1), column, DEPTH]
-        - fields[np.maximum(row - 1, 0), column, DEPTH]
-    )
-    dx = (
-        fields[row, np.minimum(column + 1, fields.shape[1] - 1), DEPTH]
-        - fields[row, np.maximum(column - 1, 0), DEPTH]
-    )
-    up = np.arctan2(dy, dx)
+    up = np.arctan2(*slope(fields[..., DEPTH], row, column))
     rows = np.empty((n, 9))
     size = rng.uniform(2.2, 3.6, n)
     away = layout.long[who] + 0.9 * size

@@ -236,16 +236,14 @@ def _patient(
 
 def _territory(tile: _Tile, mine: Any, cell_um: float) -> float:
     """Share of the area that a kind of nucleus holds: cells of a coarse grid with three of them around."""
-    rows, columns = (
-        max(1, int(np.ceil(side * tile.sample.mpp / cell_um))) for side in tile.sample.image.shape[:2]
-    )
+    from scipy.ndimage import convolve
+
     mine = mine & (tile.shapes.area_um2 > 0)
-    grid = np.zeros((rows + 2, columns + 2))
-    row = np.minimum((tile.shapes.y_um[mine] / cell_um).astype(int), rows - 1) + 1
-    column = np.minimum((tile.shapes.x_um[mine] / cell_um).astype(int), columns - 1) + 1
-    np.add.at(grid, (row, column), 1)
-    around = sum(np.roll(grid, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1))
-    return float((np.asarray(around)[1:-1, 1:-1] >= 3).mean())
+    sides_um = [side * tile.sample.mpp for side in tile.sample.image.shape[:2]]
+    cells = [max(1, int(np.ceil(side / cell_um))) for side in sides_um]
+    ends = [(0, n * cell_um) for n in cells]
+    grid = np.histogram2d(tile.shapes.y_um[mine], tile.shapes.x_um[mine], cells, ends)[0]
+    return float((convolve(grid, np.ones((3, 3)), mode="constant") >= 3).mean())
 
 
 def _density_spread(read: Sequence[Sequence[_Tile]]) -> float:

@@ -149,7 +149,7 @@ def _epithelial(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator)
     weight = np.where(solid, 1.0, np.exp(-(((depth - 6.0) / 3.5) ** 2)) + 0.2) * inside
     x, y, column, row, wanted = _draw(weight, inside.sum(), tissue.epithelial_per_mm2 * tissue.density, rng)
     n = len(x)
-    slope_y, slope_x = _slope(depth, row, column)
+    slope_y, slope_x = slope(depth, row, column)
     tone = fields[row, column, TONE]
     stretch = np.where(solid[row, column], 1.25, 1.15 + 0.75 * tone) * rng.lognormal(0, 0.12, n)
     radius = _radius(3.25, n, tissue, rng) * (0.88 + 0.28 * ((tone * 7.31) % 1.0))
@@ -183,7 +183,7 @@ def _spindle(fields: NDArray[np.float32], tissue: TissueSpec, rng: Generator) ->
     weight = stroma * (1 - 0.9 * fields[..., CLUSTER])
     x, y, column, row, wanted = _draw(weight, stroma.sum(), tissue.spindle_per_mm2 * tissue.density, rng)
     n = len(x)
-    slope_y, slope_x = _slope(fields[..., ACROSS], row, column)
+    slope_y, slope_x = slope(fields[..., ACROSS], row, column)
     angle = np.arctan2(slope_y, slope_x) + np.pi / 2 + rng.normal(0, 0.12, n)
     radius = _radius(2.35, n, tissue, rng)
     return _candidates((x, y), radius, rng.lognormal(1.1, 0.25, n), angle, "spindle", wanted, tissue)
@@ -225,7 +225,7 @@ def _candidates(
     return Candidates(columns, CLASSES[kind], wanted)
 
 
-def _slope(
+def slope(
     field: NDArray[np.float32], row: NDArray[np.intp], column: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Downhill to uphill direction of `field` at cells, as (dy, dx)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.labels import centroids
 from histoscope.stain.density import DENSITY
 from histoscope.synth.spec import StainSpec
 from histoscope.types import Image, Labels, Mask, Sample
@@ -55,13 +56,13 @@ def shapes(instances: Labels, mpp: float) -> Shapes:
     n = int(instances.max(initial=0)) + 1
     row, column = np.nonzero(instances)
     ids = instances[row, column]
-    area = np.bincount(ids, minlength=n)[1:].astype(np.float64)
+    area, centre = centroids(instances, n - 1)
+    x, y = centre.T
     safe = np.maximum(area, 1)
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
         return np.asarray(np.bincount(ids, values, minlength=n)[1:] / safe)
 
-    x, y = mean(column.astype(np.float64)), mean(row.astype(np.float64))
     dx, dy = column - x[ids - 1], row - y[ids - 1]
     # A pixel is a square, not a point: 1/12 on the diagonal.
     xx, yy, xy = mean(dx * dx) + 1 / 12, mean(dy * dy) + 1 / 12, mean(dx * dy)
@@ -70,7 +71,7 @@ def shapes(instances: Labels, mpp: float) -> Shapes:
     border = np.zeros(n, np.bool_)
     for edge in (instances[0], instances[-1], instances[:, 0], instances[:, -1]):
         border[edge] = True
-    return Shapes(area * mpp**2, log_axes, (x + 0.5) * mpp, (y + 0.5) * mpp, border[1:])
+    return Shapes(area.astype(np.float64) * mpp**2, log_axes, (x + 0.5) * mpp, (y + 0.5) * mpp, border[1:])
 
 
 def amounts(image: Image, stain: StainSpec) -> NDArray[np.float32]:
