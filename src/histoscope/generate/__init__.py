@@ -1,4 +1,4 @@
-"""The learned generator of tissue: its bank of nuclei, network, training, and how real its images are."""
+"""Learned generator of tissue: bank of nuclei, conditional GAN, training, and realism of its images."""
 
 from typing import TYPE_CHECKING
 

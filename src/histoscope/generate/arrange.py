@@ -1,4 +1,4 @@
-"""New layouts from a bank: a real tile's order, turned and warped, with other nuclei in its places."""
+"""New layouts from a bank: a real tile's arrangement, rotated and warped, with other nuclei in its places."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,7 +33,7 @@ _SIMILAR = 24
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrangement:
-    """A layout: labels, and how to paint them.
+    """A layout: labels, and the conditions of the generator.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ class Arrangement:
     chromatin : (H, W) float32
         Soft haematoxylin of each pixel of a nucleus less its mean.
     stain : StainSpec
-        Of the tile that the order comes from.
+        Of the tile that the arrangement comes from.
     tile : int
         Its number in the bank.
     wanted, placed : int
-        Nuclei that were to have their centre in the tile, and those of them that found room.
+        Nuclei to be centred in the tile, and those of them that fitted.
     mpp : float
     """
 
@@ -69,7 +69,7 @@ class Arrangement:
 
 
 class Places(NamedTuple):
-    """Where nuclei are wanted, in micrometres of the new tile, and which nucleus of the bank stood there."""
+    """Positions of nuclei, in micrometres of the new tile, and which nucleus of the bank each had."""
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
@@ -77,13 +77,13 @@ class Places(NamedTuple):
     like: NDArray[np.intp]
 
     def taken(self, which: NDArray[np.intp] | NDArray[np.bool_] | list[int]) -> "Places":
-        """Some of them."""
+        """A subset."""
         index = np.asarray(which) if len(which) else np.zeros(0, np.intp)
         return Places(self.x[index], self.y[index], self.angle[index], self.like[index])
 
 
 class _Move(NamedTuple):
-    """From a point of the new tile to one of the real: turn and scale about two centres, after a warp."""
+    """Map from the new tile to the real one: a warp, then rotation and scaling about two centres."""
 
     matrix: NDArray[np.float64]
     centre: NDArray[np.float64]
@@ -102,10 +102,10 @@ def arrange(
 ) -> Arrangement:
     """Draw a layout.
 
-    The order of a real tile (how dense, which classes, who stands beside whom, along what) is kept, turned,
-    flipped, scaled and warped; in each place stands another nucleus of the same class and of like size and
-    elongation, itself warped. Each nucleus is tried in a few places and then left out, so a density that does
-    not fit ends with the density that was reached.
+    The arrangement of a real tile (density, classes, neighbours, directions) is rotated, flipped, scaled and
+    warped; each position gets another nucleus of the same class and of similar size and elongation, itself
+    deformed. Each nucleus is tried in a few places and then left out, so a density that does not fit is
+    reached in part.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _move(bank: Bank, which: int, size_um: NDArray[np.float64], rng: Generator) 
     matrix = np.array([[cos, sin], [-sin, cos]]) @ np.diag([1.0, rng.choice([-1.0, 1.0])])
     tile = bank.tiles[which]
     span = np.array([tile.width_um, tile.height_um])
-    # Where the real tile is large enough, the new one shows little of it mirrored.
+    # Where the real tile is large enough, little of the new one is mirrored.
     free = np.maximum((span - size_um) / 2, 0.1 * span)
     origin = span / 2 + rng.uniform(-1, 1, 2) * free
     # Each wave: two wave numbers, a phase, and how far it pushes along x and y.
@@ -188,7 +188,7 @@ def _warp(points: NDArray[np.float64], move: _Move) -> NDArray[np.float64]:
 
 
 def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, rng: Generator) -> Places:
-    """Bring the nuclei of a tile, mirrored at its borders as often as needed, to where they stand now."""
+    """Positions of a tile's nuclei in the new tile; beyond the tile's borders it is mirrored."""
     tile, nuclei = bank.tiles[which], bank.nuclei
     own = np.flatnonzero(nuclei.tile == which)
     span = np.array([tile.width_um, tile.height_um])
@@ -202,7 +202,7 @@ def _places(bank: Bank, which: int, size_um: NDArray[np.float64], move: _Move, r
     at = np.stack([nuclei.x_um[own], nuclei.y_um[own]], axis=1).astype(np.float64)
     at = np.where(flip > 0, at, span - at) + copies * span
     xy = (at - move.origin) @ back.T + move.centre
-    of_copy, of_own = _inside(xy, size_um, _FAR_UM)  # the rest is too far away for any warp to bring it back
+    of_copy, of_own = _inside(xy, size_um, _FAR_UM)  # the rest is out of the warp's reach
     xy = xy[of_copy, of_own]
     xy -= _warp(xy, move)
     shows = _inside(xy, size_um, _MARGIN_UM)
@@ -220,7 +220,7 @@ def _inside(points: NDArray[np.float64], size_um: NDArray[np.float64], margin: f
 
 
 def _thickened(places: Places, bank: Bank, density: float, rng: Generator) -> Places:
-    """Thin places at random, or add some beside those that there are, and shuffle them."""
+    """Drop positions at random, or add some beside others, and shuffle them."""
     n = len(places.x)
     wanted = int(rng.binomial(n, density)) if density <= 1 else n + int(rng.poisson((density - 1) * n))
     order = rng.permutation(n)[:wanted]
@@ -237,7 +237,7 @@ def _thickened(places: Places, bank: Bank, density: float, rng: Generator) -> Pl
 def _draw(
     bank: Bank, places: Places, shape_px: tuple[int, int], mpp: float, rng: Generator
 ) -> tuple[Labels, NDArray[np.float32], Places]:
-    """Draw a nucleus in each place where one fits; give labels, chromatin and those that show."""
+    """Place a nucleus at each position where one fits; labels, chromatin and the positions used."""
     instances, chromatin = np.zeros(shape_px, np.int32), np.zeros(shape_px, np.float32)
     nuclei, n = bank.nuclei, len(places.x)
     stand_in = _others(bank, places.like, rng)
@@ -256,7 +256,7 @@ def _draw(
 def _turned(
     bank: Bank, which: NDArray[np.intp], angle: NDArray[np.float64], mpp: float, rng: Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Turn, flip and stretch stored nuclei: from pixels to stored ones, (n, 2, 2), and the reach of each."""
+    """Random rotation, flip and stretch of stored nuclei: matrices (n, 2, 2) to stored pixels, extents."""
     nuclei, n = bank.nuclei, len(which)
     flip = rng.choice([-1.0, 1.0], n)
     turn = angle - nuclei.angle[which] * flip
@@ -272,14 +272,14 @@ def _turned(
 
 
 def _tidy(instances: Labels, placed: Places, mpp: float) -> tuple[Labels, Places]:
-    """Erase pieces and slivers, and number without gaps."""
+    """Erase detached pieces and slivers, and number without gaps."""
     shows = keep_largest_piece(instances, len(placed.x))
     keep = shows * mpp**2 >= LEAST_UM2
     return relabel(instances, keep)[0], placed.taken(keep)
 
 
 def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.intp]:
-    """For each nucleus, another of its class, of like size and elongation, that no border cuts."""
+    """For each nucleus, another of its class, of similar size and elongation, not cut by a border."""
     nuclei = bank.nuclei
     out = np.empty(len(like), np.intp)
     for kind in np.unique(nuclei.kind[like]):
@@ -287,7 +287,7 @@ def _others(bank: Bank, like: NDArray[np.intp], rng: Generator) -> NDArray[np.in
         pool, area = _pool(bank, int(kind))
         cut = ~nuclei.whole[like[which]]
         wanted = np.log(nuclei.area_um2[like[which]]) + rng.normal(0, 0.1, len(which))
-        wanted[cut] = rng.choice(area, int(cut.sum()))  # how large it was is not known
+        wanted[cut] = rng.choice(area, int(cut.sum()))  # their size is unknown
         first = np.clip(np.searchsorted(area, wanted) - _SIMILAR, 0, max(0, len(pool) - 2 * _SIMILAR))
         window = np.minimum(first[:, None] + np.arange(2 * _SIMILAR), len(pool) - 1)
         differs = np.abs(np.log(nuclei.stretch[pool[window]] / nuclei.stretch[like[which], None]))
@@ -310,7 +310,7 @@ def _pool(bank: Bank, kind: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]
 def _ground(
     bank: Bank, which: int, shape_px: tuple[int, int], mpp: float, move: _Move
 ) -> NDArray[np.float32]:
-    """The real tile's ground, moved as its nuclei were."""
+    """The real tile's ground, warped as its nuclei were."""
     cells = [max(2, int(np.ceil(side * mpp / CELL_UM))) for side in shape_px]
     step = [side * mpp / n for side, n in zip(shape_px, cells, strict=True)]
     y, x = ((np.arange(n) + 0.5) * length for n, length in zip(cells, step, strict=True))

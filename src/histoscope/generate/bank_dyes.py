@@ -1,6 +1,6 @@
-"""Between a photograph and its dyes: pixels of any laboratory on one scale, and back in any stain.
+"""Dyes of an image, on one scale for all laboratories, and images of dyes in any stain.
 
-A generator that paints amounts of dye need not learn colours, and its pictures take any stain exactly.
+A generator of amounts of dye need not learn colours, and any stain can be applied to its output exactly.
 """
 
 import cv2
@@ -16,11 +16,11 @@ from histoscope.types import Image
 USUAL_AMOUNTS = (1.9, 1.0)
 """99th percentiles of density over tissue that count as amount 1 of haematoxylin and eosin."""
 CANONICAL = StainSpec(glass_rgb=(255.0, 255.0, 255.0))
-"""The stain that tiles of all laboratories are brought to."""
+"""The stain that tiles of all laboratories are normalised to."""
 
 
 def stain_of(image: Image) -> StainSpec:
-    """Stain vectors and amounts of a tile, by Macenko's method; the canonical stain where too little shows.
+    """Stain vectors and amounts of a tile, by Macenko's method; the canonical stain for too little tissue.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ def stain_of(image: Image) -> StainSpec:
 
 
 def dyes_of(image: Image, stain: StainSpec) -> NDArray[np.float32]:
-    """Haematoxylin, eosin and what they leave over at each pixel, (H, W, 3).
+    """Haematoxylin, eosin and the residual at each pixel, (H, W, 3).
 
-    `pictured` with the same stain gives the image back; with another, the tissue as others would stain it.
+    `pictured` with the same stain gives the image back; with another, the tissue in that stain.
 
     Examples
     --------

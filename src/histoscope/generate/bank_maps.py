@@ -1,4 +1,4 @@
-"""What a learned generator is told of each pixel: where the nuclei are, how dark, and on what ground."""
+"""Conditions of a learned generator at each pixel: nuclei, their darkness, and the ground around them."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 from histoscope.types import Labels, Mask
 
 GROUND_UM, CELL_UM = 1.5, 1.0
-"""Spread of the blur that the ground of a tissue is seen through, and side of the cells it is kept in."""
+"""Sigma of the blur of the ground (the tissue between nuclei), and side of the cells it is stored in."""
 WIDE_UM = 4.0
-"""Spread of the blur that fills the ground under nuclei, and that contrasts are measured in."""
+"""Sigma of the blur that fills the ground under nuclei, and of local contrasts."""
 CHROMATIN_UM = 0.7
-"""Spread of the blur that chromatin is seen through."""
+"""Sigma of the blur of chromatin."""
 _NEAR_UM, _FAR_UM = 4.0, 12.0
 _GROUND = 6
 N_PLAIN = 4 + 3 + _GROUND + 1
 """Maps beside those of the classes."""
 BASE = slice(4, 7)
-"""The maps that are a blurred picture: each nucleus in its mean colour and chromatin, and the ground."""
+"""The maps that are a blurred image: each nucleus in its mean colour and chromatin, and the ground."""
 
 
 def ground_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np.float32]:
-    """Blurred dyes between the nuclei, and how much they vary there, (H, W, 6).
+    """Blurred dyes between the nuclei, and their local spread, (H, W, 6).
 
-    Under nuclei stands what is around them. Nothing finer than cells of 1 um is kept.
+    Nuclei are filled from their surroundings. Nothing finer than cells of 1 um is kept.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def ground_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np
 
 
 def chromatin_of(dyes: NDArray[np.float32], inside: Mask, mpp: float) -> NDArray[np.float32]:
-    """Haematoxylin within the nuclei, blurred, (H, W); it tells nothing of what is around them."""
+    """Haematoxylin within the nuclei, blurred, (H, W), without their surroundings."""
     weight = inside.astype(np.float32)
     sigma = CHROMATIN_UM / mpp
     mean = float(dyes[..., 0][inside].mean()) if inside.any() else 0.0
@@ -101,7 +101,7 @@ def tones_of(dyes: NDArray[np.float32], instances: Labels) -> tuple[NDArray[np.f
     return means.astype(np.float32), spread.astype(np.float32)
 
 
-def maps_of(  # all that is known of a place
+def maps_of(
     instances: Labels,
     classes: NDArray[np.uint8],
     tone: NDArray[np.float32],
@@ -112,7 +112,7 @@ def maps_of(  # all that is known of a place
     n_classes: int,
     mpp: float,
 ) -> NDArray[np.float32]:
-    """Maps that a generator paints by, (14 + n_classes, H, W).
+    """Input maps of a generator, (14 + n_classes, H, W).
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def maps_of(  # all that is known of a place
     Returns
     -------
     (14 + n_classes, H, W) float32
-        Inside, border, distance to the border within and outside, the blurred picture (3), ground (6),
+        Inside, border, distance to the border within and outside, the blurred image (3), ground (6),
         spread, and one map for each class.
     """
     maps = np.empty((N_PLAIN + n_classes, *instances.shape), np.float32)

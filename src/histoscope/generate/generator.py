@@ -1,4 +1,4 @@
-"""The learned generator from end to end: fit it to a labelled data set, keep it, draw data sets from it."""
+"""Learned generator from end to end: train it on a labelled data set, save it, generate data sets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -43,7 +43,7 @@ from histoscope.types import Sample
 OnNote = Callable[[str], None]
 BANK, REALISM = "bank.npz", "realism.npz"
 TRIES = 3
-"""Layouts painted for one tile before a poor one is kept."""
+"""Layouts tried for one tile before a poor one is kept."""
 _BLOCK_PX, _RIM_PX = 512, 4
 _FEW = 4
 _Drawn = tuple[Sample, "Tally"]
@@ -52,15 +52,15 @@ _Drawn = tuple[Sample, "Tally"]
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedGenerator:
-    """A fitted generator with all that drawing needs.
+    """A trained generator with its bank and its rejection filter.
 
     Parameters
     ----------
     model : Generator
     bank : Bank
-        Nuclei, layouts, grounds and stains of the tiles that it was fitted to.
+        Nuclei, layouts, grounds and stains of the training tiles.
     realism : Realism
-        Tells poor tiles.
+        Rejects poor tiles.
     source, licence, citation : str
         Name, terms and paper of the tiles; the terms hold for what is drawn from them.
     origins : tuple of rows
@@ -77,10 +77,10 @@ class LearnedGenerator:
 
     @property
     def info(self) -> Datasheet:
-        """Datasheet of what is drawn, for `histoscope.data.write_folder`, with the tiles behind it."""
+        """Datasheet of generated tiles, for `histoscope.data.write_folder`, with the training tiles."""
         return Datasheet(
             name="synth",
-            title=f"Synthetic H&E with exact labels, painted like {self.source or 'a data set'}",
+            title=f"Synthetic H&E with exact labels, generated like {self.source or 'a data set'}",
             licence=self.licence,
             citation=self.citation,
             classes=dict(enumerate(self.bank.classes, start=1)),
@@ -91,14 +91,14 @@ class LearnedGenerator:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the tiles.
+    """Counts of a generated data set.
 
     Parameters
     ----------
     painted, dropped, poor : int
-        Tiles painted, those of them dropped as poor, and poor ones kept since nothing better came.
+        Tiles generated, rejected as poor, and poor ones kept because all tries were.
     wanted, placed : int
-        Nuclei, in the tiles that were kept.
+        Nuclei that were to be placed and that were, in the tiles that were kept.
     """
 
     painted: int = 0
@@ -108,15 +108,17 @@ class Tally:
     placed: int = 0
 
     def add(self, other: "Tally") -> None:
-        """Count what another has counted."""
+        """Add the counts of another."""
         self.painted, self.dropped, self.poor, self.wanted, self.placed = (
             mine + more for mine, more in zip(astuple(self), astuple(other), strict=True)
         )
 
     def lines(self) -> list[str]:
-        """Say it to people."""
+        """The counts as messages."""
         share = self.dropped / max(self.painted, 1)
-        said = [f"painted {self.painted} tiles, dropped {self.dropped} as unlike real tissue ({share:.0%})"]
+        said = [
+            f"generated {self.painted} tiles, rejected {self.dropped} as unlike real tissue ({share:.0%})"
+        ]
         if self.poor:
             said.append(f"kept {self.poor} poor tile(s): {TRIES} layouts in a row gave nothing better")
         if self.placed < 0.9 * self.wanted:
@@ -135,18 +137,18 @@ def fit_generator(
     on_step: OnStep | None = None,
     on_note: OnNote | None = None,
 ) -> LearnedGenerator:
-    """Fit a generator to labelled tiles and write it to a folder; one that is there is read instead.
+    """Train a generator on labelled tiles and write it to a folder; one that is there is read instead.
 
     Parameters
     ----------
     dataset : Dataset
-        Tiles with instance maps; give the training part alone. Resolutions may differ, each tile is resampled
+        Tiles with instance maps; give only the training part. Resolutions may differ, each tile is resampled
         from its own. Without classes, all nuclei are of one class, ``nucleus``.
     out : str or Path
         Folder: model, card, ``bank.npz``, ``realism.npz``, ``log.jsonl``. A fit that was stopped goes on.
     config : GeneratorConfig, optional
     on_step, on_note : callable, optional
-        Called with step and losses; with lines for people.
+        Called with step and losses; with messages.
 
     Raises
     ------
@@ -165,7 +167,7 @@ def fit_generator(
 def _fitted(
     dataset: Watched, out: Path, config: GeneratorConfig, on_step: OnStep | None, note: OnNote
 ) -> LearnedGenerator:
-    """Fit a generator in a folder that is held."""
+    """Train a generator in a folder that is locked."""
     is_known = not is_fitted(out) or (out / origins.FILE).is_file()
     goes_on = is_fitted(out) or (out / CHECKPOINT).is_file()
     listed = provenance.write(out, {"train": dataset}, goes_on=goes_on) if is_known else {}
@@ -183,12 +185,12 @@ def _fitted(
     if fitted.note:
         note(f"generator: {fitted.note}")
     bank.save(out / BANK)
-    tile_filter.learn(_ready(fitted.model), shown).save(out / REALISM)  # last: it says the folder is whole
+    tile_filter.learn(_ready(fitted.model), shown).save(out / REALISM)  # last: marks the folder as complete
     return load_generator(out)
 
 
 def is_fitted(folder: str | Path) -> bool:
-    """Whether a folder of `fit_generator` is whole."""
+    """Whether a folder of `fit_generator` is complete."""
     return (Path(folder) / REALISM).is_file()
 
 
@@ -198,7 +200,7 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
     Raises
     ------
     DatasetNotFoundError, CorruptDataError, FormatVersionError
-        If it is not there, not whole, or another version wrote it.
+        If it is missing, incomplete, or another version wrote it.
     ConfigError
         If it holds a model of another kind.
     """
@@ -212,14 +214,14 @@ def load_generator(folder: str | Path) -> LearnedGenerator:
 
 
 def _ready(model: Generator) -> Generator:
-    """Make a model ready to draw with; the norms of the discriminator are folded into its weights."""
+    """Prepare a model for inference; spectral norms are folded into the discriminator's weights."""
     for level in model.discriminator.levels:
         if parametrize.is_parametrized(level):
             parametrize.remove_parametrizations(level, "weight")
     return model.eval().to(fastest()).to(memory_format=torch.channels_last)
 
 
-def generate_dataset(  # what a data set can differ in
+def generate_dataset(
     generator: LearnedGenerator,
     n: int,
     *,
@@ -229,10 +231,10 @@ def generate_dataset(  # what a data set can differ in
     seed: int = 0,
     tally: Tally | None = None,
 ) -> Iterator[Sample]:
-    """Draw labelled tiles, one by one.
+    """Generate labelled tiles, one by one.
 
-    Layouts go round the real tiles; a tile that looks unlike real tissue is drawn again, at most three times.
-    Tile k does not depend on how many others are drawn.
+    Layouts follow the real tiles in turn; a tile unlike real tissue is rejected and generated again, at most
+    three times. Tile k does not depend on the number of tiles.
 
     Parameters
     ----------
@@ -248,12 +250,12 @@ def generate_dataset(  # what a data set can differ in
         Times that of the real tiles.
     seed : int
     tally : Tally, optional
-        Counts what became of the tiles.
+        Counts generated and rejected tiles.
 
     Yields
     ------
     Sample
-        Named ``g0000``, with `patient` after the real tile's, so that tiles of one order stay together.
+        Named ``g0000``, with `patient` after the real tile's, so that tiles with one arrangement stay together.
     """
     if n < 1 or size_px < 32:
         raise ConfigError(f"n is {n} and size_px {size_px}; expected at least 1 tile of at least 32 pixels")
@@ -287,13 +289,13 @@ def generate_dataset(  # what a data set can differ in
 
 
 def canonical(sample: Sample, tile: Any, mpp: float) -> Sample:
-    """Give a tile at another resolution, in the canonical stain; `tile` knows its own stain."""
+    """A sample at another resolution, in the canonical stain; `tile` has its own stain."""
     new = resample(sample, mpp)
     return replace(new, image=pictured(dyes_of(new.image, tile.stain), CANONICAL))
 
 
 def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """Dyes (H, W, 3) of maps (C, H, W); a large picture is painted in blocks, and is the same.
+    """Generate dyes (H, W, 3) from maps (C, H, W); a large image is made in blocks, and is the same.
 
     Parameters
     ----------
@@ -308,7 +310,7 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
     dyes = cv2.merge(list(maps[BASE]))
     with mixed(device):
         known = narrowed(torch.from_numpy(maps)[None])
-    # A rim beyond the border, mirrored: where tissue ends at once, the network paints a faint frame.
+    # Reflection padding: with zero padding, the network leaves a faint frame.
     known = functional.pad(known, [_RIM_PX] * 4, mode="reflect")
     shown = torch.cat([known, noise_like(known, torch.Generator().manual_seed(seed))], dim=1)
     with torch.inference_mode(), mixed(device):
@@ -324,7 +326,7 @@ def paint(model: Generator, maps: NDArray[np.float32], seed: int) -> NDArray[np.
     return np.asarray(dyes, np.float32)
 
 
-def _best(  # one tile's lot
+def _best(
     generator: LearnedGenerator,
     size_px: int,
     tile: int,
@@ -332,7 +334,7 @@ def _best(  # one tile's lot
     density: float,
     seed: list[int],
 ) -> tuple[Arrangement, NDArray[np.uint8], Tally]:
-    """Paint layouts until one looks real; of poor ones, the nearest to real tissue."""
+    """Generate tiles until one passes the filter; of poor ones, the nearest to real tissue."""
     best: tuple[float, Arrangement, NDArray[np.uint8]] | None = None
     side = -(-size_px // 4) * 4
     counts = Tally()
@@ -366,7 +368,7 @@ def maps_for(layout: Arrangement, n_classes: int) -> NDArray[np.float32]:
 
 
 def cropped(layout: Arrangement, size_px: int) -> Arrangement:
-    """Cut a layout to a square, and number what is left without gaps."""
+    """Crop a layout to a square, and number its nuclei without gaps."""
     if layout.instances.shape == (size_px, size_px):
         return layout
     from histoscope.data.views import compact
@@ -377,14 +379,14 @@ def cropped(layout: Arrangement, size_px: int) -> Arrangement:
 
 
 def _tiles(dataset: Dataset, note: OnNote, *, named: bool) -> list[Sample]:
-    """Read the tiles, and say what is odd about them."""
+    """Read the tiles; notes on missing classes, few tiles and mixed resolutions."""
     tiles = list(dataset)
     if not tiles:
-        raise DataError(f"data set {dataset.info.name!r} is empty; there is nothing to learn from")
+        raise DataError(f"data set {dataset.info.name!r} is empty; there is nothing to train on")
     if not named or all(tile.classes is None for tile in tiles):
         note("generator: the data set has no classes, so all nuclei are of one class, 'nucleus'")
     if len(tiles) == 1:
-        note("generator: one tile alone: every layout, ground and stain will be a variation of it")
+        note("generator: only one tile: every layout, ground and stain will be a variation of it")
     resolutions = sorted({round(tile.mpp, 4) for tile in tiles})
     if len(resolutions) > 1:
         note(f"generator: tiles of {resolutions} um/px are all brought to the generator's resolution")

@@ -1,4 +1,4 @@
-"""Features of patches from a network of ours, or of anybody's."""
+"""Encoders of patches: a model that comes along, a model folder, or a backbone of timm."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

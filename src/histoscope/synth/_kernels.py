@@ -1,4 +1,4 @@
-"""Hot loops of layout and outlines: noise, depth inside glands, placement, rasterising."""
+"""Kernels of layout and outlines: noise, depth inside glands, placement, rasterising."""
 
 import math
 
@@ -85,7 +85,7 @@ def place(
 ) -> NDArray[np.int64]:
     """Accept candidates that fit beside those accepted before, group by group, up to the number wanted.
 
-    `shape` rows are x, y, long, short, angle; `crowding` lets them lie nearer. Each candidate is looked at
+    `shape` rows are x, y, long, short, angle; `crowding` lets them lie nearer. Each candidate is tried
     once, so the loop always ends.
     """
     rows, columns = extent

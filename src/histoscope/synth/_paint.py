@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""Hot loops of painting: tissue, cell bodies, chromatin, light and pixels.
+"""Kernels of drawing: tissue, cell bodies, chromatin, light and pixels.
 
 Kernels take a range of rows (or of nuclei) and release the GIL, so that `threads.over` can share the
 work: every pixel is computed from its position alone, and the result does not depend on the split.

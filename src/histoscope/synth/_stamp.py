@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""Hot loops of layouts from a bank: stored nuclei turned, dented and put in their places."""
+"""Kernels of layouts from a bank: stored nuclei rotated, deformed and placed."""
 
 import math
 

@@ -1,5 +1,5 @@
 # mypy: disallow-untyped-decorators=False
-"""Hot loops of what disturbs a picture: blots, folds, threads of mucin, and light through colour."""
+"""Kernels of distractors: blots, folds and threads of mucin."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Cell bodies that show beside their nucleus: plasma cells, goblet cells, red blood cells."""
+"""Cell bodies visible beside their nucleus: plasma cells, goblet cells, red blood cells."""
 
 import numpy as np
 from numpy.random import Generator

@@ -1,4 +1,4 @@
-"""Settings that draw what was measured on a patient's tiles."""
+"""Calibration: settings whose drawn tissue matches what was measured on a patient's tiles."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from histoscope.synth.target import PatientSpec
 
 LAYOUT_ROUNDS, LOOK_ROUNDS = 4, 5
 FIELD_UM, FIELD_PX = 480.0, 420
-"""Side of the field in which densities are counted, and of the picture in which the look is measured."""
+"""Side of the field in which densities are counted, and of the image in which colours are measured."""
 MOST_PER_MM2 = 60_000.0
 _COARSE_MPP = 1.0
 _BLURS_UM = (0.0, 0.15, 0.25, 0.4, 0.6, 1.0)
@@ -48,7 +48,7 @@ def calibrated(measured: Mapping[str, float], stain: StainSpec, mpp: float, seed
     for turn in range(LOOK_ROUNDS):
         sample = _field(stain, tissue, optics, mpp, seed)
         if sample.instances is None or not sample.instances.any():
-            break  # nothing to look at: a patient with hardly a nucleus keeps what was set
+            break  # a patient with hardly a nucleus keeps the settings
         found = shapes(sample.instances, mpp)
         area = sample.image.shape[0] * sample.image.shape[1] * mpp**2 * 1e-6
         seen = look(sample, stain) | of_kind(found, np.asarray(sample.classes)[1:], area, CLASSES)
@@ -114,7 +114,7 @@ def _first(measured: Mapping[str, float]) -> TissueSpec:
 
 
 def _denser(tissue: TissueSpec, measured: Mapping[str, float], drawn: Mapping[str, float]) -> TissueSpec:
-    """Move densities and clefts by what they are off; what is crowded out is let lie nearer."""
+    """Correct densities and clefts by their errors; allow more crowding where nuclei do not fit."""
     values: dict[str, float] = {}
     asked = reached = 0.0
     for kind in CLASSES:
@@ -144,7 +144,7 @@ def _denser(tissue: TissueSpec, measured: Mapping[str, float], drawn: Mapping[st
 def _recoloured(
     stain: StainSpec, tissue: TissueSpec, measured: Mapping[str, float], seen: Mapping[str, float]
 ) -> tuple[StainSpec, TissueSpec]:
-    """Move amounts of dye, chromatin and sizes by what they are off."""
+    """Correct amounts of dye, chromatin and sizes by their errors."""
 
     def off(key: str, low: float = 0.5, high: float = 2.0) -> float:
         return float(np.clip(measured[key] / max(seen[key], 1e-3), low, high))
@@ -221,7 +221,7 @@ def _focused(
 
 
 def _first_at(blurs: list[float], sharp: list[float], wanted: float) -> float:
-    """The least blur at which a picture is no sharper than wanted; beyond, noise is what is left."""
+    """Least blur at which an image is no sharper than wanted; beyond, only noise is left."""
     for k in range(1, len(blurs)):
         if sharp[k] <= wanted:
             part = np.clip((sharp[k - 1] - wanted) / max(sharp[k - 1] - sharp[k], 1e-6), 0, 1)

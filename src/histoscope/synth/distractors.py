@@ -1,4 +1,4 @@
-"""What is no nucleus and may be taken for one, and what disturbs a picture: rows for the painting loops."""
+"""Distractors: structures that resemble nuclei, and artefacts; as rows for the drawing kernels."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _INKS = np.array([[0.93, 0.35, 0.06], [0.84, 0.28, 0.46], [0.60, 0.58, 0.55]])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strays:
-    """Distractors of one picture.
+    """Distractors of one image.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Strays:
     mucin, unfocused : (gh, gw) float32 or None
         From 0 to 1 on the coarse grid of the layout.
     blur_um : float
-        Sigma of the blur where the picture is out of focus.
+        Sigma of the blur where the image is out of focus.
     """
 
     blots: Rows

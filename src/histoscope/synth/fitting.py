@@ -1,7 +1,7 @@
-"""From labelled tiles to settings that draw the like: measure both with one ruler, and correct the settings.
+"""Fit the settings of synthetic tissue to a labelled data set.
 
-Every round draws a field with the settings so far and measures it as the real tiles were measured; each
-setting is then moved by what its own measure is off. The rounds are few and counted, so nothing can run on.
+Every round draws a field with the current settings and measures it as the real tiles were measured; each
+setting is then corrected by the error of its own measure. The number of rounds is fixed.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ from histoscope.types import Image, Sample
 _Item = TypeVar("_Item")
 
 MOST_PATIENTS, MOST_PX = 64, 2048
-"""Patients that are fitted, and the side of a tile that is looked at."""
+"""Most patients that are fitted, and largest side of a tile that is measured."""
 FEW_TILES, MANY_TILES = 4, 16
 """Tiles of each patient that are measured: few where there are many patients, more where there is one."""
 
@@ -49,7 +49,7 @@ class _Tile:
 
 
 def fit(dataset: Any, *, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Target:
-    """Fit the drawing to a labelled data set.
+    """Fit the settings of synthetic tissue to a labelled data set.
 
     Stain vectors and amounts, the kinds of nuclei with density, size and shape, chromatin, sharpness, noise
     and the share of glass are measured for each patient, and settings found that draw them. A tile without a
@@ -59,7 +59,7 @@ def fit(dataset: Any, *, seed: int = 0, progress: Callable[[int, int], None] | N
     ----------
     dataset : Dataset
         Anything with `records` and ``[i] -> Sample``; names of its classes come from ``info.classes``. Tiles
-        without label map are passed over; their pixel sizes may differ.
+        without label map are skipped; pixel sizes may differ.
     seed : int
         Of the fields that are drawn while fitting.
     progress : callable, optional
@@ -117,7 +117,7 @@ def _patients(dataset: Any) -> list[list[int]]:
     for index, record in enumerate(dataset.records):
         groups[record.patient or record.source or record.name].append(index)
     if not groups:
-        raise DataError("the data set to draw the like of has no tiles")
+        raise DataError("the reference data set has no tiles")
     return list(groups.values())
 
 
@@ -176,7 +176,7 @@ def _has_classes(read: Sequence[Sequence[_Tile]]) -> bool:
 
 
 def _looks(read: Sequence[Sequence[_Tile]], names: Mapping[int, str]) -> dict[str, Look]:
-    """What each class looks like, over all tiles."""
+    """Mean shape and darkness of each class, over all tiles."""
     looks = {}
     tiles = [tile for tiles in read for tile in tiles]
     for number, name in names.items():
@@ -209,7 +209,7 @@ def _by_class(
 
 
 def _kinds(tile: _Tile, names: Mapping[int, str], styles: Mapping[str, str]) -> Any:
-    """Drawn kind of each nucleus: of its class, or what it looks like."""
+    """Drawn kind of each nucleus: that of its class, or the most similar one."""
     log_area = np.log(np.maximum(tile.shapes.area_um2, 0.1))
     allowed = tuple(dict.fromkeys(styles.values())) or ("epithelial", "lymphocyte", "spindle")
     kinds = guess(log_area, tile.shapes.log_axes, tile.darkness, allowed)

@@ -1,4 +1,4 @@
-"""Where things are: glands, stroma, clusters of lymphocytes, and a place for each nucleus.
+"""Layout of tissue: glands, stroma, clusters of lymphocytes, and a position for each nucleus.
 
 All lengths are micrometres; x runs along columns, y along rows, and (0, 0) is the image's top left corner.
 Fields live on a coarse grid (one cell is `CELL_UM`) that reaches `MARGIN_UM` beyond the image.

@@ -1,4 +1,4 @@
-"""Tissue like a data set's: its patients in turn, each a little off what was measured."""
+"""Synthetic tissue matched to a data set: its patients in turn, with a little variation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,15 +26,15 @@ def like(
     seed: int = 0,
     distractors: float = 0.5,
 ) -> Iterator[Sample]:
-    """Draw images of patients like those of a data set, one by one.
+    """Draw images whose statistics match the patients of a data set, one by one.
 
     Parameters
     ----------
     target : Target
         From `fit` or `Target.read`.
     images_per_patient : sequence of int
-        One number at or above 1 for each patient to draw; the measured patients take turns, in an order of
-        chance.
+        One number at or above 1 for each patient to draw; the measured patients take turns, in random
+        order.
     shape_px : (rows, columns)
     mpp : float, optional
         Micrometres per pixel; None takes the data set's.
@@ -46,7 +46,7 @@ def like(
     Yields
     ------
     Sample
-        With the data set's own class ids; with those of `CLASSES` if it tells no classes apart.
+        With the data set's own class ids; with those of `CLASSES` if it has no classes.
 
     Raises
     ------
@@ -96,9 +96,9 @@ def _weaker(spec: DistractorSpec, share: float) -> DistractorSpec | None:
 
 
 def renamed(target: Target, sample: Sample, rng: Generator) -> NDArray[np.uint8] | None:
-    """Class of each nucleus in the data set's own numbers; as drawn, if it tells none apart.
+    """Class of each nucleus in the data set's own numbers; as drawn, if it has none.
 
-    Where several classes are drawn in one style, a nucleus falls to each with the odds of its size.
+    Where several classes are drawn in one style, a nucleus is assigned at random, by the odds of its size.
     """
     if not target.classes or sample.classes is None or sample.instances is None:
         return sample.classes

@@ -1,4 +1,4 @@
-"""What a labelled tile looks like, in numbers that a drawn tile can be brought to."""
+"""Measurements of a labelled tile, real or drawn: colour, chromatin, sharpness, noise, shapes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,7 +100,7 @@ def is_glass(image: Image, stain: StainSpec) -> Mask:
 
 
 def look(sample: Sample, stain: StainSpec) -> Values:
-    """Measure colour, chromatin, sharpness and noise of a tile; no kind of nucleus is told apart.
+    """Measure colour, chromatin, sharpness and noise of a tile, over all kinds of nuclei.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def look(sample: Sample, stain: StainSpec) -> Values:
 
 
 def hollow(h: NDArray[np.float32], instances: Labels, mpp: float) -> float:
-    """Share of nuclei whose middle is clearly paler than their rim: open, vesicular chromatin."""
+    """Share of nuclei whose centre is clearly paler than their rim: open, vesicular chromatin."""
     import cv2
 
     inside = (instances > 0).astype(np.uint8)

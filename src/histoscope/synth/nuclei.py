@@ -60,7 +60,7 @@ class Drawn:
 
 
 def draw(layout: Layout, shape_px: tuple[int, int], mpp: float, tissue: TissueSpec, rng: Generator) -> Drawn:
-    """Draw the nuclei of `layout` in random order, later ones in front, and leave out what hardly shows."""
+    """Draw the nuclei of `layout` in random order, later ones in front; mostly hidden ones are left out."""
     order = rng.permutation(len(layout.x))
     kind = layout.kind[order]
     x, y = layout.x[order] / np.float32(mpp), layout.y[order] / np.float32(mpp)
@@ -154,7 +154,7 @@ def _strange(
 ) -> None:
     """Make some nuclei all but empty, evenly dark, or out of focus.
 
-    Random numbers are drawn only for what is asked for, so that tissue without it stays as it was.
+    Random numbers are drawn only for fractions above 0, so that other tissue does not change.
     """
     n = len(look)
     if tissue.pale_fraction > 0:

@@ -1,4 +1,4 @@
-"""Several patients, each with a tissue, a stain and a camera of their own."""
+"""Cohorts: patients who differ in tissue, stain and optics."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,8 +42,8 @@ def cohort(
     seed : int
         The same seed gives the same bytes; image k of patient p does not depend on how many others there are.
     hard : bool
-        Patients differ more, and slides hold what misleads: pale, smudged and blurred nuclei, purple stroma,
-        debris, pigment, ink, folds, mucin. Better to learn from; the default is easier to look at.
+        Patients differ more, and slides hold distractors: pale, smudged and blurred nuclei, purple stroma,
+        debris, pigment, ink, folds, mucin. Better training data; the default is easier to interpret.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def usual_patient(stain: StainSpec, rng: Generator) -> Patient:
 
 
 def hard_patient(stain: StainSpec, rng: Generator) -> Patient:
-    """A patient far from the average one, whose slide holds what misleads."""
+    """A patient far from the average one, whose slide holds distractors."""
     stain = vary_stain(stain, rng)
     gain = rng.lognormal(0, 0.25, 2)
     stain = replace(
@@ -196,7 +196,7 @@ def vary_stain(
 
 
 def vary_tissue(tissue: TissueSpec, rng: Generator) -> TissueSpec:
-    """Give the tissue of one patient: another mix of glands, stroma and infiltrate."""
+    """Tissue of one patient: the mix of glands, stroma and infiltrate varies."""
     values: Mapping[str, float] = {
         "density": tissue.density * rng.lognormal(0, 0.2),
         "gland_fraction": np.clip(tissue.gland_fraction + rng.normal(0, 0.2), 0.1, 0.95),
@@ -213,7 +213,7 @@ def vary_tissue(tissue: TissueSpec, rng: Generator) -> TissueSpec:
 
 
 def vary_optics(optics: OpticsSpec, rng: Generator) -> OpticsSpec:
-    """Give the focus and noise of one scan."""
+    """Focus and noise of one scan."""
     return replace(
         optics,
         blur_um=float(np.clip(optics.blur_um * rng.lognormal(0, 0.25), 0.0, 0.8)),
@@ -222,7 +222,7 @@ def vary_optics(optics: OpticsSpec, rng: Generator) -> OpticsSpec:
 
 
 def harden(tissue: TissueSpec, rng: Generator) -> TissueSpec:
-    """Give tissue nuclei that are hard to see: pale, smudged, blurred, crowded, on a purple ground."""
+    """Tissue whose nuclei are hard to segment: pale, smudged, blurred, crowded, on purple stroma."""
 
     def some(chance: float, low: float, high: float) -> float:
         return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
@@ -245,7 +245,7 @@ def harden(tissue: TissueSpec, rng: Generator) -> TissueSpec:
 
 
 def vary_distractors(rng: Generator) -> DistractorSpec:
-    """Give the dirt, folds and blurs of one slide."""
+    """Distractors of one slide."""
 
     def some(chance: float, usual: float) -> float:
         return float(usual * rng.lognormal(0, 0.8)) if rng.random() < chance else 0.0

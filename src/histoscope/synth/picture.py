@@ -17,7 +17,7 @@ _MPP_RANGE = (0.05, 4.0)
 _MOST_PX = 65_000  # as far as JPEG goes
 
 
-def generate(  # what to draw has four parts
+def generate(
     shape_px: tuple[int, int] = (256, 256),
     *,
     mpp: float = 0.25,
@@ -39,7 +39,7 @@ def generate(  # what to draw has four parts
     stain, tissue, optics, distractors : StainSpec, TissueSpec, OpticsSpec, DistractorSpec, optional
         What to draw; None takes the defaults. `STAINS` holds named stains.
     rng : int or numpy.random.Generator, optional
-        A seed draws the same picture each time; None is seed 0.
+        A seed draws the same image each time; None is seed 0.
     name : str
         Name of the sample.
 

@@ -1,4 +1,4 @@
-"""From layout and nuclei to dyes, from dyes to light, from light to pixels."""
+"""Rendering: from layout and nuclei to dyes, to light, to pixels."""
 
 from math import ceil
 
@@ -21,7 +21,7 @@ _BUCKET_UM = 10.0
 _BAND = 128
 
 
-def stain_amounts(  # the plan, what is drawn of it, and chance
+def stain_amounts(
     layout: Layout,
     drawn: Drawn,
     mpp: float,
@@ -53,7 +53,7 @@ def stain_amounts(  # the plan, what is drawn of it, and chance
     return dye
 
 
-def photograph(  # section, camera and chance
+def photograph(
     dye: NDArray[np.float32],
     stain: StainSpec,
     optics: OpticsSpec,
@@ -101,7 +101,7 @@ def _colour(light: NDArray[np.float32], strays: Strays, mpp: float) -> None:
 def _unfocused(
     light: NDArray[np.float32], patches: NDArray[np.float32], blur_um: float, mpp: float
 ) -> NDArray[np.float32]:
-    """Blur the picture where it is out of focus."""
+    """Blur the image where it is out of focus."""
     import cv2
 
     rows, columns = light.shape[:2]

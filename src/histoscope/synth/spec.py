@@ -1,4 +1,4 @@
-"""What to draw: the stain, the tissue and the camera, as plain numbers with units."""
+"""Settings of synthetic tissue: stain, tissue, optics and distractors, as plain numbers with units."""
 
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -84,7 +84,7 @@ STAINS = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class TissueSpec:
-    """What the tissue is made of.
+    """Composition of the tissue.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class TissueSpec:
     nuclear_eosin : float
         Multiplies the eosin in nuclei.
     darkness_spread : float in [0, 1]
-        How unlike in darkness nuclei are (sigma of the logarithm).
+        Spread of the darkness of nuclei (sigma of the logarithm).
     pale_fraction, smudged_fraction, soft_fraction : float in [0, 1]
         Share of epithelial nuclei that are all but empty, with a thin membrane and nucleoli; share of all
         nuclei that are evenly dark; share of all that lie out of focus.
@@ -227,7 +227,7 @@ class OpticsSpec:
 
 @dataclass(frozen=True, slots=True)
 class DistractorSpec:
-    """What disturbs a picture, or looks like a nucleus and is none; nothing of it carries a label.
+    """Distractors: artefacts, and structures that resemble nuclei; none has a label.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which of the four drawn kinds of nucleus stands for which class of a data set."""
+"""Assignment of the four drawn kinds of nucleus to the classes of a data set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,14 +42,14 @@ class Look:
 
 
 def typical() -> NDArray[np.float64]:
-    """What is typical of the four kinds, (4, 3): log area, log axes, log darkness."""
+    """Typical values of the four kinds, (4, 3): log area, log axes, log darkness."""
     return np.asarray(np.log(np.array([_TYPICAL[name] for name in CLASSES])))
 
 
 def assign(looks: Mapping[str, Look]) -> dict[str, str]:
-    """Give each class the drawn kind that it looks most like; a class of the same name keeps it.
+    """Assign each class the most similar drawn kind; a class of the same name keeps it.
 
-    Two classes take one kind only if no other is nearly as like.
+    Two classes share a kind only if no other is nearly as similar.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def guess(
     darkness: NDArray[np.float64],
     allowed: Sequence[str] = ("epithelial", "lymphocyte", "spindle"),
 ) -> NDArray[np.uint8]:
-    """Take each nucleus for the kind it looks most like, where there are no classes.
+    """Most similar kind of each nucleus, where there are no classes.
 
     Sizes count against the median of the tile, since laboratories draw outlines tighter or wider.
     """

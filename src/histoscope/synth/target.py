@@ -1,4 +1,4 @@
-"""What a data set looks like, as a file: one entry a patient, with what was measured and how to draw it."""
+"""Fitted settings as a file: one entry a patient, with what was measured and how to draw it."""
 
 import json
 from collections.abc import Mapping
@@ -42,13 +42,13 @@ class ClassSpec:
 @brief
 @dataclass(frozen=True, slots=True)
 class PatientSpec:
-    """How to draw one patient.
+    """Settings of one patient.
 
     Parameters
     ----------
     stain, tissue, optics : StainSpec, TissueSpec, OpticsSpec
     measured, drawn : mapping of str to float
-        What the real tiles showed, and what a drawn field shows with these settings.
+        Measured on the real tiles, and on a field drawn with these settings.
     """
 
     stain: StainSpec
@@ -61,7 +61,7 @@ class PatientSpec:
 @brief
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A data set to draw the like of.
+    """Statistics of a reference data set, and the settings that match them.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Target:
     patients : tuple of PatientSpec
         At least one.
     classes : mapping of int to str
-        Class ids and names, as in the data set; empty if it tells none apart.
+        Class ids and names, as in the data set; empty if it has none.
     by_class : mapping of str to ClassSpec
         How each of them is drawn.
     density_spread : float
@@ -117,7 +117,7 @@ class Target:
 
     @classmethod
     def read(cls, path: str | Path) -> "Target":
-        """Read what `save` wrote, or what somebody wrote by hand.
+        """Read what `save` wrote, or a file written by hand.
 
         Raises
         ------
@@ -170,7 +170,7 @@ def _tupled(value: Any) -> Any:
 
 
 def _rounded(value: Any) -> Any:
-    """Five digits are enough for people, and for tissue."""
+    """Round numbers to five digits, for legibility."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):
