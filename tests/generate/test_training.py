@@ -352,7 +352,7 @@ def test_tiles_are_labelled_and_repeatable_and_do_not_depend_on_their_number(fit
     assert all(len(s.classes) == s.instances.max() + 1 and s.image.shape == (50, 50, 3) for s in four)
     assert tally.painted >= 4
     assert tally.painted - tally.dropped == 4
-    assert "painted" in tally.lines()[0]
+    assert "generated" in tally.lines()[0]
     out = data.write_folder(tmp_path / "out", four, Datasheet("g", classes={1: "a", 2: "b", 3: "c", 4: "d"}))
     back = data.open("folder", out)
     np.testing.assert_array_equal(back[2].classes, four[2].classes)
@@ -403,7 +403,7 @@ def test_odd_data_sets_are_named_or_refused(dataset, tmp_path):
     assert "[0.5, 0.8] um/px" in notes[1]
     notes.clear()
     fit_generator(InMemory.of([first], dataset.info), tmp_path / "b", TINY, on_note=notes.append)
-    assert "one tile alone" in notes[0]
+    assert "only one tile" in notes[0]
     with pytest.raises(DataError, match="empty"):
         fit_generator(InMemory.of([], Datasheet("none")), tmp_path / "c", TINY)
     unlabelled = dataclasses.replace(first, instances=None, classes=None)

@@ -116,17 +116,17 @@ class Tally:
     def lines(self) -> list[str]:
         """The counts as messages."""
         share = self.dropped / max(self.painted, 1)
-        said = [
+        lines = [
             f"generated {self.painted} tiles, rejected {self.dropped} as unlike real tissue ({share:.0%})"
         ]
         if self.poor:
-            said.append(f"kept {self.poor} poor tile(s): {TRIES} layouts in a row gave nothing better")
+            lines.append(f"kept {self.poor} poor tile(s): {TRIES} layouts in a row gave nothing better")
         if self.placed < 0.9 * self.wanted:
-            said.append(
+            lines.append(
                 f"found room for {self.placed:,} of {self.wanted:,} nuclei "
                 f"({self.placed / self.wanted:.0%} of the density that was asked for)"
             )
-        return said
+        return lines
 
 
 def fit_generator(
@@ -255,7 +255,8 @@ def generate_dataset(
     Yields
     ------
     Sample
-        Named ``g0000``, with `patient` after the real tile's, so that tiles with one arrangement stay together.
+        Named ``g0000``, with `patient` after the real tile's, so that tiles of one arrangement stay
+        together.
     """
     if n < 1 or size_px < 32:
         raise ConfigError(f"n is {n} and size_px {size_px}; expected at least 1 tile of at least 32 pixels")
