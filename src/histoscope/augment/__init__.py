@@ -63,7 +63,7 @@ GROUP = "histoscope.augmentations"
 
 
 def get(name: str) -> AugmentConfig | Augmenter:
-    """Look up a preset of `AUGMENTATIONS`, or what others offer: settings, or an `Augmenter`.
+    """Look up an augmentation: a preset of `AUGMENTATIONS`, or settings or an `Augmenter` of a plug-in.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Changing pixels where they are: light, contrast, colour, focus, noise."""
+"""Pixel-wise augmentations: brightness, contrast, colour, blur, noise."""
 
 import math
 

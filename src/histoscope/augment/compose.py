@@ -1,4 +1,4 @@
-"""All augmentations of one sample, in the order of a scanner: tissue, light and colour, lens, chip."""
+"""All augmentations of one sample: geometry, colour, blur, noise, in this order."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from histoscope.types import Image, Sample
 def augment(
     sample: Sample, config: AugmentConfig, rng: RandomSource, *, size_px: int | None = None
 ) -> Sample:
-    """Draw parameters and apply them.
+    """Augment a sample at random: sample the parameters and apply them.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def augment(
 def apply(
     sample: Sample, config: AugmentConfig, params: AugmentParams, *, size_px: int | None = None
 ) -> Sample:
-    """Do what the parameters say, the same each time.
+    """Apply the sampled parameters of an augmentation to a sample.
 
     Image (linear), instances and classes (nearest) move by the same map; beyond the border all are mirrored.
     After a cut or a warp the nuclei are numbered from 1 without gaps: one in several pieces becomes several

@@ -1,4 +1,4 @@
-"""Augmentations of others: what one must be, and pipelines of albumentations as one."""
+"""Custom augmentations: their protocol, and albumentations pipelines as such."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from histoscope.types import Sample
 
 
 class Augmenter(Protocol):
-    """What changes a training patch: any function ``(sample, rng) -> sample``.
+    """Protocol of a custom augmentation: any function ``(sample, rng) -> sample``.
 
     All that is drawn must come from `rng`, which is seeded by the run's seed and the number of the patch: so
     a patch is the same whenever and wherever it is made. The sample that comes is never changed in place;
@@ -29,12 +29,12 @@ class Augmenter(Protocol):
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator, /) -> Sample:
-        """Give a changed copy."""
+        """Augment a copy of the sample."""
         ...
 
 
 def augmented(sample: Sample, augmenter: Augmenter, rng: RandomSource) -> Sample:
-    """Let an augmenter change a patch, and refuse what is no patch for training any more.
+    """Apply an augmenter to a patch and check its output.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def from_albumentations(pipeline: Any, *, least_um2: float = 1.0) -> FromAlbumen
 
 
 def _image(image: Any) -> Any:
-    """RGB as training takes it; pipelines that end in floats or tensors are refused with what to do."""
+    """Image as uint8 RGB; pipelines that end in floats or tensors are refused."""
     if getattr(image, "dtype", None) != np.uint8:
         raise ConfigError(
             f"the albumentations pipeline gives an image of {getattr(image, 'dtype', type(image).__name__)}, "

@@ -1,4 +1,4 @@
-"""What may happen to a sample (the configuration) and what does (the parameters drawn from it)."""
+"""Configuration of an augmentation, and the parameters that are sampled from it."""
 
 import math
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ _NO_FOLD = 0.48
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
-    """How far each augmentation may go, and how often. The default does nothing.
+    """Range and probability of each augmentation. The default does nothing.
 
     Lengths are in micrometres, so one setting means the same at every resolution.
 
@@ -99,7 +99,7 @@ def _upper(name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AugmentParams:
-    """One draw: everything that `apply` needs to do the same again, as plain numbers.
+    """Sampled parameters of an augmentation: all that `apply` needs to repeat it, as plain numbers.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class AugmentParams:
 
 
 def sample_params(config: AugmentConfig, rng: RandomSource) -> AugmentParams:
-    """Draw what happens to one sample.
+    """Sample the parameters of an augmentation.
 
     The same number of random values is drawn whatever the configuration, so switching one augmentation off
     leaves the others as they were.

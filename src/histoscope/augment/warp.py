@@ -1,4 +1,4 @@
-"""Moving pixels: turns, flips, rotation, zoom and elastic deformation, as one map for image and labels."""
+"""Geometric augmentations: rotation, flips, zoom and elastic deformation, as one map for image and labels."""
 
 import math
 from functools import lru_cache
@@ -13,7 +13,7 @@ from histoscope.types import Image, Labels
 
 
 def turn(pixels: NDArray[Any], params: AugmentParams) -> NDArray[Any]:
-    """Turn by quarters against the clock, then flip left to right; a view, no pixel changes."""
+    """Rotate by quarter turns counter-clockwise, then flip left to right; a view."""
     turned = np.rot90(pixels, params.turns)
     return turned[:, ::-1] if params.flip else turned
 
@@ -25,7 +25,7 @@ def source_map(
     params: AugmentParams,
     mpp: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """For each pixel that comes out, where in the source it comes from.
+    """Source coordinates of each output pixel.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def warp_labels(labels: Labels, x: NDArray[np.float32], y: NDArray[np.float32]) 
 def renumber(
     labels: Labels, classes: NDArray[np.uint8] | None, min_px: int
 ) -> tuple[Labels, NDArray[np.uint8] | None]:
-    """Give nuclei numbers from 1 without gaps after a cut or a warp.
+    """Relabel nuclei from 1 without gaps after a crop or a warp.
 
     A nucleus in several pieces becomes several nuclei of its class; pieces below `min_px` become background.
 
@@ -96,7 +96,7 @@ def renumber(
 
 
 def _matrix(params: AugmentParams) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Offsets in the source from offsets in what comes out: unzoom, unrotate, unflip, unturn."""
+    """Matrix from offsets in the output to offsets in the source: inverse of zoom, rotation, flip, turns."""
     angle = math.radians(params.angle_deg)
     cos, sin = math.cos(angle) / params.zoom, math.sin(angle) / params.zoom
     quarter = np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), params.turns)

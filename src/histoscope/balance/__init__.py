@@ -1,4 +1,4 @@
-"""Remedies for rare classes of nuclei: weights for the loss, more patches of rare nuclei, stronger warps.
+"""Remedies for class imbalance: class weights of the loss, oversampling of rare nuclei, stronger warps.
 
 >>> from histoscope import balance
 >>> balance.class_weights([9000, 900, 90], "inverse").round(3).tolist()

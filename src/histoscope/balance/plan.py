@@ -1,4 +1,4 @@
-"""Which remedies a training run takes, and the numbers that follow from its data."""
+"""Remedies for class imbalance in a training run, and their weights from its data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ class BalanceConfig:
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Balance:
-    """What `plan` made of a configuration and the training data.
+    """Class weights and sampling weights that `plan` computes from a configuration and the training data.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def get(name: str) -> BalanceConfig:
 
 
 def plan(config: BalanceConfig, samples: Sequence[Sample], n_classes: int) -> Balance:
-    """Count the classes of the training data and work out what the remedies come to.
+    """Compute class and sampling weights from the class counts of the training data.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Extra images of rare classes for a data set of fixed patches, as the winner of CoNIC drew them."""
+"""Oversampling of images with rare classes in a data set of fixed patches, by the winner of CoNIC."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from histoscope.seeds import RandomSource, generator
 
 
 def draw_probability(pixels: ArrayLike, *, percentile: float = 99.8) -> NDArray[np.float64]:
-    """How likely each image is drawn for the sake of each class: by the square of the class's pixels in it.
+    """Sampling probability of each image for each class: by the square of the class's pixels in it.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def rare_repeats(
     n_rare: int = 4,
     rng: RandomSource,
 ) -> NDArray[np.intp]:
-    """Choose images to show again for the sake of the rarest classes.
+    """Sample images to repeat for the rarest classes.
 
     Parameters
     ----------

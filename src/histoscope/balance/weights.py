@@ -13,7 +13,7 @@ Counts = NDArray[np.float64]
 
 
 def class_weights(counts: Sequence[float] | NDArray[Any], how: str = "sqrt_median") -> NDArray[np.float64]:
-    """Give rare classes more weight.
+    """Class weights of a loss from class counts: rare classes weigh more.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Classifiers that know nothing of tissue: always the largest class, and the colours alone.
+"""Trivial baselines: the majority class, and logistic regression on mean colours.
 
 A network that does not beat the second has learned the stain, not the disease.
 """

@@ -1,8 +1,7 @@
-"""Patches through a network at the network's own speed.
+"""Pipelined inference on patches.
 
-On a processor each core takes whole batches for itself, from decoding the files to what comes out: nobody
-waits for a loader, and cores do not wait for each other in every layer. On an accelerator two threads read
-ahead.
+On a CPU each core takes whole batches, from decoding the files to the output, so that cores wait neither for
+a loader nor for each other in every layer. On an accelerator two threads read ahead.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +31,7 @@ OnSkip: TypeAlias = Callable[[str, str], None]
 
 
 class Seen(NamedTuple):
-    """Some patches, and what a function made of them.
+    """A batch of patches, and the output of a function for them.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class _Batch:
-    """Patches on their way."""
+    """A batch in the pipeline."""
 
     indices: list[int]
     samples: list[Sample]
@@ -67,12 +66,12 @@ def through(
     batch_size: int = BATCH,
     on_skip: OnSkip | None = None,
 ) -> Iterator[Seen]:
-    """What a function makes of patches, batch by batch and in their order.
+    """Apply a function to patches, batch by batch and in their order.
 
     Parameters
     ----------
     model : Classifier
-        Brings each image to its patch; a quick copy of it looks, so it stays as it was.
+        Brings each image to its patch; a copy that is folded for inference is used, so it stays as it was.
     samples : sequence of Sample, or Dataset
         Each is read when it is needed.
     function : callable
@@ -111,7 +110,7 @@ def through(
 
 
 def _nobody(name: str, why: str) -> None:
-    """Ignore the call: a callback that does nothing."""
+    """No-op callback."""
 
 
 def _read(model: Classifier, samples: Any, part: Sequence[int], *, must: bool) -> _Batch:

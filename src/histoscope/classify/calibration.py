@@ -1,4 +1,4 @@
-"""Temperature of a classifier: probabilities that mean what they say."""
+"""Temperature scaling: calibration of a classifier's probabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from histoscope.types import Sample
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What `calibrate` did.
+    """Result of `calibrate`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Calibrated:
 
 
 def calibrate(model: Classifier, val: Sequence[Sample]) -> Calibrated:
-    """Give a classifier the temperature that suits a validation part; its predicted classes stay.
+    """Set the temperature of a classifier by its log loss on a validation part; predicted classes stay.
 
     Where the likelihood has no maximum, since every patch is right, the temperature stays as it is.
 

@@ -1,4 +1,4 @@
-"""Classes of patches: one row a patch, scores, and the labels of one data set in the words of another."""
+"""Predicted classes of patches, one row a patch; their scores; and matching of class names."""
 
 import warnings
 from collections import Counter
@@ -80,7 +80,7 @@ def _probabilities(model: Classifier, x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def classify_features(model: Classifier, features: Features, dataset: Dataset) -> pd.DataFrame:
-    """As `predict_classes`, from features that are there already: no pixel is read.
+    """Class and probabilities of every patch, as `predict_classes`, from its features: no pixel is read.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def in_memory(model: Classifier, dataset: Dataset, on_skip: OnSkip) -> list[Samp
 
 
 def check_seen(train: Dataset, *others: Dataset) -> None:
-    """Refuse to train where a class is tested that no training patch has.
+    """Refuse splits in which a class of validation or test has no training patch.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Features of patches from a frozen network, computed once, stored, and reused."""
+"""Features of patches from a frozen network, with a cache."""
 
 import hashlib
 import json
@@ -110,7 +110,7 @@ def extract(
 
 
 def fingerprint(model: Classifier) -> str:
-    """Digest of all that features depend on: weights, architecture, and how patches are shown."""
+    """Digest of all that features depend on: weights, architecture and preprocessing."""
     shown = {key: value for key, value in model.arguments.items() if key not in _OF_THE_HEAD}
     digest = hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode())
     for name, tensor in model.backbone.state_dict().items():
@@ -168,7 +168,7 @@ def _keys(samples: Any) -> dict[int, bytes]:
 
 
 def _shared_files(samples: Any) -> set[Path]:
-    """Files that hold several patches, and so tell none apart."""
+    """Files that hold several patches, whose content identifies none."""
     if not hasattr(samples, "image_path"):
         return set()
     seen: set[Path] = set()

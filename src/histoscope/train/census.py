@@ -1,4 +1,4 @@
-"""What is in which part of a training run, said before the first step."""
+"""Images, patients, nuclei and classes of each part, reported before training."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What one part holds.
+    """Contents of one part.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def count_patches(part: str, records: Sequence[Record], names: Mapping[int, str]
 def lines(
     parts: Split, train: list[Sample], val: list[Sample], model: Model, arguments: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Say what is in which part, and which classes cannot be learned.
+    """Lines on the contents of each part, and on classes without training nuclei.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def lines(
 
 
 def warnings_of(counts: Sequence[Count], names: Mapping[int, str], model: Model, arguments: Any) -> list[str]:
-    """What a person should know before a network of nuclei is trained: classes that it will not learn."""
+    """Warnings before a network of nuclei is trained: classes that it cannot learn."""
     learned = counts[0].classes.keys() - {NO_CLASS}
     if not names and learned and "classes" not in arguments and _could_tell(model):
         told = "are not learned. Name them in its dataset.yaml, such as 'classes: {1: tumour, 2: lymphocyte}'"
@@ -133,7 +133,7 @@ def _with_truth(sample: Sample) -> Sample:
 
 
 def _groups(records: Sequence[Record]) -> dict[str, int]:
-    """Patients, or else sources, where every record names its own."""
+    """Number of patients, or else of sources, if every record has one."""
     for key in ("patient", "source"):
         values = [record.group(key) for record in records]
         if values and all(values):

@@ -1,4 +1,4 @@
-"""Checkpoints from which a stopped run goes on exactly: one safetensors file, renamed into place."""
+"""Checkpoints of a training run: weights, optimiser and random state in one safetensors file."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def save(path: Path, model: nn.Module, optimizer: Optimizer, state: dict[str, An
 
 
 def load(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Put a checkpoint back into `model` and `optimizer`; the `state` that was saved with it is returned.
+    """Restore `model` and `optimizer` from a checkpoint; returns the `state` that was saved with it.
 
     Raises
     ------

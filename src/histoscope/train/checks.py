@@ -1,4 +1,4 @@
-"""What can be known to be wrong before the first step: settings, machine and samples."""
+"""Checks before the first step: settings, machine and samples."""
 
 import copy
 import math
@@ -25,7 +25,7 @@ SAME_MPP = 0.01
 
 
 def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig) -> None:
-    """Refuse what a training run could not end well with.
+    """Check settings, machine and samples of a training run before its first step.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
 
 
 def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
-    """Refuse a device and a log that this machine does not have, and a precision that it cannot compute in.
+    """Check that this machine has the device, the precision and the logger that the settings name.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
 
 
 def check_remedies(model: Model, config: BalanceConfig) -> None:
-    """Refuse remedies for rare classes that a model cannot take.
+    """Check that a model supports the remedies for rare classes.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def check_remedies(model: Model, config: BalanceConfig) -> None:
 
 
 def check_resolution(model: Model, train: Sequence[Sample]) -> None:
-    """Refuse an empty training set, and samples of another resolution than the model's.
+    """Check that there are training samples, all at the model's resolution.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def check_resolution(model: Model, train: Sequence[Sample]) -> None:
 
 
 def _check_listed(**parts: Sequence[Sample]) -> None:
-    """Refuse samples that can be read once only."""
+    """Refuse iterators, which can be read only once."""
     for part, given in parts.items():
         if not hasattr(given, "__len__"):
             raise DataError(
@@ -143,7 +143,7 @@ def _check_listed(**parts: Sequence[Sample]) -> None:
 
 
 def _check_memory(model: Model, config: TrainConfig) -> None:
-    """Refuse batches whose patches alone fill the memory."""
+    """Refuse batches whose patches need more memory than is free."""
     side = model.spec.patch_px or config.patch_px
     asked, there = config.batch_size * side * side * 3, free_memory()
     if asked > there:
@@ -154,7 +154,7 @@ def _check_memory(model: Model, config: TrainConfig) -> None:
 
 
 def _check_norm(model: Model, config: TrainConfig) -> None:
-    """Refuse batches of one patch where a layer's norm over the batch would have a single value."""
+    """Refuse batches of one patch where batch normalisation would have a single value."""
     if config.batch_size > 1:
         return
     side = model.spec.patch_px or config.patch_px

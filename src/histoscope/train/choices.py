@@ -1,4 +1,4 @@
-"""Augmentation, jitter, normaliser and remedies for rare classes, by name or as they are."""
+"""Augmentation, stain jitter and remedies for rare classes, by name or as objects."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +16,14 @@ Color = Callable[[Image, np.random.Generator], Image]
 
 
 def get_augment(chosen: AugmentConfig | Augmenter | str | None) -> AugmentConfig | Augmenter | None:
-    """What may happen to a patch: a name that `augment.get` knows, settings or a function of one's own."""
+    """Augmentation by a name of `augment.get`, as settings, or as a function."""
     if chosen is None:
         return None
     return augment.get(chosen) if isinstance(chosen, str) else augment.checked(chosen)
 
 
 def get_balance(chosen: BalanceConfig | str | None) -> BalanceConfig | None:
-    """Remedies for rare classes: a name that `balance.get` knows, settings of one's own, or none."""
+    """Remedies for rare classes by a name of `balance.get`, or as settings."""
     found = balance.get(chosen) if isinstance(chosen, str) else chosen
     if found is not None and not isinstance(found, BalanceConfig):
         raise ConfigError(f"balance is {found!r}, expected BalanceConfig or a name such as 'none'")
@@ -31,7 +31,7 @@ def get_balance(chosen: BalanceConfig | str | None) -> BalanceConfig | None:
 
 
 def get_jitter(chosen: Color | str | None) -> Color | None:
-    """Random change of colour: a key of ``stain.JITTERS``, what others offer, a function, or none."""
+    """Stain jitter by a key of ``stain.JITTERS`` or of a plug-in, or as a function."""
     if chosen is None:
         return None
     if isinstance(chosen, str):
@@ -48,7 +48,7 @@ def get_jitter(chosen: Color | str | None) -> Color | None:
 def check_normalizer(
     name: str, white: tuple[float, float, float] | None, reference: Path | None = None
 ) -> None:
-    """Refuse a name that no normaliser has, a white point that is none, and what nothing would use."""
+    """Check the name of a normaliser, its white point, and that nothing is given that it does not use."""
     given = {"white": white, "reference": reference}
     unused = next((key for key, value in given.items() if value is not None), None)
     if name != "none":

@@ -25,7 +25,7 @@ ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 def check_settings(settings: Any, section: str) -> None:
-    """Refuse settings of training that are of another type than their class says, or that nothing can be.
+    """Check types and ranges of settings of training.
 
     NumPy's numbers become Python's, which JSON files can hold.
 
@@ -41,7 +41,7 @@ def check_settings(settings: Any, section: str) -> None:
             raise ConfigError(f"{section}.{name} is {value!r}, expected {words}")
         if isinstance(value, np.generic):
             value = value.item()
-            object.__setattr__(settings, name, value)  # still being made: nobody has seen it yet
+            object.__setattr__(settings, name, value)  # within __post_init__
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{section}.{name} is {value}, expected a number that is not infinite")
     for name, known in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
@@ -56,7 +56,7 @@ def check_settings(settings: Any, section: str) -> None:
 
 
 def check_seed(seed: int, where: str) -> None:
-    """Refuse a seed that no source of random numbers takes."""
+    """Check that a seed is a whole number from 0, below 2^63."""
     if seed < 0:
         raise ConfigError(f"{where} is {seed}, expected at least 0")
     if seed >= 2**63:
@@ -238,7 +238,7 @@ class TrainConfig:
 
 
 def check_unlabelled(config: TrainConfig, where: str = "train") -> None:
-    """Refuse settings that self-supervised pretraining would ignore or cannot work with.
+    """Check settings of self-supervised pretraining: those that it would ignore are errors.
 
     Parameters
     ----------

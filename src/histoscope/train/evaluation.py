@@ -23,7 +23,7 @@ def evaluate(
     tta: bool = False,
     more: Sequence[str | Metric] = (),
 ) -> pd.DataFrame:
-    """Predict every image and compare with its truth.
+    """Predict every image and compare with its ground truth.
 
     The classes of a data set are matched with the model's by name (`histoscope.data.match_classes`). Nuclei
     of classes that only the data set has count as nuclei and for no class; classes that only the model has
@@ -33,8 +33,8 @@ def evaluate(
     ----------
     model : Model
     samples : Dataset, or iterable of Sample
-        With instance maps; of any resolution: truth and prediction are compared on the image's own grid. For
-        a classifier, patches with classes. Without a datasheet, class numbers must be the model's.
+        With instance maps; of any resolution: ground truth and prediction are compared on the image's own
+        grid. For a classifier, patches with classes. Without a datasheet, class numbers must be the model's.
     on_image : callable, optional
         Called with each sample and its nuclei, to save or show them; not for classifiers.
     on_skip : callable, optional

@@ -33,7 +33,7 @@ from histoscope.train.steps import OnStep
 from histoscope.train.tasks import Listener, OnSample, task_of
 
 OnNote = Callable[[str], None]
-"""Called with lines for people: what was loaded, what was skipped."""
+"""Called with messages: what was loaded, what was skipped."""
 
 
 class ModelConfig(config.Config):
@@ -60,7 +60,7 @@ class ModelConfig(config.Config):
 
 @renamed(begin_from="initial_weights")
 class Experiment(config.Config):
-    """What ``histoscope train`` reads.
+    """Configuration of ``histoscope train``.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def run(
     on_note: OnNote | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Train, test on the part that was kept away, and write the run folder.
+    """Train, evaluate on the test part, and write the run folder.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def run(
     on_image : callable, optional
         Called with each test sample and, where nuclei are found, these.
     on_note : callable, optional
-        Called with lines for people.
+        Called with messages.
     progress : callable, optional
         Called with (patches done, all patches) while features are computed.
 
@@ -151,7 +151,7 @@ def run(
 
 
 def _run(experiment: Experiment, listener: Listener) -> pd.DataFrame:
-    """Train and test in a folder that is held."""
+    """Train and test in a folder that is locked."""
     out = experiment.out
     standing = run_folder.stand(experiment, out)
     finished = out / run_folder.RESULT
@@ -190,7 +190,7 @@ def _normalizer(experiment: Experiment) -> BaseNormalizer[Any] | None:
 
 
 def _check_unchanged(experiment: Experiment, standing: run_folder.Standing, note: OnNote) -> None:
-    """Refuse to give the scores of a finished run for others than its images, as far as these are here."""
+    """Refuse to give the scores of a finished run if its images, as far as they are here, have changed."""
     if not (experiment.out / run_folder.CONTENT).is_file():
         return note("this version cannot tell whether its images have changed since: an older one trained it")
     try:
@@ -202,7 +202,7 @@ def _check_unchanged(experiment: Experiment, standing: run_folder.Standing, note
 
 
 def _check_names(experiment: Experiment) -> None:
-    """Refuse names that nothing answers to, before any file is read."""
+    """Check all names before any file is read."""
     models.get(experiment.model.name)
     check_normalizer(experiment.normalizer, experiment.white, experiment.reference)
     get_augment(experiment.augment)
@@ -224,7 +224,7 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
 
 
 def _finish_card(plan: Plan, table: pd.DataFrame) -> None:
-    """Write on the model's card how it did."""
+    """Write the test scores on the model's card."""
     folder = plan.experiment.out / "model"
     more = [name.rpartition(":")[2] for name in plan.experiment.metrics]
     scores = {name: round(value, 4) for name, value in summary(table, *more).items()}

@@ -41,7 +41,7 @@ _AHEAD = 3  # batches kept ready; more cost memory and hide nothing further
 
 @brief
 class Batch(NamedTuple):
-    """What a network trains on in one step.
+    """A batch: images and training targets.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 class PatchDataset(Dataset[Patch]):
-    """The patches of a training run by number: number k is the same whenever and wherever it is asked for.
+    """The patches of a training run by number: patch k is the same at any time, in any process.
 
     What it takes is that of `make_loader`; `sampler` draws the places.
     """
@@ -140,7 +140,7 @@ class PatchLoader:
         return in_order(self.batch, self.steps, ahead=_AHEAD, name="patches")
 
     def batch(self, step: int) -> Batch:
-        """Make the batch of a step, here and now."""
+        """Batch of a step."""
         first = step * self.batch_size
         return collate([self.patches[k] for k in range(first, first + self.batch_size)])
 
@@ -174,7 +174,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     seed: int = 0,
     workers: int = 0,
 ) -> PatchLoader:
-    """Give the batches of a training run.
+    """Loader of the batches of a training run.
 
     Patch number k is drawn with ``default_rng([seed, k])``. So batches do not depend on the number of
     workers, and those from `start_step` on are the same as in an unbroken run.
@@ -249,13 +249,13 @@ def _quiet_worker(_: int) -> None:
 
 
 def _but_hang_ups(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Keep quiet about tensors that the main process no longer fetches; errors of patches go another way."""
+    """Silence broken pipes when the main process stops early; errors of patches are raised there."""
     if not issubclass(kind, (ConnectionError, EOFError)):
         sys.__excepthook__(kind, error, trace)
 
 
 def _context(method: str | None) -> BaseContext:
-    """Fork where that is safe, for it is fastest and shares the samples' memory; else start clean workers.
+    """Fork where that is safe, since it is fastest and shares the samples' memory; else start clean workers.
 
     It is unsafe on macOS, and after Numba's OpenMP threads have run in this process: a forked child aborts.
     """

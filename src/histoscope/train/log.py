@@ -66,7 +66,7 @@ class RunLog:
 
 
 def require_tensorboard() -> Any:
-    """Give the writer of TensorBoard events.
+    """Writer of TensorBoard events.
 
     Raises
     ------

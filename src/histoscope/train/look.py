@@ -1,4 +1,4 @@
-"""What a folder holds, as far as it decides how to train: images, labels, classes, patients, pixel size."""
+"""Survey of a data set before training: images, labels, classes, patients, pixel size."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ _SAME_MPP = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was seen in a folder.
+    """Properties of a data set that decide how to train on it.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Seen:
     faults: list[Problem] = field(default_factory=list)
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Give headings and what is to be said under each."""
+        """Headings, and the text under each."""
         sides = np.rint(self.sides_um / self.mpp).astype(int)
         low, high = sides.min(axis=0), sides.max(axis=0)
         size = f"{low[1]} x {low[0]} px" + (f" to {high[1]} x {high[0]}" if (low != high).any() else "")
@@ -118,7 +118,7 @@ def look(
     given: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Seen:
-    """Find out what a folder holds; nothing is written.
+    """Survey a data set; nothing is written.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def look(
 
 
 def groups_of(records: tuple[Record, ...]) -> dict[str, int]:
-    """Columns that may part images, with how many groups each makes: patients first, then sources.
+    """Columns that can split images by group, with the number of groups: patients first, then sources.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def groups_of(records: tuple[Record, ...]) -> dict[str, int]:
 
 
 def _task(found: Recognised, wanted: str | None) -> Task:
-    """What the labels teach."""
+    """Task that the labels are for."""
     if wanted is not None and wanted not in TASKS:
         raise ConfigError(f"--task is {wanted!r}, expected {listed(TASKS, 'or')}")
     has = {"nuclei": found.first.instances is not None, "patches": found.first.label is not None}
@@ -221,7 +221,7 @@ def _files_say(found: Recognised) -> tuple[float, bool]:
 
 
 def _read(found: Recognised, task: Task, progress: Progress | None) -> tuple[list[Sample], list[Problem]]:
-    """Read samples, evenly over the data set, and what is wrong with them."""
+    """Read samples, evenly over the data set, and list their faults."""
     indices = _evenly(len(found.dataset), MOST_MAPS if task == "nuclei" else MOST_PATCHES)
     samples, faults = [], list[Problem]()
     for place, index in enumerate(indices):
@@ -256,7 +256,7 @@ def _check_maps(found: Recognised, samples: list[Sample], faults: list[Problem])
 
 
 def _ask_mpp(found: Recognised, samples: list[Sample]) -> str:
-    """Ask for the pixel size, with what the nuclei tell of it."""
+    """Message that asks for the pixel size, with the size of nuclei as a hint."""
     areas = [area for sample in samples for area in _areas(sample)]
     hint = ""
     if areas:

@@ -31,7 +31,7 @@ from histoscope.types import Sample
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a training run leaves.
+    """Result of a training run.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _batches(
     remedies: Balance | None,
     **how: Any,
 ) -> Iterable[Batch]:
-    """Patches and their targets, rare classes drawn more often if a remedy says so."""
+    """Batches of the run, with oversampling of rare classes if a remedy asks for it."""
     on_nuclei, class_weights, rarity = config.on_nuclei, None, None
     if remedies is not None:
         on_nuclei, class_weights = remedies.nuclei(config.on_nuclei)
@@ -190,7 +190,7 @@ def _batches(
 
 
 def _tune(model: Model, val: Sequence[Sample], out: Path, keep: Callable[..., Path]) -> None:
-    """Choose the thresholds of the best weights, if they have any, and keep them."""
+    """Tune the thresholds of the best weights, if the model has any, and save them."""
     scores = task_of(model).tune(model, val) if model.task else {}
     if scores:
         card = models.read_card(out / "model")
@@ -199,7 +199,7 @@ def _tune(model: Model, val: Sequence[Sample], out: Path, keep: Callable[..., Pa
 
 
 def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:
-    """Work out the remedies for rare classes, and give the model the weights of its loss."""
+    """Compute the remedies for rare classes, and set the class weights of the model's loss."""
     if config is None or config == BalanceConfig():
         return None
     check_remedies(model, config)

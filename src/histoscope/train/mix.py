@@ -1,4 +1,4 @@
-"""Synthetic samples beside real ones: where they lie, and how many of the patches they give."""
+"""Synthetic training data: configuration, opening, and their licence on a model's card."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from histoscope.train.parts import open_data
 
 
 class SyntheticConfig(config.Config):
-    """A data set to learn from beside the real one. It is never validated or tested on.
+    """A synthetic data set for training alone; it is never validated or tested on.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def open_synthetic(chosen: SyntheticConfig, classes: Sequence[str] = (), *, seed
 
 
 def learned_from(sheets: Sequence[Datasheet]) -> dict[str, Any]:
-    """Say for a model's card what it learned from, and on what terms; of several data sets, all they say.
+    """Training data and licence for a model's card; of several data sets, those of all.
 
     Examples
     --------

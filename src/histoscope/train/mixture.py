@@ -1,4 +1,4 @@
-"""Real and synthetic samples together, and how often a patch comes from which."""
+"""Mixtures of real and synthetic samples, sampled in a chosen share."""
 
 from collections.abc import Sequence
 from typing import Protocol, overload
@@ -22,7 +22,7 @@ class Sampler(Protocol):
 
 
 class Mixture(Sequence[Sample]):
-    """Samples of two kinds, of which a training run draws one in a chosen share of its patches.
+    """Real and synthetic samples; a chosen share of the patches comes from the synthetic ones.
 
     Everything that takes samples takes it as the real ones followed by the synthetic ones; `make_sampler`
     keeps to the share, however many there are of either.
@@ -75,7 +75,7 @@ class Mixture(Sequence[Sample]):
 
 
 class MixedSampler:
-    """Draws which kind a patch is of, then the patch as the sampler of that kind does.
+    """Samples the kind of a patch, then the patch by the sampler of that kind.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def make_sampler(
     on_nuclei: float = 0.0,
     class_weights: Sequence[float] | None = None,
 ) -> Sampler:
-    """Make what draws the patches of a training run, from a `Mixture` or from samples of one kind.
+    """Sampler of the patches of a training run, from a `Mixture` or from samples of one kind.
 
     Parameters
     ----------

@@ -70,7 +70,7 @@ def _scored(
 
 
 def _nobody(name: str, why: str) -> None:
-    """Ignore the call: a callback that does nothing."""
+    """No-op callback."""
 
 
 def _nothing(skipped: list[str]) -> str:
@@ -80,7 +80,7 @@ def _nothing(skipped: list[str]) -> str:
 
 
 def _why(error: Exception, what: str) -> str:
-    """Why one image is left out; an error that is not of the image is raised again."""
+    """Reason why an image is skipped; errors that are not of the image are raised again."""
     if isinstance(error, HistoscopeError | OSError):
         return str(error)
     if is_out_of_memory(error):
@@ -120,7 +120,7 @@ class _Shared:
 
 
 def _shared_classes(model: Segmenter, samples: Iterable[Sample]) -> _Shared:
-    """Match classes by name if `samples` name theirs; say which are in one of both alone."""
+    """Match classes by name if `samples` has names; warn of classes that only one side has."""
     wanted = dict(enumerate(model.spec.classes, start=1))
     theirs = _classes_of(samples)
     if theirs is None or not wanted:
@@ -139,7 +139,7 @@ def _shared_classes(model: Segmenter, samples: Iterable[Sample]) -> _Shared:
 
 
 def _tell(theirs: Mapping[int, str], wanted: Mapping[int, str], match: ClassMatch) -> None:
-    """Say which classes are in one of data set and model alone."""
+    """Warn of classes that only the data set or only the model has."""
     told = []
     if match.number and match.foreign:
         alone = f"the model does not know {listed(match.foreign)}"

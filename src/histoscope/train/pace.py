@@ -1,4 +1,4 @@
-"""How long a step of training takes on this machine."""
+"""Time of a training step on this machine."""
 
 import tempfile
 import time
@@ -32,7 +32,7 @@ def step_seconds(
     augment: AugmentConfig | Augmenter | None,
     color: Color | None,
 ) -> float:
-    """Train a network for a few steps, in a folder that is thrown away: median seconds of one.
+    """Median seconds of a training step, from a few steps in a temporary folder.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def step_seconds(
 
 
 def seconds_of(experiment: Experiment, parts: Split) -> float:
-    """Estimate the seconds of an experiment's steps from a few of them; validation and test come on top.
+    """Estimate the seconds of an experiment's training steps, without validation and test.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which images a training run learns from, validates and tests on."""
+"""Training, validation and test part of a training run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from histoscope.types import Sample
 
 
 class DataConfig(config.Config):
-    """Which images, and how they are parted.
+    """A data set and how it is split.
 
     Parameters
     ----------

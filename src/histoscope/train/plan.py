@@ -1,4 +1,4 @@
-"""What a training run is made of, once its data are open: its parts, its card, and the list of its images."""
+"""A training run with its data open: parts, recipe, and digests of its images."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _CONTENT = ("part", "name", "digest")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is made of, once all of it is open."""
+    """An experiment with its data open."""
 
     experiment: "Experiment"
     parts: Split
@@ -76,7 +76,7 @@ class Plan:
         run_folder.begin(self.experiment, self.experiment.out, self.standing)
 
     def contents(self) -> pd.DataFrame:
-        """Digest all that the scores depend on beside the settings: columns part, name and digest."""
+        """Digests of all that the scores depend on beside the settings: columns part, name and digest."""
         sets = {name: Watched.of(part) for name, part in self.parts}
         if self.experiment.synthetic is not None:
             opened = open_synthetic(self.experiment.synthetic, seed=self.experiment.train.seed)

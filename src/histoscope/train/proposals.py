@@ -1,4 +1,4 @@
-"""What trains well, for nuclei and for patches: values that follow from the data."""
+"""Proposed hyperparameters for nuclei and for patches, which follow from the data."""
 
 import os
 from collections import Counter
@@ -61,7 +61,7 @@ def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
 
 
 def of_patches(seen: Seen, parts: Split) -> dict[str, Any]:
-    """A classifier that begins from what is at hand."""
+    """A classifier with the initial weights that are at hand."""
     root = seen.root.resolve()
     at_hand = weights_at_hand(seen.root, root.parent, root.parent / "pretrained_weights", Path())
     backbone, path = at_hand or ("unet", None)

@@ -1,4 +1,4 @@
-"""Settings of a training for a data set that was looked at, each with its reason."""
+"""Proposed settings of a training for a data set, each with its reason."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ WIDTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Settings that are proposed.
+    """Proposed settings.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _parted(seen: Seen) -> tuple[dict[str, Any], Split, list[str]]:
-    """Where the images are, the best way to part them that works, and why not the better ones."""
+    """Variables of the template for the safest split that works, its parts, and why not the safer ones."""
     if len(seen.dataset) < 3:
         raise DataError(
             f"{seen.root} has {count(len(seen.dataset), 'image')}, too few for training, validation and "
@@ -132,7 +132,7 @@ def _parted(seen: Seen) -> tuple[dict[str, Any], Split, list[str]]:
 
 
 def _ways(seen: Seen) -> Iterator[tuple[str, str]]:
-    """Ways to part, the safest first: `split_by` and, for published parts, `val_by`."""
+    """Ways to split, the safest first: `split_by` and, for published parts, `val_by`."""
     records = seen.dataset.records
     named = {record.split.lower() for record in records}
     few = {key for key, n in seen.groups.items() if n < 3}
@@ -158,7 +158,7 @@ def _check(parts: Split) -> None:
 
 
 def _by_name(seen: Seen) -> str:
-    """Say what it means that images are parted one by one."""
+    """Note on the leakage that a split by image risks."""
     few = {key: n for key, n in seen.groups.items() if n < 3}
     if few:
         key, n = next(iter(few.items()))
@@ -188,7 +188,7 @@ def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str
 
 
 def _doubts(seen: Seen) -> list[str]:
-    """What may be wrong, and is not refused."""
+    """Notes on what may be wrong."""
     said = []
     low, high = USUAL_UM
     if seen.task == "nuclei" and not low <= seen.diameter_um <= high:

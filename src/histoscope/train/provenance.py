@@ -27,7 +27,7 @@ from histoscope.words import count
 ON_CARD = "learned from"
 PRETRAINING, GENERATOR, REFERENCE, UNKNOWN = "pretraining", "generator", "reference", "unknown"
 """Parts of the list: what training began from had learned from, real images that synthetic ones were fitted
-to, images that stains are normalised to, and what nobody knows the images of."""
+to, images that stains are normalised to, and models whose training data are not known."""
 
 
 class Watched(Dataset):
@@ -124,7 +124,7 @@ def origins_of(dataset: Dataset) -> tuple[Row, ...]:
 
 
 def unknown(place: str | Path) -> Row:
-    """Give the row of a model, generator or spec of which nobody knows what it learned from."""
+    """Row of a model, generator or spec whose training data are not known."""
     return (UNKNOWN, "/".join(Path(place).absolute().parts[-2:]), *[""] * 5)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a training run: whose settings it holds, and whether a call may go on in it."""
+"""The folder of a training run: its settings, and whether a call may resume it."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a run stands in its folder.
+    """State of a run in its folder.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Standing:
 
 
 def stand(chosen: C, out: Path) -> Standing:
-    """Find out whether a run is begun in a folder, and refuse one of other settings; nothing is written.
+    """State of the run in a folder; one of other settings is an error. Nothing is written.
 
     A folder in which nothing was kept yet takes any settings. Where only ``train.steps`` differs, and is
     more, the run is made longer, if its last checkpoint was kept.

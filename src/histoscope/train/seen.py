@@ -59,7 +59,7 @@ class Seen:
         return {status or "unseen": found[status] for status in (TRAIN, VALIDATION, COPY, PATIENT, UNSEEN)}
 
     def __str__(self) -> str:
-        """Say it to people."""
+        """Summary in words."""
         n = self.counts()
         words = {
             TRAIN: "trained on",

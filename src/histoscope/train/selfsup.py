@@ -41,7 +41,7 @@ from histoscope.types import Image, Sample
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
 """Weights of the three terms, as in the paper."""
 EXPANDED = 512
-"""Width of the layers between features and loss, which are thrown away."""
+"""Width of the expander between features and loss, which is not kept."""
 
 
 class Pretraining(config.Config):
@@ -221,7 +221,7 @@ def pretrain(
 
 
 def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainConfig) -> None:
-    """Refuse what pretraining could not end well with.
+    """Check settings, machine and tiles of pretraining before its first step.
 
     Raises
     ------
@@ -302,7 +302,7 @@ def _no_targets(_: Sample) -> Mapping[str, NDArray[Any]]:
 
 
 class _Learner(Learner):
-    """A backbone with the layers that its loss needs, which are thrown away."""
+    """A backbone with the expander of VICReg, which is not kept."""
 
     def __init__(self, model: Classifier, config: TrainConfig) -> None:
         whole = _Expanded(model)
@@ -317,7 +317,7 @@ class _Learner(Learner):
 
 
 class _Expanded(nn.Module):
-    """A backbone and the layers behind it that the loss looks at."""
+    """A backbone and the expander behind it."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()

@@ -96,7 +96,7 @@ class Learner:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a run stands: what a checkpoint knows beside weights and moments."""
+    """State of a run: what a checkpoint holds beside weights and optimiser."""
 
     step: int = 0
     best: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""A data set as torch takes it: tensors by number, for a `DataLoader` and a training loop of one's own."""
+"""Data sets as `torch.utils.data.Dataset`, for a `DataLoader` and one's own training loop."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tasks: all that training and evaluation must know of a kind of problem, in one object each.
+"""Tasks: checks, monitor, remedies, evaluation and tuning of a kind of problem, in one object each.
 
 A model names its task. Another task is another file here and a line in `TASKS`; elsewhere, a model names the
 class itself, ``task = "package.module:Name"``.
@@ -41,7 +41,7 @@ def _nobody(*_: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who is told how a run goes on.
+    """Callbacks of a run.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Listener:
     sample : callable
         Given each test sample, and its nuclei if these are found.
     note : callable
-        Given lines for people: what was loaded, what was skipped.
+        Given messages: what was loaded, what was skipped.
     features : callable
         Given (patches done, all patches) while features are computed.
     """
@@ -67,7 +67,7 @@ class Listener:
 
 
 class Task(ABC):
-    """What training and evaluation know of a problem."""
+    """A kind of problem, for training and evaluation."""
 
     first_class: int
     """Number of the first class."""
@@ -92,7 +92,7 @@ class Task(ABC):
 
     @abstractmethod
     def remedies(self, model: Any, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
-        """Work out the remedies for rare classes, and give the model the weights of its loss."""
+        """Compute the remedies for rare classes, and set the class weights of the model's loss."""
 
     @abstractmethod
     def monitor(self, config: TrainConfig) -> str:
@@ -115,7 +115,7 @@ class Task(ABC):
         """Scores of a whole table of `evaluate`."""
 
     def tune(self, model: Any, val: Sequence[Sample]) -> dict[str, float]:
-        """Choose what is left to choose once the weights are fixed; scores of it for the card."""
+        """Tune what is free once the weights are fixed, such as thresholds; scores for the card."""
         del model, val
         return {}
 

@@ -1,4 +1,4 @@
-"""Finding nuclei, with or without classes."""
+"""Instance segmentation of nuclei, with or without classes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class FindNuclei(Task):
             _check_truth(model, sample)
 
     def check_remedies(self, model: Segmenter, config: BalanceConfig) -> None:
-        """Take all of them."""
+        """All are supported."""
 
     def check_experiment(self, experiment: "Experiment", model: Segmenter) -> None:
         """Refuse a probe."""
@@ -63,15 +63,15 @@ class FindNuclei(Task):
         return evaluate(fitted, plan.shown.test, on_image=listener.sample, more=plan.experiment.metrics)
 
     def remedies(self, model: Segmenter, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
-        """Weigh classes in the loss, and rare nuclei when patches are drawn."""
+        """Class weights of the loss, and oversampling of rare nuclei."""
         found = plan(config, train, len(model.spec.classes))
         if config.class_weights != "none":
-            # The background is a class too; nobody called it rare.
+            # The background keeps weight 1.
             model.weigh_classes([1.0, *found.loss_weights])
         return found
 
     def monitor(self, config: TrainConfig) -> str:
-        """The score that was asked for."""
+        """Score that the settings name."""
         return config.monitor
 
     def evaluate(

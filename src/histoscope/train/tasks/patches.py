@@ -1,4 +1,4 @@
-"""Classifying patches."""
+"""Classification of patches."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -108,7 +108,7 @@ class ClassifyPatches(Task):
         return None
 
     def monitor(self, config: TrainConfig) -> str:
-        """The score that was asked for, if it is one of patches; else the log loss."""
+        """Score that the settings name, if it is one of patches; else the log loss."""
         return config.monitor if config.monitor in PATCH_MONITORS else "nll"
 
     def evaluate(
@@ -127,7 +127,7 @@ class ClassifyPatches(Task):
         return classification.predict_classes(model, samples, on_patch=on_sample, on_skip=on_skip)
 
     def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:
-        """Accuracy, log loss and the like, of all patches."""
+        """Accuracy, log loss and other scores over all patches."""
         del more
         return classification.scores(table)
 
