@@ -41,7 +41,6 @@ NEEDED = {
             *(f"{verb} PCAM.yaml --set out=OUT --set train.tensorboard=false" for verb in SETTINGS),
         ],
     ),
-    "tensorboardX": ("tensorboardX", [f"{verb} NOWHERE.yaml --set out=OUT" for verb in SETTINGS]),
 }
 CALLS = [(module, call) for module, (_, calls) in NEEDED.items() for call in calls]
 # For work on Histoscope itself, not for its verbs.

@@ -65,16 +65,7 @@ def apply(
     params : AugmentParams
         From `sample_params`.
     size_px : int, optional
-        As in `augment`.
-
-    Returns
-    -------
-    Sample
-
-    Raises
-    ------
-    ShapeError
-        If the sample is smaller than `size_px`.
+        As in `augment`, and so are the errors.
     """
     moved = _move(sample, config, params, size_px)
     image = _repaint(moved.image, params, sample.mpp)

@@ -51,20 +51,13 @@ def class_pixels(samples: Iterable[Sample], *, n_classes: int | None = None) -> 
 
     Parameters
     ----------
-    samples : iterable of Sample
-        Those without an instance map are all background.
-    n_classes : int, optional
-        Classes are 1 to `n_classes`; without, to the largest that occurs.
+    samples, n_classes
+        As of `class_counts`, and so are the errors; samples without an instance map are all background.
 
     Returns
     -------
     (N, n_classes + 1) int64
         The first column is of background and nuclei without a class.
-
-    Raises
-    ------
-    DataError
-        If a class is above `n_classes`.
 
     Examples
     --------

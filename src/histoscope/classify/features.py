@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,13 +172,8 @@ def _shared_files(samples: Any) -> set[Path]:
     """Files that hold several patches, whose content identifies none."""
     if not hasattr(samples, "image_path"):
         return set()
-    seen: set[Path] = set()
-    shared: set[Path] = set()
-    for index in range(len(samples)):
-        path = samples.image_path(index)
-        if path is not None:
-            (shared if path in seen else seen).add(path)
-    return shared
+    times = Counter(samples.image_path(index) for index in range(len(samples)))
+    return {path for path, n in times.items() if path is not None and n > 1}
 
 
 def _digest(content: bytes) -> bytes:

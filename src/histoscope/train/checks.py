@@ -12,7 +12,6 @@ from histoscope.errors import ConfigError, DataError
 from histoscope.images.limits import free_memory
 from histoscope.models.base import Model
 from histoscope.train.config import TrainConfig
-from histoscope.train.log import require_tensorboard
 from histoscope.train.tasks import task_of
 from histoscope.train.transfer import parameter_groups
 from histoscope.types import Sample
@@ -61,18 +60,14 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
 
 
 def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
-    """Check that this machine has the device, the precision and the logger that the settings name.
+    """Check that this machine has the device that the settings name, and computes in their precision.
 
     Raises
     ------
     ConfigError
         With what there is.
-    MissingDependencyError
-        With the line that installs what is missing.
     """
     accelerator = config.accelerator
-    if config.tensorboard:
-        require_tensorboard()
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     there = {"auto": True, "cpu": True, "gpu": cuda or mps, "cuda": cuda, "mps": mps}
     if not there.get(accelerator, False):

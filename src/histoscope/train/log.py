@@ -6,8 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from histoscope.errors import MissingDependencyError
-
 
 class RunLog:
     """Append-only log of a training run.
@@ -36,7 +34,9 @@ class RunLog:
         self._began = time.perf_counter() - seconds
         self._writer: Any = None
         if tensorboard:
-            self._writer = require_tensorboard()(str(folder / "tensorboard"), purge_step=step)
+            from tensorboardX import SummaryWriter
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     @property
     def seconds(self) -> float:
@@ -63,24 +63,6 @@ class RunLog:
         self._file.close()
         if self._writer is not None:
             self._writer.close()
-
-
-def require_tensorboard() -> Any:
-    """Writer of TensorBoard events.
-
-    Raises
-    ------
-    MissingDependencyError
-        With the line that installs it.
-    """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise MissingDependencyError(
-            "train.tensorboard needs tensorboardX, which is not installed: pip install tensorboardX, "
-            "or set train.tensorboard to false"
-        ) from error
-    return SummaryWriter
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

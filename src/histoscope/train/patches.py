@@ -54,24 +54,8 @@ def crop(sample: Sample, top: int, left: int, size_px: int) -> Sample:
 class PatchSampler:
     """Draws patches from samples: a place at random, or around a random nucleus.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-        In memory, all at one resolution.
-    size_px : int
-        Side of a patch.
-    on_nuclei : float in [0, 1]
-        Share of patches that lie around a nucleus drawn from all samples; the others are drawn uniformly,
-        first the sample and then the place in it. Without any nucleus all are drawn uniformly.
-    class_weights : sequence of float, optional
-        Weight of a nucleus of class 0, 1, ...; without, all nuclei weigh the same.
-
-    Raises
-    ------
-    DataError
-        If there are no samples, or they differ in resolution.
-    ConfigError
-        If a setting is out of its range.
+    What it takes is that of `histoscope.train.make_loader`. Patches around a nucleus take one of all samples,
+    the others are uniform, first the sample and then the place in it; so are all where there is no nucleus.
 
     Examples
     --------

@@ -37,23 +37,15 @@ class Recipe:
 
     Parameters
     ----------
-    config : TrainConfig
+    config, augment, color, balance, normalizer, keep_checkpoint
+        As of `histoscope.train.fit`.
     learned : mapping of str to Dataset
-        Images of the parts ``train``, ``val`` and ``synthetic``, neither normalised nor resampled; the list
-        of what was learned from is of them.
-    augment : AugmentConfig, callable or str, optional
-    color : callable or str, optional
-        Stain jitter.
-    balance : BalanceConfig or str, optional
-        Remedies for rare classes.
-    normalizer : Normalizer, optional
-        What the samples went through.
+        Images of the parts ``train``, ``val`` and ``synthetic``, neither normalised nor resampled; they are
+        listed beside the model.
     begun_from : tuple of path
         Models whose weights the network begins from.
     about : mapping
         Further lines of the model's card.
-    keep_checkpoint : bool
-        Keep the last checkpoint, to train longer later.
     """
 
     config: TrainConfig

@@ -132,20 +132,7 @@ def pretrain_model(
     on_start: Callable[[], None] | None = None,
     on_step: OnStep | None = None,
 ) -> Path:
-    """Pretrain a backbone as a recipe says, as `histoscope.train.recipe.train_model` trains; its folder.
-
-    Parameters
-    ----------
-    model : Classifier
-        Without classes; its backbone is trained in place.
-    tiles : sequence of Sample
-        In memory, at the model's resolution, of any size.
-    recipe : Recipe
-    folder : Path
-        Run folder; it goes on from the checkpoint in it.
-    on_start, on_step : callable, optional
-        As of `histoscope.train.recipe.train_model`.
-    """
+    """Pretrain a backbone as a recipe says, as `pretrain` does; its card names the tiles."""
     check_pretraining(model, tiles, recipe.config)
     card = card_of(recipe, folder)
     if on_start is not None:
@@ -187,16 +174,10 @@ def pretrain(
         In memory, at the model's resolution, of any size.
     config : TrainConfig
         Without what is only for training with labels (`histoscope.train.config.NOT_WITHOUT_LABELS`).
-    out : str or Path
-        Run folder: ``log.jsonl``, ``checkpoint.safetensors`` while it runs, ``model/``.
+    out, color, on_step, card
+        As of `histoscope.train.fit`.
     augment : AugmentConfig or Augmenter
-        Drawn anew for each view.
-    color : callable, optional
-        Stain jitter, drawn anew for each view.
-    on_step : callable, optional
-        Called with step and losses.
-    card : mapping, optional
-        What the model's card says.
+        Of each view.
 
     Raises
     ------
