@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from histoscope import metrics
-from histoscope.errors import ConfigError
 from histoscope.metrics import Metric
-from histoscope.models.base import Model, Segmenter
+from histoscope.models.base import Model
 from histoscope.renamed import renamed
 from histoscope.train.tasks import OnSample, OnSkip, task_named, task_of
-from histoscope.types import Nuclei, Sample
+from histoscope.types import Sample
 
 
 @renamed(turned="tta")
@@ -58,26 +57,12 @@ def evaluate(
     DataError
         If a sample has no instance map, or there are no samples that can be scored.
     ConfigError
-        If the model neither finds nuclei nor classifies.
+        If the model neither finds nuclei nor classifies, or `more` is given for a classifier.
     """
-    task = task_of(model)
     named = {each.rpartition(":")[2]: metrics.get(each) for each in more if isinstance(each, str)}
     further = named | {each.label: each for each in more if isinstance(each, Metric)}
-    if not further:
-        return task.evaluate(model, samples, on_sample=on_image, on_skip=on_skip, tta=tta)
-    if not isinstance(model, Segmenter):
-        raise ConfigError(f"scores {list(more)} are of label maps; model {model.name!r} finds no nuclei")
-    rows: list[list[float]] = []
-
-    def score(sample: Sample, nuclei: Nuclei) -> None:
-        pair = sample.instances, nuclei.instances
-        rows.append([float(metric.function(*pair)) for metric in further.values()])
-        if on_image is not None:
-            on_image(sample, nuclei)
-
-    table = task.evaluate(model, samples, on_sample=score, on_skip=on_skip, tta=tta)
-    scores = pd.DataFrame(rows, columns=list(further), index=table.index)
-    return table.join(scores.drop(columns=table.columns, errors="ignore"))
+    task, given = task_of(model), {"more": further} if further else {}
+    return task.evaluate(model, samples, on_sample=on_image, on_skip=on_skip, tta=tta, **given)
 
 
 def summary(table: pd.DataFrame, *more: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from histoscope.classify.batches import OnSkip
 from histoscope.data.classes import HOW, ClassMatch, listed, match_classes
 from histoscope.errors import DataError, HistoscopeError
 from histoscope.memory import is_out_of_memory
+from histoscope.metrics import Metric
 from histoscope.models.base import Segmenter
 from histoscope.models.inference import predict
 from histoscope.types import Nuclei, Sample
@@ -29,6 +31,7 @@ def scores_of_nuclei(
     on_image: OnImage | None = None,
     on_skip: OnSkip | None = None,
     tta: bool = False,
+    more: Mapping[str, Metric] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Find the nuclei of every image and compare with its ground truth, as `evaluate` says."""
     shared = _shared_classes(model, samples)
@@ -42,6 +45,8 @@ def scores_of_nuclei(
     for sample in _readable(samples, on_skip and skip):
         try:
             nuclei, row = _scored(model, sample, shared, tta=tta)
+            maps = sample.instances, nuclei.instances
+            row |= {name: float(metric(*maps)) for name, metric in more.items() if name not in row}
         except Exception as error:
             if on_skip is None:
                 raise

@@ -5,9 +5,10 @@ class itself, ``task = "package.module:Name"``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from histoscope.balance import Balance, BalanceConfig
 from histoscope.data import Dataset
 from histoscope.errors import ConfigError
+from histoscope.metrics import Metric
 from histoscope.models.base import Model
 from histoscope.train.config import TrainConfig
 from histoscope.types import Sample
@@ -107,8 +109,9 @@ class Task(ABC):
         on_sample: OnSample | None = None,
         on_skip: OnSkip | None = None,
         tta: bool = False,
+        more: Mapping[str, Metric] = MappingProxyType({}),
     ) -> pd.DataFrame:
-        """Predict every sample and compare with its ground truth: one row each."""
+        """Predict every sample and compare with its ground truth: one row each, with `more` scores."""
 
     @abstractmethod
     def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:

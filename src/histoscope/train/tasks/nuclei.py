@@ -1,6 +1,7 @@
 """Instance segmentation of nuclei, with or without classes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pandas as pd
 from histoscope import metrics
 from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
+from histoscope.metrics import Metric
 from histoscope.models.base import Segmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
@@ -82,9 +84,10 @@ class FindNuclei(Task):
         on_sample: OnSample | None = None,
         on_skip: OnSkip | None = None,
         tta: bool = False,
+        more: Mapping[str, Metric] = MappingProxyType({}),
     ) -> pd.DataFrame:
         """Scores of each image on its own grid."""
-        return scores_of_nuclei(model, samples, on_image=on_sample, on_skip=on_skip, tta=tta)
+        return scores_of_nuclei(model, samples, on_image=on_sample, on_skip=on_skip, tta=tta, more=more)
 
     def summary(self, table: pd.DataFrame, *more: str) -> dict[str, float]:
         """Means over images."""

@@ -1,6 +1,7 @@
 """Classification of patches."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from histoscope.classify import classification
 from histoscope.data import Dataset
 from histoscope.data.readers.patch_files import groups_of_two_classes
 from histoscope.errors import ConfigError
+from histoscope.metrics import Metric
 from histoscope.models.base import Model
 from histoscope.models.patches.classifier import Classifier
 from histoscope.train import census
@@ -119,9 +121,12 @@ class ClassifyPatches(Task):
         on_sample: OnSample | None = None,
         on_skip: OnSkip | None = None,
         tta: bool = False,
+        more: Mapping[str, Metric] = MappingProxyType({}),
     ) -> pd.DataFrame:
         """Probabilities of each patch, and its class."""
         del tta
+        if more:
+            raise ConfigError(f"scores {list(more)} are of label maps; model {model.name!r} finds no nuclei")
         if getattr(samples, "info", None) is not None:
             samples = self.in_classes_of(model, cast("Dataset", samples))
         return classification.predict_classes(model, samples, on_patch=on_sample, on_skip=on_skip)
