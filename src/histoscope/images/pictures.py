@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histoscope.errors import CorruptDataError
 from histoscope.images import limits
@@ -51,7 +50,9 @@ def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) ->
             "is_lossy": kind in _LOSSY,
         }
         if depth == 16:  # Pillow would drop half of the bits
-            pixels = _png16(path)
+            import imagecodecs
+
+            pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
             channels = pixels.shape[2] if pixels.ndim == 3 else 1
             model, alpha = "rgb" if channels > 2 else "grey", "straight" if channels in {2, 4} else ""
             return Raw(pixels, model, alpha, **about)
@@ -113,9 +114,3 @@ def _png_depth(path: Path) -> tuple[int, bool]:
     with path.open("rb") as file:
         head = file.read(26)
     return head[24], head[25] == 0
-
-
-def _png16(path: Path) -> NDArray[np.uint16]:
-    import imagecodecs
-
-    return np.asarray(imagecodecs.png_decode(path.read_bytes()))

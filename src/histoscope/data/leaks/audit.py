@@ -141,7 +141,12 @@ def audit(
         raise ConfigError(f"min_similarity is {min_similarity}, expected a correlation above 0 and up to 1")
     problems: list[Problem] = []
     images, unreadable = landmarks_of(parts, progress, problems if labels else None)
-    leaks = _shared_groups(parts)
+    leaks = [
+        Leak(kind, left, right, a[0], b[0], group, len(a) + len(b))
+        for kind in ("patient", "source", "name")
+        for left, right in combinations(parts, 2)
+        for group, (a, b) in shared_groups({left: parts[left], right: parts[right]}, kind)
+    ]
     places = [(name, record.name) for name, part in parts.items() for record in part.records]
     number = np.repeat(np.arange(len(parts)), [len(part) for part in parts.values()])
     for copy in find_copies(images, number, min_similarity):
@@ -199,12 +204,3 @@ def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None,
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter
         yield from pool.map(read, range(len(dataset)))
-
-
-def _shared_groups(parts: Mapping[str, Dataset]) -> list[Leak]:
-    return [
-        Leak(kind, left, right, a[0], b[0], group, len(a) + len(b))
-        for kind in ("patient", "source", "name")
-        for left, right in combinations(parts, 2)
-        for group, (a, b) in shared_groups({left: parts[left], right: parts[right]}, kind)
-    ]
