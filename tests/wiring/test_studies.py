@@ -238,6 +238,13 @@ def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, to
     levels = {"none": {}, "changed": {setting: LEVEL_SETTINGS[setting]}}
     factor = dataclasses.replace(factors.FACTORS["normalizer"], levels=levels)
     monkeypatch.setitem(factors.FACTORS, "normalizer", factor)
+    augmented, evaluate = list[bool](), nuclei.train.evaluate
+
+    def watch(model, samples, *, tta, **how):
+        augmented.append(tta)
+        return evaluate(model, samples, tta=tta, **how)
+
+    monkeypatch.setattr(nuclei.train, "evaluate", watch)
     chosen = configure({**NUCLEI, "levels": ["none", "changed"]}, "study")
     assert not run_study(chosen).failed
     before, after = (tools.contents(chosen.folder / f"{level}-stardist-seed0") for level in levels)
@@ -248,7 +255,7 @@ def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, to
         assert "log.jsonl" not in after
     elif setting == "tta":
         assert before[weights] == after[weights]
-        assert before["per_image.csv"] != after["per_image.csv"]
+        assert augmented == [False, True]
     else:
         assert before[weights] != after[weights], f"{setting} changed nothing: it is read and then ignored"
 
@@ -289,8 +296,7 @@ def test_test_images_are_stained_anew_first_and_normalised_then(monkeypatch, con
 @pytest.mark.parametrize(("level", "section"), [("synthetic", "fit"), ("self_supervised", "pretrain")])
 def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, configure):
     """The whole section goes to the loop as it is, but for the seed, which is the run's."""
-    from histoscope.studies.transfer import initial
-    from histoscope.train import recipe
+    from histoscope.train import recipe, selfsup
 
     given = types.SimpleNamespace()
 
@@ -298,7 +304,7 @@ def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, conf
         given.config = samples_and_config[-1]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipe if section == "fit" else initial, section, watch)
+    monkeypatch.setattr(recipe if section == "fit" else selfsup, section, watch)
     values = json.loads(json.dumps(PATCHES))
     known = TRAIN if section == "fit" else UNLABELLED
     values["patches"][level] = {**known, "lr": 0.004, "warmup": 0.3, "weight_decay": 0.2, "batch_size": 3}
