@@ -12,10 +12,7 @@ from histoscope.geometry._overlap import corners, twice_shared
 
 _njit = njit(error_model="numpy")
 
-Shapes = tuple[
-    I64, F32, F32, F32,
-    F32, I32,
-]  # fmt: skip
+Shapes = tuple[I64, F32, F32, F32, F32, I32]
 """order, points, distances, rays (all by row); areas, boxes (by rank)."""
 Cells = tuple[I32, I32, I32, I64]
 """First node of each cell; next node and rank of each node; top, left, log2 of the side, rows, columns."""

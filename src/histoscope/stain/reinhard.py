@@ -147,7 +147,7 @@ class Reinhard(BaseNormalizer[ColourEstimate]):
         gain, offset = self._affine(source)
         back = (_BACK * _linear(self.target.white)[:, None]).astype(np.float32)
         scaled = gain / np.float32(65535.0)
-        tables = _shares(source.white), _SHORT, scaled, offset, back, _GAMMA
+        tables = _kernels.COLD, _shares(source.white), _SHORT, scaled, offset, back, _GAMMA
         return map_tissue(_kernels.map_lab, image, source.white, *tables)
 
     def _affine(self, source: ColourEstimate) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
