@@ -214,7 +214,8 @@ def _family(study: StudyResults, model: str, condition: str, metric: str, unit: 
             yield row
         else:
             full = replace(row, p_holm=float(corrected.get(row.level, NAN)), comparisons=len(tested))
-            yield replace(full, verdict=_verdict(full))
+            verdict = judge(full.against, higher_is_better=higher_is_better(metric))
+            yield replace(full, verdict=verdict)
 
 
 def _level(row: Effect, table: pd.DataFrame, *, pooled: bool) -> Effect:
@@ -300,7 +301,3 @@ def _by_seed(table: pd.DataFrame, metric: str, *, pooled: bool) -> "pd.Series[fl
 def _numbers(table: pd.DataFrame) -> list[str]:
     """Columns of scores or counts."""
     return [str(name) for name in table if name not in {"name", "patient", "source", "seed"}]
-
-
-def _verdict(row: Effect) -> Verdict:
-    return judge(row.against, higher_is_better=higher_is_better(row.metric))

@@ -160,7 +160,11 @@ def sentences(
         )
     few = study.models[0]
     by_level = {row.level: row for row in gaps if row.size == few}
-    best = max((row for row in by_level.values() if row.level not in BASELINES), key=_grouped, default=None)
+    best = max(
+        (row for row in by_level.values() if row.level not in BASELINES),
+        key=lambda row: row.grouped,
+        default=None,
+    )
     scratch = by_level.get("scratch")
     if best is not None and scratch is not None and best is not scratch:
         texts.append(
@@ -177,10 +181,6 @@ def sentences(
             f"that leaves out zero, by {who}."
         )
     return texts
-
-
-def _grouped(row: compare.LeakageGap) -> float:
-    return row.grouped
 
 
 def _long(rows: Sequence[tuple[str, str, dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -68,7 +68,7 @@ def write_report(folder: str | Path) -> Path:
         drawn |= transfer_report.drawn(study, rows, found)
     view = _view(study, rows, shelves) | {"figures": drawn, "transfer": found}
     view["label_curves"] = [name for name in drawn if name.startswith(synthetic_figures.PREFIX)]
-    write_table(study.folder / "results.csv", long_table(rows))
+    write_table(study.folder / "results.csv", pd.DataFrame([asdict(row) for row in rows]))
     view["strips"] = _write_figures(study, drawn, shelves)
     if found is not None:
         found["strips"] = transfer_report.write_strips(found["shelves"], study.folder / FIGURES)
@@ -76,11 +76,6 @@ def write_report(folder: str | Path) -> Path:
     page = study.folder / "report.html"
     write_text(page, _environment(html=True).get_template("report.html.j2").render(view))
     return page
-
-
-def long_table(rows: Sequence[Effect]) -> pd.DataFrame:
-    """One row a model, condition, level and metric, with every number of the report."""
-    return pd.DataFrame([asdict(row) for row in rows])
 
 
 @cache
