@@ -12,8 +12,8 @@ from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
 
 if TYPE_CHECKING:
+    from histoscope.train.external import Scored
     from histoscope.train.seen import Seen
-    from histoscope.train.test_set import Tested
 
 
 def evaluate(
@@ -69,7 +69,7 @@ def evaluate(
     from histoscope.cli.progress import Board
     from histoscope.files import require_writable
     from histoscope.tables import write_table
-    from histoscope.train import test_set
+    from histoscope.train import external
 
     if out is not None:
         require_writable(out, file=True)
@@ -77,7 +77,7 @@ def evaluate(
     dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
     done = itertools.count(1)
     with Board() as board:
-        tested = test_set.score(
+        tested = external.score(
             folder,
             dataset,
             classes=_pairs(classes or []),
@@ -133,7 +133,7 @@ def _of_seen(found: "Seen | None") -> Iterator[str]:
         yield "the model has seen every image: there is no score of unseen ones"
 
 
-def _show(tested: "Tested", *, where: Path | None, as_json: bool) -> None:
+def _show(tested: "Scored", *, where: Path | None, as_json: bool) -> None:
     """Print scores of all images, then of each part, with intervals over one unit."""
     from histoscope.cli import scores
 

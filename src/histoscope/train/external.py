@@ -17,7 +17,7 @@ from histoscope.train.tasks import OnSample, task_of
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Scored:
     """Scores of a model on a test set.
 
     Parameters
@@ -56,7 +56,7 @@ def score(
     copies_in: Path | None = None,
     on_image: OnSample | None = None,
     progress: Progress | None = None,
-) -> Tested:
+) -> Scored:
     """Score a model on labelled images, normalised as in its training.
 
     Parameters
@@ -90,9 +90,9 @@ def score(
     )
     learned = provenance.read(model)
     if learned is None:
-        return Tested(table, skipped, None)
+        return Scored(table, skipped, None)
     roots = () if copies_in is None else (*seen.roots_of(model), copies_in)
     found = seen.seen_in(learned, watched, audit=bool(roots), roots=roots, progress=progress)
     names = (record.name for record in watched.records)
     table["seen"] = table["name"].map(dict(zip(names, found.status, strict=True)))
-    return Tested(table, skipped, found)
+    return Scored(table, skipped, found)
