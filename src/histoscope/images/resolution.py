@@ -74,6 +74,20 @@ def mpp_of(path: str | Path) -> float | None:
     return None
 
 
+def pixel_size_of(path: str | Path) -> tuple[float, float] | None:
+    """Micrometres per pixel across and down, as `mpp_of`, but also of pixels that are no squares.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `mpp_of`.
+    """
+    for x, y in reading.header(Path(path), _of_tiff, _of_picture):
+        if all(LEAST_MPP <= one <= MOST_MPP for one in (x, y)):
+            return float(f"{x:.6g}"), float(f"{y:.6g}")
+    return None
+
+
 def why_unknown(path: str | Path) -> str:
     """Say why `mpp_of` gives None, in words that follow the name of the file.
 

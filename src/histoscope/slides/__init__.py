@@ -1,11 +1,13 @@
-"""Whole slide images: nothing reads them yet; what this package offered in 0.1 stands elsewhere now.
+"""Whole slide images: one way to read them, whatever the scanner.
 
-Finding nuclei is in `histoscope.predict`, outlines, tables and pictures are in `histoscope.export`.
+>>> from histoscope import slides
+>>> sorted(slides.READERS)
+['openslide', 'picture', 'pydicom', 'tiff']
 """
 
 from histoscope.lazy import attach
 
-__all__: list[str] = []
+__all__ = ["READERS", "Box", "Level", "Slide", "open_slide"]
 
 _PREDICT = ("Detector", "PatchClassifier", "classify_tiles", "predict")
 _EXPORT = (
@@ -22,7 +24,13 @@ _EXPORT = (
 
 __getattr__, __dir__ = attach(
     __name__,
-    {},
+    {
+        "READERS": "histoscope.slides.opening",
+        "open_slide": "histoscope.slides.opening",
+        "Box": "histoscope.slides.slide",
+        "Level": "histoscope.slides.slide",
+        "Slide": "histoscope.slides.slide",
+    },
     moved={
         **{name: f"histoscope.predict:{name}" for name in _PREDICT},
         **{name: f"histoscope.export:{name}" for name in _EXPORT},

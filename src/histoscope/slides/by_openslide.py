@@ -1,0 +1,91 @@
+"""Slides that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss, DICOM and more."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histoscope.errors import CorruptDataError
+from histoscope.slides.levels import levels_of
+from histoscope.slides.resampling import GLASS
+from histoscope.slides.slide import Box, Level
+from histoscope.types import Image
+
+_CACHE_BYTES = 1 << 26
+_ASSOCIATED = ("label", "macro", "thumbnail")
+
+
+class OpenSlideReader:
+    """Reads with OpenSlide; see `histoscope.slides.slide.Reader`."""
+
+    def __init__(self, path: Path) -> None:
+        import openslide
+
+        try:
+            self._slide = openslide.OpenSlide(path)
+            self.icc = _profile(self._slide)
+        except openslide.OpenSlideError as error:
+            raise CorruptDataError(f"{path}: {error}") from error
+        self._slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        known = self._slide.properties
+        sizes = list(self._slide.level_dimensions)
+        # It turns places of a level into pixels of level 0 and back: exact only by a whole number.
+        native = [float(each).is_integer() for each in self._slide.level_downsamples]
+        self.levels: tuple[Level, ...] = levels_of(sizes, native)
+        self.vendor = str(known.get("openslide.vendor", ""))
+        self.mpp = self._mpp(known)
+        self.bounds = _bounds(known)
+        known_images = set(self._slide.associated_images.keys())  # `in` would decode them
+        self.associated = tuple(name for name in _ASSOCIATED if name in known_images)
+        self.files = _files(path, self.vendor)
+
+    def crop(self, box: Box, level: int) -> Image:
+        """Pixels of a box that lies within a level."""
+        x, y = (round(at * self._slide.level_downsamples[level]) for at in (box.x, box.y))
+        return _on_glass(np.asarray(self._slide.read_region((x, y), level, (box.width, box.height))))
+
+    def picture(self, name: str) -> Image:
+        """One of the associated images."""
+        return _on_glass(np.asarray(self._slide.associated_images[name]))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._slide.close()
+
+    def _mpp(self, known: Any) -> tuple[float, float] | None:
+        x, y = (float(known.get(f"openslide.mpp-{axis}", 0) or 0) for axis in "xy")
+        # Resolution tags of plain TIFF mostly are those of a screen.
+        is_screen = self.vendor == "generic-tiff" and max(x, y) > 5.0
+        return (x, y) if min(x, y) > 0 and not is_screen else None
+
+
+def _on_glass(pixels: Any) -> Image:
+    """RGB over white, of RGBA."""
+    alpha = pixels[:, :, 3:]
+    if alpha.min() == 255:
+        return np.ascontiguousarray(pixels[:, :, :3], np.uint8)
+    share = alpha.astype(np.float32) / 255.0
+    mixed = pixels[:, :, :3] * share + GLASS * (1.0 - share)
+    return np.asarray(np.rint(mixed), np.uint8)
+
+
+def _bounds(known: Any) -> Box | None:
+    values = [known.get(f"openslide.bounds-{name}") for name in ("x", "y", "width", "height")]
+    return None if None in values else Box(*map(int, values))
+
+
+def _profile(slide: Any) -> bytes:
+    profile = slide.color_profile
+    return b"" if profile is None else bytes(profile.tobytes())
+
+
+def _files(path: Path, vendor: str) -> tuple[Path, ...]:
+    """All files of the slide: MIRAX and DICOM keep several."""
+    if vendor == "mirax":
+        folder = path.with_suffix("")
+        return (path, *sorted(each for each in folder.iterdir() if each.is_file()))
+    if vendor == "dicom":
+        from histoscope.slides.by_pydicom import series_of
+
+        return series_of(path)
+    return (path,)

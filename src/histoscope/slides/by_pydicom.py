@@ -1,0 +1,287 @@
+"""DICOM whole slide images that OpenSlide refuses: frames by pydicom.
+
+References
+----------
+.. [1] DICOM PS3.3, A.32.8 VL Whole Slide Microscopy Image; C.8.12.4 for the order of frames.
+"""
+
+import warnings
+from collections.abc import Iterator
+from functools import cached_property, partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import CorruptDataError
+from histoscope.slides.cache import TileCache, pasted
+from histoscope.slides.levels import levels_of
+from histoscope.slides.resampling import GLASS
+from histoscope.slides.slide import Box, Level
+from histoscope.types import Image
+
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_CODECS = {
+    **dict.fromkeys(("4.50", "4.51", "4.57", "4.70"), "jpeg8_decode"),
+    **dict.fromkeys(("4.80", "4.81"), "jpegls_decode"),
+    **dict.fromkeys(("4.90", "4.91"), "jpeg2k_decode"),
+}
+"""Decoders by the end of the transfer syntax; others are left to pydicom."""
+_CLEARER = 1.5
+"""By how much the seams of one order of frames must be weaker than those of the other."""
+
+
+class DicomReader:
+    """Reads DICOM slides; see `histoscope.slides.slide.Reader`.
+
+    Raises
+    ------
+    CorruptDataError
+        If the file is no whole slide image, or files of the series are missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.files = series_of(path)
+        volumes = [one for one in map(_header, self.files) if _kind(one) not in {"LABEL", "OVERVIEW"}]
+        if not volumes:
+            volumes = [_header(path)]  # an overview alone is a slide of its own
+
+        def size(one: Any) -> tuple[int, int]:
+            return int(one.TotalPixelMatrixColumns), int(one.TotalPixelMatrixRows)
+
+        volumes.sort(key=size, reverse=True)
+        levels = [list(parts) for _, parts in groupby(volumes, key=size)]
+        self._levels = [[_Frames(part) for part in parts] for parts in levels]
+        self._places = [_places(parts, path) for parts in self._levels]
+        self._is_grid = [
+            all(left % parts[0].shape[1] == 0 == top % parts[0].shape[0] for left, top in places)
+            for parts, places in zip(self._levels, self._places, strict=True)
+        ]
+        self._cache = TileCache()
+        finest = levels[0][0]
+        if "RESAMPLED" in _words(finest) and len(self.files) > 1:
+            raise CorruptDataError(
+                f"{path}: the finest level of the series is missing; copy all of its files into one folder"
+            )
+        self.levels: tuple[Level, ...] = levels_of([size(parts[0]) for parts in levels])
+        self.mpp = _mpp(finest)
+        self.bounds: Box | None = None
+        self.vendor = "dicom"
+        self.icc = _profile(finest)
+        self.associated: tuple[str, ...] = ()
+
+    def crop(self, box: Box, level: int) -> Image:
+        """Pixels of a box that lies within a level."""
+        frames = self._levels[level]
+        out = np.full((box.height, box.width, 3), GLASS, np.uint8)
+        for (left, top), (part, number) in self._near(box, level):
+            tile = self._cache.get((level, part, number), partial(frames[part].pixels, number))
+            pasted(out, box, tile, left, top)
+        return out
+
+    def _near(self, box: Box, level: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        """Frames that may lie in a box; of a plain grid only those."""
+        places = self._places[level]
+        height, width = self._levels[level][0].shape
+        if not self._is_grid[level]:
+            yield from places.items()
+            return
+        for top in range(box.y // height * height, box.y + box.height, height):
+            for left in range(box.x // width * width, box.x + box.width, width):
+                if (left, top) in places:
+                    yield (left, top), places[left, top]
+
+    def picture(self, name: str) -> Image:
+        """Never asked: labels and overviews are left to OpenSlide."""
+        raise KeyError(name)
+
+    def close(self) -> None:
+        """Nothing stays open."""
+
+
+class _Frames:
+    """The frames of one file."""
+
+    def __init__(self, header: Any) -> None:
+        self.header = header
+        self.path = Path(header.filename)
+        self.shape = int(header.Rows), int(header.Columns)
+        self.count = int(header.get("NumberOfFrames", 1))
+
+    def pixels(self, number: int) -> NDArray[np.uint8]:
+        """One frame, (rows, columns, 3), as RGB."""
+        pixels = _decoded(self, number)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise CorruptDataError(f"a frame is {pixels.shape} {pixels.dtype}, expected RGB of 8 bits")
+        return pixels
+
+    def fragments(self, number: int) -> list[bytes]:
+        """What is stored of one frame."""
+        with self.path.open("rb") as file:
+            parts = []
+            for place, length in self._index[number]:
+                file.seek(place)
+                parts.append(file.read(length))
+        return parts
+
+    @cached_property
+    def _index(self) -> list[list[tuple[int, int]]]:
+        """Where the fragments of each frame lie in the file, from the heads of all of them."""
+        import struct
+
+        found: list[tuple[int, int]] = []
+        with self.path.open("rb") as file:
+            file.seek(self.header.pixels_at)
+            offsets = b""
+            begin = 0
+            while True:
+                head = file.read(8)
+                if len(head) < 8 or head[:4] != b"\xfe\xff\x00\xe0":
+                    break
+                length = struct.unpack("<I", head[4:])[0]
+                if begin:
+                    found.append((file.tell(), length))
+                    file.seek(length, 1)
+                else:  # the first item is the table of offsets
+                    offsets, begin = file.read(length), file.tell()
+        if len(found) == self.count:
+            return [[one] for one in found]
+        starts = struct.unpack(f"<{len(offsets) // 4}I", offsets)
+        if len(starts) != self.count:
+            raise CorruptDataError(
+                f"{self.path} holds {len(found)} of {self.count} frames; it was cut short: copy it again"
+            )
+        ends = [*starts[1:], 1 << 62]
+        return [
+            [one for one in found if start <= one[0] - 8 - begin < end]
+            for start, end in zip(starts, ends, strict=True)
+        ]
+
+
+def _decoded(frames: _Frames, number: int) -> NDArray[Any]:
+    import imagecodecs
+    from pydicom.pixels.utils import pixel_array
+
+    codec = _CODECS.get(str(frames.header.file_meta.TransferSyntaxUID).removeprefix("1.2.840.10008.1.2."))
+    if codec is None:
+        return np.asarray(pixel_array(frames.path, index=number))
+    stored = b"".join(frames.fragments(number))
+    # JPEG tells by itself whether it holds YCbCr. What the header says of it is wrong in files of wsi2dcm.
+    return np.asarray(getattr(imagecodecs, codec)(stored))
+
+
+def series_of(path: Path) -> tuple[Path, ...]:
+    """All whole slide files of the series that a DICOM file belongs to, from its folder, by name."""
+    wanted = _header(path)
+    same = []
+    for each in sorted(path.parent.iterdir()):
+        if each.is_file():
+            try:
+                header = wanted if each == path else _header(each)
+            except CorruptDataError:
+                continue
+            if header.get("SeriesInstanceUID") == wanted.get("SeriesInstanceUID"):
+                same.append(each)
+    return tuple(same)
+
+
+def _header(path: Path) -> Any:
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # of values that are longer than the standard allows
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+            header.pixels_at = file.tell() + 12  # behind tag, type and length
+    except (InvalidDicomError, OSError, EOFError) as error:
+        raise CorruptDataError(f"{path} is no DICOM file: {error}") from error
+    if header.get("SOPClassUID") != _WHOLE_SLIDE or "TotalPixelMatrixColumns" not in header:
+        kind = getattr(header.get("SOPClassUID"), "name", "no kind that is known")
+        raise CorruptDataError(f"{path} is DICOM, but of {kind}, expected a whole slide image")
+    return header
+
+
+def _words(header: Any) -> list[str]:
+    words = header.get("ImageType") or []
+    return [words] if isinstance(words, str) else [str(word) for word in words]
+
+
+def _kind(header: Any) -> str:
+    """Third word of the image type, such as VOLUME or LABEL."""
+    return (*_words(header), "", "", "")[2]
+
+
+def _places(parts: list[_Frames], path: Path) -> dict[tuple[int, int], tuple[int, int]]:
+    """Where each frame of a level stands: left and top -> file and number."""
+    header = parts[0].header
+    columns, rows = int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)
+    height, width = parts[0].shape
+    across, down = -(-columns // width), -(-rows // height)
+    organisation = header.get("DimensionOrganizationType")
+    is_known = organisation == "TILED_FULL"
+    positions: dict[tuple[int, int], tuple[int, int]] = {}
+    for k, part in enumerate(parts):
+        first = int(part.header.get("ConcatenationFrameOffsetNumber", 0))
+        groups = part.header.get("PerFrameFunctionalGroupsSequence") or []
+        for number in range(part.count):
+            if not is_known and number < len(groups) and "PlanePositionSlideSequence" in groups[number]:
+                place = groups[number].PlanePositionSlideSequence[0]
+                left = int(place.ColumnPositionInTotalImagePixelMatrix) - 1
+                top = int(place.RowPositionInTotalImagePixelMatrix) - 1
+                organisation = "TILED_SPARSE"
+            else:
+                top, left = ((first + number) // across) * height, ((first + number) % across) * width
+            positions[left, top] = (k, number)
+    if organisation != "TILED_SPARSE" and len(positions) < across * down:
+        raise CorruptDataError(
+            f"{path}: the series holds {len(positions)} of {across * down} frames of its level of "
+            f"{columns} x {rows} px; a file is missing: copy all of them into one folder"
+        )
+    if organisation is None and min(across, down) > 1:
+        return _by_seams(parts, path, positions, down)
+    return positions
+
+
+def _by_seams(
+    parts: list[_Frames], path: Path, by_rows: dict[tuple[int, int], tuple[int, int]], down: int
+) -> dict[tuple[int, int], tuple[int, int]]:
+    """Rows first or columns first, where nothing says it: the order in which neighbouring frames fit."""
+    height, width = parts[0].shape
+    frames = sorted(by_rows.values())
+    by_columns = {(k // down * width, k % down * height): one for k, one in enumerate(frames)}
+    edges: dict[tuple[int, int], NDArray[np.float32]] = {}
+
+    def seam(places: dict[tuple[int, int], tuple[int, int]]) -> float:
+        steps = []
+        for (left, top), one in places.items():
+            other = places.get((left + width, top))
+            for each in (one, other):
+                if each is not None and each not in edges:
+                    frame = parts[each[0]].pixels(each[1]).astype(np.float32)
+                    edges[each] = np.stack([frame[:, 0], frame[:, -1]])
+            if other is not None:
+                steps.append(float(np.abs(edges[one][1] - edges[other][0]).mean()))
+        return float(np.mean(steps))
+
+    rows_first, columns_first = seam(by_rows), seam(by_columns)
+    if max(rows_first, columns_first) < _CLEARER * min(rows_first, columns_first):
+        raise CorruptDataError(
+            f"{path} does not say in what order its frames stand (DimensionOrganizationType), and their "
+            "seams do not tell; convert it again, for example with wsidicomizer"
+        )
+    return by_rows if rows_first < columns_first else by_columns
+
+
+def _mpp(header: Any) -> tuple[float, float] | None:
+    shared = header.get("SharedFunctionalGroupsSequence")
+    measures = shared[0].get("PixelMeasuresSequence") if shared else None
+    spacing = measures[0].get("PixelSpacing") if measures else None
+    return None if spacing is None else (1e3 * float(spacing[1]), 1e3 * float(spacing[0]))
+
+
+def _profile(header: Any) -> bytes:
+    paths = header.get("OpticalPathSequence")
+    return bytes(paths[0].get("ICCProfile") or b"") if paths else b""

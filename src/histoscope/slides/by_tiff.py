@@ -1,0 +1,136 @@
+"""Tiled TIFF (SVS, OME-TIFF, BigTIFF): the index by tifffile, tiles by imagecodecs, in many threads."""
+
+import os
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histoscope.errors import CorruptDataError
+from histoscope.images import tiff
+from histoscope.images.resolution import pixel_size_of
+from histoscope.slides.cache import TileCache, pasted
+from histoscope.slides.levels import levels_of
+from histoscope.slides.resampling import GLASS
+from histoscope.slides.slide import Box, Level
+from histoscope.types import Image
+
+_RGB, _YCBCR = 2, 6
+_JPEGS = frozenset({6, 7, 34892})
+_APERIO_YCBCR = 33003
+_ASSOCIATED = ("Label", "Macro", "Thumbnail")
+
+
+class TiffReader:
+    """Reads tiled TIFF; see `histoscope.slides.slide.Reader`.
+
+    Raises
+    ------
+    CorruptDataError
+        If the file is no TIFF, or its pixels are not tiles of RGB with 8 bits.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with tiff.opened(path) as (file, series):
+                pages = [level.keyframe for level in series.levels]
+                if why := _why_not(pages[0]):
+                    raise CorruptDataError(f"{path} {why}")
+                pages = [page for page in pages if not _why_not(page)]
+                # What decoding needs is asked for while the file is open; afterwards it is plain data.
+                self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in pages]
+                self._index = [(page.dataoffsets, page.databytecounts) for page in pages]
+                names = [one.name for one in file.series] if file.is_svs else []
+                self.associated = tuple(name.lower() for name in _ASSOCIATED if name in names)
+                self.vendor = "aperio" if file.is_svs else "ome" if file.is_ome else "generic-tiff"
+                self.icc = bytes(pages[0].iccprofile or b"")
+        except CorruptDataError:
+            raise
+        except Exception as error:  # a broken file breaks tifffile in many ways
+            raise CorruptDataError(f"{path}: {error}") from error
+        self._pages = pages
+        self.levels: tuple[Level, ...] = levels_of(
+            [(int(page.imagewidth), int(page.imagelength)) for page in pages]
+        )
+        self.mpp = pixel_size_of(path)
+        self.bounds: Box | None = None
+        self.files: tuple[Path, ...] = (path,)
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._cache = TileCache()
+        self._lock = threading.Lock()
+
+    def crop(self, box: Box, level: int) -> Image:
+        """Pixels of a box that lies within a level."""
+        page = self._pages[level]
+        height, width = int(page.tilelength), int(page.tilewidth)
+        across = -(-int(page.imagewidth) // width)
+        out = np.empty((box.height, box.width, 3), np.uint8)
+        for row in range(box.y // height, (box.y + box.height - 1) // height + 1):
+            for column in range(box.x // width, (box.x + box.width - 1) // width + 1):
+                key = level, row * across + column
+                tile = self._cache.get(key, partial(self._decoded, *key))
+                pasted(out, box, tile, column * width, row * height)
+        return out
+
+    def _decoded(self, level: int, number: int) -> Image:
+        page, (offsets, counts) = self._pages[level], self._index[level]
+        shape = (int(page.tilelength), int(page.tilewidth), 3)
+        if not counts[number]:  # slides leave out the tiles of bare glass
+            return np.full(shape, GLASS, np.uint8)
+        stored = self._stored(int(offsets[number]), int(counts[number]))
+        decode, tables, header = self._decoders[level]
+        pixels = decode(stored, number, jpegtables=tables, jpegheader=header)[0]
+        pixels = pixels.reshape(pixels.shape[-3:])
+        if page.compression == _APERIO_YCBCR:
+            from PIL import Image as Pillow
+
+            pixels = np.asarray(Pillow.fromarray(np.ascontiguousarray(pixels), mode="YCbCr").convert("RGB"))
+        if pixels.shape == shape:
+            return np.asarray(pixels, np.uint8)
+        whole = np.full(shape, GLASS, np.uint8)  # at the far edges
+        whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+        return whole
+
+    def _stored(self, offset: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            stored = os.pread(self._file, count, offset)
+        else:  # Windows has one place in a file, for all threads
+            with self._lock:
+                os.lseek(self._file, offset, os.SEEK_SET)
+                stored = os.read(self._file, count)
+        if len(stored) < count:
+            raise CorruptDataError(
+                f"{self.files[0]} ends at a tile, after {len(stored)} of {count} bytes; copy it again"
+            )
+        return stored
+
+    def picture(self, name: str) -> Image:
+        """One of the associated images."""
+        with tiff.opened(self.files[0]) as (file, _):
+            found = next(one for one in file.series if one.name.lower() == name)
+            return np.ascontiguousarray(found.asarray()[:, :, :3])
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def _why_not(page: Any) -> str:
+    """Why the tiles of a page cannot be read here; empty if they can."""
+    from tifffile import TIFF
+
+    compression, model = int(page.compression), int(page.photometric)
+    is_rgb8 = page.dtype == np.uint8 and int(page.samplesperpixel) == 3 and int(page.planarconfig) == 1
+    reasons = {
+        "is not tiled": not page.is_tiled,
+        f"holds {page.samplesperpixel} samples of {page.dtype} a pixel, expected RGB of 8 bits": not is_rgb8,
+        f"is compressed by a method that is not known ({compression})": compression not in TIFF.DECOMPRESSORS,
+        "holds YCbCr that is not JPEG": model == _YCBCR and compression not in _JPEGS | {_APERIO_YCBCR},
+        f"is of the colour model {page.photometric!r}, expected RGB": model not in {_RGB, _YCBCR},
+        "is stored turned": tiff.orientation_of(page) != 1,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")

@@ -1,0 +1,35 @@
+"""What a slide is, told in a moment: sizes, and blocks spread over its files."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+_BLOCK, _N_BLOCKS = 1 << 16, 64
+
+
+def quick_hash(files: Sequence[Path]) -> str:
+    """Digest the size of each file and 64 blocks of 64 KiB spread evenly over it; 4 MiB a file at most.
+
+    Enough to tell slides apart, and to notice one that was cut, replaced or scanned again; a change of
+    single bytes elsewhere stays unseen.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> one = Path(tempfile.mkdtemp()) / "slide.tif"
+    >>> _ = one.write_bytes(b"tissue" * 100)
+    >>> before = quick_hash([one])
+    >>> _ = one.write_bytes(b"glass" * 120)
+    >>> len(before), before == quick_hash([one])
+    (32, False)
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(files, key=lambda each: each.name):
+        size = path.stat().st_size
+        digest.update(f"{size}\n".encode())
+        with path.open("rb") as file:
+            last = max(size - _BLOCK, 0)
+            for start in sorted({last * k // (_N_BLOCKS - 1) for k in range(_N_BLOCKS)}):
+                file.seek(start)
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()

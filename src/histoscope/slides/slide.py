@@ -1,0 +1,328 @@
+"""A whole slide image: a pyramid of levels, read by boxes."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from histoscope.errors import ConfigError, CorruptDataError, UnknownNameError
+from histoscope.slides.hashing import quick_hash
+from histoscope.slides.resampling import GLASS, resampled, source_range
+from histoscope.types import Image
+
+
+class Box(NamedTuple):
+    """A rectangle of whole pixels; the right and lower edges are not part of it.
+
+    Parameters
+    ----------
+    x, y : int
+        Left column and top row.
+    width, height : int
+    """
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of a pyramid.
+
+    Parameters
+    ----------
+    width, height : int
+        Pixels.
+    downsample : (float, float)
+        Pixels of level 0 for one of this level, across and down.
+    is_native : bool
+        Whether crops are the stored pixels; otherwise the reader resamples by a fraction of a pixel.
+    """
+
+    width: int
+    height: int
+    downsample: tuple[float, float] = (1.0, 1.0)
+    is_native: bool = True
+
+
+class Reader(Protocol):
+    """What reads the files of one family. Must be safe to call from several threads.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+        The finest first; sides fall.
+    mpp : (float, float) or None
+        Micrometres per pixel of level 0, across and down, if the file says so.
+    bounds : Box or None
+        Part of level 0 that was scanned, if the file says so.
+    vendor : str
+    icc : bytes
+        ICC profile of the pixels; empty if there is none. Pixels are given as they are stored.
+    associated : tuple of str
+        Names of further images: ``label``, ``macro``, ``thumbnail``.
+    files : tuple of Path
+        All that belong to the slide.
+    """
+
+    levels: tuple[Level, ...]
+    mpp: tuple[float, float] | None
+    bounds: Box | None
+    vendor: str
+    icc: bytes
+    associated: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def crop(self, box: Box, level: int) -> Image:
+        """Pixels of a box that lies within a level."""
+        ...
+
+    def picture(self, name: str) -> Image:
+        """One of the associated images."""
+        ...
+
+    def close(self) -> None:
+        """Close the files."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """A whole slide image, open for reading; `histoscope.slides.open_slide` makes one.
+
+    Safe to read from several threads. Pickled by its path: another process opens it anew.
+
+    Parameters
+    ----------
+    path : Path
+    reader_name : str
+        Of what reads it: ``tiff``, ``openslide``, ``pydicom`` or ``picture``.
+    reader : Reader
+    given_mpp : float, optional
+        Micrometres per pixel, where the file does not say them, or says them wrongly.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from histoscope.slides import open_slide
+    >>> from histoscope.images.writing import save
+    >>> path = Path(tempfile.mkdtemp()) / "tissue.png"
+    >>> save(path, np.full((60, 80, 3), 200, np.uint8), mpp=0.25)
+    >>> with open_slide(path) as slide:
+    ...     print(slide)
+    ...     print(slide.read(Box(70, 50, 20, 20)).mean(), slide.read_at(Box(0, 0, 40, 30), 0.5).shape)
+    Slide(tissue.png, 80 x 60 px, 0.25 um/px, 1 level, by picture)
+    241.25 (30, 40, 3)
+    """
+
+    path: Path
+    reader_name: str
+    reader: Reader = field(repr=False)
+    given_mpp: float | None = None
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Resolutions, the finest first."""
+        return self.reader.levels
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of level 0, in pixels."""
+        return self.levels[0].width, self.levels[0].height
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Micrometres per pixel of level 0, across and down; None if nobody says."""
+        return self.reader.mpp if self.given_mpp is None else (self.given_mpp, self.given_mpp)
+
+    @property
+    def bounds(self) -> Box:
+        """The scanned part of level 0; all of it where the file does not say."""
+        return self.reader.bounds or Box(0, 0, *self.size)
+
+    @property
+    def vendor(self) -> str:
+        """Maker of the scanner or the format, such as ``aperio``; empty if unknown."""
+        return self.reader.vendor
+
+    @property
+    def icc_profile(self) -> bytes:
+        """ICC profile of the pixels, empty if there is none; pixels are given as they are stored."""
+        return self.reader.icc
+
+    @property
+    def associated(self) -> tuple[str, ...]:
+        """Names of the images that come with the slide: ``label``, ``macro``, ``thumbnail``."""
+        return self.reader.associated
+
+    @cached_property
+    def quick_hash(self) -> str:
+        """Digest of the sizes and of parts of all files of the slide; the same whatever reads it."""
+        return quick_hash(self.reader.files)
+
+    def picture(self, name: str) -> Image:
+        """One of the associated images, (H, W, 3) uint8.
+
+        Raises
+        ------
+        UnknownNameError
+            If the slide has none of that name.
+        """
+        if name not in self.associated:
+            raise UnknownNameError(f"image of {self.path.name}", name, self.associated)
+        return self.reader.picture(name)
+
+    def read(self, box: Box, level: int = 0) -> Image:
+        """Stored pixels of a box of a level; white beyond the slide.
+
+        At level 0, all readers give the same bytes.
+
+        Parameters
+        ----------
+        box : Box
+            In pixels of the level.
+        level : int
+
+        Returns
+        -------
+        (height, width, 3) uint8
+
+        Raises
+        ------
+        ConfigError
+            If the slide has no such level, or the box is empty.
+        CorruptDataError
+            If the pixels cannot be decoded.
+        """
+        box = Box(*map(int, box))
+        if not 0 <= level < len(self.levels):
+            raise ConfigError(f"level is {level}, expected 0 to {len(self.levels) - 1}: {self.path}")
+        if box.width < 1 or box.height < 1:
+            raise ConfigError(f"box is {tuple(box)}, expected a width and a height of at least 1")
+        extent = self.levels[level]
+        x0, y0 = min(max(box.x, 0), extent.width), min(max(box.y, 0), extent.height)
+        x1 = min(max(box.x + box.width, x0), extent.width)
+        y1 = min(max(box.y + box.height, y0), extent.height)
+        inside = Box(x0, y0, x1 - x0, y1 - y0)
+        if inside == box:
+            return self._crop(box, level)
+        out = np.full((box.height, box.width, 3), GLASS, np.uint8)
+        if inside.width and inside.height:
+            out[y0 - box.y : y1 - box.y, x0 - box.x : x1 - box.x] = self._crop(inside, level)
+        return out
+
+    def _crop(self, box: Box, level: int) -> Image:
+        try:
+            return self.reader.crop(box, level)
+        except CorruptDataError:
+            raise
+        except Exception as error:  # a dozen decoders, each with its own
+            place = f"x {box.x}, y {box.y}, {box.width} x {box.height} px of level {level}"
+            raise CorruptDataError(f"{self.path} cannot be read at {place}: {error}") from error
+
+    def known_mpp(self) -> tuple[float, float]:
+        """Micrometres per pixel of level 0, across and down.
+
+        Raises
+        ------
+        ConfigError
+            If nobody says.
+        """
+        if self.mpp is None:
+            raise ConfigError(
+                f"{self.path} does not say its resolution; give its micrometres per pixel with --mpp "
+                "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
+            )
+        return self.mpp
+
+    def scale_at(self, mpp: float) -> tuple[float, float]:
+        """Pixels of level 0 for one pixel at another resolution, across and down; never rounded."""
+        x, y = self.known_mpp()
+        return mpp / x, mpp / y
+
+    def size_at(self, mpp: float) -> tuple[int, int]:
+        """Width and height at another resolution; a part of a pixel at the far edges counts as one."""
+        (width, height), (x, y) = self.size, self.scale_at(mpp)
+        # A billionth: 4096 px at half the resolution are 2048, whatever floating point makes of the scale.
+        columns, rows = (max(math.ceil(n / s - 1e-9 * n), 1) for n, s in ((width, x), (height, y)))
+        return columns, rows
+
+    def read_at(self, box: Box, mpp: float) -> Image:
+        """Pixels of a box at any resolution; white beyond the slide.
+
+        The grid of that resolution begins at the upper left corner of level 0, and pixel (j, i) covers
+        level 0 from ``(j, i) * scale_at(mpp)`` to ``(j + 1, i + 1) * scale_at(mpp)``. Its value is the mean
+        of what it covers of the coarsest level that is not coarser, weighted by area (where no level is as
+        fine, linear interpolation of level 0). So a pixel does not depend on the box that it is read with.
+
+        Parameters
+        ----------
+        box : Box
+            In pixels of that resolution.
+        mpp : float
+            Micrometres per pixel.
+
+        Returns
+        -------
+        (height, width, 3) uint8
+
+        Raises
+        ------
+        ConfigError
+            If the slide does not say its resolution.
+        CorruptDataError
+            If the pixels cannot be decoded.
+        """
+        box = Box(*map(int, box))
+        scale = self.scale_at(mpp)
+        level = self.level_for(scale)
+        extent = self.levels[level]
+        ratio = scale[0] / extent.downsample[0], scale[1] / extent.downsample[1]
+        if ratio == (1.0, 1.0):
+            return self.read(box, level)
+        x0, x1 = source_range(box.x, box.width, ratio[0])
+        y0, y1 = source_range(box.y, box.height, ratio[1])
+        crop = Box(x0, y0, x1 - x0, y1 - y0)
+        return resampled(self.read(crop, level), crop, box, ratio, (extent.width, extent.height))
+
+    def level_for(self, scale: tuple[float, float]) -> int:
+        """Coarsest level from which pixels of a scale are made.
+
+        Levels whose crops the reader resamples by a fraction of a pixel serve only scales so coarse that it
+        does not show.
+        """
+        fit = [
+            k
+            for k, level in enumerate(self.levels)
+            if max(level.downsample) * (1.0 if level.is_native else 4.0) <= min(scale) * (1 + 1e-6)
+        ]
+        return fit[-1] if fit else 0
+
+    def close(self) -> None:
+        """Close the files."""
+        self.reader.close()
+
+    def __enter__(self) -> "Slide":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from histoscope.slides.opening import open_slide
+
+        return open_slide, (self.path, self.reader_name, self.given_mpp)
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        levels = f"{len(self.levels)} level" + "s" * (len(self.levels) > 1)
+        mpp = "unknown resolution"
+        if self.mpp is not None:
+            sides = [f"{side:.4g}" for side in self.mpp]
+            mpp = " x ".join(sides if sides[0] != sides[1] else sides[:1]) + " um/px"
+        return f"Slide({self.path.name}, {width} x {height} px, {mpp}, {levels}, by {self.reader_name})"

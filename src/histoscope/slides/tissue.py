@@ -1,0 +1,96 @@
+"""Where a slide has tissue, on an overview of 8 um a pixel."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope import stain
+from histoscope.slides.slide import Box, Slide
+from histoscope.types import Image, Mask
+
+CELL_UM = 8.0
+"""Side of a pixel of the overview: about one nucleus."""
+LEAST_PIECE_UM2 = 2_000.0
+"""Smaller pieces are dust, or rims of a pen or a coverslip; some twenty cells."""
+MARGIN_CELLS = 2
+"""Tissue is taken so much wider, since its rim is pale."""
+_STRIP_CELLS = 512
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMap:
+    """Tissue of a slide.
+
+    Parameters
+    ----------
+    mask : (h, w) bool
+        Cells of `CELL_UM` from the upper left corner of level 0; with the margin.
+    area_mm2 : float
+        Without the margin.
+    """
+
+    mask: Mask
+    area_mm2: float
+
+    def extent(self, box: Box, mpp: float) -> Box | None:
+        """Smallest box around the tissue of a box, in pixels of a resolution; None if there is none."""
+        per_cell = CELL_UM / mpp
+        left, top = int(box.x / per_cell), int(box.y / per_cell)
+        right, bottom = int((box.x + box.width - 1) / per_cell), int((box.y + box.height - 1) / per_cell)
+        inside = self.mask[top : bottom + 1, left : right + 1]
+        if not inside.any():
+            return None
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        x0 = max(int((left + columns[0]) * per_cell), box.x)
+        y0 = max(int((top + rows[0]) * per_cell), box.y)
+        x1 = min(int(np.ceil((left + columns[-1] + 1) * per_cell)), box.x + box.width)
+        y1 = min(int(np.ceil((top + rows[-1] + 1) * per_cell)), box.y + box.height)
+        return Box(x0, y0, x1 - x0, y1 - y0)
+
+    def holds(self, points_um: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether each point (N, 2), x and y in um, lies in the tissue."""
+        columns, rows = (points_um / CELL_UM).astype(np.int64).T
+        height, width = self.mask.shape
+        known = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)
+        held = np.zeros(len(points_um), bool)
+        held[known] = self.mask[rows[known], columns[known]]
+        return held
+
+
+def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
+    """Find the tissue of a slide; also the overview that it was found on.
+
+    Left out are glass (white, or tinted by the lamp), marks of pens, the grey of shadows and coverslips,
+    black borders, and pieces smaller than some twenty cells.
+
+    Returns
+    -------
+    TissueMap
+    overview : (h, w, 3) uint8
+        8 um a pixel.
+    """
+    overview = overview_of(slide)
+    found = stain.tissue_mask(overview)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN_CELLS + 1, 2 * MARGIN_CELLS + 1))
+    joined = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] * CELL_UM**2 >= LEAST_PIECE_UM2
+    large[0] = False
+    kept = large[labels].astype(np.uint8)
+    area_mm2 = float(np.count_nonzero(kept)) * CELL_UM**2 / 1e6
+    return TissueMap(cv2.dilate(kept, kernel).astype(bool), area_mm2), overview
+
+
+def overview_of(slide: Slide) -> Image:
+    """The whole slide at 8 um a pixel, read in strips."""
+    width, height = slide.size_at(CELL_UM)
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP_CELLS):
+        rows = min(_STRIP_CELLS, height - top)
+        for left in range(0, width, _STRIP_CELLS):
+            columns = min(_STRIP_CELLS, width - left)
+            box = Box(left, top, columns, rows)
+            out[top : top + rows, left : left + columns] = slide.read_at(box, CELL_UM)
+    return out
