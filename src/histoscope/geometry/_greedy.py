@@ -8,7 +8,7 @@ x - y of its corners, that is, the tightest octagon around it.
 import numpy as np
 
 from histoscope.compiled import F32, F64, I32, I64, njit
-from histoscope.geometry._overlap import corners, twice_shared
+from histoscope.geometry._overlap import corners, placed, twice_shared
 
 _njit = njit(error_model="numpy")
 
@@ -30,8 +30,8 @@ def measure(start: int, stop: int, shapes: Shapes) -> None:
         i = order[rank]
         y, x = points[i, 0], points[i, 1]
         for k in range(n):
-            xs[k] = np.int32(x + distances[i, k] * right[k])
-            ys[k] = np.int32(y + distances[i, k] * down[k])
+            xs[k] = np.int32(placed(x, distances[i, k] * right[k]))
+            ys[k] = np.int32(placed(y, distances[i, k] * down[k]))
         xs[n], ys[n] = xs[0], ys[0]
         x0, y0 = xs[0], ys[0]
         low_x, high_x, low_y, high_y = x0, x0, y0, y0

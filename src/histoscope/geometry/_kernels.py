@@ -6,6 +6,7 @@ Kernels take a part ``start <= i < stop`` of the rows or columns, write only the
 import numpy as np
 
 from histoscope.compiled import F32, F64, I32, I64, U8, U16, njit
+from histoscope.geometry._overlap import placed
 
 LANES = 64
 Ids = U16 | I32
@@ -252,6 +253,6 @@ def paint_all(
         if points[i, 0] + reach < start - 1 or points[i, 0] - reach > stop:
             continue
         for k in range(n_rays):
-            y[k] = np.float32(distances[i, k] * sines[k]) + points[i, 0]
-            x[k] = np.float32(distances[i, k] * cosines[k]) + points[i, 1]
+            y[k] = placed(points[i, 0], distances[i, k] * sines[k])
+            x[k] = placed(points[i, 1], distances[i, k] * cosines[k])
         scratch = paint(start, stop, y, x, i + 1, scratch, out)

@@ -19,11 +19,22 @@ NOWHERE = np.int32(2**31 - 1)
 
 
 @_njit
+def placed(centre: float, offset: float) -> float:
+    """Coordinate of a corner, which does not depend on where the origin is.
+
+    The offset is rounded to a 65,536th of a pixel, so that the sum is exact; in 32 bits, a corner near a whole
+    number would fall on one side of it or the other as the centre is far from the origin or near.
+    """
+    exact: float = np.float64(centre) + np.rint(np.float64(offset) * 65536.0) / 65536.0
+    return exact
+
+
+@_njit
 def corners(y: float, x: float, distances: F32, rays: F32, scale: float, out: Corners) -> None:
     """Corners of a star polygon in units of ``1 / scale`` px, cut (not rounded) to whole numbers."""
     for k in range(len(distances)):
-        out[k, 0] = np.int64(scale * (x + distances[k] * rays[1, k]))
-        out[k, 1] = np.int64(scale * (y + distances[k] * rays[0, k]))
+        out[k, 0] = np.int64(scale * placed(x, distances[k] * rays[1, k]))
+        out[k, 1] = np.int64(scale * placed(y, distances[k] * rays[0, k]))
 
 
 @_njit

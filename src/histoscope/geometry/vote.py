@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from histoscope.compiled import F32, F64, I32, I64, njit
 from histoscope.geometry import _kernels
+from histoscope.geometry._overlap import placed
 from histoscope.geometry.polygons import check_polygons, directions
 from histoscope.types import Labels
 
@@ -81,8 +82,8 @@ def _draw(voters: I64, starts: I64, points: F32, distances: F32, rays: F64, out:
         x = np.empty((mine.size, rays.shape[1]), np.float64)
         for j in range(mine.size):
             for ray in range(rays.shape[1]):
-                y[j, ray] = np.float32(distances[mine[j], ray] * rays[0, ray]) + points[mine[j], 0]
-                x[j, ray] = np.float32(distances[mine[j], ray] * rays[1, ray]) + points[mine[j], 1]
+                y[j, ray] = placed(points[mine[j], 0], distances[mine[j], ray] * rays[0, ray])
+                x[j, ray] = placed(points[mine[j], 1], distances[mine[j], ray] * rays[1, ray])
         top, left = max(0, int(np.floor(y.min()))), max(0, int(np.floor(x.min())))
         bottom = min(out.shape[0], int(np.ceil(y.max())) + 1)
         right = min(out.shape[1], int(np.ceil(x.max())) + 1)

@@ -217,7 +217,15 @@ class Segmenter(Model):
         A model that needs only few values keeps only those, so that the heads of large images need not fit in
         memory. The result must be that of `decode` on the heads of the whole image.
         """
-        return self.decode(assembled(tiles), shape, mpp)
+        return self.decode_gathered(self.gather(tiles, shape, mpp), shape, mpp)
+
+    def gather(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Any:
+        """First half of `decode_tiles`: what is kept of the tiles, while the network runs."""
+        return assembled(tiles)
+
+    def decode_gathered(self, gathered: Any, shape: tuple[int, int], mpp: float) -> Nuclei:
+        """Second half of `decode_tiles`, which may run while the network sees the next part of a slide."""
+        return self.decode(gathered, shape, mpp)
 
 
 def resampled_shape(shape: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,15 @@ from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
 
 TILE_PX = 1024
+
+
+class Window(NamedTuple):
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right`` of an image; the last two not included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 @renamed(turned="tta")
@@ -68,32 +78,54 @@ def heads_of(model: Segmenter, image: Image, *, tta: bool = False) -> Heads:
 
 
 @renamed(turned="tta")
-def tiles_of(model: Segmenter, image: Image, *, tta: bool = False) -> Iterator[Tile]:
-    """Heads of an image at the model's own resolution, tile by tile, without seams."""
+def tiles_of(
+    model: Segmenter,
+    image: Image,
+    *,
+    tta: bool = False,
+    inner: Window | None = None,
+    tile_px: int | None = None,
+) -> Iterator[Tile]:
+    """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them.
+
+    Parameters
+    ----------
+    model : Segmenter
+    image : (H, W, 3) uint8
+    tta : bool
+        Test-time augmentation.
+    inner : Window, optional
+        Part whose heads are wanted; what is around it is context. It begins on multiples of the model's
+        divisor.
+    tile_px : int, optional
+        Side of a tile, if not `TILE_PX`; larger ones spend less on context and take more memory.
+    """
     network = folded_sequences(model)
-    height, width = image.shape[:2]
-    for top in range(0, height, TILE_PX):
-        for left in range(0, width, TILE_PX):
-            yield _tile(network, image, top, left, tta=tta)
+    tile_px = tile_px or TILE_PX
+    wanted = Window(0, 0, *image.shape[:2]) if inner is None else inner
+    for top in range(wanted.top, wanted.bottom, tile_px):
+        for left in range(wanted.left, wanted.right, tile_px):
+            bottom, right = min(top + tile_px, wanted.bottom), min(left + tile_px, wanted.right)
+            yield _tile(network, image, wanted, Window(top, left, bottom, right), tta=tta)
 
 
 @torch.inference_mode()
-def _tile(model: Segmenter, image: Image, top: int, left: int, *, tta: bool) -> Tile:
-    """Heads of one tile, predicted with a margin that is then cut off."""
+def _tile(model: Segmenter, image: Image, wanted: Window, core: Window, *, tta: bool) -> Tile:
+    """Heads of one tile, from its core and a halo."""
     height, width = image.shape[:2]
     divisor, grid = model.spec.divisible_by, model.spec.grid
     # Tiles begin on multiples of the divisor, so pooling grids of neighbouring tiles coincide.
     halo = math.ceil(model.spec.context_px / divisor) * divisor
-    y0, x0 = max(top - halo, 0), max(left - halo, 0)
-    y1, x1 = min(top + TILE_PX + halo, height), min(left + TILE_PX + halo, width)
+    y0, x0 = max(core.top - halo, 0), max(core.left - halo, 0)
+    y1, x1 = min(core.bottom + halo, height), min(core.right + halo, width)
     # A copy, for torch takes no read-only arrays, which images from files are.
     pixels = torch.from_numpy(np.array(image[y0:y1, x0:x1], order="C")).permute(2, 0, 1)[None]
     heads = _heads(model, pad_to_multiple(pixels, divisor), tta=tta)
-    bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
-    rows = slice((top - y0) // grid, -(-(bottom - y0) // grid))
-    columns = slice((left - x0) // grid, -(-(right - x0) // grid))
-    core = {name: head[:, :, rows, columns] for name, head in heads.items()}
-    return Tile(core, top // grid, left // grid, (-(-height // grid), -(-width // grid)))
+    rows = slice((core.top - y0) // grid, -(-(core.bottom - y0) // grid))
+    columns = slice((core.left - x0) // grid, -(-(core.right - x0) // grid))
+    kept = {name: head[:, :, rows, columns] for name, head in heads.items()}
+    size = -(-(wanted.bottom - wanted.top) // grid), -(-(wanted.right - wanted.left) // grid)
+    return Tile(kept, (core.top - wanted.top) // grid, (core.left - wanted.left) // grid, size)
 
 
 def _heads(model: Segmenter, tile: Tensor, *, tta: bool) -> Heads:

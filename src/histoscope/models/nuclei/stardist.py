@@ -229,8 +229,10 @@ class StarDist(Segmenter):
         size = (heads["probability"].shape[2], heads["probability"].shape[3])
         return self.decode_tiles([Tile(heads, 0, 0, size)], shape, mpp)
 
-    def decode_tiles(self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float) -> Nuclei:
-        """`decode` tile by tile; only the candidates and the mask of the whole image are kept in memory."""
+    def gather(
+        self, tiles: Iterable[Tile], shape: tuple[int, int], mpp: float
+    ) -> tuple[Candidates, Mask | None]:
+        """No more than the candidates of all tiles, and the mask, are kept."""
         parts: list[Candidates] = []
 
         def masks() -> Iterator[Tile]:
@@ -240,9 +242,15 @@ class StarDist(Segmenter):
                     yield self._by_pixels(tile)
 
         logits = assembled(masks()).get("inside")
-        inside = None if logits is None else self._inside(logits, shape, mpp)
+        return joined(parts), None if logits is None else self._inside(logits, shape, mpp)
+
+    def decode_gathered(
+        self, gathered: tuple[Candidates, Mask | None], shape: tuple[int, int], mpp: float
+    ) -> Nuclei:
+        """Suppression, drawing, classes by vote of the pixels."""
+        candidates, inside = gathered
         iou = self.thresholds["iou"]
-        return nuclei_of(joined(parts), iou, shape, mpp, refine=self.refine, inside=inside)
+        return nuclei_of(candidates, iou, shape, mpp, refine=self.refine, inside=inside)
 
     def _by_pixels(self, tile: Tile) -> Tile:
         """The mask alone, no longer on the grid."""
