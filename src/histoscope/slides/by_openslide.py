@@ -1,5 +1,6 @@
 """Slides that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss, DICOM and more."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,9 @@ class OpenSlideReader:
     """Reads with OpenSlide; see `histoscope.slides.slide.Reader`."""
 
     def __init__(self, path: Path) -> None:
-        import openslide
-
-        try:
-            self._slide = openslide.OpenSlide(path)
-            self.icc = _profile(self._slide)
-        except openslide.OpenSlideError as error:
-            raise CorruptDataError(f"{path}: {error}") from error
-        self._slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        self._slide = _opened(path)
+        self._lock = threading.Lock()
+        self.icc = _profile(self._slide)
         known = self._slide.properties
         sizes = list(self._slide.level_dimensions)
         # It turns places of a level into pixels of level 0 and back: exact only by a whole number.
@@ -41,8 +37,21 @@ class OpenSlideReader:
 
     def crop(self, box: Box, level: int) -> Image:
         """Pixels of a box that lies within a level."""
-        x, y = (round(at * self._slide.level_downsamples[level]) for at in (box.x, box.y))
-        return _on_glass(np.asarray(self._slide.read_region((x, y), level, (box.width, box.height))))
+        from openslide import OpenSlideError
+
+        slide = self._slide
+        x, y = (round(at * slide.level_downsamples[level]) for at in (box.x, box.y))
+        try:
+            return _on_glass(np.asarray(slide.read_region((x, y), level, (box.width, box.height))))
+        except OpenSlideError as error:
+            self._reopen(slide)
+            raise CorruptDataError(f"{self.files[0]} cannot be read at {tuple(box)}: {error}") from error
+
+    def _reopen(self, broken: Any) -> None:
+        """After an error, OpenSlide gives nothing more of a slide, be it of parts that are whole."""
+        with self._lock:
+            if self._slide is broken:
+                self._slide = _opened(self.files[0])
 
     def picture(self, name: str) -> Image:
         """One of the associated images."""
@@ -57,6 +66,18 @@ class OpenSlideReader:
         # Resolution tags of plain TIFF mostly are those of a screen.
         is_screen = self.vendor == "generic-tiff" and max(x, y) > 5.0
         return (x, y) if min(x, y) > 0 and not is_screen else None
+
+
+def _opened(path: Path) -> Any:
+    import openslide
+
+    try:
+        slide = openslide.OpenSlide(path)
+        slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
+        _ = slide.color_profile
+    except openslide.OpenSlideError as error:
+        raise CorruptDataError(f"{path}: {error}") from error
+    return slide
 
 
 def _on_glass(pixels: Any) -> Image:

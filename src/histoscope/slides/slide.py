@@ -219,8 +219,8 @@ class Slide:
     def _crop(self, box: Box, level: int) -> Image:
         try:
             return self.reader.crop(box, level)
-        except CorruptDataError:
-            raise
+        except (CorruptDataError, OSError, MemoryError):
+            raise  # a disk that is gone is no broken slide
         except Exception as error:  # a dozen decoders, each with its own
             place = f"x {box.x}, y {box.y}, {box.width} x {box.height} px of level {level}"
             raise CorruptDataError(f"{self.path} cannot be read at {place}: {error}") from error

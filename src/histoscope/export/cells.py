@@ -1,0 +1,195 @@
+"""Nuclei of a slide as a table with polygons: GeoParquet that DuckDB, geopandas and SpatialData read.
+
+References
+----------
+.. [1] GeoParquet 1.1.0, https://geoparquet.org/releases/v1.1.0
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histoscope.export.features import class_names
+from histoscope.types import Nuclei
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FEATURES_UM = ("area_um2", "perimeter_um", "major_axis_um", "minor_axis_um")
+FEATURES = (*_FEATURES_UM, "eccentricity", "solidity", "circularity", "haematoxylin_od")
+"""Columns of measurements, from `histoscope.export.measure`."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Cells:
+    """Nuclei in the pixels of a slide's level 0.
+
+    Parameters
+    ----------
+    polygons : (N,) object
+        Shapely polygons; multipolygons for nuclei in several pieces.
+    centre_px : (N, 2) float64
+        x, y of the centre of mass.
+    class_id : (N,) uint8
+    names : (N,) object
+        Class of each.
+    probability : (N,) float32
+    class_probability : (N, C) float32 or None
+    features : DataFrame
+        Columns `FEATURES`.
+    """
+
+    polygons: NDArray[np.object_]
+    centre_px: NDArray[np.float64]
+    class_id: NDArray[np.uint8]
+    names: NDArray[np.object_]
+    probability: NDArray[np.float32]
+    class_probability: NDArray[np.float32] | None
+    features: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.centre_px)
+
+    @classmethod
+    def of(
+        cls,
+        nuclei: Nuclei,
+        measured: pd.DataFrame,
+        classes: Sequence[str],
+        *,
+        corner: tuple[int, int],
+        scale: tuple[float, float],
+    ) -> "Cells":
+        """Cells of nuclei that were found in a part of a slide, maybe at another resolution.
+
+        Parameters
+        ----------
+        nuclei : Nuclei
+        measured : DataFrame
+            From `histoscope.export.measure`.
+        classes : sequence of str
+        corner : (int, int)
+            x, y of the part's first pixel.
+        scale : (float, float)
+            Pixels of level 0 for one of the part's, across and down.
+        """
+        centre = measured[["x_um", "y_um"]].to_numpy(float) / nuclei.mpp
+        return cls(
+            polygons_of(nuclei, corner, scale),
+            (centre + corner) * scale,
+            nuclei.class_id,
+            class_names(nuclei, classes),
+            nuclei.probability,
+            nuclei.class_probability,
+            measured[list(FEATURES)],
+        )
+
+    def to_arrow(self, classes: Sequence[str], *, part: str, slide: str) -> "pa.Table":
+        """Rows of the table.
+
+        Parameters
+        ----------
+        classes : sequence of str
+        part : str
+            Name of the part of the slide that the cells belong to.
+        slide : str
+            Digest of the slide; ids of cells follow from it and from their place.
+        """
+        import pyarrow as pa
+        import shapely
+
+        bounds = shapely.bounds(self.polygons).T
+        box = pa.StructArray.from_arrays(list(bounds), names=["xmin", "ymin", "xmax", "ymax"])
+        columns: dict[str, Any] = {
+            "id": pa.array(ids_of(self.centre_px, slide), pa.string()),
+            "class": pa.array(self.names.tolist(), pa.string()).dictionary_encode(),
+            "class_id": self.class_id,
+            "probability": self.probability,
+            "x_px": self.centre_px[:, 0],
+            "y_px": self.centre_px[:, 1],
+        }
+        if self.class_probability is not None:
+            columns |= {f"p_{name}": self.class_probability[:, k] for k, name in enumerate(classes)}
+        columns |= {name: self.features[name].to_numpy(np.float32) for name in FEATURES}
+        columns |= {
+            "part": pa.array([part] * len(self), pa.string()).dictionary_encode(),
+            "geometry": pa.array(shapely.to_wkb(self.polygons).tolist(), pa.binary()),
+            "bbox": box,
+        }
+        return pa.table(columns).replace_schema_metadata({"geo": json.dumps(_GEO)})
+
+
+_GEO = {
+    "version": "1.1.0",
+    "primary_column": "geometry",
+    "columns": {
+        "geometry": {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon", "MultiPolygon"],
+            "crs": None,
+            "covering": {"bbox": {key: ["bbox", key] for key in ("xmin", "ymin", "xmax", "ymax")}},
+        }
+    },
+}
+
+
+def polygons_of(
+    nuclei: Nuclei, corner: tuple[int, int] = (0, 0), scale: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.object_]:
+    """Shapely polygons of all nuclei, (N,); of one without a pixel it is empty.
+
+    Examples
+    --------
+    >>> labels = np.array([[1, 1, 0], [1, 1, 2]], np.int32)
+    >>> [polygon.bounds for polygon in polygons_of(Nuclei.from_labels(labels, mpp=0.5), (10, 0), (2.0, 2.0))]
+    [(20.0, 0.0, 24.0, 4.0), (24.0, 2.0, 26.0, 4.0)]
+    """
+    import shapely
+
+    outlines = nuclei.outlines
+    points = (outlines.points.astype(np.float64) + corner) * scale
+    found = np.full(len(nuclei), shapely.Polygon(), object)
+    if not len(outlines):
+        return found
+    of_ring = np.repeat(np.arange(len(outlines)), np.diff(outlines.starts))
+    rings = shapely.linearrings(points, indices=of_ring)
+    # Outer rings come before their holes, piece by piece.
+    order = np.lexsort((outlines.is_hole, outlines.part))
+    _, pieces = np.unique(outlines.part[order], return_inverse=True)
+    polygons = shapely.polygons(rings[order], indices=pieces)
+    owner = outlines.label[order][np.flatnonzero(~outlines.is_hole[order])] - 1
+    by_owner = np.argsort(owner, kind="stable")
+    counts = np.bincount(owner, minlength=len(nuclei))
+    whole = counts[owner] == 1
+    found[owner[whole]] = polygons[whole]
+    for k in np.flatnonzero(counts > 1):
+        found[k] = shapely.MultiPolygon(polygons[by_owner][owner[by_owner] == k].tolist())
+    return found
+
+
+def ids_of(centre_px: NDArray[np.float64], slide: str) -> list[str]:
+    """A UUID for each cell, by its slide and its place: the same in each run.
+
+    Examples
+    --------
+    >>> ids_of(np.array([[10.5, 20.25]]), "a slide")
+    ['6d3e2f5c-30ce-8a39-b1ac-9a4bb4b0dce6']
+    """
+    key = hashlib.blake2b(slide.encode(), digest_size=16).digest()
+    places = np.ascontiguousarray(np.rint(centre_px * 1000).astype("<i8"))
+    return [_uuid8(hashlib.blake2b(place.tobytes(), digest_size=16, key=key).digest()) for place in places]
+
+
+def _uuid8(digest: bytes) -> str:
+    """UUID of version 8 (RFC 9562: the bits are one's own) of 16 bytes."""
+    value = int.from_bytes(digest, "big")
+    value = value & ~(0xF << 76) | (8 << 76)
+    value = value & ~(0x3 << 62) | (2 << 62)
+    return str(UUID(int=value))

@@ -1,0 +1,1 @@
+"""Whole slides: nuclei found part by part, each exactly once."""

@@ -1,0 +1,181 @@
+"""From the parts of a slide to the files that people and programs read."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from histoscope.export.cells_geojson import write_cells_geojson, write_centres
+from histoscope.export.overlay import colours
+from histoscope.export.result import write_png
+from histoscope.files import whole, write_text
+from histoscope.predict.slides.run import Found
+from histoscope.predict.slides.store import CELLS
+from histoscope.slides import Slide
+from histoscope.slides.tissue import CELL_UM
+from histoscope.tables import write_table
+from histoscope.types import Image
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ORIGINS = ("qupath", "slide")
+OUTPUTS = ("geojson", "csv")
+
+
+def write_slide(
+    slide: Slide,
+    found: Found,
+    classes: Sequence[str],
+    *,
+    kinds: Sequence[str] = ("geojson",),
+    origin: str = "qupath",
+) -> dict[str, Any]:
+    """Write the files of one slide from its parts, each whole or not at all.
+
+    Parameters
+    ----------
+    slide : Slide
+    found : Found
+    classes : sequence of str
+        Names of class 1, 2, ...
+    kinds : sequence of str
+        Of `OUTPUTS`.
+    origin : {"qupath", "slide"}
+        Where places of the GeoJSON begin: QuPath crops slides to their scanned part, where the file names one.
+
+    Returns
+    -------
+    dict
+        The slide's row of the summary.
+    """
+    folder = found.store.folder
+    offset = (float(slide.bounds.x), float(slide.bounds.y)) if origin == "qupath" else (0.0, 0.0)
+    counts = write_cells(found, folder / CELLS)
+    if "geojson" in kinds:
+        write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset)
+        write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset)
+    if "csv" in kinds:
+        write_csv(folder / "cells.csv", batches_of(folder / CELLS))
+    write_png(folder / "overview.png", overview_picture(slide, found, classes))
+    write_tissue(folder / "tissue.geojson", slide, found, offset)
+    write_table(folder / "problems.csv", pd.DataFrame(found.problems, columns=_PROBLEM_COLUMNS))
+    return _row(slide, found, classes, counts)
+
+
+_PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
+
+
+def write_cells(found: Found, path: Path) -> dict[int, int]:
+    """Join the parts to one GeoParquet file, part by part; gives the number of cells of each class."""
+    import pyarrow.parquet as pq
+
+    counts: dict[int, int] = {}
+    writer = None
+    with whole(path) as temporary:
+        for name in found.parts:
+            table = found.store.read(name)
+            meta = {key: value for key, value in (table.schema.metadata or {}).items() if key == b"geo"}
+            table = table.replace_schema_metadata(meta)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer.write_table(table)
+            ids, numbers = np.unique(table["class_id"].to_numpy(), return_counts=True)
+            for k, n in zip(ids.tolist(), numbers.tolist(), strict=True):
+                counts[k] = counts.get(k, 0) + n
+        if writer is not None:
+            writer.close()
+    return counts
+
+
+def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:
+    """Cells of a file, some thousand at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows):
+            yield pa.Table.from_batches([batch])
+
+
+def write_csv(path: Path, batches: Iterator["pa.Table"]) -> None:
+    """Write all columns but the polygons as CSV."""
+    import pyarrow.csv as pc
+
+    with whole(path) as temporary:
+        writer = None
+        for batch in batches:
+            table = batch.drop_columns(["geometry", "bbox"])
+            if writer is None:
+                writer = pc.CSVWriter(temporary, table.schema)
+            writer.write(table)
+        if writer is not None:
+            writer.close()
+
+
+def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
+    """The overview with the outline of the tissue, and a dot for each cell in the colour of its class."""
+    import cv2
+
+    picture = found.overview.copy()
+    edges, _ = cv2.findContours(found.tissue.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    palette = np.array(colours(classes), np.uint8)
+    height, width = picture.shape[:2]
+    scale = slide.scale_at(CELL_UM)
+    for name in found.parts:
+        table = found.store.read(name)
+        x, y, kinds = (table[name].to_numpy() for name in ("x_px", "y_px", "class_id"))
+        columns = np.clip((x / scale[0]).astype(int), 0, width - 1)
+        rows = np.clip((y / scale[1]).astype(int), 0, height - 1)
+        picture[rows, columns] = palette[kinds % len(palette)]
+    drawn: Image = np.asarray(cv2.drawContours(picture, edges, -1, (0, 0, 0), 1), np.uint8)
+    return drawn
+
+
+def write_tissue(path: Path, slide: Slide, found: Found, offset: tuple[float, float]) -> None:
+    """Write the tissue as annotations of QuPath, on the sides of the cells of the mask."""
+    import cv2
+    import shapely
+
+    from histoscope.export.cells import polygons_of
+    from histoscope.nuclei import Nuclei
+
+    _, pieces = cv2.connectedComponents(found.tissue.mask.astype(np.uint8), connectivity=4)
+    scale = slide.scale_at(CELL_UM)
+    shapes = polygons_of(Nuclei.from_labels(pieces, mpp=CELL_UM), scale=scale)
+    moved = shapely.transform(shapes, lambda xy: np.round(xy - np.asarray(offset), 1))
+    features = [
+        {
+            "type": "Feature",
+            "geometry": json.loads(shape),
+            "properties": {"objectType": "annotation", "name": "tissue", "isLocked": True},
+        }
+        for shape in shapely.to_geojson(moved)
+    ]
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
+
+
+def _row(slide: Slide, found: Found, classes: Sequence[str], counts: dict[int, int]) -> dict[str, Any]:
+    mpp_x, mpp_y = slide.known_mpp()
+    area = found.tissue.area_mm2
+    row: dict[str, Any] = {
+        "slide": slide.path.name,
+        "width_px": slide.size[0],
+        "height_px": slide.size[1],
+        "mpp_x": mpp_x,
+        "mpp_y": mpp_y,
+        "reader": slide.reader_name,
+        "tissue_mm2": round(area, 4),
+        "problems": len(found.problems),
+        "nuclei": found.n_cells,
+        "nuclei_per_mm2": round(found.n_cells / area, 2) if area else 0.0,
+    }
+    for k, name in enumerate(classes, 1):
+        row |= {
+            f"n_{name}": counts.get(k, 0),
+            f"per_mm2_{name}": round(counts.get(k, 0) / area, 2) if area else 0.0,
+        }
+    return row

@@ -1,0 +1,176 @@
+"""The nuclei of one part of a slide."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.errors import CorruptDataError
+from histoscope.export.cells import Cells
+from histoscope.export.features import measure
+from histoscope.labels import centroids
+from histoscope.models.inference import Window, tiles_of
+from histoscope.predict.detector import Detector, visible
+from histoscope.predict.slides.parts import Part
+from histoscope.slides import Box, Slide
+from histoscope.slides.resampling import GLASS
+from histoscope.slides.tissue import TissueMap
+from histoscope.types import Image
+
+TILE_PX = 2048
+"""Side of what the network sees at once, without its context."""
+
+
+_PIECE_PX = 512
+"""Where a part cannot be read, it is read in pieces of this side, and only those that fail are left white."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A place of a slide that could not be read.
+
+    Parameters
+    ----------
+    part : str
+    x_px, y_px, width_px, height_px : int
+        In the pixels of the network's resolution.
+    error : str
+    """
+
+    part: str
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    error: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pixels:
+    """Pixels of a part, at the network's resolution.
+
+    Parameters
+    ----------
+    part : Part
+    original : (h, w, 3) uint8
+        Of the region and the context that the network needs around it.
+    normalized : (h, w, 3) uint8
+        The same, through the stain normaliser.
+    inner : Window
+        The region in them.
+    problems : tuple of Problem
+        What could not be read, and is white.
+    """
+
+    part: Part
+    original: Image
+    normalized: Image
+    inner: Window
+    problems: tuple[Problem, ...] = ()
+
+
+def read_part(slide: Slide, part: Part, detector: Detector, source: Any) -> Pixels:
+    """Read the region of a part with the context that the network needs around it.
+
+    Parameters
+    ----------
+    slide : Slide
+    part : Part
+        One with a region.
+    detector : Detector
+    source : StainEstimate, ColourEstimate or None
+        Of the whole slide, for the detector's normaliser.
+    """
+    spec = detector.network.spec
+    context = math.ceil(spec.context_px / spec.divisible_by) * spec.divisible_by
+    region, size = part.region, slide.size_at(spec.mpp)
+    assert region is not None
+    x0, y0 = max(region.x - context, 0), max(region.y - context, 0)
+    x1 = min(region.x + region.width + context, size[0])
+    y1 = min(region.y + region.height + context, size[1])
+    original, problems = _read(slide, Box(x0, y0, x1 - x0, y1 - y0), spec.mpp, part.name)
+    normalizer = detector.normalizer
+    normalized = original if normalizer is None else normalizer(original, source=source)
+    top, left = region.y - y0, region.x - x0
+    inner = Window(top, left, top + region.height, left + region.width)
+    return Pixels(part, original, normalized, inner, problems)
+
+
+def _read(slide: Slide, box: Box, mpp: float, part: str) -> tuple[Image, tuple[Problem, ...]]:
+    """Pixels of a box; where it cannot be read as one, in pieces, and those that fail are white."""
+    try:
+        return slide.read_at(box, mpp), ()
+    except CorruptDataError:
+        pass
+    out, problems = np.full((box.height, box.width, 3), GLASS, np.uint8), []
+    for top in range(0, box.height, _PIECE_PX):
+        for left in range(0, box.width, _PIECE_PX):
+            piece = Box(
+                box.x + left,
+                box.y + top,
+                min(_PIECE_PX, box.width - left),
+                min(_PIECE_PX, box.height - top),
+            )
+            try:
+                pixels = slide.read_at(piece, mpp)
+            except CorruptDataError as error:
+                x, y, width, height = piece
+                problems.append(Problem(part, x, y, width, height, str(error)))
+                continue
+            out[top : top + piece.height, left : left + piece.width] = pixels
+    return out, tuple(problems)
+
+
+def gather(pixels: Pixels, detector: Detector) -> Any:
+    """What the network says of a part; `decode` makes cells of it."""
+    tiles = tiles_of(
+        detector.network, pixels.normalized, tta=detector.tta, inner=pixels.inner, tile_px=TILE_PX
+    )
+    return detector.network.gather(tiles, _shape(pixels.inner), detector.network.spec.mpp)
+
+
+def decode(
+    pixels: Pixels, gathered: Any, detector: Detector, tissue: TissueMap, scale: tuple[float, float]
+) -> Cells:
+    """Cells of a part: those whose centre lies in its core and in the tissue.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    gathered : object
+        From `gather`.
+    detector : Detector
+    tissue : TissueMap
+    scale : (float, float)
+        Pixels of level 0 for one of the network's, across and down.
+    """
+    network, region = detector.network, pixels.part.region
+    assert region is not None
+    mpp = network.spec.mpp
+    found = network.decode_gathered(gathered, _shape(pixels.inner), mpp)
+    found = visible(found, least_px=max(detector.least_area_um2 / mpp**2, 1.0))
+    centres = _centres(found.instances, len(found)) + np.array([region.x, region.y], float)
+    mine = found.taken(_within(centres, pixels.part.core) & tissue.holds(centres * mpp))
+    inner = pixels.inner
+    image = pixels.original[inner.top : inner.bottom, inner.left : inner.right]
+    table = measure(mine, image, detector.classes)
+    return Cells.of(mine, table, detector.classes, corner=(region.x, region.y), scale=scale)
+
+
+def _shape(inner: Window) -> tuple[int, int]:
+    return inner.bottom - inner.top, inner.right - inner.left
+
+
+def _centres(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
+    """x, y of the centre of mass of each nucleus; of pixel (0, 0) it is (0.5, 0.5)."""
+    _, rows_columns = centroids(labels, n)
+    return np.asarray(rows_columns, np.float64) + 0.5
+
+
+def _within(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
+    """Half open: of two boxes side by side, a point on their border lies in the second."""
+    low, sides = np.array([box.x, box.y], float), np.array([box.width, box.height], float)
+    inside = (points >= low) & (points < low + sides)
+    return np.asarray(inside.all(axis=1))

@@ -1,0 +1,165 @@
+"""Nuclei of a whole slide: reading, network and decoding beside each other, part by part."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from histoscope import __version__
+from histoscope.errors import ConfigError, StainError
+from histoscope.predict.detector import Detector
+from histoscope.predict.slides import part as parts_of
+from histoscope.predict.slides.parts import Part, plan_parts
+from histoscope.predict.slides.store import Store
+from histoscope.slides import Box, Slide
+from histoscope.slides.tissue import CELL_UM, TissueMap, find_tissue
+from histoscope.threads import in_order
+from histoscope.types import Image
+
+PART_PX = 4096
+COARSEST = 2.5
+"""Times coarser than the network's resolution a slide may be; nuclei of coarser ones have too few pixels."""
+_STAIN_TILES, _STAIN_TILE_PX, _SEED = 12, 512, 0
+
+OnPart = Callable[[int, int, int], None]
+"""Told how many parts are done, of how many, and how many nuclei were found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found on a slide.
+
+    Parameters
+    ----------
+    store : Store
+    parts : tuple of str
+        Names of the parts with tissue, row by row.
+    n_cells : int
+    tissue : TissueMap
+    overview : (h, w, 3) uint8
+        The slide at 8 um a pixel.
+    problems : list of dict
+        Places that could not be read.
+    """
+
+    store: Store
+    parts: tuple[str, ...]
+    n_cells: int
+    tissue: TissueMap
+    overview: Image = field(repr=False)
+    problems: list[dict[str, Any]]
+
+
+def predict_slide(
+    slide: Slide,
+    detector: Detector,
+    store: Store,
+    *,
+    part_px: int = PART_PX,
+    on_part: OnPart | None = None,
+) -> Found:
+    """Find the nuclei of a slide, each exactly once; parts that are there already are kept.
+
+    While the network sees one part, the next is read and the one before is decoded and written, so three are
+    in memory, whatever the size of the slide.
+    """
+    mpp = detector.network.spec.mpp
+    check_resolution(slide, mpp)
+    tissue, overview = find_tissue(slide)
+    plan = plan_parts(
+        slide.size_at(mpp), tissue, mpp, part_px=part_px, divisor=detector.network.spec.divisible_by
+    )
+    wanted = [part for part in plan if part.region is not None]
+    todo = [part for part in wanted if not store.has(part.name)]
+    n_cells = sum(store.rows(part.name) for part in wanted if part not in todo)
+    done = len(wanted) - len(todo)
+    if on_part is not None:
+        on_part(done, len(wanted), n_cells)
+    source = estimate_stain(slide, tissue, detector) if todo else None
+    with closing(_cells_of(slide, todo, detector, tissue, source, store)) as written:
+        for n in written:
+            done, n_cells = done + 1, n_cells + n
+            if on_part is not None:
+                on_part(done, len(wanted), n_cells)
+    names = tuple(part.name for part in wanted)
+    problems = [row for name in names for row in store.problems(name)]
+    return Found(store, names, n_cells, tissue, overview, problems)
+
+
+def plan_of(slide: Slide, detector: Detector, *, part_px: int = PART_PX) -> dict[str, Any]:
+    """All that the cells of a slide depend on."""
+    return {
+        "histoscope": __version__,
+        "slide": slide.quick_hash,
+        "size_px": list(slide.size),
+        "mpp": None if slide.mpp is None else list(slide.mpp),
+        "model": detector.fingerprint,
+        "tta": detector.tta,
+        "part_px": part_px,
+    }
+
+
+def check_resolution(slide: Slide, mpp: float) -> None:
+    """Refuse a slide whose resolution is unknown, or too coarse for a network.
+
+    Raises
+    ------
+    ConfigError
+    """
+    coarsest = max(slide.known_mpp())
+    if coarsest > COARSEST * mpp:
+        raise ConfigError(
+            f"{slide.path} has {coarsest:.4g} um/px, expected {COARSEST * mpp:.4g} or finer for a network of "
+            f"{mpp:g} um/px: it is an overview; give the slide at full resolution"
+        )
+
+
+def estimate_stain(slide: Slide, tissue: TissueMap, detector: Detector) -> Any:
+    """Stains of the whole slide, from tiles of tissue drawn by a fixed seed; None without a normaliser."""
+    normalizer = detector.normalizer
+    if normalizer is None:
+        return None
+    mpp = detector.network.spec.mpp
+    cells = np.argwhere(tissue.mask)
+    if not len(cells):
+        return None
+    rng = np.random.default_rng(_SEED)
+    chosen = rng.choice(cells, min(_STAIN_TILES, len(cells)), replace=False)
+    tiles = []
+    for row, column in chosen:
+        x, y = (int((at + 0.5) * CELL_UM / mpp) - _STAIN_TILE_PX // 2 for at in (column, row))
+        tiles.append(slide.read_at(Box(x, y, _STAIN_TILE_PX, _STAIN_TILE_PX), mpp))
+    try:
+        return normalizer.measure(tiles)
+    except StainError:
+        return None
+
+
+def _cells_of(
+    slide: Slide, todo: list[Part], detector: Detector, tissue: TissueMap, source: Any, store: Store
+) -> Iterator[int]:
+    """Number of cells of each part, when it is written."""
+    scale, digest = slide.scale_at(detector.network.spec.mpp), slide.quick_hash
+
+    def read(part: Part) -> parts_of.Pixels:
+        return parts_of.read_part(slide, part, detector, source)
+
+    def finish(pixels: parts_of.Pixels, gathered: Any) -> int:
+        cells = parts_of.decode(pixels, gathered, detector, tissue, scale)
+        table = cells.to_arrow(detector.classes, part=pixels.part.name, slide=digest)
+        store.write(pixels.part.name, table, [asdict(problem) for problem in pixels.problems])
+        return len(cells)
+
+    behind: Future[int] | None = None
+    with ThreadPoolExecutor(1, "decode") as decoder:
+        with closing(in_order(read, todo, ahead=1, name="read")) as every:
+            for pixels in every:
+                gathered = parts_of.gather(pixels, detector)
+                if behind is not None:
+                    yield behind.result()
+                behind = decoder.submit(finish, pixels, gathered)
+        if behind is not None:
+            yield behind.result()

@@ -1,0 +1,136 @@
+"""The folder of one slide: its plan, and parts that are written whole, so that a killed call goes on."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.files import whole, write_text
+from histoscope.locks import alone_in
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PLAN, PARTS, CELLS = "plan.json", "parts", "cells.parquet"
+FORMAT = 1
+_PROBLEMS = b"problems"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the parts of one slide are kept.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    folder: Path
+
+    @classmethod
+    @contextmanager
+    def hold(cls, folder: Path, plan: Mapping[str, Any], *, overwrite: bool = False) -> Iterator["Store"]:
+        """Hold a folder for one slide, one model and one set of settings.
+
+        Parameters
+        ----------
+        folder : Path
+            Made if missing.
+        plan : mapping
+            What the results depend on, as plain values.
+        overwrite : bool
+            Begin anew if the folder holds results of another plan.
+
+        Raises
+        ------
+        ConfigError
+            If another call writes the folder, or it holds results of another plan; the error says what
+            differs.
+        """
+        with alone_in(folder):
+            store = cls(folder)
+            wanted = {"format": FORMAT, **plan}
+            known = store._plan()
+            if known is not None and known != wanted:
+                if not overwrite:
+                    raise ConfigError(
+                        f"{folder} holds results of another plan ({_difference(known, wanted)}); choose another "
+                        "OUT, or --overwrite"
+                    )
+                store.clear()
+                known = None
+            if known is None:
+                (folder / PARTS).mkdir(exist_ok=True)
+                write_text(folder / PLAN, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+            yield store
+
+    def has(self, part: str) -> bool:
+        """Whether a part is there and whole; one that cannot be read is taken away."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._path(part)
+        if not path.is_file():
+            return False
+        try:
+            pq.read_metadata(path)
+        except (pa.ArrowException, OSError):
+            path.unlink()
+            return False
+        return True
+
+    def write(self, part: str, cells: "pa.Table", problems: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Write a part whole or not at all, also an empty one; with what could not be read of it."""
+        import pyarrow.parquet as pq
+
+        about = {**(cells.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
+        with whole(self._path(part)) as temporary:
+            pq.write_table(cells.replace_schema_metadata(about), temporary, compression="zstd")
+
+    def read(self, part: str) -> "pa.Table":
+        """Cells of a part."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self._path(part))
+
+    def rows(self, part: str) -> int:
+        """Number of cells of a part."""
+        import pyarrow.parquet as pq
+
+        return int(pq.read_metadata(self._path(part)).num_rows)
+
+    def problems(self, part: str) -> list[dict[str, Any]]:
+        """What could not be read of a part."""
+        import pyarrow.parquet as pq
+
+        about = pq.read_schema(self._path(part)).metadata or {}
+        found: list[dict[str, Any]] = json.loads(about.get(_PROBLEMS, b"[]"))
+        return found
+
+    def clear(self) -> None:
+        """Take away all parts, and the plan."""
+        for path in [*(self.folder / PARTS).glob("*.parquet"), self.folder / PLAN, self.folder / CELLS]:
+            path.unlink(missing_ok=True)
+
+    def _path(self, part: str) -> Path:
+        return self.folder / PARTS / f"{part}.parquet"
+
+    def _plan(self) -> dict[str, Any] | None:
+        path = self.folder / PLAN
+        if not path.is_file():
+            return None
+        try:
+            known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CorruptDataError(
+                f"{path} is not the plan of a slide ({error}); remove the folder"
+            ) from error
+        return known
+
+
+def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    keys = [key for key in {**known, **wanted} if known.get(key) != wanted.get(key)]
+    return ", ".join(f"{key}: {known.get(key)!r} there, {wanted.get(key)!r} now" for key in keys)
