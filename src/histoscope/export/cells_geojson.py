@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -139,6 +139,6 @@ def _taken(lines: Iterator[str], n: int) -> Iterator[str]:
         yield line
 
 
-def _gzip(path: Path) -> IO[bytes]:
+def _gzip(path: Path) -> gzip.GzipFile:
     """A gzip file without a name and a time in it: the same bytes each run."""
     return gzip.GzipFile("", "wb", compresslevel=3, fileobj=path.open("wb"), mtime=0)

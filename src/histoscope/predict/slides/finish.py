@@ -45,7 +45,7 @@ def write_slide(
     kinds : sequence of str
         Of `OUTPUTS`.
     origin : {"qupath", "slide"}
-        Where places of the GeoJSON begin: QuPath crops slides to their scanned part, where the file names one.
+        Where places of the GeoJSON begin: QuPath crops slides to their scanned part, if the file names one.
 
     Returns
     -------
@@ -174,8 +174,6 @@ def _row(slide: Slide, found: Found, classes: Sequence[str], counts: dict[int, i
         "nuclei_per_mm2": round(found.n_cells / area, 2) if area else 0.0,
     }
     for k, name in enumerate(classes, 1):
-        row |= {
-            f"n_{name}": counts.get(k, 0),
-            f"per_mm2_{name}": round(counts.get(k, 0) / area, 2) if area else 0.0,
-        }
+        n = counts.get(k, 0)
+        row |= {f"n_{name}": n, f"per_mm2_{name}": round(n / area, 2) if area else 0.0}
     return row

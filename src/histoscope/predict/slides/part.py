@@ -1,8 +1,9 @@
 """The nuclei of one part of a slide."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from histoscope.errors import CorruptDataError
 from histoscope.export.cells import Cells
 from histoscope.export.features import measure
 from histoscope.labels import centroids
+from histoscope.models.base import InputSpec
 from histoscope.models.inference import Window, tiles_of
 from histoscope.predict.detector import Detector, visible
 from histoscope.predict.slides.parts import Part
@@ -19,6 +21,7 @@ from histoscope.slides.resampling import GLASS
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image
 
+Recolor: TypeAlias = Callable[[Image], Image]
 TILE_PX = 2048
 """Side of what the network sees at once, without its context."""
 
@@ -71,7 +74,7 @@ class Pixels:
     problems: tuple[Problem, ...] = ()
 
 
-def read_part(slide: Slide, part: Part, detector: Detector, source: Any) -> Pixels:
+def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pixels:
     """Read the region of a part with the context that the network needs around it.
 
     Parameters
@@ -79,11 +82,11 @@ def read_part(slide: Slide, part: Part, detector: Detector, source: Any) -> Pixe
     slide : Slide
     part : Part
         One with a region.
-    detector : Detector
-    source : StainEstimate, ColourEstimate or None
-        Of the whole slide, for the detector's normaliser.
+    spec : InputSpec
+        Of the network.
+    recolor : callable
+        The stain normaliser with the stains of the slide.
     """
-    spec = detector.network.spec
     context = math.ceil(spec.context_px / spec.divisible_by) * spec.divisible_by
     region, size = part.region, slide.size_at(spec.mpp)
     assert region is not None
@@ -91,11 +94,9 @@ def read_part(slide: Slide, part: Part, detector: Detector, source: Any) -> Pixe
     x1 = min(region.x + region.width + context, size[0])
     y1 = min(region.y + region.height + context, size[1])
     original, problems = _read(slide, Box(x0, y0, x1 - x0, y1 - y0), spec.mpp, part.name)
-    normalizer = detector.normalizer
-    normalized = original if normalizer is None else normalizer(original, source=source)
     top, left = region.y - y0, region.x - x0
     inner = Window(top, left, top + region.height, left + region.width)
-    return Pixels(part, original, normalized, inner, problems)
+    return Pixels(part, original, recolor(original), inner, problems)
 
 
 def _read(slide: Slide, box: Box, mpp: float, part: str) -> tuple[Image, tuple[Problem, ...]]:

@@ -1,17 +1,19 @@
 """Nuclei of a whole slide: reading, network and decoding beside each other, part by part."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from histoscope import __version__
+from histoscope import __version__, stain
 from histoscope.errors import ConfigError, StainError
 from histoscope.predict.detector import Detector
 from histoscope.predict.slides import part as parts_of
+from histoscope.predict.slides.part import Recolor
 from histoscope.predict.slides.parts import Part, plan_parts
 from histoscope.predict.slides.store import Store
 from histoscope.slides import Box, Slide
@@ -78,8 +80,8 @@ def predict_slide(
     done = len(wanted) - len(todo)
     if on_part is not None:
         on_part(done, len(wanted), n_cells)
-    source = estimate_stain(slide, tissue, detector) if todo else None
-    with closing(_cells_of(slide, todo, detector, tissue, source, store)) as written:
+    recolor = normalizer_of(slide, tissue, detector) if todo else _unchanged
+    with closing(_cells_of(slide, todo, detector, tissue, recolor, store)) as written:
         for n in written:
             done, n_cells = done + 1, n_cells + n
             if on_part is not None:
@@ -117,35 +119,39 @@ def check_resolution(slide: Slide, mpp: float) -> None:
         )
 
 
-def estimate_stain(slide: Slide, tissue: TissueMap, detector: Detector) -> Any:
-    """Stains of the whole slide, from tiles of tissue drawn by a fixed seed; None without a normaliser."""
-    normalizer = detector.normalizer
-    if normalizer is None:
-        return None
-    mpp = detector.network.spec.mpp
+def normalizer_of(slide: Slide, tissue: TissueMap, detector: Detector) -> Recolor:
+    """The detector's normaliser with the stains of the whole slide, so that parts fit together.
+
+    They are estimated once, from tiles of tissue that are drawn with a fixed seed. A slide with too little
+    tissue for an estimate stays as it is.
+    """
     cells = np.argwhere(tissue.mask)
-    if not len(cells):
-        return None
+    if detector.normalizer is None or not len(cells):
+        return _unchanged
+    normalizer, mpp = stain.adopted(detector.normalizer), detector.network.spec.mpp
     rng = np.random.default_rng(_SEED)
-    chosen = rng.choice(cells, min(_STAIN_TILES, len(cells)), replace=False)
     tiles = []
-    for row, column in chosen:
+    for row, column in rng.choice(cells, min(_STAIN_TILES, len(cells)), replace=False):
         x, y = (int((at + 0.5) * CELL_UM / mpp) - _STAIN_TILE_PX // 2 for at in (column, row))
         tiles.append(slide.read_at(Box(x, y, _STAIN_TILE_PX, _STAIN_TILE_PX), mpp))
     try:
-        return normalizer.measure(tiles)
+        return partial(normalizer, source=normalizer.measure(tiles))
     except StainError:
-        return None
+        return _unchanged
+
+
+def _unchanged(image: Image) -> Image:
+    return image
 
 
 def _cells_of(
-    slide: Slide, todo: list[Part], detector: Detector, tissue: TissueMap, source: Any, store: Store
-) -> Iterator[int]:
+    slide: Slide, todo: list[Part], detector: Detector, tissue: TissueMap, recolor: Recolor, store: Store
+) -> Generator[int, None, None]:
     """Number of cells of each part, when it is written."""
     scale, digest = slide.scale_at(detector.network.spec.mpp), slide.quick_hash
 
     def read(part: Part) -> parts_of.Pixels:
-        return parts_of.read_part(slide, part, detector, source)
+        return parts_of.read_part(slide, part, detector.network.spec, recolor)
 
     def finish(pixels: parts_of.Pixels, gathered: Any) -> int:
         cells = parts_of.decode(pixels, gathered, detector, tissue, scale)

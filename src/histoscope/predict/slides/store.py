@@ -57,8 +57,8 @@ class Store:
             if known is not None and known != wanted:
                 if not overwrite:
                     raise ConfigError(
-                        f"{folder} holds results of another plan ({_difference(known, wanted)}); choose another "
-                        "OUT, or --overwrite"
+                        f"{folder} holds results of another plan ({_difference(known, wanted)}); choose "
+                        "another OUT, or --overwrite"
                     )
                 store.clear()
                 known = None
@@ -94,7 +94,8 @@ class Store:
         """Cells of a part."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self._path(part))
+        table: pa.Table = pq.read_table(self._path(part))
+        return table
 
     def rows(self, part: str) -> int:
         """Number of cells of a part."""
