@@ -23,6 +23,10 @@ _APERIO_YCBCR = 33003
 _ASSOCIATED = ("Label", "Macro", "Thumbnail")
 
 
+class CutShortError(CorruptDataError):
+    """A file that ends before its pixels: no other reader would find them either."""
+
+
 class TiffReader:
     """Reads tiled TIFF; see `histoscope.slides.slide.Reader`.
 
@@ -42,6 +46,7 @@ class TiffReader:
                 # What decoding needs is asked for while the file is open; afterwards it is plain data.
                 self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in pages]
                 self._index = [(page.dataoffsets, page.databytecounts) for page in pages]
+                _check_size(path, self._index, file.filehandle.size)
                 names = [one.name for one in file.series] if file.is_svs else []
                 self.associated = tuple(name.lower() for name in _ASSOCIATED if name in names)
                 self.vendor = "aperio" if file.is_svs else "ome" if file.is_ome else "generic-tiff"
@@ -117,6 +122,16 @@ class TiffReader:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _check_size(path: Path, index: list[tuple[Any, Any]], size_bytes: int) -> None:
+    ends = np.concatenate([np.asarray(starts) + np.asarray(counts) for starts, counts in index])
+    missing = int((ends > size_bytes).sum())
+    if missing:
+        raise CutShortError(
+            f"{path} ends before its pixels: it has {size_bytes:,} of at least {int(ends.max()):,} bytes "
+            f"({missing} of {len(ends)} tiles are missing); copy it again"
+        )
 
 
 def _why_not(page: Any) -> str:

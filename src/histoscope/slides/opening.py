@@ -91,11 +91,15 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
         check_mpp(mpp, "mpp")
     if reader != "auto" and reader not in READERS:
         raise UnknownNameError("reader of slides", reader, ["auto", *READERS])
+    from histoscope.slides.by_tiff import CutShortError
+
     names = AUTOMATIC[kind_of(path)] if reader == "auto" else (reader,)
     reasons = []
     for name in names:
         try:
             opened = READERS[name](path)
+        except CutShortError:
+            raise
         except HistoscopeError as error:
             reasons.append(f"{name}: {error}")
             continue

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope import stain
+from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.slide import Box, Slide
 from histoscope.types import Image, Mask
 
@@ -16,7 +17,7 @@ LEAST_PIECE_UM2 = 2_000.0
 """Smaller pieces are dust, or rims of a pen or a coverslip; some twenty cells."""
 MARGIN_CELLS = 2
 """Tissue is taken so much wider, since its rim is pale."""
-_STRIP_CELLS = 512
+_STRIP_CELLS, _LEAST_CELLS = 512, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
     """Find the tissue of a slide; also the overview that it was found on.
 
     Left out are glass (white, or tinted by the lamp), marks of pens, the grey of shadows and coverslips,
-    black borders, and pieces smaller than some twenty cells.
+    black borders, and pieces smaller than some twenty cells. What cannot be read may be tissue.
 
     Returns
     -------
@@ -71,8 +72,8 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
     overview : (h, w, 3) uint8
         8 um a pixel.
     """
-    overview = overview_of(slide)
-    found = stain.tissue_mask(overview)
+    overview, unknown = overview_of(slide)
+    found = stain.tissue_mask(overview) | unknown
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN_CELLS + 1, 2 * MARGIN_CELLS + 1))
     joined = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
@@ -83,14 +84,17 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
     return TissueMap(cv2.dilate(kept, kernel).astype(bool), area_mm2), overview
 
 
-def overview_of(slide: Slide) -> Image:
-    """The whole slide at 8 um a pixel, read in strips."""
+def overview_of(slide: Slide) -> tuple[Image, Mask]:
+    """The whole slide at 8 um a pixel, and where it could not be read."""
     width, height = slide.size_at(CELL_UM)
-    out = np.empty((height, width, 3), np.uint8)
+    out, unknown = np.empty((height, width, 3), np.uint8), np.zeros((height, width), bool)
     for top in range(0, height, _STRIP_CELLS):
         rows = min(_STRIP_CELLS, height - top)
         for left in range(0, width, _STRIP_CELLS):
             columns = min(_STRIP_CELLS, width - left)
             box = Box(left, top, columns, rows)
-            out[top : top + rows, left : left + columns] = slide.read_at(box, CELL_UM)
-    return out
+            pixels, broken = read_salvaged(slide, box, CELL_UM, least_px=_LEAST_CELLS)
+            out[top : top + rows, left : left + columns] = pixels
+            for place, _ in broken:
+                unknown[place.y : place.y + place.height, place.x : place.x + place.width] = True
+    return out, unknown

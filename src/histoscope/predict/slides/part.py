@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import CorruptDataError
 from histoscope.export.cells import Cells
 from histoscope.export.features import measure
 from histoscope.labels import centroids
@@ -17,17 +16,13 @@ from histoscope.models.inference import Window, tiles_of
 from histoscope.predict.detector import Detector, visible
 from histoscope.predict.slides.parts import Part
 from histoscope.slides import Box, Slide
-from histoscope.slides.resampling import GLASS
+from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image
 
 Recolor: TypeAlias = Callable[[Image], Image]
 TILE_PX = 2048
 """Side of what the network sees at once, without its context."""
-
-
-_PIECE_PX = 512
-"""Where a part cannot be read, it is read in pieces of this side, and only those that fail are left white."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +88,11 @@ def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pi
     x0, y0 = max(region.x - context, 0), max(region.y - context, 0)
     x1 = min(region.x + region.width + context, size[0])
     y1 = min(region.y + region.height + context, size[1])
-    original, problems = _read(slide, Box(x0, y0, x1 - x0, y1 - y0), spec.mpp, part.name)
+    original, broken = read_salvaged(slide, Box(x0, y0, x1 - x0, y1 - y0), spec.mpp)
+    problems = tuple(Problem(part.name, *place, error) for place, error in broken)
     top, left = region.y - y0, region.x - x0
     inner = Window(top, left, top + region.height, left + region.width)
     return Pixels(part, original, recolor(original), inner, problems)
-
-
-def _read(slide: Slide, box: Box, mpp: float, part: str) -> tuple[Image, tuple[Problem, ...]]:
-    """Pixels of a box; where it cannot be read as one, in pieces, and those that fail are white."""
-    try:
-        return slide.read_at(box, mpp), ()
-    except CorruptDataError:
-        pass
-    out, problems = np.full((box.height, box.width, 3), GLASS, np.uint8), []
-    for top in range(0, box.height, _PIECE_PX):
-        for left in range(0, box.width, _PIECE_PX):
-            piece = Box(
-                box.x + left,
-                box.y + top,
-                min(_PIECE_PX, box.width - left),
-                min(_PIECE_PX, box.height - top),
-            )
-            try:
-                pixels = slide.read_at(piece, mpp)
-            except CorruptDataError as error:
-                x, y, width, height = piece
-                problems.append(Problem(part, x, y, width, height, str(error)))
-                continue
-            out[top : top + piece.height, left : left + piece.width] = pixels
-    return out, tuple(problems)
 
 
 def gather(pixels: Pixels, detector: Detector) -> Any:

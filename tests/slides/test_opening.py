@@ -1,0 +1,141 @@
+"""Opening: which reader is taken, what a slide says of itself, and one error for what cannot be opened."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, UnknownNameError
+from histoscope.files import write_image
+from histoscope.slides import READERS, Box, open_slide
+from histoscope.slides.opening import AUTOMATIC
+
+
+def whole(slide, level=0):
+    extent = slide.levels[level]
+    return slide.read(Box(0, 0, extent.width, extent.height), level)
+
+
+@pytest.mark.parametrize(
+    ("kind", "compression"),
+    [
+        ("aperio", "jpeg"),
+        ("aperio", "jpeg2000"),
+        ("generic", "jpeg"),
+        ("generic", "deflate"),
+        ("generic", "lzw"),
+        ("bigtiff", "jpeg"),
+        ("ome", "jpeg"),
+    ],
+)
+def test_what_is_written_is_read(write_slide, tissue, tmp_path, kind, compression):
+    path = write_slide(tmp_path / "slide.tif", tissue, kind=kind, compression=compression, tile=(256, 256))
+    with open_slide(path) as slide:
+        assert slide.reader_name == "tiff"
+        assert slide.size == (900, 700)
+        assert slide.mpp == pytest.approx((0.5, 0.5), rel=1e-5)
+        assert [level.downsample for level in slide.levels] == [(1, 1), (2, 2), (4, 4)]
+        seen = whole(slide)
+    lossless = compression in {"deflate", "lzw", "jpeg2000"}
+    assert np.abs(seen.astype(int) - tissue).max() <= (0 if lossless else 60)
+    assert np.abs(seen.astype(int) - tissue).mean() <= (0 if lossless else 4)
+
+
+@pytest.mark.parametrize("kind", ["aperio", "generic", "bigtiff"])
+@pytest.mark.parametrize("compression", ["jpeg", "deflate"])
+def test_two_readers_give_the_same_bytes_at_level_0(write_slide, tissue, tmp_path, kind, compression):
+    path = write_slide(tmp_path / "slide.tif", tissue, kind=kind, compression=compression, tile=(256, 256))
+    slides = [open_slide(path, reader) for reader in ("tiff", "openslide")]
+    boxes = [Box(0, 0, 900, 700), Box(250, 250, 20, 20), Box(880, 690, 40, 40), Box(-15, -5, 30, 12)]
+    for box in boxes:
+        one, other = (slide.read(box) for slide in slides)
+        assert np.array_equal(one, other), box
+    assert len({slide.quick_hash for slide in slides}) == 1
+    assert len({slide.mpp for slide in slides}) == 1
+
+
+def test_a_slide_says_what_it_is(slide_path):
+    slide = open_slide(slide_path)
+    assert (slide.vendor, slide.associated, slide.bounds) == ("aperio", ("thumbnail",), (0, 0, 900, 700))
+    assert repr(slide) == "Slide(a slide.svs, 900 x 700 px, 0.5 um/px, 3 levels, by tiff)"
+    assert slide.picture("thumbnail").shape == (88, 113, 3)
+    with pytest.raises(UnknownNameError, match="thumbnail"):
+        slide.picture("macro")
+
+
+def test_a_slide_is_pickled_by_its_path(slide_path):
+    slide = open_slide(slide_path, mpp=0.3)
+    other = pickle.loads(pickle.dumps(slide))
+    assert (other.mpp, other.reader_name, other.quick_hash) == ((0.3, 0.3), "tiff", slide.quick_hash)
+    assert np.array_equal(whole(other), whole(slide))
+
+
+def test_given_mpp_goes_before_the_files(slide_path):
+    assert open_slide(slide_path, mpp=0.25).mpp == (0.25, 0.25)
+    with pytest.raises(ConfigError, match="mpp is 40"):
+        open_slide(slide_path, mpp=40)
+
+
+def test_no_resolution_is_no_guess(write_slide, tissue, tmp_path):
+    slide = open_slide(write_slide(tmp_path / "slide.svs", tissue, mpp=None))
+    assert slide.mpp is None
+    with pytest.raises(ConfigError, match="--mpp"):
+        slide.read_at(Box(0, 0, 10, 10), 0.5)
+
+
+def test_every_kind_has_readers_that_exist():
+    assert {name for names in AUTOMATIC.values() for name in names} == set(READERS)
+    with pytest.raises(UnknownNameError, match="did you mean 'openslide'"):
+        open_slide(__file__, "openslides")
+
+
+def test_plain_images_are_slides_of_one_level(tissue, tmp_path):
+    path = tmp_path / "ganglion é.png"
+    write_image(path, tissue, mpp=0.25)
+    with open_slide(path) as slide:
+        assert (slide.reader_name, slide.mpp, len(slide.levels)) == ("picture", (0.25, 0.25), 1)
+        assert np.array_equal(whole(slide), tissue)
+
+
+def test_an_svs_that_is_a_png_is_read_as_what_it_is(tissue, tmp_path):
+    write_image(tmp_path / "a.png", tissue)
+    (tmp_path / "a.png").rename(tmp_path / "a.svs")
+    assert open_slide(tmp_path / "a.svs").reader_name == "picture"
+
+
+def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_path, tmp_path):
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(slide_path.read_bytes()[:100_000])
+    (tmp_path / "empty.svs").touch()
+    (tmp_path / "notes.svs").write_text("of Monday")
+    for name, error, words in [
+        ("gone.svs", DatasetNotFoundError, "no slide at"),
+        ("empty.svs", CorruptDataError, "empty"),
+        ("cut.svs", CorruptDataError, r"ends before its pixels.*tiles are missing"),
+        ("notes.svs", CorruptDataError, "picture: "),
+        (".", ConfigError, "folder without DICOM files"),
+    ]:
+        with pytest.raises(error, match=words):
+            open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize("reader", ["tiff", "openslide"])
+def test_a_broken_tile_is_an_error_with_its_place_and_others_are_read(slide_path, tmp_path, reader):
+    path = tmp_path / "broken.svs"
+    shutil.copy(slide_path, path)
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        offset, count = page.dataoffsets[5], page.databytecounts[5]  # second row, second column
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b"\0" * count)
+    slide = open_slide(path, reader)
+    with pytest.raises(CorruptDataError, match=r"broken\.svs cannot be read at"):
+        slide.read(Box(250, 250, 30, 30))
+    assert np.array_equal(slide.read(Box(0, 0, 200, 200)), open_slide(slide_path).read(Box(0, 0, 200, 200)))
+    assert np.array_equal(
+        slide.read(Box(500, 500, 99, 99)), open_slide(slide_path).read(Box(500, 500, 99, 99))
+    )
