@@ -91,6 +91,15 @@ class Cells:
             measured[list(FEATURES)],
         )
 
+    @classmethod
+    def none(cls, classes: Sequence[str]) -> "Cells":
+        """No cells, of a model with these classes: the columns of a slide without tissue."""
+        features = pd.DataFrame({name: np.empty(0) for name in FEATURES})
+        probability = np.empty((0, len(classes)), np.float32) if classes else None
+        empty = np.empty(0, object)
+        numbers = np.empty(0, np.uint8), empty, np.empty(0, np.float32)
+        return cls(empty, np.empty((0, 2)), *numbers, probability, features)
+
     def to_arrow(self, classes: Sequence[str], *, part: str, slide: str) -> "pa.Table":
         """Rows of the table.
 

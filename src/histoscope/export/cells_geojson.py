@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,11 @@ def _taken(lines: Iterator[str], n: int) -> Iterator[str]:
         yield line
 
 
-def _gzip(path: Path) -> gzip.GzipFile:
+@contextmanager
+def _gzip(path: Path) -> Iterator[gzip.GzipFile]:
     """A gzip file without a name and a time in it: the same bytes each run."""
-    return gzip.GzipFile("", "wb", compresslevel=3, fileobj=path.open("wb"), mtime=0)
+    with (
+        path.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=3, fileobj=file, mtime=0) as packed,
+    ):
+        yield packed

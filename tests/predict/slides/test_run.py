@@ -73,12 +73,13 @@ def test_a_slide_has_the_nuclei_of_the_image(slide, image, detector, whole):
 @pytest.mark.parametrize(("mpp", "shift"), [(0.25, 0), (0.5, 37), (0.37, 11), (1.0, 0)])
 def test_places_are_those_of_level_0(rays, tmp_path, mpp, shift):
     """A dark disc at the far corner of a slide of any resolution stands where it was drawn."""
-    rows, columns = np.mgrid[:1400, :1800]
-    image = np.full((1400, 1800, 3), 225, np.uint8)
+    height, width = round(350 / mpp), round(450 / mpp)
+    rows, columns = np.mgrid[:height, :width]
+    image = np.full((height, width, 3), 225, np.uint8)
     image[..., 1] = 190
-    image[:, :500] = 250  # glass
-    centre = np.array([1720.0 - shift, 1330.0 - shift])
-    for x, y in [centre, centre - 300 * 0.5 / mpp]:
+    image[:, : width // 3] = 250  # glass
+    centre = np.array([width - 80.0 - shift, height - 70.0 - shift])
+    for x, y in [centre, centre - 150 / mpp]:
         disc = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 < (5.0 / mpp) ** 2
         image[disc] = 90, 60, 140
     write_image(tmp_path / "a.tif", image, mpp=mpp)

@@ -1,6 +1,7 @@
 """From the parts of a slide to the files that people and programs read."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from histoscope.export.cells import Cells
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
 from histoscope.export.overlay import colours
 from histoscope.export.result import write_png
@@ -54,7 +56,7 @@ def write_slide(
     """
     folder = found.store.folder
     offset = (float(slide.bounds.x), float(slide.bounds.y)) if origin == "qupath" else (0.0, 0.0)
-    counts = write_cells(found, folder / CELLS)
+    counts = write_cells(found, classes, folder / CELLS)
     if "geojson" in kinds:
         write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset)
         write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset)
@@ -69,25 +71,17 @@ def write_slide(
 _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
 
 
-def write_cells(found: Found, path: Path) -> dict[int, int]:
+def write_cells(found: Found, classes: Sequence[str], path: Path) -> dict[int, int]:
     """Join the parts to one GeoParquet file, part by part; gives the number of cells of each class."""
     import pyarrow.parquet as pq
 
-    counts: dict[int, int] = {}
-    writer = None
-    with whole(path) as temporary:
+    counts: Counter[int] = Counter()
+    schema = Cells.none(classes).to_arrow(classes, part="", slide="").schema
+    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for name in found.parts:
             table = found.store.read(name)
-            meta = {key: value for key, value in (table.schema.metadata or {}).items() if key == b"geo"}
-            table = table.replace_schema_metadata(meta)
-            if writer is None:
-                writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
-            writer.write_table(table)
-            ids, numbers = np.unique(table["class_id"].to_numpy(), return_counts=True)
-            for k, n in zip(ids.tolist(), numbers.tolist(), strict=True):
-                counts[k] = counts.get(k, 0) + n
-        if writer is not None:
-            writer.close()
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
+            counts.update(table["class_id"].to_pylist())
     return counts
 
 

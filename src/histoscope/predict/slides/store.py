@@ -113,7 +113,7 @@ class Store:
 
     def clear(self) -> None:
         """Take away all parts, and the plan."""
-        for path in [*(self.folder / PARTS).glob("*.parquet"), self.folder / PLAN, self.folder / CELLS]:
+        for path in [*(self.folder / PARTS).glob("*.parquet"), *map(self.folder.joinpath, (PLAN, CELLS))]:
             path.unlink(missing_ok=True)
 
     def _path(self, part: str) -> Path:

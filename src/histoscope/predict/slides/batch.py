@@ -1,0 +1,174 @@
+"""Many slides: each in a folder of its own, one row each in the summary; a bad slide stops no other."""
+
+import errno
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histoscope.errors import HistoscopeError
+from histoscope.files import write_text
+from histoscope.jobs.failures import told
+from histoscope.jobs.journal import Job
+from histoscope.jobs.naming import SUMMARY
+from histoscope.predict.batch import OnBegin, OnImage, Outcome
+from histoscope.predict.detector import Detector
+from histoscope.predict.slides.finish import write_slide
+from histoscope.predict.slides.run import PART_PX, OnPart, plan_of, predict_slide
+from histoscope.predict.slides.store import CELLS, Store
+from histoscope.slides import Slide, open_slide
+from histoscope.slides.opening import kind_of
+from histoscope.tables import write_table
+
+ROW = "summary.json"
+_LARGE_PX = 1 << 26
+_TRIES, _PAUSE_S = 3, 2.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSettings:
+    """How slides are read and what is written of them.
+
+    Parameters
+    ----------
+    mpp : float, optional
+        Micrometres per pixel of all slides, in place of what they say.
+    reader : str
+        As for `histoscope.slides.open_slide`.
+    kinds : tuple of str
+        What is written beside the Parquet file: of `histoscope.predict.slides.finish.OUTPUTS`.
+    origin : {"qupath", "slide"}
+        Where places of the GeoJSON begin.
+    part_px : int
+        Side of a part, in pixels of the network.
+    """
+
+    mpp: float | None = None
+    reader: str = "auto"
+    kinds: tuple[str, ...] = ("geojson",)
+    origin: str = "qupath"
+    part_px: int = PART_PX
+
+
+def is_slide(path: Path) -> bool:
+    """Whether a file is a slide rather than an image: of a scanner, a pyramid, or above 64 megapixels."""
+    try:
+        if kind_of(path) in {"aperio", "dicom", "DICOM", "other slide"}:
+            return True
+        with open_slide(path) as slide:
+            return len(slide.levels) > 1 or slide.size[0] * slide.size[1] > _LARGE_PX
+    except (HistoscopeError, OSError):
+        return False  # told when its turn comes
+
+
+def run(
+    detector: Detector,
+    jobs: Sequence[Job],
+    out: Path,
+    settings: SlideSettings,
+    *,
+    overwrite: bool = False,
+    on_begin: OnBegin | None = None,
+    on_image: OnImage | None = None,
+    on_part: OnPart | None = None,
+) -> Outcome:
+    """Predict all slides that are not finished in `out`, and write the summary of all of these.
+
+    Raises
+    ------
+    OSError
+        If the disk of the results is full; the same call goes on when there is room.
+    """
+    outcome = Outcome()
+    if on_begin is not None:
+        on_begin(len(jobs))
+    rows = []
+    try:
+        for job in jobs:
+            folder = out / job.name
+            row, is_new = _tried(detector, job, folder, settings, overwrite=overwrite, on_part=on_part)
+            rows.append({"image": job.name, **row})
+            if row["error"]:
+                outcome.failed.append({"path": str(job.image), "error": row["error"]})
+            else:
+                outcome.done.append({"image": job.name, **row})
+                outcome.skipped += not is_new
+            if on_image is not None:
+                on_image(job.name)
+    finally:
+        write_summary(out / SUMMARY, rows)
+    return outcome
+
+
+def write_summary(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one row a slide; of a slide that failed, why."""
+    table = pd.DataFrame(list(rows))
+    if len(table):
+        last = [name for name in ("problems", "error") if name in table]
+        table = table[[*(name for name in table.columns if name not in last), *last]]
+        write_table(path, table)
+
+
+def _tried(
+    detector: Detector,
+    job: Job,
+    folder: Path,
+    settings: SlideSettings,
+    *,
+    overwrite: bool,
+    on_part: OnPart | None,
+) -> tuple[dict[str, Any], bool]:
+    """The row of one slide, and whether there was something to do; errors of disks are tried again."""
+    for attempt in range(_TRIES):
+        try:
+            with open_slide(job.image, settings.reader, settings.mpp) as slide:
+                return _done(detector, slide, folder, settings, overwrite=overwrite, on_part=on_part)
+        except HistoscopeError as error:
+            return {"slide": job.image.name, "error": told(job, error)}, True
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            if attempt == _TRIES - 1:
+                return {"slide": job.image.name, "error": told(job, error)}, True
+            time.sleep(_PAUSE_S * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _done(
+    detector: Detector,
+    slide: Slide,
+    folder: Path,
+    settings: SlideSettings,
+    *,
+    overwrite: bool,
+    on_part: OnPart | None,
+) -> tuple[dict[str, Any], bool]:
+    plan = plan_of(slide, detector, part_px=settings.part_px)
+    with Store.hold(folder, plan, overwrite=overwrite) as store:
+        written = {"kinds": list(settings.kinds), "origin": settings.origin}
+        before = _row_of(folder, written)
+        if before is not None:
+            return before, False
+        found = predict_slide(slide, detector, store, part_px=settings.part_px, on_part=on_part)
+        row = write_slide(slide, found, detector.classes, kinds=settings.kinds, origin=settings.origin)
+        row["error"] = ""
+        write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2) + "\n")
+        return row, True
+
+
+def _row_of(folder: Path, written: dict[str, Any]) -> dict[str, Any] | None:
+    """Row of a slide that is finished with these outputs, else None."""
+    path = folder / ROW
+    if not path.is_file() or not (folder / CELLS).is_file():
+        return None
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    row: dict[str, Any] = known.pop("row", {})
+    return row if known == written else None

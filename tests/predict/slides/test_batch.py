@@ -1,0 +1,168 @@
+"""Batches of slides: killed, full, broken; the same command goes on and ends with the same bytes."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from histoscope.files import write_image
+from histoscope.jobs.journal import Job
+from histoscope.predict.slides import batch, store
+from histoscope.predict.slides.batch import SlideSettings, is_slide, run
+from histoscope.tables import read_table
+
+SMALL = SlideSettings(kinds=("geojson", "csv"), part_px=160)
+
+
+def contents(folder):
+    """Bytes of all files but those that a killed call was just writing, which begin with a dot."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != ".")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(path, rays, tmp_path_factory):
+    """Give the files of a call that nothing disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    outcome = run(rays, [Job(path, "one")], out, SMALL)
+    assert not outcome.failed
+    return contents(out)
+
+
+def test_what_is_written(undisturbed):
+    names = {name for name in undisturbed if "/parts/" not in name}
+    of_slide = {"plan.json", "cells.parquet", "cells.0001.geojson.gz", "centres.geojson.gz", "cells.csv"}
+    of_slide |= {"overview.png", "tissue.geojson", "problems.csv", "summary.json"}
+    assert names == {"summary.csv", *(f"one/{name}" for name in of_slide)}
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from histoscope.jobs.journal import Job
+from histoscope.predict import Detector
+from histoscope.predict.slides.batch import SlideSettings, run
+run(Detector.open("nuclei-free"), [Job(Path(sys.argv[1]), "one")], Path(sys.argv[2]),
+    SlideSettings(kinds=("geojson", "csv"), part_px=160))
+"""
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_begun_again_ends_with_the_same_bytes(path, rays, undisturbed, tmp_path, sign):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), str(tmp_path)],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    parts = tmp_path / "one" / "parts"
+    deadline = time.monotonic() + 120
+    while len(list(parts.glob("0*.parquet"))) < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(sign)
+    process.wait(60)
+    assert 3 <= len(list(parts.glob("0*.parquet"))) < len([n for n in undisturbed if "/parts/" in n])
+    assert not (tmp_path / "one" / "summary.json").exists()
+    run(rays, [Job(path, "one")], tmp_path, SMALL)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_full_disk_stops_and_the_same_call_goes_on(path, rays, undisturbed, tmp_path, monkeypatch):
+    write, written = store.Store.write, []
+
+    def full(self, part, *args):
+        if len(written) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device", part)
+        written.append(part)
+        write(self, part, *args)
+
+    monkeypatch.setattr(store.Store, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(rays, [Job(path, "one")], tmp_path, SMALL)
+    monkeypatch.undo()
+    run(rays, [Job(path, "one")], tmp_path, SMALL)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_path, monkeypatch):
+    shutil.copy(path, tmp_path / "copy.tif")
+    jobs = [Job(tmp_path / "copy.tif", "one")]
+    first = run(rays, jobs, tmp_path / "out", SMALL)
+    before = contents(tmp_path / "out")
+    monkeypatch.setattr(batch, "predict_slide", lambda *a, **k: pytest.fail("asked again"))
+    second = run(rays, jobs, tmp_path / "out", SMALL)
+    assert (first.skipped, second.skipped) == (0, 1)
+    assert second.done == first.done
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_changed_slide_is_refused_in_the_same_folder(path, image, rays, tmp_path):
+    shutil.copy(path, tmp_path / "a.tif")
+    run(rays, [Job(tmp_path / "a.tif", "a")], tmp_path / "out", SMALL)
+    write_image(tmp_path / "a.tif", image[::-1], mpp=0.5)
+    outcome = run(rays, [Job(tmp_path / "a.tif", "a")], tmp_path / "out", SMALL)
+    assert "results of another plan (slide: " in outcome.failed[0]["error"]
+    outcome = run(rays, [Job(tmp_path / "a.tif", "a")], tmp_path / "out", SMALL, overwrite=True)
+    assert not outcome.failed
+
+
+def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
+    (tmp_path / "empty.svs").touch()
+    write_image(tmp_path / "nothing known.tif", np.full((80, 80, 3), 240, np.uint8))
+    write_image(tmp_path / "glass.tif", np.full((300, 300, 3), 240, np.uint8), mpp=0.5)
+    names = ["empty.svs", "gone.svs", "nothing known.tif", "glass.tif"]
+    jobs = [Job(tmp_path / name, name.split(".")[0]) for name in names] + [Job(path, "one")]
+    outcome = run(rays, jobs, tmp_path / "out", SMALL)
+    table = read_table(tmp_path / "out" / "summary.csv").set_index("image")
+    assert len(outcome.failed) == 3
+    assert len(outcome.done) == 2
+    assert "empty (0 bytes)" in table.error["empty"]
+    assert "no slide at" in table.error["gone"]
+    assert "--mpp" in table.error["nothing known"]
+    assert table.nuclei["glass"] == 0
+    assert table.tissue_mm2["glass"] == 0
+    assert table.nuclei["one"] > 100
+    cells = pq.read_table(tmp_path / "out" / "one" / "cells.parquet")
+    assert table.nuclei["one"] == len(cells)
+
+
+def test_a_disk_that_stalls_is_asked_again(path, rays, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+    failures = [OSError(errno.EIO, "Input/output error")] * 2
+    predict = batch.predict_slide
+
+    def stalling(*args, **options):
+        if failures:
+            raise failures.pop()
+        return predict(*args, **options)
+
+    monkeypatch.setattr(batch, "predict_slide", stalling)
+    assert not run(rays, [Job(path, "one")], tmp_path, SMALL).failed
+    assert contents(tmp_path) == undisturbed
+
+
+def test_another_plan_is_refused_before_anything_is_lost(path, rays, tmp_path):
+    run(rays, [Job(path, "one")], tmp_path, SMALL)
+    before = contents(tmp_path / "one")
+    outcome = run(rays, [Job(path, "one")], tmp_path, SlideSettings(part_px=320))
+    assert "part_px: 160 there, 320 now" in outcome.failed[0]["error"]
+    assert contents(tmp_path / "one") == before
+
+
+def test_what_is_a_slide(path, tmp_path, image):
+    import tifffile
+
+    assert not is_slide(path)
+    assert not is_slide(tmp_path / "gone.tif")
+    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as file:
+        for step in (1, 2):
+            file.write(image[::step, ::step], tile=(128, 128), photometric="rgb", subfiletype=step - 1)
+    assert is_slide(tmp_path / "pyramid.tif")
