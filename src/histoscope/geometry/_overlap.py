@@ -22,8 +22,8 @@ NOWHERE = np.int32(2**31 - 1)
 def placed(centre: float, offset: float) -> float:
     """Coordinate of a corner, which does not depend on where the origin is.
 
-    The offset is rounded to a 65,536th of a pixel, so that the sum is exact; in 32 bits, a corner near a whole
-    number would fall on one side of it or the other as the centre is far from the origin or near.
+    The offset is rounded to a 65,536th of a pixel, so that the sum is exact; in 32 bits, a corner near a
+    whole number would fall on one side of it or the other as the centre is far from the origin or near.
     """
     exact: float = np.float64(centre) + np.rint(np.float64(offset) * 65536.0) / 65536.0
     return exact

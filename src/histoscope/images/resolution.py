@@ -82,7 +82,7 @@ def pixel_size_of(path: str | Path) -> tuple[float, float] | None:
     DatasetNotFoundError, CorruptDataError
         As `mpp_of`.
     """
-    for x, y in reading.header(Path(path), _of_tiff, _of_picture):
+    for x, y in reading.header(Path(path), _of_tiff, _of_picture, _of_guest):
         if all(LEAST_MPP <= one <= MOST_MPP for one in (x, y)):
             return float(f"{x:.6g}"), float(f"{y:.6g}")
     return None
