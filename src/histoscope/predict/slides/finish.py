@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from histoscope import __version__
 from histoscope.export.cells import Cells
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
+from histoscope.export.cells_measure import ABOUT
 from histoscope.export.overlay import colours
 from histoscope.export.result import write_png
 from histoscope.files import whole, write_text
@@ -56,7 +58,7 @@ def write_slide(
     """
     folder = found.store.folder
     offset = (float(slide.bounds.x), float(slide.bounds.y)) if origin == "qupath" else (0.0, 0.0)
-    counts = write_cells(found, classes, folder / CELLS)
+    counts = write_cells(slide, found, classes, folder / CELLS)
     if "geojson" in kinds:
         write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset)
         write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset)
@@ -71,12 +73,22 @@ def write_slide(
 _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
 
 
-def write_cells(found: Found, classes: Sequence[str], path: Path) -> dict[int, int]:
+def write_cells(slide: Slide, found: Found, classes: Sequence[str], path: Path) -> dict[int, int]:
     """Join the parts to one GeoParquet file, part by part; gives the number of cells of each class."""
     import pyarrow.parquet as pq
 
     counts: Counter[int] = Counter()
-    schema = Cells.none(classes).to_arrow(classes, part="", slide="").schema
+    empty = Cells.none(classes).to_arrow(classes, part="", slide="").schema
+    about = {
+        "slide": slide.path.name,
+        "slide_hash": slide.quick_hash,
+        "size_px": slide.size,
+        "mpp": slide.known_mpp(),
+        "tissue_mm2": found.tissue.area_mm2,
+        "classes": list(classes),
+        "software": f"histoscope {__version__}",
+    }
+    schema = empty.with_metadata({**(empty.metadata or {}), ABOUT: json.dumps(about).encode()})
     with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for name in found.parts:
             table = found.store.read(name)
@@ -163,6 +175,7 @@ def _row(slide: Slide, found: Found, classes: Sequence[str], counts: dict[int, i
         "mpp_y": mpp_y,
         "reader": slide.reader_name,
         "tissue_mm2": round(area, 4),
+        **found.quality,
         "problems": len(found.problems),
         "nuclei": found.n_cells,
         "nuclei_per_mm2": round(found.n_cells / area, 2) if area else 0.0,

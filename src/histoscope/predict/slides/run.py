@@ -1,6 +1,6 @@
 """Nuclei of a whole slide: reading, network and decoding beside each other, part by part."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -17,6 +17,8 @@ from histoscope.predict.slides.part import Recolor
 from histoscope.predict.slides.parts import Part, plan_parts
 from histoscope.predict.slides.store import Store
 from histoscope.slides import Box, Slide
+from histoscope.slides.quality import quality_of
+from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import CELL_UM, TissueMap, find_tissue
 from histoscope.threads import in_order
 from histoscope.types import Image
@@ -24,7 +26,7 @@ from histoscope.types import Image
 PART_PX = 4096
 COARSEST = 2.5
 """Times coarser than the network's resolution a slide may be; nuclei of coarser ones have too few pixels."""
-_STAIN_TILES, _STAIN_TILE_PX, _SEED = 12, 512, 0
+_N_TILES, _TILE_PX, _SEED = 12, 512, 0
 
 OnPart = Callable[[int, int, int], None]
 """Told how many parts are done, of how many, and how many nuclei were found."""
@@ -41,6 +43,8 @@ class Found:
         Names of the parts with tissue, row by row.
     n_cells : int
     tissue : TissueMap
+    quality : dict
+        From `histoscope.slides.quality.quality_of`.
     overview : (h, w, 3) uint8
         The slide at 8 um a pixel.
     problems : list of dict
@@ -51,6 +55,7 @@ class Found:
     parts: tuple[str, ...]
     n_cells: int
     tissue: TissueMap
+    quality: dict[str, Any]
     overview: Image = field(repr=False)
     problems: list[dict[str, Any]]
 
@@ -80,7 +85,8 @@ def predict_slide(
     done = len(wanted) - len(todo)
     if on_part is not None:
         on_part(done, len(wanted), n_cells)
-    recolor = normalizer_of(slide, tissue, detector) if todo else _unchanged
+    tiles = sample_tiles(slide, tissue, mpp)
+    recolor = normalizer_of(tiles, detector)
     with closing(_cells_of(slide, todo, detector, tissue, recolor, store)) as written:
         for n in written:
             done, n_cells = done + 1, n_cells + n
@@ -88,7 +94,7 @@ def predict_slide(
                 on_part(done, len(wanted), n_cells)
     names = tuple(part.name for part in wanted)
     problems = [row for name in names for row in store.problems(name)]
-    return Found(store, names, n_cells, tissue, overview, problems)
+    return Found(store, names, n_cells, tissue, quality_of(tiles), overview, problems)
 
 
 def plan_of(slide: Slide, detector: Detector, *, part_px: int = PART_PX) -> dict[str, Any]:
@@ -119,23 +125,30 @@ def check_resolution(slide: Slide, mpp: float) -> None:
         )
 
 
-def normalizer_of(slide: Slide, tissue: TissueMap, detector: Detector) -> Recolor:
-    """The detector's normaliser with the stains of the whole slide, so that parts fit together.
-
-    They are estimated once, from tiles of tissue that are drawn with a fixed seed. A slide with too little
-    tissue for an estimate stays as it is.
-    """
+def sample_tiles(slide: Slide, tissue: TissueMap, mpp: float) -> list[Image]:
+    """Tiles of tissue, drawn with a fixed seed: what the stain and the quality of a slide are judged by."""
     cells = np.argwhere(tissue.mask)
-    if detector.normalizer is None or not len(cells):
-        return _unchanged
-    normalizer, mpp = stain.adopted(detector.normalizer), detector.network.spec.mpp
+    if not len(cells):
+        return []
     rng = np.random.default_rng(_SEED)
     tiles = []
-    for row, column in rng.choice(cells, min(_STAIN_TILES, len(cells)), replace=False):
-        x, y = (int((at + 0.5) * CELL_UM / mpp) - _STAIN_TILE_PX // 2 for at in (column, row))
-        tiles.append(slide.read_at(Box(x, y, _STAIN_TILE_PX, _STAIN_TILE_PX), mpp))
+    for row, column in rng.choice(cells, min(_N_TILES, len(cells)), replace=False):
+        x, y = (int((at + 0.5) * CELL_UM / mpp) - _TILE_PX // 2 for at in (column, row))
+        tiles.append(read_salvaged(slide, Box(x, y, _TILE_PX, _TILE_PX), mpp)[0])
+    return tiles
+
+
+def normalizer_of(tiles: Sequence[Image], detector: Detector) -> Recolor:
+    """The detector's normaliser with the stains of the whole slide, so that parts fit together.
+
+    They are estimated once, from tiles of its tissue. A slide with too little tissue for an estimate stays as
+    it is.
+    """
+    if detector.normalizer is None or not tiles:
+        return _unchanged
+    normalizer = stain.adopted(detector.normalizer)
     try:
-        return partial(normalizer, source=normalizer.measure(tiles))
+        return partial(normalizer, source=normalizer.measure(list(tiles)))
     except StainError:
         return _unchanged
 

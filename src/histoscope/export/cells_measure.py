@@ -1,0 +1,73 @@
+"""A slide in numbers, from its table of cells alone: densities, class mix, who lies next to whom."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from histoscope.errors import CorruptDataError, DatasetNotFoundError
+from histoscope.metrics.spatial import spatial
+
+ABOUT = b"histoscope"
+"""Key of the metadata of ``cells.parquet`` that says what slide it is of."""
+
+
+def measure_cells(path: str | Path) -> dict[str, Any]:
+    """Measure the cells of a slide.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``cells.parquet``.
+
+    Returns
+    -------
+    dict
+        ``slide``; ``tissue_mm2``; for all cells and each class their number, share and density per mm2 of
+        tissue; for each pair of classes the mean distance to the nearest cell in um, its ratio to that under
+        random labelling and the p-value; and the share of a class in the neighbourhood of another, with its
+        ratio to random labelling. Where there are too few cells, a value is NaN.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If it is no table of cells.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetNotFoundError(
+            f"no table of cells at {path}; `histoscope predict` writes one for each slide"
+        )
+    try:
+        about = json.loads((pq.read_schema(path).metadata or {})[ABOUT])
+        table = pq.read_table(path, columns=["class", "x_px", "y_px"])
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise CorruptDataError(f"{path} is no table of cells of a slide: {error}") from error
+    points = np.stack([table["x_px"].to_numpy(), table["y_px"].to_numpy()], axis=1) * about["mpp"]
+    names = np.asarray(table["class"].to_pylist(), object)
+    classes = [*about["classes"], *sorted(set(names) - set(about["classes"]))]
+    kinds = np.array([{name: k for k, name in enumerate(classes)}[name] for name in names], np.int64)
+    area = float(about["tissue_mm2"])
+    row: dict[str, Any] = {"slide": about["slide"], "tissue_mm2": area, "cells": len(kinds)}
+    row["cells_per_mm2"] = len(kinds) / area if area else np.nan
+    for k, name in enumerate(classes):
+        n = int((kinds == k).sum())
+        row |= {f"n_{name}": n, f"share_{name}": n / max(len(kinds), 1)}
+        row[f"per_mm2_{name}"] = n / area if area else np.nan
+    found = spatial(points, kinds, len(classes))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = found.nearest_um / found.nearest_random_um
+        enriched = found.neighbours / found.neighbours_random
+    for a, first in enumerate(classes):
+        for b, second in enumerate(classes):
+            pair = f"{first}_to_{second}"
+            row |= {f"nearest_um_{pair}": found.nearest_um[a, b], f"nearest_ratio_{pair}": ratio[a, b]}
+            row |= {f"nearest_p_{pair}": found.p_value[a, b]}
+            row |= {f"neighbours_{pair}": found.neighbours[a, b], f"neighbours_ratio_{pair}": enriched[a, b]}
+    return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()}
