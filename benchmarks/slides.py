@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -125,7 +126,7 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     times = {"network": 0.0}
     gather = part_module.gather
 
-    def timed(*arguments: object) -> object:
+    def timed(*arguments: Any) -> Any:
         begin = perf_counter()
         found = gather(*arguments)
         times["network"] += perf_counter() - begin
@@ -145,7 +146,7 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     with Store.hold(out, plan_of(slide, detector)) as store:
         found = predict_slide(slide, detector, store)
         predicted = perf_counter()
-        write_results(slide, found, detector.classes)
+        write_results(slide, found, detector.classes, mpp)
     end = perf_counter()
     return {
         "nuclei": found.n_cells,
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(one(*given.one, given.model, given.only)))
+        print(json.dumps(one(given.one[0], given.one[1], given.model, given.only)))
         return
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.model}\n")
     names = ["slide", "px", "MB", "nuclei", "tissue_mm2", "s", "s/mm2", "network_s", "alone_s", "ratio"]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from histoscope.errors import HistoscopeError
 from histoscope.files import write_text
-from histoscope.jobs.failures import told
+from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import SUMMARY
 from histoscope.predict.batch import OnBegin, OnImage, Outcome
@@ -129,12 +129,12 @@ def _tried(
             with open_slide(job.image, settings.reader, settings.mpp) as slide:
                 return _done(detector, slide, folder, settings, overwrite=overwrite, on_part=on_part)
         except HistoscopeError as error:
-            return {"slide": job.image.name, "error": told(job, error)}, True
+            return {"slide": job.image.name, "error": message_of(job, error)}, True
         except OSError as error:
             if error.errno in _FULL:
                 raise
             if attempt == _TRIES - 1:
-                return {"slide": job.image.name, "error": told(job, error)}, True
+                return {"slide": job.image.name, "error": message_of(job, error)}, True
             time.sleep(_PAUSE_S * 2**attempt)
     raise AssertionError("unreachable")
 
@@ -155,7 +155,8 @@ def _done(
         if before is not None:
             return before, False
         found = predict_slide(slide, detector, store, part_px=settings.part_px, on_part=on_part)
-        row = write_slide(slide, found, detector.classes, kinds=settings.kinds, origin=settings.origin)
+        about = detector.classes, detector.network.spec.mpp
+        row = write_slide(slide, found, *about, kinds=settings.kinds, origin=settings.origin)
         row["error"] = ""
         write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2) + "\n")
         return row, True

@@ -11,11 +11,13 @@ import pandas as pd
 
 from histoscope import __version__
 from histoscope.export.cells import Cells
+from histoscope.export.cells_anndata import write_anndata
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
 from histoscope.export.cells_measure import ABOUT
 from histoscope.export.overlay import colours
 from histoscope.export.result import write_png
 from histoscope.files import whole, write_text
+from histoscope.predict.slides.labels import write_labels
 from histoscope.predict.slides.run import Found
 from histoscope.predict.slides.store import CELLS
 from histoscope.slides import Slide
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ORIGINS = ("qupath", "slide")
-OUTPUTS = ("geojson", "csv")
+OUTPUTS = ("geojson", "csv", "labels", "anndata")
 
 
 def write_slide(
     slide: Slide,
     found: Found,
     classes: Sequence[str],
+    mpp: float,
     *,
     kinds: Sequence[str] = ("geojson",),
     origin: str = "qupath",
@@ -46,6 +49,8 @@ def write_slide(
     found : Found
     classes : sequence of str
         Names of class 1, 2, ...
+    mpp : float
+        Of the network.
     kinds : sequence of str
         Of `OUTPUTS`.
     origin : {"qupath", "slide"}
@@ -56,12 +61,18 @@ def write_slide(
     dict
         The slide's row of the summary.
     """
+    import pyarrow.parquet as pq
+
     folder = found.store.folder
     offset = (float(slide.bounds.x), float(slide.bounds.y)) if origin == "qupath" else (0.0, 0.0)
     counts = write_cells(slide, found, classes, folder / CELLS)
     if "geojson" in kinds:
         write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset)
         write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset)
+    if "labels" in kinds:
+        write_labels(folder / "labels.ome.tif", slide, found, mpp)
+    if "anndata" in kinds:
+        write_anndata(folder / "cells.h5ad", pq.read_table(folder / CELLS))
     if "csv" in kinds:
         write_csv(folder / "cells.csv", batches_of(folder / CELLS))
     write_png(folder / "overview.png", overview_picture(slide, found, classes))

@@ -41,6 +41,8 @@ class Found:
     store : Store
     parts : tuple of str
         Names of the parts with tissue, row by row.
+    part_px : int
+        Side of a part, in pixels of the network.
     n_cells : int
     tissue : TissueMap
     quality : dict
@@ -53,6 +55,7 @@ class Found:
 
     store: Store
     parts: tuple[str, ...]
+    part_px: int
     n_cells: int
     tissue: TissueMap
     quality: dict[str, Any]
@@ -94,7 +97,7 @@ def predict_slide(
                 on_part(done, len(wanted), n_cells)
     names = tuple(part.name for part in wanted)
     problems = [row for name in names for row in store.problems(name)]
-    return Found(store, names, n_cells, tissue, quality_of(tiles), overview, problems)
+    return Found(store, names, part_px, n_cells, tissue, quality_of(tiles), overview, problems)
 
 
 def plan_of(slide: Slide, detector: Detector, *, part_px: int = PART_PX) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""Cells of a slide as AnnData, for scanpy, squidpy and SpatialData."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from histoscope.errors import MissingDependencyError
+from histoscope.export.cells import FEATURES
+from histoscope.files import whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REGION = "cells"
+
+
+def write_anndata(path: str | Path, cells: "pa.Table") -> None:
+    """Write features of cells with their places; needs ``pip install "histoscope[anndata]"``.
+
+    ``X`` has the measurements, ``obs`` class, probability and the slide's part, ``obsm["spatial"]`` x and y
+    in pixels of level 0, and ``uns["spatialdata_attrs"]`` what SpatialData joins the polygons of
+    ``cells.parquet`` by: ``obs["cell_id"]``.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.h5ad``; written whole or not at all.
+    cells : pyarrow.Table
+        Rows of ``cells.parquet``.
+
+    Raises
+    ------
+    MissingDependencyError
+        If anndata is not installed.
+    """
+    try:
+        import anndata
+    except ImportError as error:
+        raise MissingDependencyError(
+            'AnnData is written by the package anndata: pip install "histoscope[anndata]"'
+        ) from error
+    names = cells["id"].to_pylist()
+    obs = pd.DataFrame(
+        {
+            "class": pd.Categorical(cells["class"].to_pylist()),
+            "probability": cells["probability"].to_numpy(),
+            "part": pd.Categorical(cells["part"].to_pylist()),
+            "region": pd.Categorical([REGION] * len(names), categories=[REGION]),
+            "cell_id": np.array(names, dtype=object),
+        },
+        index=pd.Index(names, dtype=object),
+    )
+    table = anndata.AnnData(
+        np.stack([cells[name].to_numpy().astype(np.float32) for name in FEATURES], axis=1),
+        obs=obs,
+        var=pd.DataFrame(index=pd.Index(FEATURES, dtype=object)),
+        obsm={"spatial": np.stack([cells["x_px"].to_numpy(), cells["y_px"].to_numpy()], axis=1)},
+        uns={"spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "cell_id"}},
+    )
+    with whole(path) as temporary:
+        table.write_h5ad(temporary)
