@@ -112,15 +112,15 @@ def test_bad_files_are_told_at_the_end(model, tile, tmp_path):
 def test_what_is_left_out_is_told(model, tile, tmp_path, disks: Sample):
     folder = tmp_path / "folder"
     write_image(folder / "a.png", disks.image)
-    (folder / "slide.mrxs").write_bytes(b"")
+    (folder / "slide.vsi").write_bytes(b"")
     done = call(model, folder, folder, "--mpp", 0.25)
     assert done.exit_code == 0, done.output
-    assert "slide.mrxs" in done.stderr
+    assert "slide.vsi" in done.stderr
     done = call(model, folder, folder, "--mpp", 0.25, "--json")
     told = json.loads(done.stdout)
     assert [row["image"] for row in told["images"]] == ["a"]
     names = {one["path"].rpartition("/")[2] for one in told["left_out"]}
-    assert names == {"slide.mrxs", "a_labels.png", "a_overlay.png"}
+    assert names == {"slide.vsi", "a_labels.png", "a_overlay.png"}
 
 
 def test_specks_are_no_nuclei_and_how_small_they_are_can_be_said(model, tmp_path):

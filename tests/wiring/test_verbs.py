@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 import typer
 import yaml
@@ -50,6 +51,7 @@ BASES: dict[str, list[str]] = {
     "study report": ["DONE"],
 }
 TILES = ["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv", "--as", "tiles"]
+SLIDES = ["nuclei-free", "SLIDE", "OUT"]
 GROUPED = ["class_folder", "OVERLAPPING", "--mpp", "0.5", "--groups", "OUT/groups.csv"]
 SMALL = [
     "--set",
@@ -81,6 +83,10 @@ CALLS: dict[str, dict[str, Any]] = {
         "only": ["+", "--only", "geojson"],
         "shown": (["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"], ["+", "--as", "patch"]),
         "least_area": ["+", "--least-area", "40"],
+        "reader": (SLIDES, ["+", "--reader", "openslide"]),
+        "csv": (SLIDES, ["+", "--csv"]),
+        "labels": (SLIDES, ["+", "--labels"]),
+        "anndata": (SLIDES, ["+", "--anndata"]),
         "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
         "as_json": ["+", "--json"],
     },
@@ -234,7 +240,7 @@ CALLS: dict[str, dict[str, Any]] = {
 # How fast, or again, is not what: tests of these verbs' own hold them.
 ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
-    "predict": {"overwrite"},
+    "predict": {"overwrite", "origin"},
     "evaluate": {"audit"},
     "init": {"overwrite"},
     "synth": {
@@ -325,12 +331,24 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "COHORT": cohort,
         "OTHER": other_cohort,
         "IMAGES": base / "images",
+        "SLIDE": _slide(base / "slide.tif"),
         "REFERENCE": next((other_cohort / "images").iterdir()),
         "FAULTY": base / "faulty",
         **_audited(cohort, base),
         **_compared(base),
         **_configured(base, {"COHORT": cohort, "PATCHES": patches}),
     }
+
+
+def _slide(path: Path) -> Path:
+    """A small pyramid: tissue on glass, in tiles."""
+    image = np.full((256, 256, 3), 244, np.uint8)
+    image[60:188, 60:188] = synth.generate((128, 128), mpp=0.5, rng=1).image
+    with tifffile.TiffWriter(path) as file:
+        for step in (1, 2):
+            size = {"resolution": (20_000 / step,) * 2, "resolutionunit": "CENTIMETER"}
+            file.write(image[::step, ::step], tile=(64, 64), photometric="rgb", subfiletype=step - 1, **size)
+    return path
 
 
 def _compared(base: Path) -> dict[str, Path]:

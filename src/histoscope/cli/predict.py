@@ -31,11 +31,20 @@ class Output(StrEnum):
 
 
 class Shown(StrEnum):
-    """How a classifier takes an image."""
+    """How an image is taken."""
 
     AUTO = "auto"
     PATCH = "patch"
     TILES = "tiles"
+    IMAGE = "image"
+    SLIDE = "slide"
+
+
+class Origin(StrEnum):
+    """Where places in the GeoJSON of a slide are counted from."""
+
+    QUPATH = "qupath"
+    SLIDE = "slide"
 
 
 def predict(
@@ -68,9 +77,24 @@ def predict(
         Shown,
         typer.Option(
             "--as",
-            help="Classifiers: take an image as one patch, or cut it into tiles; auto decides by its size.",
+            help="Models of nuclei: image or slide. Classifiers: patch or tiles. Auto decides by the file.",
         ),
     ] = Shown.AUTO,
+    reader: Annotated[
+        str,
+        typer.Option(help="Slides: auto, tiff, openslide, pydicom or picture; the summary names it."),
+    ] = "auto",
+    origin: Annotated[
+        Origin,
+        typer.Option(help="Slides: GeoJSON counts from QuPath's origin (the scanned part) or level 0's."),
+    ] = Origin.QUPATH,
+    csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv.")] = False,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Slides: also write labels.ome.tif, a pyramid of label maps.")
+    ] = False,
+    anndata: Annotated[
+        bool, typer.Option("--anndata", help="Slides: also write cells.h5ad, for scanpy and squidpy.")
+    ] = False,
     least_tissue: Annotated[
         float, typer.Option(min=0, max=1, help="Classifiers: least share of tissue in a tile.")
     ] = 0.1,
@@ -94,6 +118,14 @@ def predict(
 
     and `summary.csv` has counts and densities per mm² of tissue, one row an image.
 
+    A **slide** (SVS, NDPI, MRXS, SCN, BIF, DICOM, any pyramid) gets a folder of its own, with
+
+    - `cells.parquet`: polygons, classes and measurements, for DuckDB, geopandas and SpatialData;
+
+    - `cells.0001.geojson.gz`, ...: the same for QuPath, and `centres.geojson.gz`, which is light;
+
+    - `overview.png`, `tissue.geojson`, `problems.csv`: what was seen, where, and what could not be read.
+
     With a **classifier**, `predictions.csv` has a row for each patch: its class, and the probability of each.
     An image at least two patches long is cut into tiles, and those with tissue are classified:
 
@@ -112,17 +144,20 @@ def predict(
 
     - `histoscope predict nuclei-free tiles/ out/ --mpp 0.25`
 
+    - `histoscope predict nuclei-free slide.svs out/`
+
     - `histoscope predict runs/first tile.png out/ --mpp 0.25`
 
     - `histoscope predict runs/first tiles/ more/*.tif out/ --only geojson --only csv`
 
     - `histoscope predict runs/colon patches/ out/ --mpp 0.5`
     """
-    import json
     from time import perf_counter
 
     from histoscope import weights
     from histoscope.cli.given import refuse_given
+    from histoscope.cli.predict_slides import SLIDES_ONLY, nuclei_of_slides, takes_slides
+    from histoscope.errors import ConfigError
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
 
@@ -131,7 +166,8 @@ def predict(
     from histoscope.predict import batch
 
     left_out: list[Skipped] = []
-    jobs = batch.plan(sources, out, on_skip=left_out.append)
+    classifies = is_classifier(folder)
+    jobs = batch.plan(sources, out, slides=not classifies, on_skip=left_out.append)
     for line in lines_of(left_out):
         typer.echo(line, err=True)
     if upright := turned_upright(job.image for job in jobs):
@@ -139,24 +175,42 @@ def predict(
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     kinds = [str(kind) for kind in only or []]
-    if is_classifier(folder):
+    as_slides = not classifies and takes_slides(jobs, shown)
+    if not as_slides:
+        refuse_given(context, *SLIDES_ONLY, because="is for slides, and these are images (--as slide)")
+    if classifies:
         refuse_given(
             context, "least_area", because="is for models of nuclei, and this one tells patches apart"
         )
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
         outcome, told, lines = _classes(folder, jobs, out, kinds, tta=tta, **settings)
+    elif as_slides:
+        refuse_given(context, "least_tissue", because="is for classifiers, and this model finds nuclei")
+        refuse_given(context, "only", because="is for images; slides have --csv, --labels, --anndata")
+        extra = {"csv": csv, "labels": labels, "anndata": anndata}
+        more = [kind for kind, on in extra.items() if on]
+        written = {"kinds": ("geojson", *more), "reader": reader, "origin": str(origin)}
+        opened = {"tta": tta, "least_area_um2": least_area}
+        outcome, told, lines = nuclei_of_slides(folder, jobs, out, opened, written, **settings)
     else:
-        refuse_given(
-            context, "shown", "least_tissue", because="is for classifiers, and this model finds nuclei"
-        )
+        if shown in {Shown.PATCH, Shown.TILES}:
+            raise ConfigError(f"--as {shown} is for classifiers, and this model finds nuclei; leave it out")
+        refuse_given(context, "least_tissue", because="is for classifiers, and this model finds nuclei")
         opened = {"tta": tta, "least_area_um2": least_area}
         outcome, told, lines = _nuclei(folder, jobs, out, kinds, opened, **settings)
+    about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
+    about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
+    about["seconds"] = round(perf_counter() - begin, 3)
+    _print(outcome, about, lines, as_json=as_json)
+
+
+def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print the summary; the exit code is 1 if an image failed."""
+    import json
+
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
-        seconds = {"seconds": round(perf_counter() - begin, 3)}
-        about = {"model": model, "out": str(out), **done, "failed": outcome.failed, **told}
-        about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
-        typer.echo(json.dumps({**about, "images": outcome.done, **seconds}, indent=2))
+        typer.echo(json.dumps({**about, **done, "images": outcome.done}, indent=2))
     else:
         _report(outcome, lines)
     for failure in outcome.failed:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
-from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, unreadable
+from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, only_as_slide, unreadable
 
-JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl")
+JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl", "plan.json")
 """A folder below the one that is searched, with one of these in it, holds results of an earlier call."""
 
 
@@ -52,7 +52,7 @@ class Found:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def find_images(source: str | Path, *, deep: bool = True) -> Found:
+def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) -> Found:
     """Find the images of a file, of a folder (to the bottom) or of a glob.
 
     A file is taken as it is. In folders and globs a file is an image by its suffix, or by its first bytes if
@@ -64,6 +64,8 @@ def find_images(source: str | Path, *, deep: bool = True) -> Found:
     source : str or Path
     deep : bool
         Whether folders in a folder are searched as well.
+    slides : bool
+        Whether files that only readers of slides open, such as DICOM, are images.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def find_images(source: str | Path, *, deep: bool = True) -> Found:
     results: dict[Path, bool] = {}
     for path in dict.fromkeys(paths):
         if not path.name.startswith(".") and not _is_result(path, found, results):
-            _sort(path, found)
+            _sort(path, found, slides=slides)
     found.images.sort()
     found.skipped.sort(key=lambda one: one.path)
     return found
@@ -160,14 +162,14 @@ def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
     return False
 
 
-def _sort(path: Path, found: Found) -> None:
+def _sort(path: Path, found: Found, *, slides: bool) -> None:
     """Add a file to the images, or to what is left out."""
     if path.is_symlink() and not path.exists():
         if path.suffix.lower() in IMAGE_SUFFIXES:
             found.skipped.append(Skipped(path, "is a link that leads nowhere"))
     elif path.is_file() and looks_like_image(path):
         try:
-            reason = unreadable(path)
+            reason = "" if slides and only_as_slide(path) else unreadable(path)
         except CorruptDataError:
             reason = ""  # reported when it is read
         if reason:

@@ -62,6 +62,7 @@ _SLIDES = {
 _PICTURES = frozenset(
     {".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".webp", ".gif", ".jp2", ".heic", ".heif", ".avif", ".jxl"}
 )
+_ONLY_SLIDES = frozenset({"DICOM", "MIRAX", "Hamamatsu VMS", "Hamamatsu VMU", "Zeiss CZI", "SVSlide"})
 _ADVICE = "export the region as TIFF or PNG, with QuPath or the vendor's viewer"
 
 
@@ -116,6 +117,18 @@ def unreadable(path: str | Path) -> str:
         return ""
     name = _PREVIEWS.get(suffix) or kind or _SLIDES.get(suffix, "")
     return f"{name} files are not read yet: {_ADVICE}" if name else ""
+
+
+def only_as_slide(path: str | Path) -> bool:
+    """Whether a file is of a format that readers of slides open, and readers of images do not.
+
+    Raises
+    ------
+    DatasetNotFoundError, CorruptDataError
+        As `kind_of`.
+    """
+    kind, suffix = kind_of(path), Path(path).suffix.lower()
+    return kind in _ONLY_SLIDES or (_PREVIEWS | _SLIDES).get(suffix) in _ONLY_SLIDES
 
 
 def looks_like_image(path: Path) -> bool:

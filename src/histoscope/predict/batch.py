@@ -68,7 +68,11 @@ class Outcome:
 
 
 def plan(
-    sources: Iterable[str | Path], out: Path, *, on_skip: Callable[[Skipped], None] | None = None
+    sources: Iterable[str | Path],
+    out: Path,
+    *,
+    slides: bool = False,
+    on_skip: Callable[[Skipped], None] | None = None,
 ) -> list[Job]:
     """List the images of files, folders (to the bottom) and globs, each once, with a name of its own.
 
@@ -81,6 +85,8 @@ def plan(
     sources : iterable of str or Path
     out : Path
         Folder of the results.
+    slides : bool
+        Whether files that only readers of slides open are images.
     on_skip : callable, optional
         Called with each file that is left out, and why.
 
@@ -96,7 +102,7 @@ def plan(
     images: dict[Path, tuple[Path, PurePath]] = {}
     results = Results()
     for source in sources:
-        found = find_images(source)
+        found = find_images(source, slides=slides)
         reasons = {image: _why_ours(image, found.root, results, out) for image in found.images}
         ours = [Skipped(image, reason) for image, reason in reasons.items() if reason]
         left_out = {one.path for one in ours}

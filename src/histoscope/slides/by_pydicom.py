@@ -5,7 +5,6 @@ References
 .. [1] DICOM PS3.3, A.32.8 VL Whole Slide Microscopy Image; C.8.12.4 for the order of frames.
 """
 
-import warnings
 from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import groupby
@@ -191,9 +190,9 @@ def _header(path: Path) -> Any:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of values that are too long
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # of values that are longer than the standard allows
+        with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             header.pixels_at = file.tell() + 12  # behind tag, type and length
     except (InvalidDicomError, OSError, EOFError) as error:

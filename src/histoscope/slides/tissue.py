@@ -73,13 +73,13 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
         8 um a pixel.
     """
     overview, unknown = overview_of(slide)
-    found = stain.tissue_mask(overview) | unknown
+    found = stain.tissue_mask(overview)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN_CELLS + 1, 2 * MARGIN_CELLS + 1))
     joined = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] * CELL_UM**2 >= LEAST_PIECE_UM2
     large[0] = False
-    kept = large[labels].astype(np.uint8)
+    kept = (large[labels] | unknown).astype(np.uint8)
     area_mm2 = float(np.count_nonzero(kept)) * CELL_UM**2 / 1e6
     return TissueMap(cv2.dilate(kept, kernel).astype(bool), area_mm2), overview
 

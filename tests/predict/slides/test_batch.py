@@ -166,3 +166,32 @@ def test_what_is_a_slide(path, tmp_path, image):
         for step in (1, 2):
             file.write(image[::step, ::step], tile=(128, 128), photometric="rgb", subfiletype=step - 1)
     assert is_slide(tmp_path / "pyramid.tif")
+
+
+@pytest.mark.parametrize(("origin", "moved"), [("qupath", (40, 30)), ("slide", (0, 0))])
+def test_geojson_counts_from_where_qupath_does(slide, rays, tmp_path, origin, moved):
+    """QuPath crops slides to the part that was scanned, where the file says so."""
+    import gzip
+    import json
+
+    from histoscope.predict.slides.finish import write_slide
+    from histoscope.predict.slides.run import predict_slide
+    from histoscope.slides import Box
+
+    slide.reader.bounds = Box(40, 30, 600, 500)
+    with store.Store.hold(tmp_path, {}) as held:
+        found = predict_slide(slide, rays, held)
+        write_slide(slide, found, (), 0.5, origin=origin)
+    cells = pq.read_table(tmp_path / "cells.parquet")
+    with gzip.open(tmp_path / "cells.0001.geojson.gz", "rt") as file:
+        text = json.load(file)
+    assert text["metadata"]["offset_px"] == list(moved)
+    for feature, box in list(zip(text["features"], cells["bbox"].to_pylist(), strict=True))[:20]:
+        x, y = np.array(feature["geometry"]["coordinates"][0]).T
+        assert x.min() == pytest.approx(box["xmin"] - moved[0], abs=0.01)
+        assert y.min() == pytest.approx(box["ymin"] - moved[1], abs=0.01)
+    with gzip.open(tmp_path / "centres.geojson.gz", "rt") as file:
+        points = np.array(json.load(file)["features"][0]["geometry"]["coordinates"])
+    np.testing.assert_allclose(points[:, 0], cells["x_px"].to_numpy() - moved[0], atol=0.051)
+    tissue = json.loads((tmp_path / "tissue.geojson").read_text())
+    assert {feature["properties"]["objectType"] for feature in tissue["features"]} == {"annotation"}

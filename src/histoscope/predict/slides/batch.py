@@ -21,6 +21,7 @@ from histoscope.predict.slides.finish import write_slide
 from histoscope.predict.slides.run import PART_PX, OnPart, plan_of, predict_slide
 from histoscope.predict.slides.store import CELLS, Store
 from histoscope.slides import Slide, open_slide
+from histoscope.slides.by_pydicom import series_of
 from histoscope.slides.opening import kind_of
 from histoscope.tables import write_table
 
@@ -66,6 +67,20 @@ def is_slide(path: Path) -> bool:
         return False  # told when its turn comes
 
 
+def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
+    """Of the DICOM files of a series only the first; all other slides are one file each."""
+    kept, known = [], set()
+    for job in jobs:
+        try:
+            series = series_of(job.image) if kind_of(job.image) in {"dicom", "DICOM"} else (job.image,)
+        except (HistoscopeError, OSError):
+            series = (job.image,)  # told when its turn comes
+        if series[0] not in known:
+            known.add(series[0])
+            kept.append(job)
+    return kept
+
+
 def run(
     detector: Detector,
     jobs: Sequence[Job],
@@ -108,6 +123,9 @@ def run(
 def write_summary(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one row a slide; of a slide that failed, why."""
     table = pd.DataFrame(list(rows))
+    for name in table.columns:  # a row without a number must not make floats of the others
+        if table[name].map(lambda value: isinstance(value, int) or pd.isna(value)).all():
+            table[name] = table[name].astype("Int64")
     if len(table):
         last = [name for name in ("problems", "error") if name in table]
         table = table[[*(name for name in table.columns if name not in last), *last]]

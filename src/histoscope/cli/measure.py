@@ -1,0 +1,64 @@
+"""``histoscope measure``: slides in numbers, from their tables of cells."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def measure(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN", help="`cells.parquet` of slides, or folders of `histoscope predict`."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="CSV to write; without it, the table is printed.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+) -> None:
+    """Measure slides: densities, class mix, distances between classes, neighbourhoods.
+
+    One row a slide, from `cells.parquet` alone:
+
+    - `cells_per_mm2`, `per_mm2_CLASS`: per mm² of tissue; `n_CLASS`, `share_CLASS`;
+
+    - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides it
+      by that under random labelling (places stay, classes are shuffled): below 1 the two lie together.
+      `nearest_p_A_to_B` is its two-sided p-value by 99 permutations;
+
+    - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A, `neighbours_ratio_A_to_B` by
+      random labelling.
+
+    - `histoscope measure out/`
+
+    - `histoscope measure out/a/cells.parquet out/b/cells.parquet --out measures.csv`
+    """
+    import json
+    import math
+
+    import pandas as pd
+
+    from histoscope.errors import DatasetNotFoundError
+    from histoscope.export.cells_measure import measure_cells
+    from histoscope.tables import write_table
+
+    paths = [path for source in sources for path in _tables(source)]
+    if not paths:
+        raise DatasetNotFoundError(
+            f"no cells.parquet at {', '.join(map(str, sources))}; `histoscope predict MODEL SLIDE OUT` writes one"
+        )
+    rows = [measure_cells(path) for path in paths]
+    if out is not None:
+        write_table(out, pd.DataFrame(rows))
+    if as_json:
+        known = [
+            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+            for row in rows
+        ]
+        typer.echo(json.dumps(known, indent=2))
+    elif out is None:
+        typer.echo(pd.DataFrame(rows).T.to_string(header=False))
+    else:
+        typer.echo(f"{len(rows)} of {len(paths)} slides measured: {out}")
+
+
+def _tables(source: Path) -> list[Path]:
+    return sorted(source.rglob("cells.parquet")) if source.is_dir() else [source]
