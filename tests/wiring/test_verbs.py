@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tifffile
 import torch
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from histoscope import data, demo, models, synth
 from histoscope.cli.main import app
+from histoscope.export.cells_measure import ABOUT
 from histoscope.files import read_image, write_image
 from histoscope.studies import read_config, run_study
 from histoscope.studies.task import Pace, StudyTask
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
 BASES: dict[str, list[str]] = {
     "normalize": ["IMAGES", "OUT"],
     "predict": ["nuclei-free", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"],
+    "measure": ["CELLS"],
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
     "synth": ["OUT", "--n", "2", "--size", "64"],
@@ -88,6 +92,11 @@ CALLS: dict[str, dict[str, Any]] = {
         "labels": (SLIDES, ["+", "--labels"]),
         "anndata": (SLIDES, ["+", "--anndata"]),
         "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
+        "as_json": ["+", "--json"],
+    },
+    "measure": {
+        "sources": ["OTHER_CELLS"],
+        "out": ["+", "--out", "OUT/measures.csv"],
         "as_json": ["+", "--json"],
     },
     "evaluate": {
@@ -332,6 +341,8 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "OTHER": other_cohort,
         "IMAGES": base / "images",
         "SLIDE": _slide(base / "slide.tif"),
+        "CELLS": _cells(base / "cells", 40),
+        "OTHER_CELLS": _cells(base / "other_cells", 41),
         "REFERENCE": next((other_cohort / "images").iterdir()),
         "FAULTY": base / "faulty",
         **_audited(cohort, base),
@@ -349,6 +360,17 @@ def _slide(path: Path) -> Path:
             size = {"resolution": (20_000 / step,) * 2, "resolutionunit": "CENTIMETER"}
             file.write(image[::step, ::step], tile=(64, 64), photometric="rgb", subfiletype=step - 1, **size)
     return path
+
+
+def _cells(folder: Path, n: int) -> Path:
+    """A table of some cells of two classes."""
+    rng = np.random.default_rng(n)
+    table = pa.table({"class": ["a", "b"] * (n // 2), "x_px": rng.uniform(0, 99, n // 2 * 2).tolist()})
+    table = table.append_column("y_px", pa.array(rng.uniform(0, 99, n // 2 * 2)))
+    about = {"slide": f"{n}.svs", "mpp": [0.5, 0.5], "tissue_mm2": 0.1, "classes": ["a", "b"]}
+    folder.mkdir()
+    pq.write_table(table.replace_schema_metadata({ABOUT: json.dumps(about)}), folder / "cells.parquet")
+    return folder
 
 
 def _compared(base: Path) -> dict[str, Path]:

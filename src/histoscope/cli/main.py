@@ -19,6 +19,7 @@ from histoscope.cli import (
     evaluate,
     explain,
     init,
+    measure,
     models,
     normalize,
     predict,
@@ -84,6 +85,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate", cls=taking({"--turned": "--tta"}))(evaluate.evaluate)
 app.command("explain")(explain.explain)
 app.command("normalize")(normalize.normalize)
+app.command("measure")(measure.measure)
 app.command("predict", cls=taking({"--turned": "--tta"}))(predict.predict)
 app.command("models")(models.models)
 app.command("synth")(synth.synth)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from histoscope.words import count
+
 
 def measure(
     sources: Annotated[
@@ -20,8 +22,8 @@ def measure(
 
     - `cells_per_mm2`, `per_mm2_CLASS`: per mm² of tissue; `n_CLASS`, `share_CLASS`;
 
-    - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides it
-      by that under random labelling (places stay, classes are shuffled): below 1 the two lie together.
+    - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides
+      it by that under random labelling (places stay, classes are shuffled): below 1 the two lie together.
       `nearest_p_A_to_B` is its two-sided p-value by 99 permutations;
 
     - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A, `neighbours_ratio_A_to_B` by
@@ -32,7 +34,6 @@ def measure(
     - `histoscope measure out/a/cells.parquet out/b/cells.parquet --out measures.csv`
     """
     import json
-    import math
 
     import pandas as pd
 
@@ -43,21 +44,18 @@ def measure(
     paths = [path for source in sources for path in _tables(source)]
     if not paths:
         raise DatasetNotFoundError(
-            f"no cells.parquet at {', '.join(map(str, sources))}; `histoscope predict MODEL SLIDE OUT` writes one"
+            f"no cells.parquet at {', '.join(map(str, sources))}; `histoscope predict` writes one a slide"
         )
     rows = [measure_cells(path) for path in paths]
     if out is not None:
         write_table(out, pd.DataFrame(rows))
     if as_json:
-        known = [
-            {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-            for row in rows
-        ]
-        typer.echo(json.dumps(known, indent=2))
+        known = pd.DataFrame(rows).astype(object)
+        typer.echo(json.dumps(known.where(known.notna(), None).to_dict("records"), indent=2))
     elif out is None:
         typer.echo(pd.DataFrame(rows).T.to_string(header=False))
     else:
-        typer.echo(f"{len(rows)} of {len(paths)} slides measured: {out}")
+        typer.echo(f"{count(len(rows), 'slide')} measured: {out}")
 
 
 def _tables(source: Path) -> list[Path]:
