@@ -11,10 +11,12 @@ import time
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 
 from histoscope.files import write_image
 from histoscope.jobs.journal import Job
 from histoscope.predict.slides import batch, store
+from histoscope.predict.slides import run as run_module
 from histoscope.predict.slides.batch import SlideSettings, is_slide, run
 from histoscope.tables import read_table
 
@@ -37,7 +39,7 @@ def undisturbed(path, rays, tmp_path_factory):
 
 
 def test_what_is_written(undisturbed):
-    names = {name for name in undisturbed if "/parts/" not in name}
+    names = set(undisturbed)
     of_slide = {"plan.json", "cells.parquet", "cells.0001.geojson.gz", "centres.geojson.gz", "cells.csv"}
     of_slide |= {"overview.png", "tissue.geojson", "problems.csv", "summary.json"}
     assert names == {"summary.csv", *(f"one/{name}" for name in of_slide)}
@@ -69,7 +71,10 @@ def test_killed_and_begun_again_ends_with_the_same_bytes(path, rays, undisturbed
         time.sleep(0.01)
     process.send_signal(sign)
     process.wait(60)
-    assert 3 <= len(list(parts.glob("0*.parquet"))) < len([n for n in undisturbed if "/parts/" in n])
+    (tmp_path / "whole.parquet").write_bytes(undisturbed["one/cells.parquet"])
+    n_parts = pq.read_metadata(tmp_path / "whole.parquet").num_row_groups
+    (tmp_path / "whole.parquet").unlink()
+    assert 3 <= len(list(parts.glob("0*.parquet"))) < n_parts
     assert not (tmp_path / "one" / "summary.json").exists()
     run(rays, [Job(path, "one")], tmp_path, SMALL)
     assert contents(tmp_path) == undisturbed
@@ -102,6 +107,23 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
     assert (first.skipped, second.skipped) == (0, 1)
     assert second.done == first.done
     assert contents(tmp_path / "out") == before
+
+
+def test_further_outputs_of_a_finished_slide_need_no_network(path, rays, undisturbed, tmp_path, monkeypatch):
+    run(rays, [Job(path, "one")], tmp_path, SMALL)
+    monkeypatch.setattr(run_module.parts_of, "read_part", lambda *a: pytest.fail("read again"))
+    more = SlideSettings(kinds=("geojson", "csv", "labels"), part_px=160)
+    run(rays, [Job(path, "one")], tmp_path, more)
+    files = contents(tmp_path)
+    assert files.pop("one/labels.ome.tif")
+    assert {name: files[name] for name in undisturbed if "summary" not in name} == {
+        name: text for name, text in undisturbed.items() if "summary" not in name
+    }
+    cells = pq.read_table(tmp_path / "one" / "cells.parquet")
+    labels = tifffile.imread(tmp_path / "one" / "labels.ome.tif")
+    assert np.unique(labels[labels > 0]).tolist() == list(range(1, len(cells) + 1))
+    areas = np.bincount(labels.ravel())[1:] * 0.25
+    np.testing.assert_allclose(areas, cells["area_um2"].to_numpy())
 
 
 def test_a_changed_slide_is_refused_in_the_same_folder(path, image, rays, tmp_path):

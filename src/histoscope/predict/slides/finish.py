@@ -13,7 +13,6 @@ from histoscope import __version__
 from histoscope.export.cells import Cells
 from histoscope.export.cells_anndata import write_anndata
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
-from histoscope.export.cells_measure import ABOUT
 from histoscope.export.overlay import colours
 from histoscope.export.result import write_png
 from histoscope.files import whole, write_text
@@ -65,7 +64,18 @@ def write_slide(
 
     folder = found.store.folder
     offset = (float(slide.bounds.x), float(slide.bounds.y)) if origin == "qupath" else (0.0, 0.0)
-    counts = write_cells(slide, found, classes, folder / CELLS)
+    empty = Cells.none(classes).to_arrow(classes, part="", slide="")
+    about = {
+        "slide": slide.path.name,
+        "slide_hash": slide.quick_hash,
+        "size_px": slide.size,
+        "mpp": slide.known_mpp(),
+        "tissue_mm2": found.tissue.area_mm2,
+        "classes": list(classes),
+        "software": f"histoscope {__version__}",
+    }
+    found.store.join(found.parts, empty.schema, about)
+    counts = Counter(pq.read_table(folder / CELLS, columns=["class_id"])["class_id"].to_pylist())
     if "geojson" in kinds:
         write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset)
         write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset)
@@ -82,30 +92,6 @@ def write_slide(
 
 
 _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
-
-
-def write_cells(slide: Slide, found: Found, classes: Sequence[str], path: Path) -> dict[int, int]:
-    """Join the parts to one GeoParquet file, part by part; gives the number of cells of each class."""
-    import pyarrow.parquet as pq
-
-    counts: Counter[int] = Counter()
-    empty = Cells.none(classes).to_arrow(classes, part="", slide="").schema
-    about = {
-        "slide": slide.path.name,
-        "slide_hash": slide.quick_hash,
-        "size_px": slide.size,
-        "mpp": slide.known_mpp(),
-        "tissue_mm2": found.tissue.area_mm2,
-        "classes": list(classes),
-        "software": f"histoscope {__version__}",
-    }
-    schema = empty.with_metadata({**(empty.metadata or {}), ABOUT: json.dumps(about).encode()})
-    with whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for name in found.parts:
-            table = found.store.read(name)
-            writer.write_table(table.replace_schema_metadata(schema.metadata))
-            counts.update(table["class_id"].to_pylist())
-    return counts
 
 
 def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:

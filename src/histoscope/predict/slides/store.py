@@ -1,13 +1,14 @@
 """The folder of one slide: its plan, and parts that are written whole, so that a killed call goes on."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.export.cells_measure import ABOUT
 from histoscope.files import whole, write_text
 from histoscope.locks import alone_in
 
@@ -63,7 +64,6 @@ class Store:
                 store.clear()
                 known = None
             if known is None:
-                (folder / PARTS).mkdir(exist_ok=True)
                 write_text(folder / PLAN, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
             yield store
 
@@ -72,6 +72,8 @@ class Store:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if part in self._joined():
+            return True
         path = self._path(part)
         if not path.is_file():
             return False
@@ -87,29 +89,73 @@ class Store:
         import pyarrow.parquet as pq
 
         about = {**(cells.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
+        self._path(part).parent.mkdir(exist_ok=True)
         with whole(self._path(part)) as temporary:
             pq.write_table(cells.replace_schema_metadata(about), temporary, compression="zstd")
+
+    def join(self, parts: Sequence[str], schema: "pa.Schema", about: Mapping[str, Any]) -> None:
+        """Join the parts to one file, a row group each, and take them away."""
+        import pyarrow.parquet as pq
+
+        problems = {name: found for name in parts if (found := self.problems(name))}
+        text = json.dumps({**about, "parts": list(parts), "problems": problems})
+        schema = schema.with_metadata({**(schema.metadata or {}), ABOUT: text.encode()})
+        with (
+            whole(self.folder / CELLS) as temporary,
+            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ):
+            for name in parts:
+                writer.write_table(self.read(name).replace_schema_metadata(schema.metadata))
+        for path in (self.folder / PARTS).glob("*.parquet"):
+            path.unlink()
+        with suppress(OSError):
+            (self.folder / PARTS).rmdir()
 
     def read(self, part: str) -> "pa.Table":
         """Cells of a part."""
         import pyarrow.parquet as pq
 
-        table: pa.Table = pq.read_table(self._path(part))
+        table: pa.Table
+        if part in self._joined():
+            with pq.ParquetFile(self.folder / CELLS) as file:
+                table = file.read_row_group(self._joined()[part])
+        else:
+            table = pq.read_table(self._path(part))
         return table
 
     def rows(self, part: str) -> int:
         """Number of cells of a part."""
         import pyarrow.parquet as pq
 
+        if part in self._joined():
+            return int(pq.read_metadata(self.folder / CELLS).row_group(self._joined()[part]).num_rows)
         return int(pq.read_metadata(self._path(part)).num_rows)
 
     def problems(self, part: str) -> list[dict[str, Any]]:
         """What could not be read of a part."""
         import pyarrow.parquet as pq
 
-        about = pq.read_schema(self._path(part)).metadata or {}
-        found: list[dict[str, Any]] = json.loads(about.get(_PROBLEMS, b"[]"))
+        found: list[dict[str, Any]]
+        if part in self._joined():
+            known = json.loads(pq.read_schema(self.folder / CELLS).metadata[ABOUT])
+            found = known["problems"].get(part, [])
+        else:
+            found = json.loads((pq.read_schema(self._path(part)).metadata or {}).get(_PROBLEMS, b"[]"))
         return found
+
+    def _joined(self) -> dict[str, int]:
+        """Row group of each part in the file of all cells, if that is written."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.folder / CELLS
+        if not path.is_file():
+            return {}
+        try:
+            about = json.loads((pq.read_schema(path).metadata or {})[ABOUT])
+        except (pa.ArrowException, KeyError, ValueError):
+            return {}
+        return {name: k for k, name in enumerate(about["parts"])}
 
     def clear(self) -> None:
         """Take away all parts, and the plan."""
