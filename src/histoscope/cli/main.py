@@ -12,6 +12,7 @@ import typer
 
 import histoscope
 from histoscope.cli import (
+    annotated,
     compare,
     data,
     demo,
@@ -90,6 +91,7 @@ app.command("predict", cls=taking({"--turned": "--tta"}))(predict.predict)
 app.command("models")(models.models)
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
+data.app.command("from-qupath")(annotated.from_qupath)
 app.add_typer(data.app, name="data")
 app.add_typer(study.app, name="study")
 

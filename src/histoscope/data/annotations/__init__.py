@@ -1,0 +1,1 @@
+"""Outlines that people or programs drew on slides, and labelled images cut out along them."""

@@ -1,0 +1,357 @@
+"""A labelled folder from slides and their annotations."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.data.alignment import misplaced
+from histoscope.data.annotations.crops import Crop, crops_of, on_level_0
+from histoscope.data.annotations.drawing import draw_polygons, mask_of
+from histoscope.data.annotations.naming import numbered_classes
+from histoscope.data.annotations.placing import Placed, place
+from histoscope.data.annotations.reading import read_annotations
+from histoscope.data.base import Datasheet
+from histoscope.data.write import require_new, write_folder
+from histoscope.errors import ConfigError, DataError
+from histoscope.types import Image, Labels, Record, Sample, class_key
+from histoscope.words import count
+
+_SAME_MPP = 0.01
+"""A pixel whose sides differ by less is a square."""
+_LEAST_TILE_PX = 64
+_GLASS = 255
+_LARGE_UM2 = 2000
+_LARGE = f"nucleus larger than {_LARGE_UM2:,} um2: is it a region of interest (--roi-class), or an area?"
+
+
+class Scene(Protocol):
+    """What is asked of a slide, see `histoscope.slides.Slide`."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of level 0."""
+        ...
+
+    @property
+    def bounds(self) -> Any:
+        """x, y, width and height of the scanned part."""
+        ...
+
+    @property
+    def reader_name(self) -> str:
+        """``picture`` for a plain image."""
+        ...
+
+    def known_mpp(self) -> tuple[float, float]:
+        """Micrometres per pixel, across and down."""
+        ...
+
+    def scale_at(self, mpp: float) -> tuple[float, float]:
+        """Pixels of level 0 for one at a resolution."""
+        ...
+
+    def size_at(self, mpp: float) -> tuple[int, int]:
+        """Width and height at a resolution."""
+        ...
+
+    def read(self, box: Any) -> Image:
+        """Pixels of a box of level 0."""
+        ...
+
+    def read_at(self, box: Any, mpp: float) -> Image:
+        """Pixels of a box at a resolution."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How labelled images are cut out of slides.
+
+    Parameters
+    ----------
+    mpp : float, optional
+        Micrometres per pixel of the images; by default those of the slide.
+    origin, roi_class, objects
+        As in `histoscope.data.annotations.placing.place`.
+    classes : sequence of str, optional
+        As in `histoscope.data.annotations.naming.numbered_classes`.
+    patient : str
+        Of all slides; by default each slide is a patient of its own.
+    tile_px : int
+        Larger images are cut in tiles.
+    """
+
+    mpp: float | None = None
+    origin: str | None = None
+    roi_class: str | None = None
+    objects: str = "auto"
+    classes: Sequence[str] | None = None
+    patient: str = ""
+    tile_px: int = 2048
+
+    def __post_init__(self) -> None:
+        if self.tile_px < _LEAST_TILE_PX:
+            raise ConfigError(f"tile_px is {self.tile_px}, expected at least {_LEAST_TILE_PX}")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it.
+
+    Parameters
+    ----------
+    images, nuclei : int
+        Images written; nuclei with a pixel in one of them, each counted once.
+    classes : dict of int to str
+    of_class : Counter of str
+        Nuclei of each class.
+    counts : Counter of str
+        What was left out or changed, by the reason.
+    doubts : list of (str, str)
+        Images whose label map does not seem to lie on their nuclei, and why.
+    """
+
+    images: int = 0
+    nuclei: int = 0
+    classes: dict[int, str] = field(default_factory=dict)
+    of_class: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    doubts: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """A slide, its annotations, and the images to cut out of it."""
+
+    path: Path
+    placed: Placed
+    crops: list[Crop]
+    scale: tuple[float, float]
+    mpp: float
+    is_resampled: bool
+    is_whole: bool
+
+    @property
+    def stem(self) -> str:
+        return self.path.name if self.path.is_dir() else self.path.stem
+
+    def corner(self, crop: Crop) -> tuple[int, int]:
+        """Pixel of level 0 at the corner of a crop."""
+        return round(crop.box[0] * self.scale[0]), round(crop.box[1] * self.scale[1])
+
+    def named(self) -> Iterator[tuple[str, Crop]]:
+        """Crops with their names; regions that begin at the same pixel are told apart by a number."""
+        times: Counter[str] = Counter()
+        for crop in self.crops:
+            x, y = self.corner(crop)
+            name = self.stem if self.is_whole else f"{self.stem}_x{x}_y{y}"
+            times[name] += 1
+            yield (name if times[name] == 1 else f"{name}_{times[name]}"), crop
+
+
+OpenScene = Callable[[Path], AbstractContextManager[Scene]]
+
+
+def write_annotated(
+    out: str | Path,
+    pairs: Sequence[tuple[Path, Sequence[Path]]],
+    open_scene: OpenScene,
+    cutting: Cutting = Cutting(),
+    on_sample: Callable[[Sample, dict[int, str]], None] | None = None,
+) -> Outcome:
+    """Cut labelled images out of slides and write them as a folder that training takes.
+
+    Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
+    the box around all nuclei. Where the region is no upright rectangle, what lies beyond it is painted white,
+    since nuclei there have no labels. An image is called ``SLIDE_x100_y200`` by its corner on level 0.
+
+    Parameters
+    ----------
+    out : str or Path
+        A folder that does not exist yet, or is empty.
+    pairs : sequence of (Path, sequence of Path)
+        Slides and their annotation files.
+    open_scene : callable
+        Opens a slide, such as `histoscope.slides.open_slide`.
+    cutting : Cutting
+    on_sample : callable, optional
+        Called with each image, and the names of its classes, before it is written.
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    DataError
+        If `out` holds files, annotations cannot be read or do not fit their slide, or hold no nuclei.
+    ConfigError
+        If a slide does not say its resolution.
+    """
+    require_new(Path(out))
+    outcome = Outcome()
+    plans = [_plan(path, files, open_scene, cutting, outcome.counts) for path, files in pairs]
+    names = [name for plan in plans for name in plan.placed.class_names]
+    if not names:
+        regions = sum(len(plan.placed.regions) for plan in plans)
+        raise DataError(
+            f"{pairs[0][1][0]}: {count(regions, 'region')} of interest and no nuclei, expected outlines of "
+            "nuclei (--objects and --roi-class say which objects are what)"
+        )
+    outcome.classes, numbers = numbered_classes(names, cutting.classes)
+    records = [
+        Record(name, cutting.patient or plan.stem, plan.stem, tags=_tags(plan, crop))
+        for plan in plans
+        for name, crop in plan.named()
+    ]
+    info = Datasheet(Path(out).name, title="Images cut out along annotations", classes=outcome.classes)
+
+    def samples() -> Iterator[Sample]:
+        for plan in plans:
+            for sample in _cut(plan, open_scene, numbers, cutting.patient, outcome):
+                if on_sample is not None:
+                    on_sample(sample, outcome.classes)
+                yield sample
+
+    write_folder(out, samples(), info, records=records)
+    outcome.counts = +outcome.counts
+    return outcome
+
+
+def _plan(
+    path: Path, files: Sequence[Path], open_scene: OpenScene, cutting: Cutting, counts: Counter[str]
+) -> _Plan:
+    """Read the annotations of a slide and say which parts of it become images."""
+    found = [each for file in files for each in read_annotations(file)]
+    with open_scene(path) as scene:
+        placed = place(
+            found,
+            scene.size,
+            (scene.bounds[0], scene.bounds[1]),
+            where=f"{files[0]} on {path.name}",
+            origin=cutting.origin,
+            roi_class=cutting.roi_class,
+            objects=cutting.objects,
+        )
+        sides = scene.known_mpp()
+        is_square = abs(sides[0] - sides[1]) <= _SAME_MPP * min(sides)
+        is_resampled = cutting.mpp is not None or not is_square
+        mpp = cutting.mpp or (sum(sides) / 2 if is_square else min(sides))
+        scale = scene.scale_at(mpp) if is_resampled else (1.0, 1.0)
+        size = scene.size_at(mpp) if is_resampled else scene.size
+        is_whole = scene.reader_name == "picture"
+    counts.update(placed.counts)
+    if not len(placed.nuclei) and not placed.regions:
+        crops = []
+    else:
+        crops = crops_of(
+            placed.nuclei, placed.regions, size, scale, tile_px=cutting.tile_px, is_whole=is_whole
+        )
+    return _Plan(path, placed, crops, scale, mpp, is_resampled, is_whole and not placed.regions)
+
+
+def _tags(plan: _Plan, crop: Crop) -> dict[str, str]:
+    x, y = plan.corner(crop)
+    return {"x_px": str(x), "y_px": str(y), "region": crop.name}
+
+
+class _Fates:
+    """What became of each nucleus of a slide, over all its images."""
+
+    OUTSIDE, TINY, HIDDEN, SEEN = range(4)
+
+    def __init__(self, n: int) -> None:
+        self.best = np.zeros(n, np.int8)
+        self.n_images = np.zeros(n, np.int64)
+        self.is_overlapped, self.is_cut = np.zeros(n, bool), np.zeros(n, bool)
+
+    def counts(self) -> Counter[str]:
+        """How many nuclei were lost or changed, by the reason."""
+        return Counter(
+            {
+                "nucleus outside of all images": int((self.best == self.OUTSIDE).sum()),
+                "nucleus smaller than a pixel": int((self.best == self.TINY).sum()),
+                "nucleus hidden by others": int((self.best == self.HIDDEN).sum()),
+                "nucleus under smaller ones, which keep their pixels": int(self.is_overlapped.sum()),
+                "nucleus cut by the edge of an image": int(self.is_cut.sum()),
+                "nucleus in several images": int((self.n_images > 1).sum()),
+            }
+        )
+
+
+def _cut(
+    plan: _Plan, open_scene: OpenScene, numbers: dict[str, int], patient: str, outcome: Outcome
+) -> Iterator[Sample]:
+    """Images of a slide with their label maps."""
+    import shapely
+
+    nuclei, fates = plan.placed.nuclei, _Fates(len(plan.placed.nuclei))
+    class_id = np.array([numbers.get(class_key(name), 0) for name in plan.placed.class_names], np.uint8)
+    tree = shapely.STRtree(nuclei)
+    with open_scene(plan.path) as scene:
+        for name, crop in plan.named():
+            image = scene.read_at(crop.box, plan.mpp) if plan.is_resampled else scene.read(crop.box)
+            inside = np.sort(tree.query(on_level_0(crop.box, plan.scale), predicate="intersects"))
+            image, labels, shown = _labelled(image, crop, nuclei[inside], plan.scale, inside, fates)
+            sample = Sample(
+                image,
+                plan.mpp,
+                labels,
+                np.append(0, class_id[shown]).astype(np.uint8) if numbers else None,
+                name=name,
+                source=plan.stem,
+                patient=patient or plan.stem,
+            )
+            outcome.images += 1
+            shift = misplaced(image, labels)
+            if shift is not None:
+                outcome.doubts.append((name, str(shift)))
+            yield sample
+    is_seen = fates.best == fates.SEEN
+    outcome.nuclei += int(is_seen.sum())
+    outcome.of_class.update(outcome.classes.get(k, "no class") for k in class_id[is_seen].tolist())
+    outcome.counts.update(fates.counts())
+    area_um2 = shapely.area(nuclei) / (plan.scale[0] * plan.scale[1]) * plan.mpp**2
+    outcome.counts[_LARGE] += int((area_um2 > _LARGE_UM2).sum())
+
+
+def _labelled(
+    image: Image,
+    crop: Crop,
+    polygons: NDArray[np.object_],
+    scale: tuple[float, float],
+    number: NDArray[np.int64],
+    fates: _Fates,
+) -> tuple[Image, Labels, NDArray[np.int64]]:
+    """Image and label map of a crop, white beyond the region, and the nuclei of its ids."""
+    import shapely
+
+    corner, shape = np.array(crop.box[:2], float), image.shape[:2]
+    placed = shapely.transform(polygons, lambda points: points / scale - corner)
+    drawn = draw_polygons(placed, shape)
+    labels, seen = drawn.labels, drawn.seen_px
+    if crop.region is not None:
+        mask = mask_of(shapely.transform(crop.region, lambda points: points - corner), shape)
+        if not mask.all():
+            image = np.where(mask[..., None], image, np.uint8(_GLASS))
+            labels[~mask] = 0
+            seen = np.bincount(labels.ravel(), minlength=len(polygons) + 1)[1:]
+    box = shapely.bounds(placed)
+    # Half a pixel beyond the edge there is no centre of a pixel.
+    reaches_out = (box[:, :2] < -0.5).any(axis=1) | (box[:, 2:] > np.array(shape[::-1]) + 0.5).any(axis=1)
+    is_seen, is_covered = seen > 0, (drawn.own_px > 0) & (drawn.seen_px == 0)
+    is_tiny = (drawn.own_px == 0) & ~reaches_out
+    fate = np.select([is_seen, is_covered, is_tiny], [fates.SEEN, fates.HIDDEN, fates.TINY], fates.OUTSIDE)
+    fates.best[number] = np.maximum(fates.best[number], fate)
+    fates.n_images[number] += is_seen
+    fates.is_overlapped[number] |= is_seen & (drawn.own_px > drawn.seen_px)
+    fates.is_cut[number] |= is_seen & (reaches_out | (seen < drawn.seen_px))
+    new_id = np.append(0, np.cumsum(is_seen)).astype(np.int32)
+    new_id[1:][~is_seen] = 0
+    return image, new_id[labels], number[is_seen]
