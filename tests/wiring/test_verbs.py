@@ -39,6 +39,7 @@ BASES: dict[str, list[str]] = {
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
     "data convert": ["folder", "COHORT", "OUT"],
+    "data from-qupath": ["ANNOTATED/1.png", "ANNOTATED/1.json", "OUT", "--mpp", "0.5"],
     "data split": ["folder", "UNSPLIT", "--val", "0.2", "--test", "0.2"],
     "data audit": ["folder", "COPIED"],
     "data compare": ["REAL", "DRAWN", "OUT"],
@@ -162,6 +163,20 @@ CALLS: dict[str, dict[str, Any]] = {
         "to": ["+", "--to", "conic"],
         "to_mpp": ["+", "--to-mpp", "1.0"],
         "option": ["+", "--option", "licence=mine"],
+    },
+    "data from-qupath": {
+        "image": ["ANNOTATED/2.png", "ANNOTATED/1.json", "OUT", "--mpp", "0.5"],
+        "annotations": ["ANNOTATED/1.png", "ANNOTATED/2.json", "OUT", "--mpp", "0.5"],
+        "out": ["ANNOTATED/1.png", "ANNOTATED/1.json", "OUT/deeper", "--mpp", "0.5"],
+        "mpp": ["ANNOTATED/1.png", "ANNOTATED/1.json", "OUT", "--mpp", "0.4"],
+        "to_mpp": ["+", "--to-mpp", "1.0"],
+        "roi_class": ["+", "--roi-class", "field"],
+        "objects": ["+", "--objects", "annotations"],
+        "classes": ["+", "--classes", "tumour,stroma"],
+        "origin": ["+", "--origin", "slide"],
+        "patient": ["+", "--patient", "p7"],
+        "tile_px": ["+", "--tile-px", "64"],
+        "as_json": ["+", "--json"],
     },
     "data split": {
         "name": ["monuseg", "UNSPLIT"],
@@ -347,6 +362,7 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "FAULTY": base / "faulty",
         **_audited(cohort, base),
         **_compared(base),
+        "ANNOTATED": _annotated(base / "annotated"),
         **_configured(base, {"COHORT": cohort, "PATCHES": patches}),
     }
 
@@ -370,6 +386,32 @@ def _cells(folder: Path, n: int) -> Path:
     about = {"slide": f"{n}.svs", "mpp": [0.5, 0.5], "tissue_mm2": 0.1, "classes": ["a", "b"]}
     folder.mkdir()
     pq.write_table(table.replace_schema_metadata({ABOUT: json.dumps(about)}), folder / "cells.parquet")
+    return folder
+
+
+def _annotated(folder: Path) -> Path:
+    """Two images with annotations as QuPath exports them: regions, detections, and a nucleus by hand."""
+
+    def square(x: int, side: int, kind: str, of: str) -> dict[str, Any]:
+        ring = [[x, 20], [x + side, 20], [x + side, 20 + side], [x, 20 + side], [x, 20]]
+        about = {"objectType": kind, "classification": {"name": of}}
+        return {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "properties": about,
+        }
+
+    for k in (1, 2):
+        image = synth.generate((120, 120), mpp=0.5, rng=np.random.default_rng(k)).image
+        write_image(folder / f"{k}.png", image)
+        nuclei = [square(25, 10, "detection", "stroma"), square(60 + k, 10, "detection", "tumour")]
+        areas = [square(10, 90, "annotation", "ROI"), square(20, 70, "annotation", "field")]
+        root = {
+            "type": "FeatureCollection",
+            "metadata": {"offset_px": [3, 5]},
+            "features": [*areas, *nuclei, square(45, 10, "annotation", "tumour")],
+        }
+        (folder / f"{k}.json").write_text(json.dumps(root), encoding="utf-8")
     return folder
 
 

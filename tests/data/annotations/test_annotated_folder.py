@@ -322,7 +322,10 @@ def test_classes_are_chosen_and_ordered(cut):
 
 @pytest.mark.parametrize(
     ("classes", "words"),
-    [(["x"], "no nucleus has the class 'x'; there are b and nuclei without a class"), (["b", "B"], "stands twice")],
+    [
+        (["x"], "no nucleus has the class 'x'; there are b and nuclei without a class"),
+        (["b", "B"], "stands twice"),
+    ],
 )
 def test_classes_that_are_not_there(cut, classes, words):
     with pytest.raises(DataError, match=words):

@@ -107,7 +107,7 @@ def test_what_is_no_nucleus_is_counted(read):
             "tile of QuPath": 1,
             "root of QuPath's hierarchy": 1,
             "core of a tissue microarray": 1,
-            "point (a nucleus needs an outline)": 2,
+            "point (a nucleus needs an outline)": 3,
             "line (no area)": 1,
             "outline without an area": 3,
             "object without a geometry": 1,

@@ -109,7 +109,9 @@ def _add(found: Collector, feature: Mapping[str, Any], where: object) -> None:
         geometry = nucleus or geometry
     reason, pieces = _pieces(_dict(geometry), where)
     if reason:
-        found.leave_out(reason)
+        points = _dict(geometry).get("coordinates")
+        is_many = isinstance(points, list) and reason == POINT and isinstance((*points, 0)[0], list)
+        found.leave_out(reason, len(points or ()) if is_many else 1)
         return
     name = properties.get("name") or feature.get("name") or ""
     found.add(pieces, class_name=_class_name(properties), name=str(name), kind=kind)
