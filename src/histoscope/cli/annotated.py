@@ -85,7 +85,8 @@ def from_qupath(
         ),
     ] = None,
     patient: Annotated[
-        str, typer.Option(help="Patient of all slides (default: each slide is a patient of its own).")
+        str,
+        typer.Option(help="Patient of all slides. By default each slide is one; of TCGA the barcode says."),
     ] = "",
     tile_px: Annotated[int, typer.Option(help="Larger images are cut in tiles.", min=64)] = 2048,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,

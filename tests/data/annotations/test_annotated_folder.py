@@ -332,6 +332,20 @@ def test_classes_that_are_not_there(cut, classes, words):
         cut([box(5, 5, 15, 15), box(25, 5, 35, 15, of="b")], classes=classes)
 
 
+def test_nuclei_of_no_class(cut):
+    words = ("nucleus", "Unclassified", "", "unknown", "Nucleus", "Cell")
+    features = [box(20 * k, 5, 20 * k + 9, 15, of=word) for k, word in enumerate(words)]
+    for spelt, classes, numbers in (
+        (features[:4], {}, None),
+        (features[1:], {1: "Cell", 2: "Nucleus"}, [0, 0, 0, 0, 2, 1]),
+    ):
+        _, found, _ = cut(spelt, to=str(len(classes)))
+        assert found.info.classes == classes
+        assert (found[0].classes if numbers is None else found[0].classes.tolist()) == numbers
+    _, found, _ = cut(features[:1], classes=["nucleus"])
+    assert found.info.classes == {1: "nucleus"}
+
+
 def test_too_many_classes(cut):
     with pytest.raises(DataError, match="256 classes, expected at most 255"):
         cut([box(5, 5, 15, 15, of=f"cell {k}") for k in range(256)])
@@ -433,6 +447,15 @@ def test_patients_and_several_slides(tmp_path):
     write_annotated(tmp_path / "one", pairs, open_slide, Cutting(patient="p7"))
     found = hs.data.open("folder", tmp_path / "one")
     assert {(record.patient, record.source) for record in found.records} == {("p7", str(k)) for k in range(3)}
+
+
+def test_patients_of_tcga(tmp_path):
+    image, notes = tmp_path / "TCGA-2Z-A9J9-01A-01-TS1.png", tmp_path / "a.geojson"
+    write_image(image, np.full((40, 40, 3), 200, np.uint8), mpp=0.5)
+    notes.write_text(json.dumps([box(1, 1, 5, 5)]), encoding="utf-8")
+    write_annotated(tmp_path / "out", [(image, [notes])], open_slide)
+    (record,) = hs.data.open("folder", tmp_path / "out").records
+    assert (record.patient, record.source) == ("TCGA-2Z-A9J9", image.stem)
 
 
 def test_several_files_of_one_slide(tmp_path):

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import shapely
 
 from histoscope.data.annotations.files import pair
 from histoscope.data.annotations.reading import read_annotations
@@ -223,10 +224,12 @@ def test_imagescope(read):
         "a.xml",
     )
     assert [one.class_name for one in found.objects] == ["tumour", "Epithelial", "stroma", "ROI 1", ""]
-    assert found.objects[0].polygon.bounds == (0.5, 0.5, 4.5, 4.5)
-    assert found.objects[0].polygon.area == 15
+    assert found.objects[0].polygon.bounds == pytest.approx((0.5, 0.5, 4.5, 4.5), abs=1e-3)
+    assert found.objects[0].polygon.area == pytest.approx(15, abs=0.01)
+    centres = shapely.points([(4.5, 4.5), (4.6, 4.5)])
+    assert found.objects[0].polygon.contains(centres).tolist() == [True, False]
     assert found.objects[3].polygon.area == pytest.approx(np.pi * 4 * 2, rel=0.01)
-    assert found.objects[4].polygon.area == 32
+    assert found.objects[4].polygon.area == pytest.approx(32, abs=0.01)
     assert found.origin == "slide"
     assert found.left_out == {"line (no area)": 1, "outline without an area": 1}
     with pytest.raises(CorruptDataError, match="no pair of numbers"):

@@ -1,6 +1,7 @@
 """Annotations of Aperio ImageScope, in XML: layers of regions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,6 +12,8 @@ from histoscope.data.annotations.annotation import LINE, Annotations, Collector
 from histoscope.errors import CorruptDataError
 
 _FREEHAND, _RECTANGLE, _ELLIPSE = "0", "1", "2"
+_RIM_PX = 1e-4
+"""Outlines are widened by it: pixels whose centres lie on them belong to the region."""
 _CORNERS = 64
 """Of the polygon that stands for an ellipse."""
 
@@ -20,13 +23,16 @@ def read_aperio_xml(root: ElementTree.Element, where: object) -> Annotations:
 
     The class is the name of the layer, or of the layer's attribute, or the text of the region. Negative
     regions are holes of the region of their layer that they share most with. Vertices count from pixel
-    centres (see docs/data.md, what we measured), so half a pixel is added.
+    centres (see docs/data.md, what we measured), so half a pixel is added; a pixel whose centre is on the
+    outline belongs to the region.
 
     Raises
     ------
     CorruptDataError
         If it is not ImageScope's, or a vertex is not a finite number.
     """
+    import shapely
+
     found = Collector(where)
     for layer in root.iter("Annotation"):
         positive: list[tuple[NDArray[np.float64], str]] = []
@@ -46,7 +52,10 @@ def read_aperio_xml(root: ElementTree.Element, where: object) -> Annotations:
                 holes.append(points)
         for (points, text), own in zip(positive, _owned([ring for ring, _ in positive], holes), strict=True):
             found.add([[points, *own]], class_name=_class_name(layer) or text, name=text)
-    return found.finish(origin="slide")
+    annotations = found.finish(origin="slide")
+    outlines = shapely.buffer([one.polygon for one in annotations.objects], _RIM_PX, join_style="mitre")
+    objects = [replace(one, polygon=shape) for one, shape in zip(annotations.objects, outlines, strict=True)]
+    return replace(annotations, objects=objects)
 
 
 def _outline(region: ElementTree.Element, where: object) -> NDArray[np.float64]:

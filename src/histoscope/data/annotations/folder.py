@@ -1,5 +1,6 @@
 """A labelled folder from slides and their annotations."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from histoscope.errors import ConfigError, DataError
 from histoscope.types import Image, Labels, Record, Sample, class_key
 from histoscope.words import count
 
+_TCGA = re.compile(r"TCGA-\w{2}-\w{4}(?!\w)", re.IGNORECASE)
 _SAME_MPP = 0.01
 """A pixel whose sides differ by less is a square."""
 _LEAST_TILE_PX = 64
@@ -82,7 +84,8 @@ class Cutting:
     classes : sequence of str, optional
         As in `histoscope.data.annotations.naming.numbered_classes`.
     patient : str
-        Of all slides; by default each slide is a patient of its own.
+        Of all slides. By default each slide is a patient of its own; of slides of TCGA the barcode names
+        the patient.
     tile_px : int
         Larger images are cut in tiles.
     """
@@ -140,6 +143,11 @@ class _Plan:
     @property
     def stem(self) -> str:
         return self.path.name if self.path.is_dir() else self.path.stem
+
+    @property
+    def patient(self) -> str:
+        barcode = _TCGA.match(self.stem)
+        return barcode[0].upper() if barcode else self.stem
 
     def corner(self, crop: Crop) -> tuple[int, int]:
         """Pixel of level 0 at the corner of a crop."""
@@ -206,7 +214,7 @@ def write_annotated(
         )
     outcome.classes, numbers = numbered_classes(names, cutting.classes)
     records = [
-        Record(name, cutting.patient or plan.stem, plan.stem, tags=_tags(plan, crop))
+        Record(name, cutting.patient or plan.patient, plan.stem, tags=_tags(plan, crop))
         for plan in plans
         for name, crop in plan.named()
     ]
@@ -306,7 +314,7 @@ def _cut(
                 np.append(0, class_id[shown]).astype(np.uint8) if numbers else None,
                 name=name,
                 source=plan.stem,
-                patient=patient or plan.stem,
+                patient=patient or plan.patient,
             )
             outcome.images += 1
             shift = misplaced(image, labels)

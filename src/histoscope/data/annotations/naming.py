@@ -7,8 +7,9 @@ from histoscope.errors import DataError
 from histoscope.types import class_key
 from histoscope.words import listed
 
-_NO_CLASS = frozenset(("", "nucleus", "nuclei", "cell", "unclassified", "unknown", "none", "no class"))
-"""What programs, ours too, call nuclei of which they do not know the class."""
+_OURS = "nucleus"
+"""What our own exports call nuclei of no class, spelt so; QuPath's users have classes Nucleus and Cell."""
+_NO_CLASS = frozenset(("", "unclassified", "unknown", "none", "no class"))
 _MOST = 255
 
 
@@ -43,6 +44,8 @@ def numbered_classes(
     """
     spellings: dict[str, Counter[str]] = {}
     for name, n in Counter(names).items():
+        if chosen is None and name == _OURS:
+            continue
         spellings.setdefault(class_key(name), Counter())[name] += n
     if chosen is None:
         keys = sorted(key for key in spellings if key not in _NO_CLASS)
