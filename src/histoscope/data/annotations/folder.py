@@ -19,7 +19,7 @@ from histoscope.data.annotations.placing import Placed, place
 from histoscope.data.annotations.reading import read_annotations
 from histoscope.data.base import Datasheet
 from histoscope.data.write import require_new, write_folder
-from histoscope.errors import ConfigError, DataError
+from histoscope.errors import ConfigError, CorruptDataError, DataError
 from histoscope.types import Image, Labels, Record, Sample, class_key
 from histoscope.words import count
 
@@ -118,6 +118,8 @@ class Outcome:
         What was left out or changed, by the reason.
     doubts : list of (str, str)
         Images whose label map does not seem to lie on their nuclei, and why.
+    failed : list of (str, str)
+        Slides and images that were left out, and why.
     """
 
     images: int = 0
@@ -126,6 +128,7 @@ class Outcome:
     of_class: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     doubts: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +178,8 @@ def write_annotated(
 ) -> Outcome:
     """Cut labelled images out of slides and write them as a folder that training takes.
 
-    Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
+    Slides that cannot be opened, or that their annotations do not fit, are left out, and so are images that
+    cannot be decoded; a single slide raises. Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
     the box around all nuclei. Where the region is no upright rectangle, what lies beyond it is painted white,
     since nuclei there have no labels. An image is called ``SLIDE_x100_y200`` by its corner on level 0.
 
@@ -204,7 +208,7 @@ def write_annotated(
     """
     require_new(Path(out))
     outcome = Outcome()
-    plans = [_plan(path, files, open_scene, cutting, outcome.counts) for path, files in pairs]
+    plans = _plans(pairs, open_scene, cutting, outcome)
     names = [name for plan in plans for name in plan.placed.class_names]
     if not names:
         regions = sum(len(plan.placed.regions) for plan in plans)
@@ -230,6 +234,25 @@ def write_annotated(
     write_folder(out, samples(), info, records=records)
     outcome.counts = +outcome.counts
     return outcome
+
+
+def _plans(
+    pairs: Sequence[tuple[Path, Sequence[Path]]],
+    open_scene: OpenScene,
+    cutting: Cutting,
+    outcome: Outcome,
+) -> list[_Plan]:
+    """What to cut out of each slide; raises the first error where no slide is good."""
+    plans, errors = [], []
+    for path, files in pairs:
+        try:
+            plans.append(_plan(path, files, open_scene, cutting, outcome.counts))
+        except DataError as error:
+            errors.append(error)
+            outcome.failed.append((path.name, str(error)))
+    if not plans and errors:
+        raise errors[0]
+    return plans
 
 
 def _plan(
@@ -304,7 +327,11 @@ def _cut(
     tree = shapely.STRtree(nuclei)
     with open_scene(plan.path) as scene:
         for name, crop in plan.named():
-            image = scene.read_at(crop.box, plan.mpp) if plan.is_resampled else scene.read(crop.box)
+            try:
+                image = scene.read_at(crop.box, plan.mpp) if plan.is_resampled else scene.read(crop.box)
+            except CorruptDataError as error:
+                outcome.failed.append((name, str(error)))
+                continue
             inside = np.sort(tree.query(on_level_0(crop.box, plan.scale), predicate="intersects"))
             image, labels, shown = _labelled(image, crop, nuclei[inside], plan.scale, inside, fates)
             sample = Sample(
