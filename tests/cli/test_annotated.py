@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import histoscope as hs
 from histoscope.cli.main import app
-from histoscope.errors import DatasetNotFoundError
+from histoscope.errors import CorruptDataError, DatasetNotFoundError
 from histoscope.files import read_image, write_image
 from histoscope.nuclei import Nuclei
 
@@ -67,6 +67,18 @@ def test_what_has_no_counterpart_is_named(made):
     assert "image without annotations: x.png" in done.output
     assert "annotation file without an image: y.geojson" in done.output
     assert "4 images with" in done.output
+
+
+def test_a_bad_slide_stops_no_other(made):
+    (made / "notes" / "0.geojson").write_text("{")
+    (made / "images" / "1.png").write_bytes(b"")
+    done = call(made / "images", made / "notes", made / "out")
+    assert done.exit_code == 1
+    assert "left out 0.png: " in done.output
+    assert "left out 1.png: " in done.output
+    assert "2 images with" in done.output
+    done = call(made / "images" / "1.png", made / "notes", made / "other")
+    assert isinstance(done.exception, CorruptDataError)
 
 
 def test_no_such_image(made):

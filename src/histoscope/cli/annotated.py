@@ -98,7 +98,7 @@ def from_qupath(
     our own layout (see docs/data.md), with `overlays/`, where what was read is drawn on each image.
 
     What is left out or changed is counted: points, outlines that cross themselves, overlaps, nuclei outside
-    of all images or cut by their edges. Exit code 1 if images or annotations have no counterpart.
+    of all images or cut by their edges. Exit code 1 if slides or images were left out or have no counterpart.
 
     - `histoscope data from-qupath slide.svs slide.geojson mine/`
 
@@ -134,7 +134,7 @@ def from_qupath(
         "annotation file without an image": [path.name for path in pairs.lone_annotations],
     }
     _tell(outcome, lone, out, as_json=as_json)
-    if any(lone.values()):
+    if outcome.failed or any(lone.values()):
         raise typer.Exit(1)
 
 
@@ -159,10 +159,13 @@ def _tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json:
             "classes": dict(outcome.of_class),
             "counts": dict(outcome.counts),
             "doubts": dict(outcome.doubts),
+            "failed": dict(outcome.failed),
             "lone": lone,
         }
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
+    for name, text in outcome.failed:
+        typer.echo(f"left out {name}: {text}", err=True)
     for name, text in outcome.doubts:
         typer.echo(f"{name}: {text}", err=True)
     for what, names in lone.items():

@@ -468,6 +468,25 @@ def test_several_files_of_one_slide(tmp_path):
     assert write_annotated(tmp_path / "out", [(image, paths)], open_slide).nuclei == 2
 
 
+def test_an_image_that_cannot_be_decoded_is_left_out(tmp_path):
+    image, notes = tmp_path / "a.png", tmp_path / "a.geojson"
+    write_image(image, np.full((40, 40, 3), 200, np.uint8), mpp=0.5)
+    regions = [box(0, 0, 9, 9, of="ROI"), box(20, 20, 29, 29, of="ROI")]
+    notes.write_text(json.dumps([*regions, box(1, 1, 5, 5), box(21, 21, 25, 25)]), encoding="utf-8")
+    slide = open_slide(image)
+
+    def crop(box, level, crop=slide.reader.crop):
+        if box.x == 0:
+            raise ValueError("tile 7")
+        return crop(box, level)
+
+    slide.reader.crop = crop
+    outcome = write_annotated(tmp_path / "out", [(image, [notes])], lambda _: nullcontext(slide))
+    assert [(name, "tile 7" in text) for name, text in outcome.failed] == [("a_x0_y0", True)]
+    assert (outcome.images, outcome.nuclei) == (1, 1)
+    assert [record.name for record in hs.data.open("folder", tmp_path / "out").records] == ["a_x20_y20"]
+
+
 def test_wrong_calls(tmp_path):
     image, notes = tmp_path / "a.png", tmp_path / "a.geojson"
     write_image(image, np.full((40, 40, 3), 200, np.uint8))

@@ -9,25 +9,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from histoscope.data.alignment import misplaced
 from histoscope.data.annotations.crops import Crop, crops_of, on_level_0
-from histoscope.data.annotations.drawing import draw_polygons, mask_of
+from histoscope.data.annotations.labelling import Fates, labelled
 from histoscope.data.annotations.naming import numbered_classes
 from histoscope.data.annotations.placing import Placed, place
 from histoscope.data.annotations.reading import read_annotations
 from histoscope.data.base import Datasheet
 from histoscope.data.write import require_new, write_folder
 from histoscope.errors import ConfigError, CorruptDataError, DataError
-from histoscope.types import Image, Labels, Record, Sample, class_key
+from histoscope.types import Image, Record, Sample, class_key
 from histoscope.words import count
 
 _TCGA = re.compile(r"TCGA-\w{2}-\w{4}(?!\w)", re.IGNORECASE)
 _SAME_MPP = 0.01
 """A pixel whose sides differ by less is a square."""
 _LEAST_TILE_PX = 64
-_GLASS = 255
 _LARGE_UM2 = 2000
 _LARGE = f"nucleus larger than {_LARGE_UM2:,} um2: is it a region of interest (--roi-class), or an area?"
 
@@ -178,10 +176,12 @@ def write_annotated(
 ) -> Outcome:
     """Cut labelled images out of slides and write them as a folder that training takes.
 
-    Slides that cannot be opened, or that their annotations do not fit, are left out, and so are images that
-    cannot be decoded; a single slide raises. Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
+    Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
     the box around all nuclei. Where the region is no upright rectangle, what lies beyond it is painted white,
     since nuclei there have no labels. An image is called ``SLIDE_x100_y200`` by its corner on level 0.
+
+    Slides that cannot be opened, or that their annotations do not fit, are left out, and so are images that
+    cannot be decoded; a single slide raises.
 
     Parameters
     ----------
@@ -292,37 +292,13 @@ def _tags(plan: _Plan, crop: Crop) -> dict[str, str]:
     return {"x_px": str(x), "y_px": str(y), "region": crop.name}
 
 
-class _Fates:
-    """What became of each nucleus of a slide, over all its images."""
-
-    OUTSIDE, TINY, HIDDEN, SEEN = range(4)
-
-    def __init__(self, n: int) -> None:
-        self.best = np.zeros(n, np.int8)
-        self.n_images = np.zeros(n, np.int64)
-        self.is_overlapped, self.is_cut = np.zeros(n, bool), np.zeros(n, bool)
-
-    def counts(self) -> Counter[str]:
-        """How many nuclei were lost or changed, by the reason."""
-        return Counter(
-            {
-                "nucleus outside of all images": int((self.best == self.OUTSIDE).sum()),
-                "nucleus smaller than a pixel": int((self.best == self.TINY).sum()),
-                "nucleus hidden by others": int((self.best == self.HIDDEN).sum()),
-                "nucleus under smaller ones, which keep their pixels": int(self.is_overlapped.sum()),
-                "nucleus cut by the edge of an image": int(self.is_cut.sum()),
-                "nucleus in several images": int((self.n_images > 1).sum()),
-            }
-        )
-
-
 def _cut(
     plan: _Plan, open_scene: OpenScene, numbers: dict[str, int], patient: str, outcome: Outcome
 ) -> Iterator[Sample]:
     """Images of a slide with their label maps."""
     import shapely
 
-    nuclei, fates = plan.placed.nuclei, _Fates(len(plan.placed.nuclei))
+    nuclei, fates = plan.placed.nuclei, Fates(len(plan.placed.nuclei))
     class_id = np.array([numbers.get(class_key(name), 0) for name in plan.placed.class_names], np.uint8)
     tree = shapely.STRtree(nuclei)
     with open_scene(plan.path) as scene:
@@ -333,7 +309,7 @@ def _cut(
                 outcome.failed.append((name, str(error)))
                 continue
             inside = np.sort(tree.query(on_level_0(crop.box, plan.scale), predicate="intersects"))
-            image, labels, shown = _labelled(image, crop, nuclei[inside], plan.scale, inside, fates)
+            image, labels, shown = labelled(image, crop, nuclei[inside], plan.scale, inside, fates)
             sample = Sample(
                 image,
                 plan.mpp,
@@ -354,39 +330,3 @@ def _cut(
     outcome.counts.update(fates.counts())
     area_um2 = shapely.area(nuclei) / (plan.scale[0] * plan.scale[1]) * plan.mpp**2
     outcome.counts[_LARGE] += int((area_um2 > _LARGE_UM2).sum())
-
-
-def _labelled(
-    image: Image,
-    crop: Crop,
-    polygons: NDArray[np.object_],
-    scale: tuple[float, float],
-    number: NDArray[np.int64],
-    fates: _Fates,
-) -> tuple[Image, Labels, NDArray[np.int64]]:
-    """Image and label map of a crop, white beyond the region, and the nuclei of its ids."""
-    import shapely
-
-    corner, shape = np.array(crop.box[:2], float), image.shape[:2]
-    placed = shapely.transform(polygons, lambda points: points / scale - corner)
-    drawn = draw_polygons(placed, shape)
-    labels, seen = drawn.labels, drawn.seen_px
-    if crop.region is not None:
-        mask = mask_of(shapely.transform(crop.region, lambda points: points - corner), shape)
-        if not mask.all():
-            image = np.where(mask[..., None], image, np.uint8(_GLASS))
-            labels[~mask] = 0
-            seen = np.bincount(labels.ravel(), minlength=len(polygons) + 1)[1:]
-    box = shapely.bounds(placed)
-    # Half a pixel beyond the edge there is no centre of a pixel.
-    reaches_out = (box[:, :2] < -0.5).any(axis=1) | (box[:, 2:] > np.array(shape[::-1]) + 0.5).any(axis=1)
-    is_seen, is_covered = seen > 0, (drawn.own_px > 0) & (drawn.seen_px == 0)
-    is_tiny = (drawn.own_px == 0) & ~reaches_out
-    fate = np.select([is_seen, is_covered, is_tiny], [fates.SEEN, fates.HIDDEN, fates.TINY], fates.OUTSIDE)
-    fates.best[number] = np.maximum(fates.best[number], fate)
-    fates.n_images[number] += is_seen
-    fates.is_overlapped[number] |= is_seen & (drawn.own_px > drawn.seen_px)
-    fates.is_cut[number] |= is_seen & (reaches_out | (seen < drawn.seen_px))
-    new_id = np.append(0, np.cumsum(is_seen)).astype(np.int32)
-    new_id[1:][~is_seen] = 0
-    return image, new_id[labels], number[is_seen]
