@@ -4,12 +4,17 @@ import gzip
 import json
 import zipfile
 from collections import Counter
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from histoscope.data.annotations.files import pair
+from histoscope.data.annotations.qupath import read_qupath
 from histoscope.data.annotations.reading import read_annotations
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
 
@@ -183,6 +188,38 @@ def test_measurements_may_be_no_numbers(read):
 def test_what_is_no_annotation_file_is_told(read, content, words):
     with pytest.raises(CorruptDataError, match=words):
         read(content)
+
+
+def places(value, place=()):
+    """Give the place of each value in nested lists and dictionaries."""
+    yield place
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        yield from places(each, (*place, key))
+
+
+ODD = [None, 5, "x", True, [], {}, [[]], [None], [[1]], float("nan"), {"type": "Polygon"}]
+
+
+@given(st.data())
+@examples(max_examples=300)
+def test_files_that_are_wrong_somewhere_are_read_or_told(drawn):
+    cell = feature([[SQUARE], [SQUARE]], "MultiPolygon", objectType="cell", classification={"names": ["a"]})
+    cell["properties"]["childObjects"] = [feature([[1, 2]], "MultiPoint")]
+    both = {"type": "GeometryCollection", "geometries": [FEATURE["geometry"], {"type": "Point"}]}
+    features = [cell, {"type": "Feature", "geometry": both, "nucleusGeometry": FEATURE["geometry"]}]
+    root = {"type": "FeatureCollection", "metadata": {"offset_px": [1, 2]}, "features": features}
+    text = json.dumps(root)
+    for _ in range(drawn.draw(st.integers(1, 3))):
+        root = json.loads(text)
+        *way, last = drawn.draw(st.sampled_from([place for place in places(root) if place]))
+        inner = root
+        for key in way:
+            inner = inner[key]
+        inner[last] = drawn.draw(st.sampled_from(ODD))
+        text = json.dumps(root)
+    with suppress(CorruptDataError):
+        read_qupath(text.encode(), "a.geojson")
 
 
 def test_archive_without_annotations(tmp_path):

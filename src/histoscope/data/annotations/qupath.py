@@ -70,7 +70,7 @@ def _features(root: Any, where: object) -> Iterator[Mapping[str, Any]]:
         if not isinstance(members, list):
             raise CorruptDataError(f"{where} is a FeatureCollection without an array of features")
     for member in members:
-        kind = member.get("type") if isinstance(member, dict) else None
+        kind = str(_dict(member).get("type"))
         if kind == "Feature":
             yield from _with_children(member)
         elif kind in {"Polygon", "MultiPolygon", "GeometryCollection", *_GEOMETRIES}:
@@ -93,7 +93,7 @@ def _with_children(feature: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         one = todo.pop()
         yield one
         children = one.get("childObjects") or _dict(one.get("properties")).get("childObjects") or []
-        todo.extend(child for child in reversed(children) if isinstance(child, dict))
+        todo.extend(child for child in reversed(_list(children)) if isinstance(child, dict))
 
 
 def _add(found: Collector, feature: Mapping[str, Any], where: object) -> None:
@@ -143,18 +143,18 @@ def _class_name(properties: Mapping[str, Any]) -> str:
 
 def _pieces(geometry: Mapping[str, Any], where: object) -> tuple[str, list[list[Any]]]:
     """Why a geometry has no outline, or its polygons."""
-    kind, coordinates = geometry.get("type"), geometry.get("coordinates") or []
+    kind, coordinates = str(geometry.get("type", "")), _list(geometry.get("coordinates"))
     if kind == "Polygon":
         return "", [coordinates]
     if kind == "MultiPolygon":
-        return "", list(coordinates)
+        return "", [_list(piece) for piece in coordinates]
     if kind == "GeometryCollection":
-        members = [_pieces(_dict(member), where) for member in geometry.get("geometries") or []]
+        members = [_pieces(_dict(member), where) for member in _list(geometry.get("geometries"))]
         pieces = [piece for _, found in members for piece in found]
         return ("" if pieces else next((reason for reason, _ in members if reason), "")), pieces
     if kind in _GEOMETRIES:
         return _GEOMETRIES[kind], []
-    if kind is None:
+    if not kind:
         return "object without a geometry", []
     raise CorruptDataError(f"{where} holds a geometry of the type {kind!r}, expected Polygon or MultiPolygon")
 
@@ -162,9 +162,13 @@ def _pieces(geometry: Mapping[str, Any], where: object) -> tuple[str, list[list[
 def _offset(root: Any) -> tuple[float, float] | None:
     """Where coordinates begin, as our own files say it."""
     offset = _dict(_dict(root).get("metadata")).get("offset_px")
-    if not isinstance(offset, list) or len(offset) != 2:
+    if not isinstance(offset, list) or [type(one) in {int, float} for one in offset] != [True, True]:
         return None
     return float(offset[0]), float(offset[1])
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _dict(value: Any) -> Mapping[str, Any]:
