@@ -5,6 +5,7 @@ import sys
 import tomllib
 from importlib.metadata import packages_distributions
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from histoscope import models
 from histoscope.cli import main as entry
 from histoscope.errors import MissingDependencyError
+from histoscope.files import write_image
 
 CLASSIFIER = {"backbone": "unet", "patch_px": 32, "mpp": 0.5, "options": {"width": 4, "depth": 2}}
 STEPS = {"steps": 2, "accelerator": "cpu"}
@@ -31,6 +33,7 @@ SETTINGS = {
 # Module -> what installs it, and the calls that need it; words in capitals stand for paths.
 NEEDED = {
     "captum": ("'histoscope[explain]'", ["explain CLASSIFIER nowhere OUT --mpp 0.5"]),
+    "anndata": ("'histoscope[anndata]'", ["predict nuclei-free PICTURE OUT --as slide --mpp 0.5 --anndata"]),
     "h5py": (
         "'histoscope[hdf5]'",
         [
@@ -53,6 +56,7 @@ def places(tmp_path_factory):
     base = tmp_path_factory.mktemp("missing")
     torch.manual_seed(0)
     models.save(models.create("classifier", **CLASSIFIER, classes=["normal", "tumour"]), base / "model")
+    write_image(base / "a.png", np.full((40, 40, 3), 240, np.uint8))
     (base / "pcam").mkdir()
     for part in ("train", "test"):
         for kind in "xy":
@@ -69,7 +73,7 @@ def test_what_is_missing_is_named_before_the_work(module, call, places, tmp_path
     for name in {module, *(name for name in sys.modules if name.startswith(f"{module}."))}:
         monkeypatch.setitem(sys.modules, name, None)
     verb = next((verb for verb in SETTINGS if call.startswith(verb)), "")
-    known = {"CLASSIFIER": places / "model", "OUT": tmp_path / "out"}
+    known = {"CLASSIFIER": places / "model", "OUT": tmp_path / "out", "PICTURE": places / "a.png"}
     words = []
     for word in call.split():
         for name, path in known.items():

@@ -41,9 +41,12 @@ def nuclei_of_slides(
 ) -> "tuple[Outcome, dict[str, Any], list[str]]":
     """Find nuclei in all slides; counts for machines, and lines for people."""
     from histoscope.cli.progress import Board
+    from histoscope.export.cells_anndata import require_anndata
     from histoscope.predict import Detector
     from histoscope.predict.slides import batch
 
+    if "anndata" in written["kinds"]:
+        require_anndata()
     jobs = batch.one_a_slide(jobs)
     detector = Detector.open(folder, **opened)
     done = 0

@@ -1,7 +1,7 @@
 """Cells of a slide as AnnData, for scanpy, squidpy and SpatialData."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 REGION = "cells"
+
+
+def require_anndata() -> Any:
+    """The package anndata.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    try:
+        import anndata
+    except ImportError as error:
+        raise MissingDependencyError(
+            "writing AnnData needs anndata: pip install 'histoscope[anndata]' (or pip install anndata)"
+        ) from error
+    return anndata
 
 
 def write_anndata(path: str | Path, cells: "pa.Table") -> None:
@@ -35,12 +52,7 @@ def write_anndata(path: str | Path, cells: "pa.Table") -> None:
     MissingDependencyError
         If anndata is not installed.
     """
-    try:
-        import anndata
-    except ImportError as error:
-        raise MissingDependencyError(
-            'AnnData is written by the package anndata: pip install "histoscope[anndata]"'
-        ) from error
+    anndata = require_anndata()
     names = cells["id"].to_pylist()
     obs = pd.DataFrame(
         {

@@ -158,7 +158,9 @@ def write_tissue(path: Path, slide: Slide, found: Found, offset: tuple[float, fl
         }
         for shape in shapely.to_geojson(moved)
     ]
-    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
+    about = {"offset_px": list(offset), "unit": "pixels of level 0, from the offset"}
+    collection = {"type": "FeatureCollection", "metadata": about, "features": features}
+    write_text(path, json.dumps(collection) + "\n")
 
 
 def _row(slide: Slide, found: Found, classes: Sequence[str], counts: dict[int, int]) -> dict[str, Any]:
