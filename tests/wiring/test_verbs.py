@@ -89,6 +89,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "shown": (["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"], ["+", "--as", "patch"]),
         "least_area": ["+", "--least-area", "40"],
         "reader": (SLIDES, ["+", "--reader", "openslide"]),
+        "roi": (SLIDES, ["+", "--roi", "ROI"]),
         "csv": (SLIDES, ["+", "--csv"]),
         "labels": (SLIDES, ["+", "--labels"]),
         "anndata": (SLIDES, ["+", "--anndata"]),
@@ -356,6 +357,7 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "OTHER": other_cohort,
         "IMAGES": base / "images",
         "SLIDE": _slide(base / "slide.tif"),
+        "ROI": _roi(base / "roi.geojson"),
         "CELLS": _cells(base / "cells", 40),
         "OTHER_CELLS": _cells(base / "other_cells", 41),
         "REFERENCE": next((other_cohort / "images").iterdir()),
@@ -375,6 +377,15 @@ def _slide(path: Path) -> Path:
         for step in (1, 2):
             size = {"resolution": (20_000 / step,) * 2, "resolutionunit": "CENTIMETER"}
             file.write(image[::step, ::step], tile=(64, 64), photometric="rgb", subfiletype=step - 1, **size)
+    return path
+
+
+def _roi(path: Path) -> Path:
+    """A part of the tissue of the slide."""
+    ring = [[70, 70], [120, 70], [120, 120], [70, 120], [70, 70]]
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": geometry, "properties": {"objectType": "annotation"}}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
     return path
 
 

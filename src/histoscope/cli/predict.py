@@ -88,6 +88,13 @@ def predict(
         Origin,
         typer.Option(help="Slides: GeoJSON counts from QuPath's origin (the scanned part) or level 0's."),
     ] = Origin.QUPATH,
+    roi: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="Slides: annotations in place of the tissue (GeoJSON, Aperio or ASAP XML); a file or folder.",
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv.")] = False,
     labels: Annotated[
         bool, typer.Option("--labels", help="Slides: also write labels.ome.tif, a pyramid of label maps.")
@@ -189,7 +196,7 @@ def predict(
         refuse_given(context, "only", because="is for images; slides have --csv, --labels, --anndata")
         extra = {"csv": csv, "labels": labels, "anndata": anndata}
         more = [kind for kind, on in extra.items() if on]
-        written = {"kinds": ("geojson", *more), "reader": reader, "origin": str(origin)}
+        written = {"roi": roi, "kinds": ("geojson", *more), "reader": reader, "origin": str(origin)}
         opened = {"tta": tta, "least_area_um2": least_area}
         outcome, told, lines = nuclei_of_slides(folder, jobs, out, opened, written, **settings)
     else:

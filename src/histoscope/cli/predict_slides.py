@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from histoscope.jobs.journal import Job
     from histoscope.predict.batch import Outcome
 
-SLIDES_ONLY = ("reader", "origin", "csv", "labels", "anndata")
+SLIDES_ONLY = ("reader", "origin", "roi", "csv", "labels", "anndata")
 """Parameters that mean nothing for images."""
 
 

@@ -1,6 +1,7 @@
 """Where a slide has tissue, on an overview of 8 um a pixel."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,10 +31,13 @@ class TissueMap:
         Cells of `CELL_UM` from the upper left corner of level 0; with the margin.
     area_mm2 : float
         Without the margin.
+    region : shapely.Geometry, optional
+        A region in um that decides instead of the cells.
     """
 
     mask: Mask
     area_mm2: float
+    region: Any = None
 
     def extent(self, box: Box, mpp: float) -> Box | None:
         """Smallest box around the tissue of a box, in pixels of a resolution; None if there is none."""
@@ -52,6 +56,11 @@ class TissueMap:
 
     def holds(self, points_um: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether each point (N, 2), x and y in um, lies in the tissue."""
+        if self.region is not None:
+            import shapely
+
+            inside: NDArray[np.bool_] = shapely.contains_xy(self.region, *points_um.T)
+            return inside
         columns, rows = (points_um / CELL_UM).astype(np.int64).T
         height, width = self.mask.shape
         known = (columns >= 0) & (rows >= 0) & (columns < width) & (rows < height)

@@ -17,6 +17,7 @@ from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import SUMMARY
 from histoscope.predict.batch import OnBegin, OnImage, Outcome
 from histoscope.predict.detector import Detector
+from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import write_slide
 from histoscope.predict.slides.run import PART_PX, OnPart, plan_of, predict_slide
 from histoscope.predict.slides.store import CELLS, Store
@@ -47,6 +48,8 @@ class SlideSettings:
         Where places of the GeoJSON begin.
     part_px : int
         Side of a part, in pixels of the network.
+    roi : Path, optional
+        Annotations that take the place of the tissue: a file, or a folder with one for each slide.
     """
 
     mpp: float | None = None
@@ -54,6 +57,7 @@ class SlideSettings:
     kinds: tuple[str, ...] = ("geojson",)
     origin: str = "qupath"
     part_px: int = PART_PX
+    roi: Path | None = None
 
 
 def is_slide(path: Path) -> bool:
@@ -167,12 +171,18 @@ def _done(
     on_part: OnPart | None,
 ) -> tuple[dict[str, Any], bool]:
     plan = plan_of(slide, detector, part_px=settings.part_px)
+    annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
+    if annotations:
+        plan["roi"] = roi.digest_of(annotations)
     with Store.hold(folder, plan, overwrite=overwrite) as store:
         written = {"kinds": list(settings.kinds), "origin": settings.origin}
         before = _row_of(folder, written)
         if before is not None:
             return before, False
-        found = predict_slide(slide, detector, store, part_px=settings.part_px, on_part=on_part)
+        region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
+        found = predict_slide(
+            slide, detector, store, part_px=settings.part_px, region=region, on_part=on_part
+        )
         about = detector.classes, detector.network.spec.mpp
         row = write_slide(slide, found, *about, kinds=settings.kinds, origin=settings.origin)
         row["error"] = ""

@@ -69,6 +69,7 @@ def predict_slide(
     store: Store,
     *,
     part_px: int = PART_PX,
+    region: TissueMap | None = None,
     on_part: OnPart | None = None,
 ) -> Found:
     """Find the nuclei of a slide, each exactly once; parts that are there already are kept.
@@ -79,6 +80,8 @@ def predict_slide(
     mpp = detector.network.spec.mpp
     check_resolution(slide, mpp)
     tissue, overview = find_tissue(slide)
+    if region is not None:
+        tissue = region
     plan = plan_parts(
         slide.size_at(mpp), tissue, mpp, part_px=part_px, divisor=detector.network.spec.divisible_by
     )
