@@ -92,7 +92,7 @@ def predict(
         Path | None,
         typer.Option(
             exists=True,
-            help="Slides: annotations in place of the tissue (GeoJSON, Aperio or ASAP XML); a file or folder.",
+            help="Slides: annotations in place of the tissue (GeoJSON, ImageScope, ASAP); file or folder.",
         ),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv.")] = False,
