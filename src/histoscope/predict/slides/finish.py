@@ -13,16 +13,15 @@ from histoscope import __version__
 from histoscope.export.cells import Cells
 from histoscope.export.cells_anndata import write_anndata
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
-from histoscope.export.overlay import colours
 from histoscope.export.result import write_png
 from histoscope.files import whole, write_text
 from histoscope.predict.slides.labels import write_labels
+from histoscope.predict.slides.overview import overview_picture
 from histoscope.predict.slides.run import Found
 from histoscope.predict.slides.store import CELLS
 from histoscope.slides import Slide
 from histoscope.slides.tissue import CELL_UM
 from histoscope.tables import write_table
-from histoscope.types import Image
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -117,25 +116,6 @@ def write_csv(path: Path, batches: Iterator["pa.Table"]) -> None:
             writer.write(table)
         if writer is not None:
             writer.close()
-
-
-def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
-    """The overview with the outline of the tissue, and a dot for each cell in the colour of its class."""
-    import cv2
-
-    picture = found.overview.copy()
-    edges, _ = cv2.findContours(found.tissue.mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    palette = np.array(colours(classes), np.uint8)
-    height, width = picture.shape[:2]
-    scale = slide.scale_at(CELL_UM)
-    for name in found.parts:
-        table = found.store.read(name)
-        x, y, kinds = (table[name].to_numpy() for name in ("x_px", "y_px", "class_id"))
-        columns = np.clip((x / scale[0]).astype(int), 0, width - 1)
-        rows = np.clip((y / scale[1]).astype(int), 0, height - 1)
-        picture[rows, columns] = palette[kinds % len(palette)]
-    drawn: Image = np.asarray(cv2.drawContours(picture, edges, -1, (0, 0, 0), 1), np.uint8)
-    return drawn
 
 
 def write_tissue(path: Path, slide: Slide, found: Found, offset: tuple[float, float]) -> None:

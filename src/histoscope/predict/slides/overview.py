@@ -1,0 +1,67 @@
+"""A picture of a slide: where tissue was found, and where the nuclei are."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from histoscope.export.overlay import colours
+from histoscope.predict.slides.run import Found
+from histoscope.slides import Box, Slide
+from histoscope.slides.salvage import read_salvaged
+from histoscope.slides.tissue import CELL_UM
+from histoscope.types import Image
+
+VIEW_PX = 1600
+"""Longer side of each half of the picture."""
+_DOT_UM, _FINEST_UM = 2.5, 0.5
+_PALE = 0.35
+
+
+def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
+    """The slide with the outline of the tissue, and beside it, paler, a dot for each nucleus.
+
+    Parameters
+    ----------
+    slide : Slide
+    found : Found
+    classes : sequence of str
+        Names of class 1, 2, ...; dots have their colours.
+
+    Returns
+    -------
+    (h, w, 3) uint8
+        At most 1600 px high and twice as wide.
+    """
+    longest_um = max(side * mpp for side, mpp in zip(slide.size, slide.known_mpp(), strict=True))
+    mpp = max(longest_um / VIEW_PX, _FINEST_UM)
+    width, height = slide.size_at(mpp)
+    if mpp < CELL_UM:
+        picture, _ = read_salvaged(slide, Box(0, 0, width, height), mpp)
+    else:
+        picture = np.asarray(cv2.resize(found.overview, (width, height), interpolation=cv2.INTER_AREA))
+    tissue = cv2.resize(found.tissue.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    edges, _ = cv2.findContours(tissue, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    left = cv2.drawContours(picture.copy(), edges, -1, (0, 0, 0), max(VIEW_PX // 800, 1))
+    right = (255 - _PALE * (255.0 - picture)).astype(np.uint8)
+    _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
+    return np.concatenate([np.asarray(left, np.uint8), right], axis=1)
+
+
+def _draw_dots(
+    picture: Image, found: Found, classes: Sequence[str], scale: tuple[float, float], *, radius: int
+) -> None:
+    """Draw a dot for each nucleus, part by part."""
+    palette = np.array(colours(classes), np.uint8)
+    height, width = picture.shape[:2]
+    for name in found.parts:
+        table = found.store.read(name)
+        x, y, kinds = (table[column].to_numpy() for column in ("x_px", "y_px", "class_id"))
+        columns = np.clip((x / scale[0]).astype(int), 0, width - 1)
+        rows = np.clip((y / scale[1]).astype(int), 0, height - 1)
+        dots = palette[kinds % len(palette)]
+        if radius < 1:
+            picture[rows, columns] = dots
+            continue
+        for place in zip(columns.tolist(), rows.tolist(), dots.tolist(), strict=True):
+            cv2.circle(picture, place[:2], radius, place[2], -1)
