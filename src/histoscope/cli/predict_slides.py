@@ -70,6 +70,6 @@ def nuclei_of_slides(
     lines = [f"{count(n_nuclei, 'nucleus')} in {count(len(outcome.done), 'slide')}; results in {out}"]
     for row in outcome.done:
         found = f"{row['slide']}: {row['nuclei']:,} nuclei, {row['tissue_mm2']:g} mm2 of tissue"
-        broken = f", {count(row['problems'], 'place')} could not be read" if row["problems"] else ""
+        broken = f", {count(row['problems'], 'problem')} (problems.csv)" if row["problems"] else ""
         lines.append(f"{found}, read by {row['reader']}{broken}")
     return outcome, {"classes": list(detector.classes), "nuclei": n_nuclei}, lines

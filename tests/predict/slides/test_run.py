@@ -170,3 +170,16 @@ def test_stains_are_estimated_once_for_all_parts(slide, rays, tmp_path, monkeypa
     assert len(asked) == 2
     assert min(asked) > 3
     assert by_id(one) == by_id(many)
+
+
+def test_a_nucleus_larger_than_the_halo_is_named(regions, tmp_path):
+    image = np.full((1200, 1200, 3), 244, np.uint8)
+    image[100:1100, 100:1100] = 215, 180, 215
+    image[300:900, 560:640] = 90, 60, 140  # 300 um long
+    write_image(tmp_path / "a.tif", image, mpp=0.5)
+    with Store.hold(tmp_path / "out", {}) as store:
+        found = predict_slide(open_slide(tmp_path / "a.tif"), regions, store, part_px=300)
+    assert found.problems
+    assert all("larger than the halo of 64 um" in problem["error"] for problem in found.problems)
+    with Store.hold(tmp_path / "whole", {}) as store:
+        assert not predict_slide(open_slide(tmp_path / "a.tif"), regions, store).problems

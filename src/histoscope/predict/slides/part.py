@@ -1,7 +1,7 @@
 """The nuclei of one part of a slide."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,11 +14,11 @@ from histoscope.labels import centroids
 from histoscope.models.base import InputSpec
 from histoscope.models.inference import Window, tiles_of
 from histoscope.predict.detector import Detector, visible
-from histoscope.predict.slides.parts import Part
+from histoscope.predict.slides.parts import HALO_UM, Part
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
-from histoscope.types import Image
+from histoscope.types import Image, Nuclei
 
 Recolor: TypeAlias = Callable[[Image], Image]
 TILE_PX = 2048
@@ -104,9 +104,14 @@ def gather(pixels: Pixels, detector: Detector) -> Any:
 
 
 def decode(
-    pixels: Pixels, gathered: Any, detector: Detector, tissue: TissueMap, scale: tuple[float, float]
-) -> Cells:
-    """Cells of a part: those whose centre lies in its core and in the tissue.
+    pixels: Pixels,
+    gathered: Any,
+    detector: Detector,
+    tissue: TissueMap,
+    scale: tuple[float, float],
+    slide_px: tuple[int, int],
+) -> tuple[Cells, tuple[Problem, ...]]:
+    """Cells of a part: those whose centre lies in its core and in the tissue; and those that may be cut.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ def decode(
     tissue : TissueMap
     scale : (float, float)
         Pixels of level 0 for one of the network's, across and down.
+    slide_px : (int, int)
+        Width and height of the slide, in the network's pixels.
     """
     network, region = detector.network, pixels.part.region
     assert region is not None
@@ -128,7 +135,24 @@ def decode(
     inner = pixels.inner
     image = pixels.original[inner.top : inner.bottom, inner.left : inner.right]
     table = measure(mine, image, detector.classes)
-    return Cells.of(mine, table, detector.classes, corner=(region.x, region.y), scale=scale)
+    cells = Cells.of(mine, table, detector.classes, corner=(region.x, region.y), scale=scale)
+    return cells, tuple(_cut(mine, pixels.part, slide_px))
+
+
+def _cut(nuclei: Nuclei, part: Part, slide_px: tuple[int, int]) -> Iterator[Problem]:
+    """Nuclei that reach to where the part ends within the slide: they are larger than the halo."""
+    region = part.region
+    assert region is not None
+    for top, left, bottom, right in nuclei.outlines.by_nucleus.box.tolist():
+        ends = (
+            left == 0 < region.x,
+            top == 0 < region.y,
+            right == region.width and region.x + region.width < slide_px[0],
+            bottom == region.height and region.y + region.height < slide_px[1],
+        )
+        if any(ends):
+            why = f"a nucleus is larger than the halo of {HALO_UM:g} um, and may be cut"
+            yield Problem(part.name, region.x + left, region.y + top, right - left, bottom - top, why)
 
 
 def _shape(inner: Window) -> tuple[int, int]:

@@ -167,15 +167,16 @@ def _cells_of(
     slide: Slide, todo: list[Part], detector: Detector, tissue: TissueMap, recolor: Recolor, store: Store
 ) -> Generator[int, None, None]:
     """Number of cells of each part, when it is written."""
-    scale, digest = slide.scale_at(detector.network.spec.mpp), slide.quick_hash
+    mpp, digest = detector.network.spec.mpp, slide.quick_hash
+    scale, size = slide.scale_at(mpp), slide.size_at(mpp)
 
     def read(part: Part) -> parts_of.Pixels:
         return parts_of.read_part(slide, part, detector.network.spec, recolor)
 
     def finish(pixels: parts_of.Pixels, gathered: Any) -> int:
-        cells = parts_of.decode(pixels, gathered, detector, tissue, scale)
+        cells, cut = parts_of.decode(pixels, gathered, detector, tissue, scale, size)
         table = cells.to_arrow(detector.classes, part=pixels.part.name, slide=digest)
-        store.write(pixels.part.name, table, [asdict(problem) for problem in pixels.problems])
+        store.write(pixels.part.name, table, [asdict(each) for each in (*pixels.problems, *cut)])
         return len(cells)
 
     behind: Future[int] | None = None
