@@ -2,8 +2,8 @@
 
     python benchmarks/reading.py SLIDE [SLIDE ...] [--tiles 400] [--threads 1 2]
 
-Tiles of 256 px that lie on the grid of 256, in random order or row by row; each reader opens the file anew for
-each row of the table, so that no cache is warm but the system's. tiffslide takes part if it is installed.
+Tiles of 256 px that lie on the grid of 256, in random order or row by row; each reader opens the file anew
+for each row of the table, so that no cache is warm but the system's. tiffslide takes part if it is installed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def by_openslide(path: Path) -> Read:
 
 
 def by_tiffslide(path: Path) -> Read:
-    """tiffslide's arrays."""
+    """Arrays of tiffslide."""
     from tiffslide import TiffSlide
 
     slide = TiffSlide(path)
@@ -46,7 +46,7 @@ def by_tiffslide(path: Path) -> Read:
 
 
 def by_tifffile(path: Path) -> Read:
-    """tifffile's Zarr store of the first level."""
+    """The Zarr store of tifffile for the first level."""
     import tifffile
     import zarr
 
