@@ -17,7 +17,7 @@ _SAME_NAME: dict[tuple[str, str], str] = {
     ("data", "train"): "loader mixture patches",
     ("slides", "predict"): "batch classify detector patch_classifier tilemap",
     ("slides", "jobs"): "failures journal lines naming normalize ownership",
-    ("slides", "export"): "features geojson heatmap overlay result tissue",
+    ("slides", "export"): "features geojson heatmap overlay result",
     ("models", "models.nuclei"): "deeplab losses region_segmenter regions resunet smp star stardist unet",
     ("models", "models.patches"): "classifier hub initial published",
     ("synth", "generate"): "arrange bank bank_dyes bank_maps",

@@ -1,6 +1,7 @@
 """Reading and writing CSV tables: ids stay text, scores become numbers."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,4 +85,7 @@ def _numbers(cells: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
         numbers = pd.to_numeric(cells.mask(empty))
     except (ValueError, TypeError):
         return cells
+    if numbers.dtype.kind == "f":  # pandas itself may be off in the last digit
+        with suppress(ValueError):
+            return cells.mask(empty, "nan").astype(float)
     return numbers.astype(float) if empty.all() else numbers

@@ -35,7 +35,8 @@ def test_a_segmenter_finds_the_same_nuclei(name, tile):
     for key, head in heads_of(opened.network, tile).items():
         np.testing.assert_allclose(head.numpy(), before[f"heads_{key}"], rtol=2e-3, atol=2e-2)
     found = models.predict(tile, opened.network, MPP)
-    assert (found.instances == before["instances"]).mean() > 0.99
+    # Corners of polygons are rounded otherwise since: of real tiles no pixel differs, of random weights some.
+    assert (found.instances == before["instances"]).mean() > (0.98 if name == "stardist" else 0.99)
     assert len(found) == len(before["class_id"])
     np.testing.assert_array_equal(found.class_id, before["class_id"])
     np.testing.assert_allclose(found.probability, before["probability"], atol=1e-2)

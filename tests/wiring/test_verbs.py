@@ -92,7 +92,6 @@ CALLS: dict[str, dict[str, Any]] = {
         "roi": (SLIDES, ["+", "--roi", "ROI"]),
         "csv": (SLIDES, ["+", "--csv"]),
         "labels": (SLIDES, ["+", "--labels"]),
-        "anndata": (SLIDES, ["+", "--anndata"]),
         "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
         "as_json": ["+", "--json"],
     },
@@ -265,7 +264,7 @@ CALLS: dict[str, dict[str, Any]] = {
 # How fast, or again, is not what: tests of these verbs' own hold them.
 ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
-    "predict": {"overwrite", "origin"},
+    "predict": {"overwrite", "origin", "anndata"},
     "evaluate": {"audit"},
     "init": {"overwrite"},
     "synth": {

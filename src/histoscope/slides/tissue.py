@@ -8,10 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope import stain
+from histoscope.lazy import attach
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.slide import Box, Slide
 from histoscope.types import Image, Mask
 
+__all__ = ["TissueMap", "find_tissue", "overview_of"]
+__getattr__, __dir__ = attach(
+    __name__,
+    {},
+    moved={name: f"histoscope.export.tissue:{name}" for name in ("tissue_share", "tissue_area_mm2")},
+)
 CELL_UM = 8.0
 """Side of a pixel of the overview: about one nucleus."""
 LEAST_PIECE_UM2 = 2_000.0

@@ -46,11 +46,14 @@ def test_what_is_written(undisturbed):
 
 
 PROGRAM = """
-import sys
+import sys, time
 from pathlib import Path
 from histoscope.jobs.journal import Job
 from histoscope.predict import Detector
 from histoscope.predict.slides.batch import SlideSettings, run
+from histoscope.predict.slides.store import Store
+write = Store.write
+Store.write = lambda *arguments: (write(*arguments), time.sleep(0.3))  # long enough to be killed in between
 run(Detector.open("nuclei-free"), [Job(Path(sys.argv[1]), "one")], Path(sys.argv[2]),
     SlideSettings(kinds=("geojson", "csv"), part_px=160))
 """
