@@ -46,12 +46,13 @@ def test_what_is_written(undisturbed):
 
 
 PROGRAM = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from histoscope.jobs.journal import Job
 from histoscope.predict import Detector
 from histoscope.predict.slides.batch import SlideSettings, run
 from histoscope.predict.slides.store import Store
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for what runs in the background
 write = Store.write
 Store.write = lambda *arguments: (write(*arguments), time.sleep(0.3))  # long enough to be killed in between
 run(Detector.open("nuclei-free"), [Job(Path(sys.argv[1]), "one")], Path(sys.argv[2]),
