@@ -7,6 +7,7 @@ from histoscope.cli.main import app
 from histoscope.errors import ConfigError
 
 CALLS = {
+    "predict nuclei-free IN out --mpp 0.5 --reader tiff": "--reader is for slides",
     "predict nuclei-free IN out --mpp 0.5 --as tiles": "--as tiles is for classifiers",
     "predict nuclei-free IN out --mpp 0.5 --least-tissue 0.1": "--least-tissue is for classifiers",
     "data audit folder IN --min-overlap 0": "--min-overlap goes with --groups",

@@ -44,7 +44,9 @@ def nuclei_of_slides(
     from histoscope.export.cells_anndata import require_anndata
     from histoscope.predict import Detector
     from histoscope.predict.slides import batch
+    from histoscope.slides.opening import check_reader
 
+    check_reader(written["reader"])
     if "anndata" in written["kinds"]:
         require_anndata()
     jobs = batch.one_a_slide(jobs)

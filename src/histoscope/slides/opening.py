@@ -89,8 +89,7 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
     path = _file_of(Path(path))
     if mpp is not None:
         check_mpp(mpp, "mpp")
-    if reader != "auto" and reader not in READERS:
-        raise UnknownNameError("reader of slides", reader, ["auto", *READERS])
+    check_reader(reader)
     from histoscope.slides.by_tiff import CutShortError
 
     names = AUTOMATIC[kind_of(path)] if reader == "auto" else (reader,)
@@ -109,6 +108,17 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
             continue
         return Slide(path, name, opened, mpp)
     raise CorruptDataError(f"{path} cannot be opened as a slide ({'; '.join(reasons)})")
+
+
+def check_reader(name: str) -> None:
+    """Refuse a reader that is not known.
+
+    Raises
+    ------
+    UnknownNameError
+    """
+    if name not in {"auto", *READERS}:
+        raise UnknownNameError("reader of slides", name, ["auto", *READERS])
 
 
 def kind_of(path: Path) -> str:

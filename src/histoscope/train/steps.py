@@ -68,7 +68,7 @@ class Learner:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Named terms of the loss, and ``total``, which is learned from."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} must define losses()")
 
     def before(self, step: int) -> None:
         """Prepare a step, counted from 1."""

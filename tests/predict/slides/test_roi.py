@@ -60,6 +60,13 @@ def test_another_region_is_another_plan(path, rays, tmp_path):
     assert "results of another plan (roi: " in outcome.failed[0]["error"]
 
 
+def test_another_origin_of_a_region_is_another_plan(path, rays, tmp_path):
+    where = write(tmp_path / "roi.geojson", TRIANGLE)
+    run(rays, [Job(path, "one")], tmp_path / "out", SlideSettings(roi=where))
+    outcome = run(rays, [Job(path, "one")], tmp_path / "out", SlideSettings(roi=where, origin="slide"))
+    assert "origin slide now" in outcome.failed[0]["error"].replace("'", "")
+
+
 def test_a_region_of_another_slide_or_of_none_is_told(slide, tmp_path):
     write(tmp_path / "far.geojson", [[5000, 5000], [6000, 5000], [6000, 6000]])
     with pytest.raises(DataError, match=r"one\.tif"):

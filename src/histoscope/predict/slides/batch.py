@@ -173,7 +173,7 @@ def _done(
     plan = plan_of(slide, detector, part_px=settings.part_px)
     annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
     if annotations:
-        plan["roi"] = roi.digest_of(annotations)
+        plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
     with Store.hold(folder, plan, overwrite=overwrite) as store:
         written = {"kinds": list(settings.kinds), "origin": settings.origin}
         before = _row_of(folder, written)
