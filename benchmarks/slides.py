@@ -116,8 +116,9 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     from histoscope.predict.slides import part as part_module
     from histoscope.predict.slides.finish import write_slide as write_results
     from histoscope.predict.slides.parts import plan_parts
-    from histoscope.predict.slides.run import normalizer_of, plan_of, predict_slide, sample_tiles
-    from histoscope.predict.slides.store import Store
+    from histoscope.predict.slides.run import plan_of, predict_slide
+    from histoscope.predict.slides.stains import Sample, recolor_of
+    from histoscope.predict.slides.store import STAINS, Store
     from histoscope.slides import open_slide
     from histoscope.slides.tissue import find_tissue
 
@@ -137,7 +138,8 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     mpp = detector.network.spec.mpp
     if only == "network":  # nothing beside it
         tissue, _ = find_tissue(slide)
-        recolor = normalizer_of(sample_tiles(slide, tissue, mpp), detector)
+        out.mkdir(parents=True, exist_ok=True)
+        recolor = recolor_of(Sample.of(slide, tissue, mpp), detector.normalizer, out / STAINS)
         divisor = detector.network.spec.divisible_by
         for part in plan_parts(slide.size_at(mpp), tissue, mpp, part_px=4096, divisor=divisor):
             if part.region is not None:

@@ -41,7 +41,7 @@ def undisturbed(path, rays, tmp_path_factory):
 def test_what_is_written(undisturbed):
     names = set(undisturbed)
     of_slide = {"plan.json", "cells.parquet", "cells.0001.geojson.gz", "centres.geojson.gz", "cells.csv"}
-    of_slide |= {"overview.png", "tissue.geojson", "problems.csv", "summary.json"}
+    of_slide |= {"overview.png", "tissue.geojson", "problems.csv", "stains.json", "summary.json"}
     assert names == {"summary.csv", *(f"one/{name}" for name in of_slide)}
 
 

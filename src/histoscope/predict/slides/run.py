@@ -1,32 +1,28 @@
 """Nuclei of a whole slide: reading, network and decoding beside each other, part by part."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
-import numpy as np
-
-from histoscope import __version__, stain
-from histoscope.errors import ConfigError, StainError
+from histoscope import __version__
+from histoscope.errors import ConfigError
 from histoscope.predict.detector import Detector
 from histoscope.predict.slides import part as parts_of
 from histoscope.predict.slides.part import Recolor
 from histoscope.predict.slides.parts import Part, plan_parts
-from histoscope.predict.slides.store import Store
-from histoscope.slides import Box, Slide
+from histoscope.predict.slides.stains import Sample, recolor_of
+from histoscope.predict.slides.store import STAINS, Store
+from histoscope.slides import Slide
 from histoscope.slides.quality import quality_of
-from histoscope.slides.salvage import read_salvaged
-from histoscope.slides.tissue import CELL_UM, TissueMap, find_tissue
+from histoscope.slides.tissue import TissueMap, find_tissue
 from histoscope.threads import in_order
 from histoscope.types import Image
 
 PART_PX = 4096
 COARSEST = 2.5
 """Times coarser than the network's resolution a slide may be; nuclei of coarser ones have too few pixels."""
-_N_TILES, _TILE_PX, _SEED = 12, 512, 0
 
 OnPart = Callable[[int, int, int], None]
 """Told how many parts are done, of how many, and how many nuclei were found."""
@@ -91,8 +87,8 @@ def predict_slide(
     done = len(wanted) - len(todo)
     if on_part is not None:
         on_part(done, len(wanted), n_cells)
-    tiles = sample_tiles(slide, tissue, mpp)
-    recolor = normalizer_of(tiles, detector)
+    sample = Sample.of(slide, tissue, mpp)
+    recolor = recolor_of(sample, detector.normalizer, store.folder / STAINS)
     with closing(_cells_of(slide, todo, detector, tissue, recolor, store)) as written:
         for n in written:
             done, n_cells = done + 1, n_cells + n
@@ -100,7 +96,7 @@ def predict_slide(
                 on_part(done, len(wanted), n_cells)
     names = tuple(part.name for part in wanted)
     problems = [row for name in names for row in store.problems(name)]
-    return Found(store, names, part_px, n_cells, tissue, quality_of(tiles), overview, problems)
+    return Found(store, names, part_px, n_cells, tissue, quality_of(sample.tiles), overview, problems)
 
 
 def plan_of(slide: Slide, detector: Detector, *, part_px: int = PART_PX) -> dict[str, Any]:
@@ -129,38 +125,6 @@ def check_resolution(slide: Slide, mpp: float) -> None:
             f"{slide.path} has {coarsest:.4g} um/px, expected {COARSEST * mpp:.4g} or finer for a network of "
             f"{mpp:g} um/px: it is an overview; give the slide at full resolution"
         )
-
-
-def sample_tiles(slide: Slide, tissue: TissueMap, mpp: float) -> list[Image]:
-    """Tiles of tissue, drawn with a fixed seed: what the stain and the quality of a slide are judged by."""
-    cells = np.argwhere(tissue.mask)
-    if not len(cells):
-        return []
-    rng = np.random.default_rng(_SEED)
-    tiles = []
-    for row, column in rng.choice(cells, min(_N_TILES, len(cells)), replace=False):
-        x, y = (int((at + 0.5) * CELL_UM / mpp) - _TILE_PX // 2 for at in (column, row))
-        tiles.append(read_salvaged(slide, Box(x, y, _TILE_PX, _TILE_PX), mpp)[0])
-    return tiles
-
-
-def normalizer_of(tiles: Sequence[Image], detector: Detector) -> Recolor:
-    """The detector's normaliser with the stains of the whole slide, so that parts fit together.
-
-    They are estimated once, from tiles of its tissue. A slide with too little tissue for an estimate stays as
-    it is.
-    """
-    if detector.normalizer is None or not tiles:
-        return _unchanged
-    normalizer = stain.adopted(detector.normalizer)
-    try:
-        return partial(normalizer, source=normalizer.measure(list(tiles)))
-    except StainError:
-        return _unchanged
-
-
-def _unchanged(image: Image) -> Image:
-    return image
 
 
 def _cells_of(

@@ -15,7 +15,7 @@ from histoscope.locks import alone_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PLAN, PARTS, CELLS = "plan.json", "parts", "cells.parquet"
+PLAN, PARTS, CELLS, STAINS = "plan.json", "parts", "cells.parquet", "stains.json"
 FORMAT = 1
 _PROBLEMS = b"problems"
 
@@ -158,8 +158,9 @@ class Store:
         return {name: k for k, name in enumerate(about["parts"])}
 
     def clear(self) -> None:
-        """Take away all parts, and the plan."""
-        for path in [*(self.folder / PARTS).glob("*.parquet"), *map(self.folder.joinpath, (PLAN, CELLS))]:
+        """Take away all parts, the plan, and the stains."""
+        own = map(self.folder.joinpath, (PLAN, CELLS, STAINS))
+        for path in [*(self.folder / PARTS).glob("*.parquet"), *own]:
             path.unlink(missing_ok=True)
 
     def _path(self, part: str) -> Path:
