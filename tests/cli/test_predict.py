@@ -109,6 +109,20 @@ def test_bad_files_are_told_at_the_end(model, tile, tmp_path):
     assert "text.png cannot be decoded" in done.stderr
 
 
+def test_slides_are_called_slides(model, tmp_path):
+    (tmp_path / "empty.svs").touch()
+    write_image(tmp_path / "glass.tif", np.full((60, 60, 3), 240, np.uint8), mpp=0.25)
+    arguments = [model, tmp_path / "empty.svs", tmp_path / "glass.tif", tmp_path / "out", "--as", "slide"]
+    done, again = call(*arguments), call(*arguments)
+    assert done.exit_code == again.exit_code == 1
+    assert "0 nuclei in 1 slide;" in done.stdout
+    assert "1 slide failed" in done.stderr
+    assert "1 finished slide skipped" in again.stdout
+    missing = call(model, tmp_path / "none.svs", tmp_path / "out")
+    assert "no image or slide at" in str(missing.exception)
+    assert ".mrxs, .ndpi" in str(missing.exception)
+
+
 def test_what_is_left_out_is_told(model, tile, tmp_path, disks: Sample):
     folder = tmp_path / "folder"
     write_image(folder / "a.png", disks.image)
@@ -148,7 +162,7 @@ def test_non_commercial_weights_say_so_once(model, tile, tmp_path):
     ("change", "error", "words"),
     [
         ({"model": "nucle"}, UnknownNameError, "unknown model 'nucle'"),
-        ({"image": "none.png"}, DatasetNotFoundError, "no image at none.png"),
+        ({"image": "none.png"}, DatasetNotFoundError, "no image or slide at none.png"),
         ({"mpp": []}, ConfigError, "tile.png does not say its resolution"),
         ({"mpp": ["--mpp", "-1"]}, ConfigError, "from 0.05 to 5"),
     ],

@@ -58,14 +58,16 @@ def predict(
     ],
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="IN", help="Images, folders (searched to the bottom) or quoted globs."),
+        typer.Argument(
+            metavar="IN", help="Images or slides, folders of them (to the bottom) or quoted globs."
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
     mpp: Annotated[
         float | None,
         typer.Option(
             callback=checked_mpp,
-            help="Micrometres per pixel of all images, 0.25 at 40x; without it, each header must have it.",
+            help="Micrometres per pixel of all files, 0.25 at 40x; without it, each header must have it.",
         ),
     ] = None,
     tta: Annotated[
@@ -108,7 +110,7 @@ def predict(
     least_area: Annotated[
         float, typer.Option(min=0, help="Models of nuclei: least area of a nucleus, in um2.")
     ] = 4.0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict finished images again.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Find nuclei in images, or classify patches: overlays, label maps, GeoJSON for QuPath, tables.
@@ -145,7 +147,7 @@ def predict(
     and `summary.csv` has the share of each class in the tissue.
 
     Images are resampled to the network's resolution, so their pixel size matters; results are on the image's
-    own pixels. Finished images are skipped, so an interrupted call goes on where it stopped. Files that
+    own pixels. What is finished is skipped, so an interrupted call goes on where it stopped. Files that
     cannot be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are
     never overwritten, and results of an earlier call are not taken for images.
 
@@ -208,18 +210,18 @@ def predict(
     about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
     about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
     about["seconds"] = round(perf_counter() - begin, 3)
-    _print(outcome, about, lines, as_json=as_json)
+    _print(outcome, about, lines, "slide" if as_slides else "image", as_json=as_json)
 
 
-def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
-    """Print the summary; the exit code is 1 if an image failed."""
+def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], what: str, *, as_json: bool) -> None:
+    """Print the summary; the exit code is 1 if an image or slide failed."""
     import json
 
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
         typer.echo(json.dumps({**about, **done, "images": outcome.done}, indent=2))
     else:
-        _report(outcome, lines)
+        _report(outcome, lines, what)
     for failure in outcome.failed:
         typer.echo(f"failed {failure['path']}: {failure['error']}", err=True)
     if outcome.failed:
@@ -339,12 +341,12 @@ def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
         yield on_begin, on_image, on_tiles
 
 
-def _report(outcome: "Outcome", lines: list[str]) -> None:
+def _report(outcome: "Outcome", lines: list[str], what: str) -> None:
     """Print the outcome."""
     for line in lines:
         typer.echo(line)
     if outcome.skipped:
-        finished = count(outcome.skipped, "finished image")
+        finished = count(outcome.skipped, f"finished {what}")
         typer.echo(f"{finished} skipped; --overwrite predicts them again")
     if outcome.failed:
-        typer.echo(f"{count(len(outcome.failed), 'image')} failed", err=True)
+        typer.echo(f"{count(len(outcome.failed), what)} failed", err=True)

@@ -7,6 +7,8 @@ from histoscope.images import guests
 
 IMAGE_SUFFIXES = guests.OURS
 """Suffixes that are written, and those that an image is expected to have."""
+SLIDE_SUFFIXES = (".bif", ".czi", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".vms")
+"""Those of slides, beside TIFF."""
 
 _READ = {
     b"\x89PNG\r\n\x1a\n": "PNG",

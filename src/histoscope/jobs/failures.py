@@ -10,7 +10,7 @@ from histoscope.memory import is_out_of_memory
 
 
 def message_of(job: Job, error: BaseException) -> str:
-    """Message for an image that failed; a full disk is raised again, and ends the batch."""
+    """Message for an image or slide that failed; a full disk is raised again, and ends the batch."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         raise error
     if is_out_of_memory(error):

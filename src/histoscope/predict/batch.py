@@ -14,6 +14,7 @@ from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.export.result import OUTPUTS, columns, summarise, write
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
+from histoscope.images.kinds import SLIDE_SUFFIXES
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job, Journal
@@ -22,6 +23,7 @@ from histoscope.jobs.naming import SUMMARY, files_of, unique_names
 from histoscope.jobs.ownership import digest_of
 from histoscope.memory import is_out_of_memory
 from histoscope.predict.detector import Detector, known_mpp
+from histoscope.tables import read_table
 from histoscope.types import Image, Nuclei
 
 OnBegin: TypeAlias = Callable[[int], None]
@@ -111,7 +113,7 @@ def plan(
                 on_skip(one)
         taken = [image for image in found.images if image not in left_out]
         if not taken and not (ours and Path(source).is_file()):  # a shell names our files, too
-            raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours]))
+            raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours], slides=slides))
         for image in taken:
             images.setdefault(image.resolve(), (image, image.relative_to(found.root)))
     if not images:
@@ -136,10 +138,23 @@ def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
     return "lies in the folder for the results" if is_below else ""
 
 
-def _nothing(source: str | Path, skipped: Sequence[Skipped]) -> str:
-    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+def _nothing(source: str | Path, skipped: Sequence[Skipped], *, slides: bool) -> str:
+    kinds = ", ".join(sorted({*IMAGE_SUFFIXES, *(SLIDE_SUFFIXES if slides else ())}))
     why = "".join(f"; {line}" for line in lines_of(skipped))
-    return f"no image at {source}; give an image, a folder or a quoted glob ({kinds}){why}"
+    what = "image or slide" if slides else "image"
+    return f"no {what} at {source}; give an {what}, a folder or a quoted glob ({kinds}){why}"
+
+
+def refuse_slides(out: Path) -> None:
+    """Refuse a folder for results of images that holds those of slides: each has a summary of its own.
+
+    Raises
+    ------
+    ConfigError
+    """
+    path = out / SUMMARY
+    if path.is_file() and list(read_table(path))[:2] == ["image", "slide"]:
+        raise ConfigError(f"{out} holds results of slides; give images another OUT")
 
 
 def run(
@@ -164,6 +179,7 @@ def run(
         If images do not say their resolution and `mpp` is not given, or `out` holds results of another model,
         of other settings, or of other images of the same names.
     """
+    refuse_slides(out)
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
     # A third-party detector may still have the name of 0.1.

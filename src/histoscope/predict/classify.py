@@ -24,7 +24,7 @@ from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job, Journal
 from histoscope.jobs.naming import PREDICTIONS, SUMMARY, files_of
 from histoscope.jobs.ownership import digest_of
-from histoscope.predict.batch import OnBegin, OnImage, Outcome, require_mpp
+from histoscope.predict.batch import OnBegin, OnImage, Outcome, refuse_slides, require_mpp
 from histoscope.predict.detector import known_mpp
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.tilemap import LEAST_TISSUE, OnTiles, classify_tiles
@@ -97,6 +97,7 @@ def run(
         As `histoscope.predict.batch.run`.
     """
     chosen = settings or Settings()
+    refuse_slides(out)
     require_mpp(jobs, chosen.mpp)
     about = {"histoscope": __version__, "model": classifier.fingerprint, "tta": classifier.tta}
     about |= {"mpp": chosen.mpp, "as": chosen.shown, "least_tissue": chosen.least_tissue}

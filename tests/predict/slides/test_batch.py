@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
+from histoscope.errors import ConfigError
 from histoscope.files import write_image
 from histoscope.jobs.journal import Job
+from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import batch, store
 from histoscope.predict.slides import run as run_module
 from histoscope.predict.slides.batch import SlideSettings, is_slide, run
@@ -158,6 +160,40 @@ def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     assert table.nuclei["one"] > 100
     cells = pq.read_table(tmp_path / "out" / "one" / "cells.parquet")
     assert table.nuclei["one"] == len(cells)
+
+
+def test_an_error_that_nobody_expected_is_a_row(path, rays, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "predict_slide", lambda *a, **k: 1 / 0)
+    outcome = run(rays, [Job(path, "one")], tmp_path, SMALL)
+    assert "ZeroDivisionError" in outcome.failed[0]["error"]
+    assert "please report it" in read_table(tmp_path / "summary.csv").error[0]
+
+
+def test_the_summary_keeps_the_slides_of_earlier_calls(path, rays, tmp_path):
+    """One call a slide, as on a cluster, gives the summary of one call for all."""
+    write_image(tmp_path / "a.tif", np.full((300, 300, 3), 240, np.uint8), mpp=0.5)
+    (tmp_path / "empty.svs").touch()
+    jobs = [Job(tmp_path / "empty.svs", "c/empty"), Job(path, "b/one"), Job(tmp_path / "a.tif", "007")]
+    for job in jobs:
+        run(rays, [job], tmp_path / "single", SMALL)
+    run(rays, jobs, tmp_path / "together", SMALL)
+    summary = (tmp_path / "single" / "summary.csv").read_bytes()
+    assert summary == (tmp_path / "together" / "summary.csv").read_bytes()
+    assert read_table(tmp_path / "single" / "summary.csv").image.to_list() == ["007", "b/one", "c/empty"]
+    assert "empty (0 bytes)" in summary.decode()
+
+
+def test_images_and_slides_have_folders_of_their_own(path, rays, tmp_path):
+    """Each has a summary, and none may write over the other's."""
+    job, images, slides = Job(path, "one"), tmp_path / "images", tmp_path / "slides"
+    image_batch.run(rays, [job], images, kinds=["csv"])
+    run(rays, [job], slides, SMALL)
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError, match="holds results of images"):
+        run(rays, [job], images, SMALL, overwrite=True)
+    with pytest.raises(ConfigError, match="holds results of slides; give images another OUT"):
+        image_batch.run(rays, [job], slides)
+    assert contents(tmp_path) == before
 
 
 def test_a_disk_that_stalls_is_asked_again(path, rays, undisturbed, tmp_path, monkeypatch):

@@ -1,20 +1,20 @@
 """Many slides: each in a folder of its own, one row each in the summary; a bad slide stops no other."""
 
-import errno
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from histoscope.errors import HistoscopeError
+from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
 from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
-from histoscope.jobs.naming import SUMMARY
+from histoscope.jobs.naming import JOURNAL, SUMMARY
 from histoscope.predict.batch import OnBegin, OnImage, Outcome
 from histoscope.predict.detector import Detector
 from histoscope.predict.slides import roi
@@ -24,12 +24,11 @@ from histoscope.predict.slides.store import CELLS, Store
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.by_pydicom import series_of
 from histoscope.slides.opening import kind_of
-from histoscope.tables import write_table
+from histoscope.tables import read_table, write_table
 
 ROW = "summary.json"
 _LARGE_PX = 1 << 26
 _TRIES, _PAUSE_S = 3, 2.0
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +95,17 @@ def run(
     on_image: OnImage | None = None,
     on_part: OnPart | None = None,
 ) -> Outcome:
-    """Predict all slides that are not finished in `out`, and write the summary of all of these.
+    """Predict all slides that are not finished in `out`, and write the summary of all that are in it.
 
     Raises
     ------
+    ConfigError
+        If `out` holds results of images.
     OSError
         If the disk of the results is full; the same call goes on when there is room.
     """
+    if (out / JOURNAL).is_file():
+        raise ConfigError(f"{out} holds results of images ({JOURNAL}); give slides another OUT")
     outcome = Outcome()
     if on_begin is not None:
         on_begin(len(jobs))
@@ -120,8 +123,25 @@ def run(
             if on_image is not None:
                 on_image(job.name)
     finally:
-        write_summary(out / SUMMARY, rows)
+        known = {row["image"] for row in rows}
+        rows += [row for row in _earlier(out) if row["image"] not in known]
+        write_summary(out / SUMMARY, sorted(rows, key=lambda row: str(row["image"])))
     return outcome
+
+
+def _earlier(out: Path) -> Iterator[dict[str, Any]]:
+    """Rows of the slides that other calls finished in a folder, or failed at."""
+    finished = set()
+    for path in out.rglob(ROW):
+        name = path.parent.relative_to(out).as_posix()
+        with suppress(ValueError, KeyError, TypeError, OSError):
+            yield {"image": name, **json.loads(path.read_text(encoding="utf-8"))["row"]}
+            finished.add(name)
+    if (out / SUMMARY).is_file():
+        table = read_table(out / SUMMARY, text={"image", "slide", "error"})
+        for row in table.reindex(columns=["image", "slide", "error"]).to_dict("records"):
+            if row["error"] and row["image"] not in finished:
+                yield {str(key): value for key, value in row.items()}
 
 
 def write_summary(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -150,13 +170,11 @@ def _tried(
         try:
             with open_slide(job.image, settings.reader, settings.mpp) as slide:
                 return _done(detector, slide, folder, settings, overwrite=overwrite, on_part=on_part)
-        except HistoscopeError as error:
-            return {"slide": job.image.name, "error": message_of(job, error)}, True
-        except OSError as error:
-            if error.errno in _FULL:
-                raise
-            if attempt == _TRIES - 1:
-                return {"slide": job.image.name, "error": message_of(job, error)}, True
+        except Exception as error:  # noqa: BLE001  (no slide may end the batch)
+            failed = {"slide": job.image.name, "error": message_of(job, error)}
+            is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
+            if not is_of_disk or attempt == _TRIES - 1:
+                return failed, True
             time.sleep(_PAUSE_S * 2**attempt)
     raise AssertionError("unreachable")
 
