@@ -3,8 +3,10 @@
 import pickle
 import shutil
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import write_image
@@ -53,6 +55,46 @@ def test_two_readers_give_the_same_bytes_at_level_0(write_slide, tissue, tmp_pat
         assert np.array_equal(one, other), box
     assert len({slide.quick_hash for slide in slides}) == 1
     assert len({slide.mpp for slide in slides}) == 1
+
+
+def test_ycbcr_in_jpeg_2000_is_turned_to_rgb_as_openslide_does(tmp_path):
+    """Aperio's compression 33003; all mixtures of brightness and colours come up."""
+    stored = np.random.default_rng(0).integers(0, 256, (512, 512, 3)).astype(np.uint8)
+    tiles = (stored[y : y + 256, x : x + 256] for y in (0, 256) for x in (0, 256))
+    with tifffile.TiffWriter(tmp_path / "a.svs") as file:
+        file.write(
+            (imagecodecs.jpeg2k_encode(tile, codecformat="j2k", mct=False) for tile in tiles),
+            shape=stored.shape,
+            dtype=np.uint8,
+            tile=(256, 256),
+            compression=33003,
+            photometric="ycbcr",
+            subsampling=(1, 1),
+            description="Aperio Image Library v12\r\n512x512|MPP = 0.5",
+            metadata=None,
+        )
+    one, other = (whole(open_slide(tmp_path / "a.svs", reader)) for reader in ("tiff", "openslide"))
+    assert np.array_equal(one, other)
+    assert open_slide(tmp_path / "a.svs").reader_name == "tiff"
+
+
+@pytest.mark.parametrize("fault", ["other colours", "no decoder"])
+def test_a_reader_whose_pixels_differ_only_in_tissue_is_not_taken(slide_path, monkeypatch, fault):
+    """The middle and the far corner may be glass; the fullest tile is compared, too."""
+    from histoscope.slides.by_tiff import TiffReader
+
+    crop = TiffReader.crop
+
+    def wrong(self, box, level):
+        pixels = crop(self, box, level)
+        if pixels.min() > 200:
+            return pixels
+        if fault == "no decoder":
+            raise ValueError("not supported")
+        return pixels ^ 1
+
+    monkeypatch.setattr(TiffReader, "crop", wrong)
+    assert open_slide(slide_path).reader_name == "openslide"
 
 
 def test_a_slide_says_what_it_is(slide_path):
@@ -114,7 +156,7 @@ def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_p
         ("empty.svs", CorruptDataError, "empty"),
         ("cut.svs", CorruptDataError, r"ends before its pixels.*tiles are missing"),
         ("notes.svs", CorruptDataError, "picture: "),
-        (".", ConfigError, "folder without DICOM files"),
+        (".", ConfigError, "folder without DICOM slides"),
     ]:
         with pytest.raises(error, match=words):
             open_slide(tmp_path / name)
@@ -124,8 +166,6 @@ def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_p
 def test_a_broken_tile_is_an_error_with_its_place_and_others_are_read(slide_path, tmp_path, reader):
     path = tmp_path / "broken.svs"
     shutil.copy(slide_path, path)
-    import tifffile
-
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         offset, count = page.dataoffsets[5], page.databytecounts[5]  # second row, second column

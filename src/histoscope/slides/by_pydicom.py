@@ -6,8 +6,9 @@ References
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property, partial
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,19 @@ from histoscope.errors import CorruptDataError
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
-from histoscope.slides.slide import Box, Level
+from histoscope.slides.slide import Box, IncompleteError, Level
 from histoscope.types import Image
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _CODECS = {
     **dict.fromkeys(("4.50", "4.51", "4.57", "4.70"), "jpeg8_decode"),
     **dict.fromkeys(("4.80", "4.81"), "jpegls_decode"),
-    **dict.fromkeys(("4.90", "4.91"), "jpeg2k_decode"),
+    **dict.fromkeys(("4.90", "4.91", "4.201", "4.202", "4.203"), "jpeg2k_decode"),
+    **dict.fromkeys(("4.110", "4.111", "4.112"), "jpegxl_decode"),
 }
 """Decoders by the end of the transfer syntax; others are left to pydicom."""
+_BESIDE = {"LABEL": "label", "OVERVIEW": "macro", "THUMBNAIL": "thumbnail"}
+"""Kinds of images that are no levels: they may be cut otherwise, or come from another camera."""
 _CLEARER = 1.5
 """By how much the seams of one order of frames must be weaker than those of the other."""
 
@@ -43,7 +47,9 @@ class DicomReader:
 
     def __init__(self, path: Path) -> None:
         self.files = series_of(path)
-        volumes = [one for one in map(_header, self.files) if _kind(one) not in {"LABEL", "OVERVIEW"}]
+        headers = [_header(one) for one in self.files]
+        self._beside = {_BESIDE[kind]: _Frames(one) for one in headers if (kind := _kind(one)) in _BESIDE}
+        volumes = [one for one in headers if _kind(one) not in _BESIDE]
         if not volumes:
             volumes = [_header(path)]  # an overview alone is a slide of its own
 
@@ -53,6 +59,8 @@ class DicomReader:
         volumes.sort(key=size, reverse=True)
         levels = [list(parts) for _, parts in groupby(volumes, key=size)]
         self._levels = [[_Frames(part) for part in parts] for parts in levels]
+        for frames in chain(*self._levels):
+            frames.check_whole()
         self._places = [_places(parts, path) for parts in self._levels]
         self._is_grid = [
             all(left % parts[0].shape[1] == 0 == top % parts[0].shape[0] for left, top in places)
@@ -61,15 +69,16 @@ class DicomReader:
         self._cache = TileCache()
         finest = levels[0][0]
         if "RESAMPLED" in _words(finest) and len(self.files) > 1:
-            raise CorruptDataError(
-                f"{path}: the finest level of the series is missing; copy all of its files into one folder"
+            raise IncompleteError(
+                f"{path}: the finest level of the series is missing; of its {len(self.files)} files here the "
+                "largest has {} x {} px, a reduction: copy all into one folder".format(*size(finest))
             )
         self.levels: tuple[Level, ...] = levels_of([size(parts[0]) for parts in levels])
         self.mpp = _mpp(finest)
         self.bounds: Box | None = None
         self.vendor = "dicom"
         self.icc = _profile(finest)
-        self.associated: tuple[str, ...] = ()
+        self.associated: tuple[str, ...] = tuple(sorted(self._beside))
 
     def crop(self, box: Box, level: int) -> Image:
         """Pixels of a box that lies within a level."""
@@ -85,7 +94,14 @@ class DicomReader:
         places = self._places[level]
         height, width = self._levels[level][0].shape
         if not self._is_grid[level]:
-            yield from places.items()
+            for (left, top), one in places.items():
+                if (
+                    left < box.x + box.width
+                    and box.x < left + width
+                    and top < box.y + box.height
+                    and box.y < top + height
+                ):
+                    yield (left, top), one
             return
         for top in range(box.y // height * height, box.y + box.height, height):
             for left in range(box.x // width * width, box.x + box.width, width):
@@ -93,8 +109,8 @@ class DicomReader:
                     yield (left, top), places[left, top]
 
     def picture(self, name: str) -> Image:
-        """Never asked: labels and overviews are left to OpenSlide."""
-        raise KeyError(name)
+        """One of the associated images."""
+        return self._beside[name].pixels(0)
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -106,6 +122,7 @@ class _Frames:
     def __init__(self, header: Any) -> None:
         self.header = header
         self.path = Path(header.filename)
+        self.codec = _codec_of(header, self.path)
         self.shape = int(header.Rows), int(header.Columns)
         self.count = int(header.get("NumberOfFrames", 1))
 
@@ -115,6 +132,29 @@ class _Frames:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise CorruptDataError(f"a frame is {pixels.shape} {pixels.dtype}, expected RGB of 8 bits")
         return pixels
+
+    def check_whole(self) -> None:
+        """Refuse a file that ends before its frames.
+
+        Raises
+        ------
+        IncompleteError
+        """
+        header, syntax = self.header, self.header.file_meta.TransferSyntaxUID
+        if syntax.is_encapsulated:
+            place, length = self._index[-1][-1]
+            expected = place + length
+        elif syntax.is_deflated:
+            return
+        else:
+            bits = int(header.BitsAllocated) * int(header.SamplesPerPixel)
+            expected = header.pixels_at + self.count * self.shape[0] * self.shape[1] * bits // 8
+        found = self.path.stat().st_size
+        if found < expected:
+            raise IncompleteError(
+                f"{self.path} ends before its pixels: it has {found:,} of at least {expected:,} bytes; "
+                "copy it again"
+            )
 
     def fragments(self, number: int) -> list[bytes]:
         """What is stored of one frame."""
@@ -148,42 +188,69 @@ class _Frames:
         if len(found) == self.count:
             return [[one] for one in found]
         starts = struct.unpack(f"<{len(offsets) // 4}I", offsets)
-        if len(starts) != self.count:
-            raise CorruptDataError(
-                f"{self.path} holds {len(found)} of {self.count} frames; it was cut short: copy it again"
-            )
-        ends = [*starts[1:], 1 << 62]
-        return [
+        of_frames = [
             [one for one in found if start <= one[0] - 8 - begin < end]
-            for start, end in zip(starts, ends, strict=True)
+            for start, end in zip(starts, [*starts[1:], 1 << 62], strict=bool(starts))
         ]
+        if len(of_frames) != self.count or not all(of_frames):
+            raise IncompleteError(
+                f"{self.path} holds {sum(map(bool, of_frames)) or len(found)} of {self.count} frames; it was "
+                "cut short: copy it again"
+            )
+        return of_frames
 
 
 def _decoded(frames: _Frames, number: int) -> NDArray[Any]:
     import imagecodecs
     from pydicom.pixels.utils import pixel_array
 
-    codec = _CODECS.get(str(frames.header.file_meta.TransferSyntaxUID).removeprefix("1.2.840.10008.1.2."))
-    if codec is None:
+    if not frames.codec:
         return np.asarray(pixel_array(frames.path, index=number))
     stored = b"".join(frames.fragments(number))
     # JPEG tells by itself whether it holds YCbCr. What the header says of it is wrong in files of wsi2dcm.
-    return np.asarray(getattr(imagecodecs, codec)(stored))
+    return np.asarray(getattr(imagecodecs, frames.codec)(stored))
+
+
+def _codec_of(header: Any, path: Path) -> str:
+    """Name of the decoder of a file's frames; empty where pydicom needs none."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    syntax = header.file_meta.TransferSyntaxUID
+    codec = _CODECS.get(str(syntax).removeprefix("1.2.840.10008.1.2."))
+    if codec is not None:
+        return codec
+    try:
+        if get_decoder(syntax).is_available:
+            return ""
+    except NotImplementedError:
+        pass
+    raise CorruptDataError(
+        f"{path} is compressed as {syntax.name}, which is not read; convert it to JPEG or JPEG 2000"
+    )
 
 
 def series_of(path: Path) -> tuple[Path, ...]:
     """All whole slide files of the series that a DICOM file belongs to, from its folder, by name."""
     wanted = _header(path)
-    same = []
-    for each in sorted(path.parent.iterdir()):
-        if each.is_file():
-            try:
-                header = wanted if each == path else _header(each)
-            except CorruptDataError:
-                continue
-            if header.get("SeriesInstanceUID") == wanted.get("SeriesInstanceUID"):
-                same.append(each)
-    return tuple(same)
+    same = wanted.get("SeriesInstanceUID")
+    return tuple(each for each, header in _slides_of(path.parent) if header.get("SeriesInstanceUID") == same)
+
+
+def first_files(folder: Path) -> dict[Path, Path]:
+    """Each DICOM slide file of a folder, whatever it is called -> the first file of its slide."""
+    first: dict[str, Path] = {}
+    return {
+        path: first.setdefault(str(header.get("SeriesInstanceUID")), path)
+        for path, header in _slides_of(folder)
+    }
+
+
+def _slides_of(folder: Path) -> Iterator[tuple[Path, Any]]:
+    """Files of a folder that hold whole slide images, with their headers, by name."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with suppress(CorruptDataError):
+                yield path, _header(path)
 
 
 def _header(path: Path) -> Any:
@@ -235,7 +302,7 @@ def _places(parts: list[_Frames], path: Path) -> dict[tuple[int, int], tuple[int
                 top, left = ((first + number) // across) * height, ((first + number) % across) * width
             positions[left, top] = (k, number)
     if organisation != "TILED_SPARSE" and len(positions) < across * down:
-        raise CorruptDataError(
+        raise IncompleteError(
             f"{path}: the series holds {len(positions)} of {across * down} frames of its level of "
             f"{columns} x {rows} px; a file is missing: copy all of them into one folder"
         )

@@ -10,21 +10,18 @@ import numpy as np
 
 from histoscope.errors import CorruptDataError
 from histoscope.images import tiff
+from histoscope.images.colours import ycbcr_to_rgb
 from histoscope.images.resolution import pixel_size_of
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
-from histoscope.slides.slide import Box, Level
+from histoscope.slides.slide import Box, IncompleteError, Level
 from histoscope.types import Image
 
 _RGB, _YCBCR = 2, 6
 _JPEGS = frozenset({6, 7, 34892})
 _APERIO_YCBCR = 33003
 _ASSOCIATED = ("Label", "Macro", "Thumbnail")
-
-
-class CutShortError(CorruptDataError):
-    """A file that ends before its pixels: no other reader would find them either."""
 
 
 class TiffReader:
@@ -79,6 +76,13 @@ class TiffReader:
                 pasted(out, box, tile, column * width, row * height)
         return out
 
+    def busiest(self) -> tuple[int, int]:
+        """Left and top of the tile of level 0 that takes the most bytes."""
+        page, counts = self._pages[0], self._index[0][1]
+        height, width = int(page.tilelength), int(page.tilewidth)
+        row, column = divmod(int(np.argmax(counts)), -(-int(page.imagewidth) // width))
+        return column * width, row * height
+
     def _decoded(self, level: int, number: int) -> Image:
         page, (offsets, counts) = self._pages[level], self._index[level]
         shape = (int(page.tilelength), int(page.tilewidth), 3)
@@ -89,9 +93,7 @@ class TiffReader:
         pixels = decode(stored, number, jpegtables=tables, jpegheader=header)[0]
         pixels = pixels.reshape(pixels.shape[-3:])
         if page.compression == _APERIO_YCBCR:
-            from PIL import Image as Pillow
-
-            pixels = np.asarray(Pillow.fromarray(np.ascontiguousarray(pixels), mode="YCbCr").convert("RGB"))
+            pixels = ycbcr_to_rgb(pixels)
         if pixels.shape == shape:
             return np.asarray(pixels, np.uint8)
         whole = np.full(shape, GLASS, np.uint8)  # at the far edges
@@ -128,7 +130,7 @@ def _check_size(path: Path, index: list[tuple[Any, Any]], size_bytes: int) -> No
     ends = np.concatenate([np.asarray(starts) + np.asarray(counts) for starts, counts in index])
     missing = int((ends > size_bytes).sum())
     if missing:
-        raise CutShortError(
+        raise IncompleteError(
             f"{path} ends before its pixels: it has {size_bytes:,} of at least {int(ends.max()):,} bytes "
             f"({missing} of {len(ends)} tiles are missing); copy it again"
         )

@@ -14,7 +14,7 @@ from histoscope.errors import (
 )
 from histoscope.images import kinds
 from histoscope.images.resolution import check_mpp
-from histoscope.slides.slide import Box, Reader, Slide
+from histoscope.slides.slide import Box, IncompleteError, Reader, Slide
 
 
 def _openslide(path: Path) -> Reader:
@@ -60,6 +60,9 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
 """Readers by what OpenSlide says that a file is, or else its first bytes; the first that can is taken."""
 
 
+_SAMPLE_PX = 64
+
+
 def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None) -> Slide:
     """Open a whole slide image, or a plain image as one.
 
@@ -90,14 +93,12 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
     if mpp is not None:
         check_mpp(mpp, "mpp")
     check_reader(reader)
-    from histoscope.slides.by_tiff import CutShortError
-
     names = AUTOMATIC[kind_of(path)] if reader == "auto" else (reader,)
     reasons = []
     for name in names:
         try:
             opened = READERS[name](path)
-        except CutShortError:
+        except IncompleteError:
             raise
         except HistoscopeError as error:
             reasons.append(f"{name}: {error}")
@@ -136,8 +137,12 @@ def kind_of(path: Path) -> str:
 
 
 def _agrees(reader: Reader, path: Path) -> bool:
-    """Whether OpenSlide gives the same size and the same pixels, in the middle and at the far corner."""
+    """Whether OpenSlide gives the same size and the same pixels.
+
+    Compared are the middle, the far corner, and where most is stored: on glass, all decoders agree.
+    """
     from histoscope.slides.by_openslide import OpenSlideReader
+    from histoscope.slides.by_tiff import TiffReader
 
     try:
         other = OpenSlideReader(path)
@@ -147,14 +152,28 @@ def _agrees(reader: Reader, path: Path) -> bool:
         one, two = reader.levels[0], other.levels[0]
         if (one.width, one.height) != (two.width, two.height):
             return False
-        side_x, side_y = min(64, one.width), min(64, one.height)
-        corners = {((one.width - side_x) // n, (one.height - side_y) // n) for n in (1, 2)}
-        boxes = [Box(x, y, side_x, side_y) for x, y in corners]
-        return all(np.array_equal(reader.crop(box, 0), other.crop(box, 0)) for box in boxes)
-    except Exception:  # noqa: BLE001  (a broken tile is told when it is read)
-        return True
+        side_x, side_y = min(_SAMPLE_PX, one.width), min(_SAMPLE_PX, one.height)
+        places = [((one.width - side_x) // n, (one.height - side_y) // n) for n in (1, 2)]
+        if isinstance(reader, TiffReader):
+            x, y = reader.busiest()
+            places.append((min(x, one.width - side_x), min(y, one.height - side_y)))
+        return all(_same(reader, other, Box(x, y, side_x, side_y)) for x, y in places)
     finally:
         other.close()
+
+
+def _same(reader: Reader, other: Reader, box: Box) -> bool:
+    """Whether two readers give the same pixels; where the other gives none, there is nothing to compare."""
+    try:
+        expected = other.crop(box, 0)
+    except CorruptDataError:
+        return True  # a broken tile is told when it is read
+    try:
+        return np.array_equal(reader.crop(box, 0), expected)
+    except OSError:
+        raise  # the disk is gone
+    except Exception:  # noqa: BLE001  (a dozen decoders, each with its own)
+        return False
 
 
 def _file_of(path: Path) -> Path:
@@ -165,7 +184,12 @@ def _file_of(path: Path) -> Path:
         if path.stat().st_size == 0:
             raise CorruptDataError(f"{path} is empty (0 bytes); copy it again")
         return path
-    dicom = sorted(each for each in path.iterdir() if each.suffix.lower() == ".dcm")
-    if not dicom:
-        raise ConfigError(f"{path} is a folder without DICOM files, expected a slide")
-    return dicom[0]
+    from histoscope.slides.by_pydicom import first_files
+
+    found = list(dict.fromkeys(first_files(path).values()))
+    if not found:
+        raise ConfigError(f"{path} is a folder without DICOM slides, expected a slide")
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found[:3])
+        raise ConfigError(f"{path} holds {len(found)} slides; give one of them, such as {names}")
+    return found[0]

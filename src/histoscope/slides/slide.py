@@ -14,6 +14,10 @@ from histoscope.slides.resampling import GLASS, resampled, source_range
 from histoscope.types import Image
 
 
+class IncompleteError(CorruptDataError):
+    """A slide of which a part is missing: no other reader would find it either."""
+
+
 class Box(NamedTuple):
     """A rectangle of whole pixels; the right and lower edges are not part of it.
 

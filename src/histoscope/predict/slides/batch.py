@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from histoscope.predict.slides.finish import write_slide
 from histoscope.predict.slides.run import PART_PX, OnPart, plan_of, predict_slide
 from histoscope.predict.slides.store import CELLS, Store
 from histoscope.slides import Slide, open_slide
-from histoscope.slides.by_pydicom import series_of
+from histoscope.slides.by_pydicom import first_files
 from histoscope.slides.opening import kind_of
 from histoscope.tables import read_table, write_table
 
@@ -72,16 +73,15 @@ def is_slide(path: Path) -> bool:
 
 def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
     """Of the DICOM files of a series only the first; all other slides are one file each."""
-    kept, known = [], set()
+    firsts = cache(first_files)  # of each folder once, however many files it has
+    kept: dict[Path, Job] = {}
     for job in jobs:
-        try:
-            series = series_of(job.image) if kind_of(job.image) in {"dicom", "DICOM"} else (job.image,)
-        except (HistoscopeError, OSError):
-            series = (job.image,)  # told when its turn comes
-        if series[0] not in known:
-            known.add(series[0])
-            kept.append(job)
-    return kept
+        first = job.image
+        with suppress(HistoscopeError, OSError):  # told when its turn comes
+            if kind_of(job.image) in {"dicom", "DICOM"}:
+                first = firsts(job.image.parent).get(job.image, job.image)
+        kept.setdefault(first, job)
+    return list(kept.values())
 
 
 def run(
