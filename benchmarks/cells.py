@@ -29,8 +29,8 @@ from histoscope.export.cells_geojson import write_cells_geojson, write_centres
 from histoscope.export.cells_labels import outlines_of, write_labels_pyramid
 from histoscope.export.cells_measure import measure_cells
 from histoscope.nuclei import Nuclei
-from histoscope.predict.slides.finish import batches_of, write_csv
-from histoscope.predict.slides.store import CELLS, Store
+from histoscope.predict.slides.files import CELLS, batches_of, write_csv
+from histoscope.predict.slides.store import Store
 
 CLASSES = ("epithelial", "inflammatory", "spindle")
 FIELD_PX, FIELDS = 1024, 20

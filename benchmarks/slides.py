@@ -148,10 +148,10 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     with Store.hold(out, plan_of(slide, detector)) as store:
         found = predict_slide(slide, detector, store)
         predicted = perf_counter()
-        write_results(slide, found, detector.classes, mpp)
+        write_results(slide, found)
     end = perf_counter()
     return {
-        "nuclei": found.n_cells,
+        "nuclei": found.n_rows,
         "tissue_mm2": round(found.tissue.area_mm2, 2),
         "seconds": end - begin,
         "predict_s": predicted - begin,

@@ -112,10 +112,7 @@ class Cells:
             Digest of the slide; ids of cells follow from it and from their place.
         """
         import pyarrow as pa
-        import shapely
 
-        bounds = shapely.bounds(self.polygons).T
-        box = pa.StructArray.from_arrays(list(bounds), names=["xmin", "ymin", "xmax", "ymax"])
         columns: dict[str, Any] = {
             "id": pa.array(ids_of(self.centre_px, slide), pa.string()),
             "class": pa.array(self.names.tolist(), pa.string()).dictionary_encode(),
@@ -127,12 +124,21 @@ class Cells:
         if self.class_probability is not None:
             columns |= {f"p_{name}": self.class_probability[:, k] for k, name in enumerate(classes)}
         columns |= {name: self.features[name].to_numpy(np.float32) for name in FEATURES}
-        columns |= {
-            "part": pa.array([part] * len(self), pa.string()).dictionary_encode(),
-            "geometry": pa.array(shapely.to_wkb(self.polygons).tolist(), pa.binary()),
-            "bbox": box,
-        }
-        return pa.table(columns).replace_schema_metadata({"geo": json.dumps(_GEO)})
+        columns["part"] = pa.array([part] * len(self), pa.string()).dictionary_encode()
+        return located(columns, self.polygons)
+
+
+def located(columns: dict[str, Any], polygons: NDArray[np.object_]) -> "pa.Table":
+    """Table of columns with a polygon a row, their boxes, and what GeoParquet says of them."""
+    import pyarrow as pa
+    import shapely
+
+    sides = list(shapely.bounds(polygons).T)
+    places = {
+        "geometry": pa.array(shapely.to_wkb(polygons).tolist(), pa.binary()),
+        "bbox": pa.StructArray.from_arrays(sides, names=["xmin", "ymin", "xmax", "ymax"]),
+    }
+    return pa.table({**columns, **places}).replace_schema_metadata({"geo": json.dumps(_GEO)})
 
 
 _GEO = {

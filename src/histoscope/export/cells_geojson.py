@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_CELLS = 200_000
 """Cells a file: QuPath reads a file as a whole."""
-_NUMBERS = ("probability", *FEATURES)
+_NUMBERS = ("probability", *FEATURES, "tissue")
 
 
 def write_cells_geojson(
@@ -28,6 +28,8 @@ def write_cells_geojson(
     *,
     offset_px: tuple[float, float] = (0.0, 0.0),
     most_cells: int = MOST_CELLS,
+    stem: str = "cells",
+    kind: str = "detection",
 ) -> list[Path]:
     """Write cells as detections: ``cells.0001.geojson.gz`` and so on, each whole or not at all.
 
@@ -42,6 +44,8 @@ def write_cells_geojson(
         x, y of what the viewer takes for the origin, in pixels of level 0; taken from all places.
     most_cells : int
         In a file.
+    stem, kind : str
+        Beginning of the names, and what QuPath makes of a row: ``tiles`` and ``tile`` for tiles.
 
     Returns
     -------
@@ -50,13 +54,15 @@ def write_cells_geojson(
     """
     about = {"offset_px": list(offset_px), "unit": "pixels of level 0, from the offset"}
     written: list[Path] = []
-    lines = (line for batch in batches for line in feature_lines(batch, classes, offset_px=offset_px))
+    lines = (
+        line for batch in batches for line in feature_lines(batch, classes, offset_px=offset_px, kind=kind)
+    )
     while True:
         chunk = _taken(lines, most_cells)
         first = next(chunk, None)
         if first is None and written:
             break
-        path = folder / f"cells.{len(written) + 1:04d}.geojson.gz"
+        path = folder / f"{stem}.{len(written) + 1:04d}.geojson.gz"
         with whole(path) as temporary, _gzip(temporary) as file:
             head = json.dumps({"type": "FeatureCollection", "metadata": about})
             file.write(head[:-1].encode() + b', "features": [')
@@ -68,16 +74,20 @@ def write_cells_geojson(
         written.append(path)
         if first is None:
             break
-    for path in folder.glob("cells.[0-9][0-9][0-9][0-9].geojson.gz"):
+    for path in folder.glob(f"{stem}.[0-9][0-9][0-9][0-9].geojson.gz"):
         if path not in written:
             path.unlink()
     return written
 
 
 def feature_lines(
-    cells: "pa.Table", classes: Sequence[str], *, offset_px: tuple[float, float] = (0.0, 0.0)
+    cells: "pa.Table",
+    classes: Sequence[str],
+    *,
+    offset_px: tuple[float, float] = (0.0, 0.0),
+    kind: str = "detection",
 ) -> Iterator[str]:
-    """Give each cell as a line of GeoJSON, a detection of QuPath with class, colour and measurements."""
+    """Give each cell as a line of GeoJSON, an object of QuPath with class, colour and measurements."""
     import shapely
 
     polygons = shapely.from_wkb(cells["geometry"].to_numpy(zero_copy_only=False))
@@ -88,15 +98,14 @@ def feature_lines(
         json.dumps({"name": name, "color": list(palette[k % len(palette)])})
         for k, name in zip(cells["class_id"].to_pylist(), cells["class"].to_pylist(), strict=True)
     ]
-    names = [*_NUMBERS, *(name for name in cells.column_names if name.startswith("p_"))]
+    known = [name for name in _NUMBERS if name in cells.column_names]
+    names = [*known, *(name for name in cells.column_names if name.startswith("p_"))]
     numbers = np.stack([cells[name].to_numpy().astype(float) for name in names], axis=1)
-    pattern = ", ".join(f'"{name}": %.5g' for name in names)
-    for cell_id, shape, kind, row in zip(
-        cells["id"].to_pylist(), shapes, kinds, numbers.tolist(), strict=True
-    ):
+    pattern = ", ".join(f"{json.dumps(name).replace('%', '%%')}: %.5g" for name in names)
+    for cell_id, shape, of, row in zip(cells["id"].to_pylist(), shapes, kinds, numbers.tolist(), strict=True):
         yield (
             f'{{"type": "Feature", "id": "{cell_id}", "geometry": {shape}, "properties": {{"objectType": '
-            f'"detection", "classification": {kind}, "measurements": {{{pattern % tuple(row)}}}}}}}'
+            f'"{kind}", "classification": {of}, "measurements": {{{pattern % tuple(row)}}}}}}}'
         )
 
 

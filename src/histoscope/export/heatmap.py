@@ -15,6 +15,7 @@ from histoscope.types import Image
 
 LARGEST_PX = 2048
 _FAINT, _STRONG = 0.06, 0.4  # opacity of a tile at chance, and at certainty
+_LAID = 0.5  # opacity of a probability
 _INK = (31, 35, 40)
 
 
@@ -47,6 +48,43 @@ def draw_heatmap(
     return np.concatenate((_painted(small, tiles, classes), _legend(size[0], tiles, classes)))
 
 
+def draw_probability(image: Image, tiles: TileMap, place: int, name: str) -> Image:
+    """Overlay each tile with the colour of the probability of one class, and a scale below.
+
+    Parameters
+    ----------
+    image : (H, W, 3) uint8
+        The image, or a smaller version of it.
+    tiles : TileMap
+    place : int
+        Of the class: 0, 1, ...
+    name : str
+        Of the class.
+    """
+    ramp = _ramp()
+    levels = np.rint(np.clip(tiles.probability[:, place], 0.0, 1.0) * 255).astype(np.intp)
+    painted = _over(image, tiles, ramp[levels], np.full(len(tiles), _LAID))
+    width = image.shape[1]
+    unit = _unit(width)
+    bar = np.repeat(ramp[np.linspace(0, 255, 8 * unit).astype(int)][None], unit, axis=0)
+    font = ImageFont.load_default(size=unit)
+    strip = Pillow.new("RGB", (width, round(2.4 * unit)), "white")
+    pen, middle = ImageDraw.Draw(strip), round(1.2 * unit)
+    pen.text((unit // 2, middle), "0", fill=_INK, font=font, anchor="lm")
+    left = round(1.5 * unit)
+    strip.paste(Pillow.fromarray(bar.astype(np.uint8)), (left, middle - unit // 2))
+    words = f"1   probability of {name}"
+    pen.text((left + 8 * unit + unit // 2, middle), words, fill=_INK, font=font, anchor="lm")
+    return np.concatenate((painted, np.asarray(strip)))
+
+
+def _ramp() -> NDArray[np.float32]:
+    """(256, 3) colours from blue over white to red: what is between is pale, in print as well."""
+    stops = np.array([(33, 102, 172), (247, 247, 247), (178, 24, 43)], float)
+    places = np.linspace(0, 2, 256)
+    return np.stack([np.interp(places, range(3), stops[:, k]) for k in range(3)], axis=1).astype(np.float32)
+
+
 def confidence(tiles: TileMap) -> NDArray[np.float64]:
     """Largest probability of each tile, scaled from 0 at chance to 1."""
     chance = 1.0 / tiles.probability.shape[1]
@@ -56,20 +94,25 @@ def confidence(tiles: TileMap) -> NDArray[np.float64]:
 
 
 def _painted(small: Image, tiles: TileMap, classes: Sequence[str]) -> Image:
-    canvas = small.astype(np.float32)
     palette = np.array(colours(classes)[1:], np.float32)
+    opacity = _FAINT + (_STRONG - _FAINT) * confidence(tiles)
+    return _over(small, tiles, palette[tiles.predicted], opacity)
+
+
+def _over(small: Image, tiles: TileMap, paint: NDArray[np.float32], opacity: NDArray[np.float64]) -> Image:
+    """The image with a colour (N, 3) over each tile."""
+    canvas = small.astype(np.float32)
     ratio = np.array([small.shape[1] / tiles.shape[1], small.shape[0] / tiles.shape[0]] * 2)
     edges = np.rint(tiles.box_px * ratio).astype(int)
-    opacity = _FAINT + (_STRONG - _FAINT) * confidence(tiles)
-    for (left, top, right, bottom), place, alpha in zip(edges, tiles.predicted, opacity, strict=True):
+    for (left, top, right, bottom), colour, alpha in zip(edges, paint, opacity, strict=True):
         tile = canvas[top:bottom, left:right]
-        tile += alpha * (palette[place] - tile)
+        tile += alpha * (colour - tile)
     return np.rint(canvas).astype(np.uint8)
 
 
 def _legend(width: int, tiles: TileMap, classes: Sequence[str]) -> Image:
     """Legend: colour and share of the tissue of each class."""
-    unit = int(np.clip(width // 40, 12, 28))
+    unit = _unit(width)
     font = ImageFont.load_default(size=unit)
     area = np.bincount(tiles.predicted, tiles.tissue_mm2, minlength=len(classes))
     total = float(area.sum())
@@ -88,6 +131,11 @@ def _legend(width: int, tiles: TileMap, classes: Sequence[str]) -> Image:
         pen.rectangle((x, y, x + unit, y + unit), fill=colour)
         pen.text((x + round(1.4 * unit), y + unit / 2), word, fill=_INK, font=font, anchor="lm")
     return np.asarray(picture)
+
+
+def _unit(width: int) -> int:
+    """Height of a line of the legend, in pixels."""
+    return int(np.clip(width // 40, 12, 28))
 
 
 def _rows(

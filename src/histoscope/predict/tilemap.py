@@ -97,13 +97,19 @@ def boxes(shape: tuple[int, int], side_px: float) -> NDArray[np.int64]:
     >>> boxes((10, 25), 10.0).tolist()
     [[0, 0, 10, 10], [10, 0, 20, 10], [20, 0, 25, 10]]
     """
-    rows, columns = _edges(shape[0], side_px), _edges(shape[1], side_px)
+    rows, columns = edges(shape[0], side_px), edges(shape[1], side_px)
     found = [(left, top, right, bottom) for top, bottom in rows for left, right in columns]
     return np.array(found, np.int64)
 
 
-def _edges(length: int, side_px: float) -> list[tuple[int, int]]:
-    """First and last edge of the tiles along one axis."""
+def edges(length: int, side_px: float) -> list[tuple[int, int]]:
+    """First and last edge of each tile along one axis.
+
+    Examples
+    --------
+    >>> edges(25, 10.0), edges(24, 10.0)
+    ([(0, 10), (10, 20), (20, 25)], [(0, 10), (10, 20)])
+    """
     count = max(int(length / side_px + 0.5), 1)
-    edges = [min(round(k * side_px), length) for k in range(count + 1)]
-    return [(first, last) for first, last in pairwise(edges) if last > first]
+    steps = [min(round(k * side_px), length) for k in range(count + 1)]
+    return [(first, last) for first, last in pairwise(steps) if last > first]

@@ -18,7 +18,7 @@ from histoscope.files import write_image
 from histoscope.jobs.journal import Job
 from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import batch, store
-from histoscope.predict.slides import run as run_module
+from histoscope.predict.slides import part as part_module
 from histoscope.predict.slides.batch import SlideSettings, is_slide, run
 from histoscope.tables import read_table
 
@@ -117,7 +117,7 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
 
 def test_further_outputs_of_a_finished_slide_need_no_network(path, rays, undisturbed, tmp_path, monkeypatch):
     run(rays, [Job(path, "one")], tmp_path, SMALL)
-    monkeypatch.setattr(run_module.parts_of, "read_part", lambda *a: pytest.fail("read again"))
+    monkeypatch.setattr(part_module, "read_part", lambda *a: pytest.fail("read again"))
     more = SlideSettings(kinds=("geojson", "csv", "labels"), part_px=160)
     run(rays, [Job(path, "one")], tmp_path, more)
     files = contents(tmp_path)
@@ -243,7 +243,7 @@ def test_geojson_counts_from_where_qupath_does(slide, rays, tmp_path, origin, mo
     slide.reader.bounds = Box(40, 30, 600, 500)
     with store.Store.hold(tmp_path, {}) as held:
         found = predict_slide(slide, rays, held)
-        write_slide(slide, found, (), 0.5, origin=origin)
+        write_slide(slide, found, origin=origin)
     cells = pq.read_table(tmp_path / "cells.parquet")
     with gzip.open(tmp_path / "cells.0001.geojson.gz", "rt") as file:
         text = json.load(file)

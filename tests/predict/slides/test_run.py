@@ -137,14 +137,14 @@ def test_a_place_that_cannot_be_read_is_a_problem_and_the_rest_is_kept(slide, ra
     (problem,) = found.problems
     assert problem["error"] == "a tile is broken"
     assert problem["x_px"] <= 300 < problem["x_px"] + problem["width_px"] <= 300 + 64
-    assert 0.9 * len(whole(slide, rays)) < found.n_cells < len(whole(slide, rays))
+    assert 0.9 * len(whole(slide, rays)) < found.n_rows < len(whole(slide, rays))
 
 
 def test_a_slide_of_glass_has_no_parts(rays, tmp_path):
     write_image(tmp_path / "glass.tif", np.full((500, 500, 3), 243, np.uint8), mpp=0.5)
     with Store.hold(tmp_path / "out", {}) as store:
         found = predict_slide(open_slide(tmp_path / "glass.tif"), rays, store)
-    assert (found.n_cells, found.parts, found.tissue.area_mm2) == (0, (), 0)
+    assert (found.n_rows, found.parts, found.tissue.area_mm2) == (0, (), 0)
 
 
 def test_glass_never_reaches_the_network(slide, rays, tmp_path, monkeypatch):

@@ -18,10 +18,12 @@ from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import JOURNAL, SUMMARY
 from histoscope.predict.batch import OnBegin, OnImage, Outcome
 from histoscope.predict.detector import Detector
+from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import write_slide
-from histoscope.predict.slides.run import PART_PX, OnPart, plan_of, predict_slide
-from histoscope.predict.slides.store import CELLS, Store
+from histoscope.predict.slides.run import PART_PX, OnPart, as_work, plan_of, predict_slide
+from histoscope.predict.slides.store import Store
+from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.by_pydicom import first_files
 from histoscope.slides.opening import kind_of
@@ -43,7 +45,7 @@ class SlideSettings:
     reader : str
         As for `histoscope.slides.open_slide`.
     kinds : tuple of str
-        What is written beside the Parquet file: of `histoscope.predict.slides.finish.OUTPUTS`.
+        What is written beside the Parquet file: ``geojson``, ``csv``; of nuclei also ``labels``, ``anndata``.
     origin : {"qupath", "slide"}
         Where places of the GeoJSON begin.
     part_px : int
@@ -85,7 +87,7 @@ def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
 
 
 def run(
-    detector: Detector,
+    model: Detector | PatchClassifier | Work,
     jobs: Sequence[Job],
     out: Path,
     settings: SlideSettings,
@@ -97,15 +99,31 @@ def run(
 ) -> Outcome:
     """Predict all slides that are not finished in `out`, and write the summary of all that are in it.
 
+    Parameters
+    ----------
+    model : Detector, PatchClassifier or Work
+        Nuclei are found, or tiles classified.
+    jobs : sequence of Job
+        From `histoscope.predict.batch.plan`.
+    out : Path
+    settings : SlideSettings
+    overwrite : bool
+        Discard results of another plan.
+    on_begin, on_image, on_part : callable, optional
+
     Raises
     ------
     ConfigError
-        If `out` holds results of images.
+        If `out` holds results of images, or a kind of output is not written of such work.
     OSError
         If the disk of the results is full; the same call goes on when there is room.
     """
     if (out / JOURNAL).is_file():
         raise ConfigError(f"{out} holds results of images ({JOURNAL}); give slides another OUT")
+    work = as_work(model)
+    for kind in settings.kinds:
+        if kind not in work.outputs:
+            raise ConfigError(f"{kind}: of {work.unit} are written {', '.join(work.outputs)}; leave it out")
     outcome = Outcome()
     if on_begin is not None:
         on_begin(len(jobs))
@@ -113,7 +131,7 @@ def run(
     try:
         for job in jobs:
             folder = out / job.name
-            row, is_new = _tried(detector, job, folder, settings, overwrite=overwrite, on_part=on_part)
+            row, is_new = _tried(work, job, folder, settings, overwrite=overwrite, on_part=on_part)
             rows.append({"image": job.name, **row})
             if row["error"]:
                 outcome.failed.append({"path": str(job.image), "error": row["error"]})
@@ -157,7 +175,7 @@ def write_summary(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _tried(
-    detector: Detector,
+    work: Work,
     job: Job,
     folder: Path,
     settings: SlideSettings,
@@ -169,7 +187,7 @@ def _tried(
     for attempt in range(_TRIES):
         try:
             with open_slide(job.image, settings.reader, settings.mpp) as slide:
-                return _done(detector, slide, folder, settings, overwrite=overwrite, on_part=on_part)
+                return _done(work, slide, folder, settings, overwrite=overwrite, on_part=on_part)
         except Exception as error:  # noqa: BLE001  (no slide may end the batch)
             failed = {"slide": job.image.name, "error": message_of(job, error)}
             is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
@@ -180,7 +198,7 @@ def _tried(
 
 
 def _done(
-    detector: Detector,
+    work: Work,
     slide: Slide,
     folder: Path,
     settings: SlideSettings,
@@ -188,30 +206,27 @@ def _done(
     overwrite: bool,
     on_part: OnPart | None,
 ) -> tuple[dict[str, Any], bool]:
-    plan = plan_of(slide, detector, part_px=settings.part_px)
+    plan = plan_of(slide, work, part_px=settings.part_px)
     annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
     if annotations:
         plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
-    with Store.hold(folder, plan, overwrite=overwrite) as store:
+    with Store.hold(folder, plan, work.table, overwrite=overwrite) as store:
         written = {"kinds": list(settings.kinds), "origin": settings.origin}
-        before = _row_of(folder, written)
+        before = _row_of(store, written)
         if before is not None:
             return before, False
         region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
-        found = predict_slide(
-            slide, detector, store, part_px=settings.part_px, region=region, on_part=on_part
-        )
-        about = detector.classes, detector.network.spec.mpp
-        row = write_slide(slide, found, *about, kinds=settings.kinds, origin=settings.origin)
+        found = predict_slide(slide, work, store, part_px=settings.part_px, region=region, on_part=on_part)
+        row = write_slide(slide, found, kinds=settings.kinds, origin=settings.origin)
         row["error"] = ""
         write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2) + "\n")
         return row, True
 
 
-def _row_of(folder: Path, written: dict[str, Any]) -> dict[str, Any] | None:
+def _row_of(store: Store, written: dict[str, Any]) -> dict[str, Any] | None:
     """Row of a slide that is finished with these outputs, else None."""
-    path = folder / ROW
-    if not path.is_file() or not (folder / CELLS).is_file():
+    path = store.folder / ROW
+    if not path.is_file() or not (store.folder / store.table).is_file():
         return None
     try:
         known = json.loads(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ import numpy as np
 from histoscope.export.cells_labels import outlines_of, write_labels_pyramid
 from histoscope.nuclei.outlines import Outlines
 from histoscope.predict.slides.parts import HALO_UM
-from histoscope.predict.slides.run import Found
+from histoscope.predict.slides.work import Found
 from histoscope.slides import Slide
 from histoscope.types import Labels
 

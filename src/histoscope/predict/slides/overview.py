@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from histoscope.export.overlay import colours
-from histoscope.predict.slides.run import Found
+from histoscope.predict.slides.work import Found
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import CELL_UM
@@ -33,19 +33,33 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
     (h, w, 3) uint8
         At most 1600 px high and twice as wide.
     """
-    longest_um = max(side * mpp for side, mpp in zip(slide.size, slide.known_mpp(), strict=True))
-    mpp = max(longest_um / VIEW_PX, _FINEST_UM)
+    picture, outlined = slide_picture(slide, found)
+    right = (255 - _PALE * (255.0 - picture)).astype(np.uint8)
+    mpp = mpp_of_view(slide)
+    _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
+    return np.concatenate([outlined, right], axis=1)
+
+
+def slide_picture(slide: Slide, found: Found) -> tuple[Image, Image]:
+    """The whole slide, at most 1600 px long; and the same with the outline of the tissue."""
+    mpp = mpp_of_view(slide)
     width, height = slide.size_at(mpp)
     if mpp < CELL_UM:
         picture, _ = read_salvaged(slide, Box(0, 0, width, height), mpp)
     else:
-        picture = np.asarray(cv2.resize(found.overview, (width, height), interpolation=cv2.INTER_AREA))
+        picture = np.asarray(
+            cv2.resize(found.overview, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+        )
     tissue = cv2.resize(found.tissue.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     edges, _ = cv2.findContours(tissue, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    left = cv2.drawContours(picture.copy(), edges, -1, (0, 0, 0), max(VIEW_PX // 800, 1))
-    right = (255 - _PALE * (255.0 - picture)).astype(np.uint8)
-    _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
-    return np.concatenate([np.asarray(left, np.uint8), right], axis=1)
+    outlined = cv2.drawContours(picture.copy(), edges, -1, (0, 0, 0), max(VIEW_PX // 800, 1))
+    return picture, np.asarray(outlined, np.uint8)
+
+
+def mpp_of_view(slide: Slide) -> float:
+    """Micrometres per pixel of the pictures of a slide."""
+    longest_um: float = max(side * mpp for side, mpp in zip(slide.size, slide.known_mpp(), strict=True))
+    return max(longest_um / VIEW_PX, _FINEST_UM)
 
 
 def _draw_dots(

@@ -1,9 +1,9 @@
 """The nuclei of one part of a slide."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,34 +15,14 @@ from histoscope.models.base import InputSpec
 from histoscope.models.inference import Window, tiles_of
 from histoscope.predict.detector import Detector, visible
 from histoscope.predict.slides.parts import HALO_UM, Part
+from histoscope.predict.slides.work import Problem, Recolor
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image, Nuclei
 
-Recolor: TypeAlias = Callable[[Image], Image]
 TILE_PX = 2048
 """Side of what the network sees at once, without its context."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A place of a slide that could not be read.
-
-    Parameters
-    ----------
-    part : str
-    x_px, y_px, width_px, height_px : int
-        In the pixels of the network's resolution.
-    error : str
-    """
-
-    part: str
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
-    error: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)

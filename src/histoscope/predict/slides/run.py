@@ -1,113 +1,99 @@
-"""Nuclei of a whole slide: reading, network and decoding beside each other, part by part."""
+"""Work on a whole slide: reading, network and what follows beside each other, part by part."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 from histoscope import __version__
 from histoscope.errors import ConfigError
 from histoscope.predict.detector import Detector
-from histoscope.predict.slides import part as parts_of
-from histoscope.predict.slides.part import Recolor
-from histoscope.predict.slides.parts import Part, plan_parts
+from histoscope.predict.patch_classifier import PatchClassifier
+from histoscope.predict.slides.nuclei import FindNuclei
 from histoscope.predict.slides.stains import Sample, recolor_of
 from histoscope.predict.slides.store import STAINS, Store
+from histoscope.predict.slides.tiles import ClassifyTiles
+from histoscope.predict.slides.work import Found, Scene, Work
 from histoscope.slides import Slide
 from histoscope.slides.quality import quality_of
 from histoscope.slides.tissue import TissueMap, find_tissue
 from histoscope.threads import in_order
-from histoscope.types import Image
 
 PART_PX = 4096
 COARSEST = 2.5
-"""Times coarser than the network's resolution a slide may be; nuclei of coarser ones have too few pixels."""
+"""Times coarser than the network's resolution a slide may be; there is too little to see at coarser ones."""
 
 OnPart = Callable[[int, int, int], None]
-"""Told how many parts are done, of how many, and how many nuclei were found."""
+"""Told how many parts are done, of how many, and how many rows were found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was found on a slide.
-
-    Parameters
-    ----------
-    store : Store
-    parts : tuple of str
-        Names of the parts with tissue, row by row.
-    part_px : int
-        Side of a part, in pixels of the network.
-    n_cells : int
-    tissue : TissueMap
-    quality : dict
-        From `histoscope.slides.quality.quality_of`.
-    overview : (h, w, 3) uint8
-        The slide at 8 um a pixel.
-    problems : list of dict
-        Places that could not be read.
-    """
-
-    store: Store
-    parts: tuple[str, ...]
-    part_px: int
-    n_cells: int
-    tissue: TissueMap
-    quality: dict[str, Any]
-    overview: Image = field(repr=False)
-    problems: list[dict[str, Any]]
+def as_work(model: Detector | PatchClassifier | Work) -> Work:
+    """What a model does with a slide: a detector finds nuclei, a classifier tells tiles apart."""
+    if isinstance(model, Detector):
+        return FindNuclei(model)
+    return ClassifyTiles(model) if isinstance(model, PatchClassifier) else model
 
 
 def predict_slide(
     slide: Slide,
-    detector: Detector,
+    model: Detector | PatchClassifier | Work,
     store: Store,
     *,
     part_px: int = PART_PX,
     region: TissueMap | None = None,
     on_part: OnPart | None = None,
 ) -> Found:
-    """Find the nuclei of a slide, each exactly once; parts that are there already are kept.
+    """Do the work on all parts of a slide; those that are there already are kept.
 
-    While the network sees one part, the next is read and the one before is decoded and written, so three are
+    While the network sees one part, the next is read and the one before is finished and written, so three are
     in memory, whatever the size of the slide.
+
+    Parameters
+    ----------
+    slide : Slide
+    model : Detector, PatchClassifier or Work
+        Nuclei are found, each exactly once; or tiles are classified.
+    store : Store
+    part_px : int
+        Side of a part, in pixels of the network.
+    region : TissueMap, optional
+        In place of the tissue.
+    on_part : callable, optional
     """
-    mpp = detector.network.spec.mpp
-    check_resolution(slide, mpp)
+    work = as_work(model)
+    check_resolution(slide, work.mpp)
     tissue, overview = find_tissue(slide)
     if region is not None:
         tissue = region
-    plan = plan_parts(
-        slide.size_at(mpp), tissue, mpp, part_px=part_px, divisor=detector.network.spec.divisible_by
-    )
-    wanted = [part for part in plan if part.region is not None]
+    wanted = work.parts(slide, tissue, part_px)
     todo = [part for part in wanted if not store.has(part.name)]
-    n_cells = sum(store.rows(part.name) for part in wanted if part not in todo)
+    n_rows = sum(store.rows(part.name) for part in wanted if part not in todo)
     done = len(wanted) - len(todo)
     if on_part is not None:
-        on_part(done, len(wanted), n_cells)
-    sample = Sample.of(slide, tissue, mpp)
-    recolor = recolor_of(sample, detector.normalizer, store.folder / STAINS)
-    with closing(_cells_of(slide, todo, detector, tissue, recolor, store)) as written:
+        on_part(done, len(wanted), n_rows)
+    sample = Sample.of(slide, tissue, work.mpp)
+    scene = Scene(slide, tissue, recolor_of(sample, work.normalizer, store.folder / STAINS))
+    with closing(_rows_of(scene, work, todo, store)) as written:
         for n in written:
-            done, n_cells = done + 1, n_cells + n
+            done, n_rows = done + 1, n_rows + n
             if on_part is not None:
-                on_part(done, len(wanted), n_cells)
+                on_part(done, len(wanted), n_rows)
     names = tuple(part.name for part in wanted)
     problems = [row for name in names for row in store.problems(name)]
-    return Found(store, names, part_px, n_cells, tissue, quality_of(sample.tiles), overview, problems)
+    return Found(work, store, names, part_px, n_rows, tissue, quality_of(sample.tiles), overview, problems)
 
 
-def plan_of(slide: Slide, detector: Detector, *, part_px: int = PART_PX) -> dict[str, Any]:
-    """All that the cells of a slide depend on."""
+def plan_of(
+    slide: Slide, model: Detector | PatchClassifier | Work, *, part_px: int = PART_PX
+) -> dict[str, Any]:
+    """All that the rows of a slide depend on."""
     return {
         "histoscope": __version__,
         "slide": slide.quick_hash,
         "size_px": list(slide.size),
         "mpp": None if slide.mpp is None else list(slide.mpp),
-        "model": detector.fingerprint,
-        "tta": detector.tta,
+        **as_work(model).plan(slide),
         "part_px": part_px,
     }
 
@@ -127,29 +113,24 @@ def check_resolution(slide: Slide, mpp: float) -> None:
         )
 
 
-def _cells_of(
-    slide: Slide, todo: list[Part], detector: Detector, tissue: TissueMap, recolor: Recolor, store: Store
-) -> Generator[int, None, None]:
-    """Number of cells of each part, when it is written."""
-    mpp, digest = detector.network.spec.mpp, slide.quick_hash
-    scale, size = slide.scale_at(mpp), slide.size_at(mpp)
+def _rows_of(scene: Scene, work: Work, todo: Sequence[Any], store: Store) -> Generator[int, None, None]:
+    """Number of rows of each part, when it is written."""
 
-    def read(part: Part) -> parts_of.Pixels:
-        return parts_of.read_part(slide, part, detector.network.spec, recolor)
+    def read(part: Any) -> tuple[str, Any]:
+        return part.name, work.read(scene, part)
 
-    def finish(pixels: parts_of.Pixels, gathered: Any) -> int:
-        cells, cut = parts_of.decode(pixels, gathered, detector, tissue, scale, size)
-        table = cells.to_arrow(detector.classes, part=pixels.part.name, slide=digest)
-        store.write(pixels.part.name, table, [asdict(each) for each in (*pixels.problems, *cut)])
-        return len(cells)
+    def finish(name: str, pixels: Any, seen: Any) -> int:
+        rows, problems = work.finish(scene, pixels, seen)
+        store.write(name, rows, [asdict(each) for each in problems])
+        return len(rows)
 
     behind: Future[int] | None = None
-    with ThreadPoolExecutor(1, "decode") as decoder:
+    with ThreadPoolExecutor(1, "finish") as finisher:
         with closing(in_order(read, todo, ahead=1, name="read")) as every:
-            for pixels in every:
-                gathered = parts_of.gather(pixels, detector)
+            for name, pixels in every:
+                seen = work.see(scene, pixels)
                 if behind is not None:
                     yield behind.result()
-                behind = decoder.submit(finish, pixels, gathered)
+                behind = finisher.submit(finish, name, pixels, seen)
         if behind is not None:
             yield behind.result()

@@ -11,7 +11,7 @@ import numpy as np
 from histoscope import stain
 from histoscope.errors import StainError
 from histoscope.files import write_text
-from histoscope.predict.slides.part import Recolor
+from histoscope.predict.slides.work import Recolor
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import CELL_UM, TissueMap

@@ -15,9 +15,14 @@ from histoscope.locks import alone_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PLAN, PARTS, CELLS, STAINS = "plan.json", "parts", "cells.parquet", "stains.json"
+PLAN, PARTS, STAINS = "plan.json", "parts", "stains.json"
 FORMAT = 1
 _PROBLEMS = b"problems"
+_LEFT = (
+    *("summary.json", f"{PARTS}/*.parquet", "problems.csv", "tissue.geojson", STAINS, "overview.png"),
+    *("cells.[0-9]*.geojson.gz", "centres.geojson.gz", "cells.csv", "cells.h5ad", "labels.ome.tif"),
+    *("tiles.[0-9]*.geojson.gz", "tiles.csv", "heatmap_*.png", "cells.parquet", "tiles.parquet", PLAN),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,23 @@ class Store:
     Parameters
     ----------
     folder : Path
+    table : str
+        Name of the file that the parts are joined to.
     """
 
     folder: Path
+    table: str = "cells.parquet"
 
     @classmethod
     @contextmanager
-    def hold(cls, folder: Path, plan: Mapping[str, Any], *, overwrite: bool = False) -> Iterator["Store"]:
+    def hold(
+        cls,
+        folder: Path,
+        plan: Mapping[str, Any],
+        table: str = "cells.parquet",
+        *,
+        overwrite: bool = False,
+    ) -> Iterator["Store"]:
         """Hold a folder for one slide, one model and one set of settings.
 
         Parameters
@@ -42,6 +57,8 @@ class Store:
             Made if missing.
         plan : mapping
             What the results depend on, as plain values.
+        table : str
+            As for `Store`.
         overwrite : bool
             Begin anew if the folder holds results of another plan.
 
@@ -52,7 +69,7 @@ class Store:
             differs.
         """
         with alone_in(folder):
-            store = cls(folder)
+            store = cls(folder, table)
             wanted = {"format": FORMAT, **plan}
             known = store._plan()
             if known is not None and known != wanted:
@@ -84,14 +101,14 @@ class Store:
             return False
         return True
 
-    def write(self, part: str, cells: "pa.Table", problems: Iterable[Mapping[str, Any]] = ()) -> None:
+    def write(self, part: str, rows: "pa.Table", problems: Iterable[Mapping[str, Any]] = ()) -> None:
         """Write a part whole or not at all, also an empty one; with what could not be read of it."""
         import pyarrow.parquet as pq
 
-        about = {**(cells.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
+        about = {**(rows.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
         self._path(part).parent.mkdir(exist_ok=True)
         with whole(self._path(part)) as temporary:
-            pq.write_table(cells.replace_schema_metadata(about), temporary, compression="zstd")
+            pq.write_table(rows.replace_schema_metadata(about), temporary, compression="zstd")
 
     def join(self, parts: Sequence[str], schema: "pa.Schema", about: Mapping[str, Any]) -> None:
         """Join the parts to one file, a row group each, and take them away."""
@@ -101,7 +118,7 @@ class Store:
         text = json.dumps({**about, "parts": list(parts), "problems": problems})
         schema = schema.with_metadata({**(schema.metadata or {}), ABOUT: text.encode()})
         with (
-            whole(self.folder / CELLS) as temporary,
+            whole(self._table) as temporary,
             pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ):
             for name in parts:
@@ -112,23 +129,23 @@ class Store:
             (self.folder / PARTS).rmdir()
 
     def read(self, part: str) -> "pa.Table":
-        """Cells of a part."""
+        """Rows of a part."""
         import pyarrow.parquet as pq
 
         table: pa.Table
         if part in self._joined():
-            with pq.ParquetFile(self.folder / CELLS) as file:
+            with pq.ParquetFile(self._table) as file:
                 table = file.read_row_group(self._joined()[part])
         else:
             table = pq.read_table(self._path(part))
         return table
 
     def rows(self, part: str) -> int:
-        """Number of cells of a part."""
+        """Number of rows of a part."""
         import pyarrow.parquet as pq
 
         if part in self._joined():
-            return int(pq.read_metadata(self.folder / CELLS).row_group(self._joined()[part]).num_rows)
+            return int(pq.read_metadata(self._table).row_group(self._joined()[part]).num_rows)
         return int(pq.read_metadata(self._path(part)).num_rows)
 
     def problems(self, part: str) -> list[dict[str, Any]]:
@@ -137,18 +154,18 @@ class Store:
 
         found: list[dict[str, Any]]
         if part in self._joined():
-            known = json.loads(pq.read_schema(self.folder / CELLS).metadata[ABOUT])
+            known = json.loads(pq.read_schema(self._table).metadata[ABOUT])
             found = known["problems"].get(part, [])
         else:
             found = json.loads((pq.read_schema(self._path(part)).metadata or {}).get(_PROBLEMS, b"[]"))
         return found
 
     def _joined(self) -> dict[str, int]:
-        """Row group of each part in the file of all cells, if that is written."""
+        """Row group of each part in the file of all rows, if that is written."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.folder / CELLS
+        path = self._table
         if not path.is_file():
             return {}
         try:
@@ -158,10 +175,13 @@ class Store:
         return {name: k for k, name in enumerate(about["parts"])}
 
     def clear(self) -> None:
-        """Take away all parts, the plan, and the stains."""
-        own = map(self.folder.joinpath, (PLAN, CELLS, STAINS))
-        for path in [*(self.folder / PARTS).glob("*.parquet"), *own]:
+        """Take away what a plan left, the plan last: no file of an earlier model stays beside new ones."""
+        for path in [path for pattern in _LEFT for path in self.folder.glob(pattern)]:
             path.unlink(missing_ok=True)
+
+    @property
+    def _table(self) -> Path:
+        return self.folder / self.table
 
     def _path(self, part: str) -> Path:
         return self.folder / PARTS / f"{part}.parquet"

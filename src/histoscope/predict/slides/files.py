@@ -1,0 +1,83 @@
+"""Files of the rows of a slide: for QuPath, for scverse, as CSV; and their counts."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histoscope.export.cells_anndata import write_anndata
+from histoscope.export.cells_geojson import write_cells_geojson, write_centres
+from histoscope.files import whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CELLS, TILES = "cells.parquet", "tiles.parquet"
+
+
+def write_cells(
+    folder: Path, classes: Sequence[str], kinds: Sequence[str], offset_px: tuple[float, float]
+) -> None:
+    """Write the cells of a slide in other forms, each whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``cells.parquet``.
+    classes : sequence of str
+        Names of class 1, 2, ...
+    kinds : sequence of str
+        Of ``geojson``, ``csv`` and ``anndata``.
+    offset_px : (float, float)
+        Where places of the GeoJSON begin.
+    """
+    import pyarrow.parquet as pq
+
+    if "geojson" in kinds:
+        write_cells_geojson(folder, batches_of(folder / CELLS), classes, offset_px=offset_px)
+        write_centres(folder / "centres.geojson.gz", batches_of(folder / CELLS), classes, offset_px=offset_px)
+    if "anndata" in kinds:
+        write_anndata(folder / "cells.h5ad", pq.read_table(folder / CELLS))
+    if "csv" in kinds:
+        write_csv(folder / "cells.csv", batches_of(folder / CELLS))
+
+
+def count_classes(path: Path, classes: Sequence[str], area_mm2: float) -> dict[str, Any]:
+    """Nuclei, and nuclei per mm2 of tissue, all and by class."""
+    import pyarrow.parquet as pq
+
+    counts = Counter(pq.read_table(path, columns=["class_id"])["class_id"].to_pylist())
+    n_all = sum(counts.values())
+    row: dict[str, Any] = {"nuclei": n_all, "nuclei_per_mm2": _density(n_all, area_mm2)}
+    for k, name in enumerate(classes, 1):
+        row |= {f"n_{name}": counts[k], f"per_mm2_{name}": _density(counts[k], area_mm2)}
+    return row
+
+
+def _density(n: int, area_mm2: float) -> float:
+    return round(n / area_mm2, 2) if area_mm2 else 0.0
+
+
+def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:
+    """Rows of a file, some thousand at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows):
+            yield pa.Table.from_batches([batch])
+
+
+def write_csv(path: Path, batches: Iterator["pa.Table"]) -> None:
+    """Write all columns but the polygons as CSV."""
+    import pyarrow.csv as pc
+
+    with whole(path) as temporary:
+        writer = None
+        for batch in batches:
+            table = batch.drop_columns(["geometry", "bbox"])
+            if writer is None:
+                writer = pc.CSVWriter(temporary, table.schema)
+            writer.write(table)
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,153 @@
+"""Work on a slide, part by part: what finding nuclei and classifying tiles or cells have in common."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from histoscope import stain
+from histoscope.predict.slides.store import Store
+from histoscope.slides import Slide
+from histoscope.slides.tissue import TissueMap
+from histoscope.types import Image
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Recolor: TypeAlias = Callable[[Image], Image]
+"""The stain normaliser with the stains of a slide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A place of a slide that could not be read, or where a result is in doubt.
+
+    Parameters
+    ----------
+    part : str
+    x_px, y_px, width_px, height_px : int
+        In the pixels of the network's resolution.
+    error : str
+    """
+
+    part: str
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    error: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scene:
+    """A slide as its parts are read.
+
+    Parameters
+    ----------
+    slide : Slide
+    tissue : TissueMap
+    recolor : callable
+        The stain normaliser with the stains of the slide.
+    """
+
+    slide: Slide
+    tissue: TissueMap
+    recolor: Recolor
+
+
+class Work(Protocol):
+    """What is done with each part of a slide, and what is written at the end.
+
+    Parts, what is read of them and what the network says of them are known to the work alone; a part has a
+    ``name``. `read` runs ahead of the network and `finish` behind it, each in a thread of its own.
+
+    Attributes
+    ----------
+    table : str
+        Name of the file with a row for all that was found.
+    unit : str
+        What a row is: ``nuclei`` or ``tiles``.
+    outputs : tuple of str
+        Kinds of files that can be written beside the table.
+    mpp : float
+        Of the network.
+    normalizer : Normalizer or None
+    """
+
+    @property
+    def table(self) -> str: ...  # noqa: D102
+    @property
+    def unit(self) -> str: ...  # noqa: D102
+    @property
+    def outputs(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def mpp(self) -> float: ...  # noqa: D102
+    @property
+    def normalizer(self) -> stain.Normalizer | None: ...  # noqa: D102
+
+    def plan(self, slide: Slide) -> dict[str, Any]:
+        """What the rows depend on beside the slide, as plain values."""
+        ...
+
+    def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[Any]:
+        """Parts in which there is something to do, each with a name."""
+        ...
+
+    def read(self, scene: Scene, part: Any) -> Any:
+        """Pixels of a part."""
+        ...
+
+    def see(self, scene: Scene, pixels: Any) -> Any:
+        """What the network says of them."""
+        ...
+
+    def finish(self, scene: Scene, pixels: Any, seen: Any) -> tuple["pa.Table", list[Problem]]:
+        """Rows of the table, and what could not be read."""
+        ...
+
+    def none(self, slide: Slide) -> "pa.Table":
+        """The table without a row."""
+        ...
+
+    def about(self, slide: Slide) -> dict[str, Any]:
+        """What the table says of itself, beside what is said of every slide."""
+        ...
+
+    def write(
+        self, slide: Slide, found: "Found", kinds: Sequence[str], offset_px: tuple[float, float]
+    ) -> dict[str, Any]:
+        """Write what people and other programs read; the columns of the summary that are its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found on a slide.
+
+    Parameters
+    ----------
+    work : Work
+    store : Store
+    parts : tuple of str
+        Names of the parts with tissue, row by row.
+    part_px : int
+        Side of a part, in pixels of the network.
+    n_rows : int
+        Nuclei, or tiles.
+    tissue : TissueMap
+    quality : dict
+        From `histoscope.slides.quality.quality_of`.
+    overview : (h, w, 3) uint8
+        The slide at 8 um a pixel.
+    problems : list of dict
+        Places that could not be read.
+    """
+
+    work: Work
+    store: Store
+    parts: tuple[str, ...]
+    part_px: int
+    n_rows: int
+    tissue: TissueMap
+    quality: dict[str, Any]
+    overview: Image = field(repr=False)
+    problems: list[dict[str, Any]]
