@@ -49,7 +49,7 @@ def draw_heatmap(
 
 
 def draw_probability(image: Image, tiles: TileMap, place: int, name: str) -> Image:
-    """Overlay each tile with the colour of the probability of one class, and a scale below.
+    """Overlay each tile, in grey, with the colour of the probability of one class, and a scale below.
 
     Parameters
     ----------
@@ -63,7 +63,8 @@ def draw_probability(image: Image, tiles: TileMap, place: int, name: str) -> Ima
     """
     ramp = _ramp()
     levels = np.rint(np.clip(tiles.probability[:, place], 0.0, 1.0) * 255).astype(np.intp)
-    painted = _over(image, tiles, ramp[levels], np.full(len(tiles), _LAID))
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    painted = _over(np.asarray(grey, np.uint8), tiles, ramp[levels], np.full(len(tiles), _LAID))
     width = image.shape[1]
     unit = _unit(width)
     bar = np.repeat(ramp[np.linspace(0, 255, 8 * unit).astype(int)][None], unit, axis=0)

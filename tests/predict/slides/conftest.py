@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 import histoscope as hs
+from histoscope import models
 from histoscope.files import write_image
 from histoscope.models.base import InputSpec
 from histoscope.models.nuclei.region_segmenter import RegionSegmenter
-from histoscope.predict import Detector
+from histoscope.predict import Detector, PatchClassifier
 from histoscope.slides import Slide, open_slide
 
 
@@ -72,3 +73,23 @@ def detector(request: pytest.FixtureRequest) -> Detector:
     """Give each of them."""
     found: Detector = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def classifier(image: np.ndarray) -> PatchClassifier:
+    """Give a classifier of patches of 16 um that was not trained; each of its classes is seen somewhere."""
+    torch.manual_seed(0)
+    network = models.create(
+        "classifier",
+        backbone="unet",
+        patch_px=32,
+        mpp=0.5,
+        options={"width": 4, "depth": 2},
+        classes=["gland", "stroma", "fat"],
+    )
+    network.eval()
+    tiles = np.stack([image[y : y + 32, x : x + 32] for y in range(64, 512, 32) for x in range(160, 640, 32)])
+    with torch.no_grad():
+        network.head.weight.mul_(30.0)  # so that classes differ from tile to tile
+        network.head.bias.sub_(network(torch.from_numpy(tiles).permute(0, 3, 1, 2))["logits"].mean(dim=0))
+    return PatchClassifier(network, fingerprint="fresh")
