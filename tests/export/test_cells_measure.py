@@ -51,3 +51,39 @@ def test_what_is_no_table_of_cells_is_told(tmp_path):
     for name in "ab":
         with pytest.raises(CorruptDataError, match="no table of cells"):
             measure_cells(tmp_path / f"{name}.parquet")
+
+
+@pytest.mark.parametrize("classes", [[], ["tumour", "immune"]])
+def test_the_nearest_cell_of_a_random_pattern_is_where_theory_says(tmp_path, classes):
+    """Of a Poisson pattern of density d, on average half of one over the root of d away."""
+    from scipy.spatial import cKDTree
+
+    rng = np.random.default_rng(4)
+    points = rng.uniform(0, 1, (8000, 2)) * [4000, 8000]  # px of 0.5 and 0.25 um: 2 mm a side
+    names = rng.choice(classes or ["nucleus"], len(points))
+    row = measure_cells(write(tmp_path / "a.parquet", names, points, tissue_mm2=4.0, classes=classes))
+    assert row["nearest_um"] == pytest.approx(0.5 / np.sqrt(8000 / 2000.0**2), rel=0.03)
+    assert row["clark_evans"] == pytest.approx(1.0, abs=0.03)
+    nearest, _ = cKDTree(points * [0.5, 0.25]).query(points * [0.5, 0.25], 2)
+    assert row["nearest_um"] == pytest.approx(nearest[:, 1].mean(), rel=1e-4)
+    if classes:
+        pair = "tumour_to_immune"
+        assert row[f"nearest_ratio_{pair}"] == pytest.approx(1.0, abs=0.05)
+        assert row[f"neighbours_{pair}"] == pytest.approx(row["share_immune"], abs=0.02)
+    else:
+        assert not any(key.startswith(("nearest_ratio", "neighbours")) for key in row)
+
+
+def test_clusters_and_grids_are_told_from_a_random_pattern(tmp_path):
+    rng = np.random.default_rng(5)
+    centres = rng.uniform(0, 1000, (50, 2)).repeat(40, axis=0)
+    rows, columns = np.mgrid[:45, :45] * (1000 / 45)
+    patterns = centres + rng.normal(0, 5, centres.shape), np.stack([rows.ravel(), columns.ravel()], axis=1)
+    found = []
+    for points in patterns:
+        path = write(
+            tmp_path / "a.parquet", ["a"] * len(points), points, tissue_mm2=1.0, classes=["a"], mpp=[1, 1]
+        )
+        found.append(measure_cells(path)["clark_evans"])
+    assert found[0] < 0.3
+    assert found[1] == pytest.approx(2.0, abs=0.01)  # of a square grid

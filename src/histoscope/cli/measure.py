@@ -20,7 +20,11 @@ def measure(
 
     One row a slide, from `cells.parquet` alone:
 
-    - `cells_per_mm2`, `per_mm2_CLASS`: per mm² of tissue; `n_CLASS`, `share_CLASS`;
+    - `cells_per_mm2`, `per_mm2_CLASS`: per mm² of tissue, or of the region of interest; `n_CLASS`,
+      `share_CLASS`;
+
+    - `nearest_um`: mean distance from a cell to the nearest one. `clark_evans` divides it by that of a random
+      pattern of the same density: below 1 cells cluster, above 1 they keep apart;
 
     - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides
       it by that under random labelling (places stay, classes are shuffled): below 1 the two lie together.
@@ -38,7 +42,7 @@ def measure(
     import pandas as pd
 
     from histoscope.errors import DatasetNotFoundError
-    from histoscope.export.cells_measure import measure_cells
+    from histoscope.export.cells_measure import measure_cells, plain
     from histoscope.tables import write_table
 
     paths = [path for source in sources for path in _tables(source)]
@@ -50,8 +54,7 @@ def measure(
     if out is not None:
         write_table(out, pd.DataFrame(rows))
     if as_json:
-        known = pd.DataFrame(rows).astype(object)
-        typer.echo(json.dumps(known.where(known.notna(), None).to_dict("records"), indent=2))
+        typer.echo(json.dumps([plain(row) for row in rows], indent=2))
     elif out is None:
         typer.echo(pd.DataFrame(rows).T.to_string(header=False))
     else:

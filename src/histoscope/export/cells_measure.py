@@ -1,4 +1,9 @@
-"""A slide in numbers, from its table of cells alone: densities, class mix, who lies next to whom."""
+"""A slide in numbers, from its table of cells alone: densities, class mix, who lies next to whom.
+
+References
+----------
+.. [1] Clark and Evans, Ecology 1954, doi:10.2307/1931034
+"""
 
 import json
 from pathlib import Path
@@ -13,6 +18,19 @@ ABOUT = b"histoscope"
 """Key of the metadata of ``cells.parquet`` that says what slide it is of."""
 
 
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for JSON, which has no NaN.
+
+    Examples
+    --------
+    >>> plain({"cells": 0, "nearest_um": float("nan")})
+    {'cells': 0, 'nearest_um': None}
+    """
+    return {
+        key: None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()
+    }
+
+
 def measure_cells(path: str | Path) -> dict[str, Any]:
     """Measure the cells of a slide.
 
@@ -25,9 +43,11 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``slide``; ``tissue_mm2``; for all cells and each class their number, share and density per mm2 of
-        tissue; for each pair of classes the mean distance to the nearest cell in um, its ratio to that under
-        random labelling and the p-value; and the share of a class in the neighbourhood of another, with its
-        ratio to random labelling. Where there are too few cells, a value is NaN.
+        tissue; ``nearest_um``, the mean distance from a cell to the nearest one, and ``clark_evans``, that
+        divided by what a random pattern of the same density has [1]_: below 1 cells cluster, above 1 they
+        keep apart. With several classes, for each pair the mean distance to the nearest cell in um, its ratio
+        to that under random labelling and the p-value; and the share of a class in the neighbourhood of
+        another, with its ratio to random labelling. Where there are too few cells, a value is NaN.
 
     Raises
     ------
@@ -50,9 +70,11 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise CorruptDataError(f"{path} is no table of cells of a slide: {error}") from error
     points = np.stack([table["x_px"].to_numpy(), table["y_px"].to_numpy()], axis=1) * about["mpp"]
-    names = np.asarray(table["class"].to_pylist(), object)
-    classes = [*about["classes"], *sorted(set(names) - set(about["classes"]))]
-    kinds = np.array([{name: k for k, name in enumerate(classes)}[name] for name in names], np.int64)
+    names = table["class"].cast(pa.string()).combine_chunks().dictionary_encode()
+    known = names.dictionary.to_pylist()
+    classes = [*about["classes"], *sorted(set(known) - set(about["classes"]))]
+    number = np.array([classes.index(name) for name in known], np.int64)
+    kinds = number[names.indices.to_numpy(zero_copy_only=False)] if known else np.zeros(0, np.int64)
     area = float(about["tissue_mm2"])
     row: dict[str, Any] = {"slide": about["slide"], "tissue_mm2": area, "cells": len(kinds)}
     row["cells_per_mm2"] = len(kinds) / area if area else np.nan
@@ -60,11 +82,14 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
         n = int((kinds == k).sum())
         row |= {f"n_{name}": n, f"share_{name}": n / max(len(kinds), 1)}
         row[f"per_mm2_{name}"] = n / area if area else np.nan
-    found = spatial(points, kinds, len(classes))
+    is_mixed = len(classes) > 1
+    found = spatial(points, kinds, max(len(classes), 1), n_permutations=99 if is_mixed else 1)
+    row["nearest_um"] = found.nearest_any_um
+    row["clark_evans"] = 2.0 * found.nearest_any_um * np.sqrt(len(kinds) / (area * 1e6)) if area else np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = found.nearest_um / found.nearest_random_um
         enriched = found.neighbours / found.neighbours_random
-    for a, first in enumerate(classes):
+    for a, first in enumerate(classes if is_mixed else []):
         for b, second in enumerate(classes):
             pair = f"{first}_to_{second}"
             row |= {f"nearest_um_{pair}": found.nearest_um[a, b], f"nearest_ratio_{pair}": ratio[a, b]}

@@ -41,6 +41,8 @@ class Spatial:
         Share of a class among the nearest `N_NEIGHBOURS` cells.
     neighbours_random : (C, C) float64
         The same under random labelling: nearly the share of the class in all cells.
+    nearest_any_um : float
+        Mean distance from a cell to the nearest other one, of any class.
     """
 
     nearest_um: NDArray[np.float64]
@@ -48,6 +50,7 @@ class Spatial:
     p_value: NDArray[np.float64]
     neighbours: NDArray[np.float64]
     neighbours_random: NDArray[np.float64]
+    nearest_any_um: float = np.nan
 
 
 def spatial(
@@ -106,8 +109,9 @@ def spatial(
         nearest[a] = [near.to(points, kinds == b).mean() for b in range(n_classes)]
     pool = _Near.of(tree, _sample(np.arange(len(points)), min(len(points), MOST_SOURCES), random))
     drawn = np.full((n_permutations, n_classes, n_classes), np.nan)
+    small = kinds.astype(np.min_scalar_type(n_classes))  # fits the cache, which is what dealing costs
     for k in range(n_permutations):
-        dealt, order = random.permutation(kinds), random.permutation(len(pool.sources))
+        dealt, order = random.permutation(small), random.permutation(len(pool.sources))
         for b in np.flatnonzero(counts):
             distances = pool.to(points, dealt == b)[order]
             drawn[k, :, b] = [distances[:n].mean() if n else np.nan for n in sizes]
@@ -116,7 +120,7 @@ def spatial(
     expected[known] = drawn.mean(axis=0)
     extreme = 1 + np.minimum((drawn <= seen).sum(axis=0), (drawn >= seen).sum(axis=0))
     p_value[known] = np.minimum(2 * extreme / (n_permutations + 1), 1.0)
-    return Spatial(nearest, expected, p_value, shares, shares_random)
+    return Spatial(nearest, expected, p_value, shares, shares_random, float(pool.distances[:, 0].mean()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

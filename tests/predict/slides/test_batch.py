@@ -1,6 +1,7 @@
 """Batches of slides: killed, full, broken; the same command goes on and ends with the same bytes."""
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
@@ -20,6 +22,7 @@ from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import batch, store
 from histoscope.predict.slides import part as part_module
 from histoscope.predict.slides.batch import SlideSettings, is_slide, run
+from histoscope.predict.slides.files import write_measures
 from histoscope.tables import read_table
 
 SMALL = SlideSettings(kinds=("geojson", "csv"), part_px=160)
@@ -43,7 +46,8 @@ def undisturbed(path, rays, tmp_path_factory):
 def test_what_is_written(undisturbed):
     names = set(undisturbed)
     of_slide = {"plan.json", "cells.parquet", "cells.0001.geojson.gz", "centres.geojson.gz", "cells.csv"}
-    of_slide |= {"overview.png", "tissue.geojson", "problems.csv", "stains.json", "summary.json"}
+    of_slide |= {"overview.png", "tissue.geojson", "problems.csv"}
+    of_slide |= {"stains.json", "summary.json", "measures.json"}
     assert names == {"summary.csv", *(f"one/{name}" for name in of_slide)}
 
 
@@ -157,9 +161,26 @@ def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     assert "--mpp" in table.error["nothing known"]
     assert table.nuclei["glass"] == 0
     assert table.tissue_mm2["glass"] == 0
+    assert np.isnan(table.nearest_um["glass"])
     assert table.nuclei["one"] > 100
     cells = pq.read_table(tmp_path / "out" / "one" / "cells.parquet")
     assert table.nuclei["one"] == len(cells)
+    measured = json.loads((tmp_path / "out" / "one" / "measures.json").read_text())
+    assert measured["nearest_um"] == table.nearest_um["one"]
+    assert json.loads((tmp_path / "out" / "glass" / "measures.json").read_text())["nearest_um"] is None
+
+
+def test_the_summary_has_the_mix_of_classes(tmp_path):
+    names = ["a", "b", "b", "nucleus"]
+    table = pa.table({"class": names, "x_px": [0.0, 10, 20, 40], "y_px": [0.0] * 4})
+    about = {"slide": "s", "mpp": [0.5, 0.5], "tissue_mm2": 0.5, "classes": ["a", "b", "c"]}
+    table = table.replace_schema_metadata({"histoscope": json.dumps(about)})
+    pq.write_table(table, tmp_path / "cells.parquet")
+    row = write_measures(tmp_path, ("a", "b", "c"))
+    assert (row["nuclei"], row["n_a"], row["n_b"], row["n_c"]) == (4, 1, 2, 0)
+    assert (row["share_a"], row["share_b"], row["share_c"]) == (0.25, 0.5, 0)
+    assert (row["per_mm2_b"], row["nuclei_per_mm2"]) == (4, 8)
+    assert row["nearest_um"] == (5 + 5 + 5 + 10) / 4
 
 
 def test_an_error_that_nobody_expected_is_a_row(path, rays, tmp_path, monkeypatch):
@@ -234,7 +255,6 @@ def test_what_is_a_slide(path, tmp_path, image):
 def test_geojson_counts_from_where_qupath_does(slide, rays, tmp_path, origin, moved):
     """QuPath crops slides to the part that was scanned, where the file says so."""
     import gzip
-    import json
 
     from histoscope.predict.slides.finish import write_slide
     from histoscope.predict.slides.run import predict_slide

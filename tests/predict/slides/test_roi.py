@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import shapely
+from scipy.spatial import cKDTree
 
 from histoscope.errors import DataError, DatasetNotFoundError
 from histoscope.jobs.journal import Job
@@ -39,7 +40,13 @@ def test_cells_of_a_region_are_those_of_the_slide_inside_it(path, rays, tmp_path
     assert 20 < held.sum() < len(whole)
     expected = {key for key, is_in in zip(whole["id"].to_pylist(), held, strict=True) if is_in}
     assert set(part["id"].to_pylist()) == expected
-    assert inside.done[0]["tissue_mm2"] == pytest.approx(shapely.Polygon(TRIANGLE).area * 0.25e-6, rel=0.01)
+    row, area = inside.done[0], shapely.Polygon(TRIANGLE).area * 0.25e-6
+    assert row["tissue_mm2"] == pytest.approx(area, rel=0.01)
+    assert row["nuclei_per_mm2"] == pytest.approx(len(part) / area, rel=0.01)
+    places_um = np.stack([part["x_px"], part["y_px"]], axis=1) * 0.5
+    nearest_um = cKDTree(places_um).query(places_um, 2)[0][:, 1].mean()
+    assert row["nearest_um"] == pytest.approx(nearest_um, rel=1e-4)
+    assert row["clark_evans"] == pytest.approx(2 * nearest_um * np.sqrt(len(part) / (area * 1e6)), rel=0.01)
 
 
 def test_regions_by_name_go_before_other_annotations(slide, tmp_path):

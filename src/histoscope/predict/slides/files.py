@@ -1,13 +1,14 @@
-"""Files of the rows of a slide: for QuPath, for scverse, as CSV; and their counts."""
+"""Files of the rows of a slide: for QuPath, for scverse, as CSV; and what was measured."""
 
-from collections import Counter
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histoscope.export.cells_anndata import write_anndata
 from histoscope.export.cells_geojson import write_cells_geojson, write_centres
-from histoscope.files import whole
+from histoscope.export.cells_measure import measure_cells, plain
+from histoscope.files import whole, write_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,15 +43,31 @@ def write_cells(
         write_csv(folder / "cells.csv", batches_of(folder / CELLS))
 
 
-def count_classes(path: Path, classes: Sequence[str], area_mm2: float) -> dict[str, Any]:
-    """Nuclei, and nuclei per mm2 of tissue, all and by class."""
-    import pyarrow.parquet as pq
+def write_measures(folder: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Write what `histoscope.export.cells_measure` says of the cells of a slide; the summary's part of it.
 
-    counts = Counter(pq.read_table(path, columns=["class_id"])["class_id"].to_pylist())
-    n_all = sum(counts.values())
-    row: dict[str, Any] = {"nuclei": n_all, "nuclei_per_mm2": _density(n_all, area_mm2)}
-    for k, name in enumerate(classes, 1):
-        row |= {f"n_{name}": counts[k], f"per_mm2_{name}": _density(counts[k], area_mm2)}
+    Parameters
+    ----------
+    folder : Path
+        With ``cells.parquet``; gets ``measures.json``.
+    classes : sequence of str
+        Names of class 1, 2, ...
+
+    Returns
+    -------
+    dict
+        Nuclei, and nuclei per mm2 of tissue, all and by class; share of each class; mean distance to the
+        nearest nucleus, and the index of Clark and Evans.
+    """
+    found = measure_cells(folder / CELLS)
+    write_text(folder / "measures.json", json.dumps(plain(found), indent=2, ensure_ascii=False) + "\n")
+    area, n_all = found["tissue_mm2"], found["cells"]
+    row: dict[str, Any] = {"nuclei": n_all, "nuclei_per_mm2": _density(n_all, area)}
+    row |= {name: found[name] for name in ("nearest_um", "clark_evans")}
+    for name in classes:
+        n = found[f"n_{name}"]
+        row |= {f"n_{name}": n, f"share_{name}": found[f"share_{name}"]}
+        row[f"per_mm2_{name}"] = _density(n, area)
     return row
 
 

@@ -10,7 +10,7 @@ from histoscope.export.cells import Cells
 from histoscope.export.result import write_png
 from histoscope.predict.detector import Detector
 from histoscope.predict.slides import part as parts_of
-from histoscope.predict.slides.files import CELLS, count_classes, write_cells
+from histoscope.predict.slides.files import CELLS, write_cells, write_measures
 from histoscope.predict.slides.labels import write_labels
 from histoscope.predict.slides.overview import overview_picture
 from histoscope.predict.slides.parts import Part, plan_parts
@@ -90,4 +90,4 @@ class FindNuclei:
         if "labels" in kinds:
             write_labels(folder / "labels.ome.tif", slide, found, self.mpp)
         write_png(folder / "overview.png", overview_picture(slide, found, classes))
-        return count_classes(folder / CELLS, classes, found.tissue.area_mm2)
+        return write_measures(folder, classes)
