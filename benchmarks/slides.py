@@ -1,10 +1,14 @@
 """Time whole slides, from the file to the table of nuclei; print a Markdown report.
 
     python benchmarks/slides.py --tiles FOLDER [--blocks 5 15] [--kinds aperio generic] [--model nuclei-free]
+        [--alone] [--mpp 0.25] [--rivals PYTHON]
 
-A slide is made of real tiles of 0.25 um/px (1024 px a side are taken of each), laid in blocks of 4096 px that
-are tissue within a disc and glass outside. Each block is the same, so that a slide of 61,440 px is written in
-seconds; a network does not notice. Each run is a process of its own, so that its peak of memory is its own.
+A slide is made of real tiles of 0.25 um/px (1024 px a side are taken of each), laid in blocks of 4096 px
+that are tissue within a disc and glass outside. Each block is the same, so that a slide of 61,440 px is
+written in seconds; a network does not notice. Each run is a process of its own, so that its peak of memory
+is its own. ``--mpp 0.25`` gives the same network pixels of that size: its cost is right, its nuclei are
+not. ``--rivals`` takes the Python of an environment with StarDist's package, see
+``benchmarks/slides_rivals.py``; the folder of tiles then has ``images`` and ``labels``.
 """
 
 import argparse
@@ -12,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -110,9 +115,23 @@ def write_slide(path: Path, block: np.ndarray, blocks: int, *, kind: str, compre
                 file.write(thumbnail, photometric="rgb", description=about, metadata=None)
 
 
-def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
-    """Predict one slide in this process; what it took."""
+def detector_of(model: str, mpp: float | None) -> Any:
+    """A model; at another resolution, the same network with the same weights."""
+    from histoscope import models
     from histoscope.predict import Detector
+
+    detector = Detector.open(model)
+    if mpp is None:
+        return detector
+    network = models.create("stardist", **{**detector.network.arguments, "mpp": mpp})
+    network.load_state_dict(detector.network.state_dict())
+    network.thresholds = dict(detector.network.thresholds)
+    return Detector(network.eval(), detector.normalizer)
+
+
+def one(path: Path, out: Path, model: str, only: str, mpp: float | None) -> dict[str, float]:
+    """Predict one slide in this process; what it took."""
+    from histoscope.memory import keep_freed
     from histoscope.predict.slides import part as part_module
     from histoscope.predict.slides.finish import write_slide as write_results
     from histoscope.predict.slides.parts import plan_parts
@@ -122,7 +141,9 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     from histoscope.slides import open_slide
     from histoscope.slides.tissue import find_tissue
 
-    detector = Detector.open(model)
+    keep_freed()  # as the command line does
+    shutil.rmtree(out, ignore_errors=True)
+    detector = detector_of(model, mpp)
     slide = open_slide(path)
     times = {"network": 0.0}
     gather = part_module.gather
@@ -162,12 +183,28 @@ def one(path: Path, out: Path, model: str, only: str) -> dict[str, float]:
     }
 
 
-def run(path: Path, out: Path, model: str, only: str = "") -> dict[str, float]:
+def run(path: Path, out: Path, model: str, only: str = "", mpp: float | None = None) -> dict[str, float]:
     """The same in a process of its own."""
     command = [sys.executable, __file__, "--one", str(path), str(out), "--model", model, "--only", only]
+    command += [] if mpp is None else ["--mpp", str(mpp)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def rival(python: Path, path: Path, tiles: Path, keep: Path) -> str:
+    """A row of StarDist's package, or why there is none."""
+    script = Path(__file__).with_name("slides_rivals.py")
+    command = [str(python), str(script), str(path), "--tiles", str(tiles), "--keep", str(keep)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        return f"StarDist's package: {done.stderr.strip().splitlines()[-1]}"
+    found = json.loads(done.stdout.splitlines()[-1])
+    return (
+        f"StarDist's package: {found['nuclei']:,} nuclei in {found['seconds']:.1f} s, of which reading "
+        f"{found['read_s']:.1f} s; peak {found['peak_mb']:,.0f} MB"
+    )
 
 
 def main() -> None:
@@ -178,13 +215,15 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["aperio"], choices=["aperio", "generic", "ome"])
     parser.add_argument("--compressions", nargs="+", default=["jpeg"], choices=["jpeg", "jpeg2000"])
     parser.add_argument("--model", default="nuclei-free")
+    parser.add_argument("--mpp", type=float, help="of the network, in place of its own")
     parser.add_argument("--alone", action="store_true", help="also time the network with nothing beside it")
+    parser.add_argument("--rivals", type=Path, metavar="PYTHON", help="Python that has stardist")
     parser.add_argument("--keep", type=Path, help="folder for slides and results")
     parser.add_argument("--one", nargs=2, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(one(given.one[0], given.one[1], given.model, given.only)))
+        print(json.dumps(one(given.one[0], given.one[1], given.model, given.only, given.mpp)))
         return
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {given.model}\n")
     names = ["slide", "px", "MB", "nuclei", "tissue_mm2", "s", "s/mm2", "network_s", "alone_s", "ratio"]
@@ -202,8 +241,10 @@ def main() -> None:
                     path = folder / f"{name}.{'svs' if kind == 'aperio' else 'tif'}"
                     if not path.exists():
                         write_slide(path, block, blocks, kind=kind, compression=compression)
-                    alone = run(path, folder, given.model, "network")["network_s"] if given.alone else np.nan
-                    row = run(path, folder / name, given.model)
+                    alone = np.nan
+                    if given.alone:
+                        alone = run(path, folder / name, given.model, "network", given.mpp)["network_s"]
+                    row = run(path, folder / name, given.model, mpp=given.mpp)
                     cells = [name, blocks * BLOCK_PX, round(path.stat().st_size / 1e6)]
                     cells += [f"{row['nuclei']:,}", row["tissue_mm2"], round(row["seconds"], 1)]
                     cells += [round(row["s_per_mm2"], 2), round(row["network_s"], 1), round(alone, 1)]
@@ -213,6 +254,8 @@ def main() -> None:
                         round(row["peak_mb"]),
                     ]
                     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+                    if given.rivals:
+                        print(rival(given.rivals, path, given.tiles, folder), flush=True)
 
 
 if __name__ == "__main__":

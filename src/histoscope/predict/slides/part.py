@@ -141,8 +141,8 @@ def _shape(inner: Window) -> tuple[int, int]:
 
 def _centres(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
     """x, y of the centre of mass of each nucleus; of pixel (0, 0) it is (0.5, 0.5)."""
-    _, rows_columns = centroids(labels, n)
-    return np.asarray(rows_columns, np.float64) + 0.5
+    _, places = centroids(labels, n)
+    return np.asarray(places, np.float64) + 0.5
 
 
 def _within(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
