@@ -79,7 +79,7 @@ def predict(
         Shown,
         typer.Option(
             "--as",
-            help="Models of nuclei: image or slide. Classifiers: patch or tiles. Auto decides by the file.",
+            help="Nuclei: image or slide. Classifiers: patch, tiles or slide. Auto decides by the file.",
         ),
     ] = Shown.AUTO,
     reader: Annotated[
@@ -97,7 +97,15 @@ def predict(
             help="Slides: annotations in place of the tissue (GeoJSON, ImageScope, ASAP); file or folder.",
         ),
     ] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv.")] = False,
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="Classifiers: classify these cells of slides, not tiles: cells.parquet, or the folder of "
+            "an earlier call.",
+        ),
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv or tiles.csv.")] = False,
     labels: Annotated[
         bool, typer.Option("--labels", help="Slides: also write labels.ome.tif, a pyramid of label maps.")
     ] = False,
@@ -144,7 +152,14 @@ def predict(
 
     - `NAME_tiles.csv`: position, tissue, class and probabilities of each tile;
 
-    and `summary.csv` has the share of each class in the tissue.
+    and `summary.csv` has the share of each class in the tissue. A **slide** gets a folder with
+
+    - `tiles.parquet`, `tiles.0001.geojson.gz`: the tiles with tissue, their classes and probabilities;
+
+    - `overview.png`: a map of the classes, and `heatmap_CLASS.png`: the probability of each.
+
+    With `--cells`, a classifier looks at a patch around each nucleus that was found before, and writes
+    `cells.parquet` with its classes.
 
     Images are resampled to the network's resolution, so their pixel size matters; results are on the image's
     own pixels. What is finished is skipped, so an interrupted call goes on where it stopped. Files that
@@ -160,13 +175,15 @@ def predict(
     - `histoscope predict runs/first tiles/ more/*.tif out/ --only geojson --only csv`
 
     - `histoscope predict runs/colon patches/ out/ --mpp 0.5`
+
+    - `histoscope predict runs/colon slide.svs out/`
+
+    - `histoscope predict runs/celltypes slide.svs typed/ --cells out/slide/cells.parquet`
     """
     from time import perf_counter
 
     from histoscope import weights
-    from histoscope.cli.given import refuse_given
-    from histoscope.cli.predict_slides import SLIDES_ONLY, nuclei_of_slides, takes_slides
-    from histoscope.errors import ConfigError
+    from histoscope.cli.predict_slides import predict_slides, refuse, takes_slides
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
 
@@ -176,7 +193,7 @@ def predict(
 
     left_out: list[Skipped] = []
     classifies = is_classifier(folder)
-    jobs = batch.plan(sources, out, slides=not classifies, on_skip=left_out.append)
+    jobs = batch.plan(sources, out, slides=True, on_skip=left_out.append)
     for line in lines_of(left_out):
         typer.echo(line, err=True)
     if upright := turned_upright(job.image for job in jobs):
@@ -184,28 +201,22 @@ def predict(
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     kinds = [str(kind) for kind in only or []]
-    as_slides = not classifies and takes_slides(jobs, shown)
-    if not as_slides:
-        refuse_given(context, *SLIDES_ONLY, because="is for slides, and these are images (--as slide)")
-    if classifies:
-        refuse_given(
-            context, "least_area", because="is for models of nuclei, and this one tells patches apart"
-        )
-        settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, kinds, tta=tta, **settings)
+    as_slides = cells is not None or takes_slides(jobs, shown)
+    refuse(context, shown, classifies=classifies, as_slides=as_slides, has_cells=cells is not None)
+    opened: dict[str, Any] = {"tta": tta}
+    if not classifies:
+        opened |= {"least_area_um2": least_area}
     elif as_slides:
-        refuse_given(context, "least_tissue", because="is for classifiers, and this model finds nuclei")
-        refuse_given(context, "only", because="is for images; slides have --csv, --labels, --anndata")
+        opened |= {"least_tissue": least_tissue, "cells": cells}
+    if as_slides:
         extra = {"csv": csv, "labels": labels, "anndata": anndata}
         more = [kind for kind, on in extra.items() if on]
         written = {"roi": roi, "kinds": ("geojson", *more), "reader": reader, "origin": str(origin)}
-        opened = {"tta": tta, "least_area_um2": least_area}
-        outcome, told, lines = nuclei_of_slides(folder, jobs, out, opened, written, **settings)
+        outcome, told, lines = predict_slides(folder, jobs, out, opened, written, **settings)
+    elif classifies:
+        settings |= {"shown": str(shown), "least_tissue": least_tissue}
+        outcome, told, lines = _classes(folder, jobs, out, kinds, **opened, **settings)
     else:
-        if shown in {Shown.PATCH, Shown.TILES}:
-            raise ConfigError(f"--as {shown} is for classifiers, and this model finds nuclei; leave it out")
-        refuse_given(context, "least_tissue", because="is for classifiers, and this model finds nuclei")
-        opened = {"tta": tta, "least_area_um2": least_area}
         outcome, told, lines = _nuclei(folder, jobs, out, kinds, opened, **settings)
     about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
     about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]

@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from histoscope.cli.given import refuse_given
+from histoscope.errors import ConfigError
 from histoscope.words import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from histoscope.jobs.journal import Job
     from histoscope.predict.batch import Outcome
+    from histoscope.predict.slides.work import Work
 
-SLIDES_ONLY = ("reader", "origin", "roi", "csv", "labels", "anndata")
+SLIDES_ONLY = ("reader", "origin", "roi", "csv", "labels", "anndata", "cells")
 """Parameters that mean nothing for images."""
 
 
@@ -29,7 +34,38 @@ def takes_slides(jobs: "list[Job]", shown: str) -> bool:
     return bool(slides)
 
 
-def nuclei_of_slides(
+def refuse(context: typer.Context, shown: str, *, classifies: bool, as_slides: bool, has_cells: bool) -> None:
+    """Refuse options that have no effect on such files with such a model.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if as_slides:
+        refuse_given(context, "only", because="is for images; slides have --csv, --labels, --anndata")
+    else:
+        refuse_given(context, *SLIDES_ONLY, because="is for slides, and these are images (--as slide)")
+    if not classifies:
+        if shown in {"patch", "tiles"}:
+            raise ConfigError(f"--as {shown} is for classifiers, and this model finds nuclei; leave it out")
+        refuse_given(
+            context, "least_tissue", "cells", because="is for classifiers, and this model finds nuclei"
+        )
+        return
+    if shown == "image":
+        raise ConfigError("--as image is for models of nuclei, and this one is a classifier; leave it out")
+    refuse_given(context, "least_area", because="is for models of nuclei, and this one tells patches apart")
+    if has_cells:
+        if shown not in {"auto", "slide"}:
+            raise ConfigError(f"--as {shown} has no meaning for cells that are given; leave it out")
+        refuse_given(
+            context, "roi", "least_tissue", "labels", because="has no meaning for cells that are given"
+        )
+    elif as_slides:
+        refuse_given(context, "labels", "anndata", because="is for nuclei, and here tiles are classified")
+
+
+def predict_slides(
     folder: Path,
     jobs: "list[Job]",
     out: Path,
@@ -39,10 +75,9 @@ def nuclei_of_slides(
     mpp: float | None,
     overwrite: bool,
 ) -> "tuple[Outcome, dict[str, Any], list[str]]":
-    """Find nuclei in all slides; counts for machines, and lines for people."""
+    """Find nuclei in all slides, or classify tiles or cells; counts for machines, and lines for people."""
     from histoscope.cli.progress import Board
     from histoscope.export.cells_anndata import require_anndata
-    from histoscope.predict import Detector
     from histoscope.predict.slides import batch
     from histoscope.slides.opening import check_reader
 
@@ -50,7 +85,7 @@ def nuclei_of_slides(
     if "anndata" in written["kinds"]:
         require_anndata()
     jobs = batch.one_a_slide(jobs)
-    detector = Detector.open(folder, **opened)
+    work = _work(folder, **opened)
     done = 0
     with Board() as board:
 
@@ -60,18 +95,45 @@ def nuclei_of_slides(
             board.move("slides", done, len(jobs))
             board.end("parts")
 
-        def on_part(n_done: int, n_parts: int, n_cells: int) -> None:
+        def on_part(n_done: int, n_parts: int, n_rows: int) -> None:
             if n_parts:
-                board.move("parts", n_done, n_parts, f"{n_cells:,} nuclei")
+                board.move("parts", n_done, n_parts, f"{n_rows:,} {work.unit}")
 
         settings = batch.SlideSettings(mpp=mpp, **written)
         outcome = batch.run(
-            detector, jobs, out, settings, overwrite=overwrite, on_image=on_image, on_part=on_part
+            work, jobs, out, settings, overwrite=overwrite, on_image=on_image, on_part=on_part
         )
-    n_nuclei = sum(row["nuclei"] for row in outcome.done)
-    lines = [f"{count(n_nuclei, 'nucleus')} in {count(len(outcome.done), 'slide')}; results in {out}"]
-    for row in outcome.done:
-        found = f"{row['slide']}: {row['nuclei']:,} nuclei, {row['tissue_mm2']:g} mm2 of tissue"
-        broken = f", {count(row['problems'], 'problem')} (problems.csv)" if row["problems"] else ""
-        lines.append(f"{found}, read by {row['reader']}{broken}")
-    return outcome, {"classes": list(detector.classes), "nuclei": n_nuclei}, lines
+    total = sum(row[work.unit] for row in outcome.done)
+    one = {"nuclei": "nucleus", "tiles": "tile"}[work.unit]
+    lines = [f"{count(total, one)} in {count(len(outcome.done), 'slide')}; results in {out}"]
+    lines += [_line(row, work.unit, work.classes) for row in outcome.done]
+    return outcome, {"classes": list(work.classes), work.unit: total}, lines
+
+
+def _work(
+    folder: Path,
+    *,
+    tta: bool,
+    least_area_um2: float | None = None,
+    least_tissue: float = 0.0,
+    cells: Path | None = None,
+) -> "Work":
+    """What a model does: nuclei of at least some area, or the classes of tiles, or of given cells."""
+    from histoscope.predict import Detector, PatchClassifier
+    from histoscope.predict.slides.cells import ClassifyCells
+    from histoscope.predict.slides.nuclei import FindNuclei
+    from histoscope.predict.slides.tiles import ClassifyTiles
+
+    if least_area_um2 is not None:
+        return FindNuclei(Detector.open(folder, tta=tta, least_area_um2=least_area_um2))
+    classifier = PatchClassifier.open(folder, tta=tta)
+    return ClassifyTiles(classifier, least_tissue) if cells is None else ClassifyCells(classifier, cells)
+
+
+def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:
+    """A slide in a line."""
+    found = f"{row['slide']}: {row[unit]:,} {unit}, {row['tissue_mm2']:g} mm2 of tissue"
+    if unit == "tiles":
+        found += "".join(f", {name} {100 * row[f'share_{name}']:.0f} %" for name in classes)
+    broken = f", {count(row['problems'], 'problem')} (problems.csv)" if row["problems"] else ""
+    return f"{found}, read by {row['reader']}{broken}"

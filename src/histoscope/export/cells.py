@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from histoscope.export.features import class_names
+from histoscope.export.features import class_names, unclassed
 from histoscope.types import Nuclei
 
 if TYPE_CHECKING:
@@ -126,6 +126,52 @@ class Cells:
         columns |= {name: self.features[name].to_numpy(np.float32) for name in FEATURES}
         columns["part"] = pa.array([part] * len(self), pa.string()).dictionary_encode()
         return located(columns, self.polygons)
+
+
+def classified(
+    cells: "pa.Table",
+    classes: Sequence[str],
+    probability: NDArray[np.float32],
+    *,
+    before: Sequence[str] = (),
+) -> "pa.Table":
+    """Cells with the classes of another model; columns that do not tell of classes stay as they are.
+
+    Parameters
+    ----------
+    cells : pyarrow.Table
+        From `Cells.to_arrow`, or rows of ``cells.parquet``.
+    classes : sequence of str
+        Names of class 1, 2, ...
+    probability : (N, C) float32
+        Rows sum to 1; a row of zeros is a cell without a class.
+    before : sequence of str
+        Classes that the cells had.
+
+    Examples
+    --------
+    >>> before = Cells.none(["a"]).to_arrow(["a"], part="", slide="")
+    >>> classified(before, ["b", "c"], np.empty((0, 2), np.float32), before=["a"]).column_names[1:8]
+    ['class', 'class_id', 'probability', 'x_px', 'y_px', 'p_b', 'p_c']
+    """
+    import pyarrow as pa
+
+    top = probability.max(axis=1, initial=0.0)
+    class_id = np.where(top > 0, probability.argmax(axis=1) + 1, 0).astype(np.uint8)
+    names = np.array([unclassed(classes), *classes], object)[class_id]
+    new: dict[str, Any] = {
+        "class": pa.array(names.tolist(), pa.string()).dictionary_encode(),
+        "class_id": class_id,
+        "probability": top,
+    }
+    columns: dict[str, Any] = {}
+    old = {f"p_{name}" for name in before}
+    for name in cells.column_names:
+        if name not in old:
+            columns[name] = new.get(name, cells[name])
+        if name == "y_px":
+            columns |= {f"p_{each}": probability[:, k] for k, each in enumerate(classes)}
+    return pa.table(columns).replace_schema_metadata(cells.schema.metadata)
 
 
 def located(columns: dict[str, Any], polygons: NDArray[np.object_]) -> "pa.Table":

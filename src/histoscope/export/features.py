@@ -94,6 +94,11 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     return pd.DataFrame(head | columns)
 
 
+def unclassed(classes: Sequence[str]) -> str:
+    """Name of class 0."""
+    return NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
+
+
 def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
     """Name of the class of each nucleus; `NO_CLASS` for class 0.
 
@@ -102,8 +107,7 @@ def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
     ShapeError
         If there is a class without a name.
     """
-    unclassed = NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
-    known = np.array([unclassed, *classes], object)
+    known = np.array([unclassed(classes), *classes], object)
     top = int(nuclei.class_id.max(initial=0))
     if classes and top >= len(known):
         raise ShapeError(

@@ -1,6 +1,7 @@
 """Many slides: each in a folder of its own, one row each in the summary; a bad slide stops no other."""
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ import pandas as pd
 
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import write_text
+from histoscope.images.reading import size_of
 from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import JOURNAL, SUMMARY
@@ -65,7 +67,10 @@ class SlideSettings:
 def is_slide(path: Path) -> bool:
     """Whether a file is a slide rather than an image: of a scanner, a pyramid, or above 64 megapixels."""
     try:
-        if kind_of(path) in {"aperio", "dicom", "DICOM", "other slide"}:
+        kind = kind_of(path)
+        if kind == "picture":
+            return math.prod(size_of(path)) > _LARGE_PX
+        if kind in {"aperio", "dicom", "DICOM", "other slide"}:
             return True
         with open_slide(path) as slide:
             return len(slide.levels) > 1 or slide.size[0] * slide.size[1] > _LARGE_PX
@@ -114,16 +119,13 @@ def run(
     Raises
     ------
     ConfigError
-        If `out` holds results of images, or a kind of output is not written of such work.
+        If `out` holds results of images or what the work reads, or a kind of output is not written of such
+        work.
     OSError
         If the disk of the results is full; the same call goes on when there is room.
     """
-    if (out / JOURNAL).is_file():
-        raise ConfigError(f"{out} holds results of images ({JOURNAL}); give slides another OUT")
     work = as_work(model)
-    for kind in settings.kinds:
-        if kind not in work.outputs:
-            raise ConfigError(f"{kind}: of {work.unit} are written {', '.join(work.outputs)}; leave it out")
+    _check(work, out, settings.kinds)
     outcome = Outcome()
     if on_begin is not None:
         on_begin(len(jobs))
@@ -145,6 +147,19 @@ def run(
         rows += [row for row in _earlier(out) if row["image"] not in known]
         write_summary(out / SUMMARY, sorted(rows, key=lambda row: str(row["image"])))
     return outcome
+
+
+def _check(work: Work, out: Path, kinds: Sequence[str]) -> None:
+    """Refuse outputs that such work does not write, and a folder that holds other things."""
+    for kind in kinds:
+        if kind not in work.outputs:
+            raise ConfigError(f"{kind}: of {work.unit} are written {', '.join(work.outputs)}; leave it out")
+    if (out / JOURNAL).is_file():
+        raise ConfigError(f"{out} holds results of images ({JOURNAL}); give slides another OUT")
+    if work.source is not None:
+        one, other = work.source.resolve(), out.resolve()
+        if one == other or other in one.parents or one in other.parents:
+            raise ConfigError(f"{out} and {work.source}, which is read, lie in one another; give another OUT")
 
 
 def _earlier(out: Path) -> Iterator[dict[str, Any]]:

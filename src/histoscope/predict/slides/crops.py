@@ -1,8 +1,10 @@
 """Patches of a slide for a classifier, cut out of larger pieces that are read once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,10 @@ from numpy.typing import NDArray
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.slides import Box
 from histoscope.types import Image, Sample
+
+BLOCK_PX = 1024
+"""Side of what is read at once for patches that overlap."""
+Read: TypeAlias = Callable[[Box], tuple[Image, list[tuple[Box, str]]]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,3 +58,87 @@ def probabilities(classifier: PatchClassifier, patches: Sequence[Sample]) -> NDA
     for seen in classifier.through(patches):
         found[seen.indices] = seen.values
     return found
+
+
+class Blocks(Sequence[Sample]):
+    """Patches around places of a slide, read block by block: neighbours share what is read.
+
+    A block is read while the one before is looked at, and kept until all its patches were asked for, each of
+    them once and in about their order; several threads may ask.
+
+    Parameters
+    ----------
+    read : callable
+        From a box to its pixels, and the boxes in it that could not be read, with why.
+    box_px : (N, 4) int64
+        Left, top, right and bottom edge of each patch.
+    mpp : float
+        Micrometres per pixel.
+
+    Attributes
+    ----------
+    order : (N,) int64
+        Patch k is that of ``box_px[order[k]]``: those of a block follow each other.
+    broken : list of (Box, str)
+        What could not be read, of the blocks that were asked for.
+    """
+
+    def __init__(self, read: Read, box_px: NDArray[np.int64], mpp: float) -> None:
+        self.mpp = mpp
+        self.broken: list[tuple[Box, str]] = []
+        self._read_box = read
+        block = box_px[:, :2] // BLOCK_PX
+        self.order = np.lexsort((block[:, 0], block[:, 1]))
+        self._box_px = box_px[self.order]
+        _, first, self._block = np.unique(
+            block[self.order][:, ::-1], axis=0, return_index=True, return_inverse=True
+        )
+        self._spans = list(zip(first.tolist(), [*first[1:].tolist(), len(box_px)], strict=True))
+        self._left = {k: last - first for k, (first, last) in enumerate(self._spans)}
+        self._ahead: dict[int, Future[Crops]] = {}
+        self._lock = Lock()
+        self._pool = ThreadPoolExecutor(1, "blocks")
+
+    def __len__(self) -> int:
+        return len(self._box_px)
+
+    def __getitem__(self, index: Any) -> Any:
+        """One patch; an error of the place where it could not be read."""
+        k = int(self._block[index])
+        with self._lock:
+            for wanted in (k, k + 1):
+                if wanted not in self._ahead and self._left.get(wanted, 0) > 0:
+                    self._ahead[wanted] = self._pool.submit(self._read, wanted)
+            block = self._ahead[k]
+            self._left[k] -= 1
+            if not self._left[k]:
+                del self._ahead[k]
+        return block.result()[index - self._spans[k][0]]
+
+    def close(self) -> None:
+        """Wait for what is being read."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _read(self, k: int) -> Crops:
+        box_px = self._box_px[slice(*self._spans[k])]
+        around = box_around(box_px)
+        image, broken = self._read_box(around)
+        self.broken += broken
+        return Crops(image, around, box_px, self.mpp)
+
+
+def box_around(box_px: NDArray[np.int64]) -> Box:
+    """Smallest box around some boxes, given by their left, top, right and bottom edges."""
+    x0, y0 = box_px[:, :2].min(axis=0).tolist()
+    x1, y1 = box_px[:, 2:].max(axis=0).tolist()
+    return Box(x0, y0, x1 - x0, y1 - y0)
+
+
+def touched_by(box_px: NDArray[np.int64], places: Sequence[Box]) -> NDArray[np.bool_]:
+    """(N,) whether a box (left, top, right, bottom) has a pixel in one of the places."""
+    left, top, right, bottom = box_px.T
+    hit = np.zeros(len(box_px), bool)
+    for place in places:
+        beside = (right <= place.x) | (left >= place.x + place.width)
+        hit |= ~(beside | (bottom <= place.y) | (top >= place.y + place.height))
+    return hit

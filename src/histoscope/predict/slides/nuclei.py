@@ -35,6 +35,12 @@ class FindNuclei:
     table = CELLS
     unit = "nuclei"
     outputs = ("geojson", "csv", "labels", "anndata")
+    source = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the detector."""
+        return self.detector.classes
 
     @property
     def mpp(self) -> float:

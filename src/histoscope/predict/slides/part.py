@@ -15,7 +15,7 @@ from histoscope.models.base import InputSpec
 from histoscope.models.inference import Window, tiles_of
 from histoscope.predict.detector import Detector, visible
 from histoscope.predict.slides.parts import HALO_UM, Part
-from histoscope.predict.slides.work import Problem, Recolor
+from histoscope.predict.slides.work import Problem, Recolor, problems_of
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
@@ -69,7 +69,7 @@ def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pi
     x1 = min(region.x + region.width + context, size[0])
     y1 = min(region.y + region.height + context, size[1])
     original, broken = read_salvaged(slide, Box(x0, y0, x1 - x0, y1 - y0), spec.mpp)
-    problems = tuple(Problem(part.name, *place, error) for place, error in broken)
+    problems = tuple(problems_of(part.name, broken))
     top, left = region.y - y0, region.x - x0
     inner = Window(top, left, top + region.height, left + region.width)
     return Pixels(part, original, recolor(original), inner, problems)

@@ -12,12 +12,12 @@ from histoscope import stain
 from histoscope.export.tiles import Tiles
 from histoscope.export.tissue import tissue_share
 from histoscope.predict.patch_classifier import PatchClassifier
-from histoscope.predict.slides.crops import Crops, probabilities
+from histoscope.predict.slides.crops import Crops, box_around, probabilities, touched_by
 from histoscope.predict.slides.files import TILES
 from histoscope.predict.slides.tile_files import write_tiles
-from histoscope.predict.slides.work import Found, Problem, Scene
+from histoscope.predict.slides.work import Found, Problem, Scene, problems_of
 from histoscope.predict.tilemap import LEAST_TISSUE, edges
-from histoscope.slides import Box, Slide
+from histoscope.slides import Slide
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import CELL_UM, TissueMap
 
@@ -82,6 +82,12 @@ class ClassifyTiles:
     table = TILES
     unit = "tiles"
     outputs = ("geojson", "csv")
+    source = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the classifier."""
+        return self.classifier.classes
 
     @property
     def mpp(self) -> float:
@@ -115,12 +121,11 @@ class ClassifyTiles:
 
     def read(self, scene: Scene, part: TilePart) -> TilePixels:
         """Pixels of the tiles of a part with enough tissue; those that cannot be read whole are left out."""
-        (x0, y0), (x1, y1) = part.box_px[:, :2].min(axis=0), part.box_px[:, 2:].max(axis=0)
-        around = Box(int(x0), int(y0), int(x1 - x0), int(y1 - y0))
+        around = box_around(part.box_px)
         original, broken = read_salvaged(scene.slide, around, self.mpp)
-        problems = [Problem(part.name, *place, error) for place, error in broken]
+        problems = problems_of(part.name, broken)
         share = self._tissue(scene.tissue, part.box_px, Crops(original, around, part.box_px, self.mpp))
-        kept = (share >= self.least_tissue) & ~_touched_by(part.box_px, [place for place, _ in broken])
+        kept = (share >= self.least_tissue) & ~touched_by(part.box_px, [place for place, _ in broken])
         crops = Crops(scene.recolor(original), around, part.box_px[kept], self.mpp)
         return TilePixels(part, part.box_px[kept], share[kept], crops, problems)
 
@@ -184,13 +189,3 @@ def tile_grid(
     inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)]
     inside = inside - sums[np.ix_(bottom, left)] + sums[np.ix_(top, left)]
     return rows, columns, inside > 0
-
-
-def _touched_by(box_px: NDArray[np.int64], places: Sequence[Box]) -> NDArray[np.bool_]:
-    """(N,) whether a tile has a pixel in one of the places."""
-    left, top, right, bottom = box_px.T
-    hit = np.zeros(len(box_px), bool)
-    for place in places:
-        beside = (right <= place.x) | (left >= place.x + place.width)
-        hit |= ~(beside | (bottom <= place.y) | (top >= place.y + place.height))
-    return hit

@@ -1,12 +1,13 @@
 """Work on a slide, part by part: what finding nuclei and classifying tiles or cells have in common."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from histoscope import stain
 from histoscope.predict.slides.store import Store
-from histoscope.slides import Slide
+from histoscope.slides import Box, Slide
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image
 
@@ -35,6 +36,11 @@ class Problem:
     width_px: int
     height_px: int
     error: str
+
+
+def problems_of(part: str, broken: Iterable[tuple[Box, str]]) -> list[Problem]:
+    """What could not be read of a part, from `histoscope.slides.salvage.read_salvaged`."""
+    return [Problem(part, place.x, place.y, place.width, place.height, error) for place, error in broken]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,6 +74,10 @@ class Work(Protocol):
         What a row is: ``nuclei`` or ``tiles``.
     outputs : tuple of str
         Kinds of files that can be written beside the table.
+    source : Path or None
+        Earlier results that are read; new ones are kept apart from them.
+    classes : tuple of str
+        Names of class 1, 2, ...
     mpp : float
         Of the network.
     normalizer : Normalizer or None
@@ -79,6 +89,10 @@ class Work(Protocol):
     def unit(self) -> str: ...  # noqa: D102
     @property
     def outputs(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def source(self) -> Path | None: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def mpp(self) -> float: ...  # noqa: D102
     @property
