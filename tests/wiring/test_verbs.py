@@ -90,6 +90,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "least_area": ["+", "--least-area", "40"],
         "reader": (SLIDES, ["+", "--reader", "openslide"]),
         "roi": (SLIDES, ["+", "--roi", "ROI"]),
+        "cells": (["CLASSIFIER", "SLIDE", "OUT"], ["+", "--cells", "FOUND"]),
         "csv": (SLIDES, ["+", "--csv"]),
         "labels": (SLIDES, ["+", "--labels"]),
         "least_tissue": (TILES, ["+", "--least-tissue", "1"]),
@@ -356,6 +357,7 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "OTHER": other_cohort,
         "IMAGES": base / "images",
         "SLIDE": _slide(base / "slide.tif"),
+        "FOUND": _found(base / "slide.tif", base / "found"),
         "ROI": _roi(base / "roi.geojson"),
         "CELLS": _cells(base / "cells", 40),
         "OTHER_CELLS": _cells(base / "other_cells", 41),
@@ -377,6 +379,13 @@ def _slide(path: Path) -> Path:
             size = {"resolution": (20_000 / step,) * 2, "resolutionunit": "CENTIMETER"}
             file.write(image[::step, ::step], tile=(64, 64), photometric="rgb", subfiletype=step - 1, **size)
     return path
+
+
+def _found(slide: Path, out: Path) -> Path:
+    """What a model of nuclei wrote of the slide."""
+    arguments = ["predict", "nuclei-free", str(slide), str(out)]
+    assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    return out
 
 
 def _roi(path: Path) -> Path:

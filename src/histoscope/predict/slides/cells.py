@@ -19,7 +19,7 @@ from histoscope.export.cells_measure import ABOUT
 from histoscope.export.result import write_png
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides.crops import Blocks, probabilities, touched_by
-from histoscope.predict.slides.files import CELLS, count_classes, write_cells
+from histoscope.predict.slides.files import CELLS, write_cells, write_measures
 from histoscope.predict.slides.overview import overview_picture
 from histoscope.predict.slides.work import Found, Problem, Scene, problems_of
 from histoscope.slides import Box, Slide
@@ -175,7 +175,7 @@ class ClassifyCells:
         write_cells(folder, classes, kinds, offset_px)
         write_png(folder / "overview.png", overview_picture(slide, found, classes))
         area_mm2 = float(about_of(self._file(slide))["tissue_mm2"])  # that the cells were sought in
-        return {"tissue_mm2": round(area_mm2, 4)} | count_classes(folder / CELLS, classes, area_mm2)
+        return {"tissue_mm2": round(area_mm2, 4)} | write_measures(folder, classes)
 
     def _file(self, slide: Slide) -> Path:
         """The cells of a slide, checked.
