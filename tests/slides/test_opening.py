@@ -1,10 +1,12 @@
 """Opening: which reader is taken, what a slide says of itself, and one error for what cannot be opened."""
 
+import errno
 import pickle
 import shutil
 
 import imagecodecs
 import numpy as np
+import openslide
 import pytest
 import tifffile
 
@@ -179,3 +181,20 @@ def test_a_broken_tile_is_an_error_with_its_place_and_others_are_read(slide_path
     assert np.array_equal(
         slide.read(Box(500, 500, 99, 99)), open_slide(slide_path).read(Box(500, 500, 99, 99))
     )
+
+
+@pytest.mark.parametrize("reader", ["tiff", "openslide"])
+def test_a_disk_that_is_gone_is_no_broken_slide(slide_path, monkeypatch, reader):
+    slide = open_slide(slide_path, reader)
+
+    def gone(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    def told_by_openslide(*_):
+        raise openslide.OpenSlideError("cannot read")
+
+    monkeypatch.setattr("os.pread", gone)
+    monkeypatch.setattr("pathlib.Path.open", gone)
+    monkeypatch.setattr("openslide.OpenSlide.read_region", told_by_openslide)
+    with pytest.raises(OSError, match="Stale"):
+        slide.read(Box(0, 0, 100, 100))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import histoscope as hs
+from histoscope.errors import CorruptDataError
 from histoscope.files import write_image
 from histoscope.slides import Box, open_slide
 from histoscope.slides.tissue import CELL_UM, TissueMap, find_tissue
@@ -63,3 +64,14 @@ def test_points_are_held_by_cells_half_open():
     mask[1, 2] = True
     points = np.array([[16.0, 8.0], [23.99, 15.99], [24.0, 8.0], [15.99, 8.0], [-1, 8], [999, 8]])
     assert TissueMap(mask, 0).holds(points).tolist() == [True, True, False, False, False, False]
+
+
+def test_a_slide_of_which_nothing_can_be_read_is_told(slide_path, monkeypatch):
+    slide = open_slide(slide_path)
+
+    def broken(*_):
+        raise CorruptDataError("a tile is broken")
+
+    monkeypatch.setattr(slide.reader, "crop", broken)
+    with pytest.raises(CorruptDataError, match=r"nothing of .* can be read \(a tile is broken\)"):
+        find_tissue(slide)

@@ -140,6 +140,8 @@ def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
 
 
 def _report(outcome: "Outcome", method: str, out: Path, *, by_image: bool) -> None:
+    from histoscope.jobs.failures import line_of
+
     typer.echo(f"{count(outcome.normalized, 'image')} normalised ({method}) in {out}")
     if outcome.skipped:
         typer.echo(
@@ -159,7 +161,7 @@ def _report(outcome: "Outcome", method: str, out: Path, *, by_image: bool) -> No
         turned = count(len(outcome.turned), "image")
         typer.echo(f"{turned} turned upright, as EXIF or TIFF ask: {_some(outcome.turned)}")
     for failure in outcome.failed:
-        typer.echo(f"failed {failure['path']}: {failure['error']}", err=True)
+        typer.echo(line_of(failure), err=True)
     if outcome.failed:
         typer.echo(f"{len(outcome.failed)} failed", err=True)
 

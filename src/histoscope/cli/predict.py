@@ -228,13 +228,15 @@ def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], what: st
     """Print the summary; the exit code is 1 if an image or slide failed."""
     import json
 
+    from histoscope.jobs.failures import line_of
+
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
         typer.echo(json.dumps({**about, **done, "images": outcome.done}, indent=2))
     else:
         _report(outcome, lines, what)
     for failure in outcome.failed:
-        typer.echo(f"failed {failure['path']}: {failure['error']}", err=True)
+        typer.echo(line_of(failure), err=True)
     if outcome.failed:
         raise typer.Exit(1)
 

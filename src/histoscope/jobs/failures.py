@@ -2,6 +2,7 @@
 
 import errno
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from histoscope.errors import HistoscopeError
@@ -23,3 +24,22 @@ def message_of(job: Job, error: BaseException) -> str:
     at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
     what = f"{type(error).__name__}{at}: {error}"
     return f"{job.image}: {what}; this is a fault of Histoscope's, please report it"
+
+
+def line_of(failure: Mapping[str, str]) -> str:
+    """Line on a failure for people: the file, once, and why.
+
+    Parameters
+    ----------
+    failure : mapping
+        With ``path`` and ``error``, as outcomes of batches have them.
+
+    Examples
+    --------
+    >>> line_of({"path": "a.svs", "error": "a.svs is empty (0 bytes); copy it again"})
+    'failed: a.svs is empty (0 bytes); copy it again'
+    >>> line_of({"path": "a.svs", "error": "out of memory"})
+    'failed: a.svs: out of memory'
+    """
+    path, error = failure["path"], failure["error"]
+    return f"failed: {error}" if path in error else f"failed: {path}: {error}"

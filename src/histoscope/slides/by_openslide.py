@@ -1,6 +1,7 @@
 """Slides that OpenSlide reads: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, Zeiss, DICOM and more."""
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class OpenSlideReader:
         try:
             return _on_glass(np.asarray(slide.read_region((x, y), level, (box.width, box.height))))
         except OpenSlideError as error:
+            _check_there(self.files)
             self._reopen(slide)
             raise CorruptDataError(f"{self.files[0]} cannot be read at {tuple(box)}: {error}") from error
 
@@ -76,8 +78,16 @@ def _opened(path: Path) -> Any:
         slide.set_cache(openslide.OpenSlideCache(_CACHE_BYTES))
         _ = slide.color_profile
     except openslide.OpenSlideError as error:
+        _check_there([path])
         raise CorruptDataError(f"{path}: {error}") from error
     return slide
+
+
+def _check_there(files: Iterable[Path]) -> None:
+    """Raise the error of a disk that is gone, which OpenSlide gives as one of the slide."""
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            file.read(1)
 
 
 def _on_glass(pixels: Any) -> Image:

@@ -101,7 +101,7 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
         except IncompleteError:
             raise
         except HistoscopeError as error:
-            reasons.append(f"{name}: {error}")
+            reasons.append(f"{name}: {str(error).removeprefix(str(path)).lstrip(': ')}")
             continue
         if name == "tiff" and "openslide" in names and not _agrees(opened, path):
             opened.close()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope import stain
+from histoscope.errors import CorruptDataError
 from histoscope.lazy import attach
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.slide import Box, Slide
@@ -101,8 +102,15 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
 
 
 def overview_of(slide: Slide) -> tuple[Image, Mask]:
-    """The whole slide at 8 um a pixel, and where it could not be read."""
+    """The whole slide at 8 um a pixel, and where it could not be read.
+
+    Raises
+    ------
+    CorruptDataError
+        If nothing could be read.
+    """
     width, height = slide.size_at(CELL_UM)
+    problems = []
     out, unknown = np.empty((height, width, 3), np.uint8), np.zeros((height, width), bool)
     for top in range(0, height, _STRIP_CELLS):
         rows = min(_STRIP_CELLS, height - top)
@@ -111,6 +119,9 @@ def overview_of(slide: Slide) -> tuple[Image, Mask]:
             box = Box(left, top, columns, rows)
             pixels, broken = read_salvaged(slide, box, CELL_UM, least_px=_LEAST_CELLS)
             out[top : top + rows, left : left + columns] = pixels
+            problems += broken
             for place, _ in broken:
                 unknown[place.y : place.y + place.height, place.x : place.x + place.width] = True
+    if unknown.all():
+        raise CorruptDataError(f"nothing of {slide.path} can be read ({problems[0][1]}); copy it again")
     return out, unknown

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -165,6 +166,8 @@ def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     assert table.nuclei["one"] > 100
     cells = pq.read_table(tmp_path / "out" / "one" / "cells.parquet")
     assert table.nuclei["one"] == len(cells)
+    lines = (tmp_path / "out" / "summary.csv").read_text().splitlines()
+    assert "one.tif,900,700,0.5,0.5,picture" in next(line for line in lines if line.startswith("one,"))
     measured = json.loads((tmp_path / "out" / "one" / "measures.json").read_text())
     assert measured["nearest_um"] == table.nearest_um["one"]
     assert json.loads((tmp_path / "out" / "glass" / "measures.json").read_text())["nearest_um"] is None
@@ -215,6 +218,23 @@ def test_images_and_slides_have_folders_of_their_own(path, rays, tmp_path):
     with pytest.raises(ConfigError, match="holds results of slides; give images another OUT"):
         image_batch.run(rays, [job], slides)
     assert contents(tmp_path) == before
+
+
+def test_what_the_message_says_to_do_works_in_the_same_folder(rays, image, tmp_path):
+    write_image(tmp_path / "a.tif", image)
+    jobs = [Job(tmp_path / "a.tif", "a")]
+    outcome = run(rays, jobs, tmp_path / "out", SMALL)
+    assert "--mpp" in outcome.failed[0]["error"]
+    assert not (tmp_path / "out" / "a").exists()
+    outcome = run(rays, jobs, tmp_path / "out", replace(SMALL, mpp=0.5))
+    assert not outcome.failed
+
+
+def test_a_plan_without_results_binds_to_nothing(path, rays, undisturbed, tmp_path):
+    with store.Store.hold(tmp_path / "one", {"mpp": 0.25}):
+        pass  # failed before its first part
+    assert not run(rays, [Job(path, "one")], tmp_path, SMALL).failed
+    assert contents(tmp_path) == undisturbed
 
 
 def test_a_disk_that_stalls_is_asked_again(path, rays, undisturbed, tmp_path, monkeypatch):

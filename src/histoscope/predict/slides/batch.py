@@ -23,7 +23,7 @@ from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import write_slide
-from histoscope.predict.slides.run import PART_PX, OnPart, as_work, plan_of, predict_slide
+from histoscope.predict.slides.run import PART_PX, OnPart, as_work, check_resolution, plan_of, predict_slide
 from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
@@ -179,9 +179,10 @@ def _earlier(out: Path) -> Iterator[dict[str, Any]]:
 
 def write_summary(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one row a slide; of a slide that failed, why."""
-    table = pd.DataFrame(list(rows))
+    rows = list(rows)
+    table = pd.DataFrame(rows)
     for name in table.columns:  # a row without a number must not make floats of the others
-        if table[name].map(lambda value: isinstance(value, int) or pd.isna(value)).all():
+        if all(isinstance(row.get(name, 0), int) for row in rows):
             table[name] = table[name].astype("Int64")
     if len(table):
         last = [name for name in ("problems", "error") if name in table]
@@ -221,6 +222,7 @@ def _done(
     overwrite: bool,
     on_part: OnPart | None,
 ) -> tuple[dict[str, Any], bool]:
+    check_resolution(slide, work.mpp)  # before a folder is made
     plan = plan_of(slide, work, part_px=settings.part_px)
     annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
     if annotations:

@@ -74,7 +74,7 @@ class Store:
             wanted = {"format": FORMAT, **plan}
             known = store._plan()
             if known is not None and known != wanted:
-                if not overwrite:
+                if store.is_begun and not overwrite:
                     raise ConfigError(
                         f"{folder} holds results of another plan ({_difference(known, wanted)}); choose "
                         "another OUT, or --overwrite"
@@ -84,6 +84,11 @@ class Store:
             if known is None:
                 write_text(folder / PLAN, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
             yield store
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a part, or a file that parts were joined to; a plan alone binds to nothing."""
+        return any(any(place.glob("*.parquet")) for place in (self.folder, self.folder / PARTS))
 
     def has(self, part: str) -> bool:
         """Whether a part is there and whole; one that cannot be read is taken away."""
