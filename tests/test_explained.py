@@ -42,7 +42,7 @@ def test_sections_are_found_where_they_may_be_left_out():
     names = [section.__name__ for section in explained.sections_of(Experiment)]
     assert names == [
         "Experiment",
-        "DataConfig",
+        "SplitDataConfig",
         "ModelConfig",
         "SyntheticConfig",
         "TrainConfig",

@@ -24,11 +24,12 @@ from histoscope.report.results import read_study
 from histoscope.report.summary import level_label, metric_label, sentence
 from histoscope.report.write import write_report
 from histoscope.studies import folder as study_folder
-from histoscope.studies.config import DataConfig, StudyConfig
+from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Tell, silent
 from histoscope.studies.nuclei import StudyOfNuclei
 from histoscope.studies.runner import Summary, run_study
 from histoscope.train import TrainConfig
+from histoscope.train.parts import DataConfig
 from histoscope.types import Image, Record, Sample
 from histoscope.words import count
 

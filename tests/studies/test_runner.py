@@ -30,7 +30,7 @@ from histoscope.studies import nuclei, prepare, run_study, runner, task
 from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import STAIN, Condition
-from histoscope.train import provenance, recipe
+from histoscope.train import loop, provenance
 from histoscope.types import Record, Sample
 
 STEPS = 4
@@ -111,7 +111,7 @@ def forbid_training(monkeypatch):
     def fit(*args, **kwargs):
         raise RuntimeError("trained again")
 
-    monkeypatch.setattr(recipe, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
 
 
 class TestFolder:

@@ -244,16 +244,16 @@ class TestRuns:
         assert all(len(names) == 1 for names in chosen.values())
 
     def test_a_run_whose_beginning_failed_says_so_and_stops_no_other(self, configure, monkeypatch):
-        from histoscope.train import recipe
+        from histoscope.train import loop
 
-        fit = recipe.fit
+        fit = loop.fit
 
         def break_pretraining(model, train, val, config, **rest):
             if config.steps == STEPS // 2 and not hasattr(train, "begun"):
                 raise RuntimeError("lightning struck")
             return fit(model, train, val, config, **rest)
 
-        monkeypatch.setattr(recipe, "fit", break_pretraining)
+        monkeypatch.setattr(loop, "fit", break_pretraining)
         summary = run_study(configure())
         assert set(summary.done) == {"real_2-unet-seed0", "procedural_mixed_2-unet-seed0"}
         assert "lightning" in summary.failed["procedural_half-unet-seed0"]
@@ -301,15 +301,15 @@ class TestFolder:
 
 
 def test_colours_are_jittered_where_the_study_says_so(configure, monkeypatch):
-    from histoscope.train import recipe
+    from histoscope.train import loop
 
-    fit, colours = recipe.fit, []
+    fit, colours = loop.fit, []
 
     def listen(*given, color, **rest):
         colours.append(color)
         return fit(*given, color=color, **rest)
 
-    monkeypatch.setattr(recipe, "fit", listen)
+    monkeypatch.setattr(loop, "fit", listen)
     summary = run_study(configure(jitter="stain", levels=["real_2"]))
     assert summary.done == ("real_2-unet-seed0",)
     assert colours == [stain.JITTERS["stain"]]

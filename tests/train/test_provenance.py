@@ -17,7 +17,7 @@ from histoscope.errors import CorruptDataError
 from histoscope.files import read_image, write_image, write_labels
 from histoscope.tables import read_table
 from histoscope.train import provenance
-from histoscope.train.parts import DataConfig, open_parts
+from histoscope.train.parts import SplitDataConfig, open_parts
 from histoscope.train.seen import roots_of, seen_in
 
 
@@ -171,7 +171,7 @@ def test_the_card_names_the_list(trained, cohort):
     card = json.loads((trained / "model" / "card.json").read_text())
     assert card["learned from"] == "learned_from.csv"
     listed = provenance.read(trained)
-    parts = open_parts(DataConfig(root=cohort, val=0.2, test=0.2))
+    parts = open_parts(SplitDataConfig(root=cohort, val=0.2, test=0.2))
     for part, there in (("train", parts.train), ("val", parts.val)):
         assert set(listed.loc[listed["part"] == part, "name"]) == {record.name for record in there.records}
     assert not set(listed["name"]) & {record.name for record in parts.test.records}
@@ -183,7 +183,7 @@ def test_a_training_that_is_killed_leaves_its_list(trained, cohort, tmp_path, mo
         models.save(models.create("unet", width=2, depth=1), tmp_path / "run" / "model", how["card"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("histoscope.train.recipe.fit", killed)
+    monkeypatch.setattr("histoscope.train.loop.fit", killed)
     assert cli(monkeypatch, "train", cohort.parent / "train.yaml", "--set", f"out={tmp_path / 'run'}") == 130
     assert len(provenance.read(tmp_path / "run")) == 5
 
@@ -207,7 +207,7 @@ def test_evaluate_scores_the_unseen_apart(trained, cohort, tmp_path, monkeypatch
 
 
 def test_where_nothing_is_unseen_there_is_no_score_of_it(trained, cohort, tmp_path, monkeypatch, capsys):
-    parts = open_parts(DataConfig(root=cohort, val=0.2, test=0.2))
+    parts = open_parts(SplitDataConfig(root=cohort, val=0.2, test=0.2))
     renamed = [replace(sample, name=f"n{k}", patient="") for k, sample in enumerate(parts.train)]
     data.write_folder(tmp_path / "other", renamed, Datasheet(name="other", mpp=0.5))
     assert cli(monkeypatch, "evaluate", trained, tmp_path / "other", "--json") == 0
@@ -217,7 +217,7 @@ def test_where_nothing_is_unseen_there_is_no_score_of_it(trained, cohort, tmp_pa
 
 
 def test_copies_are_found_by_audit_alone(trained, cohort, tmp_path, monkeypatch, capsys):
-    first = open_parts(DataConfig(root=cohort, val=0.2, test=0.2)).train[0]
+    first = open_parts(SplitDataConfig(root=cohort, val=0.2, test=0.2)).train[0]
     fresh = synth.cohort(2, 1, shape_px=(128, 128), mpp=0.5, stains=("default",), seed=77)
     root = tmp_path / "copies"
     for folder in ("images", "labels"):

@@ -11,8 +11,10 @@ from histoscope.data import Datasheet, InMemory
 from histoscope.data.origins import FILE
 from histoscope.stain import JITTERS
 from histoscope.tables import read_table
-from histoscope.train import provenance, recipe
-from histoscope.train.recipe import Recipe, card_of, train_model
+from histoscope.train import loop, provenance
+from histoscope.train.recipe import Recipe, card_of
+from histoscope.train.tasks import Listener, task_of
+from histoscope.train.training import Training, train_and_test
 
 GIVEN_TO_FIT = {
     "augment": "default",
@@ -28,9 +30,10 @@ def given(monkeypatch):
     seen = SimpleNamespace()
 
     def fit(model, train, val, config, **how):
-        seen.config, seen.how = config, how
+        seen.parts, seen.config, seen.how = (train, val), config, how
+        return loop.Fitted(model, 1, 0.5, 2.0)
 
-    monkeypatch.setattr(recipe, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
     return seen
 
 
@@ -42,8 +45,10 @@ def learned(samples):
 def test_what_the_loop_is_given(given, learned, fresh_model, samples, config, tmp_path):
     normalizer = stain.Macenko.default()
     chosen = Recipe(config=config, learned=learned, normalizer=normalizer, **GIVEN_TO_FIT)
-    steps = []
-    train_model(fresh_model(), samples[:3], samples[3:], chosen, tmp_path, on_step=steps.append)
+    model, steps = fresh_model(), []
+    settings = Training(model=model, train=samples[:3], val=samples[3:], recipe=chosen)
+    train_and_test(task_of(model), settings, tmp_path, Listener(step=steps.append))
+    assert given.parts == (samples[:3], samples[3:])
     assert given.config is config
     assert GIVEN_TO_FIT.items() <= given.how.items()
     assert given.how["normalizer"] is normalizer

@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 
 from histoscope import config
 from histoscope.errors import UnknownNameError
-from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.models.arguments import new_arguments
 from histoscope.renamed import renamed, warn
 from histoscope.studies import get, synthetic
@@ -19,36 +18,7 @@ from histoscope.studies.study import Condition, Run, Study, runs
 from histoscope.train import TrainConfig
 from histoscope.train.config import TransferConfig
 from histoscope.train.mix import SyntheticConfig
-
-
-class DataConfig(config.Config):
-    """The images of a study.
-
-    Parameters
-    ----------
-    name : str
-        A key of ``data.DATASETS``, or the name of a plug-in (docs/plugins.md).
-    root : Path
-        Folder of the data set.
-    mpp : float, optional
-        Micrometres per pixel, for formats that do not say.
-    val : float
-        Share of the published training part that validates; unused where one is published. With 0 none
-        does, and the last weights are kept: where labels are counted, validation would need some too.
-    val_by : str
-        What must not be in training and validation: ``patient``, ``name`` where patients are not known, or
-        a column of the index, such as the hospital.
-    licence, citation : str, optional
-        Terms and paper, for copies that do not say.
-    """
-
-    name: str
-    root: Path
-    mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
-    val: float = Field(default=0.15, ge=0, lt=1)
-    val_by: str = "patient"
-    licence: str = ""
-    citation: str = ""
+from histoscope.train.parts import DataConfig
 
 
 class PatchesConfig(config.Config):

@@ -12,24 +12,25 @@ from typing import Any, ClassVar, TypeAlias
 import pandas as pd
 import torch
 
-from histoscope import augment, balance, data, models, stain, train
+from histoscope import augment, balance, data, models, stain
 from histoscope.data import Dataset, Split
 from histoscope.errors import DataError
 from histoscope.files import write_image, write_labels
 from histoscope.models.base import Segmenter
-from histoscope.models.device import fastest
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import content, prepare
 from histoscope.studies import folder as study_folder
 from histoscope.studies.conditions import Recolor, restainer, unchanged
 from histoscope.studies.events import Event, Tell, steps_of
-from histoscope.studies.study import Condition, Run
+from histoscope.studies.study import Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
 from histoscope.train import provenance
 from histoscope.train.choices import get_jitter
 from histoscope.train.parts import at_model, in_classes_of
-from histoscope.train.recipe import Recipe, train_model
+from histoscope.train.recipe import Recipe
+from histoscope.train.tasks import Listener, task_of
+from histoscope.train.training import TestSets, Training, score, train_and_test
 from histoscope.types import Nuclei, Record, Sample
 
 Learned: TypeAlias = tuple[Sequence[Sample], list[Sample]]
@@ -140,17 +141,30 @@ class StudyOfNuclei(StudyTask):
         self, run: Run, folder: Path, tell: Tell, note: Callable[[Mapping[str, float]], None]
     ) -> pd.DataFrame:
         """Train, unless that was done before, and test under each condition."""
-        seconds = _trained_seconds(folder)
-        if not seconds:
-            seconds = self._borrow(run, folder) or self._train(run, folder, tell)
-            note(seconds)
+        listener = _Kept(run, folder, tell, sum(map(len, prepare.tested(self.config, self.parts).values())))
         models.get(run.model)  # named by the study's file, which is asking for it: no card makes code run
-        is_cpu = self.config.train.accelerator == "cpu"
-        model = models.load(folder / "model", Segmenter).to(torch.device("cpu") if is_cpu else fastest())
-        began = time.perf_counter()
-        table = self._test(model, run, folder, tell)
-        note(seconds | {"evaluate": round(time.perf_counter() - began, 2)})
-        return table
+        accelerator = self.config.train.accelerator
+        if seconds := _trained_seconds(folder) or self._borrow(run, folder):
+            note(seconds)
+            model, began = models.load(folder / "model", Segmenter), time.perf_counter()
+            tables = score(task_of(model), model, self._tests(run), listener.heard(), accelerator=accelerator)
+            taken = time.perf_counter() - began
+        else:
+            settings, prepared = self._training(run)
+            seconds = {"prepare": round(prepared, 2)}
+
+            def trained(took: float) -> None:
+                seconds["train"] = round(took, 2)
+                note(seconds)
+
+            steps = steps_of(run.name, settings.recipe.config.steps, tell)
+            heard = replace(listener.heard(), step=steps, trained=trained)
+            tested = train_and_test(task_of(settings.model), settings, folder, heard)
+            tables, taken = tested.tables, tested.seconds["evaluate"]
+        note(seconds | {"evaluate": round(taken, 2)})
+        for name, table in tables.items():
+            table.insert(0, "condition", name)
+        return pd.concat(tables.values(), ignore_index=True)
 
     def describe(self, run: Run) -> dict[str, Any]:
         """Settings of a run, with those of its level."""
@@ -208,8 +222,8 @@ class StudyOfNuclei(StudyTask):
         models.save(network, folder / "model", about, self._fitted(settings["normalizer"]))
         return _trained_seconds(lender)
 
-    def _train(self, run: Run, folder: Path, tell: Tell) -> dict[str, float]:
-        """Train until the end; give the seconds spent in preparing and in training."""
+    def _training(self, run: Run) -> tuple[Training, float]:
+        """The network of a run with its samples and settings, and the seconds that this took."""
         config, settings = self.config, self.config.settings(run)
         began = time.perf_counter()
         torch.manual_seed(run.seed)
@@ -219,9 +233,8 @@ class StudyOfNuclei(StudyTask):
         if begun is not None:
             load_initial_weights(model, begun)
         sets = prepare.sets_learned_from(config, run, self.parts, model) | {"val": self.parts.val}
-        training = config.training(run)
         recipe = Recipe(
-            config=training,
+            config=config.training(run),
             learned=sets,
             augment=augment.get(settings["augment"]),
             color=get_jitter(settings["jitter"]),
@@ -234,34 +247,41 @@ class StudyOfNuclei(StudyTask):
                 **({"begun from": needed.name} if needed else {}),
             },
         )
-        prepared = time.perf_counter() - began
+        training = Training(model=model, train=samples, val=val, recipe=recipe, test=self._tests(run))
+        return training, time.perf_counter() - began
 
-        on_step = steps_of(run.name, training.steps, tell)
-        fitted = train_model(model, samples, val, recipe, folder, on_step=on_step)
-        return {"prepare": round(prepared, 2), "train": round(fitted.seconds, 2)}
-
-    def _test(self, model: Segmenter, run: Run, folder: Path, tell: Tell) -> pd.DataFrame:
-        """Score under every condition, and keep predictions as label maps."""
+    def _tests(self, run: Run) -> TestSets:
+        """Test images of every condition."""
         settings = self.config.settings(run)
         normalise = self.normaliser(settings["normalizer"])
-        tested = prepare.tested(self.config, self.parts)
-        total, done = sum(map(len, tested.values())), 0
-        tables = []
-        for condition, dataset in tested.items():
-            # First the other laboratory, then what this one does about it.
-            shown = prepare.recolored(dataset, restainer(condition), normalise)
+        # First the other laboratory, then what this one does about it.
+        sets = {
+            condition.name: prepare.recolored(dataset, restainer(condition), normalise)
+            for condition, dataset in prepare.tested(self.config, self.parts).items()
+        }
+        return TestSets(sets=sets, tta=settings["tta"])
 
-            def keep(sample: Sample, nuclei: Nuclei, condition: Condition = condition) -> None:
-                nonlocal done
-                path = folder / "predictions" / condition.name / f"{sample.name}.png"
-                write_labels(path, nuclei.instances)
-                done += 1
-                tell(Event(run.name, "test", done, total))
 
-            table = train.evaluate(model, shown, on_image=keep, tta=settings["tta"])
-            table.insert(0, "condition", condition.name)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+class _Kept:
+    """Keeps predictions as label maps, and tells how many images are done."""
+
+    def __init__(self, run: Run, folder: Path, tell: Tell, total: int) -> None:
+        self.run, self.folder, self.tell, self.total = run, folder, tell, total
+        self.condition, self.done = "", 0
+
+    def heard(self) -> Listener:
+        """What is heard of testing."""
+        return Listener(test=self.begin, sample=self.keep)
+
+    def begin(self, condition: str) -> None:
+        """Take the name of the condition that is tested next."""
+        self.condition = condition
+
+    def keep(self, sample: Sample, nuclei: Nuclei) -> None:
+        """Write the predicted nuclei of an image."""
+        write_labels(self.folder / "predictions" / self.condition / f"{sample.name}.png", nuclei.instances)
+        self.done += 1
+        self.tell(Event(self.run.name, "test", self.done, self.total))
 
 
 def _trained_seconds(folder: Path) -> dict[str, float]:

@@ -46,7 +46,10 @@ from histoscope.studies.transfer.parts import open_everything, parts
 from histoscope.tables import read_table, write_table
 from histoscope.train import provenance
 from histoscope.train.config import TrainConfig, check_unlabelled
-from histoscope.train.recipe import Recipe, probe_model, train_model
+from histoscope.train.probing import ProbePatches
+from histoscope.train.recipe import Recipe
+from histoscope.train.tasks import Learned, Listener, task_of
+from histoscope.train.training import TestSets, Training, train_and_test
 from histoscope.types import Record
 
 SHOWN = 4
@@ -255,13 +258,12 @@ class StudyOfPatches(StudyTask):
             lr=config.patches.tuned_lr if tuned else config.train.lr,
         )
         recipe = replace(self._recipe(cell, run, kind), config=training, augment=augment.get(config.augment))
-
-        on_step = steps_of(run.name, training.steps, tell)
-        fitted = train_model(model, known, val, recipe, out, on_step=on_step)
-        began = time.perf_counter()
-        table = classification.predict_classes(cast("Classifier", fitted.model), cell.test, on_skip=skip)
-        seconds = {"prepare": ready, "train": fitted.seconds, "evaluate": time.perf_counter() - began}
-        return table, {name: round(value, 2) for name, value in seconds.items()}
+        test = TestSets(sets={kind: cell.test})
+        settings = Training(model=model, train=known, val=val, recipe=recipe, test=test)
+        listener = Listener(step=steps_of(run.name, training.steps, tell), skip=skip)
+        tested = train_and_test(task_of(model), settings, out, listener)
+        seconds = {"prepare": ready, **tested.seconds}
+        return tested.tables[kind], {name: round(value, 2) for name, value in seconds.items()}
 
     def _probe(
         self, cell: Split, run: Run, kind: str, out: Path, tell: Tell
@@ -273,17 +275,14 @@ class StudyOfPatches(StudyTask):
         spent = study_folder.read_json(place / study_folder.ENVIRONMENT).get("seconds", {})
         each = float(spent.get("train", 0.0)) / max(float(spent.get("images", 0.0)), 1.0)
         before = each * (len(cell.train) + len(cell.val))
-        found = probe_model(
-            model,
-            cell,
-            self._recipe(cell, run, kind),
-            out,
-            probe=ProbeConfig(cache=str(place)),
-            spent=before,
-            on_skip=skip,
-        )
-        took = {"train": found.seconds, "features": before, "evaluate": each * len(found.table)}
-        return found.table, {name: round(value, 2) for name, value in took.items()}
+        task = ProbePatches(ProbeConfig(cache=str(place)), spent=before)
+        test, recipe = TestSets(sets={kind: cell.test}), self._recipe(cell, run, kind)
+        known, val = cast("Learned", (cell.train, cell.val))
+        settings = Training(model=model, train=known, val=val, recipe=recipe, test=test)
+        tested = train_and_test(task, settings, out, Listener(skip=skip))
+        table = tested.tables[kind]
+        took = {"train": tested.seconds["train"], "features": before, "evaluate": each * len(table)}
+        return table, {name: round(value, 2) for name, value in took.items()}
 
     def _recipe(self, cell: Split, run: Run, kind: str) -> Recipe:
         """Training data and initial weights of a model."""

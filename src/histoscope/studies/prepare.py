@@ -12,11 +12,11 @@ from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
 from histoscope.studies.conditions import Recolor
-from histoscope.studies.config import DataConfig, StudyConfig
+from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import Condition, Run
 from histoscope.train.mix import open_synthetic
 from histoscope.train.mixture import Mixture
-from histoscope.train.parts import at_model, open_data
+from histoscope.train.parts import DataConfig, at_model, open_data, published_parts
 from histoscope.types import Sample
 
 MIN_TISSUE, LEAST_TISSUE = 0.05, 0.01
@@ -36,10 +36,7 @@ def open_parts(config: DataConfig) -> Split:
     LeakError
         If the published parts share a patient.
     """
-    dataset = open_data(config)
-    published = {record.split.lower() for record in dataset.records}
-    has_val = bool(published & {"val", "valid", "validation"})
-    parts = data.split_published(dataset, val=0.0 if has_val else config.val, by=config.val_by)
+    parts = published_parts(open_data(config), config)
     for name, part in parts:
         if not len(part) and not (name == "val" and config.val == 0):
             raise DataError(

@@ -1,6 +1,7 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,13 @@ from histoscope.train import provenance, run_folder
 from histoscope.train.checks import check_machine, check_remedies
 from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
-from histoscope.train.evaluation import summary
 from histoscope.train.mix import SyntheticConfig
-from histoscope.train.parts import DataConfig, in_classes_of, join_parts, open_parts
+from histoscope.train.parts import SplitDataConfig, in_classes_of, join_parts, open_parts
 from histoscope.train.plan import Plan, arguments
+from histoscope.train.probing import ProbePatches
 from histoscope.train.steps import OnStep
-from histoscope.train.tasks import Listener, OnSample, task_of
+from histoscope.train.tasks import Listener, OnSample, Task, task_of
+from histoscope.train.training import TestSets, Training, train_and_test
 
 OnNote = Callable[[str], None]
 """Called with messages: what was loaded, what was skipped."""
@@ -64,8 +66,8 @@ class Experiment(config.Config):
 
     Parameters
     ----------
-    data : DataConfig
-    more : list of DataConfig, optional
+    data : SplitDataConfig
+    more : list of SplitDataConfig, optional
         Further data sets; each is parted by itself, then the parts are joined.
     model : ModelConfig
     synthetic : SyntheticConfig, optional
@@ -96,8 +98,8 @@ class Experiment(config.Config):
         Run folder.
     """
 
-    data: DataConfig
-    more: tuple[DataConfig, ...] = ()
+    data: SplitDataConfig
+    more: tuple[SplitDataConfig, ...] = ()
     model: ModelConfig
     synthetic: SyntheticConfig | None = None
     initial_weights: Path | None = None
@@ -147,12 +149,12 @@ def run(
     """
     _check_names(experiment)
     with alone_in(experiment.out):
-        return _run(experiment, Listener.of(on_step, on_image, on_note, progress))
+        return _run(experiment, Listener.of(step=on_step, sample=on_image, note=on_note), progress)
 
 
-def _run(experiment: Experiment, listener: Listener) -> pd.DataFrame:
+def _run(experiment: Experiment, listener: Listener, progress: Progress | None) -> pd.DataFrame:
     """Train and test in a folder that is locked."""
-    out = experiment.out
+    out, skipped = experiment.out, dict[str, str]()
     standing = run_folder.stand(experiment, out)
     finished = out / run_folder.RESULT
     if finished.is_file() and standing.is_settled:
@@ -170,8 +172,25 @@ def _run(experiment: Experiment, listener: Listener) -> pd.DataFrame:
     _check_model(experiment, model)
     normalizer = _normalizer(experiment)
     plan = Plan(experiment, parts, standing, normalizer)
-    table = task_of(model).train_and_test(plan, model, listener)
-    _finish_card(plan, table)
+    task = task_of(model)
+    if experiment.probe is not None:
+        task = ProbePatches(experiment.probe, progress=progress)
+
+    def start() -> None:
+        plan.begin()
+        if experiment.probe is None:
+            listener.note(plan.length)
+
+    skip = skipped.__setitem__ if task.skips_unreadable else None
+    listener = replace(listener, start=start, skip=skip)
+    train, val = task.samples(plan, model, listener)
+    test = TestSets(sets={"test": plan.shown.test}, metrics=experiment.metrics)
+    training = Training(model=model, train=train, val=val, recipe=plan.recipe, test=test)
+    table = train_and_test(task, training, out, listener).tables["test"]
+    if skipped:
+        listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
+        listener.note(f"skipped {len(skipped)} patches that cannot be read: {listed}")
+    _finish_card(plan, task, table)
     write_table(out / run_folder.CONTENT, plan.contents())
     write_table(finished, table)
     return read_table(finished)
@@ -223,11 +242,11 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
     check_remedies(model, get_balance(experiment.balance) or BalanceConfig())
 
 
-def _finish_card(plan: Plan, table: pd.DataFrame) -> None:
+def _finish_card(plan: Plan, task: Task, table: pd.DataFrame) -> None:
     """Write the test scores on the model's card."""
     folder = plan.experiment.out / "model"
     more = [name.rpartition(":")[2] for name in plan.experiment.metrics]
-    scores = {name: round(value, 4) for name, value in summary(table, *more).items()}
+    scores = {name: round(value, 4) for name, value in task.summary(table, *more).items()}
     card = models.read_card(folder) | {"test": {"images": len(table), **scores}}
     write_card(folder, card)
     write_text(folder / "config.yaml", config.dump(plan.experiment))

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from histoscope import metrics, models, stain
+from histoscope import models, stain
 from histoscope.augment import AugmentConfig, Augmenter
 from histoscope.balance import Balance, BalanceConfig
 from histoscope.errors import TrainingError
@@ -20,13 +20,16 @@ from histoscope.models.base import Model
 from histoscope.models.precision import resolved
 from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
-from histoscope.train.config import MONITORS, TrainConfig
-from histoscope.train.evaluation import evaluate, summary
+from histoscope.train.config import TrainConfig
+from histoscope.train.evaluation import evaluate
 from histoscope.train.loader import Batch, make_loader
 from histoscope.train.steps import Learner, OnStep, Steps
 from histoscope.train.tasks import task_of
 from histoscope.train.transfer import Unfreezing, parameter_groups
 from histoscope.types import Sample
+
+if TYPE_CHECKING:
+    from histoscope.train.training import Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,27 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
         return Fitted(model, best["step"], best["score"], steps.seconds)
 
 
+def fit_settings(
+    settings: "Training", folder: Path, card: Mapping[str, Any], on_step: OnStep | None = None
+) -> Fitted:
+    """Train as the settings of a training say, with `fit`."""
+    recipe = settings.recipe
+    return fit(
+        settings.model,
+        settings.train,
+        settings.val,
+        recipe.config,
+        out=folder,
+        augment=recipe.augment,
+        color=recipe.color,
+        balance=recipe.balance,
+        on_step=on_step,
+        card=card,
+        normalizer=recipe.normalizer,
+        keep_checkpoint=recipe.keep_checkpoint,
+    )
+
+
 class _Learner(Learner):
     """A model with its own loss, and gradual unfreezing of its blocks."""
 
@@ -224,17 +248,19 @@ class _Keeper:
         card: Mapping[str, Any],
     ) -> None:
         self.model, self.keep, self.config, self.best, self.card = model, keep, config, best, card
-        monitor = task_of(model).monitor(config) if model.task else config.monitor
-        own = None if monitor in MONITORS else metrics.get(monitor)
-        self.more = () if own is None else (monitor,)
-        self.monitor = monitor.rpartition(":")[2]
-        self.falls = monitor == "nll" or (own is not None and not own.higher_is_better)
+        self.task = task_of(model) if model.task else None
+        self.more: tuple[str, ...] = ()
+        self.monitor, self.falls = config.monitor, False
+        if self.task is not None:
+            monitor = self.task.monitor(config)
+            self.more, self.falls = self.task.further(monitor), self.task.falls(monitor)
+            self.monitor = monitor.rpartition(":")[2]
 
     def evaluate(self, step: int, val: Sequence[Sample]) -> dict[str, float]:
         """Mean validation scores; the weights are written if they are the best yet."""
         scores: dict[str, float] = {}
-        if len(val):
-            scores = summary(evaluate(self.model, val, more=self.more), self.monitor)
+        if len(val) and self.task is not None:
+            scores = self.task.summary(evaluate(self.model, val, more=self.more), self.monitor)
         score = scores.get(self.monitor, math.nan)
         # Undefined scores (no validation part) never beat defined ones; among them the newest weights win.
         last = self.best or {"step": 0, "score": math.nan}

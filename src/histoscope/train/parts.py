@@ -16,7 +16,7 @@ from histoscope.types import Sample
 
 
 class DataConfig(config.Config):
-    """A data set and how it is split.
+    """Images with labels.
 
     Parameters
     ----------
@@ -26,18 +26,39 @@ class DataConfig(config.Config):
         Folder of the data set.
     mpp : float, optional
         Micrometres per pixel, for formats that do not say.
+    index : Path, optional
+        Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
+    val : float
+        Share of the groups that validates; unused where a validation part is published. In a study, 0 is
+        allowed: none validates, and the last weights are kept.
+    val_by : str
+        What must not be in training and validation, where the split is the published one: ``patient``,
+        ``name`` where patients are not known, or a column of the index, such as the hospital.
+    licence, citation : str, optional
+        Terms and paper, for copies that do not say.
+    """
+
+    name: str = "folder"
+    root: Path
+    mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
+    index: Path | None = None
+    val: float = Field(default=0.15, ge=0, lt=1)
+    val_by: str = "patient"
+    licence: str = ""
+    citation: str = ""
+
+
+class SplitDataConfig(DataConfig):
+    """Images with labels, and how they are split.
+
+    Parameters
+    ----------
     split_by : str
         ``published`` uses the publisher's train and test parts and cuts validation out of train by patient;
         any other word names what must never stand on two sides: ``patient``, ``source``, or a column of the
         index.
-    val, test : float
-        Shares of the groups; `test` counts only where the split is not the published one.
-    val_by : str
-        What must not be in training and validation, where the split is the published one.
-    licence, citation : str, optional
-        Terms and paper, for copies that do not say.
-    index : Path, optional
-        Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
+    test : float
+        Share of the groups that is tested on, where the split is not the published one.
     split : Path, optional
         CSV of names and parts, as ``histoscope data split --out`` writes it: used as published parts are.
     tiles : int, optional
@@ -45,16 +66,9 @@ class DataConfig(config.Config):
         the fewer are among the more.
     """
 
-    name: str = "folder"
-    root: Path
-    mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
     split_by: str = "patient"
     val: float = Field(default=0.15, gt=0, lt=1)
-    val_by: str = "patient"
-    licence: str = ""
-    citation: str = ""
     test: float = Field(default=0.15, gt=0, lt=1)
-    index: Path | None = None
     split: Path | None = None
     tiles: int | None = Field(default=None, ge=1)
 
@@ -68,20 +82,26 @@ def open_data(chosen: Any) -> Dataset:
     return data.open(chosen.name, chosen.root, **given)
 
 
-def open_parts(chosen: DataConfig, *, seed: int = 0) -> Split:
+def open_parts(chosen: SplitDataConfig, *, seed: int = 0) -> Split:
     """Training, validation and test part; no pixel is read. The seed chooses tiles, if not all are taken."""
     dataset = open_data(chosen)
     stratify = "label" if any(record.label is not None for record in dataset.records) else None
     if chosen.split is not None:
         dataset = data.with_parts(dataset, chosen.split)
     if chosen.split_by == "published" or chosen.split is not None:
-        has_val = any(record.split.lower().startswith("val") for record in dataset.records)
-        val = 0.0 if has_val else chosen.val
-        parts = data.split_published(dataset, val=val, by=chosen.val_by, stratify=stratify)
+        parts = published_parts(dataset, chosen, stratify=stratify)
     else:
         shares = {"train": 1.0 - chosen.val - chosen.test, "val": chosen.val, "test": chosen.test}
         parts = data.split_by(dataset, chosen.split_by, **shares, stratify=stratify, seed=0)
     return replace(parts, train=data.tile_subset(parts.train, chosen.tiles, seed=seed))
+
+
+def published_parts(dataset: Dataset, chosen: DataConfig, *, stratify: str | None = None) -> Split:
+    """The publisher's parts; validation is cut out of the training part where none is published."""
+    has_val = any(record.split.lower().startswith("val") for record in dataset.records)
+    return data.split_published(
+        dataset, val=0.0 if has_val else chosen.val, by=chosen.val_by, stratify=stratify
+    )
 
 
 def join_parts(splits: Sequence[Split]) -> Split:

@@ -1,7 +1,6 @@
 """A training run with its data open: parts, recipe, and digests of its images."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,6 @@ from histoscope import weights as shipped
 from histoscope.data import Dataset, Split
 from histoscope.errors import ConfigError
 from histoscope.images.digest import digest_of_parts
-from histoscope.models import Model
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.tables import read_table
 from histoscope.train import run_folder
@@ -20,9 +18,7 @@ from histoscope.train.choices import get_augment, get_balance, get_jitter
 from histoscope.train.mix import open_synthetic
 from histoscope.train.parts import normalised
 from histoscope.train.provenance import Watched
-from histoscope.train.recipe import Recipe, train_model
-from histoscope.train.tasks import Listener
-from histoscope.types import Sample
+from histoscope.train.recipe import Recipe
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -74,6 +70,17 @@ class Plan:
     def begin(self) -> None:
         """Write the run's settings, when everything has been checked."""
         run_folder.begin(self.experiment, self.experiment.out, self.standing)
+
+    @property
+    def length(self) -> str:
+        """How long the network is trained, and from where on."""
+        config, shorter = self.experiment.train, self.standing.shorter
+        length = f"training for {config.steps:,} steps of {count(config.batch_size, 'patch')}"
+        if shorter:
+            return f"{length}: goes on from the first {shorter:,}, whose scores are kept beside the new ones"
+        if (self.experiment.out / run_folder.CHECKPOINT).is_file():
+            return f"{length}: goes on from the last checkpoint"
+        return f"{length}; how long it takes is told after the first"
 
     def contents(self) -> pd.DataFrame:
         """Digests of all that the scores depend on beside the settings: columns part, name and digest."""
@@ -131,24 +138,3 @@ def initial_weights(experiment: "Experiment") -> Path | None:
     given = experiment.initial_weights
     is_name = given is not None and str(given) in shipped.WEIGHTS and not given.exists()
     return shipped.find(str(given)) if is_name else given
-
-
-def fit_planned(
-    plan: Plan, model: Model, train: Sequence[Sample], val: Sequence[Sample], listener: Listener
-) -> Model:
-    """Train as an experiment says; the model with the best weights."""
-    experiment, shorter = plan.experiment, plan.standing.shorter
-    length = f"training for {experiment.train.steps:,} steps of {count(experiment.train.batch_size, 'patch')}"
-    if shorter:
-        length += f": goes on from the first {shorter:,}, whose scores are kept beside the new ones"
-    elif (experiment.out / run_folder.CHECKPOINT).is_file():
-        length += ": goes on from the last checkpoint"
-    else:
-        length += "; how long it takes is told after the first"
-
-    def begin() -> None:
-        plan.begin()
-        listener.note(length)
-
-    out = experiment.out
-    return train_model(model, train, val, plan.recipe, out, on_start=begin, on_step=listener.step).model

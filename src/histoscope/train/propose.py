@@ -16,7 +16,7 @@ from histoscope.explained import flow
 from histoscope.pages import templates
 from histoscope.train.experiment import Experiment
 from histoscope.train.look import PATIENTS, USUAL_UM, Seen
-from histoscope.train.parts import DataConfig, open_parts
+from histoscope.train.parts import SplitDataConfig, open_parts
 from histoscope.train.proposals import LEAST_STEPS, of_nuclei, of_patches
 from histoscope.words import count
 
@@ -109,7 +109,7 @@ def _parted(seen: Seen) -> tuple[dict[str, Any], Split, list[str]]:
         )
     refused = list[str]()
     for by, val_by in _ways(seen):
-        chosen = DataConfig(
+        chosen = SplitDataConfig(
             name=seen.reader,
             root=seen.root,
             mpp=None if seen.mpp_from == "data" else seen.mpp,
@@ -171,7 +171,7 @@ def _by_name(seen: Seen) -> str:
     )
 
 
-def _data(seen: Seen, chosen: DataConfig, parts: Split, val_by: str) -> dict[str, Any]:
+def _data(seen: Seen, chosen: SplitDataConfig, parts: Split, val_by: str) -> dict[str, Any]:
     """Variables of the template about the data and their parts."""
     by = chosen.split_by
     why = {

@@ -8,8 +8,9 @@ References
 """
 
 import math
+import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,14 @@ from histoscope.train.checks import check_machine, check_resolution
 from histoscope.train.choices import get_augment, get_jitter
 from histoscope.train.config import TrainConfig, check_unlabelled
 from histoscope.train.loader import Batch, Color, PatchDataset, PatchLoader
-from histoscope.train.loop import content_of
-from histoscope.train.parts import DataConfig, join_parts, open_parts
+from histoscope.train.loop import Fitted, content_of
+from histoscope.train.parts import SplitDataConfig, join_parts, open_parts
 from histoscope.train.patches import PatchSampler, crop
-from histoscope.train.recipe import Recipe, card_of
+from histoscope.train.recipe import Recipe
 from histoscope.train.steps import Learner, OnStep, Steps
+from histoscope.train.tasks import Listener
+from histoscope.train.tasks.patches import ClassifyPatches
+from histoscope.train.training import Training, train_and_test
 from histoscope.types import Image, Sample
 
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
@@ -49,9 +53,9 @@ class Pretraining(config.Config):
 
     Parameters
     ----------
-    data : DataConfig
+    data : SplitDataConfig
         Its training part is learned from; labels, if there are any, are not looked at.
-    more : list of DataConfig, optional
+    more : list of SplitDataConfig, optional
         Further data sets.
     backbone : dict
         Arguments of the classifier without classes, such as ``{backbone: resnet18, patch_px: 128}``.
@@ -64,8 +68,8 @@ class Pretraining(config.Config):
         Folder of the backbone.
     """
 
-    data: DataConfig
-    more: tuple[DataConfig, ...] = ()
+    data: SplitDataConfig
+    more: tuple[SplitDataConfig, ...] = ()
     backbone: dict[str, Any] = Field(default_factory=dict)
     augment: str = "strong"
     jitter: str = "stain"
@@ -113,42 +117,34 @@ def _run(
         color=color,
         begun_from=(chosen.backbone.get("weights"),),
     )
-    return pretrain_model(
-        model,
-        [resample(sample, model.input_mpp) for sample in parts.train],
-        recipe,
-        out,
-        on_start=lambda: run_folder.begin(chosen, out, standing),
-        on_step=on_step,
-    )
+    tiles = [resample(sample, model.input_mpp) for sample in parts.train]
+    listener = Listener.of(start=lambda: run_folder.begin(chosen, out, standing), step=on_step)
+    train_and_test(PretrainBackbone(), Training(model=model, train=tiles, recipe=recipe), out, listener)
+    return out / "model"
 
 
-def pretrain_model(
-    model: Classifier,
-    tiles: Sequence[Sample],
-    recipe: Recipe,
-    folder: Path,
-    *,
-    on_start: Callable[[], None] | None = None,
-    on_step: OnStep | None = None,
-) -> Path:
-    """Pretrain a backbone as a recipe says, as `pretrain` does; its card names the tiles."""
-    check_pretraining(model, tiles, recipe.config)
-    card = card_of(recipe, folder)
-    if on_start is not None:
-        on_start()
-    how = {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(recipe.config)}
-    pretrain(
-        model,
-        tiles,
-        recipe.config,
-        out=folder,
-        augment=get_augment(recipe.augment) or AugmentConfig(),
-        color=get_jitter(recipe.color),
-        on_step=on_step,
-        card={**card, "pretrained": how},
-    )
-    return folder / "model"
+class PretrainBackbone(ClassifyPatches):
+    """Self-supervised pretraining of a classifier's backbone; labels are not needed."""
+
+    def check_training(self, settings: Training) -> None:
+        """Check as `pretrain` does."""
+        check_pretraining(settings.model, settings.train, settings.recipe.config)  # type: ignore[arg-type]
+
+    def train(self, settings: Training, folder: Path, card: dict[str, Any], listener: Listener) -> Fitted:
+        """Train on pairs of views, as `pretrain` does."""
+        recipe, tiles, began = settings.recipe, settings.train, time.perf_counter()
+        how = {"how": "VICReg, without labels", "tiles": len(tiles), "train": asdict(recipe.config)}
+        pretrain(
+            settings.model,  # type: ignore[arg-type]
+            tiles,
+            recipe.config,
+            out=folder,
+            augment=get_augment(recipe.augment) or AugmentConfig(),
+            color=get_jitter(recipe.color),
+            on_step=listener.step,
+            card={**card, "pretrained": how},
+        )
+        return Fitted(settings.model, recipe.config.steps, math.nan, time.perf_counter() - began)
 
 
 def pretrain(

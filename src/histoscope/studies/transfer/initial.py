@@ -33,8 +33,10 @@ from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
 from histoscope.train.mix import learned_from
-from histoscope.train.recipe import Recipe, train_model
-from histoscope.train.selfsup import pretrain_model
+from histoscope.train.recipe import Recipe
+from histoscope.train.selfsup import PretrainBackbone
+from histoscope.train.tasks import Listener, task_of
+from histoscope.train.training import Training, train_and_test
 from histoscope.types import Sample
 
 TISSUES: dict[str, TissueSpec] = {
@@ -152,8 +154,9 @@ def _synthetic(config: StudyConfig, dataset: Dataset, run: Run, folder: Path, te
     recipe = Recipe(
         config=replace(chosen, seed=run.seed), augment=augment.get("default"), about=learned_from([sheet])
     )
-    on_step = steps_of(run.name, chosen.steps, tell)
-    train_model(model, tiles[cut:], tiles[:cut], recipe, folder, on_step=on_step)
+    settings = Training(model=model, train=tiles[cut:], val=tiles[:cut], recipe=recipe)
+    listener = Listener(step=steps_of(run.name, chosen.steps, tell))
+    train_and_test(task_of(model), settings, folder, listener)
     return len(tiles)
 
 
@@ -169,7 +172,9 @@ def _self_supervised(config: StudyConfig, dataset: Dataset, run: Run, folder: Pa
         augment=augment.get("default"),
         color=JITTERS["stain"],
     )
-    pretrain_model(model, tiles, recipe, folder, on_step=steps_of(run.name, chosen.steps, tell))
+    settings = Training(model=model, train=tiles, recipe=recipe)
+    listener = Listener(step=steps_of(run.name, chosen.steps, tell))
+    train_and_test(PretrainBackbone(), settings, folder, listener)
     return len(tiles)
 
 

@@ -1,4 +1,4 @@
-"""Tasks: checks, monitor, remedies, evaluation and tuning of a kind of problem, in one object each.
+"""Tasks: checks, samples, training, evaluation and tuning of a kind of problem, in one object each.
 
 A model names its task. Another task is another file here and a line in `TASKS`; elsewhere, a model names the
 class itself, ``task = "package.module:Name"``.
@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -23,12 +24,17 @@ from histoscope.types import Sample
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
+    from histoscope.train.loop import Fitted
     from histoscope.train.plan import Plan
+    from histoscope.train.training import Training
 
 OnSample: TypeAlias = Callable[..., None]
 """Called with each test sample, and with what was found in it if the task gives that."""
 OnSkip: TypeAlias = Callable[[str, str], None]
 """Called with the name of what cannot be read or scored, and why."""
+
+Learned: TypeAlias = tuple[Sequence[Sample], Sequence[Sample]]
+"""Training and validation samples."""
 
 TASKS = {
     "nuclei": "histoscope.train.tasks.nuclei:FindNuclei",
@@ -47,25 +53,34 @@ class Listener:
 
     Parameters
     ----------
+    start : callable
+        When everything has been checked, before the first step.
     step : callable
         Given step and losses after each step of training.
+    trained : callable
+        Given the seconds of training, before testing begins.
+    test : callable
+        Given the name of a test set, before it is predicted.
     sample : callable
         Given each test sample, and its nuclei if these are found.
     note : callable
         Given messages: what was loaded, what was skipped.
-    features : callable
-        Given (patches done, all patches) while features are computed.
+    skip : callable, optional
+        Given the name of what cannot be read, and why; it is left out. Without it, that is an error.
     """
 
+    start: Callable[[], None] = _nobody
     step: Callable[[int, dict[str, float]], None] = _nobody
+    trained: Callable[[float], None] = _nobody
+    test: Callable[[str], None] = _nobody
     sample: OnSample = _nobody
     note: Callable[[str], None] = _nobody
-    features: Callable[[int, int], None] = _nobody
+    skip: OnSkip | None = None
 
     @classmethod
-    def of(cls, *given: Callable[..., None] | None) -> Self:
-        """Make one of what was given, in the order of the parameters."""
-        return cls(*(_nobody if each is None else each for each in given))
+    def of(cls, **given: Callable[..., None] | None) -> Self:
+        """Make one of what is given; None stands for no callback."""
+        return cls(**{name: each for name, each in given.items() if each is not None})
 
 
 class Task(ABC):
@@ -75,6 +90,8 @@ class Task(ABC):
     """Number of the first class."""
     takes_tta: bool
     """Whether images are predicted with test-time augmentation if that is asked for."""
+    skips_unreadable: bool
+    """Whether `train` leaves out images that cannot be read, and names them, in place of stopping."""
 
     @abstractmethod
     def check(self, model: Any, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig) -> None:
@@ -89,8 +106,16 @@ class Task(ABC):
         """Refuse settings of a whole experiment that are not for this task."""
 
     @abstractmethod
-    def train_and_test(self, plan: "Plan", model: Any, listener: "Listener") -> pd.DataFrame:
-        """Read the samples, train, and score the test part."""
+    def samples(self, plan: "Plan", model: Any, listener: Listener) -> Learned:
+        """Training and validation samples of an experiment, as the network sees them."""
+
+    @abstractmethod
+    def check_training(self, settings: "Training") -> None:
+        """Refuse samples, settings and machine that do not fit each other, before anything is written."""
+
+    @abstractmethod
+    def train(self, settings: "Training", folder: Path, card: dict[str, Any], listener: Listener) -> "Fitted":
+        """Train, and write the model with its card."""
 
     @abstractmethod
     def remedies(self, model: Any, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
@@ -99,6 +124,16 @@ class Task(ABC):
     @abstractmethod
     def monitor(self, config: TrainConfig) -> str:
         """Score on the validation part that decides which weights are the best."""
+
+    def further(self, monitor: str) -> tuple[str, ...]:
+        """Metrics that `evaluate` must be asked for, if it is to score the monitor."""
+        del monitor
+        return ()
+
+    def falls(self, monitor: str) -> bool:
+        """Whether a lower score of the monitor is better."""
+        del monitor
+        return False
 
     @abstractmethod
     def evaluate(

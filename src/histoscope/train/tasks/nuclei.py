@@ -1,8 +1,9 @@
 """Instance segmentation of nuclei, with or without classes."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,20 +14,22 @@ from histoscope.metrics import Metric
 from histoscope.models.base import Segmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
+from histoscope.train.checks import check_fit
 from histoscope.train.config import MONITORS, PATCH_MONITORS, TrainConfig
-from histoscope.train.evaluation import evaluate
+from histoscope.train.loop import Fitted, fit_settings
 from histoscope.train.mix import open_synthetic
 from histoscope.train.mixture import Mixture
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
 from histoscope.train.parts import at_model, normalised
-from histoscope.train.plan import Plan, fit_planned, initial_weights
-from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
+from histoscope.train.plan import Plan, initial_weights
+from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip, Task
 from histoscope.train.thresholds import tune
 from histoscope.types import Sample
 from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
+    from histoscope.train.training import Training
 
 
 class FindNuclei(Task):
@@ -34,6 +37,7 @@ class FindNuclei(Task):
 
     first_class = 1
     takes_tta = True
+    skips_unreadable = False
 
     def check(
         self, model: Segmenter, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig
@@ -56,13 +60,20 @@ class FindNuclei(Task):
         if experiment.probe is not None:
             raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
 
-    def train_and_test(self, plan: Plan, model: Segmenter, listener: Listener) -> pd.DataFrame:
-        """Hold all tiles in memory, real and synthetic, train, and score the test images."""
-        train, val = _samples(plan, model, listener.note)
+    def samples(self, plan: Plan, model: Segmenter, listener: Listener) -> Learned:
+        """Hold all tiles in memory, real and synthetic; the network takes its initial weights."""
+        learned = _samples(plan, model, listener)
         if (begun := initial_weights(plan.experiment)) is not None:
             listener.note(f"weights: {load_initial_weights(model, begun)}")
-        fitted = fit_planned(plan, model, train, val, listener)
-        return evaluate(fitted, plan.shown.test, on_image=listener.sample, more=plan.experiment.metrics)
+        return learned
+
+    def check_training(self, settings: "Training") -> None:
+        """Check as `histoscope.train.fit` does."""
+        check_fit(settings.model, settings.train, settings.val, settings.recipe.config)
+
+    def train(self, settings: "Training", folder: Path, card: dict[str, Any], listener: Listener) -> Fitted:
+        """Train on patches of the tiles, as `histoscope.train.fit` does."""
+        return fit_settings(settings, folder, card, listener.step)
 
     def remedies(self, model: Segmenter, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
         """Class weights of the loss, and oversampling of rare nuclei."""
@@ -75,6 +86,14 @@ class FindNuclei(Task):
     def monitor(self, config: TrainConfig) -> str:
         """Score that the settings name."""
         return config.monitor
+
+    def further(self, monitor: str) -> tuple[str, ...]:
+        """The monitor, unless it is always scored."""
+        return () if monitor in MONITORS else (monitor,)
+
+    def falls(self, monitor: str) -> bool:
+        """As the metric says."""
+        return not metrics.get(monitor).higher_is_better
 
     def evaluate(
         self,
@@ -112,11 +131,9 @@ def _check_truth(model: Segmenter, sample: Sample) -> None:
         )
 
 
-def _samples(
-    plan: Plan, model: Segmenter, note: Callable[[str], None]
-) -> tuple[Sequence[Sample], list[Sample]]:
+def _samples(plan: Plan, model: Segmenter, listener: Listener) -> Learned:
     """Training and validation samples in memory, the synthetic ones among them, at the model's resolution."""
-    chosen, mpp, shown = plan.experiment.synthetic, model.spec.mpp, plan.shown
+    chosen, mpp, shown, note = plan.experiment.synthetic, model.spec.mpp, plan.shown, listener.note
     drawn, share = None, 0.0
     if chosen is not None:  # first: no pixel is read where its classes are others
         opened = open_synthetic(chosen, model.spec.classes, seed=plan.experiment.train.seed)

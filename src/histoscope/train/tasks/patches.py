@@ -1,8 +1,9 @@
 """Classification of patches."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,19 +13,21 @@ from histoscope.balance import Balance, BalanceConfig, class_weights
 from histoscope.classify import classification
 from histoscope.data import Dataset
 from histoscope.data.readers.patch_files import groups_of_two_classes
-from histoscope.errors import ConfigError
+from histoscope.errors import ConfigError, DataError
 from histoscope.metrics import Metric
 from histoscope.models.base import Model
 from histoscope.models.patches.classifier import Classifier
 from histoscope.train import census
+from histoscope.train.checks import check_fit
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
-from histoscope.train.plan import Plan, fit_planned
-from histoscope.train.recipe import probe_model
-from histoscope.train.tasks import Listener, OnSample, OnSkip, Task
+from histoscope.train.loop import Fitted, fit_settings
+from histoscope.train.plan import Plan
+from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip, Task
 from histoscope.types import Sample
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
+    from histoscope.train.training import Training
 
 
 class ClassifyPatches(Task):
@@ -32,6 +35,7 @@ class ClassifyPatches(Task):
 
     first_class = 0
     takes_tta = False
+    skips_unreadable = True
 
     def check(
         self, model: Classifier, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig
@@ -59,11 +63,17 @@ class ClassifyPatches(Task):
         if experiment.metrics:
             raise ConfigError("'metrics' are of label maps; a classifier of patches finds none")
 
-    def train_and_test(self, plan: Plan, model: Classifier, listener: Listener) -> pd.DataFrame:
-        """Train or probe a classifier, and classify the test part."""
-        note = listener.note
-        skipped: dict[str, str] = {}
-        experiment, parts = plan.experiment, plan.shown
+    def samples(self, plan: Plan, model: Classifier, listener: Listener) -> Learned:
+        """Hold all patches in memory, at the size and resolution of the network."""
+        self.describe(plan, model, listener)
+        skip = listener.skip or _refuse
+        parts = plan.shown
+        train, val = (classification.in_memory(model, part, skip) for part in (parts.train, parts.val))
+        return train, val
+
+    def describe(self, plan: Plan, model: Classifier, listener: Listener) -> None:
+        """Check the parts, say what is in them, and set the resolution of the network."""
+        parts, note = plan.shown, listener.note
         classification.check_seen(parts.train, parts.val, parts.test)
         mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
         if mixed:
@@ -71,36 +81,17 @@ class ClassifyPatches(Task):
             note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
         for name, part in parts:
             note(str(census.count_patches(name, part.records, part.info.classes)))
-        classification.set_input_mpp(model, parts.train, mpp_given="mpp" in experiment.model.arguments)
+        given = plan.experiment.model.arguments
+        classification.set_input_mpp(model, parts.train, mpp_given="mpp" in given)
         note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
-        if experiment.probe is not None:
-            plan.begin()
-            found = probe_model(
-                model,
-                parts,
-                plan.recipe,
-                experiment.out,
-                probe=experiment.probe,
-                progress=listener.features,
-                on_skip=skipped.__setitem__,
-            )
-            table, probed = found.table, found.probed
-            note(
-                f"features of {found.n} patches in {found.feature_seconds:.1f} s ({found.computed} computed, "
-                f"the others from the cache); probe fitted in {probed.seconds:.1f} s, "
-                f"L2 penalty {probed.l2:g}"
-            )
-        else:
-            train, val = (
-                classification.in_memory(model, part, skipped.__setitem__)
-                for part in (parts.train, parts.val)
-            )
-            fitted = cast("Classifier", fit_planned(plan, model, train, val, listener))
-            table = classification.predict_classes(fitted, parts.test, on_skip=skipped.__setitem__)
-        if skipped:
-            listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
-            note(f"skipped {len(skipped)} patches that cannot be read: {listed}")
-        return table
+
+    def check_training(self, settings: "Training") -> None:
+        """Check as `histoscope.train.fit` does."""
+        check_fit(settings.model, settings.train, settings.val, settings.recipe.config)
+
+    def train(self, settings: "Training", folder: Path, card: dict[str, Any], listener: Listener) -> Fitted:
+        """Train all layers, as `histoscope.train.fit` does."""
+        return fit_settings(settings, folder, card, listener.step)
 
     def remedies(self, model: Classifier, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
         """Weigh the classes in the loss."""
@@ -112,6 +103,10 @@ class ClassifyPatches(Task):
     def monitor(self, config: TrainConfig) -> str:
         """Score that the settings name, if it is one of patches; else the log loss."""
         return config.monitor if config.monitor in PATCH_MONITORS else "nll"
+
+    def falls(self, monitor: str) -> bool:
+        """The log loss does."""
+        return monitor == "nll"
 
     def evaluate(
         self,
@@ -139,6 +134,10 @@ class ClassifyPatches(Task):
     def in_classes_of(self, model: Model, samples: Dataset) -> Dataset:
         """Match classes by name."""
         return classification.in_words_of(model.spec.classes, samples)
+
+
+def _refuse(name: str, why: str) -> None:
+    raise DataError(f"patch {name!r} cannot be read: {why}")
 
 
 def _check_unread(model: Classifier, config: TrainConfig) -> None:
