@@ -56,7 +56,7 @@ class CountNuclei(Task):
     def evaluate(self, model, samples, *, on_sample=None, on_skip=None, tta=False, more=()):
         rows = []
         for sample in samples:
-            n_true, n_found = int(sample.instances.max()), len(predict(model, sample.image, sample.mpp))
+            n_true, n_found = int(sample.instances.max()), len(predict(sample.image, model, sample.mpp))
             rows.append({"name": sample.name, "true": n_true, "found": n_found})
         return pd.DataFrame(rows)
 
