@@ -15,6 +15,8 @@ from histoscope.errors import HistoscopeError
 from histoscope.studies import checks, factors, nuclei, prepare, run_study
 from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
+from histoscope.train import training
+from histoscope.train.training import TestSets
 
 STARDIST = {"width": 4, "depth": 2, "n_rays": 8, "head_width": 8, "mpp": 0.5}
 TRAIN = {
@@ -233,18 +235,25 @@ def test_a_field_changes_what_a_study_does(case, tools, outcome, baselines):
     assert other != baselines[key], f"{field} = {value!r} changed nothing: it is read and then ignored"
 
 
+def watched(monkeypatch) -> list[TestSets]:
+    """What the runs of a study are tested on, in order."""
+    tests, score = [], training.score
+
+    def watch(task, model, test, *others, **how):
+        tests.append(test)
+        return score(task, model, test, *others, **how)
+
+    for module in (training, nuclei):
+        monkeypatch.setattr(module, "score", watch)
+    return tests
+
+
 @pytest.mark.parametrize("setting", LEVEL_SETTINGS)
 def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, tools, configure):
     levels = {"none": {}, "changed": {setting: LEVEL_SETTINGS[setting]}}
     factor = dataclasses.replace(factors.FACTORS["normalizer"], levels=levels)
     monkeypatch.setitem(factors.FACTORS, "normalizer", factor)
-    augmented, evaluate = list[bool](), nuclei.train.evaluate
-
-    def watch(model, samples, *, tta, **how):
-        augmented.append(tta)
-        return evaluate(model, samples, tta=tta, **how)
-
-    monkeypatch.setattr(nuclei.train, "evaluate", watch)
+    tests = watched(monkeypatch)
     chosen = configure({**NUCLEI, "levels": ["none", "changed"]}, "study")
     assert not run_study(chosen).failed
     before, after = (tools.contents(chosen.folder / f"{level}-stardist-seed0") for level in levels)
@@ -255,7 +264,7 @@ def test_a_setting_of_a_level_changes_what_its_run_does(setting, monkeypatch, to
         assert "log.jsonl" not in after
     elif setting == "tta":
         assert before[weights] == after[weights]
-        assert augmented == [False, True]
+        assert [test.tta for test in tests] == [False, True]
     else:
         assert before[weights] != after[weights], f"{setting} changed nothing: it is read and then ignored"
 
@@ -274,29 +283,23 @@ def test_a_level_begins_from_the_weights_of_another(tools, configure):
 
 def test_test_images_are_stained_anew_first_and_normalised_then(monkeypatch, configure, places):
     """The other laboratory comes before what this one does about it; the other way round differs."""
-    shown: dict[int, np.ndarray] = {}
-    evaluate = nuclei.train.evaluate
-
-    def watch(model, samples, **how):
-        shown[len(shown)] = samples[0].image
-        return evaluate(model, samples, **how)
-
-    monkeypatch.setattr(nuclei.train, "evaluate", watch)
+    tests = watched(monkeypatch)
     chosen = configure({**NUCLEI, "levels": ["none", "macenko"], "conditions": ["test", "shift_purple"]}, "s")
     assert not run_study(chosen).failed
+    shown = [dataset[0].image for test in tests for dataset in test.sets.values()]
     parts = prepare.open_parts(chosen.data)
     image = parts.test[0].image
     normalise = stain.Macenko.fit(prepare.choose_reference(parts.train).image)
     restain = restainer(studies.get("stain").condition("shift_purple"))
     expected = [image, restain(image), normalise(image), normalise(restain(image))]
-    assert [np.array_equal(shown[k], expected[k]) for k in range(4)] == [True] * 4
+    assert [np.array_equal(*pair) for pair in zip(shown, expected, strict=True)] == [True] * 4
     assert not np.array_equal(shown[3], restain(normalise(image)))
 
 
 @pytest.mark.parametrize(("level", "section"), [("synthetic", "fit"), ("self_supervised", "pretrain")])
 def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, configure):
     """The whole section goes to the loop as it is, but for the seed, which is the run's."""
-    from histoscope.train import recipe, selfsup
+    from histoscope.train import loop, selfsup
 
     given = types.SimpleNamespace()
 
@@ -304,7 +307,7 @@ def test_pretraining_is_given_all_its_settings(level, section, monkeypatch, conf
         given.config = samples_and_config[-1]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipe if section == "fit" else selfsup, section, watch)
+    monkeypatch.setattr(loop if section == "fit" else selfsup, section, watch)
     values = json.loads(json.dumps(PATCHES))
     known = TRAIN if section == "fit" else UNLABELLED
     values["patches"][level] = {**known, "lr": 0.004, "warmup": 0.3, "weight_decay": 0.2, "batch_size": 3}

@@ -26,8 +26,6 @@ class DataConfig(config.Config):
         Folder of the data set.
     mpp : float, optional
         Micrometres per pixel, for formats that do not say.
-    index : Path, optional
-        Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
     val : float
         Share of the groups that validates; unused where a validation part is published. In a study, 0 is
         allowed: none validates, and the last weights are kept.
@@ -41,7 +39,6 @@ class DataConfig(config.Config):
     name: str = "folder"
     root: Path
     mpp: float | None = Field(default=None, ge=LEAST_MPP, le=MOST_MPP)
-    index: Path | None = None
     val: float = Field(default=0.15, ge=0, lt=1)
     val_by: str = "patient"
     licence: str = ""
@@ -59,6 +56,8 @@ class SplitDataConfig(DataConfig):
         index.
     test : float
         Share of the groups that is tested on, where the split is not the published one.
+    index : Path, optional
+        Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
     split : Path, optional
         CSV of names and parts, as ``histoscope data split --out`` writes it: used as published parts are.
     tiles : int, optional
@@ -69,6 +68,7 @@ class SplitDataConfig(DataConfig):
     split_by: str = "patient"
     val: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, gt=0, lt=1)
+    index: Path | None = None
     split: Path | None = None
     tiles: int | None = Field(default=None, ge=1)
 
