@@ -164,7 +164,8 @@ def one(path: Path, out: Path, model: str, only: str, mpp: float | None) -> dict
         divisor = detector.network.spec.divisible_by
         for part in plan_parts(slide.size_at(mpp), tissue, mpp, part_px=4096, divisor=divisor):
             if part.region is not None:
-                timed(part_module.read_part(slide, part, detector.network.spec, recolor), detector)
+                pixels = part_module.read_part(slide, part, detector.network.spec, recolor)
+                timed(pixels, detector, tissue)
         return {"network_s": times["network"]}
     with Store.hold(out, plan_of(slide, detector)) as store:
         found = predict_slide(slide, detector, store)

@@ -1,6 +1,7 @@
-"""Parallel tiles and patches, one core each."""
+"""Parallel tiles and patches, one core each, or a few."""
 
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -13,7 +14,13 @@ Result = TypeVar("Result")
 
 
 def a_core_each(
-    work: Callable[[Item], Result], items: Iterable[Item], *, cores: int, ahead: int, name: str
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    cores: int,
+    ahead: int,
+    name: str,
+    threads: int = 1,
 ) -> Generator[Result, None, None]:
     """Map over cores: ``work(item)`` of each item, in order, one thread of torch and OpenCV each.
 
@@ -26,6 +33,8 @@ def a_core_each(
         As `histoscope.threads.in_order`.
     cores : int
         Items at a time.
+    threads : int
+        Of torch, for each item: more than one where memory has room for fewer items than there are cores.
 
     Examples
     --------
@@ -35,11 +44,14 @@ def a_core_each(
     before, before_cv = torch.get_num_threads(), cv2.getNumThreads()
     cv2.setNumThreads(1)  # of the process: its threads would wait for a core in the middle of a short loop
     try:
-        yield from in_order(work, items, workers=cores, ahead=ahead, name=name, initializer=_one_thread)
+        yield from in_order(
+            work,
+            items,
+            workers=cores,
+            ahead=ahead,
+            name=name,
+            initializer=partial(torch.set_num_threads, threads),
+        )
     finally:
         torch.set_num_threads(before)  # torch keeps a number for each thread, and one for those to come
         cv2.setNumThreads(before_cv)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)

@@ -35,6 +35,27 @@ def test_tiled_is_whole(model, monkeypatch, tta):
     torch.testing.assert_close(tiled, whole, rtol=1e-3, atol=1e-4)
 
 
+def test_tiles_at_once_are_those_of_one_after_the_other(model, monkeypatch):
+    image = np.random.default_rng(0).integers(0, 255, (152, 216, 3), dtype=np.uint8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    one, more = (inference.assembled(inference.tiles_of(model, image, tile_px=64, at_once=n)) for n in (1, 3))
+    assert all(torch.equal(one[name], more[name]) for name in one)
+
+
+def test_a_bare_tile_has_the_heads_of_glass_and_does_not_reach_the_network(model):
+    image = np.random.default_rng(0).integers(0, 255, (128, 192, 3), dtype=np.uint8)
+    glass = inference.heads_of(model, np.full((160, 160, 3), 255, np.uint8))
+    every, found = (
+        inference.assembled(inference.tiles_of(model, image, tile_px=64, is_bare=is_bare))
+        for is_bare in (None, lambda tile: tile.left >= 64)
+    )
+    at, middle = 64 // model.spec.grid, 80 // model.spec.grid
+    for name, head in found.items():
+        assert torch.equal(head[..., :at], every[name][..., :at])
+        bare = glass[name][..., middle : middle + 1, middle : middle + 1].expand_as(head[..., at:])
+        torch.testing.assert_close(head[..., at:], bare, rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize("mpp", [0.5, 0.3])
 @pytest.mark.parametrize(
     "more", [{}, {"refine": True}, {"refine_with_mask": False}, {"grid": 1}, {"classes": list(synth.CLASSES)}]

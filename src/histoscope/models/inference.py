@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from histoscope.cores import a_core_each
 from histoscope.errors import ShapeError
 from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
@@ -85,6 +87,8 @@ def tiles_of(
     tta: bool = False,
     inner: Window | None = None,
     tile_px: int | None = None,
+    is_bare: Callable[[Window], bool] | None = None,
+    at_once: int = 1,
 ) -> Iterator[Tile]:
     """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them.
 
@@ -98,15 +102,75 @@ def tiles_of(
         Part whose heads are wanted; what is around it is context. It begins on multiples of the model's
         divisor.
     tile_px : int, optional
-        Side of a tile, if not `TILE_PX`; larger ones spend less on context and take more memory.
+        Largest side of a tile, if not `TILE_PX`; larger ones spend less on context and take more memory.
+    is_bare : callable, optional
+        Whether a tile shows nothing of interest; it then has the heads of bare glass, and takes no time.
+    at_once : int
+        Tiles that are seen at the same time, on a processor: it is used better than by one after the other,
+        for more memory.
     """
     network = folded_sequences(model)
-    tile_px = tile_px or TILE_PX
     wanted = Window(0, 0, *image.shape[:2]) if inner is None else inner
-    for top in range(wanted.top, wanted.bottom, tile_px):
-        for left in range(wanted.left, wanted.right, tile_px):
-            bottom, right = min(top + tile_px, wanted.bottom), min(left + tile_px, wanted.right)
-            yield _tile(network, image, wanted, Window(top, left, bottom, right), tta=tta)
+    divisor = model.spec.divisible_by
+    rows, columns = (
+        _spans(first, last, tile_px or TILE_PX, divisor)
+        for first, last in ((wanted.top, wanted.bottom), (wanted.left, wanted.right))
+    )
+    windows = [Window(top, left, bottom, right) for top, bottom in rows for left, right in columns]
+    glass = None if is_bare is None else _of_glass(network)
+
+    def seen(core: Window) -> Tile:
+        if glass is not None and is_bare is not None and is_bare(core):
+            return _tile_of_glass(glass, wanted, core, model.spec.grid)
+        return _tile(network, image, wanted, core, tta=tta)
+
+    n_threads = torch.get_num_threads()
+    at_once = min(at_once, n_threads) if model.mean.device.type == "cpu" else 1
+    if at_once == 1:
+        yield from map(seen, windows)
+        return
+    each = n_threads // at_once
+    with closing(
+        a_core_each(seen, windows, cores=at_once, ahead=at_once, name="tile", threads=each)
+    ) as every:
+        yield from every
+
+
+def _spans(first: int, last: int, most: int, divisor: int) -> list[tuple[int, int]]:
+    """Cut a range in as few spans of about the same length as `most` allows, on multiples of the divisor.
+
+    Examples
+    --------
+    >>> _spans(0, 100, 60, 16)
+    [(0, 64), (64, 100)]
+    """
+    count = math.ceil((last - first) / most)
+    side = math.ceil((last - first) / count / divisor) * divisor
+    return [(at, min(at + side, last)) for at in range(first, last, side)]
+
+
+@torch.inference_mode()
+def _of_glass(model: Segmenter) -> Heads:
+    """Heads of a point of bare glass, each (1, C, 1, 1)."""
+    divisor = model.spec.divisible_by
+    around = math.ceil(model.spec.context_px / divisor) * divisor
+    side = 2 * around + divisor
+    heads = _heads(model, torch.full((1, 3, side, side), 255, dtype=torch.uint8), tta=False)
+    middle = side // 2 // model.spec.grid
+    return {name: head[:, :, middle : middle + 1, middle : middle + 1] for name, head in heads.items()}
+
+
+def _tile_of_glass(glass: Heads, wanted: Window, core: Window, grid: int) -> Tile:
+    """A tile that shows bare glass."""
+    shape = -(-(core.bottom - core.top) // grid), -(-(core.right - core.left) // grid)
+    heads = {name: head.expand(-1, -1, *shape) for name, head in glass.items()}
+    return Tile(heads, *_place(wanted, core, grid))
+
+
+def _place(wanted: Window, core: Window, grid: int) -> tuple[int, int, tuple[int, int]]:
+    """Row and column of a tile among the heads that are wanted, and the size of these."""
+    size = -(-(wanted.bottom - wanted.top) // grid), -(-(wanted.right - wanted.left) // grid)
+    return (core.top - wanted.top) // grid, (core.left - wanted.left) // grid, size
 
 
 @torch.inference_mode()
@@ -124,8 +188,7 @@ def _tile(model: Segmenter, image: Image, wanted: Window, core: Window, *, tta: 
     rows = slice((core.top - y0) // grid, -(-(core.bottom - y0) // grid))
     columns = slice((core.left - x0) // grid, -(-(core.right - x0) // grid))
     kept = {name: head[:, :, rows, columns] for name, head in heads.items()}
-    size = -(-(wanted.bottom - wanted.top) // grid), -(-(wanted.right - wanted.left) // grid)
-    return Tile(kept, (core.top - wanted.top) // grid, (core.left - wanted.left) // grid, size)
+    return Tile(kept, *_place(wanted, core, grid))
 
 
 def _heads(model: Segmenter, tile: Tensor, *, tta: bool) -> Heads:

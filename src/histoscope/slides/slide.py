@@ -13,6 +13,8 @@ from histoscope.slides.hashing import quick_hash
 from histoscope.slides.resampling import GLASS, resampled, source_range
 from histoscope.types import Image
 
+_STRIP_PX = 512
+
 
 class IncompleteError(CorruptDataError):
     """A slide of which a part is missing: no other reader would find it either."""
@@ -289,10 +291,16 @@ class Slide:
         ratio = scale[0] / extent.downsample[0], scale[1] / extent.downsample[1]
         if ratio == (1.0, 1.0):
             return self.read(box, level)
-        x0, x1 = source_range(box.x, box.width, ratio[0])
-        y0, y1 = source_range(box.y, box.height, ratio[1])
-        crop = Box(x0, y0, x1 - x0, y1 - y0)
-        return resampled(self.read(crop, level), crop, box, ratio, (extent.width, extent.height))
+        out = np.empty((box.height, box.width, 3), np.uint8)
+        rows = max(int(_STRIP_PX / ratio[1]), 1)  # at a time: the pixels of the level take more memory
+        for top in range(0, box.height, rows):
+            strip = Box(box.x, box.y + top, box.width, min(rows, box.height - top))
+            x0, x1 = source_range(strip.x, strip.width, ratio[0])
+            y0, y1 = source_range(strip.y, strip.height, ratio[1])
+            crop = Box(x0, y0, x1 - x0, y1 - y0)
+            pixels = resampled(self.read(crop, level), crop, strip, ratio, (extent.width, extent.height))
+            out[top : top + strip.height] = pixels
+        return out
 
     def level_for(self, scale: tuple[float, float]) -> int:
         """Coarsest level from which pixels of a scale are made.

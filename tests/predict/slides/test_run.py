@@ -11,6 +11,7 @@ import shapely
 from histoscope import stain
 from histoscope.errors import ConfigError
 from histoscope.files import write_image
+from histoscope.models import inference
 from histoscope.predict import predict
 from histoscope.predict.slides import part as part_module
 from histoscope.predict.slides.run import plan_of, predict_slide
@@ -153,6 +154,17 @@ def test_glass_never_reaches_the_network(slide, rays, tmp_path, monkeypatch):
     monkeypatch.setattr(part_module, "tiles_of", lambda *a, **k: seen.append(k["inner"]) or tiles_of(*a, **k))
     cells_of(slide, rays, tmp_path, 128)
     assert len(seen) < 0.75 * 6 * 8
+
+
+def test_nor_does_glass_of_a_part_with_tissue(slide, rays, whole, tmp_path, monkeypatch):
+    seen, tile = [], inference._tile
+    monkeypatch.setattr(inference, "_tile", lambda *a, **k: seen.append(a[3]) or tile(*a, **k))
+    monkeypatch.setattr(part_module, "TILE_PX", 64)
+    found = cells_of(slide, rays, tmp_path)
+    right = [window for window in seen if window.left >= 662 + 128]
+    assert right
+    assert min(window.bottom for window in right) > 500 - 128
+    assert by_id(found) == by_id(whole(slide, rays))
 
 
 def test_an_overview_is_refused(tmp_path, rays):

@@ -144,7 +144,8 @@ class StarDist(Segmenter):
         shape = self.shape_features(x)
         # Counted in typical radii and from one: what is learned is near 0 and of order 1 at every resolution.
         # Numbers near 0 keep their decimals in 16 bits; a long radius would not.
-        distances = (1.0 + self.distances(shape).float()) * (TYPICAL_RADIUS_UM / self.spec.mpp)
+        # In place: of a large tile they take more memory than all else.
+        distances = self.distances(shape).float().add_(1.0).mul_(TYPICAL_RADIUS_UM / self.spec.mpp)
         heads = {"probability": self.probability(shape), "distances": distances}
         if self.inside is not None:
             heads["inside"] = self.inside(shape)

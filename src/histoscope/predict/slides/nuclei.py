@@ -68,7 +68,7 @@ class FindNuclei:
 
     def see(self, scene: Scene, pixels: parts_of.Pixels) -> Any:
         """What the network says of them."""
-        return parts_of.gather(pixels, self.detector)
+        return parts_of.gather(pixels, self.detector, scene.tissue)
 
     def finish(self, scene: Scene, pixels: parts_of.Pixels, seen: Any) -> tuple["pa.Table", list[Problem]]:
         """Nuclei whose centre lies in the part."""

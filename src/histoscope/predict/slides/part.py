@@ -21,8 +21,8 @@ from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image, Nuclei
 
-TILE_PX = 2048
-"""Side of what the network sees at once, without its context."""
+TILE_PX, AT_ONCE = 2304, 2
+"""Side of what the network sees at once, without its context; and how many of these on a processor."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -75,12 +75,32 @@ def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pi
     return Pixels(part, original, recolor(original), inner, problems)
 
 
-def gather(pixels: Pixels, detector: Detector) -> Any:
-    """What the network says of a part; `decode` makes cells of it."""
+def gather(pixels: Pixels, detector: Detector, tissue: TissueMap) -> Any:
+    """What the network says of a part; `decode` makes cells of it.
+
+    Tiles farther from tissue than a nucleus is large do not reach the network.
+    """
+    network, region, inner = detector.network, pixels.part.region, pixels.inner
+    assert region is not None
+    mpp = network.spec.mpp
+    halo = math.ceil(HALO_UM / mpp)
+
+    def is_bare(tile: Window) -> bool:
+        left, top = region.x + tile.left - inner.left - halo, region.y + tile.top - inner.top - halo
+        width, height = tile.right - tile.left + 2 * halo, tile.bottom - tile.top + 2 * halo
+        x, y = max(left, 0), max(top, 0)
+        return tissue.extent(Box(x, y, left + width - x, top + height - y), mpp) is None
+
     tiles = tiles_of(
-        detector.network, pixels.normalized, tta=detector.tta, inner=pixels.inner, tile_px=TILE_PX
+        network,
+        pixels.normalized,
+        tta=detector.tta,
+        inner=inner,
+        tile_px=TILE_PX,
+        is_bare=is_bare,
+        at_once=AT_ONCE,
     )
-    return detector.network.gather(tiles, _shape(pixels.inner), detector.network.spec.mpp)
+    return network.gather(tiles, _shape(inner), mpp)
 
 
 def decode(
