@@ -153,11 +153,13 @@ def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_p
     cut.write_bytes(slide_path.read_bytes()[:100_000])
     (tmp_path / "empty.svs").touch()
     (tmp_path / "notes.svs").write_text("of Monday")
+    (tmp_path / "tissue.mrxs").write_bytes(b"\xff\xd8\xff\xe0")
     for name, error, words in [
         ("gone.svs", DatasetNotFoundError, "no slide at"),
         ("empty.svs", CorruptDataError, "empty"),
         ("cut.svs", CorruptDataError, r"ends before its pixels.*tiles are missing"),
         ("notes.svs", CorruptDataError, "picture: "),
+        ("tissue.mrxs", CorruptDataError, "folder tissue beside it, and there is none"),
         (".", ConfigError, "folder without DICOM slides"),
     ]:
         with pytest.raises(error, match=words):

@@ -183,6 +183,11 @@ def _file_of(path: Path) -> Path:
     if not path.is_dir():
         if path.stat().st_size == 0:
             raise CorruptDataError(f"{path} is empty (0 bytes); copy it again")
+        if path.suffix.lower() == ".mrxs" and not (path.with_suffix("") / "Slidedat.ini").is_file():
+            raise CorruptDataError(
+                f"{path} is a MIRAX slide, whose pixels lie in a folder {path.stem} beside it, and there is "
+                "none with a Slidedat.ini; copy both"
+            )
         return path
     from histoscope.slides.by_pydicom import first_files
 

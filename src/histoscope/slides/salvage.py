@@ -1,5 +1,7 @@
 """Reading what can be read of a slide with broken tiles."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from histoscope.errors import CorruptDataError
@@ -8,10 +10,25 @@ from histoscope.slides.slide import Box, Slide
 from histoscope.types import Image
 
 
-def read_salvaged(
-    slide: Slide, box: Box, mpp: float, *, least_px: int = 64
-) -> tuple[Image, list[tuple[Box, str]]]:
-    """As `Slide.read_at`, but what cannot be read is white, and named.
+class Broken(NamedTuple):
+    """A place that cannot be read as it should.
+
+    Parameters
+    ----------
+    box : Box
+        In pixels of the resolution that was asked for.
+    why : str
+    is_lost : bool
+        Whether it is white; otherwise it was made from a finer level.
+    """
+
+    box: Box
+    why: str
+    is_lost: bool = True
+
+
+def read_salvaged(slide: Slide, box: Box, mpp: float, *, least_px: int = 64) -> tuple[Image, list[Broken]]:
+    """As `Slide.read_at`, but what cannot be read is made from a finer level, or is white; and it is named.
 
     A box that cannot be read is cut in four, and these again, so that little more is lost than is broken.
 
@@ -28,23 +45,44 @@ def read_salvaged(
     Returns
     -------
     (height, width, 3) uint8
-    problems : list of (Box, str)
-        What could not be read, and why.
+    broken : list of Broken
+        Those that were lost, and one more around all that are made from a finer level.
     """
+    out, broken = _pieces(slide, box, mpp, least_px)
+    lost, replaced = ([one for one in broken if one.is_lost is kind] for kind in (True, False))
+    if replaced:
+        left, top = min(one.box.x for one in replaced), min(one.box.y for one in replaced)
+        right = max(one.box.x + one.box.width for one in replaced)
+        bottom = max(one.box.y + one.box.height for one in replaced)
+        why = f"made from a finer level of the slide, nothing is lost: {replaced[0].why}"
+        lost.append(Broken(Box(left, top, right - left, bottom - top), why, is_lost=False))
+    return out, lost
+
+
+def _pieces(slide: Slide, box: Box, mpp: float, least_px: int) -> tuple[Image, list[Broken]]:
     try:
         return slide.read_at(box, mpp), []
     except CorruptDataError as error:
-        out = np.full((box.height, box.width, 3), GLASS, np.uint8)
         if max(box.width, box.height) <= least_px:
-            return out, [(box, str(error))]
-    problems = []
+            return _from_finer(slide, box, mpp, str(error))
+    out = np.full((box.height, box.width, 3), GLASS, np.uint8)
+    broken = []
     for top, height in _halves(box.height, least_px):
         for left, width in _halves(box.width, least_px):
             piece = Box(box.x + left, box.y + top, width, height)
-            pixels, broken = read_salvaged(slide, piece, mpp, least_px=least_px)
+            pixels, more = _pieces(slide, piece, mpp, least_px)
             out[top : top + height, left : left + width] = pixels
-            problems += broken
-    return out, problems
+            broken += more
+    return out, broken
+
+
+def _from_finer(slide: Slide, box: Box, mpp: float, why: str) -> tuple[Image, list[Broken]]:
+    for level in reversed(range(slide.level_for(slide.scale_at(mpp)))):
+        try:
+            return slide.read_at(box, mpp, level=level), [Broken(box, why, is_lost=False)]
+        except CorruptDataError:
+            continue
+    return np.full((box.height, box.width, 3), GLASS, np.uint8), [Broken(box, why)]
 
 
 def _halves(size: int, least_px: int) -> list[tuple[int, int]]:

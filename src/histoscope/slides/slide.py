@@ -258,7 +258,7 @@ class Slide:
         columns, rows = (max(math.ceil(n / s - 1e-9 * n), 1) for n, s in ((width, x), (height, y)))
         return columns, rows
 
-    def read_at(self, box: Box, mpp: float) -> Image:
+    def read_at(self, box: Box, mpp: float, *, level: int | None = None) -> Image:
         """Pixels of a box at any resolution; white beyond the slide.
 
         The grid of that resolution begins at the upper left corner of level 0, and pixel (j, i) covers
@@ -272,6 +272,8 @@ class Slide:
             In pixels of that resolution.
         mpp : float
             Micrometres per pixel.
+        level : int, optional
+            To make them from, in place of that.
 
         Returns
         -------
@@ -286,7 +288,7 @@ class Slide:
         """
         box = Box(*map(int, box))
         scale = self.scale_at(mpp)
-        level = self.level_for(scale)
+        level = self.level_for(scale) if level is None else level
         extent = self.levels[level]
         ratio = scale[0] / extent.downsample[0], scale[1] / extent.downsample[1]
         if ratio == (1.0, 1.0):

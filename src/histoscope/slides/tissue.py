@@ -120,8 +120,8 @@ def overview_of(slide: Slide) -> tuple[Image, Mask]:
             pixels, broken = read_salvaged(slide, box, CELL_UM, least_px=_LEAST_CELLS)
             out[top : top + rows, left : left + columns] = pixels
             problems += broken
-            for place, _ in broken:
+            for place in (one.box for one in broken if one.is_lost):
                 unknown[place.y : place.y + place.height, place.x : place.x + place.width] = True
     if unknown.all():
-        raise CorruptDataError(f"nothing of {slide.path} can be read ({problems[0][1]}); copy it again")
+        raise CorruptDataError(f"nothing of {slide.path} can be read ({problems[0].why}); copy it again")
     return out, unknown

@@ -23,7 +23,7 @@ from histoscope.predict.slides.files import CELLS, write_cells, write_measures
 from histoscope.predict.slides.overview import overview_picture
 from histoscope.predict.slides.work import Found, Problem, Scene, problems_of
 from histoscope.slides import Box, Slide
-from histoscope.slides.salvage import read_salvaged
+from histoscope.slides.salvage import Broken, read_salvaged
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image
 
@@ -129,10 +129,10 @@ class ClassifyCells:
         corner = np.rint(centre / scene.slide.scale_at(self.mpp) - side / 2).astype(np.int64)
         return CellPatches(part, rows, np.concatenate([corner, corner + side], axis=1))
 
-    def see(self, scene: Scene, pixels: CellPatches) -> tuple[NDArray[np.float32], list[tuple[Box, str]]]:
+    def see(self, scene: Scene, pixels: CellPatches) -> tuple[NDArray[np.float32], list[Broken]]:
         """(N, C) probabilities, and what could not be read."""
 
-        def read(box: Box) -> tuple[Image, list[tuple[Box, str]]]:
+        def read(box: Box) -> tuple[Image, list[Broken]]:
             image, broken = read_salvaged(scene.slide, box, self.mpp)
             return scene.recolor(image), broken
 
@@ -144,12 +144,12 @@ class ClassifyCells:
         return found, []
 
     def finish(
-        self, scene: Scene, pixels: CellPatches, seen: tuple[NDArray[np.float32], list[tuple[Box, str]]]
+        self, scene: Scene, pixels: CellPatches, seen: tuple[NDArray[np.float32], list[Broken]]
     ) -> tuple["pa.Table", list[Problem]]:
         """Rows with the new classes; a cell whose patch could not be read whole has none."""
         probability, broken = seen
         problems = problems_of(pixels.part.name, broken)
-        lost = touched_by(pixels.box_px, [place for place, _ in broken])
+        lost = touched_by(pixels.box_px, [one.box for one in broken if one.is_lost])
         probability[lost] = 0.0
         before = about_of(pixels.part.path)["classes"]
         return classified(pixels.rows, self.classifier.classes, probability, before=before), problems

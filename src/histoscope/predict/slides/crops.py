@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.slides import Box
+from histoscope.slides.salvage import Broken
 from histoscope.types import Image, Sample
 
 BLOCK_PX = 1024
 """Side of what is read at once for patches that overlap."""
-Read: TypeAlias = Callable[[Box], tuple[Image, list[tuple[Box, str]]]]
+Read: TypeAlias = Callable[[Box], tuple[Image, list[Broken]]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,13 +80,13 @@ class Blocks(Sequence[Sample]):
     ----------
     order : (N,) int64
         Patch k is that of ``box_px[order[k]]``: those of a block follow each other.
-    broken : list of (Box, str)
+    broken : list of Broken
         What could not be read, of the blocks that were asked for.
     """
 
     def __init__(self, read: Read, box_px: NDArray[np.int64], mpp: float) -> None:
         self.mpp = mpp
-        self.broken: list[tuple[Box, str]] = []
+        self.broken: list[Broken] = []
         self._read_box = read
         block = box_px[:, :2] // BLOCK_PX
         self.order = np.lexsort((block[:, 0], block[:, 1]))

@@ -125,7 +125,9 @@ class ClassifyTiles:
         original, broken = read_salvaged(scene.slide, around, self.mpp)
         problems = problems_of(part.name, broken)
         share = self._tissue(scene.tissue, part.box_px, Crops(original, around, part.box_px, self.mpp))
-        kept = (share >= self.least_tissue) & ~touched_by(part.box_px, [place for place, _ in broken])
+        kept = (share >= self.least_tissue) & ~touched_by(
+            part.box_px, [one.box for one in broken if one.is_lost]
+        )
         crops = Crops(scene.recolor(original), around, part.box_px[kept], self.mpp)
         return TilePixels(part, part.box_px[kept], share[kept], crops, problems)
 

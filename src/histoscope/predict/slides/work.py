@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from histoscope import stain
 from histoscope.predict.slides.store import Store
-from histoscope.slides import Box, Slide
+from histoscope.slides import Slide
+from histoscope.slides.salvage import Broken
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image
 
@@ -38,9 +39,9 @@ class Problem:
     error: str
 
 
-def problems_of(part: str, broken: Iterable[tuple[Box, str]]) -> list[Problem]:
+def problems_of(part: str, broken: Iterable[Broken]) -> list[Problem]:
     """What could not be read of a part, from `histoscope.slides.salvage.read_salvaged`."""
-    return [Problem(part, place.x, place.y, place.width, place.height, error) for place, error in broken]
+    return [Problem(part, *one.box, one.why) for one in broken]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
