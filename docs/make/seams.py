@@ -6,7 +6,9 @@
 The first draws label maps of the same slide: of one part size and of another, and, as a control that must
 be caught, of tiles that are seen one by one without overlap, so that nuclei on their borders are cut. The
 second lets ``squidpy.experimental.tl.calculate_tiling_qc`` look for outlines that are straight along the
-axes, and says how many it finds near lines of the grid of 512 px and elsewhere. Nothing is drawn by chance.
+axes, and says how many it finds near lines of the grid of 450 px and elsewhere. (Not of 512: the slides of
+``benchmarks/slides.py`` are made of tiles of that size, whose own borders cut nuclei.) Nothing is drawn by
+chance.
 """
 
 import argparse
@@ -17,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 MODEL = "nuclei-free"
-PARTS_PX, TILE_PX = (4096, 512), 512
+PARTS_PX, TILE_PX = (4096, 450), 450
 NEAR_PX = 10
 """How near to a line the centre of a nucleus lies: 5 um, about the radius of one."""
 

@@ -18,6 +18,11 @@ SMALLEST_BAND = 1 << 16
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
+def workers() -> int:
+    """Threads of compiled loops: all cores that the process may use, or ``NUMBA_NUM_THREADS``."""
+    return int(nb.config.NUMBA_NUM_THREADS)
+
+
 def over(kernel: Callable[..., Any], n: int, smallest: int, *arguments: Any) -> list[Any]:
     """Run ``kernel(start, stop, *arguments)`` over ``range(n)``, in parts of at least `smallest`.
 
@@ -35,7 +40,7 @@ def over(kernel: Callable[..., Any], n: int, smallest: int, *arguments: Any) -> 
     >>> over(lambda start, stop: stop - start, 10, 100)
     [10]
     """
-    threads = max(1, min(nb.config.NUMBA_NUM_THREADS, n // max(1, smallest)))
+    threads = max(1, min(workers(), n // max(1, smallest)))
     if threads == 1:
         return [kernel(0, n, *arguments)]
     parts = list(pairwise(n * k // threads for k in range(threads + 1)))
@@ -98,5 +103,5 @@ def _pool() -> ThreadPoolExecutor:
     pid = os.getpid()
     if pid not in _pools:
         _pools.clear()
-        _pools[pid] = ThreadPoolExecutor(nb.config.NUMBA_NUM_THREADS, thread_name_prefix="histoscope")
+        _pools[pid] = ThreadPoolExecutor(workers(), thread_name_prefix="histoscope")
     return _pools[pid]

@@ -119,6 +119,28 @@ def test_geojson_is_what_qupath_takes(labels, tmp_path):
     assert paths[0].read_bytes() == before
 
 
+@pytest.mark.parametrize("most_cells", [1, 2, 3, 7])
+def test_files_are_full_whatever_the_batches(labels, tmp_path, most_cells):
+    table = table_of(labels)
+    batches = [table, table.slice(0, 1), table.slice(0, 0), table]
+    paths = write_cells_geojson(tmp_path, batches, ("red", "blue"), most_cells=most_cells)
+    sizes = [len(features_of(path)) for path in paths]
+    n = 2 * len(table) + 1
+    assert sum(sizes) == n
+    assert sizes[:-1] == [most_cells] * ((n - 1) // most_cells)
+
+
+def test_measurements_have_five_digits(labels, tmp_path):
+    table = table_of(labels)
+    values = [123.456789, 0.000123456, np.nan][: len(table)]
+    column = pa.array(np.array(values, np.float32))
+    table = table.set_column(table.schema.get_field_index("area_um2"), "area_um2", column)
+    (path,) = write_cells_geojson(tmp_path, [table], ("red", "blue"))
+    found = [feature["properties"]["measurements"]["area_um2"] for feature in features_of(path)]
+    assert found[:2] == [123.46, 0.00012346]
+    assert np.isnan(found[2])
+
+
 def test_no_cells_are_an_empty_collection(tmp_path):
     empty = Cells.none(()).to_arrow((), part="", slide="")
     (path,) = write_cells_geojson(tmp_path, [empty], ())
