@@ -97,3 +97,44 @@ def test_every_twentieth_step_is_logged_and_the_last(samples, fresh_model, confi
     config = dataclasses.replace(config, steps=45, evaluate_every=100, checkpoint_every=100)
     train.fit(fresh_model(), samples[:3], [], config, out=tmp_path)
     assert [line["step"] for line in read(tmp_path) if "loss" in line] == [20, 40, 45]
+
+
+def weights_after(model, samples, config, out):
+    train.fit(model, samples[:3], [], config, out=out)
+    return {name: value.clone() for name, value in model.state_dict().items() if value.is_floating_point()}
+
+
+def test_the_moving_average_is_that_of_the_weights_of_each_step(samples, fresh_model, config, tmp_path):
+    steps, decay = 4, 0.7
+    flat = dataclasses.replace(config, steps=steps, evaluate_every=steps, lr=0.01, ema=decay)
+    averaged = weights_after(fresh_model(), samples, flat, tmp_path / "ema")
+    each, model = [], fresh_model()
+    train.fit(
+        model,
+        samples[:3],
+        [],
+        dataclasses.replace(flat, ema=0.0),
+        out=tmp_path / "plain",
+        on_step=lambda *_: each.append({name: v.clone() for name, v in model.state_dict().items()}),
+    )
+    for name, value in averaged.items():
+        expected = each[0][name].double()
+        for later in each[1:]:
+            expected = decay * expected + (1 - decay) * later[name].double()
+        torch.testing.assert_close(value.double(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_stopped_run_with_a_moving_average_ends_where_an_unbroken_one_does(
+    samples, fresh_model, config, tmp_path
+):
+    chosen = dataclasses.replace(config, ema=0.8)
+    unbroken = weights_after(fresh_model(), samples, chosen, tmp_path / "unbroken")
+
+    def stop(step, _):
+        if step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(fresh_model(), samples[:3], [], chosen, out=tmp_path / "stopped", on_step=stop)
+    again = weights_after(fresh_model(), samples, chosen, tmp_path / "stopped")
+    assert all(torch.equal(again[name], value) for name, value in unbroken.items())

@@ -36,6 +36,7 @@ TRAIN_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "train.lr": (5e-3, {}),
     "train.warmup": (0.6, {}),
     "train.weight_decay": (0.5, {}),
+    "train.ema": (0.5, {}),
     "train.precision": ("bf16-mixed", {}),
     "train.accelerator": ("auto", {}),
     "train.workers": (1, {}),

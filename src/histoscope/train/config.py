@@ -74,7 +74,7 @@ def _is(value: object, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-NOT_WITHOUT_LABELS = (*("patch_px", "on_nuclei", "evaluate_every", "patience", "monitor", "transfer"),)
+NOT_WITHOUT_LABELS = ("patch_px", "on_nuclei", "ema", "evaluate_every", "patience", "monitor", "transfer")
 """Settings of training that self-supervised pretraining has no use for."""
 
 
@@ -159,6 +159,9 @@ class TrainConfig:
         Share of the steps over which the learning rate rises.
     weight_decay : float
         Of AdamW.
+    ema : float in [0, 1)
+        Decay of an exponential moving average of the weights, such as 0.999: the average is validated and
+        kept in place of the weights themselves. 0 for none.
     precision : str
         ``32-true``, ``bf16-mixed``, ``16-mixed`` (on a GPU), or ``auto``: ``bf16-mixed``
         where the hardware multiplies bfloat16 natively, about twice as fast, and ``32-true`` elsewhere.
@@ -197,6 +200,7 @@ class TrainConfig:
     lr: float = 1e-3
     warmup: float = 0.05
     weight_decay: float = 1e-2
+    ema: float = 0.0
     precision: str = "32-true"
     accelerator: str = "auto"
     devices: int = 1
@@ -225,6 +229,10 @@ class TrainConfig:
             raise ConfigError(
                 f"train: lr {self.lr} must be above 0, warmup {self.warmup} in [0, 1), "
                 f"on_nuclei {self.on_nuclei} in [0, 1], workers {self.workers} at least 0"
+            )
+        if not 0 <= self.ema < 1:
+            raise ConfigError(
+                f"train.ema is {self.ema}, expected 0 for none, or a decay below 1, such as 0.999"
             )
         if self.patience is not None and self.patience < 1:
             raise ConfigError(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from histoscope import models, stain
 from histoscope.augment import AugmentConfig, Augmenter
@@ -114,10 +115,13 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     augment, color, balance = get_augment(augment), get_jitter(color), get_balance(balance)
     config = replace(config, precision=resolved(config.precision, config.accelerator))
     with alone_in(out):
-        steps = Steps(_Learner(model, config), out, samples=content_of(train, val))
-        keep = partial(models.save, folder=out / "model", normalizer=normalizer)
-        keeper = _Keeper(model, keep, config, steps.best, {**(card or {}), **steps.start.about})
+        # First: class weights are buffers, which are averaged too.
         remedies = _remedies(model, train, balance)
+        learner = _Learner(model, config)
+        steps = Steps(learner, out, samples=content_of(train, val))
+        keep = partial(models.save, folder=out / "model", normalizer=normalizer)
+        about = {**(card or {}), **steps.start.about}
+        keeper = _Keeper(learner.judged, keep, config, steps.best, about)
         batches = _batches(model, train, config, steps.step, remedies, augment=augment, color=color)
         with steps.logged() as log:
             for step in steps.through(batches, on_step):
@@ -166,6 +170,27 @@ class _Learner(Learner):
         optimizer = torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
         super().__init__(model, config, optimizer)
         self.unfreeze = Unfreezing(model, config.transfer)
+        self.averaged: AveragedModel | None = None
+        if config.ema:
+            average = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+
+    @property
+    def judged(self) -> Model:
+        """The network that is validated and kept: with averaged weights, if they are averaged."""
+        return self.model if self.averaged is None else cast("Model", self.averaged.module)
+
+    @property
+    def kept(self) -> nn.Module:
+        """What a checkpoint holds."""
+        if self.averaged is None:
+            return self.model
+        return nn.ModuleDict({"model": self.model, "averaged": self.averaged})
+
+    def after(self, step: int, values: dict[str, float]) -> None:
+        """Average the weights."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
 
     def before(self, step: int) -> None:
         """Freeze and unfreeze."""
