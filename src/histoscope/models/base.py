@@ -120,7 +120,7 @@ class Model(nn.Module):
     def depths(self) -> dict[str, int]:
         """Depth of each parameter by its name, 0 nearest the image; only for models that can be unfrozen."""
         raise ConfigError(
-            f"train.transfer is for classifiers, not for model {self.name!r}; leave it out of the settings"
+            f"train.transfer is for networks with an encoder; model {self.name!r} has none, leave it out"
         )
 
     def weigh_classes(self, weights: Sequence[float]) -> None:

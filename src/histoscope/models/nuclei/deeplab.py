@@ -5,6 +5,7 @@ References
 .. [1] Chen et al., ECCV 2018, doi:10.1007/978-3-030-01234-2_49
 """
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +30,10 @@ class DeepLab(RegionSegmenter):
         are for images of 513 pixels; on patches of 128 they would reach into the padding.
     pretrained : bool
         Begin from the encoder's published weights, fetched by timm from the Hugging Face Hub.
+    weights : str or Path, optional
+        Begin from the encoder in a file or a model folder instead, as of `StarDist`.
+    freeze_norm : bool
+        Batch normalisation of the encoder keeps its statistics while training.
     mpp : float
         Micrometres per pixel of its input.
 
@@ -54,18 +59,30 @@ class DeepLab(RegionSegmenter):
         width: int = 64,
         rates: tuple[int, int, int] = (2, 4, 6),
         pretrained: bool = False,
+        weights: str | Path | None = None,
+        freeze_norm: bool = False,
         mpp: float = 0.25,
     ) -> None:
         if width < 1 or len(rates) != 3 or min(rates) < 1:  # three branches, as published
             raise ConfigError(f"width is {width} and rates {rates}; expected channels and three dilations")
         options: dict[str, Any] = {"decoder_channels": width, "decoder_atrous_rates": tuple(rates)}
-        network = smp.build("deeplabv3plus", encoder, options, pretrained=pretrained)
+        network = smp.build("deeplabv3plus", encoder, options, pretrained=pretrained and weights is None)
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=int(network.encoder.output_stride)),
             # Saved weights replace the pretrained ones, so loading a model needs no hub.
-            {"encoder": encoder, "width": width, "rates": list(rates), "pretrained": False, "mpp": mpp},
+            {
+                "encoder": encoder,
+                "width": width,
+                "rates": list(rates),
+                "pretrained": False,
+                "freeze_norm": freeze_norm,
+                "mpp": mpp,
+            },
         )
         self.network = network
+        self.begin(
+            "network.encoder.model", encoder, pretrained=pretrained, weights=weights, freeze_norm=freeze_norm
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""

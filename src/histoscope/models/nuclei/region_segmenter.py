@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from histoscope.errors import ConfigError
-from histoscope.models.base import UNKNOWN, Heads, InputSpec, Segmenter, class_map, instances_of
+from histoscope.models.base import UNKNOWN, Heads, InputSpec, class_map, instances_of
 from histoscope.models.nuclei import losses, regions
+from histoscope.models.nuclei.encoder import EncodedSegmenter
 from histoscope.types import Nuclei, Sample
 
 
-class RegionSegmenter(Segmenter):
+class RegionSegmenter(EncodedSegmenter):
     """A network with a head ``regions``, and one of ``classes`` if its specification names any.
 
     A subclass gives the module `network`, or `features`.

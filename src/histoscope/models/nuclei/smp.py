@@ -1,5 +1,6 @@
 """Any decoder of segmentation-models-pytorch on any encoder of timm."""
 
+from pathlib import Path
 from typing import Any
 
 from histoscope.errors import ConfigError, UnknownNameError
@@ -25,6 +26,10 @@ class Smp(RegionSegmenter):
         timm name of the encoder: ``resnet18``, ``convnext_tiny``...
     pretrained : bool
         Begin from the encoder's published weights, fetched by timm from the Hugging Face Hub.
+    weights : str or Path, optional
+        Begin from the encoder in a file or a model folder instead, as of `StarDist`.
+    freeze_norm : bool
+        Batch normalisation of the encoder keeps its statistics while training.
     mpp : float
         Micrometres per pixel of its input.
     options : dict, optional
@@ -52,10 +57,12 @@ class Smp(RegionSegmenter):
         decoder: str = "unet",
         encoder: str = "resnet18",
         pretrained: bool = False,
+        weights: str | Path | None = None,
+        freeze_norm: bool = False,
         mpp: float = 0.25,
         options: dict[str, Any] | None = None,
     ) -> None:
-        network = build(decoder, encoder, options or {}, pretrained=pretrained)
+        network = build(decoder, encoder, options or {}, pretrained=pretrained and weights is None)
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=MOST_DIVISIBLE),
             # Saved weights replace the pretrained ones, so loading a model needs no hub.
@@ -63,11 +70,15 @@ class Smp(RegionSegmenter):
                 "decoder": decoder,
                 "encoder": encoder,
                 "pretrained": False,
+                "freeze_norm": freeze_norm,
                 "mpp": mpp,
                 "options": options or {},
             },
         )
         self.network = network
+        self.begin(
+            "network.encoder.model", encoder, pretrained=pretrained, weights=weights, freeze_norm=freeze_norm
+        )
 
 
 def build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bool, channels: int = 3) -> Any:

@@ -8,6 +8,7 @@ References
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -23,7 +24,6 @@ from histoscope.models import turns
 from histoscope.models.base import (
     Heads,
     InputSpec,
-    Segmenter,
     Tile,
     assembled,
     class_map,
@@ -31,6 +31,7 @@ from histoscope.models.base import (
     resampled_shape,
 )
 from histoscope.models.nuclei import losses, smp
+from histoscope.models.nuclei.encoder import EncodedSegmenter
 from histoscope.models.nuclei.star import Candidates, candidates_of, joined, nuclei_of
 from histoscope.models.nuclei.unet import UNetBody, double_conv
 from histoscope.renamed import renamed
@@ -44,7 +45,7 @@ OUTSIDE_WEIGHT = 0.01
 
 
 @renamed(settle="refine_with_mask")
-class StarDist(Segmenter):
+class StarDist(EncodedSegmenter):
     """Object probability, distances along rays, and classes, by any encoder and decoder.
 
     Parameters
@@ -55,6 +56,11 @@ class StarDist(Segmenter):
         Of segmentation-models-pytorch, on a timm encoder.
     pretrained : bool
         Begin from the timm encoder's published weights, fetched from the Hugging Face Hub.
+    weights : str or Path, optional
+        Begin from the encoder in a file (.safetensors, .npz, .pth) or in a model folder instead: of timm, a
+        classifier, a backbone pretrained without labels, or another network of nuclei.
+    freeze_norm : bool
+        Batch normalisation of the encoder keeps its statistics while training.
     width, depth : int
         Channels of the first level, and levels, of our own U-Net.
     head_width : int
@@ -92,6 +98,8 @@ class StarDist(Segmenter):
         encoder: str = "unet",
         decoder: str = "unet",
         pretrained: bool = False,
+        weights: str | Path | None = None,
+        freeze_norm: bool = False,
         width: int = 32,
         depth: int = 4,
         head_width: int = 64,
@@ -103,7 +111,7 @@ class StarDist(Segmenter):
         refine: bool = True,
         refine_with_mask: bool = True,
     ) -> None:
-        given = {key: value for key, value in locals().items() if key not in {"self", "__class__"}}
+        given = {key: value for key, value in locals().items() if key not in {"self", "__class__", "weights"}}
         if grid not in (1, 2, 4) or n_rays < 4 or class_loss not in ("cross_entropy", "focal"):
             raise ConfigError(
                 f"stardist: grid {grid} must be 1, 2 or 4; n_rays {n_rays} at least 4; class_loss "
@@ -116,7 +124,9 @@ class StarDist(Segmenter):
             body = nn.Sequential(nn.PixelUnshuffle(grid), paths)
             divisor, context_px = grid * 2 ** (depth - 1), grid * (paths.context_px + 2)
         else:
-            network = smp.build(decoder, encoder, {}, pretrained=pretrained, channels=width)
+            network = smp.build(
+                decoder, encoder, {}, pretrained=pretrained and weights is None, channels=width
+            )
             body = nn.Sequential(network, nn.AvgPool2d(grid))
             divisor, context_px = smp.MOST_DIVISIBLE, 128
         super().__init__(
@@ -137,6 +147,8 @@ class StarDist(Segmenter):
         self.class_features = _conv(width, head_width) if classes else None
         self.classes = nn.Conv2d(head_width, len(classes) + 1, 1) if classes else None
         self.register_buffer("class_weights", None, persistent=False)
+        where = "body.1.down" if encoder == "unet" else "body.0.encoder.model"
+        self.begin(where, encoder, pretrained=pretrained, weights=weights, freeze_norm=freeze_norm)
 
     def heads(self, x: Tensor) -> Heads:
         """Logits of being a nucleus, distances in pixels, and logits of classes, background first."""

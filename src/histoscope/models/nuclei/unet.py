@@ -5,6 +5,8 @@ References
 .. [1] Ronneberger, Fischer and Brox, MICCAI 2015, doi:10.1007/978-3-319-24574-4_28
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,6 +29,10 @@ class UNet(RegionSegmenter):
         Micrometres per pixel of its input.
     dropout : float
         Share of channels dropped at the lowest level while training.
+    weights : str or Path, optional
+        Begin from the encoder in a file or a model folder, such as a classifier with ``backbone: unet``.
+    freeze_norm : bool
+        Batch normalisation of the encoder keeps its statistics while training.
 
     Examples
     --------
@@ -38,14 +44,24 @@ class UNet(RegionSegmenter):
 
     name = "unet"
 
-    def __init__(self, *, width: int = 32, depth: int = 5, mpp: float = 0.25, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = 32,
+        depth: int = 5,
+        mpp: float = 0.25,
+        dropout: float = 0.0,
+        weights: str | Path | None = None,
+        freeze_norm: bool = False,
+    ) -> None:
         body = UNetBody(3, width, depth, dropout=dropout)
         super().__init__(
             InputSpec(mpp=mpp, divisible_by=2 ** (depth - 1), context_px=body.context_px),
-            {"width": width, "depth": depth, "mpp": mpp, "dropout": dropout},
+            {"width": width, "depth": depth, "mpp": mpp, "dropout": dropout, "freeze_norm": freeze_norm},
         )
         self.body = body
         self.head = nn.Conv2d(width, 3, 1)
+        self.begin("body.down", "unet", weights=weights, freeze_norm=freeze_norm)
 
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""

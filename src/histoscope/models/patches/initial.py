@@ -5,6 +5,7 @@ and model folders of Histoscope: a classifier, a backbone pretrained on unlabell
 or the encoder of a network of segmentation-models-pytorch.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,10 @@ class Loaded:
     made: tuple[str, ...] = ()
 
     @classmethod
-    def fresh(cls, model: "Classifier", source: str) -> "Loaded":
+    def fresh(cls, model: Model, source: str, prefix: str = "backbone.") -> "Loaded":
         """Of a model whose backbone is as timm made it."""
         names = [name for name in model.state_dict() if name not in SETTLED]
-        loaded = tuple(name for name in names if source and name.startswith("backbone."))
+        loaded = tuple(name for name in names if source and name.startswith(prefix))
         return cls(source, loaded, made=tuple(name for name in names if name not in loaded))
 
     def __str__(self) -> str:
@@ -111,6 +112,57 @@ def initialise(model: "Classifier", source: str | Path) -> Loaded:
     model.load_state_dict(target, strict=False)
     made = tuple(name for name in model.state_dict() if name not in target and name not in SETTLED)
     return Loaded(str(source), tuple(target), (*heads, *outside), made)
+
+
+def initialise_encoder(model: Model, encoder: str, name: str, source: str | Path) -> Loaded:
+    """Load the encoder of a network that finds nuclei, as `initialise` does a backbone.
+
+    Parameters
+    ----------
+    model : Model
+        Changed in place.
+    encoder : str
+        Where its encoder is among its modules.
+    name : str
+        Of timm; ``unet`` for our own. Layers behind the last level of the encoder are skipped.
+    source : str or Path
+        File, model folder or name of a model that comes along.
+    """
+    source = Path(source)
+    own: State = model.get_submodule(encoder).state_dict()
+    first = "down." if name == "unet" else ""
+    wanted = {outside_features(first + key): value for key, value in own.items()}
+    found, outside, about = _backbone_of(source, wanted)
+    behind = {*_all_names(name)} - wanted.keys()
+    heads = [key for key in found if key not in wanted and (key in behind or key.startswith(HEADS))]
+    kept = {key: value for key, value in found.items() if key not in heads}
+    _check_fit(source, f"encoder {name}", wanted, kept, about)
+    names = dict(zip(wanted, own, strict=True))
+    target = {f"{encoder}.{names[key]}": value for key, value in kept.items()}
+    model.load_state_dict(target, strict=False)
+    made = tuple(key for key in model.state_dict() if key not in target)
+    return Loaded(str(source), tuple(target), (*heads, *outside), made)
+
+
+def outside_features(name: str) -> str:
+    """Name of a tensor in the whole network of timm, from its name in an encoder of it.
+
+    Examples
+    --------
+    >>> outside_features("stages_0.blocks.1.norm.weight"), outside_features("conv_stem.weight")
+    ('stages.0.blocks.1.norm.weight', 'conv_stem.weight')
+    """
+    return re.sub(r"^(stem|stages|layers|features)_(\d+)\.", r"\1.\2.", name)
+
+
+def _all_names(name: str) -> list[str]:
+    """Names of the tensors of a whole network of timm; nothing is computed."""
+    import timm
+
+    if not timm.is_model(name.split(".", maxsplit=1)[0]):
+        return []
+    with torch.device("meta"):
+        return list(timm.create_model(name).state_dict())
 
 
 def load_initial_weights(model: Model, source: str | Path) -> Loaded:
@@ -206,7 +258,11 @@ def _of_folder(source: Path) -> tuple[State, State, Mapping[str, Any]]:
     """`_backbone_of` of a model folder."""
     state, card = _read_folder(source)
     for there, here in ENCODERS.get(str(card.get("architecture")), ()):
-        inside = {here + name[len(there) :]: v for name, v in state.items() if name.startswith(there)}
+        inside = {
+            outside_features(here + name[len(there) :]): v
+            for name, v in state.items()
+            if name.startswith(there)
+        }
         if inside:
             return inside, {name: v for name, v in state.items() if not name.startswith(there)}, card
     raise ConfigError(

@@ -12,6 +12,7 @@ from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
 from histoscope.metrics import Metric
 from histoscope.models.base import Segmenter
+from histoscope.models.nuclei.encoder import EncodedSegmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
 from histoscope.train.checks import check_fit
@@ -57,12 +58,18 @@ class FindNuclei(Task):
 
     def check_experiment(self, experiment: "Experiment", model: Segmenter) -> None:
         """Refuse a probe."""
+        if experiment.initial_weights is not None and "weights" in experiment.model.arguments:
+            raise ConfigError(
+                "got both initial_weights (a whole network) and model.arguments.weights (an encoder)"
+            )
         if experiment.probe is not None:
             raise ConfigError(f"a probe is for classifiers, not for model {model.name!r}; leave it out")
 
     def samples(self, plan: Plan, model: Segmenter, listener: Listener) -> Learned:
         """Hold all tiles in memory, real and synthetic; the network takes its initial weights."""
         learned = _samples(plan, model, listener)
+        if isinstance(model, EncodedSegmenter) and model.loaded.source:
+            listener.note(f"encoder {model.arguments.get('encoder', 'unet')}: {model.loaded}")
         if (begun := initial_weights(plan.experiment)) is not None:
             listener.note(f"weights: {load_initial_weights(model, begun)}")
         return learned
