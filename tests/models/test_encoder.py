@@ -158,3 +158,11 @@ def test_blocks_are_unfrozen_one_after_the_other():
 def test_a_network_without_an_encoder_cannot_be_unfrozen():
     with pytest.raises(ConfigError, match="networks with an encoder"):
         models.create("resunet", width=4, depth=2).depths()
+
+
+def test_a_model_that_comes_along_is_named():
+    model = models.create("stardist", mpp=0.5, weights="nuclei-free")
+    given = models.load("nuclei-free").get_submodule("body.1.down").state_dict()
+    assert all(torch.equal(value, given[key]) for key, value in model.body[1].down.state_dict().items())
+    with pytest.raises(ConfigError, match="shapes differ"):  # its first layer sees four pixels at once
+        models.create("unet", width=32, depth=4, weights="nuclei-free")

@@ -245,8 +245,8 @@ def read_state(path: Path) -> State:
 
 def _backbone_of(source: Path, wanted: State) -> tuple[State, State, Mapping[str, Any]]:
     """Weights of the backbone, all others, and the card of a source."""
-    if source.is_dir():
-        return _of_folder(source)
+    if source.is_dir() or str(source) in weights.WEIGHTS:
+        return _of_folder(weights.find(str(source)))
     state = read_state(source)
     prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))
     inside = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
