@@ -38,9 +38,9 @@ def test_without_settings_there_is_one_group(fresh_classifier, fresh_model):
             assert group["scale"] == 1.0
 
 
-def test_segmenters_have_no_backbone_to_unfreeze(fresh_model):
-    with pytest.raises(ConfigError, match="for classifiers"):
-        parameter_groups(fresh_model(), TransferConfig(layer_decay=0.5))
+def test_a_network_without_an_encoder_has_nothing_to_unfreeze():
+    with pytest.raises(ConfigError, match="has none, leave it out"):
+        parameter_groups(models.create("resunet", width=4, depth=2), TransferConfig(layer_decay=0.5))
 
 
 @given(st.integers(0, 50), st.integers(0, 12), st.integers(0, 300), st.integers(1, 20))

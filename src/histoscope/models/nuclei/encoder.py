@@ -20,7 +20,7 @@ class EncodedSegmenter(Segmenter):
     """Where the encoder is among the modules, such as ``network.encoder.model``; "" for none."""
     freeze_norm: bool = False
     """Whether batch normalisation of the encoder keeps its statistics while training."""
-    loaded: Loaded
+    loaded: Loaded = Loaded("")
     """Report of the initial weights."""
 
     def begin(
