@@ -156,6 +156,9 @@ def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     outcome = run(rays, jobs, tmp_path / "out", SMALL)
     table = read_table(tmp_path / "out" / "summary.csv").set_index("image")
     assert len(outcome.failed) == 3
+    assert (
+        ",900,700,0.5,0.5," in (tmp_path / "out" / "summary.csv").read_text()
+    )  # rows without numbers make no floats of these
     assert len(outcome.done) == 2
     assert "empty (0 bytes)" in table.error["empty"]
     assert "no slide at" in table.error["gone"]
