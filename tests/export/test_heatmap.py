@@ -1,33 +1,25 @@
-"""The legend of a heat map: every class has a place inside of the picture."""
+"""Heat maps: colours stand where the tiles are."""
 
-import itertools
+import numpy as np
 
-from PIL import ImageFont
+from histoscope.export.heatmap import draw_heatmap, draw_probability
+from histoscope.export.tilemap import TileMap
 
-from histoscope.export.heatmap import _rows
-
-FONT = ImageFont.load_default(size=12)
-
-
-def test_a_legend_wider_than_the_picture_takes_more_rows():
-    words = [f"a long name of class {k}" for k in range(9)]
-    places = _rows(words, FONT, 12, 400)
-    rows = [row for row, _ in places]
-    assert rows == sorted(rows)
-    assert rows[0] == 0
-    assert rows[-1] > 1
-    for (_, x), word in zip(places, words, strict=True):
-        assert x + 1.4 * 12 + FONT.getlength(word) <= 400 + 1
-    for row in set(rows):  # words of one row do not lie on each other
-        own = [(x, word) for (r, x), word in zip(places, words, strict=True) if r == row]
-        for (x, word), (after, _) in itertools.pairwise(own):
-            assert x + 1.4 * 12 + FONT.getlength(word) < after
+PROBABILITY = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+TILES = TileMap(
+    np.array([[0, 0, 50, 100], [50, 0, 100, 100]]), PROBABILITY, np.ones(2, np.float32), 0, (100, 100), 0.5
+)
+GREY = np.full((200, 200, 3), 200, np.uint8)
 
 
-def test_a_short_legend_takes_one_row():
-    assert {row for row, _ in _rows(["a", "b", "c"], FONT, 12, 400)} == {0}
+def test_the_probability_of_a_class_is_blue_where_low_and_red_where_high():
+    seen = draw_probability(GREY, TILES, 1, "tumour")[:200].astype(int)
+    assert (seen[:, :100, 2] > seen[:, :100, 0] + 20).all()
+    assert (seen[:, 100:, 0] > seen[:, 100:, 2] + 20).all()
 
 
-def test_a_word_wider_than_the_picture_has_a_row_of_its_own():
-    places = _rows(["a name that is much too long for so small a picture", "b"], FONT, 12, 60)
-    assert [row for row, _ in places] == [0, 1]
+def test_classes_have_their_colours_and_tiles_that_were_left_out_none():
+    one = TileMap(TILES.box_px[1:], PROBABILITY[1:], TILES.tissue[1:], 1, (100, 100), 0.5)
+    seen = draw_heatmap(GREY, one, ["stroma", "tumour"])[:200].astype(int)
+    assert (seen[:, :100] == 200).all()
+    assert (seen[:, 100:, 2] > seen[:, 100:, 0]).all()  # the second colour is blue

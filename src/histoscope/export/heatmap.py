@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from histoscope.errors import ShapeError
+from histoscope.export.legend import legend, ramp, scale
 from histoscope.export.overlay import colours
 from histoscope.export.tilemap import TileMap
 from histoscope.types import Image
@@ -16,7 +15,6 @@ from histoscope.types import Image
 LARGEST_PX = 2048
 _FAINT, _STRONG = 0.06, 0.4  # opacity of a tile at chance, and at certainty
 _LAID = 0.5  # opacity of a probability
-_INK = (31, 35, 40)
 
 
 def draw_heatmap(
@@ -42,8 +40,8 @@ def draw_heatmap(
     height, width = tiles.shape
     if abs(image.shape[0] * width - image.shape[1] * height) > max(height, width) * 2:
         raise ShapeError(f"image is {image.shape[:2]}, its tiles are of {tiles.shape}; give their image")
-    scale = min(largest_px / max(image.shape[:2]), 1.0)
-    size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
+    by = min(largest_px / max(image.shape[:2]), 1.0)
+    size = max(round(image.shape[1] * by), 1), max(round(image.shape[0] * by), 1)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     return np.concatenate((_painted(small, tiles, classes), _legend(size[0], tiles, classes)))
 
@@ -61,29 +59,10 @@ def draw_probability(image: Image, tiles: TileMap, place: int, name: str) -> Ima
     name : str
         Of the class.
     """
-    ramp = _ramp()
     levels = np.rint(np.clip(tiles.probability[:, place], 0.0, 1.0) * 255).astype(np.intp)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    painted = _over(np.asarray(grey, np.uint8), tiles, ramp[levels], np.full(len(tiles), _LAID))
-    width = image.shape[1]
-    unit = _unit(width)
-    bar = np.repeat(ramp[np.linspace(0, 255, 8 * unit).astype(int)][None], unit, axis=0)
-    font = ImageFont.load_default(size=unit)
-    strip = Pillow.new("RGB", (width, round(2.4 * unit)), "white")
-    pen, middle = ImageDraw.Draw(strip), round(1.2 * unit)
-    pen.text((unit // 2, middle), "0", fill=_INK, font=font, anchor="lm")
-    left = round(1.5 * unit)
-    strip.paste(Pillow.fromarray(bar.astype(np.uint8)), (left, middle - unit // 2))
-    words = f"1   probability of {name}"
-    pen.text((left + 8 * unit + unit // 2, middle), words, fill=_INK, font=font, anchor="lm")
-    return np.concatenate((painted, np.asarray(strip)))
-
-
-def _ramp() -> NDArray[np.float32]:
-    """(256, 3) colours from blue over white to red: what is between is pale, in print as well."""
-    stops = np.array([(33, 102, 172), (247, 247, 247), (178, 24, 43)], float)
-    places = np.linspace(0, 2, 256)
-    return np.stack([np.interp(places, range(3), stops[:, k]) for k in range(3)], axis=1).astype(np.float32)
+    painted = _over(np.asarray(grey, np.uint8), tiles, ramp()[levels], np.full(len(tiles), _LAID))
+    return np.concatenate((painted, scale(image.shape[1], f"probability of {name}")))
 
 
 def confidence(tiles: TileMap) -> NDArray[np.float64]:
@@ -113,8 +92,6 @@ def _over(small: Image, tiles: TileMap, paint: NDArray[np.float32], opacity: NDA
 
 def _legend(width: int, tiles: TileMap, classes: Sequence[str]) -> Image:
     """Legend: colour and share of the tissue of each class."""
-    unit = _unit(width)
-    font = ImageFont.load_default(size=unit)
     area = np.bincount(tiles.predicted, tiles.tissue_mm2, minlength=len(classes))
     total = float(area.sum())
     words = [
@@ -123,31 +100,4 @@ def _legend(width: int, tiles: TileMap, classes: Sequence[str]) -> Image:
     ]
     if not total:
         words.append("(no tissue)")
-    rows = _rows(words, font, unit, width)
-    picture = Pillow.new("RGB", (width, round(unit * (1.8 * max(row for row, _ in rows) + 2.4))), "white")
-    pen = ImageDraw.Draw(picture)
-    palette = [*colours(classes)[1:], (255, 255, 255)]
-    for (row, x), word, colour in zip(rows, words, palette, strict=False):
-        y = round(unit * (0.7 + 1.8 * row))
-        pen.rectangle((x, y, x + unit, y + unit), fill=colour)
-        pen.text((x + round(1.4 * unit), y + unit / 2), word, fill=_INK, font=font, anchor="lm")
-    return np.asarray(picture)
-
-
-def _unit(width: int) -> int:
-    """Height of a line of the legend, in pixels."""
-    return int(np.clip(width // 40, 12, 28))
-
-
-def _rows(
-    words: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, unit: int, width: int
-) -> list[tuple[int, int]]:
-    """Row and left edge of each word of the legend, in as many rows as it takes."""
-    row, x, places = 0, unit // 2, []
-    for word in words:
-        long = round(1.4 * unit + font.getlength(word))
-        if x + long > width and x > unit:
-            row, x = row + 1, unit // 2
-        places.append((row, x))
-        x += long + unit
-    return places
+    return legend(width, words, [*colours(classes)[1:], (255, 255, 255)])

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from histoscope.errors import ConfigError, CorruptDataError
-from histoscope.files import write_image
+from histoscope.export.overlay import PALETTE
+from histoscope.files import read_image, write_image
 from histoscope.jobs.journal import Job
 from histoscope.predict.slides import crops
 from histoscope.predict.slides.batch import SlideSettings, run
@@ -75,6 +76,10 @@ def test_nothing_but_classes_is_new(path, classifier, found, tmp_path):
     assert table.select(names).equals(before.select(names))
     for end in ("cells.parquet", "cells.0001.geojson.gz", "cells.csv", "centres.geojson.gz", "overview.png"):
         assert (tmp_path / "one" / end).is_file()
+    colours = {
+        tuple(pixel) for pixel in read_image(tmp_path / "one" / "overview.png").reshape(-1, 3).tolist()
+    }
+    assert {PALETTE[name] for name in ("yellow", "blue", "orange")} <= colours
     about, old = (
         json.loads(pq.read_schema(folder / "one" / "cells.parquet").metadata[b"histoscope"])
         for folder in (tmp_path, found)

@@ -115,19 +115,6 @@ def test_what_is_written(path, classifier, tmp_path):
     assert area == pytest.approx(sum(row[f"mm2_{name}"] for name in classifier.classes), abs=2e-4)
 
 
-def test_pictures_show_where_the_classes_are(tmp_path, classifier):
-    from histoscope.export.heatmap import draw_probability
-    from histoscope.export.tilemap import TileMap
-
-    probability = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
-    tiles = TileMap(
-        np.array([[0, 0, 50, 100], [50, 0, 100, 100]]), probability, np.ones(2), 0, (100, 100), 0.5
-    )
-    seen = draw_probability(np.full((200, 200, 3), 200, np.uint8), tiles, 1, "tumour")[:200].astype(int)
-    assert (seen[:, :100, 2] > seen[:, :100, 0] + 20).all()
-    assert (seen[:, 100:, 0] > seen[:, 100:, 2] + 20).all()
-
-
 def test_a_region_decides_instead_of_the_tissue(path, classifier, tmp_path):
     ring = [[200, 100], [520, 130], [260, 430], [200, 100]]
     geometry = {"type": "Polygon", "coordinates": [ring]}

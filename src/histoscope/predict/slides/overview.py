@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from histoscope.export.legend import legend
 from histoscope.export.overlay import colours
 from histoscope.predict.slides.work import Found
 from histoscope.slides import Box, Slide
@@ -19,7 +20,7 @@ _PALE = 0.35
 
 
 def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
-    """The slide with the outline of the tissue, and beside it, paler, a dot for each nucleus.
+    """The slide with the outline of the tissue, and beside it, paler, a dot for each nucleus, with a legend.
 
     Parameters
     ----------
@@ -31,13 +32,25 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
     Returns
     -------
     (h, w, 3) uint8
-        At most 1600 px high and twice as wide.
+        Each half is at most 1600 px long; below is the legend, if there are classes.
     """
     picture, outlined = slide_picture(slide, found)
     right = (255 - _PALE * (255.0 - picture)).astype(np.uint8)
     mpp = mpp_of_view(slide)
-    _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
-    return np.concatenate([outlined, right], axis=1)
+    counts = _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
+    if classes:
+        words = [f"{name} {n:,}" for name, n in zip(classes, counts[1:], strict=True)]
+        right = np.concatenate([right, legend(right.shape[1], words, colours(classes)[1:])])
+    return beside(outlined, right)
+
+
+def beside(left: Image, right: Image) -> Image:
+    """Two pictures beside each other; below the lower one is white."""
+    height = max(len(left), len(right))
+    both = [
+        np.pad(each, ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255) for each in (left, right)
+    ]
+    return np.concatenate(both, axis=1)
 
 
 def slide_picture(slide: Slide, found: Found) -> tuple[Image, Image]:
@@ -64,13 +77,15 @@ def mpp_of_view(slide: Slide) -> float:
 
 def _draw_dots(
     picture: Image, found: Found, classes: Sequence[str], scale: tuple[float, float], *, radius: int
-) -> None:
-    """Draw a dot for each nucleus, part by part."""
+) -> list[int]:
+    """Draw a dot for each nucleus, part by part; how many there are of class 0, 1, ..."""
+    counts = np.zeros(len(classes) + 1, int)
     palette = np.array(colours(classes), np.uint8)
     height, width = picture.shape[:2]
     for name in found.parts:
         table = found.store.read(name)
         x, y, kinds = (table[column].to_numpy() for column in ("x_px", "y_px", "class_id"))
+        counts += np.bincount(kinds, minlength=len(counts))[: len(counts)]
         columns = np.clip((x / scale[0]).astype(int), 0, width - 1)
         rows = np.clip((y / scale[1]).astype(int), 0, height - 1)
         dots = palette[kinds % len(palette)]
@@ -79,3 +94,4 @@ def _draw_dots(
             continue
         for place in zip(columns.tolist(), rows.tolist(), dots.tolist(), strict=True):
             cv2.circle(picture, place[:2], radius, place[2], -1)
+    return [int(n) for n in counts]

@@ -13,11 +13,10 @@ from histoscope.export.result import write_png
 from histoscope.export.tilemap import TileMap
 from histoscope.export.tiles import tile_map
 from histoscope.predict.slides.files import TILES, batches_of, write_csv
-from histoscope.predict.slides.overview import VIEW_PX, slide_picture
+from histoscope.predict.slides.overview import VIEW_PX, beside, slide_picture
 from histoscope.predict.slides.work import Found
 from histoscope.predict.tilemap import edges
 from histoscope.slides import Slide
-from histoscope.types import Image
 
 
 def write_tiles(
@@ -85,9 +84,7 @@ def _draw(folder: Path, slide: Slide, found: Found, tiles: TileMap, classes: Seq
     """Draw the classes beside the tissue, and the probability of each class."""
     picture, outlined = slide_picture(slide, found)
     mapped = draw_heatmap(picture, tiles, classes, largest_px=VIEW_PX)
-    below = np.full((len(mapped) - len(outlined), outlined.shape[1], 3), 255, np.uint8)
-    overview: Image = np.concatenate([np.concatenate([outlined, below]), mapped], axis=1)
-    write_png(folder / "overview.png", overview)
+    write_png(folder / "overview.png", beside(outlined, mapped))
     for k, name in enumerate(heatmap_names(classes)):
         write_png(folder / name, draw_probability(picture, tiles, k, classes[k]))
 
