@@ -226,12 +226,13 @@ def polygons_of(
     _, pieces = np.unique(outlines.part[order], return_inverse=True)
     polygons = shapely.polygons(rings[order], indices=pieces)
     owner = outlines.label[order][np.flatnonzero(~outlines.is_hole[order])] - 1
-    by_owner = np.argsort(owner, kind="stable")
-    counts = np.bincount(owner, minlength=len(nuclei))
-    whole = counts[owner] == 1
+    whole = np.bincount(owner, minlength=len(nuclei))[owner] == 1
     found[owner[whole]] = polygons[whole]
-    for k in np.flatnonzero(counts > 1):
-        found[k] = shapely.MultiPolygon(polygons[by_owner][owner[by_owner] == k].tolist())
+    several = np.flatnonzero(~whole)
+    several = several[np.argsort(owner[several], kind="stable")]
+    if len(several):
+        ids, indices = np.unique(owner[several], return_inverse=True)
+        found[ids] = shapely.multipolygons(polygons[several], indices=indices)
     return found
 
 
