@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from histoscope import stain
 from histoscope.errors import CorruptDataError
 from histoscope.lazy import attach
+from histoscope.slides.focus import out_of_focus
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.slide import Box, Slide
+from histoscope.stain.glass import assumed_white, thumbnail, white_point
 from histoscope.types import Image, Mask
 
 __all__ = ["TissueMap", "find_tissue", "overview_of"]
@@ -41,11 +43,19 @@ class TissueMap:
         Without the margin.
     region : shapely.Geometry, optional
         A region in um that decides instead of the cells.
+    blurred : (h, w) bool, optional
+        Cells that were left out because they are out of focus; None if that was not looked for.
     """
 
     mask: Mask
     area_mm2: float
     region: Any = None
+    blurred: Mask | None = None
+
+    @property
+    def blurred_mm2(self) -> float:
+        """Area that was left out because it is out of focus; NaN if that was not looked for."""
+        return np.nan if self.blurred is None else _mm2(self.blurred)
 
     def extent(self, box: Box, mpp: float) -> Box | None:
         """Smallest box around the tissue of a box, in pixels of a resolution; None if there is none."""
@@ -77,11 +87,18 @@ class TissueMap:
         return held
 
 
-def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
+def find_tissue(slide: Slide, *, least_focus: float = 0.0) -> tuple[TissueMap, Image]:
     """Find the tissue of a slide; also the overview that it was found on.
 
     Left out are glass (white, or tinted by the lamp), marks of pens, the grey of shadows and coverslips,
     black borders, and pieces smaller than some twenty cells. What cannot be read may be tissue.
+
+    Parameters
+    ----------
+    slide : Slide
+    least_focus : float
+        Sharpness below which tissue is left out, see `histoscope.slides.focus`; 0 leaves none out. It takes
+        away marks of pens, too, since these lie on the coverslip.
 
     Returns
     -------
@@ -96,9 +113,17 @@ def find_tissue(slide: Slide) -> tuple[TissueMap, Image]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     large = stats[:, cv2.CC_STAT_AREA] * CELL_UM**2 >= LEAST_PIECE_UM2
     large[0] = False
-    kept = (large[labels] | unknown).astype(np.uint8)
-    area_mm2 = float(np.count_nonzero(kept)) * CELL_UM**2 / 1e6
-    return TissueMap(cv2.dilate(kept, kernel).astype(bool), area_mm2), overview
+    kept = large[labels]
+    white = white_point(thumbnail(overview))
+    level = assumed_white([overview]) if white is None else white
+    blurred = out_of_focus(slide, kept, level, least_focus, cell_um=CELL_UM) & ~unknown
+    kept = kept & ~blurred | unknown
+    mask = cv2.dilate(kept.astype(np.uint8), kernel).astype(bool)
+    return TissueMap(mask, _mm2(kept), blurred=blurred & ~mask if least_focus > 0 else None), overview
+
+
+def _mm2(mask: Mask) -> float:
+    return float(np.count_nonzero(mask)) * CELL_UM**2 / 1e6
 
 
 def overview_of(slide: Slide) -> tuple[Image, Mask]:
