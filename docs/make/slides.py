@@ -4,8 +4,8 @@
 
 SLIDE is CMU-1-Small-Region.svs. It is cut in five ways, and goes out to QuPath's form and back in. Of the
 level slide (of TCGA, whose second level is no whole fraction) those values are counted that OpenSlide gives
-otherwise than they are stored. Of the tiles (folders of images of 0.25 um/px) the focus is printed, sharp and
-blurred. Nothing is drawn by chance.
+otherwise than they are stored. Of the tiles (folders of images of 0.25 um/px) focus and sharpness are
+printed, as they are and blurred. Nothing is drawn by chance.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
+from histoscope import stain
 from histoscope.data.annotations.reading import read_annotations
 from histoscope.export.cells_labels import outlines_of
 from histoscope.files import read_image
@@ -23,6 +24,7 @@ from histoscope.jobs.journal import Job
 from histoscope.predict import Detector
 from histoscope.predict.slides.batch import SlideSettings, run
 from histoscope.slides import Box, open_slide
+from histoscope.slides.focus import LEAST_FOCUS, sharpness
 from histoscope.slides.quality import focus
 
 PARTS_PX = (4096, 512, 777, 1024, 1500)
@@ -67,7 +69,7 @@ def fractional_level(path: Path) -> None:
     print(f"level 1 of {path.name}: {(seen[0] != seen[1]).mean():.0%} of the values differ")
 
 
-def sharpness(folder: Path) -> None:
+def scores_of_focus(folder: Path) -> None:
     """Focus of images at 0.5 um/px, as they are and blurred by 1 and 2 px."""
     scores = []
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".png", ".tif", ".jpg"})[:25]:
@@ -77,6 +79,29 @@ def sharpness(folder: Path) -> None:
         scores.append([focus(each) for each in (half, *soft)])
     low, middle, high = np.quantile(scores, [0.05, 0.5, 0.95], axis=0).round(3).tolist()
     print(f"focus in {folder} (sharp, 0.5 um, 1 um): 5 % {low}, median {middle}, 95 % {high}")
+
+
+def tiles_in_focus(folder: Path) -> None:
+    """Sharpness of tiles of 64 um with tissue, as they are, and blurred by up to 5 um and written as JPEG."""
+    scores: dict[float, list[float]] = {sigma: [] for sigma in (0.0, 1.0, 1.5, 2.0, 5.0)}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".png", ".tif", ".jpg"}):
+        image = cv2.resize(read_image(path), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        tissue = stain.tissue_mask(np.asarray(image, np.uint8))
+        for sigma_um, found in scores.items():
+            seen = image
+            if sigma_um:
+                soft = cv2.GaussianBlur(image, (0, 0), sigma_um / 0.5)
+                seen = cv2.imdecode(cv2.imencode(".jpg", soft, [cv2.IMWRITE_JPEG_QUALITY, 80])[1], 1)
+            for row in range(0, len(image) - 127, 128):
+                for column in range(0, image.shape[1] - 127, 128):
+                    here = np.s_[row : row + 128, column : column + 128]
+                    if tissue[here].mean() >= 0.3:
+                        found.append(sharpness(np.asarray(seen[here], np.uint8)))
+    for sigma_um, found in scores.items():
+        known = np.array(found)[~np.isnan(found)]
+        low, middle, high = np.quantile(known, [0, 0.5, 1]).round(2).tolist()
+        print(f"sharpness in {folder}, {len(found)} tiles, blur of {sigma_um} um: {low} to {high}, ", end="")
+        print(f"median {middle}; {(known < LEAST_FOCUS).mean():.1%} below {LEAST_FOCUS}")
 
 
 def main() -> None:
@@ -90,7 +115,8 @@ def main() -> None:
     if given.level_slide:
         fractional_level(given.level_slide)
     for folder in given.tiles:
-        sharpness(folder)
+        scores_of_focus(folder)
+        tiles_in_focus(folder)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "least_area": ["+", "--least-area", "40"],
         "reader": (SLIDES, ["+", "--reader", "openslide"]),
         "roi": (SLIDES, ["+", "--roi", "ROI"]),
+        "least_focus": (SLIDES, ["+", "--least-focus", "5"]),
         "cells": (["CLASSIFIER", "SLIDE", "OUT"], ["+", "--cells", "FOUND"]),
         "csv": (SLIDES, ["+", "--csv"]),
         "labels": (SLIDES, ["+", "--labels"]),

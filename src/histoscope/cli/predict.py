@@ -115,6 +115,13 @@ def predict(
     least_tissue: Annotated[
         float, typer.Option(min=0, max=1, help="Classifiers: least share of tissue in a tile.")
     ] = 0.1,
+    least_focus: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Slides: least sharpness of tissue; 0.2 leaves out what is blurred by 1.5 um, 0 nothing.",
+        ),
+    ] = 0.2,
     least_area: Annotated[
         float, typer.Option(min=0, help="Models of nuclei: least area of a nucleus, in um2.")
     ] = 4.0,
@@ -211,7 +218,8 @@ def predict(
     if as_slides:
         extra = {"csv": csv, "labels": labels, "anndata": anndata}
         more = [kind for kind, on in extra.items() if on]
-        written = {"roi": roi, "kinds": ("geojson", *more), "reader": reader, "origin": str(origin)}
+        written: dict[str, Any] = {"roi": roi, "kinds": ("geojson", *more), "reader": reader}
+        written |= {"origin": str(origin), "least_focus": least_focus}
         outcome, told, lines = predict_slides(folder, jobs, out, opened, written, **settings)
     elif classifies:
         settings |= {"shown": str(shown), "least_tissue": least_tissue}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from histoscope.predict.batch import Outcome
     from histoscope.predict.slides.work import Work
 
-SLIDES_ONLY = ("reader", "origin", "roi", "csv", "labels", "anndata", "cells")
+SLIDES_ONLY = ("reader", "origin", "roi", "least_focus", "csv", "labels", "anndata", "cells")
 """Parameters that mean nothing for images."""
 
 
@@ -59,7 +59,9 @@ def refuse(context: typer.Context, shown: str, *, classifies: bool, as_slides: b
         if shown not in {"auto", "slide"}:
             raise ConfigError(f"--as {shown} has no meaning for cells that are given; leave it out")
         refuse_given(
-            context, "roi", "least_tissue", "labels", because="has no meaning for cells that are given"
+            context,
+            *("roi", "least_focus", "least_tissue", "labels"),
+            because="has no meaning for cells that are given",
         )
     elif as_slides:
         refuse_given(context, "labels", "anndata", because="is for nuclei, and here tiles are classified")
@@ -135,5 +137,7 @@ def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:
     found = f"{row['slide']}: {row[unit]:,} {unit}, {row['tissue_mm2']:g} mm2 of tissue"
     if unit == "tiles":
         found += "".join(f", {name} {100 * row[f'share_{name}']:.0f} %" for name in classes)
+    if row["blurred_mm2"] > 0:
+        found += f" ({row['blurred_mm2']:g} mm2 out of focus left out)"
     broken = f", {count(row['problems'], 'problem')} (problems.csv)" if row["problems"] else ""
     return f"{found}, read by {row['reader']}{broken}"

@@ -28,6 +28,7 @@ from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.by_pydicom import first_files
+from histoscope.slides.focus import LEAST_FOCUS
 from histoscope.slides.opening import kind_of
 from histoscope.tables import read_table, write_table
 
@@ -54,6 +55,8 @@ class SlideSettings:
         Side of a part, in pixels of the network.
     roi : Path, optional
         Annotations that take the place of the tissue: a file, or a folder with one for each slide.
+    least_focus : float
+        Tissue less sharp than this is left out, see `histoscope.slides.focus`; 0 leaves none out.
     """
 
     mpp: float | None = None
@@ -62,6 +65,7 @@ class SlideSettings:
     origin: str = "qupath"
     part_px: int = PART_PX
     roi: Path | None = None
+    least_focus: float = LEAST_FOCUS
 
 
 def is_slide(path: Path) -> bool:
@@ -227,13 +231,23 @@ def _done(
     annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
     if annotations:
         plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
+    else:
+        plan["least_focus"] = settings.least_focus
     with Store.hold(folder, plan, work.table, overwrite=overwrite) as store:
         written = {"kinds": list(settings.kinds), "origin": settings.origin}
         before = _row_of(store, written)
         if before is not None:
             return before, False
         region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
-        found = predict_slide(slide, work, store, part_px=settings.part_px, region=region, on_part=on_part)
+        found = predict_slide(
+            slide,
+            work,
+            store,
+            part_px=settings.part_px,
+            region=region,
+            least_focus=settings.least_focus,
+            on_part=on_part,
+        )
         row = write_slide(slide, found, kinds=settings.kinds, origin=settings.origin)
         row["error"] = ""
         write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2) + "\n")

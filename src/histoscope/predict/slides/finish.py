@@ -1,7 +1,7 @@
 """From the parts of a slide to the files that people and programs read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from histoscope.predict.slides.work import Found
 from histoscope.slides import Slide
 from histoscope.slides.tissue import CELL_UM
 from histoscope.tables import write_table
+from histoscope.types import Mask
 
 _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
 
@@ -54,29 +55,40 @@ def write_slide(
     return _row(slide, found) | work.write(slide, found, kinds, offset)
 
 
+_REGION = {"name": "Region*", "color": [0, 0, 180]}  # classes that QuPath has, with its colours
+_IGNORED = {"name": "Ignore*", "color": [180, 180, 180]}
+
+
 def write_tissue(path: Path, slide: Slide, found: Found, offset: tuple[float, float]) -> None:
-    """Write the tissue as annotations of QuPath, on the sides of the cells of the mask."""
+    """Write the tissue as annotations of QuPath, on the sides of the cells of the mask.
+
+    Tissue is of QuPath's class ``Region*``, what is out of focus of its class ``Ignore*``. So the file can be
+    given as region of interest, as it is or corrected in QuPath.
+    """
+    tissue = found.tissue
+    features = [*_annotations(slide, tissue.mask, "tissue", _REGION, offset)]
+    if tissue.blurred is not None:
+        features += _annotations(slide, tissue.blurred, "out of focus", _IGNORED, offset)
+    about = {"offset_px": list(offset), "unit": "pixels of level 0, from the offset"}
+    collection = {"type": "FeatureCollection", "metadata": about, "features": features}
+    write_text(path, json.dumps(collection) + "\n")
+
+
+def _annotations(
+    slide: Slide, mask: Mask, name: str, kind: dict[str, Any], offset: tuple[float, float]
+) -> Iterator[dict[str, Any]]:
     import cv2
     import shapely
 
     from histoscope.export.cells import polygons_of
     from histoscope.nuclei import Nuclei
 
-    _, pieces = cv2.connectedComponents(found.tissue.mask.astype(np.uint8), connectivity=4)
-    scale = slide.scale_at(CELL_UM)
-    shapes = polygons_of(Nuclei.from_labels(pieces, mpp=CELL_UM), scale=scale)
+    _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    shapes = polygons_of(Nuclei.from_labels(pieces, mpp=CELL_UM), scale=slide.scale_at(CELL_UM))
     moved = shapely.transform(shapes, lambda xy: np.round(xy - np.asarray(offset), 1))
-    features = [
-        {
-            "type": "Feature",
-            "geometry": json.loads(shape),
-            "properties": {"objectType": "annotation", "name": "tissue", "isLocked": True},
-        }
-        for shape in shapely.to_geojson(moved)
-    ]
-    about = {"offset_px": list(offset), "unit": "pixels of level 0, from the offset"}
-    collection = {"type": "FeatureCollection", "metadata": about, "features": features}
-    write_text(path, json.dumps(collection) + "\n")
+    about = {"objectType": "annotation", "name": name, "classification": kind, "isLocked": True}
+    for shape in shapely.to_geojson(moved):
+        yield {"type": "Feature", "geometry": json.loads(shape), "properties": about}
 
 
 def _row(slide: Slide, found: Found) -> dict[str, Any]:
@@ -89,6 +101,7 @@ def _row(slide: Slide, found: Found) -> dict[str, Any]:
         "mpp_y": mpp_y,
         "reader": slide.reader_name,
         "tissue_mm2": round(found.tissue.area_mm2, 4),
+        "blurred_mm2": round(found.tissue.blurred_mm2, 4),
         **found.quality,
         "problems": len(found.problems),
     }

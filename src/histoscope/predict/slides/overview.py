@@ -17,6 +17,7 @@ VIEW_PX = 1600
 """Longer side of each half of the picture."""
 _DOT_UM, _FINEST_UM = 2.5, 0.5
 _PALE = 0.35
+_HATCH_PX = 12
 
 
 def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
@@ -54,7 +55,10 @@ def beside(left: Image, right: Image) -> Image:
 
 
 def slide_picture(slide: Slide, found: Found) -> tuple[Image, Image]:
-    """The whole slide, at most 1600 px long; and the same with the outline of the tissue."""
+    """The whole slide, at most 1600 px long; and the same with the outline of the tissue.
+
+    What was left out because it is out of focus is hatched.
+    """
     mpp = mpp_of_view(slide)
     width, height = slide.size_at(mpp)
     if mpp < CELL_UM:
@@ -66,6 +70,11 @@ def slide_picture(slide: Slide, found: Found) -> tuple[Image, Image]:
     tissue = cv2.resize(found.tissue.mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     edges, _ = cv2.findContours(tissue, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     outlined = cv2.drawContours(picture.copy(), edges, -1, (0, 0, 0), max(VIEW_PX // 800, 1))
+    if found.tissue.blurred is not None:
+        mask = found.tissue.blurred.view(np.uint8)
+        blurred = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        rows, columns = np.ogrid[:height, :width]
+        outlined[blurred & ((rows + columns) % _HATCH_PX < max(VIEW_PX // 800, 1))] = 0
     return picture, np.asarray(outlined, np.uint8)
 
 

@@ -16,6 +16,7 @@ from histoscope.predict.slides.store import STAINS, Store
 from histoscope.predict.slides.tiles import ClassifyTiles
 from histoscope.predict.slides.work import Found, Scene, Work
 from histoscope.slides import Slide
+from histoscope.slides.focus import LEAST_FOCUS
 from histoscope.slides.quality import quality_of
 from histoscope.slides.tissue import TissueMap, find_tissue
 from histoscope.threads import in_order
@@ -42,6 +43,7 @@ def predict_slide(
     *,
     part_px: int = PART_PX,
     region: TissueMap | None = None,
+    least_focus: float = LEAST_FOCUS,
     on_part: OnPart | None = None,
 ) -> Found:
     """Do the work on all parts of a slide; those that are there already are kept.
@@ -59,11 +61,13 @@ def predict_slide(
         Side of a part, in pixels of the network.
     region : TissueMap, optional
         In place of the tissue.
+    least_focus : float
+        Tissue less sharp than this is left out, see `histoscope.slides.focus`; a region is taken as it is.
     on_part : callable, optional
     """
     work = as_work(model)
     check_resolution(slide, work.mpp)
-    tissue, overview = find_tissue(slide)
+    tissue, overview = find_tissue(slide, least_focus=0.0 if region else least_focus)
     if region is not None:
         tissue = region
     wanted = work.parts(slide, tissue, part_px)
