@@ -12,7 +12,7 @@ from histoscope.threads import in_order
 from histoscope.types import Image, Mask
 
 LEAST_FOCUS = 0.2
-"""Sharpness below which tissue is out of focus: that of a blur of 1.5 um, which hides a third of the nuclei."""
+"""Sharpness below which tissue is out of focus: that of a blur of 1.5 um, which hides nuclei."""
 COARSEST_MPP = 0.6
 """Of slides that are judged; coarser ones do not show the detail that is asked for."""
 _MPP, _TILE_PX = 0.5, 128
