@@ -1,9 +1,12 @@
 """Thread pools: a range in parts, and an iterable in order."""
 
 import os
+import threading
+import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -96,6 +99,28 @@ def in_order(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def told_after(seconds: float, words: str) -> Iterator[None]:
+    """Warn if the block still runs after so many seconds.
+
+    Examples
+    --------
+    >>> with told_after(60.0, "slide.svs: the disk is slow"):
+    ...     pass
+    """
+    is_done = threading.Event()
+
+    def wait() -> None:
+        if not is_done.wait(seconds):
+            warnings.warn(words, stacklevel=2)
+
+    threading.Thread(target=wait, daemon=True, name="told after").start()
+    try:
+        yield
+    finally:
+        is_done.set()
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -1,10 +1,13 @@
 """Broken tiles: the least is lost, and a finer level stands in for a coarser one."""
 
+import threading
+import warnings
+
 import numpy as np
 import pytest
 
 from histoscope.errors import CorruptDataError
-from histoscope.slides import Box, open_slide
+from histoscope.slides import Box, open_slide, patience
 from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import find_tissue
 
@@ -60,3 +63,21 @@ def test_tissue_is_found_though_the_coarsest_level_is_broken(slide_path, break_l
     expected, _ = find_tissue(open_slide(slide_path))
     found, _ = find_tissue(break_level(2, Box(0, 0, 225, 175)))
     assert found.area_mm2 == pytest.approx(expected.area_mm2, rel=0.03)
+
+
+def test_a_slow_disk_is_told(slide_path, monkeypatch):
+    slide = open_slide(slide_path)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
+    crop = slide.reader.crop
+    seen = threading.Event()
+
+    def slow(box, level):
+        assert seen.wait(60)
+        return crop(box, level)
+
+    monkeypatch.setattr(warnings, "warn", lambda words, **_: (told.append(words), seen.set()))
+    monkeypatch.setattr(slide.reader, "crop", slow)
+    told = []
+    read_salvaged(slide, Box(0, 0, 10, 10), 0.5)
+    assert str(slide_path) in told[0]
+    assert "the same command goes on" in told[0]

@@ -20,6 +20,7 @@ from histoscope.cli import (
     evaluate,
     explain,
     init,
+    interrupts,
     measure,
     models,
     normalize,
@@ -99,6 +100,7 @@ app.add_typer(study.app, name="study")
 def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     keep_freed()
+    interrupts.watch(sys.stderr, INTERRUPTED)
     warnings.showwarning = _warned
     warnings.simplefilter("default", RenamedWarning)
     for stream in (sys.stdout, sys.stderr):

@@ -14,6 +14,7 @@ from histoscope.errors import (
 )
 from histoscope.images import kinds
 from histoscope.images.resolution import check_mpp
+from histoscope.slides.patience import told_if_slow
 from histoscope.slides.slide import Box, IncompleteError, Reader, Slide
 
 
@@ -93,6 +94,11 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
     if mpp is not None:
         check_mpp(mpp, "mpp")
     check_reader(reader)
+    with told_if_slow(path):
+        return _opened(path, reader, mpp)
+
+
+def _opened(path: Path, reader: str, mpp: float | None) -> Slide:
     names = AUTOMATIC[kind_of(path)] if reader == "auto" else (reader,)
     reasons = []
     for name in names:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from histoscope.errors import CorruptDataError
+from histoscope.slides.patience import told_if_slow
 from histoscope.slides.resampling import GLASS
 from histoscope.slides.slide import Box, Slide
 from histoscope.types import Image
@@ -48,7 +49,8 @@ def read_salvaged(slide: Slide, box: Box, mpp: float, *, least_px: int = 64) -> 
     broken : list of Broken
         Those that were lost, and one more around all that are made from a finer level.
     """
-    out, broken = _pieces(slide, box, mpp, least_px)
+    with told_if_slow(slide.path):
+        out, broken = _pieces(slide, box, mpp, least_px)
     lost, replaced = ([one for one in broken if one.is_lost is kind] for kind in (True, False))
     if replaced:
         left, top = min(one.box.x for one in replaced), min(one.box.y for one in replaced)

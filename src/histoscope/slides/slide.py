@@ -10,6 +10,7 @@ import numpy as np
 
 from histoscope.errors import ConfigError, CorruptDataError, UnknownNameError
 from histoscope.slides.hashing import quick_hash
+from histoscope.slides.patience import told_if_slow
 from histoscope.slides.resampling import GLASS, resampled, source_range
 from histoscope.types import Image
 
@@ -169,7 +170,8 @@ class Slide:
     @cached_property
     def quick_hash(self) -> str:
         """Digest of the sizes and of parts of all files of the slide; the same whatever reads it."""
-        return quick_hash(self.reader.files)
+        with told_if_slow(self.path):
+            return quick_hash(self.reader.files)
 
     def picture(self, name: str) -> Image:
         """One of the associated images, (H, W, 3) uint8.

@@ -1,0 +1,23 @@
+"""A word where a disk is slow or stalls, since a read cannot be given up."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from histoscope.threads import told_after
+
+PATIENCE_S = 60.0
+
+
+def told_if_slow(path: Path) -> AbstractContextManager[None]:
+    """Warn if what is read of a slide takes a minute; parts of slides take seconds.
+
+    Examples
+    --------
+    >>> with told_if_slow(Path("slide.svs")):
+    ...     pass
+    """
+    return told_after(
+        PATIENCE_S,
+        f"reading {path} takes longer than {PATIENCE_S:.0f} s: its disk is slow, or stalls. It is waited "
+        "for; if you stop, the same command goes on",
+    )
