@@ -20,7 +20,8 @@ def evaluate(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="Name of a model that comes with Histoscope, or a model or run folder."
+            metavar="MODEL",
+            help="Name of a model that comes with Histoscope, a model or run folder, or hf:owner/name.",
         ),
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the labelled images.")],

@@ -11,7 +11,10 @@ from histoscope.words import listed
 def models(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="Show the card of this one: a name, or a model or run folder."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Show the card of this one: a name, a model or run folder, or hf:owner/name.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the card, or all cards.")] = False,
 ) -> None:

@@ -32,6 +32,7 @@ from histoscope.models.card import (
     write_card,
 )
 from histoscope.models.device import fastest
+from histoscope.weights.hub import DIGEST, digest_of
 
 __all__ = ["Opened", "load", "open_model", "save"]
 
@@ -105,7 +106,7 @@ def save(
         fitted.save(folder / STAIN_REFERENCE)
     with whole(folder / WEIGHTS) as temporary:
         save_file(tensors, temporary)
-    write_card(folder, about)
+    write_card(folder, about | {DIGEST: digest_of(folder / WEIGHTS)})
     if normalizer is None:
         (folder / STAIN_REFERENCE).unlink(missing_ok=True)
     return folder

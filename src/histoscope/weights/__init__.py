@@ -26,19 +26,26 @@ _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 
 
 def find(name_or_path: str | Path) -> Path:
-    """Folder of a model: one that comes with Histoscope, or one of yours.
+    """Folder of a model: one that comes with Histoscope, one of yours, or one of the Hugging Face Hub.
 
     Parameters
     ----------
     name_or_path : str or Path
         A key of `WEIGHTS`, or the path of a model folder, or of a run folder with one in it called ``model``.
-        A name wins over a folder of that name; write ``./name`` for the folder.
+        A name wins over a folder of that name; write ``./name`` for the folder. ``hf:owner/name`` is fetched
+        from the hub, once.
 
     Raises
     ------
     UnknownNameError
-        If it is neither.
+        If it is none of these.
+    ConfigError, DatasetNotFoundError, CorruptDataError
+        As of `histoscope.weights.hub.fetch`.
     """
+    if isinstance(name_or_path, str) and name_or_path.startswith("hf:"):
+        from histoscope.weights.hub import fetch
+
+        return fetch(name_or_path)
     if isinstance(name_or_path, str) and name_or_path in WEIGHTS:
         return _FOLDER / name_or_path
     path = Path(name_or_path)
