@@ -53,7 +53,8 @@ def predict(
         str,
         typer.Argument(
             metavar="MODEL",
-            help=f"{listed(list(WEIGHTS), 'or')} (see `histoscope models`), a model or run folder, or hf:owner/name.",
+            help=f"{listed(list(WEIGHTS), 'or')} (see `histoscope models`), a model or run folder, or "
+            "hf:owner/name.",
         ),
     ],
     sources: Annotated[
