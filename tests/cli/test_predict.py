@@ -257,3 +257,13 @@ def test_outputs_of_the_other_kind_of_model_are_refused(model, classifier, tile,
         done = call(folder, tile, tmp_path / "out", "--mpp", 0.25, "--only", kind)
         assert isinstance(done.exception, ConfigError)
         assert f"--only {kind}" in str(done.exception)
+
+
+def test_a_device_is_named(model, classifier, tile, tmp_path):
+    for k, chosen in enumerate((model, classifier)):
+        assert call(chosen, tile, tmp_path / str(k), "--mpp", 0.25, "--device", "cpu").exit_code == 0
+        several = call(chosen, tile, tmp_path / "no", "--mpp", 0.25, "--device", "cpu,cpu")
+        assert "several are for slides" in str(several.exception)
+    slides = [model, tile, tmp_path / "slides", "--mpp", 0.25, "--as", "slide"]
+    assert call(*slides, "--device", "cpu,cpu").exit_code == 0
+    assert "no device 'tpu'" in str(call(*slides, "--device", "tpu").exception)

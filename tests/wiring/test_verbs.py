@@ -266,7 +266,7 @@ CALLS: dict[str, dict[str, Any]] = {
 # How fast, or again, is not what: tests of these verbs' own hold them.
 ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
-    "predict": {"overwrite", "origin", "anndata"},
+    "predict": {"overwrite", "origin", "anndata", "device"},
     "evaluate": {"audit"},
     "init": {"overwrite"},
     "synth": {

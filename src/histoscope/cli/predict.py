@@ -126,6 +126,12 @@ def predict(
     least_area: Annotated[
         float, typer.Option(min=0, help="Models of nuclei: least area of a nucleus, in um2.")
     ] = 4.0,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, cuda or cuda:1; of slides also several: cuda:0,cuda:1. By default the fastest."
+        ),
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -192,13 +198,16 @@ def predict(
 
     from histoscope import weights
     from histoscope.cli.predict_slides import predict_slides, refuse, takes_slides
+    from histoscope.errors import ConfigError
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
 
     begin = perf_counter()
     folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
+    from histoscope.models.device import devices_of
     from histoscope.predict import batch
 
+    devices = devices_of(device)
     left_out: list[Skipped] = []
     classifies = is_classifier(folder)
     jobs = batch.plan(sources, out, slides=True, on_skip=left_out.append)
@@ -211,6 +220,8 @@ def predict(
     kinds = [str(kind) for kind in only or []]
     as_slides = cells is not None or takes_slides(jobs, shown)
     refuse(context, shown, classifies=classifies, as_slides=as_slides, has_cells=cells is not None)
+    if not as_slides and len(devices) > 1:
+        raise ConfigError(f"--device {device}: several are for slides, and these are images; give one")
     opened: dict[str, Any] = {"tta": tta}
     if not classifies:
         opened |= {"least_area_um2": least_area}
@@ -220,13 +231,13 @@ def predict(
         extra = {"csv": csv, "labels": labels, "anndata": anndata}
         more = [kind for kind, on in extra.items() if on]
         written: dict[str, Any] = {"roi": roi, "kinds": ("geojson", *more), "reader": reader}
-        written |= {"origin": str(origin), "least_focus": least_focus}
+        written |= {"origin": str(origin), "least_focus": least_focus, "devices": devices}
         outcome, told, lines = predict_slides(folder, jobs, out, opened, written, **settings)
     elif classifies:
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, kinds, **opened, **settings)
+        outcome, told, lines = _classes(folder, jobs, out, kinds, devices, **opened, **settings)
     else:
-        outcome, told, lines = _nuclei(folder, jobs, out, kinds, opened, **settings)
+        outcome, told, lines = _nuclei(folder, jobs, out, kinds, devices, opened, **settings)
     about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
     about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
     about["seconds"] = round(perf_counter() - begin, 3)
@@ -258,7 +269,13 @@ def is_classifier(folder: Path) -> bool:
 
 
 def _nuclei(
-    folder: Path, jobs: "list[Job]", out: Path, only: list[str], opened: dict[str, Any], **settings: Any
+    folder: Path,
+    jobs: "list[Job]",
+    out: Path,
+    only: list[str],
+    devices: tuple[str, ...],
+    opened: dict[str, Any],
+    **settings: Any,
 ) -> Found:
     """Find nuclei in all images: the outcome, its summary for JSON, and lines to print."""
     from histoscope.export.overlay import colour_names
@@ -267,6 +284,8 @@ def _nuclei(
 
     kinds = _known(only, OUTPUTS, "a model of nuclei")
     detector = Detector.open(folder, **opened)
+    if devices:
+        detector.network.to(devices[0])
     with _watched() as (on_begin, on_image, _):
         outcome = batch.run(
             detector, jobs, out, kinds=kinds, on_begin=on_begin, on_image=on_image, **settings
@@ -286,6 +305,7 @@ def _classes(
     jobs: "list[Job]",
     out: Path,
     only: list[str],
+    devices: tuple[str, ...],
     *,
     tta: bool,
     overwrite: bool,
@@ -298,6 +318,8 @@ def _classes(
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
     classifier = PatchClassifier.open(folder, tta=tta)
+    if devices:
+        classifier.network.to(devices[0])
     with _watched() as (on_begin, on_image, on_tiles):
         outcome = classify.run(
             classifier,

@@ -195,3 +195,19 @@ def test_a_nucleus_larger_than_the_halo_is_named(regions, tmp_path):
     assert all("larger than the halo of 64 um" in problem["error"] for problem in found.problems)
     with Store.hold(tmp_path / "whole", {}) as store:
         assert not predict_slide(open_slide(tmp_path / "a.tif"), regions, store).problems
+
+
+def test_parts_go_round_the_devices_and_give_the_same(slide, detector, whole, tmp_path, monkeypatch):
+    seen = []
+    gather = part_module.gather
+    monkeypatch.setattr(
+        part_module, "gather", lambda *a: seen.append((a[0].part.name, id(a[1].network))) or gather(*a)
+    )
+    with Store.hold(tmp_path, {}) as store:
+        found = predict_slide(slide, detector, store, part_px=200, devices=("cpu", "cpu", "cpu"))
+        tables = [store.read(name) for name in found.parts]
+    assert by_id(pa.concat_tables(tables)) == by_id(whole(slide, detector))
+    networks = dict(seen)
+    assert len(set(networks.values())) == 3
+    for k, name in enumerate(found.parts):
+        assert networks[name] == networks[found.parts[k % 3]]

@@ -57,6 +57,8 @@ class SlideSettings:
         Annotations that take the place of the tissue: a file, or a folder with one for each slide.
     least_focus : float
         Tissue less sharp than this is left out, see `histoscope.slides.focus`; 0 leaves none out.
+    devices : tuple of str
+        Such as ``cuda:0``; parts go round them. With none, the network stays where it is.
     """
 
     mpp: float | None = None
@@ -66,6 +68,7 @@ class SlideSettings:
     part_px: int = PART_PX
     roi: Path | None = None
     least_focus: float = LEAST_FOCUS
+    devices: tuple[str, ...] = ()
 
 
 def is_slide(path: Path) -> bool:
@@ -246,6 +249,7 @@ def _done(
             part_px=settings.part_px,
             region=region,
             least_focus=settings.least_focus,
+            devices=settings.devices,
             on_part=on_part,
         )
         row = write_slide(slide, found, kinds=settings.kinds, origin=settings.origin)

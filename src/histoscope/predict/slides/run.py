@@ -1,15 +1,17 @@
 """Work on a whole slide: reading, network and what follows beside each other, part by part."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
+from itertools import cycle
 from typing import Any
 
 from histoscope import __version__
 from histoscope.errors import ConfigError
 from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
+from histoscope.predict.slides.copies import on_devices
 from histoscope.predict.slides.nuclei import FindNuclei
 from histoscope.predict.slides.stains import Sample, recolor_of
 from histoscope.predict.slides.store import STAINS, Store
@@ -44,6 +46,7 @@ def predict_slide(
     part_px: int = PART_PX,
     region: TissueMap | None = None,
     least_focus: float = LEAST_FOCUS,
+    devices: Sequence[str] = (),
     on_part: OnPart | None = None,
 ) -> Found:
     """Do the work on all parts of a slide; those that are there already are kept.
@@ -63,9 +66,12 @@ def predict_slide(
         In place of the tissue.
     least_focus : float
         Tissue less sharp than this is left out, see `histoscope.slides.focus`; a region is taken as it is.
+    devices : sequence of str
+        Such as ``cuda:0``; parts go round them. With none, the network stays where it is.
     on_part : callable, optional
     """
-    work = as_work(model)
+    works = on_devices(as_work(model), devices)
+    work = works[0]
     check_resolution(slide, work.mpp)
     tissue, overview = find_tissue(slide, least_focus=0.0 if region else least_focus)
     if region is not None:
@@ -78,7 +84,7 @@ def predict_slide(
         on_part(done, len(wanted), n_rows)
     sample = Sample.of(slide, tissue, work.mpp)
     scene = Scene(slide, tissue, recolor_of(sample, work.normalizer, store.folder / STAINS))
-    with closing(_rows_of(scene, work, todo, store)) as written:
+    with closing(_rows_of(scene, works, todo, store)) as written:
         for n in written:
             done, n_rows = done + 1, n_rows + n
             if on_part is not None:
@@ -117,24 +123,46 @@ def check_resolution(slide: Slide, mpp: float) -> None:
         )
 
 
-def _rows_of(scene: Scene, work: Work, todo: Sequence[Any], store: Store) -> Generator[int, None, None]:
-    """Number of rows of each part, when it is written."""
+def _rows_of(
+    scene: Scene, works: Sequence[Work], todo: Sequence[Any], store: Store
+) -> Generator[int, None, None]:
+    """Number of rows of each part, when it is written; parts go round the works, one for each device."""
 
     def read(part: Any) -> tuple[str, Any]:
-        return part.name, work.read(scene, part)
+        return part.name, works[0].read(scene, part)
 
     def finish(name: str, pixels: Any, seen: Any) -> int:
-        rows, problems = work.finish(scene, pixels, seen)
+        rows, problems = works[0].finish(scene, pixels, seen)
         store.write(name, rows, [asdict(each) for each in problems])
         return len(rows)
 
     behind: Future[int] | None = None
     with ThreadPoolExecutor(1, "finish") as finisher:
-        with closing(in_order(read, todo, ahead=1, name="read")) as every:
-            for name, pixels in every:
-                seen = work.see(scene, pixels)
+        with (
+            closing(in_order(read, todo, ahead=len(works), name="read")) as every,
+            closing(_seen(scene, works, every)) as each,
+        ):
+            for name, pixels, seen in each:
                 if behind is not None:
                     yield behind.result()
                 behind = finisher.submit(finish, name, pixels, seen)
         if behind is not None:
             yield behind.result()
+
+
+def _seen(
+    scene: Scene, works: Sequence[Work], every: Iterable[tuple[str, Any]]
+) -> Generator[tuple[str, Any, Any], None, None]:
+    """Parts with what the network says of them, in order; as many at a time as there are works."""
+
+    def see(given: tuple[Work, tuple[str, Any]]) -> tuple[str, Any, Any]:
+        work, (name, pixels) = given
+        return name, pixels, work.see(scene, pixels)
+
+    given = zip(cycle(works), every, strict=False)
+    if len(works) == 1:
+        yield from map(see, given)
+        return
+    # One ahead less than there are works: a work gets a part when that of before has been given out.
+    with closing(in_order(see, given, workers=len(works), ahead=len(works) - 1, name="device")) as seen:
+        yield from seen
