@@ -131,7 +131,7 @@ def tiles_of(
         return
     each = n_threads // at_once
     with closing(
-        a_core_each(seen, windows, cores=at_once, ahead=at_once, name="tile", threads=each)
+        a_core_each(seen, windows, cores=at_once, ahead=at_once - 1, name="tile", threads=each)
     ) as every:
         yield from every
 
