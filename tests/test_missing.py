@@ -34,6 +34,13 @@ SETTINGS = {
 NEEDED = {
     "captum": ("'histoscope[explain]'", ["explain CLASSIFIER nowhere OUT --mpp 0.5"]),
     "anndata": ("'histoscope[anndata]'", ["predict nuclei-free PICTURE OUT --as slide --mpp 0.5 --anndata"]),
+    **{
+        module: (
+            "'histoscope[onnx]'",
+            ["export nuclei-free OUT", "export nuclei-free OUT --to qupath"],
+        )
+        for module in ("onnx", "onnxruntime")
+    },
     "h5py": (
         "'histoscope[hdf5]'",
         [

@@ -35,6 +35,7 @@ BASES: dict[str, list[str]] = {
     "measure": ["CELLS"],
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
+    "export": ["CLASSIFIER", "OUT", "--to", "torchscript"],
     "synth": ["OUT", "--n", "2", "--size", "64"],
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
@@ -130,6 +131,11 @@ CALLS: dict[str, dict[str, Any]] = {
         "which": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "unsure"],
         "n": ["+", "--n", "3"],
         "per_group": ["+", "--per-group", "2"],
+    },
+    "export": {
+        "model": ["OTHER_CLASSIFIER", "OUT", "--to", "torchscript"],
+        "out": ["CLASSIFIER", "OUT/deeper", "--to", "torchscript"],
+        "to": ["CLASSIFIER", "OUT", "--to", "qupath"],
     },
     "synth": {
         "out": ["OUT/deeper", "--n", "2", "--size", "64"],

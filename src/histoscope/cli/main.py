@@ -19,6 +19,7 @@ from histoscope.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     init,
     interrupts,
     measure,
@@ -86,6 +87,7 @@ app.command("train")(train.train)
 app.command("pretrain")(pretrain.pretrain)
 app.command("evaluate", cls=taking({"--turned": "--tta"}))(evaluate.evaluate)
 app.command("explain")(explain.explain)
+app.command("export")(export.export)
 app.command("normalize")(normalize.normalize)
 app.command("measure")(measure.measure)
 app.command("predict", cls=taking({"--turned": "--tta"}))(predict.predict)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from histoscope.models.guests import wrap
     from histoscope.models.inference import predict
     from histoscope.models.patches.classifier import Classifier
+    from histoscope.models.portable.writing import export
 
 # Name -> (module, class). Modules load torch, so they are imported when a model is made.
 MODELS: dict[str, tuple[str, str]] = {
@@ -41,6 +42,7 @@ _LAZY = {
     "Model": "histoscope.models.base",
     "Opened": "histoscope.models.checkpoint",
     "Segmenter": "histoscope.models.base",
+    "export": "histoscope.models.portable.writing",
     "load": "histoscope.models.checkpoint",
     "open_model": "histoscope.models.checkpoint",
     "save": "histoscope.models.checkpoint",
@@ -59,6 +61,7 @@ __all__ = [
     "Segmenter",
     "create",
     "create_for",
+    "export",
     "get",
     "load",
     "normalizer_of",

@@ -142,6 +142,7 @@ class StarDist(EncodedSegmenter):
         self.shape_features = _conv(width, head_width)
         self.probability = nn.Conv2d(head_width, 1, 1)
         self.distances = nn.Conv2d(head_width, n_rays, 1)
+        self.in_pixels: nn.Module = InPixels(TYPICAL_RADIUS_UM / mpp)
         # One channel for each pixel that a point of the grid stands for.
         self.inside = nn.Conv2d(head_width, grid**2, 1) if refine_with_mask else None
         self.class_features = _conv(width, head_width) if classes else None
@@ -154,11 +155,10 @@ class StarDist(EncodedSegmenter):
         """Logits of being a nucleus, distances in pixels, and logits of classes, background first."""
         x = self.body(x)
         shape = self.shape_features(x)
-        # Counted in typical radii and from one: what is learned is near 0 and of order 1 at every resolution.
-        # Numbers near 0 keep their decimals in 16 bits; a long radius would not.
-        # In place: of a large tile they take more memory than all else.
-        distances = self.distances(shape).float().add_(1.0).mul_(TYPICAL_RADIUS_UM / self.spec.mpp)
-        heads = {"probability": self.probability(shape), "distances": distances}
+        heads = {
+            "probability": self.probability(shape),
+            "distances": self.in_pixels(self.distances(shape)),
+        }
         if self.inside is not None:
             heads["inside"] = self.inside(shape)
         if self.classes is not None and self.class_features is not None:
@@ -295,6 +295,28 @@ class StarDist(EncodedSegmenter):
         height, width = resampled_shape(shape, mpp / self.spec.mpp)
         scale = shape[0] / height, shape[1] / width
         return candidates_of(places, values, grid=self.spec.grid, scale=scale)
+
+
+class InPixels(nn.Module):
+    """Distances in pixels, of distances in typical radii less one.
+
+    What is learned is near 0 and of order 1 at every resolution. Numbers near 0 keep their decimals in 16
+    bits; a long radius would not.
+
+    Parameters
+    ----------
+    radius_px : float
+        Typical radius of a nucleus.
+    """
+
+    def __init__(self, radius_px: float) -> None:
+        super().__init__()
+        self.radius_px = radius_px
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """(B, n_rays, H, W) float32."""
+        # In place: of a large tile they take more memory than all else.
+        return distances.float().add_(1.0).mul_(self.radius_px)
 
 
 def by_grid(mask: Mask, grid: int) -> NDArray[np.float32]:

@@ -1,0 +1,191 @@
+"""Networks as ONNX and TorchScript, and how far other runtimes are from torch with them."""
+
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from histoscope.errors import ConfigError, MissingDependencyError
+from histoscope.models.portable.network import Portable
+
+OPSET = 14
+"""Of ONNX: the first with attention, and old enough for OpenCV 4."""
+INPUT = "image"
+"""Name of the input in ONNX."""
+Arrays = list[NDArray[np.float32]]
+
+
+def require_onnx() -> None:
+    """Tell what ONNX needs, before any work.
+
+    Raises
+    ------
+    MissingDependencyError
+        With the line that installs it.
+    """
+    try:
+        for name in ("onnx", "onnxruntime"):
+            import_module(name)
+    except ImportError as error:
+        raise MissingDependencyError(
+            "export to ONNX needs onnx and onnxruntime, which are not both installed: "
+            "pip install 'histoscope[onnx]'"
+        ) from error
+
+
+def write_onnx(network: Portable, path: Path, about: Mapping[str, Any]) -> None:
+    """Write a network as ONNX, for images of any number and, unless it takes patches, of any size.
+
+    Parameters
+    ----------
+    network : Portable
+    path : Path
+    about : mapping
+        Goes into the file's metadata; what is no text as JSON.
+
+    Raises
+    ------
+    ConfigError
+        If the network has an operation that ONNX has not.
+    """
+    import onnx
+
+    sides = {} if network.spec.patch_px else {2: "height", 3: "width"}
+    names = list(network.outputs)
+    of_grid = {} if network.spec.patch_px else {2: "rows", 3: "columns"}
+    with _traced("ONNX"), torch.no_grad():
+        # The exporter by tracing: the other needs onnxscript, and writes no opset that OpenCV 4 reads.
+        torch.onnx.export(
+            network,
+            (examples(network)[0],),
+            str(path),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=names,
+            dynamic_axes={INPUT: {0: "n", **sides}} | {name: {0: "n", **of_grid} for name in names},
+        )
+    model = onnx.load(str(path))
+    for key, value in about.items():
+        model.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
+    onnx.save(model, str(path))
+
+
+def write_torchscript(network: Portable, path: Path, about: Mapping[str, Any]) -> None:
+    """Write a network as TorchScript, with ``about.json`` among its extra files.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be traced.
+    """
+    with _traced("TorchScript"), torch.no_grad():
+        traced = torch.jit.trace(network, examples(network)[0], check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, str(path), _extra_files={"about.json": json.dumps(about).encode()})
+
+
+@contextmanager
+def _traced(target: str) -> Iterator[None]:
+    """Say which network cannot be traced; torch's warnings that tracing is old are ours to mind."""
+    try:
+        # Where it fails, torch prints all of the network.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ConfigError(
+            f"the network cannot be written as {target}: {why.strip()}; it has an operation, or a choice "
+            "that depends on the image, that cannot be traced"
+        ) from error
+
+
+def examples(network: Portable) -> list[Tensor]:
+    """Images of noise, of two sizes unless the network takes patches, (B, 3, H, W) float32 of 0 to 255."""
+    spec = network.spec
+    small = spec.patch_px or spec.divisible_by * -(-64 // spec.divisible_by)
+    large = small if spec.patch_px else small + spec.divisible_by
+    rng = torch.Generator().manual_seed(0)
+    return [
+        255.0 * torch.rand(shape, generator=rng)
+        for shape in ((1, 3, small, small), (1, 3, large, small), (2, 3, small, large))
+    ]
+
+
+def onnxruntime_error(network: Portable, path: Path) -> float:
+    """Largest difference of ONNX Runtime from torch; relative for values above 1."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(image: NDArray[np.float32]) -> Arrays:
+        found: Arrays = session.run(list(network.outputs), {INPUT: image})
+        return found
+
+    return max(_apart(network, image, run(image.numpy())) for image in examples(network))
+
+
+def opencv_error(network: Portable, path: Path) -> float:
+    """Largest difference of OpenCV's DNN module from torch; relative for values above 1.
+
+    Raises
+    ------
+    cv2.error
+        If it cannot read or run the network.
+    """
+    with _silent_opencv():
+        net, errors = read_by_opencv(path), []
+        for image in examples(network):
+            net.setInput(image.numpy())
+            errors.append(_apart(network, image, net.forward(list(network.outputs))))
+    return max(errors)
+
+
+def read_by_opencv(path: Path) -> Any:
+    """Read ONNX by the engine of OpenCV 4, which most programs have, where there are two."""
+    classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+    return cv2.dnn.readNetFromONNX(str(path), **({} if classic is None else {"engine": classic}))
+
+
+@contextmanager
+def _silent_opencv() -> Iterator[None]:
+    """Why it cannot run a network, an error says; it logs it, too."""
+    log = cv2.utils.logging
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        log.setLogLevel(level)
+
+
+def torchscript_error(network: Portable, path: Path) -> float:
+    """Largest difference of what was written from the network."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        return max(
+            _apart(network, image, [each.numpy() for each in read(image)]) for image in examples(network)
+        )
+
+
+@torch.no_grad()
+def _apart(network: Portable, image: Tensor, found: Sequence[NDArray[np.float32]]) -> float:
+    """Largest difference; infinite for another shape."""
+    apart = 0.0
+    for expected, got in zip((each.numpy() for each in network(image)), found, strict=True):
+        if got.shape != expected.shape:
+            return float("inf")
+        scale = np.maximum(1.0, np.abs(expected))
+        apart = max(apart, float(np.max(np.abs(got - expected) / scale)))
+    return apart
