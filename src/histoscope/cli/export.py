@@ -35,7 +35,7 @@ def export(
 
     The network takes RGB of 0 to 255 as float32, (n, 3, height, width), and normalises it by itself. OUT gets
 
-    - `model.onnx` or `model.pt`: the network, with layout, resolution, classes and thresholds in its metadata;
+    - `model.onnx` or `model.pt`: the network; its metadata say layout, resolution, classes and thresholds;
 
     - `detect_nuclei.groovy`, for QuPath: open it in QuPath's script editor and run it;
 

@@ -91,7 +91,10 @@ def write_torchscript(network: Portable, path: Path, about: Mapping[str, Any]) -
     """
     with _traced("TorchScript"), torch.no_grad():
         traced = torch.jit.trace(network, examples(network)[0], check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={"about.json": json.dumps(about).encode()})
+        # By a buffer: a file's own name would be part of what is written.
+        written = io.BytesIO()
+        torch.jit.save(traced, written, _extra_files={"about.json": json.dumps(about).encode()})
+    path.write_bytes(written.getvalue())
 
 
 @contextmanager
