@@ -35,7 +35,7 @@ BASES: dict[str, list[str]] = {
     "measure": ["CELLS"],
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
-    "export": ["CLASSIFIER", "OUT", "--to", "torchscript"],
+    "export": ["nuclei-free", "OUT", "--to", "torchscript"],
     "synth": ["OUT", "--n", "2", "--size", "64"],
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
@@ -133,9 +133,9 @@ CALLS: dict[str, dict[str, Any]] = {
         "per_group": ["+", "--per-group", "2"],
     },
     "export": {
-        "model": ["OTHER_CLASSIFIER", "OUT", "--to", "torchscript"],
-        "out": ["CLASSIFIER", "OUT/deeper", "--to", "torchscript"],
-        "to": ["CLASSIFIER", "OUT", "--to", "qupath"],
+        "model": ["CLASSIFIER", "OUT", "--to", "torchscript"],
+        "out": ["nuclei-free", "OUT/deeper", "--to", "torchscript"],
+        "to": ["nuclei-free", "OUT", "--to", "qupath"],
     },
     "synth": {
         "out": ["OUT/deeper", "--n", "2", "--size", "64"],
@@ -281,8 +281,12 @@ ELSEWHERE_TESTED = {
     },
     "study run": {"jobs"},
 }
-# These name times and places, beside what they say of files that are compared themselves.
-VOLATILE = ("predictions.jsonl", "normalized.jsonl", "out/study/report.html", "out/study/report.md")
+# These name times and places, beside what they say of files that are compared themselves; TorchScript has in
+# it how many networks a process has traced.
+VOLATILE = (
+    *("predictions.jsonl", "normalized.jsonl", "out/study/report.html", "out/study/report.md"),
+    "model.pt",
+)
 VARYING = r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+|[\d.]+ GiB free"
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.
 MAY_BE_REFUSED = {
