@@ -138,6 +138,9 @@ def test_a_disk_that_fills_when_it_is_asked_for_safety_leaves_the_old_file(
 def test_a_full_disk_is_known_whatever_the_writer_calls_it_and_the_file_has_its_own_name(
     tmp_path: Path,
 ) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "a.parquet"):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as Arrow: without a name
+    assert caught.value.filename == str(tmp_path / "a.parquet")
     words = f"Error while serializing: I/O error: {os.strerror(errno.ENOSPC)} (os error 28)"
     with pytest.raises(OSError, match="No space left") as caught, whole(tmp_path / "a.safetensors"):
         raise RuntimeError(words)

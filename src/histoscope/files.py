@@ -55,7 +55,8 @@ def whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        if error.filename == str(temporary):  # a name that the user has never seen
+        is_unnamed = error.filename is None and error.errno in _NO_ROOM
+        if is_unnamed or error.filename == str(temporary):  # a name that the user has never seen
             error.filename = str(path)
         raise
     except Exception as error:  # writers in other languages (safetensors) hide a full disk in the words

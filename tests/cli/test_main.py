@@ -126,3 +126,10 @@ def test_every_terminal_can_print_it(encoding, arguments, tmp_path):
     assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
     assert done.returncode == (2 if "out" in arguments else 0)
     assert len(done.stdout + done.stderr) > 50
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENODEV])
+def test_a_disk_that_is_gone_is_told(boom, capsys, number):
+    assert boom(OSError(number, os.strerror(number), "/slides/a.svs")) == 2
+    assert "/slides/a.svs" in (words := capsys.readouterr().err)
+    assert "see that its disk is there, and run the same command again" in words

@@ -159,6 +159,9 @@ def test_label_pyramid(tmp_path):
     whole = rng.integers(0, 5, (2501, 4403)).astype(np.int32) + 70_000
     path = tmp_path / "labels.ome.tif"
     write_labels_pyramid(path, (4403, 2501), 0.5, lambda top, bottom: whole[top:bottom])
+    before = path.read_bytes()
+    write_labels_pyramid(path, (4403, 2501), 0.5, lambda top, bottom: whole[top:bottom])
+    assert path.read_bytes() == before
     with tifffile.TiffFile(path) as file:
         (series,) = file.series
         assert [level.shape for level in series.levels] == [(2501, 4403), (1250, 2201), (625, 1100)]

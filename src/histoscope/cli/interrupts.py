@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TextIO
 
 _POLL_S = 0.3
+_NAME = "interrupts"
 PATIENCE_S = 3.0
 """After so long, a person is told what is waited for."""
 WAITING = "stopping; what is being read or written is waited for. Ctrl-C again leaves at once"
@@ -27,12 +28,13 @@ def watch(stream: TextIO, code: int) -> None:
     code : int
         Exit code of a process that is left.
     """
-    if os.name != "posix" or threading.current_thread() is not threading.main_thread():
+    is_watched = any(thread.name == _NAME for thread in threading.enumerate())
+    if os.name != "posix" or is_watched or threading.current_thread() is not threading.main_thread():
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_listen, args=(reader, stream, code), daemon=True, name="interrupts").start()
+    threading.Thread(target=_listen, args=(reader, stream, code), daemon=True, name=_NAME).start()
 
 
 def _listen(reader: int, stream: TextIO, code: int) -> None:

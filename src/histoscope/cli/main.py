@@ -136,8 +136,13 @@ def _of_the_disk(error: OSError) -> str:
     place = str(error.filename or "")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"the disk is full{f' ({place})' if place else ''}; free space and run again"
+    from histoscope.jobs.failures import GONE
+
     if error.errno in NOT_ALLOWED and place:
         return f"cannot read or write {place}: {error.strerror}; name another place, or change its rights"
+    if error.errno in GONE:
+        what = f"cannot read or write {place}" if place else "a file cannot be read or written"
+        return f"{what}: {error.strerror}; see that its disk is there, and run the same command again"
     raise error
 
 

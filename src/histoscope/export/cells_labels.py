@@ -1,9 +1,11 @@
 """Cells of a slide as a pyramid of label maps: OME-TIFF that QuPath, napari and OMERO open."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,9 @@ def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, ro
     options: dict[str, Any] = {"tile": (_TILE_PX, _TILE_PX), "compression": "zlib", "dtype": np.uint32}
     about = {"axes": "YX", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp, "Name": "cells"}
     path = Path(path)
+    about["UUID"] = str(
+        uuid5(NAMESPACE_URL, f"{path.parent.name}/{path.name} {size} {mpp}")
+    )  # or it is random
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder,
@@ -51,11 +56,7 @@ def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, ro
     ):
         for level in range(halvings + 1):
             half = max(height // 2, 1), max(width // 2, 1)
-            kept = (
-                np.memmap(Path(folder) / str(level), np.uint32, "w+", shape=half)
-                if level < halvings
-                else None
-            )
+            kept = _waiting(Path(folder) / str(level), half) if level < halvings else None
             file.write(
                 _tiles((height, width), rows, kept),
                 shape=(height, width),
@@ -67,6 +68,14 @@ def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, ro
             )
             if kept is not None:
                 (height, width), rows = half, _rows_of(kept)
+
+
+def _waiting(path: Path, shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """A level in a file, all of which is taken from the disk at once: of a full one, a map would crash."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
+    return np.memmap(path, np.uint32, "r+" if path.stat().st_size else "w+", shape=shape)
 
 
 def _rows_of(level: NDArray[np.uint32]) -> Rows:

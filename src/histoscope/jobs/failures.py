@@ -9,6 +9,12 @@ from histoscope.errors import HistoscopeError
 from histoscope.jobs.journal import Job
 from histoscope.memory import is_out_of_memory
 
+GONE = {
+    getattr(errno, name, -1)
+    for name in ("EIO", "ESTALE", "ENOTCONN", "ENODEV", "ENXIO", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH")
+}
+"""Errors of a disk that failed, or is gone."""
+
 
 def message_of(job: Job, error: BaseException) -> str:
     """Message for an image or slide that failed; a full disk is raised again, and ends the batch."""
@@ -19,7 +25,8 @@ def message_of(job: Job, error: BaseException) -> str:
     if isinstance(error, HistoscopeError):
         return str(error)
     if isinstance(error, OSError):
-        return f"{job.image}: {error.strerror or error}"
+        advice = "; see that its disk is there, and run the same command again" * (error.errno in GONE)
+        return f"{error.filename or job.image}: {error.strerror or error}{advice}"
     where = traceback.extract_tb(error.__traceback__)[-1:]
     at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
     what = f"{type(error).__name__}{at}: {error}"

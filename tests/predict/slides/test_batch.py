@@ -255,6 +255,20 @@ def test_a_disk_that_stalls_is_asked_again(path, rays, undisturbed, tmp_path, mo
     assert contents(tmp_path) == undisturbed
 
 
+def test_a_disk_that_is_gone_is_a_row_that_says_what_to_do(path, rays, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+
+    def gone(*_, **__):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(batch, "predict_slide", gone)
+    (failed,) = run(rays, [Job(path, "one")], tmp_path, SMALL).failed
+    assert failed["error"].startswith(f"{path}: Stale file handle; see that its disk is there")
+    monkeypatch.undo()
+    run(rays, [Job(path, "one")], tmp_path, SMALL)
+    assert contents(tmp_path) == undisturbed
+
+
 def test_another_plan_is_refused_before_anything_is_lost(path, rays, tmp_path):
     run(rays, [Job(path, "one")], tmp_path, SMALL)
     before = contents(tmp_path / "one")

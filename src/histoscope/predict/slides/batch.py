@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from histoscope.errors import ConfigError, HistoscopeError
-from histoscope.files import write_text
+from histoscope.files import require_writable, write_text
 from histoscope.images.reading import size_of
 from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
@@ -133,6 +133,7 @@ def run(
     """
     work = as_work(model)
     _check(work, out, settings.kinds)
+    require_writable(out)
     outcome = Outcome()
     if on_begin is not None:
         on_begin(len(jobs))
