@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +186,17 @@ def _put(*columns: Any, between: str = "") -> "pa.StringArray":
     return pc.binary_join_element_wise(*columns, between)
 
 
+def id_of(name: str, coordinates: str) -> str:
+    """UUID of an annotation by what it is: the same each run, so that QuPath does not hold it twice.
+
+    Examples
+    --------
+    >>> id_of("tissue", "[[0,0],[8,0],[8,8],[0,0]]")
+    'f42decda-7ec4-5dba-be73-0dbb2332a601'
+    """
+    return str(uuid5(NAMESPACE_OID, f"{name} {coordinates}"))
+
+
 def write_centres(
     path: Path,
     batches: Iterable["pa.Table"],
@@ -208,11 +220,14 @@ def write_centres(
         )
         for n, key in enumerate(zip(kinds.tolist(), batch["class"].take(first).to_pylist(), strict=True)):
             points.setdefault(key, []).append(",".join(places.filter(pa.array(of_cell == n)).to_pylist()))
+    joined = [(key, ",".join(places)) for key, places in sorted(points.items())]
     features = [
-        f'{{"type": "Feature", "geometry": {{"type": "MultiPoint", "coordinates": [{",".join(places)}]}}, '
-        f'"properties": {{"objectType": "annotation", "classification": '
+        f'{{"type": "Feature", "id": "{id_of(name, places)}", "geometry": {{"type": "MultiPoint", '
+        f'"coordinates": [{places}]}}, "properties": {{"objectType": "annotation", "classification": '
         f"{json.dumps({'name': name, 'color': list(palette[k % len(palette)])})}}}}}"
-        for (k, name), places in sorted(points.items())
+        for (k, name), places in joined
     ]
+    about = json.dumps({"offset_px": list(offset_px), "unit": "pixels of level 0, from the offset"})
     with whole(path) as temporary, gzip_file(temporary) as write:
-        write(packed(f'{{"type": "FeatureCollection", "features": [{", ".join(features)}]}}'))
+        head = f'{{"type": "FeatureCollection", "metadata": {about}, "features": ['
+        write(packed(f"{head}{', '.join(features)}]}}"))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 
 import numpy as np
@@ -310,7 +311,11 @@ def test_geojson_counts_from_where_qupath_does(slide, rays, tmp_path, origin, mo
         assert x.min() == pytest.approx(box["xmin"] - moved[0], abs=0.01)
         assert y.min() == pytest.approx(box["ymin"] - moved[1], abs=0.01)
     with gzip.open(tmp_path / "centres.geojson.gz", "rt") as file:
-        points = np.array(json.load(file)["features"][0]["geometry"]["coordinates"])
+        centres = json.load(file)
+    assert centres["metadata"]["offset_px"] == list(moved)
+    points = np.array(centres["features"][0]["geometry"]["coordinates"])
     np.testing.assert_allclose(points[:, 0], cells["x_px"].to_numpy() - moved[0], atol=0.051)
     tissue = json.loads((tmp_path / "tissue.geojson").read_text())
     assert {feature["properties"]["objectType"] for feature in tissue["features"]} == {"annotation"}
+    every = [feature["id"] for one in (text, centres, tissue) for feature in one["features"]]
+    assert len({uuid.UUID(each) for each in every}) == len(every)

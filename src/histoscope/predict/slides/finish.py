@@ -81,6 +81,7 @@ def _annotations(
     import shapely
 
     from histoscope.export.cells import polygons_of
+    from histoscope.export.cells_geojson import id_of
     from histoscope.nuclei import Nuclei
 
     _, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
@@ -88,7 +89,8 @@ def _annotations(
     moved = shapely.transform(shapes, lambda xy: np.round(xy - np.asarray(offset), 1))
     about = {"objectType": "annotation", "name": name, "classification": kind, "isLocked": True}
     for shape in shapely.to_geojson(moved):
-        yield {"type": "Feature", "geometry": json.loads(shape), "properties": about}
+        key = id_of(f"{name} of {slide.quick_hash}", shape)
+        yield {"type": "Feature", "id": key, "geometry": json.loads(shape), "properties": about}
 
 
 def _row(slide: Slide, found: Found) -> dict[str, Any]:
