@@ -60,6 +60,18 @@ def test_tiles_are_those_of_the_image_in_memory(
     assert row["tiles"] == len(expected)
 
 
+def test_no_bit_depends_on_how_the_slide_is_cut(path, classifier, tmp_path):
+    columns = ["id", "class", "geometry", "tissue", *(f"p_{name}" for name in classifier.classes)]
+    one, *others = (
+        tiles_of(path, classifier, tmp_path / str(px), SlideSettings(part_px=px))[0]
+        .select(columns)
+        .sort_by("id")
+        .to_pylist()
+        for px in (4096, 160, 233)
+    )
+    assert all(other == one for other in others)
+
+
 @pytest.mark.parametrize("mpp", [0.25, 0.37])
 def test_at_another_resolution_tiles_are_those_of_what_the_network_sees(image, classifier, tmp_path, mpp):
     write_image(tmp_path / "a.tif", image, mpp=mpp)

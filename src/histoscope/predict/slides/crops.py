@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscope.classify.batches import BATCH
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.slides import Box
 from histoscope.slides.salvage import Broken
@@ -54,11 +55,33 @@ class Crops(Sequence[Sample]):
 
 
 def probabilities(classifier: PatchClassifier, patches: Sequence[Sample]) -> NDArray[np.float32]:
-    """(N, C) probabilities of patches that are through the stain normaliser already."""
-    found = np.zeros((len(patches), len(classifier.classes)), np.float32)
-    for seen in classifier.through(patches):
+    """(N, C) probabilities of patches that are through the stain normaliser already.
+
+    All batches are full, since a network rounds otherwise in a smaller one: so what is found does not depend
+    on how a slide is cut.
+    """
+    full = _Filled(patches, classifier.network.spec.patch_px, classifier.network.input_mpp)
+    found = np.zeros((len(full), len(classifier.classes)), np.float32)
+    for seen in classifier.through(full):
         found[seen.indices] = seen.values
-    return found
+    return found[: len(patches)]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Filled(Sequence[Sample]):
+    """Patches, and black ones up to a multiple of the batch."""
+
+    patches: Sequence[Sample]
+    side_px: int
+    mpp: float
+
+    def __len__(self) -> int:
+        return -(-len(self.patches) // BATCH) * BATCH
+
+    def __getitem__(self, index: Any) -> Any:
+        if index < len(self.patches):
+            return self.patches[index]
+        return Sample(np.zeros((self.side_px, self.side_px, 3), np.uint8), self.mpp)
 
 
 class Blocks(Sequence[Sample]):
