@@ -118,6 +118,8 @@ def test_slides_are_called_slides(model, tmp_path):
     assert "0 nuclei in 1 slide;" in done.stdout
     assert "1 slide failed" in done.stderr
     assert "1 finished slide skipped" in again.stdout
+    told = json.loads(call(*arguments, "--json").stdout, parse_constant=pytest.fail)  # NaN is no JSON
+    assert told["images"][0]["nearest_um"] is None
     missing = call(model, tmp_path / "none.svs", tmp_path / "out")
     assert "no image or slide at" in str(missing.exception)
     assert ".mrxs, .ndpi" in str(missing.exception)

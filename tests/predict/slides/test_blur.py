@@ -32,7 +32,7 @@ def test_what_is_out_of_focus_is_left_out_and_said(half, regions, tmp_path):
     (row,) = run(regions, [Job(half, "a")], tmp_path, SlideSettings()).done
     (whole,) = run(regions, [Job(half, "b")], tmp_path, SlideSettings(least_focus=0)).done
     assert row["blurred_mm2"] > 0.15
-    assert np.isnan(whole["blurred_mm2"])
+    assert whole["blurred_mm2"] is None
     assert row["tissue_mm2"] + row["blurred_mm2"] == pytest.approx(whole["tissue_mm2"], rel=0.03)
     kept, every = (pq.read_table(tmp_path / name / "cells.parquet") for name in "ab")
     left = every["x_px"].to_numpy() < BORDER
@@ -57,7 +57,7 @@ def test_the_tissue_can_be_given_as_region_of_interest(half, regions, tmp_path):
     (row,) = run(regions, [Job(half, "b")], tmp_path, again).done
     first, second = (set(pq.read_table(tmp_path / name / "cells.parquet")["id"].to_pylist()) for name in "ab")
     assert first == second
-    assert np.isnan(row["blurred_mm2"])
+    assert row["blurred_mm2"] is None
 
 
 def test_another_least_focus_is_another_plan(half, regions, tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.export.cells_measure import plain
 from histoscope.files import require_writable, write_text
 from histoscope.images.reading import size_of
 from histoscope.jobs.failures import message_of
@@ -253,9 +254,9 @@ def _done(
             devices=settings.devices,
             on_part=on_part,
         )
-        row = write_slide(slide, found, kinds=settings.kinds, origin=settings.origin)
+        row = plain(write_slide(slide, found, kinds=settings.kinds, origin=settings.origin))
         row["error"] = ""
-        write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2) + "\n")
+        write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2, allow_nan=False) + "\n")
         return row, True
 
 
