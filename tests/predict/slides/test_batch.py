@@ -148,6 +148,22 @@ def test_a_changed_slide_is_refused_in_the_same_folder(path, image, rays, tmp_pa
     assert not outcome.failed
 
 
+def test_a_slide_that_changes_while_it_is_read_is_told(path, rays, tmp_path, monkeypatch):
+    shutil.copy(path, tmp_path / "a.tif")
+    predict = batch.predict_slide
+
+    def changing(*args, **options):
+        found = predict(*args, **options)
+        with (tmp_path / "a.tif").open("r+b") as file:
+            file.write(b"II+")
+        return found
+
+    monkeypatch.setattr(batch, "predict_slide", changing)
+    (failed,) = run(rays, [Job(tmp_path / "a.tif", "a")], tmp_path / "out", SMALL).failed
+    assert "a.tif was changed while it was read" in failed["error"]
+    assert not (tmp_path / "out" / "a" / "cells.parquet").exists()
+
+
 def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     (tmp_path / "empty.svs").touch()
     write_image(tmp_path / "nothing known.tif", np.full((80, 80, 3), 240, np.uint8))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.export.cells_measure import plain
 from histoscope.files import require_writable, write_text
 from histoscope.images.reading import size_of
@@ -30,6 +30,7 @@ from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.by_pydicom import first_files
 from histoscope.slides.focus import LEAST_FOCUS
+from histoscope.slides.hashing import quick_hash
 from histoscope.slides.opening import kind_of
 from histoscope.tables import read_table, write_table
 
@@ -254,6 +255,10 @@ def _done(
             devices=settings.devices,
             on_part=on_part,
         )
+        if quick_hash(slide.reader.files) != slide.quick_hash:
+            raise DataError(
+                f"{slide.path} was changed while it was read; run again with --overwrite when it is complete"
+            )
         row = plain(write_slide(slide, found, kinds=settings.kinds, origin=settings.origin))
         row["error"] = ""
         write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2, allow_nan=False) + "\n")
