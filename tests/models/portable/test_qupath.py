@@ -10,7 +10,7 @@ from histoscope import models, synth
 from histoscope.errors import ConfigError
 from histoscope.metrics import match
 from histoscope.models.nuclei.star import candidates_of, nuclei_of
-from histoscope.models.portable import qupath, runtimes
+from histoscope.models.portable import opencv, qupath
 
 
 def scripted(model, **changed):
@@ -71,7 +71,7 @@ def test_opencvs_output_decodes_to_the_nuclei_of_predict(name, tmp_path):
     image = synth.generate((256, 192), mpp=model.spec.mpp, rng=np.random.default_rng(1)).image
     expected = models.predict(image, model, mpp=model.spec.mpp)
     written = models.export(name, tmp_path / "out", to="qupath")
-    net = runtimes.read_by_opencv(written.files[0])
+    net = opencv.read(written.files[0])
     net.setInput(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32))
     found = decoded(net.forward(), model, image.shape[:2])
     assert len(expected) > 10

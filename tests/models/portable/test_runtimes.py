@@ -15,6 +15,7 @@ from histoscope.models.portable.network import Portable
 SEGMENTERS = {
     "unet": {"width": 4, "depth": 3},
     "resunet": {"width": 4, "depth": 3},
+    "smp": {"decoder": "unet", "encoder": "resnet18"},
     "stardist": {"width": 4, "depth": 2, "n_rays": 8, "classes": ["a"]},
 }
 

@@ -9,13 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from histoscope.errors import ConfigError, MissingDependencyError
+from histoscope.models.portable import opencv
 from histoscope.models.portable.network import Portable
 
 OPSET = 14
@@ -63,7 +65,7 @@ def write_onnx(network: Portable, path: Path, about: Mapping[str, Any]) -> None:
     sides = {} if network.spec.patch_px else {2: "height", 3: "width"}
     names = list(network.outputs)
     of_grid = {} if network.spec.patch_px else {2: "rows", 3: "columns"}
-    with _traced("ONNX"), torch.no_grad():
+    with _traced("ONNX"), torch.no_grad(), _FixedRatios():
         # The exporter by tracing: the other needs onnxscript, and writes no opset that OpenCV 4 reads.
         torch.onnx.export(
             network,
@@ -95,6 +97,27 @@ def write_torchscript(network: Portable, path: Path, about: Mapping[str, Any]) -
         written = io.BytesIO()
         torch.jit.save(traced, written, _extra_files={"about.json": json.dumps(about).encode()})
     path.write_bytes(written.getvalue())
+
+
+class _FixedRatios(TorchFunctionMode):
+    """Enlarge by ratios and pad by numbers while tracing, in place of sizes that OpenCV cannot compute.
+
+    Sides are multiples of the divisor, so ratios and paddings are the same for images of any size; that they
+    are, the comparison with torch shows.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is functional.interpolate and kwargs.get("size") is not None:
+            before, size = [int(side) for side in args[0].shape[2:]], kwargs["size"]
+            if min(before) > 1 and not isinstance(size, int):  # a single pixel is spread over any size
+                ratios = [int(after) / side for after, side in zip(size, before, strict=True)]
+                kwargs |= {"size": None, "scale_factor": ratios}
+        elif func is functional.pad and len(args) > 1:
+            args = (args[0], [int(each) for each in args[1]], *args[2:])
+        return func(*args, **kwargs)
 
 
 @contextmanager
@@ -143,32 +166,12 @@ def opencv_error(network: Portable, path: Path) -> float:
 
     Raises
     ------
-    cv2.error
+    histoscope.models.portable.opencv.OpenCvError
         If it cannot read or run the network.
     """
-    with _silent_opencv():
-        net, errors = read_by_opencv(path), []
-        for image in examples(network):
-            net.setInput(image.numpy())
-            errors.append(_apart(network, image, net.forward(list(network.outputs))))
-    return max(errors)
-
-
-def read_by_opencv(path: Path) -> Any:
-    """Read ONNX by the engine of OpenCV 4, which most programs have, where there are two."""
-    classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-    return cv2.dnn.readNetFromONNX(str(path), **({} if classic is None else {"engine": classic}))
-
-
-@contextmanager
-def _silent_opencv() -> Iterator[None]:
-    """Why it cannot run a network, an error says; it logs it, too."""
-    log = cv2.utils.logging
-    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)
+    images = examples(network)
+    found = opencv.outputs(path, [image.numpy() for image in images], network.outputs)
+    return max(_apart(network, image, each) for image, each in zip(images, found, strict=True))
 
 
 def torchscript_error(network: Portable, path: Path) -> float:

@@ -18,6 +18,7 @@ from histoscope.models.checkpoint import load
 from histoscope.models.nuclei.stardist import StarDist
 from histoscope.models.portable import TARGETS, qupath, runtimes
 from histoscope.models.portable.network import OUTPUTS, ForQuPath, Portable
+from histoscope.models.portable.opencv import OpenCvError
 
 TOLERANCE = 1e-3
 """How far another runtime may be from torch; relative for values above 1."""
@@ -152,11 +153,11 @@ def _onnx(network: Portable, out: Path, about: dict[str, Any]) -> _Written:
         name = f"OpenCV {cv2.__version__}"
         try:
             errors[name] = _checked(name, runtimes.opencv_error(network, temporary))
-        except cv2.error as error:
-            refused = " ".join(str(error.err or error).split())
+        except (OpenCvError, ConfigError) as error:
+            refused = str(error)
             if isinstance(network, ForQuPath):
                 raise ConfigError(
-                    f"OpenCV, with which QuPath runs networks, cannot run it: {refused}"
+                    f"OpenCV, with which QuPath runs networks, cannot run it: {refused}; {qupath.INSTEAD}"
                 ) from None
     return out / "model.onnx", errors, refused
 
@@ -178,9 +179,8 @@ _WRITERS: dict[str, Callable[[Portable, Path, dict[str, Any]], _Written]] = {
 def _checked(runtime: str, error: float) -> float:
     if not error <= TOLERANCE:
         raise ConfigError(
-            f"{runtime} computes something else than torch with this network (off by {error:.2g}, expected "
-            f"at most {TOLERANCE:g}): it makes choices that depend on the image or its size, and tracing "
-            "loses them"
+            f"{runtime} computes something else than torch with this network: off by {error:.2g}, expected "
+            f"at most {TOLERANCE:g}. Choices that depend on an image or its size are lost by tracing"
         )
     return error
 
