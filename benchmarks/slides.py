@@ -238,6 +238,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
+        write_slide(folder / "small.svs", block, 1, kind="aperio", compression="jpeg")
+        run(folder / "small.svs", folder / "small", given.model)  # loops are compiled once, and kept
         for blocks in given.blocks:
             for kind in given.kinds:
                 for compression in given.compressions:
