@@ -200,3 +200,13 @@ def test_a_disk_that_is_gone_is_no_broken_slide(slide_path, monkeypatch, reader)
     monkeypatch.setattr("openslide.OpenSlide.read_region", told_by_openslide)
     with pytest.raises(OSError, match="Stale"):
         slide.read(Box(0, 0, 100, 100))
+
+
+def test_the_scanned_part_is_what_openslide_says():
+    from histoscope.slides.by_openslide import _bounds
+
+    known = {"x": "40", "y": "30", "width": "600", "height": "500"}
+    assert _bounds({f"openslide.bounds-{name}": value for name, value in known.items()}) == Box(
+        40, 30, 600, 500
+    )
+    assert _bounds({"openslide.bounds-x": "40"}) is None
