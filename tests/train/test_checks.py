@@ -124,11 +124,6 @@ def bare(sample):
         (lambda c, s: (c, iter(s), []), DataError, "train is a .*list"),
         (lambda c, s: (c, s, iter(s)), DataError, "val is a .*list"),
         (lambda c, s: (dataclasses.replace(c, monitor="auroc"), s, []), ConfigError, "for patches"),
-        (
-            lambda c, s: (dataclasses.replace(c, transfer=TransferConfig(frozen=1)), s, []),
-            ConfigError,
-            "for classifiers",
-        ),
     ],
 )
 def test_what_does_not_fit_is_refused(samples, fresh_model, config, tmp_path, change, error, words):

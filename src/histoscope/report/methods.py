@@ -55,6 +55,7 @@ TRAIN_LABELS = {
     "lr": "Highest learning rate",
     "warmup": "Share of the steps in which the rate rises",
     "weight_decay": "Weight decay",
+    "ema": "Decay of the moving average of the weights",
     "precision": "Precision",
     "accelerator": "Accelerator",
     "devices": "Devices",

@@ -36,7 +36,8 @@ class Crops(Sequence[Sample]):
 
     Examples
     --------
-    >>> crops = Crops(np.eye(3, dtype=np.uint8)[..., None], Box(5, 5, 3, 3), np.array([[6, 5, 8, 7]]), 0.5)
+    >>> image = np.eye(3, dtype=np.uint8)[..., None].repeat(3, axis=2)
+    >>> crops = Crops(image, Box(5, 5, 3, 3), np.array([[6, 5, 8, 7]]), 0.5)
     >>> crops[0].image[..., 0].tolist()
     [[0, 0], [1, 0]]
     """
