@@ -66,7 +66,7 @@ def write_onnx(network: Portable, path: Path, about: Mapping[str, Any]) -> None:
     names = list(network.outputs)
     of_grid = {} if network.spec.patch_px else {2: "rows", 3: "columns"}
     with _traced("ONNX"), torch.no_grad(), _FixedRatios():
-        # The exporter by tracing: the other needs onnxscript, and writes no opset that OpenCV 4 reads.
+        # The exporter by tracing: the other needs onnxscript.
         torch.onnx.export(
             network,
             (examples(network)[0],),
