@@ -21,7 +21,7 @@ from histoscope.slides.salvage import read_salvaged
 from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image, Nuclei
 
-TILE_PX, AT_ONCE = 1536, 2
+TILE_PX, AT_ONCE = 1152, 2
 """Side of what the network sees at once, without its context; and how many of these on a processor."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from histoscope import __version__
 from histoscope.errors import ConfigError
+from histoscope.memory import give_back
 from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides.copies import on_devices
@@ -133,6 +134,7 @@ def _rows_of(
 
     def finish(name: str, pixels: Any, seen: Any) -> int:
         rows, problems = works[0].finish(scene, pixels, seen)
+        give_back()
         store.write(name, rows, [asdict(each) for each in problems])
         return len(rows)
 
