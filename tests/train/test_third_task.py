@@ -10,16 +10,15 @@ from histoscope import models
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import DataError
 from histoscope.models.inference import predict
-from histoscope.train.checks import check_fit
 from histoscope.train.config import TrainConfig
-from histoscope.train.loop import fit_settings
 from histoscope.train.parts import at_model
 from histoscope.train.recipe import Recipe
-from histoscope.train.tasks import Listener, Task, task_of
+from histoscope.train.tasks import Listener, task_of
+from histoscope.train.tasks.labelled import LabelledTask
 from histoscope.train.training import TestSets, Training, train_and_test
 
 
-class CountNuclei(Task):
+class CountNuclei(LabelledTask):
     """Each image has a number of nuclei."""
 
     first_class, takes_tta, skips_unreadable = 1, False, False
@@ -37,12 +36,6 @@ class CountNuclei(Task):
 
     def samples(self, plan, model, listener):
         return tuple(at_model(part, model.spec.mpp) for part in (plan.shown.train, plan.shown.val))
-
-    def check_training(self, settings):
-        check_fit(settings.model, settings.train, settings.val, settings.recipe.config)
-
-    def train(self, settings, folder, card, listener):
-        return fit_settings(settings, folder, card, listener.step)
 
     def remedies(self, model, train, config):
         return None

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope import stain
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.export.cells import Cells, classified
 from histoscope.export.cells_measure import ABOUT
 from histoscope.export.result import write_png
-from histoscope.predict.patch_classifier import PatchClassifier
+from histoscope.predict.slides.classifying import Classifying
 from histoscope.predict.slides.crops import Blocks, probabilities, touched_by
 from histoscope.predict.slides.files import CELLS, write_cells, write_measures
 from histoscope.predict.slides.overview import overview_picture
@@ -65,7 +64,7 @@ class CellPatches:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifyCells:
+class ClassifyCells(Classifying):
     """Classes of cells that are known; see `histoscope.predict.slides.work.Work`.
 
     Each cell is seen as a patch as wide as those of training, with the cell's centre in its middle.
@@ -77,7 +76,6 @@ class ClassifyCells:
         ``cells.parquet`` of a slide, or a folder with those of several.
     """
 
-    classifier: PatchClassifier
     cells: Path
     table = CELLS
     unit = "nuclei"
@@ -87,21 +85,6 @@ class ClassifyCells:
     def source(self) -> Path:
         """Where the cells are."""
         return self.cells
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Of the classifier."""
-        return self.classifier.classes
-
-    @property
-    def mpp(self) -> float:
-        """Of the network."""
-        return self.classifier.network.input_mpp
-
-    @property
-    def normalizer(self) -> stain.Normalizer | None:
-        """Of the classifier."""
-        return self.classifier.normalizer
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """Model, augmentation, and the cells."""

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope import stain
 from histoscope.export.tiles import Tiles
 from histoscope.export.tissue import tissue_share
-from histoscope.predict.patch_classifier import PatchClassifier
+from histoscope.predict.slides.classifying import Classifying
 from histoscope.predict.slides.crops import Crops, box_around, probabilities, touched_by
 from histoscope.predict.slides.files import TILES
 from histoscope.predict.slides.tile_files import write_tiles
@@ -64,7 +63,7 @@ class TilePixels:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassifyTiles:
+class ClassifyTiles(Classifying):
     """Classes of the tiles of a slide; see `histoscope.predict.slides.work.Work`.
 
     Tiles are as wide as the patches of training and stand side by side from the upper left corner, as in
@@ -77,27 +76,11 @@ class ClassifyTiles:
         Share of a tile that must be tissue, or lie in the region of interest.
     """
 
-    classifier: PatchClassifier
     least_tissue: float = LEAST_TISSUE
     table = TILES
     unit = "tiles"
     outputs = ("geojson", "csv")
     source = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Of the classifier."""
-        return self.classifier.classes
-
-    @property
-    def mpp(self) -> float:
-        """Of the network."""
-        return self.classifier.network.input_mpp
-
-    @property
-    def normalizer(self) -> stain.Normalizer | None:
-        """Of the classifier."""
-        return self.classifier.normalizer
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """Model, augmentation, and the least tissue of a tile."""

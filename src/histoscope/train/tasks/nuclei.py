@@ -1,9 +1,8 @@
 """Instance segmentation of nuclei, with or without classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,25 +14,23 @@ from histoscope.models.base import Segmenter
 from histoscope.models.nuclei.encoder import EncodedSegmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
-from histoscope.train.checks import check_fit
 from histoscope.train.config import MONITORS, PATCH_MONITORS, TrainConfig
-from histoscope.train.loop import Fitted, fit_settings
 from histoscope.train.mix import open_synthetic
 from histoscope.train.mixture import Mixture
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
 from histoscope.train.parts import at_model, normalised
 from histoscope.train.plan import Plan, initial_weights
-from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip, Task
+from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip
+from histoscope.train.tasks.labelled import LabelledTask
 from histoscope.train.thresholds import tune
 from histoscope.types import Sample
 from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
-    from histoscope.train.training import Training
 
 
-class FindNuclei(Task):
+class FindNuclei(LabelledTask):
     """Each image has an instance map, and maybe a class for each nucleus."""
 
     first_class = 1
@@ -73,14 +70,6 @@ class FindNuclei(Task):
         if (begun := initial_weights(plan.experiment)) is not None:
             listener.note(f"weights: {load_initial_weights(model, begun)}")
         return learned
-
-    def check_training(self, settings: "Training") -> None:
-        """Check as `histoscope.train.fit` does."""
-        check_fit(settings.model, settings.train, settings.val, settings.recipe.config)
-
-    def train(self, settings: "Training", folder: Path, card: dict[str, Any], listener: Listener) -> Fitted:
-        """Train on patches of the tiles, as `histoscope.train.fit` does."""
-        return fit_settings(settings, folder, card, listener.step)
 
     def remedies(self, model: Segmenter, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
         """Class weights of the loss, and oversampling of rare nuclei."""

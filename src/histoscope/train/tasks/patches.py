@@ -1,9 +1,8 @@
 """Classification of patches."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -18,19 +17,17 @@ from histoscope.metrics import Metric
 from histoscope.models.base import Model
 from histoscope.models.patches.classifier import Classifier
 from histoscope.train import census
-from histoscope.train.checks import check_fit
 from histoscope.train.config import PATCH_MONITORS, TrainConfig
-from histoscope.train.loop import Fitted, fit_settings
 from histoscope.train.plan import Plan
-from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip, Task
+from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip
+from histoscope.train.tasks.labelled import LabelledTask
 from histoscope.types import Sample
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
-    from histoscope.train.training import Training
 
 
-class ClassifyPatches(Task):
+class ClassifyPatches(LabelledTask):
     """Each patch has one class."""
 
     first_class = 0
@@ -84,14 +81,6 @@ class ClassifyPatches(Task):
         given = plan.experiment.model.arguments
         classification.set_input_mpp(model, parts.train, mpp_given="mpp" in given)
         note(f"backbone {model.arguments.get('backbone', models.name_of(model))}: {model.loaded}")
-
-    def check_training(self, settings: "Training") -> None:
-        """Check as `histoscope.train.fit` does."""
-        check_fit(settings.model, settings.train, settings.val, settings.recipe.config)
-
-    def train(self, settings: "Training", folder: Path, card: dict[str, Any], listener: Listener) -> Fitted:
-        """Train all layers, as `histoscope.train.fit` does."""
-        return fit_settings(settings, folder, card, listener.step)
 
     def remedies(self, model: Classifier, train: Sequence[Sample], config: BalanceConfig) -> Balance | None:
         """Weigh the classes in the loss."""

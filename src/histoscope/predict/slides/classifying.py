@@ -1,0 +1,33 @@
+"""What classifying tiles and cells of a slide have in common: the classifier."""
+
+from dataclasses import dataclass
+
+from histoscope import stain
+from histoscope.predict.patch_classifier import PatchClassifier
+
+
+@dataclass(frozen=True, eq=False)
+class Classifying:
+    """Part of `histoscope.predict.slides.work.Work` that a classifier answers.
+
+    Parameters
+    ----------
+    classifier : PatchClassifier
+    """
+
+    classifier: PatchClassifier
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the classifier."""
+        return self.classifier.classes
+
+    @property
+    def mpp(self) -> float:
+        """Of the network."""
+        return self.classifier.network.input_mpp
+
+    @property
+    def normalizer(self) -> stain.Normalizer | None:
+        """Of the classifier."""
+        return self.classifier.normalizer
