@@ -50,7 +50,8 @@ def find(name_or_path: str | Path) -> Path:
         return _FOLDER / name_or_path
     path = Path(name_or_path)
     if not path.is_dir():
-        raise UnknownNameError("model", str(name_or_path), [*WEIGHTS, "the path of a model folder"])
+        known = [*WEIGHTS, "the path of a model folder", "hf:owner/name"]
+        raise UnknownNameError("model", str(name_or_path), known)
     return path / "model" if not (path / "card.json").is_file() and (path / "model").is_dir() else path
 
 
