@@ -39,8 +39,9 @@ def test_a_slide_without_cells(tmp_path):
     row = measure_cells(
         write(tmp_path / "cells.parquet", pa.array([], pa.string()), np.empty((0, 2)), tissue_mm2=0)
     )
-    assert row["cells"] == 0
-    assert np.isnan(row["cells_per_mm2"])
+    zero = ("cells", "cells_per_mm2", "n_tumour", "share_tumour", "per_mm2_tumour")
+    assert [row[name] for name in zero] == [0] * 5
+    assert np.isnan([row["nearest_um"], row["clark_evans"], row["nearest_um_tumour_to_immune"]]).all()
 
 
 def test_what_is_no_table_of_cells_is_told(tmp_path):

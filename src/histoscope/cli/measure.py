@@ -33,6 +33,9 @@ def measure(
     - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A, `neighbours_ratio_A_to_B` by
       random labelling.
 
+    Without cells, densities and shares are 0; distances and neighbourhoods need cells, and are empty (null
+    with `--json`) where there are too few.
+
     - `histoscope measure out/`
 
     - `histoscope measure out/a/cells.parquet out/b/cells.parquet --out measures.csv`
@@ -56,7 +59,7 @@ def measure(
     if as_json:
         typer.echo(json.dumps([plain(row) for row in rows], indent=2))
     elif out is None:
-        typer.echo(pd.DataFrame(rows).T.to_string(header=False))
+        typer.echo(pd.DataFrame(rows).T.to_string(header=False, na_rep=""))
     else:
         typer.echo(f"{count(len(rows), 'slide')} measured: {out}")
 

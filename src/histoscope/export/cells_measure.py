@@ -47,7 +47,8 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
         divided by what a random pattern of the same density has [1]_: below 1 cells cluster, above 1 they
         keep apart. With several classes, for each pair the mean distance to the nearest cell in um, its ratio
         to that under random labelling and the p-value; and the share of a class in the neighbourhood of
-        another, with its ratio to random labelling. Where there are too few cells, a value is NaN.
+        another, with its ratio to random labelling. Without cells, numbers, shares and densities are 0; what
+        needs more cells than there are is NaN.
 
     Raises
     ------
@@ -77,11 +78,11 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     kinds = number[names.indices.to_numpy(zero_copy_only=False)] if known else np.zeros(0, np.int64)
     area = float(about["tissue_mm2"])
     row: dict[str, Any] = {"slide": about["slide"], "tissue_mm2": area, "cells": len(kinds)}
-    row["cells_per_mm2"] = len(kinds) / area if area else np.nan
+    row["cells_per_mm2"] = len(kinds) / area if area else 0.0
     for k, name in enumerate(classes):
         n = int((kinds == k).sum())
         row |= {f"n_{name}": n, f"share_{name}": n / max(len(kinds), 1)}
-        row[f"per_mm2_{name}"] = n / area if area else np.nan
+        row[f"per_mm2_{name}"] = n / area if area else 0.0
     is_mixed = len(classes) > 1
     found = spatial(points, kinds, max(len(classes), 1), n_permutations=99 if is_mixed else 1)
     row["nearest_um"] = found.nearest_any_um

@@ -68,7 +68,7 @@ run(Detector.open("nuclei-free"), [Job(Path(sys.argv[1]), "one")], Path(sys.argv
 """
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_and_begun_again_ends_with_the_same_bytes(path, rays, undisturbed, tmp_path, sign):
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(path), str(tmp_path)],
@@ -119,6 +119,34 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
     assert (first.skipped, second.skipped) == (0, 1)
     assert second.done == first.done
     assert contents(tmp_path / "out") == before
+
+
+def test_overwrite_predicts_a_finished_slide_again(path, rays, undisturbed, tmp_path, monkeypatch):
+    for name, content in undisturbed.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert run(rays, [Job(path, "one")], tmp_path, SMALL).skipped == 1
+    table = tmp_path / "one" / "cells.parquet"
+    pq.write_table(pq.read_table(table).slice(0, 1), table)  # as of an earlier call that went wrong
+    outcome = run(rays, [Job(path, "one")], tmp_path, SMALL, overwrite=True)
+    assert (len(outcome.done), outcome.skipped) == (1, 0)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_overwrite_goes_on_after_an_error_of_the_disk(path, rays, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+    write, written = store.Store.write, []
+
+    def failing(self, part, *args):
+        written.append(part)
+        if len(written) == 4:
+            raise OSError(errno.EIO, "Input/output error")
+        write(self, part, *args)
+
+    monkeypatch.setattr(store.Store, "write", failing)
+    assert not run(rays, [Job(path, "one")], tmp_path, SMALL, overwrite=True).failed
+    assert len(written) == len(set(written)) + 1
+    assert contents(tmp_path) == undisturbed
 
 
 def test_further_outputs_of_a_finished_slide_need_no_network(path, rays, undisturbed, tmp_path, monkeypatch):

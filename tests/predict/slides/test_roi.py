@@ -30,6 +30,16 @@ def write(path, *rings, name=""):
 TRIANGLE = [[200, 100], [520, 130], [260, 430]]
 
 
+def test_a_region_that_the_call_would_write_over_is_refused(path, rays, tmp_path):
+    run(rays, [Job(path, "one")], tmp_path, SlideSettings())
+    corrected = write(tmp_path / "one" / "tissue.geojson", TRIANGLE).read_bytes()
+    settings = SlideSettings(roi=tmp_path / "one" / "tissue.geojson")
+    (failed,) = run(rays, [Job(path, "one")], tmp_path, settings, overwrite=True).failed
+    assert "is written anew by this call; give a copy" in failed["error"]
+    assert (tmp_path / "one" / "tissue.geojson").read_bytes() == corrected
+    assert (tmp_path / "one" / "cells.parquet").is_file()
+
+
 def test_cells_of_a_region_are_those_of_the_slide_inside_it(path, rays, tmp_path):
     write(tmp_path / "roi.geojson", TRIANGLE)
     jobs = [Job(path, "one")]

@@ -127,6 +127,20 @@ def test_what_is_written(path, classifier, tmp_path):
     assert area == pytest.approx(sum(row[f"mm2_{name}"] for name in classifier.classes), abs=2e-4)
 
 
+def test_tiles_are_geoparquet(path, classifier, tmp_path):
+    table, _ = tiles_of(path, classifier, tmp_path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
+    column = geo["columns"]["geometry"]
+    assert (column["encoding"], column["crs"]) == ("WKB", None)
+    squares = shapely.from_wkb(table["geometry"].to_numpy(zero_copy_only=False))
+    assert {square.geom_type for square in squares} <= set(column["geometry_types"])
+    covering = column["covering"]["bbox"]
+    bounds = [table[name].combine_chunks().field(key).to_numpy() for name, key in covering.values()]
+    assert list(covering) == ["xmin", "ymin", "xmax", "ymax"]
+    np.testing.assert_array_equal(np.stack(bounds, axis=1), shapely.bounds(squares))
+
+
 def test_a_region_decides_instead_of_the_tissue(path, classifier, tmp_path):
     ring = [[200, 100], [520, 130], [260, 430], [200, 100]]
     geometry = {"type": "Polygon", "coordinates": [ring]}

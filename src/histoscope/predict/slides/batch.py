@@ -23,7 +23,7 @@ from histoscope.predict.batch import OnBegin, OnImage, Outcome
 from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides import roi
-from histoscope.predict.slides.finish import write_slide
+from histoscope.predict.slides.finish import TISSUE, write_slide
 from histoscope.predict.slides.run import PART_PX, OnPart, as_work, check_resolution, plan_of, predict_slide
 from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
@@ -122,7 +122,7 @@ def run(
     out : Path
     settings : SlideSettings
     overwrite : bool
-        Discard results of another plan.
+        Discard what `out` holds of these slides, finished or not, of whatever plan.
     on_begin, on_image, on_part : callable, optional
 
     Raises
@@ -140,10 +140,11 @@ def run(
     if on_begin is not None:
         on_begin(len(jobs))
     rows = []
+    anew = {out / job.name for job in jobs} if overwrite else set()
     try:
         for job in jobs:
             folder = out / job.name
-            row, is_new = _tried(work, job, folder, settings, overwrite=overwrite, on_part=on_part)
+            row, is_new = _tried(work, job, folder, settings, anew, on_part)
             rows.append({"image": job.name, **row})
             if row["error"]:
                 outcome.failed.append({"path": str(job.image), "error": row["error"]})
@@ -205,15 +206,14 @@ def _tried(
     job: Job,
     folder: Path,
     settings: SlideSettings,
-    *,
-    overwrite: bool,
+    anew: set[Path],
     on_part: OnPart | None,
 ) -> tuple[dict[str, Any], bool]:
     """The row of one slide, and whether there was something to do; errors of disks are tried again."""
     for attempt in range(_TRIES):
         try:
             with open_slide(job.image, settings.reader, settings.mpp) as slide:
-                return _done(work, slide, folder, settings, overwrite=overwrite, on_part=on_part)
+                return _done(work, slide, folder, settings, anew, on_part)
         except Exception as error:  # noqa: BLE001  (no slide may end the batch)
             failed = {"slide": job.image.name, "error": message_of(job, error)}
             is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
@@ -228,18 +228,20 @@ def _done(
     slide: Slide,
     folder: Path,
     settings: SlideSettings,
-    *,
-    overwrite: bool,
+    anew: set[Path],
     on_part: OnPart | None,
 ) -> tuple[dict[str, Any], bool]:
     check_resolution(slide, work.mpp)  # before a folder is made
     plan = plan_of(slide, work, part_px=settings.part_px)
     annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
+    if any(one.resolve() == (folder / TISSUE).resolve() for one in annotations):
+        raise ConfigError(f"--roi {folder / TISSUE} is written anew by this call; give a copy of it")
     if annotations:
         plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
     else:
         plan["least_focus"] = settings.least_focus
-    with Store.hold(folder, plan, work.table, overwrite=overwrite) as store:
+    with Store.hold(folder, plan, work.table, overwrite=folder in anew) as store:
+        anew.discard(folder)  # tried again after an error of the disk, it goes on
         written = {"kinds": list(settings.kinds), "origin": settings.origin}
         before = _row_of(store, written)
         if before is not None:

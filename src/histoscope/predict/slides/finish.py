@@ -16,6 +16,7 @@ from histoscope.slides.tissue import CELL_UM
 from histoscope.tables import write_table
 from histoscope.types import Mask
 
+TISSUE = "tissue.geojson"
 _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
 
 
@@ -50,7 +51,7 @@ def write_slide(
         "software": f"histoscope {__version__}",
     }
     found.store.join(found.parts, work.none(slide).schema, about)
-    write_tissue(folder / "tissue.geojson", slide, found, offset)
+    write_tissue(folder / TISSUE, slide, found, offset)
     write_table(folder / "problems.csv", pd.DataFrame(found.problems, columns=_PROBLEM_COLUMNS))
     return _row(slide, found) | work.write(slide, found, kinds, offset)
 

@@ -61,7 +61,7 @@ class Store:
         table : str
             As for `Store`.
         overwrite : bool
-            Begin anew if the folder holds results of another plan.
+            Discard what the folder holds and begin anew.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class Store:
             store = cls(folder, table)
             wanted = {"format": FORMAT, **plan}
             known = store._plan()
-            if known is not None and known != wanted:
+            if known is not None and (overwrite or known != wanted):
                 if store.is_begun and not overwrite:
                     raise ConfigError(
                         f"{folder} holds results of another plan ({_difference(known, wanted)}); choose "
