@@ -52,6 +52,17 @@ def test_another_resolution_gives_the_same_nuclei(blobs, painted):
     assert len(predict.predict(coarse, blobs, mpp=0.25)) == 0  # at a wrong resolution they are too small
 
 
+def test_a_resolution_that_the_model_was_found_not_to_work_at_is_warned_of(blobs, painted, recwarn):
+    card = {"name": "blobs", "pixel sizes": {"aji": [[0.2, 0.6], [0.4, 0.6], [0.6, 0.3]]}}
+    model = predict.Detector(blobs, card=card)
+    assert len(predict.predict(painted(mpp=0.25), model, mpp=0.25)) == 9
+    assert not recwarn.list
+    with pytest.warns(
+        UserWarning, match=r"0\.5 um/px is outside the range of blobs, 0\.2 to 0\.43 um/px.*0\.45 at"
+    ):
+        assert len(predict.predict(painted(mpp=0.5), model, mpp=0.5)) == 9
+
+
 def test_a_file_says_its_resolution(blobs, painted, tmp_path):
     Image.fromarray(painted(mpp=0.5)).save(tmp_path / "a.png", dpi=(50_800, 50_800))
     assert len(predict.predict(tmp_path / "a.png", blobs)) == 9

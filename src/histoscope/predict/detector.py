@@ -12,6 +12,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.models import Segmenter
+from histoscope.models.pixel_sizes import warn_outside
 from histoscope.nuclei.nuclei import KEPT_PX
 from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
@@ -96,8 +97,9 @@ class Detector:
         image : (H, W, 3) uint8
             RGB, at any resolution.
         mpp : float
-            Its micrometres per pixel.
+            Its micrometres per pixel; a warning says if the model was found not to work at it.
         """
+        warn_outside(mpp, self.card)
         shown = image if self.normalizer is None else self.normalizer(image)
         found = models.predict(shown, self.network, mpp, tta=self.tta)
         nuclei = visible(found, least_px=max(self.least_area_um2 / mpp**2, 1.0))

@@ -15,13 +15,13 @@ from histoscope.lazy import attach
 
 __all__ = ["WEIGHTS", "card", "find", "licence_notice"]
 
-WEIGHTS: dict[str, str] = {
-    "nuclei-free": "nuclei of H&E tissue, learned from synthetic tissue alone; free for any use",
-    "nuclei-research": "nuclei of H&E tissue in four classes, from MoNuSeg and CoNSeP; non-commercial",
-}
-"""Name -> description."""
-
 _FOLDER = Path(str(files("histoscope.weights")))
+WEIGHTS: dict[str, str] = {
+    path.parent.name: str(json.loads(path.read_text(encoding="utf-8"))["about"])
+    for path in sorted(_FOLDER.glob("*/card.json"))
+}
+"""Name -> description, as on the card."""
+
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 
 

@@ -1,6 +1,7 @@
 """Slides: each nucleus exactly once, however the slide is cut; what is there is not done again."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -171,6 +172,18 @@ def test_an_overview_is_refused(tmp_path, rays):
     write_image(tmp_path / "a.tif", np.full((50, 50, 3), 243, np.uint8), mpp=4.0)
     with Store.hold(tmp_path / "out", {}) as store, pytest.raises(ConfigError, match="it is an overview"):
         predict_slide(open_slide(tmp_path / "a.tif"), rays, store)
+
+
+def test_a_slide_outside_the_pixel_sizes_of_a_model_is_warned_of_and_done(slide, rays, whole, tmp_path):
+    points = {"aji": [[0.2, 0.6], [0.4, 0.6], [0.45, 0.3]]}
+    outside = replace(rays, card={"name": "rays", "pixel sizes": points})
+    with pytest.warns(UserWarning, match=r"0\.5 um/px is outside the range of rays, 0\.2 to 0\.41 um/px"):
+        found = cells_of(slide, outside, tmp_path / "a")
+    assert by_id(found) == by_id(whole(slide, rays))
+    inside = replace(rays, card={"pixel sizes": {"aji": [[0.2, 0.6], [0.5, 0.6]]}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(cells_of(slide, inside, tmp_path / "b")) == len(found)
 
 
 def test_stains_are_estimated_once_for_all_parts(slide, rays, tmp_path, monkeypatch):

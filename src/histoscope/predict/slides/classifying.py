@@ -1,6 +1,7 @@
 """What classifying tiles and cells of a slide have in common: the classifier."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from histoscope import stain
 from histoscope.predict.patch_classifier import PatchClassifier
@@ -31,3 +32,8 @@ class Classifying:
     def normalizer(self) -> stain.Normalizer | None:
         """Of the classifier."""
         return self.classifier.normalizer
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """Of the classifier."""
+        return self.classifier.card

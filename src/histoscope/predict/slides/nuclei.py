@@ -52,6 +52,11 @@ class FindNuclei:
         """Of the detector."""
         return self.detector.normalizer
 
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """Of the detector's model."""
+        return self.detector.card
+
     def plan(self, slide: Slide) -> dict[str, Any]:
         """Model and augmentation."""
         return {"model": self.detector.fingerprint, "tta": self.detector.tta}

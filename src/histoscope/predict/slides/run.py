@@ -10,6 +10,7 @@ from typing import Any
 from histoscope import __version__
 from histoscope.errors import ConfigError
 from histoscope.memory import give_back
+from histoscope.models.pixel_sizes import warn_outside
 from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides.copies import on_devices
@@ -74,6 +75,7 @@ def predict_slide(
     works = on_devices(as_work(model), devices)
     work = works[0]
     check_resolution(slide, work.mpp)
+    warn_outside(max(slide.known_mpp()), work.card)
     tissue, overview = find_tissue(slide, least_focus=0.0 if region else least_focus)
     if region is not None:
         tissue = region

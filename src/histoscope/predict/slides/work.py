@@ -82,6 +82,8 @@ class Work(Protocol):
     mpp : float
         Of the network.
     normalizer : Normalizer or None
+    card : dict or None
+        Of the model.
     """
 
     @property
@@ -98,6 +100,8 @@ class Work(Protocol):
     def mpp(self) -> float: ...  # noqa: D102
     @property
     def normalizer(self) -> stain.Normalizer | None: ...  # noqa: D102
+    @property
+    def card(self) -> dict[str, Any] | None: ...  # noqa: D102
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """What the rows depend on beside the slide, as plain values."""

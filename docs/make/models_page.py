@@ -1,0 +1,176 @@
+"""Write docs/models.md from the cards of the models that come along: python docs/make/models_page.py."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from laboratories import LABORATORIES
+
+from histoscope.cli.model_card import MEANING, NAMES, name_of, worst_of
+from histoscope.files import write_text
+from histoscope.metrics.intervals import counted
+from histoscope.weights import WEIGHTS, card, find
+
+DOCS = Path(__file__).resolve().parents[1]
+PAGE = DOCS / "models.md"
+SCORES = ("aji", "pq", "f1_50", "dice")
+HEAD = f"""\
+# Models that come with Histoscope
+
+Small models, used by name: `histoscope predict nuclei-free a.png out`. `histoscope models list` names them,
+`histoscope models show NAME` prints what is here, with `--json` for machines. Any model folder of yours, or
+of the Hugging Face Hub (`hf:owner/name`), is used in the same way.
+
+Scores are on images that the model did not learn from: means over images, with a 95 % interval by patient.
+Where patients are not published, source images, groups of tiles that look alike, or images stand for them;
+such an interval may be too short.
+{MEANING}.
+"""
+
+
+def page() -> str:
+    """Text of docs/models.md."""
+    cards = {name: card(name) for name in WEIGHTS}
+    return "\n\n".join([HEAD.strip(), *compared(cards), *map(section, cards, cards.values())]) + "\n"
+
+
+def compared(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """AJI of all models on all laboratories."""
+    titles = dict.fromkeys(title for about in cards.values() for title in about["test"])
+    rows = [[title, *(_short(about["test"].get(title)) for about in cards.values())] for title in titles]
+    names = [f"`{name}`" for name in cards]
+    table = _table(["AJI on", *names], rows)
+    return [table, "\\* the model learned from other patients of this data set; the others it never saw."]
+
+
+def section(name: str, about: Mapping[str, Any]) -> str:
+    """All about one model."""
+    size = (find(name) / "model.safetensors").stat().st_size / 1e6
+    classes = ", ".join(about["input"]["classes"]) or "none"
+    network = f"StarDist, {size:.1f} MB, {about['input']['mpp']:g} micrometres per pixel"
+    facts = [
+        f"{about['about']} {network}, classes: {classes}.",
+        "\n".join(
+            [
+                f"- Licence of the weights: {about['weights licence']}",
+                f"- Trained on: {about['training data']['name']} ({about['training data']['licence']})",
+                f"- Credit: {about.get('credit') or about['training data']['citation']}",
+                f"- Made by: `{about['training command']}`",
+            ]
+        ),
+    ]
+    tests = about["test"]
+    parts = [f"## `{name}`", *facts, _scores(tests), *_by_class(tests), *_by_organ(tests), *_sizes(about)]
+    return "\n\n".join([*parts, *_failures(name, about)])
+
+
+def pictures_of(name: str) -> tuple[Path, Path]:
+    """Files of the sheet of laboratories, and of failures."""
+    folder = DOCS / "img" / "models"
+    return folder / f"{name}.jpg", folder / f"{name}_failures.jpg"
+
+
+def _scores(tests: Mapping[str, Any]) -> str:
+    rows = []
+    for title, found in tests.items():
+        what = f"{title} ({found['tissue']})" if "tissue" in found else title
+        if "unit" in found:
+            of = counted(found["aji"][3], found["unit"])
+            rows.append([what, found.get("saw", ""), of, *(_span(found[key]) for key in SCORES)])
+        else:
+            rows.append([what, found["saw"], *[""] * 5])
+    return _table(["Tested on", "", "of", *(NAMES[key] for key in SCORES)], rows)
+
+
+def _by_class(tests: Mapping[str, Any]) -> Iterable[str]:
+    for title, found in tests.items():
+        keys = [key for key, value in found.items() if isinstance(value, list) and key not in SCORES]
+        if keys:
+            yield _table(
+                [f"{title}: classes, all images pooled", ""],
+                [[name_of(key), _span(found[key])] for key in keys],
+            )
+
+
+def _by_organ(tests: Mapping[str, Any]) -> Iterable[str]:
+    for title, found in tests.items():
+        organs = found.get("by organ") or {}
+        rows = [
+            [organ, str(one["images"]), *(_span(one[key]) for key in SCORES)] for organ, one in organs.items()
+        ]
+        if rows:
+            yield _table([f"{title}: organ", "images", *(NAMES[key] for key in SCORES)], rows)
+
+
+def _sizes(about: Mapping[str, Any]) -> Iterable[str]:
+    found = about.get("pixel sizes")
+    if found:
+        low, high = found["range"]
+        yield (
+            f"**From {low:g} to {high:g} µm per pixel** AJI is within 0.05 of its best; `predict` warns of "
+            f"images and slides outside. Measured on {found['measured on']}."
+        )
+        mpp, aji = zip(*found["aji"], strict=True)
+        yield _table(
+            ["µm per pixel", *(f"{each:g}" for each in mpp)], [["AJI", *(f"{each:.3f}" for each in aji)]]
+        )
+
+
+def _failures(name: str, about: Mapping[str, Any]) -> Iterable[str]:
+    known = [f"- {text}" for text in about["known failures"]]
+    worst = [
+        f"- Worst image of {title}: {said}"
+        for title, found in about["test"].items()
+        if (said := worst_of(found))
+    ]
+    yield "\n".join(["Known failures:", "", *known, *worst])
+    sheet, failed = pictures_of(name)
+    if failed.is_file():
+        yield f"![Windows with the most mistakes of {name}]({failed.relative_to(DOCS).as_posix()})"
+        yield (
+            "*Windows of the test tiles of MoNuSeg and TNBC with the most mistakes of each kind, 72 µm wide; "
+            "other outlines in yellow. MoNuSeg: CC BY-NC-SA 4.0 (Kumar et al. 2017), so this picture, too; "
+            "TNBC: CC BY 4.0 (Naylor et al. 2019).*"
+        )
+    if sheet.is_file():
+        place = sheet.relative_to(DOCS).as_posix()
+        yield f"![Best, median and worst tile of each laboratory, with the outlines of {name}]({place})"
+        yield f"*{credits_of()}*"
+
+
+def credits_of() -> str:
+    """Whose images the sheet shows, and what it may not show."""
+    shown = [each for each in LABORATORIES.values() if each.shown == "truth"]
+    images = [each for each in LABORATORIES.values() if each.shown == "image"]
+    seen = {each.folder for each in [*shown, *images]}
+    hidden = [each.title.partition(",")[0] for each in LABORATORIES.values() if each.folder not in seen]
+    return (
+        "Best, median and worst tile of each laboratory by AJI, windows of 72 µm that score like their tile: "
+        "the model in yellow, annotators in cyan. "
+        + "; ".join(f"{each.title.partition(',')[0]}: {each.licence} ({each.credit})" for each in shown)
+        + ". This picture is therefore under CC BY-NC-SA 4.0. "
+        + " and ".join(each.title.partition(",")[0] for each in images)
+        + ": images of The Cancer Genome Atlas, open access, without the annotators' outlines, which have no "
+        + "licence. "
+        + f"{', '.join(hidden)} has no licence and is not shown."
+    )
+
+
+def _short(found: Mapping[str, Any] | None) -> str:
+    if not found or "aji" not in found:
+        return "" if not found else "learned from it"
+    return _span(found["aji"]) + (" \\*" if "learned" in found.get("saw", "") else "")
+
+
+def _span(value: Sequence[float | None]) -> str:
+    estimate, low, high, _ = value
+    return f"{estimate:.3f}" if low is None else f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+if __name__ == "__main__":
+    write_text(PAGE, page())
