@@ -90,7 +90,9 @@ app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("normalize")(normalize.normalize)
 app.command("measure")(measure.measure)
-app.command("predict", cls=taking({"--turned": "--tta"}), help=predict.told())(predict.predict)
+app.command("predict", cls=taking({"--turned": "--tta"}), help=models.naming(predict.predict))(
+    predict.predict
+)
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
 data.app.command("from-qupath")(annotated.from_qupath)

@@ -1,6 +1,8 @@
 """``histoscope models``: the models that come with Histoscope, and model cards."""
 
+import inspect
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +64,17 @@ def show_model(
 
     about = card(model)
     typer.echo(json.dumps(about, indent=2) if as_json else "\n".join(described(about)))
+
+
+def naming(verb: Callable[..., None]) -> str:
+    """Help text of a verb, with a line for each model that comes with Histoscope, from its card."""
+    from histoscope.weights import WEIGHTS, card
+
+    first, rest = inspect.cleandoc(str(verb.__doc__)).split("\n\n", 1)
+    cards = {name: card(name) for name in WEIGHTS}
+    named = [f"- `{name}`: {about['about']} {about['weights licence']}." for name, about in cards.items()]
+    head = "Models that come with Histoscope (`histoscope models show NAME` has all about them):"
+    return "\n\n".join([first, head, *named, rest])
 
 
 def line(name: str, about: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """``histoscope predict``: the nuclei of images, or the classes of patches and of tiles of large images."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from histoscope.cli.pixel_size import checked_mpp
-from histoscope.weights import WEIGHTS, card
+from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
 
 if TYPE_CHECKING:
@@ -243,15 +242,6 @@ def predict(
     about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
     about["seconds"] = round(perf_counter() - begin, 3)
     _print(outcome, about, lines, "slide" if as_slides else "image", as_json=as_json)
-
-
-def told() -> str:
-    """Help text, with a line for each model that comes with Histoscope, from its card."""
-    first, rest = inspect.cleandoc(str(predict.__doc__)).split("\n\n", 1)
-    cards = {name: card(name) for name in WEIGHTS}
-    named = [f"- `{name}`: {about['about']} {about['weights licence']}." for name, about in cards.items()]
-    head = "Models that come with Histoscope (`histoscope models show NAME` has all about them):"
-    return "\n\n".join([first, head, *named, rest])
 
 
 def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], what: str, *, as_json: bool) -> None:
