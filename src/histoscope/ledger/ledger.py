@@ -1,0 +1,296 @@
+"""The ledger: who does what, what is done, and who takes over from whom."""
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from histoscope.errors import HistoscopeError
+from histoscope.ledger.exclusive import give_name, names_in, seen_now
+from histoscope.ledger.rows import Row, Rows
+from histoscope.ledger.tasks import Task, heaviest_first
+from histoscope.ledger.workers import Heart, Watch, Worker
+
+POLL_S = 2.0
+HEIR = "heir"
+MOST_LOST = 3
+"""A task whose worker was lost so often, without any progress between, is not given to another."""
+
+
+class LostError(HistoscopeError, RuntimeError):
+    """A task was taken over by another worker, since this one showed no life; what it did is not lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that this worker has.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    task : Task
+    lost : int
+        How many workers were lost on it since it last made progress.
+    """
+
+    ledger: "Ledger" = field(repr=False)
+    task: Task
+    lost: int = 0
+
+    def check(self) -> None:
+        """See that the task is still this worker's; to be called before and after something is written.
+
+        Raises
+        ------
+        LostError
+            If another one has it: this process was stopped, or its disk away, for minutes.
+        """
+        is_mine = self.ledger.holds(self.task.key)
+        if is_mine and self.ledger.rows.has(self.task):  # the one that took it over is done
+            self.release()
+            is_mine = False
+        if not is_mine:
+            raise LostError(f"{self.task.name} was taken over by another worker")
+
+    def progressed(self) -> None:
+        """Say that a step is done, so that workers lost before do not count any more."""
+        if self.lost:
+            self.ledger.forget_lost(self.task.key)
+
+    def finish(self, row: Row) -> None:
+        """Write what came of the task.
+
+        Raises
+        ------
+        LostError
+        """
+        self.check()
+        self.ledger.rows.write(self.task, row)
+        self.ledger.note_done(self.task)
+        self.release()
+
+    def release(self) -> None:
+        """Leave the task to others, unless it is theirs already."""
+        self.ledger.release(self.task.key)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """A list of tasks that any number of workers draw from, on any machines that see one folder.
+
+    The folder holds all there is to know: ``workers/ID`` is a worker, and its date the last heartbeat;
+    ``claims/TASK`` is a second name of the file of the worker that has the task; ``rows/TASK.ASKED.json`` is
+    what came of it; ``lost/TASK.ID`` was the claim of a worker that died. A claim is made, and taken from the
+    dead, by single steps of the file server (`give_name`, a rename), so that one of several wins. Two workers
+    may do one task all the same, when one wakes after it was taken for dead: so a task must leave the same
+    files whoever does it, each written whole. All is done at least once, and counts once.
+
+    Parameters
+    ----------
+    folder : Path
+    worker : Worker
+    watch : Watch
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tasks = [Task("a"), Task("b", weight=2)]
+    >>> with Ledger.open(Path(tempfile.mkdtemp())) as ledger:
+    ...     while claim := ledger.draw(tasks):
+    ...         claim.finish(Row({"name": claim.task.name}))
+    ...     sorted(row.name for row in ledger.rows.all())
+    ['a', 'b']
+    """
+
+    folder: Path
+    worker: Worker
+    watch: Watch
+    rows: Rows
+    _heart: Heart = field(init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _dead: dict[str, str] = field(default_factory=dict)
+    _done: set[str] = field(default_factory=set)
+    _order: list[Task] = field(default_factory=list)
+    _place: dict[str, int] = field(default_factory=dict)
+    _given: Sequence[Task] | None = None
+
+    @classmethod
+    def open(cls, folder: Path, watch: Watch | None = None) -> Self:
+        """Open the ledger of a folder, as a new worker."""
+        ledger = cls(folder, Worker.here(), watch or Watch(), Rows(folder / "rows"))
+        for name in ("workers", "claims", "rows", "lost"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        ledger._heart = Heart(ledger._file, ledger.worker, ledger.watch, ledger._look)
+        return ledger
+
+    def __enter__(self) -> Self:
+        self._heart.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for key in names_in(self._claims):
+            self.release(key)
+        self._heart.stop()
+
+    def draw(self, tasks: Sequence[Task], *, waits: bool = True) -> Claim | None:
+        """Take the next task; None when there is nothing left for this worker.
+
+        Parameters
+        ----------
+        tasks : sequence of Task
+            The same at each call; the heaviest are given first.
+        waits : bool
+            While others do the last ones, wait until they are done or their workers are dead. Without, one
+            worker waits for all others, as their heir, and the rest leave.
+        """
+        if tasks is not self._given:
+            self._given = tasks
+            self._put_in_order()
+            self._look(self._heart.beat())
+        while True:
+            for task in self._of_the_dead():
+                if claim := self._take_over(task):
+                    return claim
+            busy = set(names_in(self._claims))
+            behind = max((self._place.get(key, -1) for key in busy), default=-1)
+            claim = self._first(islice(self._order, behind + 1, None), busy)
+            if claim is None:  # others have begun all that comes later; what was given back is left
+                self._put_in_order()
+                claim = self._first(self._order, busy)
+            if claim is not None:
+                self.release(HEIR)
+                return claim
+            if not self._order or not (waits or self.holds(HEIR)):
+                self.release(HEIR)
+                return None
+            time.sleep(min(POLL_S, self.watch.beat_s))
+            with suppress(OSError):
+                self._look(self._heart.beat())
+
+    def holds(self, key: str) -> bool:
+        """Whether a claim is this worker's; one that vanished is made again."""
+        seen_now(self._claims)
+        seen_now(self.rows.folder)
+        holder = Worker.read(self._claims / key)
+        if holder is None:
+            return self._claim(key)
+        return holder.id == self.worker.id
+
+    def release(self, key: str) -> None:
+        """Give a claim back, if it is this worker's."""
+        holder = Worker.read(self._claims / key)
+        if holder is not None and holder.id == self.worker.id:
+            with suppress(FileNotFoundError):
+                (self._claims / key).unlink()
+
+    def note_done(self, task: Task) -> None:
+        """Know that a task is done."""
+        self._done.add(task.row)
+
+    def forget_lost(self, key: str) -> None:
+        """Forget the workers that were lost on a task."""
+        for path in (self.folder / "lost").glob(f"{key}.*"):
+            path.unlink(missing_ok=True)
+
+    def workers(self) -> list[Worker]:
+        """All that are there, dead ones too as long as nobody knows."""
+        found = (Worker.read(self.folder / "workers" / name) for name in names_in(self.folder / "workers"))
+        return [worker for worker in found if worker is not None]
+
+    @property
+    def _claims(self) -> Path:
+        return self.folder / "claims"
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "workers" / self.worker.id
+
+    def _first(self, tasks: Iterable[Task], busy: set[str]) -> Claim | None:
+        """Claim the first of some tasks that is free and to do."""
+        for task in tasks:
+            if task.row in self._done or task.key in busy or not self._claim(task.key):
+                continue
+            if not self.rows.has(task):
+                return Claim(self, task, self._n_lost(task.key))
+            self._done.add(task.row)  # in the moment between the listing and the claim
+            self.release(task.key)
+        return None
+
+    def _claim(self, key: str) -> bool:
+        try:
+            return give_name(self._file, self._claims / key)
+        except FileNotFoundError:  # somebody took this worker for dead and cleared it away
+            self._heart.beat()
+            return give_name(self._file, self._claims / key)
+
+    def _put_in_order(self) -> None:
+        """List what is left to do, the heaviest first."""
+        self._done = self.rows.names()
+        left = [task for task in self._given or () if task.row not in self._done]
+        self._order = heaviest_first(left)
+        self._place = {task.key: k for k, task in enumerate(self._order)}
+
+    def _of_the_dead(self) -> list[Task]:
+        with self._lock:
+            keys = set(self._dead)
+        if not keys:
+            return []
+        return [task for task in self._given or () if task.key in keys]
+
+    def _take_over(self, task: Task) -> Claim | None:
+        """Move the claim of a dead worker away and make one; None if another was faster."""
+        with self._lock:
+            dead = self._dead.pop(task.key, "")
+        if not dead or not self._bury(task.key, dead):
+            return None
+        return self._first([task], set())
+
+    def _bury(self, key: str, dead: str) -> bool:
+        """Rename the claim of a dead worker; the claim of one who took it over just now is put back."""
+        grave = self.folder / "lost" / f"{key}.{dead}.{self.worker.id}"
+        try:
+            (self._claims / key).rename(grave)
+        except FileNotFoundError:
+            return False
+        moved = Worker.read(grave)
+        if moved is None or moved.id == dead:
+            (self.folder / "workers" / dead).unlink(missing_ok=True)
+            return True
+        give_name(grave, self._claims / key)
+        grave.unlink(missing_ok=True)
+        return False
+
+    def _n_lost(self, key: str) -> int:
+        return sum(name.startswith(f"{key}.") for name in names_in(self.folder / "lost"))
+
+    def _look(self, now_ns: int) -> None:
+        """See which claims are of dead workers."""
+        dead: dict[str, str] = {}
+        for key in names_in(self._claims):
+            holder = Worker.read(self._claims / key)
+            if holder is None:  # without links: its worker died before it wrote its name
+                with suppress(FileNotFoundError):
+                    if self.watch.is_dead(key, (self._claims / key).stat().st_mtime_ns, now_ns):
+                        dead[key] = "nobody"
+            elif holder.id != self.worker.id and self._is_dead(holder, now_ns):
+                dead[key] = holder.id
+        with self._lock:
+            self._dead = dead
+        if HEIR in dead:
+            self._bury(HEIR, dead.pop(HEIR))
+
+    def _is_dead(self, worker: Worker, now_ns: int) -> bool:
+        if worker.is_known_dead:
+            return True
+        path = self.folder / "workers" / worker.id
+        try:
+            with path.open("rb") as file:  # opened, a network disk shows the date of now
+                beat_ns = os.fstat(file.fileno()).st_mtime_ns
+        except FileNotFoundError:
+            beat_ns = 0
+        return self.watch.is_dead(worker.id, beat_ns, now_ns)

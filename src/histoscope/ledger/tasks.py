@@ -1,0 +1,71 @@
+"""What is to be done, by name."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def digest(*texts: str) -> str:
+    """16 digits that stand for some texts, fit for a file name.
+
+    Examples
+    --------
+    >>> digest("a/b"), digest("a", "b") == digest("ab")
+    ('ed2449f884f9a47a', False)
+    """
+    text = json.dumps(texts, ensure_ascii=False)
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work; one worker at a time has it.
+
+    Parameters
+    ----------
+    name : str
+        What is worked on, such as the folder of its results: a claim is on the name.
+    asked : str
+        Digest of all that the result depends on. What was done for another digest is not done.
+    weight : float
+        How long it takes, in any unit; the heaviest come first.
+    what : str
+        For the function that does it, such as a path.
+    key, row : str
+        File names of its claim and of its result; they follow from name and digest.
+    """
+
+    name: str
+    asked: str = ""
+    weight: float = 0.0
+    what: str = ""
+    key: str = field(init=False, repr=False)
+    row: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", digest(self.name))
+        object.__setattr__(self, "row", f"{self.key}.{digest(self.asked)}.json")
+
+
+def asked_of(settings: Mapping[str, Any]) -> str:
+    """Settings in one line, the same whatever their order.
+
+    Examples
+    --------
+    >>> asked_of({"b": 1, "a": None})
+    '{"a": null, "b": 1}'
+    """
+    return json.dumps(settings, sort_keys=True, ensure_ascii=False)
+
+
+def heaviest_first(tasks: "list[Task]") -> "list[Task]":
+    """Sort tasks: the heaviest first, equal ones by name, so that no large one is left for the end.
+
+    Examples
+    --------
+    >>> [task.name for task in heaviest_first([Task("a", weight=1), Task("c", weight=9)])]
+    ['c', 'a']
+    """
+    return sorted(tasks, key=lambda task: (-task.weight, task.name))
