@@ -109,7 +109,7 @@ def test_text_is_read_and_written_as_utf8(path: Path) -> None:
 
 def test_the_public_surface_is_pinned() -> None:
     surface = (
-        "augment balance classify data errors explain export generate geometry images jobs metrics "
+        "augment balance classify data errors explain export generate geometry images jobs ledger metrics "
         "models nuclei predict read_image read_labels report slides stain studies synth train types weights "
         "write_image write_labels"
     )
