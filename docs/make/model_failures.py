@@ -8,11 +8,12 @@ from scipy import ndimage
 
 from histoscope import metrics
 from histoscope.types import Labels
+from histoscope.words import count
 
 KINDS = {
-    "wrong": "outlines of no nucleus (orange)",
-    "missed": "nuclei missed (blue)",
-    "merged": "outlines over several nuclei (orange)",
+    "wrong": ("outline", "of no nucleus (orange)"),
+    "missed": ("missed nucleus", "(blue)"),
+    "merged": ("outline", "over several nuclei (orange)"),
 }
 COLOURS = {"wrong": (255, 102, 0), "missed": (0, 51, 204), "merged": (255, 102, 0)}
 TOUCH = 0.3
@@ -24,14 +25,15 @@ def failures(tiles: Iterable[Tile]) -> list[Cell]:
     found = {}
     for tile in tiles:
         for kind, labels in mistakes(tile).items():
-            count, window = fullest(labels, round(CROP_UM / tile.mpp))
-            if count > found.get(kind, (0,))[0]:
-                found[kind] = count, window, tile, labels
+            n, window = fullest(labels, round(CROP_UM / tile.mpp))
+            if n > found.get(kind, (0,))[0]:
+                found[kind] = n, window, tile, labels
     cells = []
     for kind in (kind for kind in KINDS if kind in found):
-        count, window, tile, labels = found[kind]
+        n, window, tile, labels = found[kind]
+        noun, what = KINDS[kind]
         layers = [(tile.pred, PREDICTION, 1), (labels, COLOURS[kind], 2)]
-        cells.append(Cell(drawn(tile, window, layers), (f"{count} {KINDS[kind]}", tile.name[:24])))
+        cells.append(Cell(drawn(tile, window, layers), (f"{count(n, noun)} {what}", tile.name[:24])))
     return cells
 
 
@@ -58,9 +60,9 @@ def fullest(labels: Labels, side: int) -> tuple[int, tuple[slice, slice]]:
     for top in range(0, labels.shape[0] - height + 1, max(height // 8, 1)):
         for left in range(0, labels.shape[1] - width + 1, max(width // 8, 1)):
             inside = (centres >= (top, left)) & (centres < (top + height, left + width))
-            count = int(inside.all(axis=1).sum())
-            if count > best[0]:
-                best = count, (slice(top, top + height), slice(left, left + width))
+            n = int(inside.all(axis=1).sum())
+            if n > best[0]:
+                best = n, (slice(top, top + height), slice(left, left + width))
     return best
 
 

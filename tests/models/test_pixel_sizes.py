@@ -36,13 +36,18 @@ def test_what_is_no_curve(mpp, aji):
             "outside the range of nuclei-test, 0.2 to 0.6 um/px: its AJI is 0.60 at 0.25 um/px, 0.40 at 0.8.",
         ),
         (2.0, "0.20 at 1, the coarsest that was tried"),
-        (0.1, "0.58 at 0.2, the finest that was tried"),
+        (0.1, "0.60 at 0.25 um/px, 0.58 at 0.2, the finest that was tried"),
     ],
 )
 def test_images_outside_are_warned_of_with_the_numbers(mpp, said):
     with pytest.warns(UserWarning, match=re.escape(said)) as told:
         warn_outside(mpp, CARD)
     assert "correct it with --mpp" in str(told[0].message)
+
+
+def test_a_best_at_the_end_of_what_was_tried_is_said_once():
+    with pytest.warns(UserWarning, match=r"its AJI is 0\.60 at 0\.2 um/px, the finest that was tried\. If"):
+        warn_outside(0.1, {ON_CARD: {"aji": [[0.2, 0.6], [0.5, 0.5]]}})
 
 
 @pytest.mark.parametrize("card", [None, {}, {ON_CARD: None}, CARD])

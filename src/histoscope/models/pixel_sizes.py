@@ -103,12 +103,13 @@ def warn_outside(mpp: float, card: Mapping[str, Any] | None) -> None:
         return
     at, best = curve.best
     tried = min(max(mpp, curve.mpp[0]), curve.mpp[-1])
+    there = "" if tried == at else f", {curve.at(mpp):.2f} at {tried:.3g}"
     beyond = "" if tried == mpp else f", the {'finest' if mpp < tried else 'coarsest'} that was tried"
     warnings.warn(
         f"{mpp:.3g} um/px is outside the range of {card.get('name') or 'this model'}, {low:g} to {high:g} "
-        f"um/px: its AJI is {best:.2f} at {at:g} um/px, {curve.at(mpp):.2f} at {tried:.3g}{beyond}. If the "
-        "pixel size is right, expect missed or merged nuclei, or give a scan within the range; if it is "
-        "wrong, correct it with --mpp (from Python, mpp=)",
+        f"um/px: its AJI is {best:.2f} at {at:g} um/px{there}{beyond}. If the pixel size is right, look "
+        "whether nuclei are missed or merged, or give a scan within the range; if it is wrong, correct it "
+        "with --mpp (from Python, mpp=)",
         UserWarning,
         stacklevel=2,
     )
