@@ -137,7 +137,7 @@ class TestLevels:
     def test_levels_that_need_a_set_that_is_not_given_are_left_out(self, configure):
         config = configure(levels=[])
         assert "procedural" in config.declared.levels
-        assert not [level for level in config.declared.levels if source_of(TISSUE[level]) == "learned"]
+        assert not [level for level in config.declared.levels if source_of(level, TISSUE) == "learned"]
         assert [run.level for run in config.runs()].count("procedural") == 1
         bare = configure(levels=[], synthetic={})
         assert bare.declared.levels == ("real_2", "real_8", "real_all")

@@ -300,6 +300,8 @@ def model_label(name: str) -> str:
 
 def condition_label(name: str) -> str:
     """Condition as people write it: ``shift_purple`` is "Stain shift: purple"."""
+    if name.startswith("external_"):
+        return f"External test set: {name.removeprefix('external_').replace('_', ' ')}"
     if name.startswith("shift_"):
         return f"Stain shift: {name.removeprefix('shift_').replace('_', ' ')}"
     return CONDITION_LABELS.get(name, readable(name))

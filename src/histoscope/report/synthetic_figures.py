@@ -1,7 +1,8 @@
-"""The figure of the study `synthetic`: score against labelled tiles, with and without synthetic help."""
+"""Figures of the studies of labelled tiles: score against their number, by how they are helped."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import rc_context
@@ -24,31 +25,118 @@ from histoscope.report.figures import (
     svg,
 )
 from histoscope.report.results import StudyResults
+from histoscope.studies import beginnings
 from histoscope.studies.synthetic import SOURCES, TISSUE, of_size
 
-RECIPES = ("real", *(f"{source}_{way}" for way in ("mixed", "tuned") for source in SOURCES))
-"""Ways to learn from real tiles, each a line of the figure."""
-NAMES = {
-    "real": "real only",
-    **{f"{source}_mixed": f"mixed with {source}" for source in SOURCES},
-    **{f"{source}_tuned": f"{source}, then real" for source in SOURCES},
-}
 COLOURS = {"procedural": PALETTE[1], "learned": PALETTE[0]}
 NUDGE = 0.09
 PREFIX = "labels_"
 
 
-def style(recipe: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What the figure of a factor shows: a line for each way to learn from real tiles.
+
+    Parameters
+    ----------
+    levels : mapping
+        Settings of each level; ``WAY_2`` is a way with two tiles.
+    names : mapping of str to str
+        Way -> its name in the legend; ways of one name look alike, in panels of their own.
+    base : str
+        Way that the others of as many tiles are compared with.
+    panels : mapping of str to tuple of str
+        Title of a panel, "" for that of the network -> its ways.
+    style : callable
+        Way -> how its line looks.
+    about, caption : str
+        Of the figure: for those who cannot see it, and what stands below it.
+    """
+
+    levels: Mapping[str, Mapping[str, Any]]
+    names: Mapping[str, str]
+    base: str
+    panels: Mapping[str, tuple[str, ...]]
+    style: Callable[[str], dict[str, Any]]
+    about: str
+    caption: str
+
+    def level(self, way: str, size: int | None) -> str:
+        """Level of a way; without real tiles, what comes before them is the same within the minutes."""
+        name = f"{way}_{of_size(size)}"
+        return name if name in self.levels else f"{way.removesuffix('_within')}_{of_size(size)}"
+
+
+def _tissue(way: str) -> dict[str, Any]:
     """Line of a recipe: its colour says what the tissue was made with, marker and dashes how it was used."""
-    source, _, way = recipe.partition("_")
-    tuned = way == "tuned"
+    source, _, use = way.partition("_")
+    return _look(COLOURS.get(source, INK), dashed=use == "tuned")
+
+
+def _beginning(way: str) -> dict[str, Any]:
+    """Line of a beginning: its colour says what was learned before, dashes that the network is our U-Net."""
+    before = way.removeprefix("unet_").removesuffix("_within")
+    shades = {"imagenet": PALETTE[0], "drawn": PALETTE[1], "imagenet_drawn": PALETTE[2]}
+    return _look(shades.get(before, INK), dashed=way.startswith("unet"))
+
+
+def _look(colour: str, *, dashed: bool) -> dict[str, Any]:
     return {
-        "color": COLOURS.get(source, INK),
-        "marker": "s" if tuned else "o",
-        "linestyle": (0, (4, 2)) if tuned else "-",
+        "color": colour,
+        "marker": "s" if dashed else "o",
+        "linestyle": (0, (4, 2)) if dashed else "-",
         "linewidth": 1.4,
         "markersize": 5,
     }
+
+
+_NAMES = {
+    "real": "real only",
+    **{f"{source}_mixed": f"mixed with {source}" for source in SOURCES},
+    **{f"{source}_tuned": f"{source}, then real" for source in SOURCES},
+}
+_WITHIN = ("drawn_within", "imagenet_drawn_within", "unet", "unet_drawn_within")
+
+LINES: Mapping[str, Lines] = {
+    "tissue": Lines(
+        TISSUE,
+        _NAMES,
+        "real",
+        {"": tuple(_NAMES)},
+        _tissue,
+        "with and without synthetic tissue",
+        "Above: means with 95 % intervals; dotted: synthetic tissue alone. Below: paired differences "
+        "from as many real tiles alone, with 95 % intervals by patient or, where patients are not "
+        "recorded, by image. Filled: the interval leaves out zero. All lines have learned for the "
+        "same number of steps.",
+    ),
+    "beginning": Lines(
+        beginnings.LEVELS,
+        {
+            "scratch": "from scratch",
+            "imagenet": "ImageNet",
+            "drawn": "drawn tissue",
+            "imagenet_drawn": "ImageNet, then drawn tissue",
+            "drawn_within": "drawn tissue",
+            "imagenet_drawn_within": "ImageNet, then drawn tissue",
+            "unet": "own U-Net from scratch",
+            "unet_drawn_within": "own U-Net, drawn tissue",
+        },
+        "scratch",
+        {
+            "Equal steps on real tiles": ("scratch", "imagenet", "drawn", "imagenet_drawn"),
+            "Equal minutes in all": ("scratch", "imagenet", *_WITHIN),
+        },
+        _beginning,
+        "by what the network began from",
+        "Above: means with 95 % intervals. Below: paired differences from the network with an encoder "
+        "from scratch and as many tiles, with 95 % intervals by patient or, where patients are not "
+        "recorded, by image. Filled: the interval leaves out zero. Equal steps: pretraining on drawn "
+        "tissue comes on top. Equal minutes: it takes its share of them, and our own U-Net learns for "
+        "as long. 0 tiles: after pretraining alone.",
+    ),
+}
+"""Factor -> its figure."""
 
 
 def drawn(
@@ -67,10 +155,10 @@ def drawn(
 
 def shown_levels(study: StudyResults) -> list[str] | None:
     """Levels whose pictures a report shows: those of the fewest real tiles; None, for all, elsewhere."""
-    if study.factor != "tissue":
+    if (lines := LINES.get(study.factor)) is None:
         return None
-    fewest = _sizes(study.levels)[:1]
-    return [level for level in study.levels if TISSUE.get(level, {}).get("tiles", "") in fewest]
+    fewest = [size for size in _sizes(study.levels, lines) if size != 0][:1]
+    return [level for level in study.levels if lines.levels.get(level, {}).get("tiles", "") in fewest]
 
 
 def label_curves(study: StudyResults, rows: Sequence[Effect], condition: str, *, narrow: bool = False) -> str:
@@ -98,58 +186,70 @@ def label_curves(study: StudyResults, rows: Sequence[Effect], condition: str, *,
         for row in rows
         if row.metric == study.metric and row.condition == condition and math.isfinite(row.mean)
     }
-    shown = [model for model in study.models if _sizes(level for name, level in mine if name == model)]
-    if study.factor != "tissue" or not shown:
+    lines = LINES.get(study.factor)
+    shown = [model for model in study.models if any(name == model for name, _ in mine)]
+    if lines is None or not shown:
         return ""
-    columns = 1 if narrow else len(shown)
-    height = 4.6 * (len(shown) if narrow else 1) + 0.9
+    panels = [(model, title) for model in shown for title in lines.panels]
+    columns = 1 if narrow else len(panels)
+    height = 4.6 * (len(panels) if narrow else 1) + 0.9
     with rc_context(STYLE):
         figure = Figure(figsize=(NARROW_IN if narrow else WIDE_IN, height), layout="constrained")
         own = {model: {level: row for (name, level), row in mine.items() if name == model} for model in shown}
-        sizes = {model: _sizes(own[model]) for model in shown}
+        sizes = {model: _sizes(own[model], lines) for model in shown}
         grid = figure.subplots(
-            2 * len(shown) // columns,
+            2 * len(panels) // columns,
             columns,
             squeeze=False,
-            height_ratios=[1.6, 1.0] * (len(shown) // columns),
-            width_ratios=[1.0] if narrow else [len(sizes[model]) + 0.5 for model in shown],
+            height_ratios=[1.6, 1.0] * (len(panels) // columns),
+            width_ratios=[1.0] if narrow else [len(sizes[model]) + 0.5 for model, _ in panels],
         )
-        for index, model in enumerate(shown):
+        for index, (model, title) in enumerate(panels):
             row, column = (2 * index, 0) if narrow else (0, index)
             above, below = grid[row, column], grid[row + 1, column]
-            above.set_title(summary.model_label(model), loc="left", fontsize=10, fontweight="bold")
-            _panel(above, own[model], sizes[model], differences=False)
-            _panel(below, own[model], sizes[model], differences=True)
+            above.set_title(title or summary.model_label(model), loc="left", fontsize=10, fontweight="bold")
+            for axes, differences in ((above, False), (below, True)):
+                _panel(axes, own[model], sizes[model], lines, lines.panels[title], differences=differences)
             if column == 0:
                 metric = summary.metric_label(study.metric)
                 above.set_ylabel(metric, fontsize=9)
-                below.set_ylabel(f"{metric} minus\nreal only", fontsize=9)
+                below.set_ylabel(f"{metric} minus\n{lines.names[lines.base]}", fontsize=9)
         if not narrow:
             _same_range(list(grid[0]))
             _same_range(list(grid[1]))
-        _legend(figure, [recipe for recipe in RECIPES if _levels(recipe, mine)], columns=2 if narrow else 3)
+        there = [way for way in lines.names if any(level.rpartition("_")[0] == way for _, level in mine)]
+        _legend(figure, lines, there, columns=2 if narrow else 3)
         return svg(figure)
 
 
-def _sizes(levels: Iterable[str]) -> list[int | None]:
-    """Numbers of real tiles that were learned from, all of them last."""
-    found: set[int | None] = {TISSUE[level]["tiles"] for level in levels if level in TISSUE} - {0}
+def _sizes(levels: Iterable[str], lines: Lines) -> list[int | None]:
+    """Numbers of real tiles that were learned from, all of them last; none, where a line begins there."""
+    ways = {level: level.rpartition("_")[0] for level in levels if level in lines.levels}
+    found = {lines.levels[level]["tiles"] for level, way in ways.items() if way in lines.names}
     return sorted(found, key=lambda size: math.inf if size is None else size)
 
 
-def _levels(recipe: str, mine: Iterable[tuple[str, str]]) -> list[str]:
-    return [level for _, level in mine if level.rpartition("_")[0] == recipe]
-
-
-def _panel(axes: Axes, own: dict[str, Effect], sizes: Sequence[int | None], *, differences: bool) -> None:
+def _panel(  # what is drawn, and where
+    axes: Axes,
+    own: dict[str, Effect],
+    sizes: Sequence[int | None],
+    lines: Lines,
+    ways: Sequence[str],
+    *,
+    differences: bool,
+) -> None:
     """Draw the lines of one network, scores or differences."""
-    for place, recipe in enumerate(RECIPES):
-        shift = NUDGE * (place - len(RECIPES) // 2)
-        levels = [(x + shift, f"{recipe}_{of_size(size)}") for x, size in enumerate(sizes)]
+    for place, way in enumerate(ways):
+        shift = NUDGE * (place - len(ways) // 2)
+        levels = [
+            (x + shift, lines.level(way, size))
+            for x, size in enumerate(sizes)
+            if size != 0 or not differences
+        ]
         points = [(x, *_score(own[level], differences=differences)) for x, level in levels if level in own]
         points = [point for point in points if math.isfinite(point[1])]
-        if points and not (differences and recipe == "real"):
-            _line(axes, points, style(recipe))
+        if points and not (differences and way == lines.base):
+            _line(axes, points, lines.style(way))
     if differences:
         axes.axhline(0, color=INK, linewidth=1, zorder=0)
         axes.set_xlabel("labelled tiles", fontsize=9)
@@ -199,8 +299,9 @@ def _same_range(row: Sequence[Axes]) -> None:
         axes.set_ylim(min(low for low, _ in ends), max(high for _, high in ends))
 
 
-def _legend(figure: Figure, recipes: Sequence[str], *, columns: int) -> None:
-    handles = [Line2D([], [], label=NAMES[recipe], **style(recipe)) for recipe in recipes]
+def _legend(figure: Figure, lines: Lines, ways: Sequence[str], *, columns: int) -> None:
+    by_name = {lines.names[way]: lines.style(way) for way in ways}
+    handles = [Line2D([], [], label=name, **look) for name, look in by_name.items()]
     figure.legend(
         handles=handles,
         loc="outside upper left",

@@ -14,7 +14,16 @@ from jinja2 import Environment
 import histoscope
 from histoscope.files import write_image, write_text
 from histoscope.pages import templates
-from histoscope.report import figures, gallery, glossary, learned, methods, summary, synthetic_figures
+from histoscope.report import (
+    beginnings,
+    figures,
+    gallery,
+    glossary,
+    learned,
+    methods,
+    summary,
+    synthetic_figures,
+)
 from histoscope.report import transfer as transfer_report
 from histoscope.report.by_class import class_tables, is_of_class
 from histoscope.report.effects import UNITS, Effect, class_names, effects, metrics_of, unit_of
@@ -68,6 +77,8 @@ def write_report(folder: str | Path) -> Path:
         drawn |= transfer_report.drawn(study, rows, found)
     view = _view(study, rows, shelves) | {"figures": drawn, "transfer": found}
     view["label_curves"] = [name for name in drawn if name.startswith(synthetic_figures.PREFIX)]
+    view["curves_of_labels"] = synthetic_figures.LINES.get(study.factor)
+    view["beginnings"] = beginnings.view(study) if study.factor == "beginning" else None
     write_table(study.folder / "results.csv", pd.DataFrame([asdict(row) for row in rows]))
     view["strips"] = _write_figures(study, drawn, shelves)
     if found is not None:
@@ -242,7 +253,7 @@ def _figures(study: StudyResults, rows: Sequence[Effect]) -> dict[str, dict[str,
         for c in _ordered(study)
         for row in _against(study, rows, model=model, condition=c)
     ]
-    if study.factor == "tissue":
+    if study.factor in synthetic_figures.LINES:
         return synthetic_figures.drawn(study, rows, _ordered(study))
     drawn = {}
     if any(math.isfinite(row.difference) for row in shown):

@@ -16,6 +16,7 @@ from histoscope.studies.study import (
     STARDIST,
     SYNTHETIC,
     TRANSFER,
+    TRANSFER_NUCLEI,
     Condition,
     Run,
     Study,
@@ -33,6 +34,7 @@ STUDIES: dict[str, Study] = {
     "stardist": STARDIST,
     "synthetic": SYNTHETIC,
     "transfer": TRANSFER,
+    "transfer_nuclei": TRANSFER_NUCLEI,
     "demo": DEMO,
 }
 

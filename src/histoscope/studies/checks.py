@@ -78,7 +78,7 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
     """Refuse levels, sizes and conditions that need what the configuration does not give."""
     known = FACTORS[study.factor].levels
     for level in study.levels:
-        source = synthetic.source_of(known[level])
+        source = synthetic.source_of(level, known)
         if source and source not in chosen.synthetic:
             raise ConfigError(
                 f"level {level!r} needs the synthetic data set {source!r}; add 'synthetic: {{{source}: "
@@ -88,15 +88,15 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
             other = known[level].get(key)
             if other and other not in study.levels:
                 raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
-    if chosen.tuning_lr and not any(known[level].get("part") == "tuning" for level in study.levels):
+    if chosen.tuning_lr and not any(known[level].get("initial_level") for level in study.levels):
         raise ConfigError(
             f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} tunes a pretrained "
             "network; leave it out, or add a level such as 'procedural_tuned_8'"
         )
-    if chosen.external is None and any(condition.external for condition in study.conditions):
+    if not chosen.external and any(condition.external for condition in study.conditions):
         raise ConfigError(
-            "condition 'external' needs an external test set; add 'external: {name: folder, root: FOLDER}', "
-            "or choose 'conditions: [test]'"
+            "condition 'external' needs an external test set; add 'external: {root: FOLDER}', or several by "
+            "names of yours, 'external: {tnbc: {root: FOLDER}}', or choose 'conditions: [test]'"
         )
     sizes = {synthetic.of_size(known[level].get("tiles")) for level in study.levels}
     for model, wanted in chosen.sizes.items():

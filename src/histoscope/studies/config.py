@@ -14,7 +14,7 @@ from histoscope.renamed import renamed, warn
 from histoscope.studies import get, synthetic
 from histoscope.studies.factors import DEFAULTS, FACTORS
 from histoscope.studies.folder import NEW_NAMES
-from histoscope.studies.study import Condition, Run, Study, runs
+from histoscope.studies.study import EXTERNAL, Condition, Run, Study, runs
 from histoscope.train import TrainConfig
 from histoscope.train.config import TransferConfig
 from histoscope.train.mix import SyntheticConfig
@@ -52,6 +52,48 @@ class PatchesConfig(config.Config):
     tuned_lr: float = Field(default=1e-3, gt=0)
 
 
+class StepSeconds(config.Config):
+    """Seconds of a training step, as ``histoscope study plan`` measures them on the machine of the study.
+
+    Parameters
+    ----------
+    encoder : float
+        Of the network with an encoder, which ``models`` describes.
+    unet : float
+        Of the same network on our own U-Net. It learns for so many more steps that the minutes are equal.
+    """
+
+    encoder: float = Field(gt=0)
+    unet: float = Field(gt=0)
+
+
+class NucleiConfig(config.Config):
+    """What a study of beginnings of networks that find nuclei needs beside the rest.
+
+    Parameters
+    ----------
+    imagenet : Path, optional
+        File of the encoder's ImageNet weights; the hub's are fetched if left out.
+    step_seconds : StepSeconds, optional
+        Pace of both networks.
+    """
+
+    imagenet: Path | None = None
+    step_seconds: StepSeconds | None = None
+
+
+class ExternalConfig(DataConfig):
+    """An external test set: images of another laboratory, which no network of the study learns from.
+
+    Parameters
+    ----------
+    part : {"test", "all"}
+        Test on its published test part, if it has one, or on all of it.
+    """
+
+    part: Literal["test", "all"] = "test"
+
+
 class TissueConfig(SyntheticConfig):
     """A synthetic data set of a study, and the labels that went into it.
 
@@ -85,6 +127,8 @@ class StudyConfig(config.Config):
         ``{groups_16: {}, all: {}}``.
     patches : PatchesConfig
         What a study of patches needs beside the rest.
+    nuclei : NucleiConfig
+        What the study ``transfer_nuclei`` needs beside the rest.
     train : TrainConfig
         The same for every run, but for the seed.
     augment : str
@@ -94,8 +138,9 @@ class StudyConfig(config.Config):
         nuclei alone.
     seeds, levels, conditions : tuple, optional
         A choice of the study's own, or further levels and seeds.
-    external : DataConfig, optional
-        External test set: another data set to test on; its test part, or all of it where it has none.
+    external : dict, optional
+        External test sets: a name of your choice -> another data set to test on. A set ``tnbc`` is condition
+        ``external_tnbc``. One set may stand here without a name; its condition is ``external``.
     synthetic : dict
         Name of a synthetic data set -> where it lies, and its share of the patches where it is mixed with
         real tiles. Levels that need one that is not named are left out.
@@ -114,13 +159,14 @@ class StudyConfig(config.Config):
     data: DataConfig
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     patches: PatchesConfig = PatchesConfig()
+    nuclei: NucleiConfig = NucleiConfig()
     train: TrainConfig = TrainConfig()
     augment: str = "default"
     jitter: str = "none"
     seeds: tuple[int, ...] = ()
     levels: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
-    external: DataConfig | None = None
+    external: dict[str, ExternalConfig] | None = None
     synthetic: dict[Literal["procedural", "learned"], TissueConfig] = Field(default_factory=dict)
     pretraining: float = Field(default=0.5, gt=0, lt=1)
     tuning_lr: float | None = Field(default=None, gt=0)
@@ -131,6 +177,11 @@ class StudyConfig(config.Config):
     @classmethod
     def _take_old_arguments(cls, values: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         return {name: new_arguments(name, given) for name, given in values.items()}
+
+    @field_validator("external", mode="before")
+    @classmethod
+    def _name_the_only_one(cls, given: Any) -> Any:
+        return named(given)
 
     @field_validator("conditions")
     @classmethod
@@ -144,15 +195,15 @@ class StudyConfig(config.Config):
         """The study with this file's choices in the place of its own."""
         study = get(self.study)
         known, given = FACTORS[study.factor].levels, {"", *self.synthetic}
-        possible = (level for level in study.levels if synthetic.source_of(known[level]) in given)
+        possible = (level for level in study.levels if synthetic.source_of(level, known) in given)
         levels = self.levels or tuple(possible)
         return dataclasses.replace(
             study,
             levels=levels,
-            baseline=synthetic.baseline(levels) or study.baseline,
+            baseline=synthetic.baseline(study.baseline, levels),
             models=tuple(self.models) or study.models,
             seeds=self.seeds or study.seeds,
-            conditions=_chosen(study, self.conditions),
+            conditions=_chosen(_conditions(study, self.external or {}), self.conditions),
         )
 
     @property
@@ -172,14 +223,16 @@ class StudyConfig(config.Config):
 
     def steps(self, run: Run) -> int:
         """Count the steps that a run trains for."""
-        total = self.train.steps
+        total, pace = self.train.steps, self.nuclei.step_seconds
+        if pace is not None and self.settings(run)["equal_minutes"]:
+            total = max(1, round(total * pace.encoder / pace.unet))
         before = min(max(1, round(total * self.pretraining)), max(1, total - 1))
         parts = {"all": total, "pretraining": before, "tuning": max(1, total - before)}
         return parts[self.settings(run)["part"]]
 
     def training(self, run: Run) -> TrainConfig:
         """Say how a run is trained: as all are, but for its seed, its steps, and the rate of tuning."""
-        tuned = self.settings(run)["part"] == "tuning"
+        tuned = bool(self.settings(run)["initial_level"])
         lr = self.tuning_lr if tuned and self.tuning_lr else self.train.lr
         return dataclasses.replace(self.train, seed=run.seed, steps=self.steps(run), lr=lr)
 
@@ -202,8 +255,41 @@ def all_known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise UnknownNameError(kind, name, known)
 
 
-def _chosen(study: Study, names: Sequence[str]) -> tuple[Condition, ...]:
+def named(external: Any) -> Any:
+    """Settings of external test sets by their names; the only one, without a name, is ``external``.
+
+    Examples
+    --------
+    >>> named({"root": "data/consep"}), named({"tnbc": {"root": "data/tnbc"}})
+    ({'external': {'root': 'data/consep'}}, {'tnbc': {'root': 'data/tnbc'}})
+    """
+    is_one = isinstance(external, DataConfig) or (isinstance(external, dict) and "root" in external)
+    return {EXTERNAL.name: external} if is_one else external
+
+
+def condition_of(name: str) -> str:
+    """Condition of an external test set.
+
+    Examples
+    --------
+    >>> condition_of("tnbc"), condition_of("external")
+    ('external_tnbc', 'external')
+    """
+    return name if name == EXTERNAL.name else f"{EXTERNAL.name}_{name}"
+
+
+def _conditions(study: Study, names: Iterable[str]) -> list[Condition]:
+    """Conditions of a study, one for each external test set."""
+    found = []
+    for condition in study.conditions:
+        away = [dataclasses.replace(condition, name=condition_of(name)) for name in names]
+        found += away if condition.external and away else [condition]
+    return found
+
+
+def _chosen(known: Sequence[Condition], names: Sequence[str]) -> tuple[Condition, ...]:
     if not names:
-        return study.conditions
-    all_known("condition", names, [condition.name for condition in study.conditions])
-    return tuple(study.condition(name) for name in names)
+        return tuple(known)
+    by_name = {condition.name: condition for condition in known}
+    all_known("condition", names, by_name)
+    return tuple(by_name[name] for name in names)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from histoscope import augment, balance, plugins, stain
-from histoscope.studies import synthetic
+from histoscope.studies import beginnings, synthetic
 
 Settings: TypeAlias = Mapping[str, Any]
 """Of one level; what it leaves out is as the study's configuration has it. The keys:
@@ -23,7 +23,8 @@ Settings: TypeAlias = Mapping[str, Any]
 which share), or ``tuning`` (the rest).
 ``initial_level``: another level whose weights are the initial ones of this level; it is run first.
 ``against``: the level that this one is compared with, where that is not the study's baseline.
-``initial_weights``: of a classifier of patches: random ones or pretrained ones; or a trivial baseline.
+``initial_weights``: random ones (``scratch``) or pretrained ones; of patches, also a trivial baseline.
+``equal_minutes``: whether it is trained for as long as the others by the clock, not for as many steps.
 """
 
 DEFAULTS: dict[str, Any] = {
@@ -40,6 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "initial_level": "",
     "against": "",
     "initial_weights": "scratch",
+    "equal_minutes": False,
 }
 
 BEGINNINGS = ("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned")
@@ -133,6 +135,7 @@ FACTORS: dict[str, Factor] = {
         },
         {"none": "No remedy for colour"},
     ),
+    "beginning": Factor("transfer to nuclei", "", "level", beginnings.LEVELS, beginnings.LABELS),
     "tissue": Factor("training tissue", "", "level", synthetic.TISSUE, synthetic.LABELS),
     "stardist": Factor(
         "variants of StarDist",

@@ -25,7 +25,8 @@ STUDY, CONFIG, ENVIRONMENT, LOG, RESULT, ERROR = (
 )
 CONTENT = "content.csv"
 DATA, EXTERNAL, GIVEN = "data", "external", "weights"
-"""Sets in ``content.csv``: images of the study, the external test set, and files that the settings name."""
+"""Sets in ``content.csv``: images of the study, external test sets (or ``external_NAME``), and files that the
+settings name."""
 TEXT = TEXT_COLUMNS | {"set", "digest", "problem"}
 NEW_NAMES = {"elsewhere": "external"}
 """Names of conditions and of sets that version 0.1 wrote -> those of today."""
@@ -94,7 +95,8 @@ def read_content(folder: Path) -> pd.DataFrame:
 def left_out(folder: Path) -> dict[str, str]:
     """Give the name of each image that could not be read when the study began, and why."""
     table = read_content(folder)
-    broken = table[(table["problem"] != "") & table["set"].isin([DATA, EXTERNAL])]
+    tested = (table["set"] == DATA) | table["set"].str.startswith(EXTERNAL)
+    broken = table[(table["problem"] != "") & tested]
     return dict(zip(broken["name"], broken["problem"], strict=True))
 
 

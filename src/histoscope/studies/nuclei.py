@@ -14,20 +14,22 @@ import torch
 
 from histoscope import augment, balance, data, models, stain
 from histoscope.data import Dataset, Split
-from histoscope.errors import DataError
+from histoscope.errors import ConfigError, DataError
 from histoscope.files import write_image, write_labels
 from histoscope.models.base import Segmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.stain.normalizer import BaseNormalizer
 from histoscope.studies import content, prepare
 from histoscope.studies import folder as study_folder
+from histoscope.studies.beginnings import IMAGENET
 from histoscope.studies.conditions import Recolor, restainer, unchanged
 from histoscope.studies.events import Event, Tell, steps_of
+from histoscope.studies.factors import FACTORS
 from histoscope.studies.study import Run
 from histoscope.studies.task import RUN_BYTES, Pace, StudyTask
 from histoscope.train import provenance
 from histoscope.train.choices import get_jitter
-from histoscope.train.parts import at_model, in_classes_of
+from histoscope.train.parts import at_model, here_or_beside, in_classes_of
 from histoscope.train.recipe import Recipe
 from histoscope.train.tasks import Listener, task_of
 from histoscope.train.training import TestSets, Training, score, train_and_test
@@ -46,9 +48,21 @@ class StudyOfNuclei(StudyTask):
     _ready: tuple[tuple[Any, ...], Learned] | None = None
 
     def check(self) -> None:
-        """Refuse networks that do not exist."""
-        for name in self.config.declared.models:
+        """Refuse networks that do not exist, and equal minutes of networks whose pace is not given."""
+        study, known = self.config.declared, FACTORS[self.config.declared.factor].levels
+        for name in study.models:
             models.get(name)
+        timed = [level for level in study.levels if known[level].get("equal_minutes")]
+        if timed and self.config.nuclei.step_seconds is None:
+            raise ConfigError(
+                f"level {timed[0]!r} learns for as many minutes as the others, so the pace of both networks "
+                "must be given: add 'nuclei: {step_seconds: {encoder: 0.2, unet: 0.2}}' with the seconds "
+                "of a step that 'histoscope study plan' measures, or leave the level out"
+            )
+
+    def weights(self) -> Mapping[str, Any]:
+        """Settings that may name files of weights."""
+        return {**super().weights(), "nuclei.imagenet": self.config.nuclei.imagenet}
 
     @cached_property
     def parts(self) -> Split:
@@ -61,9 +75,9 @@ class StudyOfNuclei(StudyTask):
         return prepare.choose_reference(self.parts.train)  # type: ignore[arg-type]
 
     @cached_property
-    def external(self) -> Dataset | None:
-        """The external test set, if a condition asks for it."""
-        return prepare.external(self.config)
+    def external(self) -> dict[str, Dataset]:
+        """The external test sets that conditions ask for."""
+        return prepare.external_sets(self.config)
 
     @cached_property
     def synthetic(self) -> dict[str, Dataset]:
@@ -77,15 +91,13 @@ class StudyOfNuclei(StudyTask):
     def records(self) -> list[Record]:
         """List all images of the study; refuse conditions that have no images."""
         prepare.tested(self.config, self.parts)
-        away = [] if self.external is None else self.external.records
-        return [*(record for _, part in self.parts for record in part.records), *away]
+        parts = [*(part for _, part in self.parts), *self.external.values()]
+        return [record for part in parts for record in part.records]
 
     def sets(self) -> dict[str, Dataset]:
-        """All parts, the external test set, and synthetic data sets."""
-        found = {study_folder.DATA: data.joined([part for _, part in self.parts if len(part)])}
-        if self.external is not None:
-            found[study_folder.EXTERNAL] = self.external
-        return found | self.synthetic
+        """All parts, the external test sets, and synthetic data sets."""
+        own = data.joined([part for _, part in self.parts if len(part)])
+        return {study_folder.DATA: own, **self.external, **self.synthetic}
 
     def require(self, found: pd.DataFrame) -> None:
         """Check that all that is learned from can be read; test images that cannot are left out."""
@@ -96,16 +108,21 @@ class StudyOfNuclei(StudyTask):
 
     def space(self, todo: Sequence[Run]) -> int:
         """Estimate the bytes that runs will take on disk."""
-        networks = {name: self._network(name) for name in {run.model for run in todo}}
+        networks = self._networks(todo)
         weights = {name: 4 * sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
         tested = prepare.tested(self.config, self.parts).values()
         test_px = sum(math.prod(part[0].image.shape[:2]) * len(part) for part in tested)
         # Each run keeps its weights once; in training, a checkpoint and its successor hold them three times.
-        lasting = sum(weights[run.model] + PREDICTION_BYTES * test_px + RUN_BYTES for run in todo)
+        lasting = sum(weights[self._kind(run)] + PREDICTION_BYTES * test_px + RUN_BYTES for run in todo)
         return int(lasting + 6 * max(weights.values(), default=0))
 
     def prepare(self, folder: Path) -> None:
-        """Write the test images and their label maps once, so that a report needs no data set."""
+        """Write the test images and their label maps once, so that a report needs no data set.
+
+        Published weights are loaded once: what does not fit ends the study before anything is trained.
+        """
+        if (run := next(filter(self._published, self.config.runs()), None)) is not None:
+            self._network(run.model, {**self.config.settings(run)["arguments"], **self._published(run)})
         for dataset in prepare.tested(self.config, self.parts).values():
             for index, record in enumerate(dataset.records):
                 image = folder / "truth" / "images" / f"{record.name}.jpg"
@@ -121,8 +138,8 @@ class StudyOfNuclei(StudyTask):
     def pace(self, todo: Sequence[Run]) -> dict[str, Pace]:
         """Measure each network on training images, and on one test image."""
         found = {}
-        for name in dict.fromkeys(run.model for run in todo):
-            model, few = self._network(name), range(min(2, len(self.parts.train)))
+        for name, model in self._networks(todo).items():
+            few = range(min(2, len(self.parts.train)))
             samples = at_model(data.subset(self.parts.train, few), model.spec.mpp)
             found[name] = self.measure(model, samples, data.in_memory(data.subset(self.parts.test, [0])))
         return found
@@ -133,8 +150,8 @@ class StudyOfNuclei(StudyTask):
         tested = sum(map(len, prepare.tested(self.config, self.parts).values()))
         tested += -(-settings.steps // settings.evaluate_every) * len(self.parts.val)
         return [
-            self.config.steps(run) * pace[run.model].step_seconds + tested * pace[run.model].image_seconds
-            for run in todo
+            self.config.steps(run) * one.step_seconds + tested * one.image_seconds
+            for run, one in ((run, pace[self._kind(run)]) for run in todo)
         ]
 
     def train_and_test(
@@ -181,9 +198,32 @@ class StudyOfNuclei(StudyTask):
             )
         return about
 
-    def _network(self, name: str, arguments: Mapping[str, Any] | None = None) -> models.Model:
-        given = self.config.models.get(name, {}) if arguments is None else arguments
-        return models.create_for(self.parts.train.info.classes, name, given)
+    def _network(self, name: str, arguments: Mapping[str, Any]) -> models.Model:
+        return models.create_for(self.parts.train.info.classes, name, arguments)
+
+    def _kind(self, run: Run) -> str:
+        """Network of a run, and its encoder, if levels differ in it: what is as large and as fast."""
+        study = self.config.declared
+        known = (self.config.settings(replace(run, level=level))["arguments"] for level in study.levels)
+        encoders = {given.get("encoder") for given in known}
+        mine = self.config.settings(run)["arguments"].get("encoder")
+        return f"{run.model} on {mine}" if mine and len(encoders) > 1 else run.model
+
+    def _networks(self, todo: Sequence[Run]) -> dict[str, models.Model]:
+        """A network of each kind, with random weights."""
+        first = {self._kind(run): run for run in reversed(todo)}
+        return {
+            kind: self._network(run.model, self.config.settings(run)["arguments"])
+            for kind, run in sorted(first.items())
+        }
+
+    def _published(self, run: Run) -> dict[str, Any]:
+        """Arguments of a network that begins with the published weights of its encoder; else none."""
+        if self.config.settings(run)["initial_weights"] != IMAGENET:
+            return {}
+        if (path := self.config.nuclei.imagenet) is None:
+            return {"pretrained": True}
+        return {"weights": here_or_beside(path, self.config.data.root)}
 
     def _fitted(self, level: str) -> BaseNormalizer[Any] | None:
         """The normaliser of a level, for the folder of its model."""
@@ -227,11 +267,13 @@ class StudyOfNuclei(StudyTask):
         config, settings = self.config, self.config.settings(run)
         began = time.perf_counter()
         torch.manual_seed(run.seed)
-        model = self._network(run.model, settings["arguments"])
+        published = self._published(run)
+        model = self._network(run.model, {**settings["arguments"], **published})
         samples, val = self._samples(run, model)
         begun = study_folder.weights_of(config.folder, needed) if (needed := config.needed(run)) else None
         if begun is not None:
             load_initial_weights(model, begun)
+        begins = needed.name if needed else str(model.loaded) if published else ""
         sets = prepare.sets_learned_from(config, run, self.parts, model) | {"val": self.parts.val}
         recipe = Recipe(
             config=config.training(run),
@@ -240,11 +282,11 @@ class StudyOfNuclei(StudyTask):
             color=get_jitter(settings["jitter"]),
             balance=balance.get(settings["balance"]),
             normalizer=self._fitted(settings["normalizer"]),
-            begun_from=(begun,),
+            begun_from=(begun, published.get("weights")),
             about={
                 "study": config.study,
                 "run": run.name,
-                **({"begun from": needed.name} if needed else {}),
+                **({"begun from": begins} if begins else {}),
             },
         )
         training = Training(model=model, train=samples, val=val, recipe=recipe, test=self._tests(run))

@@ -16,7 +16,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import write_text
 from histoscope.models.arguments import new_arguments
 from histoscope.studies import content
-from histoscope.studies.config import StudyConfig
+from histoscope.studies.config import StudyConfig, named
 from histoscope.studies.factors import FACTORS
 from histoscope.studies.folder import FORMAT, NEW_NAMES, STUDY, read_settings
 from histoscope.studies.task import StudyTask
@@ -104,7 +104,13 @@ def _in_todays_words(settings: dict[str, Any]) -> dict[str, Any]:
         name: new_arguments(name, given, quiet=True) for name, given in found.get("models", {}).items()
     }
     conditions = [NEW_NAMES.get(name, name) for name in found["conditions"]]
-    return found | {"models": networks, "conditions": conditions}
+    return found | {"models": networks, "conditions": conditions, "external": _external(found)}
+
+
+def _external(settings: Mapping[str, Any]) -> Any:
+    """External test sets by name; older versions had one, and wrote no part of it."""
+    given = named(settings.get("external"))
+    return given and {name: {"part": "test", **each} for name, each in given.items()}
 
 
 def fingerprint(records: list[Record]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pandas as pd
 
@@ -62,6 +62,8 @@ VIEWS = 2.5
 
 class StudyOfPatches(StudyTask):
     """Classifiers of patches, trained and tested under a split by group and one at random."""
+
+    foreign_keys: ClassVar = ("nuclei",)
 
     def check(self) -> None:
         """Refuse sizes of the training part that are none, and settings that are for nuclei."""

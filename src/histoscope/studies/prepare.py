@@ -12,7 +12,7 @@ from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
 from histoscope.studies.conditions import Recolor
-from histoscope.studies.config import StudyConfig
+from histoscope.studies.config import StudyConfig, condition_of
 from histoscope.studies.study import Condition, Run
 from histoscope.train.mix import open_synthetic
 from histoscope.train.mixture import Mixture
@@ -56,10 +56,9 @@ def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
     DataError
         If a condition has none.
     """
-    found = {}
+    found, away = {}, external_sets(config)
     for condition in config.declared.conditions:
-        away = external(config) if condition.external else None
-        chosen = tested_on(parts.test, condition) if away is None else away
+        chosen = away.get(condition.name) or tested_on(parts.test, condition)
         found[condition] = content.readable(chosen, config.folder)
         if not len(found[condition]):
             raise DataError(
@@ -69,14 +68,18 @@ def tested(config: StudyConfig, parts: Split) -> dict[Condition, Dataset]:
     return found
 
 
-def external(config: StudyConfig) -> Dataset | None:
-    """Test part of the external test set, all of it if it has no parts; None if no condition needs it."""
-    asked = any(condition.external for condition in config.declared.conditions)
-    if config.external is None or not asked:
-        return None
-    dataset = open_data(config.external)
-    chosen = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
-    return data.subset(dataset, chosen) if chosen else dataset
+def external_sets(config: StudyConfig) -> dict[str, Dataset]:
+    """Name of a condition -> its external test set: the test part, or all of it; no pixel is read."""
+    asked = {condition.name for condition in config.declared.conditions if condition.external}
+    found = {}
+    for name, given in (config.external or {}).items():
+        if condition_of(name) not in asked:
+            continue
+        dataset = open_data(given)
+        tests = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
+        is_part = given.part == "test" and tests
+        found[condition_of(name)] = data.subset(dataset, tests) if is_part else dataset
+    return found
 
 
 def learned_from(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from histoscope.renamed import renamed
-from histoscope.studies import synthetic
+from histoscope.studies import beginnings, synthetic
 
 Vectors: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -36,7 +36,7 @@ class Condition:
     amounts : (float, float), optional
         How many times as much haematoxylin and eosin; None, with no `stains`, leaves the images as they are.
     external : bool
-        Images of the external test set, which the configuration names under ``external``.
+        Images of an external test set, which the configuration names under ``external``.
     """
 
     name: str
@@ -221,6 +221,12 @@ STARDIST = Study(
     reference="Weigert and Schmidt, ISBIC 2022, doi:10.1109/ISBIC56247.2022.9854534",
 )
 
+EXTERNAL = Condition(
+    "external",
+    "an external test set: images of another laboratory, which no network has seen",
+    external=True,
+)
+
 SYNTHETIC = Study(
     name="synthetic",
     question="How many labelled tiles does synthetic tissue save, and does it help at another laboratory?",
@@ -230,14 +236,7 @@ SYNTHETIC = Study(
     models=("unet", "resunet", "deeplab"),
     seeds=(0, 1, 2),
     metric="aji",
-    conditions=(
-        TEST,
-        Condition(
-            "external",
-            "an external test set: images of another laboratory, which no network has seen",
-            external=True,
-        ),
-    ),
+    conditions=(TEST, EXTERNAL),
     reference=(
         "Hossain and Sakib, IEEE CSPA 2020: three networks for nuclei of renal cells, trained on synthetic "
         "and on actual images"
@@ -266,6 +265,22 @@ TRANSFER = Study(
         "99.98 and 99.95 % under a random split"
     ),
     task="patches",
+)
+
+TRANSFER_NUCLEI = Study(
+    name="transfer_nuclei",
+    question="What does a network that finds nuclei gain by what it learned before, of few labels and many?",
+    factor="beginning",
+    levels=tuple(beginnings.LEVELS),
+    baseline="scratch_2",
+    models=("stardist",),
+    seeds=(0, 1, 2),
+    metric="aji",
+    conditions=(TEST, EXTERNAL),
+    reference=(
+        "He, Girshick and Dollar, ICCV 2019, arXiv:1811.08883: from random weights, networks find objects as "
+        "well, if there are time and labels enough"
+    ),
 )
 
 DEMO = Study(

@@ -15,11 +15,15 @@ def of_size(tiles: int | None) -> str:
     return "all" if tiles is None else str(tiles)
 
 
+def many(tiles: int | None) -> str:
+    """So many real tiles, in words."""
+    return f"{of_size(tiles)} real tile{'' if tiles == 1 else 's'}"
+
+
 def _levels() -> Iterator[tuple[str, dict[str, Any], str]]:
     """Name, settings and label of every level."""
-    many = {size: f"{of_size(size)} real tile{'' if size == 1 else 's'}" for size in SIZES}
     for size in SIZES:
-        yield f"real_{of_size(size)}", {"tiles": size}, f"{many[size]} only"
+        yield f"real_{of_size(size)}", {"tiles": size}, f"{many(size)} only"
     for source in SOURCES:
         alone = {"tiles": 0, "synthetic": source}
         yield source, alone, f"{source.capitalize()} alone"
@@ -28,14 +32,14 @@ def _levels() -> Iterator[tuple[str, dict[str, Any], str]]:
         for size in SIZES:
             name = of_size(size)
             mixed = {"tiles": size, "synthetic": source, "against": f"real_{name}"}
-            yield f"{source}_mixed_{name}", mixed, f"{many[size]} mixed with {source}"
+            yield f"{source}_mixed_{name}", mixed, f"{many(size)} mixed with {source}"
             tuned = {
                 "tiles": size,
                 "part": "tuning",
                 "initial_level": f"{source}_half",
                 "against": f"real_{name}",
             }
-            yield f"{source}_tuned_{name}", tuned, f"Pretrained on {source}, tuned on {many[size]}"
+            yield f"{source}_tuned_{name}", tuned, f"Pretrained on {source}, tuned on {many(size)}"
 
 
 TISSUE: Mapping[str, Mapping[str, Any]] = {name: settings for name, settings, _ in _levels()}
@@ -45,12 +49,28 @@ LEVELS = tuple(name for name, level in TISSUE.items() if level["tiles"] in {0, *
 """Levels of the study by default."""
 
 
-def baseline(levels: Iterable[str]) -> str:
-    """Name the first of the levels that learns from real tiles alone; "" for none."""
-    return next((level for level in levels if level in LABELS and level.startswith("real_")), "")
+def baseline(declared: str, levels: Iterable[str]) -> str:
+    """Level that others are compared with: the declared one, or the first of another number of tiles.
+
+    Examples
+    --------
+    >>> baseline("real_2", ["procedural", "real_8", "real_all"]), baseline("none", ["macenko"])
+    ('real_8', 'none')
+    """
+    kind, _, size = declared.rpartition("_")
+    sizes = [of_size(each) for each in SIZES]
+    alike = [level for level in levels if level.rpartition("_")[::2] in {(kind, each) for each in sizes}]
+    return alike[0] if size in sizes and alike else declared
 
 
-def source_of(settings: Mapping[str, Any]) -> str:
-    """Name of the synthetic data set that a level needs, itself or for its initial weights; "" for none."""
-    begins = settings.get("initial_level")
-    return str(TISSUE[begins]["synthetic"] if begins else settings.get("synthetic", ""))
+def source_of(level: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name of the synthetic data set that a level needs, itself or for its initial weights; "" for none.
+
+    Parameters
+    ----------
+    level : str
+    known : mapping
+        Settings of all levels of its factor.
+    """
+    begins = known[level].get("initial_level") or level
+    return str(known[begins].get("synthetic", ""))

@@ -82,6 +82,11 @@ def open_data(chosen: Any) -> Dataset:
     return data.open(chosen.name, chosen.root, **given)
 
 
+def here_or_beside(path: Path, root: Path) -> Path:
+    """A path that starts here, or else from the folder of the data set."""
+    return root / path if not path.exists() and (root / path).exists() else path
+
+
 def open_parts(chosen: SplitDataConfig, *, seed: int = 0) -> Split:
     """Training, validation and test part; no pixel is read. The seed chooses tiles, if not all are taken."""
     dataset = open_data(chosen)

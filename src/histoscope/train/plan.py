@@ -16,7 +16,7 @@ from histoscope.tables import read_table
 from histoscope.train import run_folder
 from histoscope.train.choices import get_augment, get_balance, get_jitter
 from histoscope.train.mix import open_synthetic
-from histoscope.train.parts import normalised
+from histoscope.train.parts import here_or_beside, normalised
 from histoscope.train.provenance import Watched
 from histoscope.train.recipe import Recipe
 from histoscope.words import count
@@ -121,20 +121,19 @@ class Plan:
 def arguments(experiment: "Experiment") -> dict[str, Any]:
     """Arguments of the model; a path of weights starts here, or else from the data set's folder.
 
-    Weights that come along are found by their names.
+    Weights that come along, or are on the hub, are found by their names.
     """
     given = dict(experiment.model.arguments)
     weights = given.get("weights")
     if isinstance(weights, str) and not Path(weights).exists():
-        beside = experiment.data.root / weights
-        given["weights"] = str(beside) if beside.exists() else weights
-        if weights in shipped.WEIGHTS:
-            given["weights"] = str(shipped.find(weights))
+        named = shipped.is_name(weights)
+        found = shipped.find(weights) if named else here_or_beside(Path(weights), experiment.data.root)
+        given["weights"] = str(found)
     return given
 
 
 def initial_weights(experiment: "Experiment") -> Path | None:
-    """Model folder that training begins with; models that come along are found by their names."""
+    """Model folder that training begins with; models that come along, or are on the hub, have names."""
     given = experiment.initial_weights
-    is_name = given is not None and str(given) in shipped.WEIGHTS and not given.exists()
+    is_name = given is not None and shipped.is_name(str(given)) and not given.exists()
     return shipped.find(str(given)) if is_name else given

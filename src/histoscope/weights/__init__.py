@@ -13,7 +13,7 @@ from typing import Any
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, UnknownNameError
 from histoscope.lazy import attach
 
-__all__ = ["WEIGHTS", "card", "find", "licence_notice"]
+__all__ = ["WEIGHTS", "card", "find", "is_name", "licence_notice"]
 
 _FOLDER = Path(str(files("histoscope.weights")))
 WEIGHTS: dict[str, str] = {
@@ -23,6 +23,17 @@ WEIGHTS: dict[str, str] = {
 """Name -> description, as on the card."""
 
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
+
+
+def is_name(text: str) -> bool:
+    """Whether a text names a model that comes along, or one of the hub, and no path.
+
+    Examples
+    --------
+    >>> is_name("nuclei-free"), is_name("hf:owner/name"), is_name("runs/mine")
+    (True, True, False)
+    """
+    return text in WEIGHTS or text.startswith("hf:")
 
 
 def find(name_or_path: str | Path) -> Path:

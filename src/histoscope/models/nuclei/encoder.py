@@ -9,6 +9,9 @@ from histoscope.errors import ConfigError
 from histoscope.models.base import Segmenter
 from histoscope.models.patches.initial import Loaded, initialise_encoder, outside_features
 
+OWN = "unet"
+"""Name of our own encoder."""
+
 
 class EncodedSegmenter(Segmenter):
     """A segmenter with an encoder that may begin from the weights of another network.
@@ -53,6 +56,11 @@ class EncodedSegmenter(Segmenter):
         """
         if pretrained and weights is not None:
             raise ConfigError("pretrained: true and weights= exclude each other; choose where to begin from")
+        if pretrained and name == OWN:
+            raise ConfigError(
+                "pretrained: true is for encoders of timm, and our own U-Net has no published weights; name "
+                "an encoder, such as resnet18, or give weights="
+            )
         self.encoder, self.freeze_norm = encoder, freeze_norm
         if weights is None:
             source = f"{name}, published weights" if pretrained else ""

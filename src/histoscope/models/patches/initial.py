@@ -126,7 +126,7 @@ def initialise_encoder(model: Model, encoder: str, name: str, source: str | Path
     name : str
         Of timm; ``unet`` for our own. Layers behind the last level of the encoder are skipped.
     source : str or Path
-        File, model folder or name of a model that comes along.
+        File, model folder, or name of a model that comes along or is on the hub.
     """
     source = Path(source)
     own: State = model.get_submodule(encoder).state_dict()
@@ -245,7 +245,7 @@ def read_state(path: Path) -> State:
 
 def _backbone_of(source: Path, wanted: State) -> tuple[State, State, Mapping[str, Any]]:
     """Weights of the backbone, all others, and the card of a source."""
-    if source.is_dir() or str(source) in weights.WEIGHTS:
+    if source.is_dir() or weights.is_name(str(source)):
         return _of_folder(weights.find(str(source)))
     state = read_state(source)
     prefix = max(WRAPPED, key=lambda prefix: sum(prefix + name in state for name in wanted))

@@ -33,6 +33,7 @@ from histoscope.studies.transfer.parts import split
 from histoscope.synth import STAINS, TissueSpec
 from histoscope.train import provenance
 from histoscope.train.mix import learned_from
+from histoscope.train.parts import here_or_beside
 from histoscope.train.recipe import Recipe
 from histoscope.train.selfsup import PretrainBackbone
 from histoscope.train.tasks import Listener, task_of
@@ -88,8 +89,7 @@ def imagenet(config: StudyConfig, dataset: Dataset, *, seed: int) -> Classifier:
     """The network with ImageNet's weights: of a file, or from the hub."""
     path = config.patches.imagenet
     if path is not None:
-        beside = config.data.root / path
-        return classifier(config, dataset, seed=seed, weights=path if path.exists() else beside)
+        return classifier(config, dataset, seed=seed, weights=here_or_beside(path, config.data.root))
     published = config.patches.model_copy(
         update={"backbone": {**config.patches.backbone, "pretrained": True}}
     )
