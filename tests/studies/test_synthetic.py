@@ -1,14 +1,13 @@
 """The study of synthetic tissue: its levels, their order, and what the runs learn from."""
 
 import shutil
-from dataclasses import replace
 
 import cv2
 import pandas as pd
 import pytest
 import yaml
 
-from histoscope import data, models, stain, synth
+from histoscope import models, stain
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.models.card import read_card
 from histoscope.report.effects import effects
@@ -22,7 +21,6 @@ from histoscope.studies.factors import FACTORS
 from histoscope.studies.plan import plan_study
 from histoscope.studies.study import Run
 from histoscope.studies.synthetic import LEVELS, TISSUE, source_of
-from histoscope.types import Record
 
 STEPS = 4
 TRAIN = {
@@ -34,29 +32,6 @@ TRAIN = {
     "accelerator": "cpu",
     "tensorboard": False,
 }
-
-
-def write(folder, n, name, test_from=99):
-    samples = synth.cohort(n, 1, shape_px=(64, 64), mpp=0.5, seed=len(name))
-    records = [
-        Record(f"{name}{k}", s.patient, s.source, "train" if k < test_from else "test")
-        for k, s in enumerate(samples)
-    ]
-    sheet = data.Datasheet(name, mpp=0.5, licence=f"licence of {name}")
-    named = [replace(s, name=f"{name}{k}", classes=None) for k, s in enumerate(samples)]
-    return data.write_folder(folder / name, named, sheet, records=records)
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """Four training and two test images; two of another laboratory; drawn ones of two kinds."""
-    folder = tmp_path_factory.mktemp("tissue")
-    return {
-        "real": write(folder, 6, "real", test_from=4),
-        "other": write(folder, 2, "other", test_from=0),
-        "procedural": write(folder, 3, "procedural"),
-        "learned": write(folder, 3, "learned"),
-    }
 
 
 @pytest.fixture

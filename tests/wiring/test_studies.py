@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from histoscope import models, stain, studies
 from histoscope.errors import HistoscopeError
@@ -64,11 +66,17 @@ PATCHES = {
     "augment": "none",
     "seeds": [0],
 }
-BASES = {"nuclei": NUCLEI, "tissue": TISSUE, "patches": PATCHES}
+BEGINNINGS = {
+    **NUCLEI,
+    "study": "transfer_nuclei",
+    "models": {"stardist": {**STARDIST, "encoder": "resnet10t"}},
+    "nuclei": {"imagenet": "PUBLISHED", "step_seconds": {"encoder": 1.0, "unet": 1.0}},
+    "levels": ["scratch_2", "imagenet_2", "unet_2"],
+}
+BASES = {"nuclei": NUCLEI, "tissue": TISSUE, "beginnings": BEGINNINGS, "patches": PATCHES}
 EXTERNAL = {
-    "external.name": "folder",
-    "external.root": "OTHER",
-    "conditions": ["test", "external"],
+    "external": {"lab": {"name": "folder", "root": "OTHER"}},
+    "conditions": ["test", "external_lab"],
     "levels": ["real_2"],
 }
 DRAWN = {"levels": ["scratch", "synthetic"]}
@@ -92,13 +100,20 @@ NUCLEI_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "out": ("elsewhere", {}),
 }
 TISSUE_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
-    "external.name": ("monuseg", EXTERNAL),
-    "external.root": ("THIRD", EXTERNAL),
-    "external.mpp": (0.4, EXTERNAL),
+    "external": ({"hospital": {"name": "folder", "root": "OTHER"}}, EXTERNAL | {"conditions": []}),
+    "external.lab.name": ("monuseg", EXTERNAL),
+    "external.lab.root": ("THIRD", EXTERNAL),
+    "external.lab.mpp": (0.4, EXTERNAL),
+    "external.lab.part": ("all", EXTERNAL),
     "synthetic": ({"procedural": {"root": "OTHER", "tiles": 2}}, {}),
     "pretraining": (0.25, {}),
     "tuning_lr": (1e-5, {}),
     "sizes": ({"stardist": [2]}, {"levels": ["real_2", "real_all"]}),
+}
+BEGINNING_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    "nuclei.imagenet": ("OTHER_PUBLISHED", {}),
+    "nuclei.step_seconds.encoder": (1.5, {}),
+    "nuclei.step_seconds.unet": (0.5, {}),
 }
 PATCH_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "patches.backbone": ({"backbone": "unet", "patch_px": 32, "options": {"width": 6, "depth": 2}}, {}),
@@ -112,8 +127,6 @@ PATCH_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
 }
 # Refused, not ignored; or used by no study of this kind.
 REFUSED = {"train.seed", "train.devices"}
-# Another data set has no part to validate on, and nothing is learned from it.
-UNUSED = {"external.val", "external.val_by", "external.licence", "external.citation"}
 
 LEVEL_SETTINGS: dict[str, Any] = {
     "normalizer": "macenko",
@@ -126,8 +139,8 @@ LEVEL_SETTINGS: dict[str, Any] = {
     "tiles": 2,
     "part": "pretraining",
 }
-# Levels of patches have `begin`, whose tests are in tests/studies; `against` chooses what reports compare.
-ELSEWHERE_TESTED = {"initial_weights", "against", "synthetic", "initial_level"}
+# Initial weights and equal minutes have tests in tests/studies; `against` chooses what reports compare.
+ELSEWHERE_TESTED = {"initial_weights", "against", "synthetic", "initial_level", "equal_minutes"}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +150,7 @@ def places(cohort, other_cohort, third_cohort, patches, tmp_path_factory):
     for number, name in enumerate(("imagenet", "other_weights")):
         torch.manual_seed(number)
         models.save(models.create("classifier", **arguments), base / name)
+        save_file(timm.create_model("resnet10t").state_dict(), base / f"{name}.safetensors")
     return {
         "COHORT": cohort,
         "OTHER": other_cohort,
@@ -144,6 +158,8 @@ def places(cohort, other_cohort, third_cohort, patches, tmp_path_factory):
         "PATCHES": patches,
         "IMAGENET": base / "imagenet",
         "OTHER_WEIGHTS": base / "other_weights",
+        "PUBLISHED": base / "imagenet.safetensors",
+        "OTHER_PUBLISHED": base / "other_weights.safetensors",
     }
 
 
@@ -197,6 +213,7 @@ def cases(shared):
     tables = {
         "nuclei": NUCLEI_FIELDS | shared["train"],
         "tissue": TISSUE_FIELDS,
+        "beginnings": BEGINNING_FIELDS,
         "patches": PATCH_FIELDS | shared["transfer"],
     }
     return [
@@ -207,7 +224,7 @@ def cases(shared):
 
 
 def test_every_field_has_another_value(tools):
-    tested = {field for _, field, _, _ in cases(tools.shared)} | REFUSED | UNUSED
+    tested = {field for _, field, _, _ in cases(tools.shared)} | REFUSED
     sections = ("patches.synthetic.", "patches.self_supervised.", "patches.tuned.")
     known = {field for field in tools.fields(StudyConfig) if not field.startswith(sections)}
     missing = sorted(known - tested)
