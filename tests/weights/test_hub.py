@@ -114,3 +114,10 @@ def test_there_is_no_such_repository(hub):
 def test_other_forms_of_a_name(name):
     with pytest.raises(ConfigError, match="expected hf:owner/name"):
         fetch(name)
+
+
+def test_an_encoder_begins_from_a_model_of_the_hub(hub):
+    model = models.create("unet", width=4, depth=2, mpp=0.5, weights="hf:lab/nuclei")
+    assert model.loaded.source == "hf:lab/nuclei"
+    theirs = models.load(weights.find("hf:lab/nuclei")).body.down.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in model.body.down.state_dict().items())
