@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,25 +77,23 @@ def _density(n: int, area_mm2: float) -> float:
 
 
 def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:
-    """Rows of a file, some thousand at a time."""
+    """Rows of a file, some thousand at a time; of a file without rows, its columns once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
+        if not file.metadata.num_rows:
+            yield file.read()
         for batch in file.iter_batches(batch_size=rows):
             yield pa.Table.from_batches([batch])
 
 
 def write_csv(path: Path, batches: Iterator["pa.Table"]) -> None:
-    """Write all columns but the polygons as CSV."""
+    """Write all columns but the polygons as CSV, of no rows the header."""
     import pyarrow.csv as pc
 
-    with whole(path) as temporary:
-        writer = None
-        for batch in batches:
-            table = batch.drop_columns(["geometry", "bbox"])
-            if writer is None:
-                writer = pc.CSVWriter(temporary, table.schema)
+    tables = (batch.drop_columns(["geometry", "bbox"]) for batch in batches)
+    first = next(tables)
+    with whole(path) as temporary, pc.CSVWriter(temporary, first.schema) as writer:
+        for table in chain([first], tables):
             writer.write(table)
-        if writer is not None:
-            writer.close()
