@@ -1,15 +1,15 @@
 """Time whole slides, from the file to the table of nuclei; print a Markdown report.
 
     python benchmarks/slides.py --tiles FOLDER [--blocks 5 15] [--kinds aperio generic] [--model nuclei-free]
-        [--alone] [--mpp 0.25] [--rivals PYTHON]
+        [--alone] [--mpp 0.25] [--levels 1 4 16] [--rivals PYTHON ...]
 
 A slide is made of real tiles of 0.25 um/px (1024 px a side are taken of each), laid in blocks of 4096 px
 that are tissue within a disc and glass outside. Each block is the same, so that a slide of 61,440 px is
 written in seconds; a network does not notice. ``cpu_s`` are seconds of the processor, which tell more than
 seconds where others work beside. Each run is a process of its own, so that its peak of memory is its own.
 ``--mpp 0.25`` gives the same network pixels of that size: its cost is right, its nuclei are not.
-``--rivals`` takes the Python of an environment with StarDist's package, see
-``benchmarks/slides_rivals.py``; the folder of tiles then has ``images`` and ``labels``.
+``--rivals`` takes the Pythons of environments with other packages, see ``benchmarks/slides_rivals.py``; the
+folder of tiles then has ``images``, ``labels`` and ``index.csv``.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
@@ -32,7 +32,6 @@ import numpy as np
 import tifffile
 
 BLOCK_PX, TILE_PX, MPP = 4096, 256, 0.25
-LEVELS = (1, 4, 16)
 GLASS = 243
 
 
@@ -84,12 +83,14 @@ def laid(tissue: list[list[bytes]], glass: bytes, blocks: int) -> Iterator[bytes
             yield tissue[r % n][c % n] if is_tissue(r // n, c // n, blocks) else glass
 
 
-def write_slide(path: Path, block: np.ndarray, blocks: int, *, kind: str, compression: str) -> None:
+def write_slide(
+    path: Path, block: np.ndarray, blocks: int, *, kind: str, compression: str, levels: Sequence[int]
+) -> None:
     """Write a pyramid of so many blocks a side."""
     side = blocks * BLOCK_PX
     tags = {"jpeg": 7, "jpeg2000": 33005}
     with tifffile.TiffWriter(path, bigtiff=True, ome=kind == "ome") as file:
-        for step in LEVELS:
+        for step in levels:
             small = cv2.resize(block, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA)
             tissue = encoded(small, compression)
             glass = encoded(np.full_like(small[:TILE_PX, :TILE_PX], GLASS), compression)[0][0]
@@ -106,7 +107,7 @@ def write_slide(path: Path, block: np.ndarray, blocks: int, *, kind: str, compre
                 subsampling=(2, 2) if compression == "jpeg" else None,
                 description=about,
                 metadata=metadata,
-                subifds=len(LEVELS) - 1 if kind == "ome" and step == 1 else None,
+                subifds=len(levels) - 1 if kind == "ome" and step == 1 else None,
                 subfiletype=1 if step > 1 and kind != "aperio" else 0,
                 resolution=(1e4 / MPP, 1e4 / MPP),
                 resolutionunit="CENTIMETER",
@@ -197,17 +198,19 @@ def run(path: Path, out: Path, model: str, only: str = "", mpp: float | None = N
 
 
 def rival(python: Path, path: Path, tiles: Path, keep: Path) -> str:
-    """A row of StarDist's package, or why there is none."""
+    """What another package takes, or why it could not run."""
     script = Path(__file__).with_name("slides_rivals.py")
     command = [str(python), str(script), str(path), "--tiles", str(tiles), "--keep", str(keep)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        return f"StarDist's package: {done.stderr.strip().splitlines()[-1]}"
+        return f"{python}: {done.stderr.strip().splitlines()[-1]}"
     found = json.loads(done.stdout.splitlines()[-1])
+    part = "".join(
+        f", {key[:-2]} {found[key]:.1f} s" for key in ("read_s", "network_s", "merge_s") if key in found
+    )
     return (
-        f"StarDist's package: {found['nuclei']:,} nuclei in {found['seconds']:.1f} s, of which reading "
-        f"{found['read_s']:.1f} s; {found['cpu_s']:.1f} s of the processor; peak {found['peak_mb']:,.0f} MB"
+        f"{found['name']}: {found['nuclei']:,} nuclei in {found['seconds']:.1f} s{part}; "
+        f"{found['cpu_s']:.1f} s of the processor; peak {found['peak_mb']:,.0f} MB"
     )
 
 
@@ -221,7 +224,8 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei-free")
     parser.add_argument("--mpp", type=float, help="of the network, in place of its own")
     parser.add_argument("--alone", action="store_true", help="also time the network with nothing beside it")
-    parser.add_argument("--rivals", type=Path, metavar="PYTHON", help="Python that has stardist")
+    parser.add_argument("--levels", type=int, nargs="+", default=[1, 4, 16], help="of the pyramid")
+    parser.add_argument("--rivals", type=Path, nargs="+", default=[], metavar="PYTHON")
     parser.add_argument("--keep", type=Path, help="folder for slides and results")
     parser.add_argument("--one", nargs=2, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help=argparse.SUPPRESS)
@@ -238,7 +242,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        write_slide(folder / "small.svs", block, 1, kind="aperio", compression="jpeg")
+        write_slide(folder / "small.svs", block, 1, kind="aperio", compression="jpeg", levels=given.levels)
         run(folder / "small.svs", folder / "small", given.model)  # loops are compiled once, and kept
         for blocks in given.blocks:
             for kind in given.kinds:
@@ -246,7 +250,9 @@ def main() -> None:
                     name = f"{kind}-{compression}-{blocks * BLOCK_PX}"
                     path = folder / f"{name}.{'svs' if kind == 'aperio' else 'tif'}"
                     if not path.exists():
-                        write_slide(path, block, blocks, kind=kind, compression=compression)
+                        write_slide(
+                            path, block, blocks, kind=kind, compression=compression, levels=given.levels
+                        )
                     alone = {"network_s": np.nan, "cpu_s": np.nan}
                     if given.alone:
                         alone = run(path, folder / name, given.model, "network", given.mpp)
@@ -263,8 +269,8 @@ def main() -> None:
                         round(alone["cpu_s"], 1),
                     ]
                     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-                    if given.rivals:
-                        print(rival(given.rivals, path, given.tiles, folder), flush=True)
+                    for python in given.rivals:
+                        print(rival(python, path, given.tiles, folder), flush=True)
 
 
 if __name__ == "__main__":

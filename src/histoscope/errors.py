@@ -43,6 +43,10 @@ class CorruptDataError(DataError):
     """A file is there but cannot be decoded."""
 
 
+class IncompleteError(CorruptDataError):
+    """A file of which a part is missing: no other reader would find it either."""
+
+
 class LeakError(HistoscopeError, ValueError):
     """The same patient, source or image stands on both sides of a split."""
 

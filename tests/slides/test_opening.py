@@ -151,6 +151,9 @@ def test_an_svs_that_is_a_png_is_read_as_what_it_is(tissue, tmp_path):
 def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_path, tmp_path):
     cut = tmp_path / "cut.svs"
     cut.write_bytes(slide_path.read_bytes()[:100_000])
+    index_last = bytearray(cut.read_bytes())
+    index_last[4:8] = (300_000).to_bytes(4, "little")  # where TIFF says that its index begins
+    (tmp_path / "index last.svs").write_bytes(index_last)
     (tmp_path / "empty.svs").touch()
     (tmp_path / "notes.svs").write_text("of Monday")
     (tmp_path / "tissue.mrxs").write_bytes(b"\xff\xd8\xff\xe0")
@@ -158,6 +161,7 @@ def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_p
         ("gone.svs", DatasetNotFoundError, "no slide at"),
         ("empty.svs", CorruptDataError, "empty"),
         ("cut.svs", CorruptDataError, r"ends before its pixels.*tiles are missing"),
+        ("index last.svs", CorruptDataError, r"it has 100,000 of at least 300,000 bytes; copy it again$"),
         ("notes.svs", CorruptDataError, "picture: "),
         ("tissue.mrxs", CorruptDataError, "folder tissue beside it, and there is none"),
         (".", ConfigError, "folder without DICOM slides"),

@@ -1,5 +1,6 @@
 """Cells of a slide as AnnData, for scanpy, squidpy and SpatialData."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,4 +73,19 @@ def write_anndata(path: str | Path, cells: "pa.Table") -> None:
         uns={"spatialdata_attrs": {"region": REGION, "region_key": "region", "instance_key": "cell_id"}},
     )
     with whole(path) as temporary:
-        table.write_h5ad(temporary)
+        temporary.write_bytes(_h5ad(table))
+
+
+def _h5ad(table: Any) -> bytes:
+    """What ``write_h5ad`` writes, in memory: HDF5 crashes on a disk that is full."""
+    import h5py
+    from anndata.io import write_elem
+
+    buffer = BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        for name in ("X", "obs", "var"):
+            write_elem(file, name, getattr(table, name))
+        for name in ("obsm", "varm", "obsp", "varp", "layers", "uns"):
+            write_elem(file, name, dict(getattr(table, name)))
+    return buffer.getvalue()

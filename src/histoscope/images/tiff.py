@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import CorruptDataError
+from histoscope.errors import CorruptDataError, IncompleteError
 from histoscope.images import limits
 from histoscope.images.raw import Raw
 
@@ -108,6 +108,7 @@ def _main(file: Any, path: Path) -> Any:
     """The largest image; pages of lower resolution and masks only if there is nothing else."""
     every = list(file.series)
     if not every:
+        _require_index(file, path)
         raise CorruptDataError(f"{path} is a TIFF without an image; replace or remove it")
     full = [one for one in every if not int(one.keyframe.subfiletype or 0) & 5] or every
     areas = [one.keyframe.imagelength * one.keyframe.imagewidth for one in full]
@@ -118,6 +119,16 @@ def _main(file: Any, path: Path) -> Any:
             f"{best.keyframe.imagelength} pixels, expected one; save the right one in a file of its own"
         )
     return best
+
+
+def _require_index(file: Any, path: Path) -> None:
+    """Refuse a file that ends before its index, which many writers put last."""
+    handle, form = file.filehandle, file.tiff
+    handle.seek(form.offsetsize)  # 4, or 8 of BigTIFF: there its place stands
+    place = int.from_bytes(handle.read(form.offsetsize), "little" if form.byteorder == "<" else "big")
+    if place >= handle.size:
+        size = f"{handle.size:,} of at least {place:,} bytes"
+        raise IncompleteError(f"{path} ends before its pixels: it has {size}; copy it again")
 
 
 def _channels_last(axes: str, shape: tuple[int, ...], model: str, path: Path) -> str:

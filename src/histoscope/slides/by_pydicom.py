@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscope.errors import CorruptDataError
+from histoscope.errors import CorruptDataError, IncompleteError
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
-from histoscope.slides.slide import Box, IncompleteError, Level
+from histoscope.slides.slide import Box, Level
 from histoscope.types import Image
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from histoscope.errors import CorruptDataError
+from histoscope.errors import CorruptDataError, IncompleteError
 from histoscope.images import tiff
 from histoscope.images.colours import ycbcr_to_rgb
 from histoscope.images.resolution import pixel_size_of
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
-from histoscope.slides.slide import Box, IncompleteError, Level
+from histoscope.slides.slide import Box, Level
 from histoscope.types import Image
 
 _RGB, _YCBCR = 2, 6

@@ -10,12 +10,13 @@ from histoscope.errors import (
     CorruptDataError,
     DatasetNotFoundError,
     HistoscopeError,
+    IncompleteError,
     UnknownNameError,
 )
 from histoscope.images import kinds
 from histoscope.images.resolution import check_mpp
 from histoscope.slides.patience import told_if_slow
-from histoscope.slides.slide import Box, IncompleteError, Reader, Slide
+from histoscope.slides.slide import Box, Reader, Slide
 
 
 def _openslide(path: Path) -> Reader:

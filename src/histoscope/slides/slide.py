@@ -17,10 +17,6 @@ from histoscope.types import Image
 _STRIP_PX = 512
 
 
-class IncompleteError(CorruptDataError):
-    """A slide of which a part is missing: no other reader would find it either."""
-
-
 class Box(NamedTuple):
     """A rectangle of whole pixels; the right and lower edges are not part of it.
 

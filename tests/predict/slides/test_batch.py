@@ -151,9 +151,11 @@ def test_overwrite_goes_on_after_an_error_of_the_disk(path, rays, undisturbed, t
 
 def test_further_outputs_of_a_finished_slide_need_no_network(path, rays, undisturbed, tmp_path, monkeypatch):
     run(rays, [Job(path, "one")], tmp_path, SMALL)
+    joined = (tmp_path / "one" / "cells.parquet").stat().st_ino
     monkeypatch.setattr(part_module, "read_part", lambda *a: pytest.fail("read again"))
     more = SlideSettings(kinds=("geojson", "csv", "labels"), part_px=160)
     run(rays, [Job(path, "one")], tmp_path, more)
+    assert (tmp_path / "one" / "cells.parquet").stat().st_ino == joined  # not written again
     files = contents(tmp_path)
     assert files.pop("one/labels.ome.tif")
     assert {name: files[name] for name in undisturbed if "summary" not in name} == {
@@ -211,6 +213,7 @@ def test_bad_slides_are_rows_and_stop_no_other(path, rays, tmp_path):
     assert table.nuclei["glass"] == 0
     assert table.tissue_mm2["glass"] == 0
     assert np.isnan(table.nearest_um["glass"])
+    assert (tmp_path / "out" / "glass" / "cells.csv").read_text().startswith('"id","class",')
     assert table.nuclei["one"] > 100
     cells = pq.read_table(tmp_path / "out" / "one" / "cells.parquet")
     assert table.nuclei["one"] == len(cells)

@@ -117,18 +117,19 @@ class Store:
             pq.write_table(rows.replace_schema_metadata(about), temporary, compression="zstd")
 
     def join(self, parts: Sequence[str], schema: "pa.Schema", about: Mapping[str, Any]) -> None:
-        """Join the parts to one file, a row group each, and take them away."""
+        """Join the parts to one file, a row group each, and take them away; what is joined is kept."""
         import pyarrow.parquet as pq
 
         problems = {name: found for name in parts if (found := self.problems(name))}
         text = json.dumps({**about, "parts": list(parts), "problems": problems})
         schema = schema.with_metadata({**(schema.metadata or {}), ABOUT: text.encode()})
-        with (
-            whole(self._table) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            for name in parts:
-                writer.write_table(self.read(name).replace_schema_metadata(schema.metadata))
+        if self._about() != text.encode():
+            with (
+                whole(self._table) as temporary,
+                pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+            ):
+                for name in parts:
+                    writer.write_table(self.read(name).replace_schema_metadata(schema.metadata))
         for path in (self.folder / PARTS).glob("*.parquet"):
             path.unlink()
         with suppress(OSError):
@@ -168,17 +169,22 @@ class Store:
 
     def _joined(self) -> dict[str, int]:
         """Row group of each part in the file of all rows, if that is written."""
+        try:
+            parts = json.loads(self._about())["parts"]
+        except (KeyError, ValueError):
+            return {}
+        return {name: k for k, name in enumerate(parts)}
+
+    def _about(self) -> bytes:
+        """What the file of all rows says of itself; nothing if it is not there, or none of ours."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self._table
-        if not path.is_file():
-            return {}
         try:
-            about = json.loads((pq.read_schema(path).metadata or {})[ABOUT])
-        except (pa.ArrowException, KeyError, ValueError):
-            return {}
-        return {name: k for k, name in enumerate(about["parts"])}
+            found: bytes = (pq.read_schema(self._table).metadata or {}).get(ABOUT, b"")
+        except (pa.ArrowException, FileNotFoundError):
+            return b""
+        return found
 
     def clear(self) -> None:
         """Take away what a plan left, the plan last: no file of an earlier model stays beside new ones."""
