@@ -8,6 +8,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 # Threads that spin while they wait make tests a hundred times slower on a machine with other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HISTOSCOPE_BACKEND", "torch")  # what else is installed changes no test
 
 import html
 import json

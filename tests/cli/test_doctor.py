@@ -37,7 +37,8 @@ def test_json_names_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(app, ["doctor", "--json"])
     answer = json.loads(done.stdout)
     names = [check["name"] for check in answer["checks"]]
-    assert names == ["Python", "libraries", "torch", "torchvision", "cores, memory", "kernel cache", "disk"]
+    assert names[:5] == ["Python", "libraries", "torch", "torchvision", "backends"]
+    assert names[5:] == ["cores, memory", "kernel cache", "disk"]
     assert done.exit_code == (0 if answer["healthy"] else 1)
     assert all({"name", "status", "found", "advice"} == set(check) for check in answer["checks"])
 
@@ -157,3 +158,14 @@ def test_old_and_missing_libraries_fail(monkeypatch: pytest.MonkeyPatch) -> None
     assert doctor.libraries() == [
         doctor.Check("libraries", "PASS", "histoscope 0.1.0, numpy 2.4, rich 15.0, scipy 1.17")
     ]
+
+
+def test_backends_are_listed_and_a_faster_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from histoscope.models.backends import choosing
+
+    monkeypatch.setattr(choosing, "find_spec", lambda _: None)
+    check = doctor.backends()
+    assert check.status == "PASS"
+    assert check.found.startswith("torch ")
+    assert "openvino" not in check.found
+    assert check.advice.endswith("pip install 'histoscope[openvino]'")

@@ -274,8 +274,8 @@ CALLS: dict[str, dict[str, Any]] = {
 # How fast, or again, is not what: tests of these verbs' own hold them.
 ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
-    "predict": {"overwrite", "origin", "anndata", "device"},
-    "evaluate": {"audit"},
+    "predict": {"overwrite", "origin", "anndata", "device", "backend"},
+    "evaluate": {"audit", "backend"},
     "init": {"overwrite"},
     "synth": {
         *("like", "spec", "form", "like_mpp", "like_tiles"),

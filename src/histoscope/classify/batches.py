@@ -18,6 +18,7 @@ from histoscope.cores import a_core_each
 from histoscope.data import Dataset
 from histoscope.errors import HistoscopeError
 from histoscope.memory import is_out_of_memory
+from histoscope.models.backends.runner import ready
 from histoscope.models.patches.classifier import Classifier
 from histoscope.types import Sample
 
@@ -82,10 +83,10 @@ def through(
     on_skip : callable, optional
         Called for each patch that cannot be read, which is then left out; without it, that is an error.
     """
-    quick = model.quick()
     device = model.mean.device
     on_processor = device.type == "cpu"
     threads = torch.get_num_threads() if on_processor else READERS
+    quick = ready(model, at_once=threads, threads=1)
 
     def see(batch: _Batch) -> _Batch:
         if batch.pixels is not None:

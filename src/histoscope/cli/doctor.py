@@ -64,6 +64,7 @@ def examine(folder: Path | None = None) -> list[Check]:
         libraries,
         torch_pair,
         encoders,
+        lambda: [backends()],
         gpu,
         lambda: [cores_and_memory()],
         lambda: [numba_cache()],
@@ -146,6 +147,23 @@ def encoders() -> list[Check]:
             advice = "torchvision is to blame: see its line" if is_pair else f"pip install {name}"
             checks.append(Check(name, "FAIL", _first_line(error), advice))
     return checks
+
+
+def backends() -> Check:
+    """Libraries that networks predict with on a processor, and how a missing one is installed."""
+    from importlib import metadata
+
+    try:
+        from histoscope.models.backends import BACKENDS, choosing, runner
+    except Exception as error:  # noqa: BLE001
+        return Check("backends", "WARN", _first_line(error), "see the torch line")
+    there = choosing.installed()
+    found = ", ".join(f"{name} {metadata.version(name)}" for name in there)
+    others = [
+        f"pip install 'histoscope[{runner.module_of(name).EXTRA}]'" for name in BACKENDS if name not in there
+    ]
+    advice = f"faster on a processor: {others[0]}" if len(there) == 1 else ""
+    return Check("backends", "PASS", found, advice)
 
 
 def gpu() -> list[Check]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from histoscope.cli.backends import BACKEND_HELP, ENVIRONMENT, Backend
 from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
 
@@ -35,6 +36,7 @@ def evaluate(
         bool,
         typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
+    backend: Annotated[Backend, typer.Option(envvar=ENVIRONMENT, help=BACKEND_HELP)] = Backend.AUTO,
     out: Annotated[Path | None, typer.Option(help="CSV file for the scores, one row an image.")] = None,
     classes: Annotated[
         list[str] | None,
@@ -76,13 +78,14 @@ def evaluate(
         require_writable(out, file=True)
     folder = weights.find(model)
     dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
+    dataset = datasets.renamed(dataset, _pairs(classes or []))
     done = itertools.count(1)
     with Board() as board:
         tested = external.score(
             folder,
             dataset,
-            classes=_pairs(classes or []),
             tta=tta,
+            backend=str(backend),
             more=metric or (),
             copies_in=root if audit else None,
             on_image=lambda *_: board.move("Images", next(done), len(dataset)),

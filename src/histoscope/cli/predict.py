@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from histoscope.cli.backends import BACKEND_HELP, ENVIRONMENT, Backend
 from histoscope.cli.pixel_size import checked_mpp
 from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
@@ -132,6 +133,7 @@ def predict(
             help="cpu, cuda or cuda:1; of slides also several: cuda:0,cuda:1. By default the fastest."
         ),
     ] = "",
+    backend: Annotated[Backend, typer.Option(envvar=ENVIRONMENT, help=BACKEND_HELP)] = Backend.AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -197,6 +199,7 @@ def predict(
     from time import perf_counter
 
     from histoscope import weights
+    from histoscope.cli.backends import devices_for
     from histoscope.cli.predict_slides import predict_slides, refuse, takes_slides
     from histoscope.errors import ConfigError
     from histoscope.images.finding import Skipped, lines_of
@@ -204,10 +207,9 @@ def predict(
 
     begin = perf_counter()
     folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
-    from histoscope.models.device import devices_of
     from histoscope.predict import batch
 
-    devices = devices_of(device)
+    devices = devices_for(str(backend), device)
     left_out: list[Skipped] = []
     classifies = is_classifier(folder)
     jobs = batch.plan(sources, out, slides=True, on_skip=left_out.append)
@@ -222,7 +224,7 @@ def predict(
     refuse(context, shown, classifies=classifies, as_slides=as_slides, has_cells=cells is not None)
     if not as_slides and len(devices) > 1:
         raise ConfigError(f"--device {device}: several are for slides, and these are images; give one")
-    opened: dict[str, Any] = {"tta": tta}
+    opened: dict[str, Any] = {"tta": tta, "backend": str(backend)}
     if not classifies:
         opened |= {"least_area_um2": least_area}
     elif as_slides:
@@ -235,7 +237,7 @@ def predict(
         outcome, told, lines = predict_slides(folder, jobs, out, opened, written, **settings)
     elif classifies:
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, kinds, devices, **opened, **settings)
+        outcome, told, lines = _classes(folder, jobs, out, kinds, devices, opened, **settings)
     else:
         outcome, told, lines = _nuclei(folder, jobs, out, kinds, devices, opened, **settings)
     about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
@@ -280,6 +282,7 @@ def _nuclei(
     """Find nuclei in all images: the outcome, its summary for JSON, and lines to print."""
     from histoscope.export.overlay import colour_names
     from histoscope.export.result import OUTPUTS
+    from histoscope.models.backends import used
     from histoscope.predict import Detector, batch
 
     kinds = _known(only, OUTPUTS, "a model of nuclei")
@@ -297,7 +300,8 @@ def _nuclei(
         counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
         by_class = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
         lines.append(", ".join(f"{name} {n:,} ({colour})" for name, n, colour in by_class))
-    return outcome, {"classes": list(detector.classes), "nuclei": n_nuclei}, lines
+    about = {"classes": list(detector.classes), "nuclei": n_nuclei, "network": used(detector.network)}
+    return outcome, about, lines
 
 
 def _classes(
@@ -306,18 +310,19 @@ def _classes(
     out: Path,
     only: list[str],
     devices: tuple[str, ...],
+    opened: dict[str, Any],
     *,
-    tta: bool,
     overwrite: bool,
     **settings: Any,
 ) -> Found:
     """Classify all patches and large images: the outcome, its summary for JSON, and lines to print."""
     from histoscope.export.overlay import colour_names
     from histoscope.jobs import naming
+    from histoscope.models.backends import used
     from histoscope.predict import PatchClassifier, classify
 
     kinds = _known(only, classify.OUTPUTS, "a classifier")
-    classifier = PatchClassifier.open(folder, tta=tta)
+    classifier = PatchClassifier.open(folder, **opened)
     if devices:
         classifier.network.to(devices[0])
     with _watched() as (on_begin, on_image, on_tiles):
@@ -345,7 +350,7 @@ def _classes(
         of = f"{count(sum(tiles.values()), 'tile')} in {count(len(maps), 'image')}"
         lines.append(f"{of}: {shares}; results in {out}")
     about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
-    return outcome, {**about, "maps": len(maps)}, lines
+    return outcome, {**about, "maps": len(maps), "network": used(classifier.network)}, lines
 
 
 def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:

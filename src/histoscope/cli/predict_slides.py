@@ -109,16 +109,17 @@ def predict_slides(
     one = {"nuclei": "nucleus", "tiles": "tile"}[work.unit]
     lines = [f"{count(total, one)} in {count(len(outcome.done), 'slide')}; results in {out}"]
     lines += [_line(row, work.unit, work.classes) for row in outcome.done]
-    return outcome, {"classes": list(work.classes), work.unit: total}, lines
+    about = {"classes": list(work.classes), work.unit: total, "network": work.network}
+    return outcome, about, lines
 
 
 def _work(
     folder: Path,
     *,
-    tta: bool,
     least_area_um2: float | None = None,
     least_tissue: float = 0.0,
     cells: Path | None = None,
+    **opened: Any,
 ) -> "Work":
     """What a model does: nuclei of at least some area, or the classes of tiles, or of given cells."""
     from histoscope.predict import Detector, PatchClassifier
@@ -127,8 +128,8 @@ def _work(
     from histoscope.predict.slides.tiles import ClassifyTiles
 
     if least_area_um2 is not None:
-        return FindNuclei(Detector.open(folder, tta=tta, least_area_um2=least_area_um2))
-    classifier = PatchClassifier.open(folder, tta=tta)
+        return FindNuclei(Detector.open(folder, least_area_um2=least_area_um2, **opened))
+    classifier = PatchClassifier.open(folder, **opened)
     return ClassifyTiles(classifier, least_tissue) if cells is None else ClassifyCells(classifier, cells)
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,11 @@ from torch import Tensor, nn
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
+from histoscope.models.folding import folded_sequences
 from histoscope.types import Labels, Nuclei, Sample
+
+if TYPE_CHECKING:
+    from histoscope.models.backends.runner import Runner
 
 UNKNOWN = -1
 """Class of pixels whose nucleus has no known class: the loss leaves them out."""
@@ -87,6 +91,8 @@ class Model(nn.Module):
     """Its task: a key of `histoscope.train.tasks.TASKS`."""
     thresholds: dict[str, float]
     """What `decode` compares with, each in (0, 1); tuned on validation images, kept on the card."""
+    runner: "Runner | None" = None
+    """What computes the heads for prediction in place of torch; see `histoscope.models.backends`."""
     mean: Tensor
     std: Tensor
 
@@ -116,6 +122,16 @@ class Model(nn.Module):
     def loss(self, heads: Heads, target: dict[str, Tensor]) -> dict[str, Tensor]:
         """Named loss terms and their sum, ``total``."""
         raise TypeError(f"{type(self).__name__} must define loss()")
+
+    def quick(self) -> Self:
+        """Copy for faster inference, with batch normalisation folded; weights are shared."""
+        return folded_sequences(self)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002  # as torch has it
+        """Switch between training and prediction; what trains will have other weights than its backend."""
+        if mode:
+            self.runner = None
+        return super().train(mode)
 
     def depths(self) -> dict[str, int]:
         """Depth of each parameter by its name, 0 nearest the image; only for models that can be unfrozen."""

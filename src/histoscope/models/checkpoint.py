@@ -19,7 +19,8 @@ from histoscope import stain, weights
 from histoscope.brief import brief
 from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.files import whole
-from histoscope.models import create, is_trusted, name_of
+from histoscope.models import backends, create, is_trusted, name_of
+from histoscope.models.backends import TORCH
 from histoscope.models.base import Model
 from histoscope.models.card import (
     CARD,
@@ -113,17 +114,25 @@ def save(
 
 
 @overload
-def open_model(name_or_folder: str | Path) -> Opened[Model]: ...
+def open_model(name_or_folder: str | Path, *, backend: str = TORCH) -> Opened[Model]: ...
 
 
 @overload
 def open_model(
-    name_or_folder: str | Path, kind: type[M], *, network: nn.Module | str | None = None
+    name_or_folder: str | Path,
+    kind: type[M],
+    *,
+    network: nn.Module | str | None = None,
+    backend: str = TORCH,
 ) -> Opened[M]: ...
 
 
 def open_model(
-    name_or_folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | str | None = None
+    name_or_folder: str | Path,
+    kind: type[Model] = Model,
+    *,
+    network: nn.Module | str | None = None,
+    backend: str = TORCH,
 ) -> Opened[Any]:
     """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
 
@@ -131,6 +140,8 @@ def open_model(
     ----------
     name_or_folder, kind, network
         As for `load`.
+    backend : str
+        What it predicts with: a key of `histoscope.models.backends.BACKENDS`, or ``auto``, the fastest.
 
     Returns
     -------
@@ -141,6 +152,8 @@ def open_model(
     ------
     UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError, ConfigError
         As `load`; CorruptDataError too if the card names a stain normaliser that is missing.
+    MissingDependencyError
+        If the backend is not installed.
 
     Examples
     --------
@@ -151,7 +164,9 @@ def open_model(
     folder = weights.find(name_or_folder)
     _note_licence(folder)
     opened, about = _load(folder, kind, network), read_card(folder)
-    return Opened(opened.to(fastest()), normalizer_of(folder), about, _fingerprint(folder))
+    found = Opened(opened.to(fastest()), normalizer_of(folder), about, _fingerprint(folder))
+    backends.use(found.network, backend, found.fingerprint)
+    return found
 
 
 @overload

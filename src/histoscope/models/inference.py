@@ -15,8 +15,8 @@ from histoscope.cores import a_core_each
 from histoscope.errors import ShapeError
 from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
+from histoscope.models.backends.runner import ready
 from histoscope.models.base import Heads, Segmenter, Tile, assembled, resampled_shape
-from histoscope.models.folding import folded_sequences
 from histoscope.models.precision import mixed
 from histoscope.renamed import renamed
 from histoscope.types import Image, Nuclei
@@ -109,7 +109,10 @@ def tiles_of(
         Tiles that are seen at the same time, on a processor: it is used better than by one after the other,
         for more memory.
     """
-    network = folded_sequences(model)
+    n_threads = torch.get_num_threads()
+    at_once = min(at_once, n_threads) if model.mean.device.type == "cpu" else 1
+    each = n_threads // at_once
+    network = ready(model, at_once=at_once, threads=each)
     wanted = Window(0, 0, *image.shape[:2]) if inner is None else inner
     divisor = model.spec.divisible_by
     rows, columns = (
@@ -124,12 +127,9 @@ def tiles_of(
             return _tile_of_glass(glass, wanted, core, model.spec.grid)
         return _tile(network, image, wanted, core, tta=tta)
 
-    n_threads = torch.get_num_threads()
-    at_once = min(at_once, n_threads) if model.mean.device.type == "cpu" else 1
     if at_once == 1:
         yield from map(seen, windows)
         return
-    each = n_threads // at_once
     with closing(
         a_core_each(seen, windows, cores=at_once, ahead=at_once - 1, name="tile", threads=each)
     ) as every:

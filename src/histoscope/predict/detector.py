@@ -58,6 +58,7 @@ class Detector:
         tta: bool = False,
         least_area_um2: float = LEAST_AREA_UM2,
         network: nn.Module | str | None = None,
+        backend: str = "torch",
     ) -> "Detector":
         """Open a model that comes with Histoscope, or a model folder; on the accelerator, if there is one.
 
@@ -70,6 +71,8 @@ class Detector:
             Smaller ones are left out.
         network : torch.nn.Module or str, optional
             Of one's own, or its name; it takes the weights, see `histoscope.models.load`.
+        backend : str
+            What it predicts with, see `histoscope.models.open_model`.
 
         Raises
         ------
@@ -77,10 +80,12 @@ class Detector:
             If it is neither a name nor a folder.
         DatasetNotFoundError, FormatVersionError, CorruptDataError
             If the folder holds no model, one of another version, or a broken one.
+        MissingDependencyError
+            If the backend is not installed.
         """
         if not 0 <= least_area_um2 < float("inf"):
             raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
-        opened = models.open_model(model, Segmenter, network=network)
+        opened = models.open_model(model, Segmenter, network=network, backend=backend)
         depends_on = f"{opened.fingerprint}, nuclei from {least_area_um2:g} um2"
         return cls(opened.network, opened.normalizer, tta, opened.card, depends_on, least_area_um2)
 

@@ -45,18 +45,23 @@ class PatchClassifier:
     @classmethod
     @renamed(turned="tta")
     def open(
-        cls, model: str | Path, *, tta: bool = False, network: nn.Module | str | None = None
+        cls,
+        model: str | Path,
+        *,
+        tta: bool = False,
+        network: nn.Module | str | None = None,
+        backend: str = "torch",
     ) -> "PatchClassifier":
         """Open a model folder; on the accelerator, if there is one. Arguments are as of `Detector.open`.
 
         Raises
         ------
-        UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError
+        UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError, MissingDependencyError
             As `histoscope.predict.Detector.open`.
         ConfigError
             If the model is no classifier, or a backbone without classes.
         """
-        opened = models.open_model(model, Classifier, network=network)
+        opened = models.open_model(model, Classifier, network=network, backend=backend)
         if not opened.network.spec.classes:
             raise ConfigError(f"{model} has no classes; give the folder of a trained classifier")
         return cls(opened.network, opened.normalizer, tta, opened.card, opened.fingerprint)

@@ -1,12 +1,12 @@
 """A trained model on a test set: scores of each image, and which images the model has seen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from histoscope import data, models
+from histoscope import models
 from histoscope.data import Dataset
 from histoscope.data.base import Progress
 from histoscope.errors import ConfigError
@@ -50,8 +50,8 @@ def score(
     model: str | Path,
     dataset: Dataset,
     *,
-    classes: Mapping[str, str] | None = None,
     tta: bool = False,
+    backend: str = "torch",
     more: Sequence[str] = (),
     copies_in: Path | None = None,
     on_image: OnSample | None = None,
@@ -64,8 +64,8 @@ def score(
     model : str or Path
         A model that comes along, or a model or run folder.
     dataset : Dataset
-    classes : mapping of str to str, optional
-        Class of the data set -> the same class under the model's name.
+    backend : str
+        What predicts, see `histoscope.models.open_model`.
     tta, more, on_image
         As in `histoscope.train.evaluate`.
     copies_in : Path, optional
@@ -78,11 +78,11 @@ def score(
     ConfigError
         If test-time augmentation is asked for and the model finds no nuclei.
     """
-    opened = models.open_model(model)
+    opened = models.open_model(model, backend=backend)
     task = task_of(opened.network)
     if tta and not task.takes_tta:
         raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
-    watched = provenance.Watched(data.renamed(dataset, classes or {}))
+    watched = provenance.Watched(dataset)
     shown = normalised(task.in_classes_of(opened.network, watched), opened.normalizer)
     skipped: dict[str, str] = {}
     table = evaluate(

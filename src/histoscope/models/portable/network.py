@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from histoscope.errors import ConfigError
 from histoscope.models.base import Model, Segmenter
-from histoscope.models.folding import folded_sequences
 from histoscope.models.nuclei.stardist import InPixels, StarDist
 from histoscope.models.patches.classifier import Classifier
 
@@ -108,7 +107,7 @@ def _normalisation(model: Model) -> nn.Conv2d:
 
 def _plain(model: Segmenter | Classifier) -> Model:
     """Copy for prediction, of convolutions and other common operations alone."""
-    quick: Model = model.quick() if isinstance(model, Classifier) else folded_sequences(model)
+    quick: Model = model.quick()
     for block in list(quick.modules()):
         for name, layer in block.named_children():
             if isinstance(layer, nn.PixelUnshuffle):

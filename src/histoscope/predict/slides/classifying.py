@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from histoscope import stain
+from histoscope.models.backends import used
 from histoscope.predict.patch_classifier import PatchClassifier
 
 
@@ -37,3 +38,8 @@ class Classifying:
     def card(self) -> dict[str, Any] | None:
         """Of the classifier."""
         return self.classifier.card
+
+    @property
+    def network(self) -> str:
+        """What the network of the classifier runs in."""
+        return used(self.classifier.network)

@@ -48,6 +48,7 @@ def write_slide(
         "mpp": slide.known_mpp(),
         "tissue_mm2": found.tissue.area_mm2,
         **work.about(slide),
+        "network": work.network,
         "software": f"histoscope {__version__}",
     }
     found.store.join(found.parts, work.none(slide).schema, about)
@@ -103,6 +104,7 @@ def _row(slide: Slide, found: Found) -> dict[str, Any]:
         "mpp_x": mpp_x,
         "mpp_y": mpp_y,
         "reader": slide.reader_name,
+        "network": found.work.network,
         "tissue_mm2": round(found.tissue.area_mm2, 4),
         "blurred_mm2": round(found.tissue.blurred_mm2, 4),
         **found.quality,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from histoscope import stain
 from histoscope.export.cells import Cells
 from histoscope.export.result import write_png
+from histoscope.models.backends import used
 from histoscope.predict.detector import Detector
 from histoscope.predict.slides import part as parts_of
 from histoscope.predict.slides.files import CELLS, write_cells, write_measures
@@ -56,6 +57,11 @@ class FindNuclei:
     def card(self) -> dict[str, Any] | None:
         """Of the detector's model."""
         return self.detector.card
+
+    @property
+    def network(self) -> str:
+        """What the network of the detector runs in."""
+        return used(self.detector.network)
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """Model and augmentation."""

@@ -84,6 +84,8 @@ class Work(Protocol):
     normalizer : Normalizer or None
     card : dict or None
         Of the model.
+    network : str
+        The library that runs it, and the precision.
     """
 
     @property
@@ -102,6 +104,8 @@ class Work(Protocol):
     def normalizer(self) -> stain.Normalizer | None: ...  # noqa: D102
     @property
     def card(self) -> dict[str, Any] | None: ...  # noqa: D102
+    @property
+    def network(self) -> str: ...  # noqa: D102
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """What the rows depend on beside the slide, as plain values."""

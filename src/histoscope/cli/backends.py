@@ -1,0 +1,36 @@
+"""The option ``--backend``, which verbs that predict share."""
+
+from enum import StrEnum
+
+from histoscope.errors import ConfigError
+
+
+class Backend(StrEnum):
+    """Library that a network predicts with."""
+
+    AUTO = "auto"
+    TORCH = "torch"
+    OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+
+
+ENVIRONMENT = "HISTOSCOPE_BACKEND"
+BACKEND_HELP = (
+    "Library that runs the network on a processor: torch, openvino or onnxruntime (extras openvino, onnx). "
+    "Auto takes the fastest that is installed, measured once."
+)
+
+
+def devices_for(backend: str, names: str) -> tuple[str, ...]:
+    """Devices by their names; a backend for processors is refused on another.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from histoscope.models.device import devices_of
+
+    devices = devices_of(names)
+    if backend not in {Backend.AUTO, Backend.TORCH} and set(devices) - {"cpu"}:
+        raise ConfigError(f"--backend {backend} is for processors, and --device is {names}; leave one out")
+    return devices

@@ -1,0 +1,73 @@
+"""Networks as ONNX for backends, in the user's cache."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import histoscope
+from histoscope.files import whole
+from histoscope.models.base import Heads, Model
+from histoscope.models.portable.network import Portable
+from histoscope.models.portable.runtimes import write_onnx
+
+
+class Bare(Portable):
+    """From normalised images to heads as they are: what is around it is the same as with torch."""
+
+    def named(self, image: Tensor) -> Heads:
+        """Heads by name."""
+        return self.network.heads(image)
+
+
+def cache_folder() -> Path:
+    """Where networks and what was measured are kept; it may be deleted at any time.
+
+    Examples
+    --------
+    >>> cache_folder().name
+    'histoscope'
+    """
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "histoscope"
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """16 digits for what something depends on.
+
+    Examples
+    --------
+    >>> len(digest({"a": 1}))
+    16
+    """
+    return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def onnx_of(model: Model, fingerprint: str, *, anew: bool = False) -> Path:
+    """File of a network, made unless the cache has it.
+
+    Parameters
+    ----------
+    model : Model
+    fingerprint : str
+        Of its weights and card.
+    anew : bool
+        Write it though there is one.
+
+    Raises
+    ------
+    ConfigError
+        If it has an operation that ONNX has not.
+    OSError
+        If the cache cannot be written.
+    """
+    key = {"model": fingerprint, "histoscope": histoscope.__version__, "torch": torch.__version__}
+    path = cache_folder() / f"{digest(key)}.onnx"
+    if anew or not path.is_file():
+        with whole(path) as temporary:
+            write_onnx(Bare(model).eval(), temporary, {})
+    return path
