@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from histoscope.errors import ConfigError, MissingDependencyError, UnknownNameError
-from histoscope.models import backends
+from histoscope.models import backends, precision
 from histoscope.models.backends import choosing
 from histoscope.predict import Detector
 
@@ -57,7 +57,7 @@ def test_a_choice_is_of_some_threads_and_some_precision(model, measured, monkeyp
     backends.use(model, "auto", "one")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     backends.use(model, "auto", "one")
-    monkeypatch.setattr(choosing.precision, "has_bfloat16", lambda _: True)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)
     backends.use(model, "auto", "one")
     assert len(calls) == 3
 

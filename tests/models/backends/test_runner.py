@@ -8,7 +8,7 @@ import torch
 
 from histoscope import models, synth
 from histoscope.metrics import match
-from histoscope.models import backends, inference
+from histoscope.models import backends, inference, precision
 from histoscope.models.backends.runner import ready
 from histoscope.predict import Detector, PatchClassifier
 from histoscope.types import Sample
@@ -112,3 +112,15 @@ def test_other_weights_under_the_same_name_are_noticed(backend, trained, image):
     torch.testing.assert_close(
         inference.heads_of(other, image)["regions"], expected["regions"], rtol=1e-3, atol=1e-3
     )
+
+
+def test_bfloat16_is_taken_where_torch_would(backend, trained, fresh_classifier, image, monkeypatch):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)
+    model, classifier = trained("unet", **NETWORKS["unet"]), fresh_classifier().eval()
+    for each, narrow in ((model, backend == "openvino"), (classifier, False)):
+        backends.use(each, backend, type(each).__name__)
+        assert backends.used(each).endswith("bfloat16" if narrow else "float32")
+    full = inference.heads_of(model, image)["regions"]
+    model.runner = None
+    expected = inference.heads_of(model, image)["regions"]
+    torch.testing.assert_close(full, expected, atol=0.05 * float(expected.abs().max()), rtol=0)

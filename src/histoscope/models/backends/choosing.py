@@ -15,9 +15,8 @@ from torch import Tensor
 import histoscope
 from histoscope.errors import ConfigError, HistoscopeError, MissingDependencyError, UnknownNameError
 from histoscope.files import write_text
-from histoscope.models import precision
 from histoscope.models.backends import AUTO, BACKENDS, TORCH
-from histoscope.models.backends.runner import CPU, Runner, module_of, ready
+from histoscope.models.backends.runner import CPU, Runner, in_bfloat16, module_of, ready
 from histoscope.models.backends.written import cache_folder, digest, onnx_of
 from histoscope.models.base import Heads, Model
 
@@ -120,7 +119,7 @@ def _seconds_of(model: Model, others: list[str], fingerprint: str) -> dict[str, 
         "architecture": type(model).__name__,
         "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "bfloat16": precision.has_bfloat16(CPU),
+        "bfloat16": in_bfloat16(model),
         "histoscope": histoscope.__version__,
         **{name: metadata.version(name) for name in (TORCH, *others)},
     }
@@ -161,7 +160,8 @@ def _measured(model: Model, others: list[str], fingerprint: str) -> dict[str, An
 def _runner(model: Model, backend: str, fingerprint: str) -> Runner:
     """A backend with a network that gives the heads of torch; a file that does not is written once more."""
     for anew in (False, True):
-        runner = Runner(backend, onnx_of(model, fingerprint, anew=anew))
+        network = onnx_of(model, fingerprint, anew=anew)
+        runner = Runner(backend, network, bfloat16=in_bfloat16(model))
         try:
             _check(model, runner)
         except Exception:
@@ -197,7 +197,7 @@ def _seconds(model: Model, image: Tensor) -> float:
     network = ready(model, at_once=1, threads=torch.get_num_threads())
 
     def look() -> Heads:
-        with precision.mixed(CPU):
+        with torch.autocast("cpu", torch.bfloat16, enabled=in_bfloat16(model)):
             return network.heads(network.normalised(image))
 
     look()

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from histoscope.models import precision
 from histoscope.models.backends import TORCH
+from histoscope.models.base import Heads, Model, Segmenter
 
 if TYPE_CHECKING:
     from histoscope.models.backends.session import Backend, Session
-    from histoscope.models.base import Heads, Model
 
-M = TypeVar("M", bound="Model")
-Run: TypeAlias = "Callable[[Tensor], Heads]"
+M = TypeVar("M", bound=Model)
+Run: TypeAlias = Callable[[Tensor], Heads]
 CPU = torch.device("cpu")
 
 
@@ -31,12 +31,14 @@ class Runner:
         A key of `histoscope.models.backends.BACKENDS` but torch.
     network : Path
         ONNX, from normalised images to heads.
+    bfloat16 : bool
+        Whether torch would multiply bfloat16 there; then the backend may, too.
     """
 
-    def __init__(self, backend: str, network: Path) -> None:
+    def __init__(self, backend: str, network: Path, *, bfloat16: bool) -> None:
         self.backend, self.network = backend, network
         self.module = module_of(backend)
-        self.bfloat16 = self.module.HAS_BFLOAT16 and precision.has_bfloat16(CPU)
+        self.bfloat16 = bfloat16 and self.module.HAS_BFLOAT16
         self._sessions: dict[tuple[int, int], Session] = {}
         self._lock = Lock()
 
@@ -58,7 +60,7 @@ class Runner:
                 )
             session = self._sessions[key]
 
-        def run(images: Tensor) -> "Heads":
+        def run(images: Tensor) -> Heads:
             found = session(np.ascontiguousarray(images.numpy()))
             return {name: torch.from_numpy(head) for name, head in found.items()}
 
@@ -68,6 +70,11 @@ class Runner:
 def module_of(backend: str) -> "Backend":
     """Module of a backend."""
     return cast("Backend", import_module(f"histoscope.models.backends.{backend}"))
+
+
+def in_bfloat16(model: Model) -> bool:
+    """Whether torch predicts with a model in bfloat16: with segmenters, where the device multiplies it."""
+    return isinstance(model, Segmenter) and precision.has_bfloat16(model.mean.device)
 
 
 def ready(model: M, *, at_once: int, threads: int) -> M:
@@ -87,7 +94,7 @@ def ready(model: M, *, at_once: int, threads: int) -> M:
     return quick
 
 
-def used(model: "Model") -> str:
+def used(model: Model) -> str:
     """What a model predicts with: the library, its version and the precision.
 
     Examples
@@ -98,10 +105,10 @@ def used(model: "Model") -> str:
     """
     if (runner := _runner_of(model)) is not None:
         return str(runner)
-    return f"{TORCH} {torch.__version__}, {_precision(bfloat16=precision.has_bfloat16(model.mean.device))}"
+    return f"{TORCH} {torch.__version__}, {_precision(bfloat16=in_bfloat16(model))}"
 
 
-def _runner_of(model: "Model") -> Runner | None:
+def _runner_of(model: Model) -> Runner | None:
     """Backends are for processors; elsewhere torch is used."""
     return model.runner if model.mean.device.type == "cpu" else None
 
