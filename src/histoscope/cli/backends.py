@@ -1,6 +1,9 @@
 """The option ``--backend``, which verbs that predict share."""
 
 from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+import typer
 
 from histoscope.errors import ConfigError
 
@@ -14,11 +17,14 @@ class Backend(StrEnum):
     ONNXRUNTIME = "onnxruntime"
 
 
-ENVIRONMENT = "HISTOSCOPE_BACKEND"
-BACKEND_HELP = (
-    "Library that runs the network on a processor: torch, openvino or onnxruntime (extras openvino, onnx). "
-    "Auto takes the fastest that is installed, measured once."
-)
+BackendOption: TypeAlias = Annotated[
+    Backend,
+    typer.Option(
+        envvar="HISTOSCOPE_BACKEND",
+        help="Library that runs the network on a processor: torch, openvino or onnxruntime (extras openvino, "
+        "onnx). Auto takes the fastest that is installed, measured once.",
+    ),
+]
 
 
 def devices_for(backend: str, names: str) -> tuple[str, ...]:

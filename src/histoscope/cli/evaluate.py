@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from histoscope.cli.backends import BACKEND_HELP, ENVIRONMENT, Backend
+from histoscope.cli.backends import Backend, BackendOption
 from histoscope.cli.given import part_of
 from histoscope.cli.pixel_size import checked_mpp
 
@@ -36,7 +36,7 @@ def evaluate(
         bool,
         typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
-    backend: Annotated[Backend, typer.Option(envvar=ENVIRONMENT, help=BACKEND_HELP)] = Backend.AUTO,
+    backend: BackendOption = Backend.AUTO,
     out: Annotated[Path | None, typer.Option(help="CSV file for the scores, one row an image.")] = None,
     classes: Annotated[
         list[str] | None,

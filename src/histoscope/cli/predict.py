@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from histoscope.cli.backends import BACKEND_HELP, ENVIRONMENT, Backend
+from histoscope.cli.backends import Backend, BackendOption
 from histoscope.cli.pixel_size import checked_mpp
 from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
@@ -133,7 +133,7 @@ def predict(
             help="cpu, cuda or cuda:1; of slides also several: cuda:0,cuda:1. By default the fastest."
         ),
     ] = "",
-    backend: Annotated[Backend, typer.Option(envvar=ENVIRONMENT, help=BACKEND_HELP)] = Backend.AUTO,
+    backend: BackendOption = Backend.AUTO,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
