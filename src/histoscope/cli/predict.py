@@ -256,7 +256,13 @@ def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], what: st
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
         typer.echo(json.dumps({**about, **done, "images": outcome.done}, indent=2))
     else:
-        _report(outcome, lines, what)
+        for line in lines:
+            typer.echo(line)
+        if outcome.skipped:
+            finished = count(outcome.skipped, f"finished {what}")
+            typer.echo(f"{finished} skipped; --overwrite predicts them again")
+        if outcome.failed:
+            typer.echo(f"{count(len(outcome.failed), what)} failed", err=True)
     for failure in outcome.failed:
         typer.echo(line_of(failure), err=True)
     if outcome.failed:
@@ -388,14 +394,3 @@ def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
                 board.end("tiles")
 
         yield on_begin, on_image, on_tiles
-
-
-def _report(outcome: "Outcome", lines: list[str], what: str) -> None:
-    """Print the outcome."""
-    for line in lines:
-        typer.echo(line)
-    if outcome.skipped:
-        finished = count(outcome.skipped, f"finished {what}")
-        typer.echo(f"{finished} skipped; --overwrite predicts them again")
-    if outcome.failed:
-        typer.echo(f"{count(len(outcome.failed), what)} failed", err=True)
