@@ -7,6 +7,8 @@ from typing import Any
 from histoscope.errors import DataError
 from histoscope.types import class_key
 
+UNSURE = "unsure"
+"""Name of nuclei whose class a model is not sure enough of; see `histoscope.models.ClassRule`."""
 _BACKGROUND = frozenset(("background", "bg", "backgr", "back", "hintergrund", "fond", "fondo"))
 _NO_CLASS = _BACKGROUND | frozenset(
     (

@@ -142,6 +142,11 @@ class Sample:
         if self.classes is not None:
             self._check_classes(self.classes)
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the class of a nucleus is known."""
+        return self.classes is not None and bool(self.classes[1:].any())
+
     def _check_instances(self, instances: Labels) -> None:
         if not isinstance(instances, np.ndarray) or instances.dtype != np.int32:
             raise self._wrong(

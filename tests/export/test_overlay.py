@@ -4,7 +4,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from histoscope import export
 from histoscope.errors import ShapeError
-from histoscope.export.overlay import PALETTE, UNCLASSED, with_legend
+from histoscope.export.overlay import COLOURS, UNCLASSED, with_legend
 from histoscope.types import Nuclei
 
 # Colours as they are seen without one kind of cone (Machado, Oliveira and Fernandes 2009, severity 1).
@@ -26,7 +26,7 @@ def seen(colours, sight):
 
 @pytest.mark.parametrize("sight", SIGHT)
 def test_colours_are_told_apart_from_each_other_and_from_tissue(sight):
-    ours, tissue = seen([*PALETTE.values(), UNCLASSED], sight), seen(TISSUE, sight)
+    ours, tissue = seen([*COLOURS.values(), UNCLASSED], sight), seen(TISSUE, sight)
     apart = deltaE_ciede2000(ours[:, None], ours[None])
     assert apart[~np.eye(len(ours), dtype=bool)].min() > 15
     assert deltaE_ciede2000(ours[:, None], tissue[None]).min() > 9

@@ -436,3 +436,40 @@ def test_a_detector_of_ones_own_may_speak_of_turns(tiles, tmp_path, detector):
     assert outcome.done
     assert not outcome.failed
     assert '"tta": true' in (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def choosy(model_folder, painted):
+    """A model whose card says what the images look like that taught it classes: those of the painter."""
+    from histoscope.export import likeness
+
+    detector = predict.Detector.open(model_folder)
+    seen = [(image, detector(image, 0.25)) for image in map(painted, (5, 6, 7, 8, 9))]
+    card = json.loads((model_folder / "card.json").read_text())
+    card[likeness.KEY] = likeness.learned(seen, [], 0.25).to_dict() | {"name": "painters"}
+    (model_folder / "card.json").write_text(json.dumps(card))
+    return predict.Detector.open(model_folder)
+
+
+def test_images_unlike_those_that_taught_the_classes_are_told(choosy, tiles, painted, tmp_path):
+    write_image(tiles / "other.png", np.ascontiguousarray(painted(9)[:, :, ::-1]))
+    with pytest.warns(UserWarning, match="learned from painters, and 1 of 3 images look unlike"):
+        predicted(choosy, tiles, tmp_path / "out")
+    distance = {row["image"]: row["unlike"] for row in summary(tmp_path / "out")}
+    assert float(distance["other"]) > 1 >= float(distance["a/one"])
+    assert distance["b/two.v2"] == ""  # four nuclei are too few to tell
+    with pytest.warns(UserWarning, match="1 of 3"):  # once more, though nothing is predicted again
+        assert predicted(choosy, tiles, tmp_path / "out").skipped == 3
+
+
+def test_a_card_that_says_nothing_adds_no_column(detector, tiles, tmp_path):
+    predicted(detector, tiles, tmp_path / "out")
+    assert "unlike" not in summary(tmp_path / "out")[0]
+
+
+def test_classes_of_a_detector_end_with_unsure_where_a_nucleus_may_be(blobs):
+    from histoscope.models.class_rule import ClassRule
+
+    assert predict.Detector(blobs).classes == ("red", "blue")
+    blobs.class_rule = ClassRule(unsure_below=0.6)
+    assert predict.Detector(blobs).classes == ("red", "blue", "unsure")

@@ -108,3 +108,35 @@ def test_tiles_are_chosen_by_seed_and_counted():
     for wrong in (0, 9):
         with pytest.raises(ConfigError, match="1 to 8"):
             data.tile_subset(dataset, wrong)
+
+
+def labelled(name):
+    return replace(tile(name), classes=np.array([0, 1], np.uint8))
+
+
+@pytest.mark.parametrize("on_nuclei", [0.0, 1.0])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_the_share_of_tiles_with_classes_holds_however_few_they_are(share, on_nuclei):
+    tiles = [*DRAWN, labelled("known")]
+    sampler = make_sampler(tiles, 16, on_nuclei=on_nuclei, class_weights=(0.0, 1.0), labelled_share=share)
+    rng = np.random.default_rng(0)
+    drawn = sum(sampler.draw(rng).name == "known" for _ in range(2000))
+    assert abs(drawn / 2000 - share) < 0.04
+    plain = make_sampler(tiles, 16)
+    assert sum(plain.draw(rng).name == "known" for _ in range(2000)) / 2000 < 0.15
+
+
+def test_a_share_of_tiles_with_classes_holds_within_each_kind():
+    real = [*REAL * 3, labelled("real known")]
+    sampler = make_sampler(Mixture(real, DRAWN, 0.5), 16, labelled_share=0.8)
+    rng = np.random.default_rng(0)
+    names = [sampler.draw(rng).name for _ in range(2000)]
+    assert abs(sum(name.startswith("drawn") for name in names) / 2000 - 0.5) < 0.04
+    assert abs(names.count("real known") / 2000 - 0.4) < 0.04
+
+
+def test_a_share_of_tiles_with_classes_is_of_nothing_where_none_has_any():
+    with pytest.raises(DataError, match="no training image has classes"):
+        make_sampler(DRAWN, 16, labelled_share=0.5)
+    one, other = (make_sampler([labelled("a")], 16, labelled_share=share) for share in (0.0, 0.5))
+    np.testing.assert_array_equal(one.draw(0).image, other.draw(0).image)

@@ -33,6 +33,8 @@ TRAIN_FIELDS: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "train.batch_size": (1, {}),
     "train.patch_px": (48, {}),
     "train.on_nuclei": (1.0, {}),
+    "train.labelled_share": (1.0, {"data.root": "HALF"}),
+    "train.class_precision": (0.5, {}),
     "train.lr": (5e-3, {}),
     "train.warmup": (0.6, {}),
     "train.weight_decay": (0.5, {}),
@@ -151,6 +153,12 @@ def other_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def half_labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten tiles, of which every second has no classes."""
+    return _write(tmp_path_factory.mktemp("wiring") / "half", seed=5, tiles=10, plain=2)
+
+
+@pytest.fixture(scope="session")
 def third_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six more."""
     return _write(tmp_path_factory.mktemp("wiring") / "third", seed=12, tiles=6)
@@ -176,11 +184,13 @@ def other_index(patches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-def _write(folder: Path, *, seed: int, tiles: int) -> Path:
+def _write(folder: Path, *, seed: int, tiles: int, plain: int = 0) -> Path:
     samples = []
     for k, sample in enumerate(synth.cohort(tiles, 1, shape_px=(96, 96), mpp=0.5, seed=seed)):
         classes = sample.classes.copy()
         classes[1:] = 1 + np.arange(len(classes) - 1) % 5 // 4  # the second class is rare
+        if plain and k % plain:
+            classes[:] = 0
         samples.append(
             dataclasses.replace(
                 sample, classes=classes, name=f"{folder.name}{k}", patient=f"{folder.name}{k}"

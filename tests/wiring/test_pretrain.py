@@ -107,7 +107,9 @@ def test_a_field_changes_what_pretraining_does(case, tools, outcome):
 
 @pytest.mark.parametrize("name", NOT_WITHOUT_LABELS)
 def test_what_nothing_reads_is_refused(name, tools, outcome):
-    value = {"transfer": {"frozen": 1}, "monitor": "nll", "on_nuclei": 0.5, "ema": 0.5}.get(name, 7)
+    value = {"transfer": {"frozen": 1}, "monitor": "nll", "on_nuclei": 0.5, "ema": 0.5}
+    value |= {"labelled_share": 0.5, "class_precision": 0.5}
+    value = value.get(name, 7)
     with pytest.raises(ConfigError, match=rf"train\.{name} is .*leave it out"):
         outcome(tools.changed(BASE, {f"train.{name}": value}), "refused")
 

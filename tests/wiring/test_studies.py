@@ -144,7 +144,7 @@ ELSEWHERE_TESTED = {"initial_weights", "against", "synthetic", "initial_level", 
 
 
 @pytest.fixture(scope="module")
-def places(cohort, other_cohort, third_cohort, patches, tmp_path_factory):
+def places(cohort, other_cohort, half_labelled, third_cohort, patches, tmp_path_factory):
     """Give real paths for the words that stand for them in the tables above."""
     base, arguments = tmp_path_factory.mktemp("places"), PATCHES["patches"]["backbone"]
     for number, name in enumerate(("imagenet", "other_weights")):
@@ -154,6 +154,7 @@ def places(cohort, other_cohort, third_cohort, patches, tmp_path_factory):
     return {
         "COHORT": cohort,
         "OTHER": other_cohort,
+        "HALF": half_labelled,
         "THIRD": third_cohort,
         "PATCHES": patches,
         "IMAGENET": base / "imagenet",

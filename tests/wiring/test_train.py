@@ -91,7 +91,7 @@ REFUSED = {"train.devices"}
 
 
 @pytest.fixture(scope="module")
-def places(cohort, other_cohort, patches, parts_list, other_index, tmp_path_factory):
+def places(cohort, other_cohort, half_labelled, patches, parts_list, other_index, tmp_path_factory):
     """Give real paths for the words that stand for them in the tables above."""
     base = tmp_path_factory.mktemp("places")
     torch.manual_seed(7)
@@ -100,6 +100,7 @@ def places(cohort, other_cohort, patches, parts_list, other_index, tmp_path_fact
     return {
         "COHORT": cohort,
         "OTHER": other_cohort,
+        "HALF": half_labelled,
         "PATCHES": patches,
         "PARTS": parts_list,
         "INDEX": other_index,

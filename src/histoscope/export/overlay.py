@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Sequence
-from itertools import cycle, islice
+from itertools import cycle
 
 import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
+from histoscope.class_names import UNSURE
 from histoscope.errors import ShapeError
 from histoscope.nuclei import Nuclei
 from histoscope.types import Image, Labels
@@ -28,6 +29,9 @@ PALETTE: dict[str, Colour] = {
     "violet": (153, 102, 255),
 }
 UNCLASSED: Colour = (0, 0, 0)
+UNSURE_COLOUR = "slate"
+COLOURS = PALETTE | {UNSURE_COLOUR: (102, 136, 136)}
+"""Colours of all classes, that of `unsure` among them, by name."""
 _SHIFT = 4  # OpenCV's sub-pixel coordinates: sixteenths
 _WIDTH_UM = 0.5
 _INK, _PAPER = (31, 35, 40), (255, 255, 255)
@@ -36,7 +40,7 @@ _MOST_OF_IMAGE = 0.15
 
 
 def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
-    """Colour of class 0, 1, 2, ...; repeated beyond seven classes.
+    """Colour of class 0, 1, 2, ...; repeated beyond seven classes. The class `unsure` has its own.
 
     Examples
     --------
@@ -47,7 +51,7 @@ def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
     """
     if not classes:
         return (PALETTE["yellow"],)
-    return (UNCLASSED, *(PALETTE[name] for name in colour_names(classes)))
+    return (UNCLASSED, *(COLOURS[name] for name in colour_names(classes)))
 
 
 def colour_names(classes: Sequence[str]) -> list[str]:
@@ -58,7 +62,8 @@ def colour_names(classes: Sequence[str]) -> list[str]:
     >>> colour_names(["epithelial", "inflammatory"])
     ['yellow', 'blue']
     """
-    return list(islice(cycle(PALETTE), len(classes)))
+    ordinary = cycle(PALETTE)
+    return [UNSURE_COLOUR if name == UNSURE else next(ordinary) for name in classes]
 
 
 def draw(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from histoscope.models.base import InputSpec, Model, Segmenter
     from histoscope.models.card import normalizer_of, read_card
     from histoscope.models.checkpoint import Opened, load, open_model, save
+    from histoscope.models.class_rule import ClassRule
     from histoscope.models.guests import wrap
     from histoscope.models.inference import predict
     from histoscope.models.patches.classifier import Classifier
@@ -37,6 +38,7 @@ MODELS: dict[str, tuple[str, str]] = {
 }
 
 _LAZY = {
+    "ClassRule": "histoscope.models.class_rule",
     "Classifier": "histoscope.models.patches.classifier",
     "InputSpec": "histoscope.models.base",
     "Model": "histoscope.models.base",
@@ -54,6 +56,7 @@ _LAZY = {
 
 __all__ = [
     "MODELS",
+    "ClassRule",
     "Classifier",
     "InputSpec",
     "Model",

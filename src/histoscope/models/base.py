@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from histoscope.errors import ConfigError, ShapeError
 from histoscope.images.resolution import check_mpp
 from histoscope.models import turns
+from histoscope.models.class_rule import ClassRule
 from histoscope.models.folding import folded_sequences
 from histoscope.types import Labels, Nuclei, Sample
 
@@ -203,6 +204,8 @@ class Segmenter(Model):
     """Base of segmentation models; `decode` turns heads into nuclei, perfect ones into the ground truth."""
 
     task = "nuclei"
+    class_rule: ClassRule = ClassRule()
+    """How `decode` calls classes; tuned on validation images, kept on the card."""
 
     def turned_back(self, heads: Heads, turn: int) -> Heads:
         """Heads of the original image from those of one transformed by `histoscope.models.turns.turn`."""
@@ -269,6 +272,8 @@ def instances_of(sample: Sample) -> Labels:
 def class_map(sample: Sample, names: Sequence[str], *, grid: int = 1) -> NDArray[np.int16]:
     """Class of the nucleus at each pixel, or at each `grid`-th: 0 on background, `UNKNOWN` where not known.
 
+    Of a sample without classes nothing is known, its background included: it teaches no class.
+
     Raises
     ------
     ShapeError
@@ -278,13 +283,14 @@ def class_map(sample: Sample, names: Sequence[str], *, grid: int = 1) -> NDArray
     """
     instances = instances_of(sample)
     class_of = np.full(int(instances.max(initial=0)) + 1, UNKNOWN, np.int16)
-    if sample.classes is not None:
-        known = sample.classes[: len(class_of)].astype(np.int16)
-        if (top := int(known.max(initial=0))) > len(names):
-            raise ConfigError(
-                f"sample {sample.name!r} has a nucleus of class {top}, but the model knows {len(names)}: "
-                f"{', '.join(names)}; give it the classes of the data set"
-            )
-        class_of = np.where(known > 0, known, UNKNOWN).astype(np.int16)
+    if sample.classes is None or not sample.has_classes:
+        return class_of[instances[::grid, ::grid]]
+    known = sample.classes[: len(class_of)].astype(np.int16)
+    if (top := int(known.max(initial=0))) > len(names):
+        raise ConfigError(
+            f"sample {sample.name!r} has a nucleus of class {top}, but the model knows {len(names)}: "
+            f"{', '.join(names)}; give it the classes of the data set"
+        )
+    class_of = np.where(known > 0, known, UNKNOWN).astype(np.int16)
     class_of[0] = 0
     return class_of[instances[::grid, ::grid]]

@@ -14,6 +14,8 @@ from histoscope.models.arguments import new_arguments
 
 FORMAT = 1
 WEIGHTS, CARD, STAIN_REFERENCE = "model.safetensors", "card.json", "stain_reference.json"
+RULE = "class rule"
+"""Key of a card: how votes become classes of nuclei; absent where they are taken as they are."""
 NORMALISER = "stain normaliser"
 """Key of a card: ``none``, or the method that images go through before the network."""
 

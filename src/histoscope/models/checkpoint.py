@@ -21,17 +21,19 @@ from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundErro
 from histoscope.files import whole
 from histoscope.models import backends, create, is_trusted, name_of
 from histoscope.models.backends import TORCH
-from histoscope.models.base import Model
+from histoscope.models.base import Model, Segmenter
 from histoscope.models.card import (
     CARD,
     FORMAT,
     NORMALISER,
+    RULE,
     STAIN_REFERENCE,
     WEIGHTS,
     normalizer_of,
     read_card,
     write_card,
 )
+from histoscope.models.class_rule import ClassRule
 from histoscope.models.device import fastest
 from histoscope.weights.hub import DIGEST, digest_of
 
@@ -98,6 +100,7 @@ def save(
         "arguments": model.arguments,
         "input": model.spec.to_dict(),
         "thresholds": model.thresholds,
+        **_rule_of(model),
         NORMALISER: "none" if fitted is None else fitted.name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": {"histoscope": histoscope.__version__, "torch": torch.__version__},
@@ -247,6 +250,8 @@ def _load(folder: Path, kind: type[Model], network: nn.Module | str | None) -> M
         )
     _check_classes(folder, model.spec.classes)
     model.thresholds = _thresholds(folder, about, expected=model.thresholds)
+    if isinstance(model, Segmenter):
+        model.class_rule = _rule(folder, about, model.spec.classes)
     return model.eval()
 
 
@@ -260,9 +265,10 @@ def _fingerprint(folder: Path) -> str:
     reference = folder / STAIN_REFERENCE
     # As it was written, so that folders of 0.1 keep theirs though some arguments have other names today.
     card = weights.card(folder)
+    answers = (*_ANSWERS, RULE) if RULE in card else _ANSWERS  # so that cards of before keep theirs
     parts = [
         (folder / WEIGHTS).read_bytes(),
-        json.dumps({key: card.get(key) for key in _ANSWERS}, sort_keys=True).encode(),
+        json.dumps({key: card.get(key) for key in answers}, sort_keys=True).encode(),
         reference.read_bytes() if reference.is_file() else b"",
     ]
     digests = [hashlib.blake2b(part).digest() for part in parts]
@@ -318,6 +324,20 @@ def _not_ours(folder: Path, found: str) -> str:
         f"command line, histoscope --use {found} and the verb. A package that offers it under "
         "'histoscope.models' makes it known to all (docs/plugins.md)"
     )
+
+
+def _rule_of(model: Model) -> dict[str, Any]:
+    """Class rule of a network, for its card; nothing for one that takes votes as they are."""
+    rule = getattr(model, "class_rule", ClassRule())
+    return {} if rule == ClassRule() else {RULE: rule.to_dict()}
+
+
+def _rule(folder: Path, about: Mapping[str, Any], classes: tuple[str, ...]) -> ClassRule:
+    """Class rule on a card."""
+    try:
+        return ClassRule.of_card(about.get(RULE), classes)
+    except ConfigError as error:
+        raise CorruptDataError(f"{folder / CARD}: {error}; write it so, or train the model again") from error
 
 
 def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Batch prediction of nuclei: resumable, with a journal and a summary; a bad image stops no other."""
 
 import os
+import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 
 from histoscope import __version__
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
+from histoscope.export import likeness
 from histoscope.export.result import OUTPUTS, columns, summarise, write
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
@@ -26,6 +28,8 @@ from histoscope.predict.detector import Detector, known_mpp
 from histoscope.tables import read_table
 from histoscope.types import Image, Nuclei
 
+UNLIKE = "unlike"
+"""Column of the summary: how unlike an image is to those that classes were learned from, 1 at the limit."""
 OnBegin: TypeAlias = Callable[[int], None]
 """Called with the number of images that are not finished yet."""
 OnImage: TypeAlias = Callable[[str], None]
@@ -186,6 +190,7 @@ def run(
     tta = detector.tta if hasattr(detector, "tta") else getattr(detector, "turned", False)
     settings |= {"tta": tta, "mpp": mpp}
     ends = [OUTPUTS[kind] for kind in kinds]
+    looks = [] if getattr(detector, "likeness", None) is None else [UNLIKE]
     outcome = Outcome()
 
     def files(job: Job) -> list[str]:
@@ -194,7 +199,9 @@ def run(
     def save(job: Job, digest: str, image: Image, nuclei: Nuclei) -> None:
         with journal.writing(files(job)):
             write(out / job.name, image, nuclei, detector.classes, kinds)
-        journal.add(job, summarise(image, nuclei, detector.classes), digest=digest, files=files(job))
+        row = summarise(image, nuclei, detector.classes)
+        row |= {column: detector.unlike(image, nuclei) for column in looks}
+        journal.add(job, row, digest=digest, files=files(job))
 
     with Journal.open(out, settings, overwrite=overwrite) as journal:
         finished = journal.finished(jobs, lambda _: ends)
@@ -206,8 +213,21 @@ def run(
                 for job, error in images:
                     outcome.take(job, error, journal, on_image)
         finally:
-            journal.write_summary(columns(detector.classes))
+            journal.write_summary([*columns(detector.classes), *looks])
+    if looks:
+        _tell_unlike(detector, outcome.done)
     return outcome
+
+
+def _tell_unlike(detector: Detector, rows: Sequence[dict[str, Any]]) -> None:
+    """Warn of images that look unlike those that the classes were learned from."""
+    distances = [row.get(UNLIKE) for row in rows]
+    n = sum(distance is not None and distance > 1 for distance in distances)
+    if n and detector.card is not None:
+        whence = detector.card[likeness.KEY].get("name") or "other images"
+        look = "the image looks" if len(rows) == 1 else f"{n} of {len(rows)} images look"
+        told = f"classes were learned from {whence}, and {look} unlike: take classes as a guess"
+        warnings.warn(told, stacklevel=3)
 
 
 def require_mpp(jobs: list[Job], mpp: float | None) -> None:

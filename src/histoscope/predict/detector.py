@@ -1,6 +1,7 @@
 """A trained segmentation model with its stain normaliser."""
 
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from torch import nn
 from histoscope import models, stain
 from histoscope.brief import brief
 from histoscope.errors import ConfigError
+from histoscope.export import likeness
+from histoscope.export.likeness import Likeness
 from histoscope.files import read_image
 from histoscope.images.resolution import check_mpp, mpp_of, why_unknown
 from histoscope.models import Segmenter
@@ -91,8 +94,34 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of class 1, 2, ...; empty for a model without classes."""
-        return self.network.spec.classes
+        """Names of class 1, 2, ..., with `unsure` the last if a nucleus may be; empty for none."""
+        return self.network.class_rule.names(self.network.spec.classes)
+
+    @property
+    def likeness(self) -> Likeness | None:
+        """What the images look like that its classes were learned from; None if its card does not say."""
+        return Likeness.of_card((self.card or {}).get(likeness.KEY))
+
+    def unlike(self, image: Image, nuclei: Nuclei) -> float | None:
+        """Tell how unlike an image is to those that the classes were learned from: above 1 it looks unlike.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+        nuclei : Nuclei
+            Found in it.
+
+        Returns
+        -------
+        float or None
+            None where the card does not say what these look like, or nuclei are too few to tell.
+        """
+        found = self.likeness
+        if found is None:
+            return None
+        shown = image if self.normalizer is None else self.normalizer(image)
+        distance = found.unlike(shown, nuclei)
+        return None if isnan(distance) else round(distance, 3)
 
     def __call__(self, image: Image, mpp: float) -> Nuclei:
         """Nuclei of an image, numbered from 1 without gaps, each with at least one pixel.

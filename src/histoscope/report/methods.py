@@ -52,6 +52,8 @@ TRAIN_LABELS = {
     "batch_size": "Patches a step",
     "patch_px": "Side of a patch, in pixels of the network",
     "on_nuclei": "Share of patches centred on a nucleus",
+    "labelled_share": "Share of patches from images with classes",
+    "class_precision": "Wanted precision of classes; less sure nuclei are unsure",
     "lr": "Highest learning rate",
     "warmup": "Share of the steps in which the rate rises",
     "weight_decay": "Weight decay",

@@ -74,7 +74,10 @@ def _is(value: object, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-NOT_WITHOUT_LABELS = ("patch_px", "on_nuclei", "ema", "evaluate_every", "patience", "monitor", "transfer")
+NOT_WITHOUT_LABELS = (
+    *("patch_px", "on_nuclei", "labelled_share", "class_precision", "ema", "evaluate_every", "patience"),
+    *("monitor", "transfer"),
+)
 """Settings of training that self-supervised pretraining has no use for."""
 
 
@@ -153,6 +156,12 @@ class TrainConfig:
         Side of a patch, in pixels at the model's resolution; a classifier has its own.
     on_nuclei : float
         Share of patches that are centred on a nucleus; the others lie anywhere.
+    labelled_share : float
+        Share of patches from images whose nuclei have classes, where others have none; 0 draws from all
+        images alike.
+    class_precision : float
+        Share of right classes that is wanted of nuclei on the validation part: one whose class is too
+        improbable for that is called ``unsure``; 0 calls none so.
     lr : float
         Highest learning rate, reached after `warmup` and left along a half cosine.
     warmup : float
@@ -197,6 +206,8 @@ class TrainConfig:
     batch_size: int = 8
     patch_px: int = 128
     on_nuclei: float = 0.0
+    labelled_share: float = 0.0
+    class_precision: float = 0.8
     lr: float = 1e-3
     warmup: float = 0.05
     weight_decay: float = 1e-2
@@ -229,6 +240,11 @@ class TrainConfig:
             raise ConfigError(
                 f"train: lr {self.lr} must be above 0, warmup {self.warmup} in [0, 1), "
                 f"on_nuclei {self.on_nuclei} in [0, 1], workers {self.workers} at least 0"
+            )
+        if not 0 <= self.labelled_share <= 1 or not 0 <= self.class_precision < 1:
+            raise ConfigError(
+                f"train: labelled_share {self.labelled_share} must be in [0, 1], class_precision "
+                f"{self.class_precision} in [0, 1)"
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(

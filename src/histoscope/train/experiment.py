@@ -1,6 +1,6 @@
 """A whole training experiment from one YAML file: data, split, normaliser, model, training, test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from histoscope.classify.probe import ProbeConfig
 from histoscope.data import Split
 from histoscope.data.base import Progress
 from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.export import likeness
 from histoscope.files import write_text
 from histoscope.locks import alone_in
 from histoscope.models.arguments import new_arguments
@@ -33,6 +34,7 @@ from histoscope.train.probing import ProbePatches
 from histoscope.train.steps import OnStep
 from histoscope.train.tasks import Listener, OnSample, Task, task_of
 from histoscope.train.training import TestSets, Training, train_and_test
+from histoscope.words import listed
 
 OnNote = Callable[[str], None]
 """Called with messages: what was loaded, what was skipped."""
@@ -166,7 +168,8 @@ def _run(experiment: Experiment, listener: Listener, progress: Progress | None) 
         return read_table(finished)
     check_machine(experiment.train)
     torch.manual_seed(experiment.train.seed)
-    parts = _opened(experiment)
+    given = _opened(experiment)
+    parts = join_parts(given)
     model = models.create_for(parts.train.info.classes, experiment.model.name, arguments(experiment))
     parts = provenance.watched(in_classes_of(model, parts))
     _check_model(experiment, model)
@@ -190,16 +193,15 @@ def _run(experiment: Experiment, listener: Listener, progress: Progress | None) 
     if skipped:
         listed = "; ".join(f"{name} ({why})" for name, why in list(skipped.items())[:5])
         listener.note(f"skipped {len(skipped)} patches that cannot be read: {listed}")
-    _finish_card(plan, task, table)
+    _finish_card(plan, task, table, given)
     write_table(out / run_folder.CONTENT, plan.contents())
     write_table(finished, table)
     return read_table(finished)
 
 
-def _opened(experiment: Experiment) -> Split:
-    """Training, validation and test part of all data sets; no pixel is read."""
-    given = [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
-    return join_parts(given)
+def _opened(experiment: Experiment) -> list[Split]:
+    """Training, validation and test part of each data set; no pixel is read."""
+    return [open_parts(each, seed=experiment.train.seed) for each in (experiment.data, *experiment.more)]
 
 
 def _normalizer(experiment: Experiment) -> BaseNormalizer[Any] | None:
@@ -213,7 +215,9 @@ def _check_unchanged(experiment: Experiment, standing: run_folder.Standing, note
     if not (experiment.out / run_folder.CONTENT).is_file():
         return note("this version cannot tell whether its images have changed since: an older one trained it")
     try:
-        parts = provenance.watched(in_classes_of(models.load(experiment.out), _opened(experiment)))
+        parts = provenance.watched(
+            in_classes_of(models.load(experiment.out), join_parts(_opened(experiment)))
+        )
         normalizer = _normalizer(experiment)
     except (HistoscopeError, OSError) as error:
         return note(f"whether its images have changed since cannot be told: {error}")
@@ -242,11 +246,14 @@ def _check_model(experiment: Experiment, model: models.Model) -> None:
     check_remedies(model, get_balance(experiment.balance) or BalanceConfig())
 
 
-def _finish_card(plan: Plan, task: Task, table: pd.DataFrame) -> None:
-    """Write the test scores on the model's card."""
+def _finish_card(plan: Plan, task: Task, table: pd.DataFrame, given: Sequence[Split]) -> None:
+    """Write on the model's card its test scores, and which data sets taught it classes."""
     folder = plan.experiment.out / "model"
     more = [name.rpartition(":")[2] for name in plan.experiment.metrics]
     scores = {name: round(value, 4) for name, value in task.summary(table, *more).items()}
     card = models.read_card(folder) | {"test": {"images": len(table), **scores}}
+    if isinstance(looks := card.get(likeness.KEY), dict):
+        sheets = [parts.train.info for parts in given]
+        looks["name"] = listed([sheet.title or sheet.name for sheet in sheets if sheet.classes])
     write_card(folder, card)
     write_text(folder / "config.yaml", config.dump(plan.experiment))

@@ -170,6 +170,7 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     color: Color | None = None,
     on_nuclei: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    labelled_share: float = 0.0,
     rarity: Sequence[float] | None = None,
     seed: int = 0,
     workers: int = 0,
@@ -197,6 +198,8 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
         Share of patches around a random nucleus instead of a random place.
     class_weights : sequence of float, optional
         Weight of a nucleus of class 0, 1, ... when `on_nuclei` draws one.
+    labelled_share : float in [0, 1]
+        Share of patches from samples with classes, where others have none; 0 draws from all alike.
     rarity : sequence of float in [0, 1], optional
         Of classes 0, 1, ..., such as ``Balance.rarity``: patches are warped more, the rarer the classes in
         them.
@@ -226,7 +229,8 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     ...     print(tuple(batch.image.shape), tuple(batch.target["nuclei"].shape))
     (2, 3, 32, 32) (2, 32, 32)
     """
-    sampler = make_sampler(samples, patch_px, on_nuclei=on_nuclei, class_weights=class_weights)
+    drawn = {"on_nuclei": on_nuclei, "labelled_share": labelled_share}
+    sampler = make_sampler(samples, patch_px, class_weights=class_weights, **drawn)
     config = AUGMENTATIONS["none"] if augment is None else augment
     patches = PatchDataset(sampler, targets, config, color, seed, rarity)
     return PatchLoader(patches, batch_size=batch_size, steps=steps, start_step=start_step, workers=workers)

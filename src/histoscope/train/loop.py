@@ -1,7 +1,7 @@
 """Training with labels; targets, losses and scores are the model's and its task's."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,10 @@ from histoscope.train.checks import check_fit, check_remedies
 from histoscope.train.choices import Color, get_augment, get_balance, get_jitter
 from histoscope.train.config import TrainConfig
 from histoscope.train.evaluation import evaluate
-from histoscope.train.loader import Batch, make_loader
+from histoscope.train.loader import Batch, PatchLoader, make_loader
+from histoscope.train.mixture import Sampler
 from histoscope.train.steps import Learner, OnStep, Steps
-from histoscope.train.tasks import task_of
+from histoscope.train.tasks import Learned, task_of
 from histoscope.train.transfer import Unfreezing, parameter_groups
 from histoscope.types import Sample
 
@@ -135,7 +136,9 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
         # Back from the device and the memory layout that it was trained in.
         model.to("cpu").to(memory_format=torch.contiguous_format)
         models.load(out / "model", network=model)
-        _tune(model, val, out, keep)
+        lines = _tuned(model, (train, val), config, batches.patches.sampler, remedies)
+        if lines:
+            keep(model, card=lines_added(models.read_card(out / "model"), lines))
         return Fitted(model, best["step"], best["score"], steps.seconds)
 
 
@@ -216,7 +219,7 @@ def _batches(
     start_step: int,
     remedies: Balance | None,
     **how: Any,
-) -> Iterable[Batch]:
+) -> PatchLoader:
     """Batches of the run, with oversampling of rare classes if a remedy asks for it."""
     on_nuclei, class_weights, rarity = config.on_nuclei, None, None
     if remedies is not None:
@@ -231,6 +234,7 @@ def _batches(
         start_step=start_step,
         on_nuclei=on_nuclei,
         class_weights=class_weights,
+        labelled_share=config.labelled_share,
         rarity=rarity,
         seed=config.seed,
         workers=config.workers,
@@ -238,13 +242,24 @@ def _batches(
     )
 
 
-def _tune(model: Model, val: Sequence[Sample], out: Path, keep: Callable[..., Path]) -> None:
-    """Tune the thresholds of the best weights, if the model has any, and save them."""
-    scores = task_of(model).tune(model, val) if model.task else {}
-    if scores:
-        card = models.read_card(out / "model")
-        card["validation"] = {**card.get("validation", {}), **scores}
-        keep(model, card=card)
+def _tuned(
+    model: Model, learned: Learned, config: TrainConfig, sampler: Sampler, remedies: Balance | None
+) -> dict[str, Any]:
+    """Tune thresholds, and how classes are called, of the best weights: lines for the card."""
+    if not model.task:
+        return {}
+    task = task_of(model)
+    scores = task.tune(model, learned[1])
+    wanted = config.class_precision
+    lines = task.tune_classes(model, learned, sampler=sampler, remedies=remedies, precision=wanted)
+    scores |= lines.pop("validation", {})
+    return lines | ({"validation": scores} if scores else {})
+
+
+def lines_added(card: dict[str, Any], lines: Mapping[str, Any]) -> dict[str, Any]:
+    """A card with lines on what was tuned; validation scores are added to those that it has."""
+    scores = {**card.get("validation", {}), **lines.get("validation", {})}
+    return {**card, **lines, **({"validation": scores} if scores else {})}
 
 
 def _remedies(model: Model, train: Sequence[Sample], config: BalanceConfig | None) -> Balance | None:

@@ -79,24 +79,25 @@ class MixedSampler:
 
     Parameters
     ----------
-    real, synthetic : PatchSampler
+    usual, other : Sampler
+        Such as of real and synthetic samples.
     share : float in [0, 1]
-        Of the patches that come from `synthetic`.
+        Of the patches that come from `other`.
     """
 
-    def __init__(self, real: PatchSampler, synthetic: PatchSampler, share: float) -> None:
-        if not np.isclose(real.mpp, synthetic.mpp, rtol=0.01):
+    def __init__(self, usual: Sampler, other: Sampler, share: float) -> None:
+        if not np.isclose(usual.mpp, other.mpp, rtol=0.01):
             raise DataError(
-                f"real samples have {real.mpp:g} micrometres per pixel, synthetic ones {synthetic.mpp:g}; "
-                "bring both to one with histoscope.data.resample(sample, mpp) first"
+                f"some samples have {usual.mpp:g} micrometres per pixel, others {other.mpp:g}; "
+                "bring all to one with histoscope.data.resample(sample, mpp) first"
             )
-        self.real, self.synthetic, self.share = real, synthetic, share
-        self.size_px, self.mpp = real.size_px, real.mpp
+        self.usual, self.other, self.share = usual, other, share
+        self.size_px, self.mpp = usual.size_px, usual.mpp
 
     def draw(self, rng: RandomSource, *, margin_px: int = 0) -> Sample:
         """Cut one patch, with `margin_px` more on each side."""
         rng = generator(rng)
-        chosen = self.synthetic if rng.random() < self.share else self.real
+        chosen = self.other if rng.random() < self.share else self.usual
         return chosen.draw(rng, margin_px=margin_px)
 
 
@@ -106,6 +107,7 @@ def make_sampler(
     *,
     on_nuclei: float = 0.0,
     class_weights: Sequence[float] | None = None,
+    labelled_share: float = 0.0,
 ) -> Sampler:
     """Sampler of the patches of a training run, from a `Mixture` or from samples of one kind.
 
@@ -114,10 +116,29 @@ def make_sampler(
     samples : Mixture or sequence of Sample
     size_px, on_nuclei, class_weights
         See `histoscope.train.patches.PatchSampler`.
-    """
+    labelled_share : float in [0, 1]
+        Of the patches, from samples with classes, where others have none; 0 draws from all alike.
 
-    def of(kind: Sequence[Sample]) -> PatchSampler:
-        return PatchSampler(kind, size_px, on_nuclei=on_nuclei, class_weights=class_weights)
+    Raises
+    ------
+    DataError
+        If patches should be of samples with classes, and there are none.
+    """
+    if labelled_share and not any(sample.has_classes for sample in samples):
+        raise DataError(
+            f"{labelled_share:.0%} of the patches should be of images with classes (train.labelled_share), "
+            "and no training image has classes; leave it out"
+        )
+
+    def of(kind: Sequence[Sample]) -> Sampler:
+        def drawing(some: Sequence[Sample]) -> Sampler:
+            return PatchSampler(some, size_px, on_nuclei=on_nuclei, class_weights=class_weights)
+
+        plain = [sample for sample in kind if not sample.has_classes]
+        if not labelled_share or len(plain) in {0, len(kind)}:
+            return drawing(kind)
+        labelled = [sample for sample in kind if sample.has_classes]
+        return MixedSampler(drawing(plain), drawing(labelled), labelled_share)
 
     if not isinstance(samples, Mixture):
         return of(samples)

@@ -89,7 +89,8 @@ class RegionSegmenter(EncodedSegmenter):
         ids, n = nuclei.instances.ravel(), len(nuclei)
         total = np.stack([np.bincount(ids, weights=each, minlength=n + 1)[1:] for each in votes], axis=1)
         share = (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
-        return replace(nuclei, class_id=(1 + share.argmax(axis=1)).astype(np.uint8), class_probability=share)
+        class_id, probability = self.class_rule(share)
+        return replace(nuclei, class_id=class_id, class_probability=probability)
 
 
 def _probability(head: Tensor, shape: tuple[int, int]) -> NDArray[np.float32]:

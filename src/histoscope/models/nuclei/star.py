@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from histoscope import geometry
 from histoscope.geometry.vote import draw_by_vote
 from histoscope.labels import centroids, relabel
+from histoscope.models.class_rule import ClassRule
 from histoscope.types import Labels, Mask, Nuclei
 
 REACH_UM = 0.75
@@ -112,6 +113,7 @@ def nuclei_of(
     *,
     refine: bool = False,
     inside: Mask | None = None,
+    rule: ClassRule | None = None,
 ) -> Nuclei:
     """Suppress, draw, refine, and let the pixels of each nucleus vote on its class.
 
@@ -128,6 +130,8 @@ def nuclei_of(
         Draw each nucleus by a vote of all polygons that were proposed for it.
     inside : (H, W) bool, optional
         Where nuclei are, to correct their outlines by.
+    rule : ClassRule, optional
+        How votes become classes; the class of most votes if left out.
     """
     points, distances, probability = candidates.points_px, candidates.distances, candidates.probability
     kept, winner = geometry.suppress(points, distances, probability, iou_threshold=iou_threshold)
@@ -141,9 +145,8 @@ def nuclei_of(
     class_id = np.zeros(len(kept), np.uint8)
     class_probability = None
     if candidates.class_probability is not None:
-        class_probability = _class_votes(candidates, kept, instances)
         # The background has no vote: that there is a nucleus is decided already.
-        class_id = (1 + class_probability.argmax(axis=1)).astype(np.uint8) if len(kept) else class_id
+        class_id, class_probability = (rule or ClassRule())(_class_votes(candidates, kept, instances))
     return Nuclei(
         centroid_px=centroid_px,
         class_id=class_id,

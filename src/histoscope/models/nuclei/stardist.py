@@ -263,7 +263,8 @@ class StarDist(EncodedSegmenter):
         """Suppression, drawing, classes by vote of the pixels."""
         candidates, inside = gathered
         iou = self.thresholds["iou"]
-        return nuclei_of(candidates, iou, shape, mpp, refine=self.refine, inside=inside)
+        rule = self.class_rule
+        return nuclei_of(candidates, iou, shape, mpp, refine=self.refine, inside=inside, rule=rule)
 
     def _by_pixels(self, tile: Tile) -> Tile:
         """The mask alone, no longer on the grid."""

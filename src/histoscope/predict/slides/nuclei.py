@@ -83,7 +83,7 @@ class FindNuclei:
 
     def finish(self, scene: Scene, pixels: parts_of.Pixels, seen: Any) -> tuple["pa.Table", list[Problem]]:
         """Nuclei whose centre lies in the part."""
-        slide, classes = scene.slide, self.detector.classes
+        slide, classes = scene.slide, self.detector.network.spec.classes
         places = slide.scale_at(self.mpp), slide.size_at(self.mpp)
         cells, cut = parts_of.decode(pixels, seen, self.detector, scene.tissue, *places)
         table = cells.to_arrow(classes, part=pixels.part.name, slide=slide.quick_hash)
@@ -91,7 +91,8 @@ class FindNuclei:
 
     def none(self, slide: Slide) -> "pa.Table":
         """A table without a nucleus."""
-        return Cells.none(self.detector.classes).to_arrow(self.detector.classes, part="", slide="")
+        classes = self.detector.network.spec.classes
+        return Cells.none(classes).to_arrow(classes, part="", slide="")
 
     def about(self, slide: Slide) -> dict[str, Any]:
         """Model and its classes."""

@@ -25,6 +25,7 @@ from histoscope.types import Sample
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
     from histoscope.train.loop import Fitted
+    from histoscope.train.mixture import Sampler
     from histoscope.train.plan import Plan
     from histoscope.train.training import Training
 
@@ -155,6 +156,23 @@ class Task(ABC):
     def tune(self, model: Any, val: Sequence[Sample]) -> dict[str, float]:
         """Tune what is free once the weights are fixed, such as thresholds; scores for the card."""
         del model, val
+        return {}
+
+    def tune_classes(
+        self,
+        model: Any,
+        learned: Learned,
+        *,
+        sampler: "Sampler",
+        remedies: Balance | None,
+        precision: float,
+    ) -> dict[str, Any]:
+        """Tune how classes are called, after `tune`; lines for the card, scores under ``validation``.
+
+        `sampler` draws the patches of training, `remedies` are those of `remedies`, and `precision` is
+        ``train.class_precision``.
+        """
+        del model, learned, sampler, remedies, precision
         return {}
 
     def in_classes_of(self, model: Model, samples: Dataset) -> Dataset:

@@ -1,33 +1,41 @@
 """Instance segmentation of nuclei, with or without classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from histoscope import metrics
 from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
+from histoscope.export import likeness
 from histoscope.metrics import Metric
 from histoscope.models.base import Segmenter
+from histoscope.models.inference import predict
 from histoscope.models.nuclei.encoder import EncodedSegmenter
 from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import census
+from histoscope.train.class_rule import tune_classes, undoing
 from histoscope.train.config import MONITORS, PATCH_MONITORS, TrainConfig
 from histoscope.train.mix import open_synthetic
-from histoscope.train.mixture import Mixture
+from histoscope.train.mixture import Mixture, Sampler
 from histoscope.train.nuclei_scores import SHOWN, scores_of_nuclei
 from histoscope.train.parts import at_model, normalised
 from histoscope.train.plan import Plan, initial_weights
 from histoscope.train.tasks import Learned, Listener, OnSample, OnSkip
 from histoscope.train.tasks.labelled import LabelledTask
 from histoscope.train.thresholds import tune
-from histoscope.types import Sample
+from histoscope.types import Image, Nuclei, Sample
 from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.train.experiment import Experiment
+
+
+_MOST_LOOKED_AT = 200
+"""Images that are enough to say what all look like."""
 
 
 class FindNuclei(LabelledTask):
@@ -114,6 +122,26 @@ class FindNuclei(LabelledTask):
             return {}
         return {"pq with tuned thresholds": tune(model, val)}
 
+    def tune_classes(
+        self,
+        model: Segmenter,
+        learned: Learned,
+        *,
+        sampler: Sampler,
+        remedies: Balance | None,
+        precision: float,
+    ) -> dict[str, Any]:
+        """Set the class rule, and note what the images look like that classes were learned from."""
+        train, val = learned
+        real = (train.real or train.synthetic) if isinstance(train, Mixture) else train
+        seen, held = ([sample for sample in part if sample.has_classes] for part in (real, val))
+        if not model.spec.classes or not seen:
+            return {}
+        prior = undoing(seen, sampler, remedies) if remedies else np.zeros(len(model.spec.classes))
+        scores = tune_classes(model, held, prior=prior, precision=precision)
+        looks = likeness.learned(_predicted(model, seen), _predicted(model, held), model.spec.mpp)
+        return {"validation": scores} | ({} if looks is None else {likeness.KEY: looks.to_dict()})
+
 
 def _check_truth(model: Segmenter, sample: Sample) -> None:
     if sample.instances is None:
@@ -125,6 +153,12 @@ def _check_truth(model: Segmenter, sample: Sample) -> None:
             f"sample {sample.name!r} has nuclei of class {top}, but the model knows 1 to {len(names)}: "
             f"{', '.join(names)}; name all classes in the data set's datasheet, or mend the label map"
         )
+
+
+def _predicted(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Image, Nuclei]]:
+    """Images and the nuclei that a network finds there; some of many."""
+    for sample in samples[:: -(-len(samples) // _MOST_LOOKED_AT) or 1]:
+        yield sample.image, predict(sample.image, model, sample.mpp)
 
 
 def _samples(plan: Plan, model: Segmenter, listener: Listener) -> Learned:

@@ -138,6 +138,8 @@ def _check_unread(model: Classifier, config: TrainConfig) -> None:
             f"its patches have {model.spec.patch_px} pixels (model.arguments.patch_px)",
         ),
         "on_nuclei": (0.0, "its patches are whole images"),
+        "labelled_share": (0.0, "each of its patches has a class"),
+        "class_precision": (0.0, "it calls no patch unsure"),
         "monitor": ("nll", f"it is judged by one of {', '.join(PATCH_MONITORS)}"),
     }
     for name, (meant, why) in own.items():
