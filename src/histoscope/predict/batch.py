@@ -1,7 +1,6 @@
 """Batch prediction of nuclei: resumable, with a journal and a summary; a bad image stops no other."""
 
 import os
-import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -12,7 +11,6 @@ from typing import Any, TypeAlias
 
 from histoscope import __version__
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
-from histoscope.export import likeness
 from histoscope.export.result import OUTPUTS, columns, summarise, write
 from histoscope.files import IMAGE_SUFFIXES, read_image
 from histoscope.images.finding import Skipped, find_images, lines_of
@@ -25,11 +23,10 @@ from histoscope.jobs.naming import SUMMARY, files_of, unique_names
 from histoscope.jobs.ownership import digest_of
 from histoscope.memory import is_out_of_memory
 from histoscope.predict.detector import Detector, known_mpp
+from histoscope.predict.unlike import UNLIKE, tell_unlike
 from histoscope.tables import read_table
 from histoscope.types import Image, Nuclei
 
-UNLIKE = "unlike"
-"""Column of the summary: how unlike an image is to those that classes were learned from, 1 at the limit."""
 OnBegin: TypeAlias = Callable[[int], None]
 """Called with the number of images that are not finished yet."""
 OnImage: TypeAlias = Callable[[str], None]
@@ -215,19 +212,8 @@ def run(
         finally:
             journal.write_summary([*columns(detector.classes), *looks])
     if looks:
-        _tell_unlike(detector, outcome.done)
+        tell_unlike(detector.card, outcome.done, "image")
     return outcome
-
-
-def _tell_unlike(detector: Detector, rows: Sequence[dict[str, Any]]) -> None:
-    """Warn of images that look unlike those that the classes were learned from."""
-    distances = [row.get(UNLIKE) for row in rows]
-    n = sum(distance is not None and distance > 1 for distance in distances)
-    if n and detector.card is not None:
-        whence = detector.card[likeness.KEY].get("name") or "other images"
-        look = "the image looks" if len(rows) == 1 else f"{n} of {len(rows)} images look"
-        told = f"classes were learned from {whence}, and {look} unlike: take classes as a guess"
-        warnings.warn(told, stacklevel=3)
 
 
 def require_mpp(jobs: list[Job], mpp: float | None) -> None:

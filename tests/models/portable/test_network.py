@@ -6,6 +6,7 @@ from torch import nn
 
 from histoscope import models
 from histoscope.errors import ConfigError
+from histoscope.models.class_rule import ClassRule
 from histoscope.models.portable.network import OUTPUTS, ForQuPath, Portable
 
 NETWORKS = {
@@ -51,6 +52,19 @@ def test_for_qupath_all_is_one_output_and_the_background_never_wins(stardist):
     assert float(output[:, 9].max()) < 1e-12
     torch.testing.assert_close(output[:, 10:], torch.softmax(heads["classes"][:, 1:], dim=1), **close)
     torch.testing.assert_close(stardist(image)["classes"], heads["classes"])
+
+
+@torch.no_grad()
+def test_for_qupath_the_offsets_of_the_class_rule_are_in_the_logits(stardist):
+    stardist.class_rule = ClassRule((-2.0, 1.0), 1.5, 0.6)
+    image = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8)
+    logits = stardist(image)["classes"][:, 1:]
+    (output,) = ForQuPath(stardist)(image.float())
+    moved = torch.softmax(logits + torch.tensor([-3.0, 1.5]).view(1, 2, 1, 1), dim=1)
+    torch.testing.assert_close(output[:, 10:], moved, rtol=1e-4, atol=1e-4)
+    share = torch.softmax(logits, dim=1)[0].flatten(1).T.numpy()
+    class_id, _ = ClassRule((-2.0, 1.0), 1.5)(share)  # of votes that are those of one point
+    assert (output[0, 10:].flatten(1).argmax(0).numpy() + 1 == class_id).all()
 
 
 def test_what_neither_finds_nor_classifies_is_refused():

@@ -18,8 +18,11 @@ import pytest
 import tifffile
 
 from histoscope.errors import ConfigError
+from histoscope.export import likeness
+from histoscope.export.likeness import Likeness
 from histoscope.files import write_image
 from histoscope.jobs.journal import Job
+from histoscope.predict import Detector
 from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import batch, store
 from histoscope.predict.slides import part as part_module
@@ -119,6 +122,18 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
     assert (first.skipped, second.skipped) == (0, 1)
     assert second.done == first.done
     assert contents(tmp_path / "out") == before
+
+
+def test_a_slide_unlike_those_that_taught_the_classes_is_told(path, rays, tmp_path, monkeypatch):
+    looks = Likeness(3, 0.5, (0.0,) * 14, tuple(map(tuple, np.eye(14).tolist())), 0.01)
+    choosy = replace(rays, card=rays.card | {likeness.KEY: looks.to_dict() | {"name": "colon"}})
+    with pytest.warns(UserWarning, match="learned from colon, and the slide looks unlike"):
+        first = run(choosy, [Job(path, "one")], tmp_path, SMALL)
+    assert first.done[0]["unlike"] > 1
+    assert read_table(tmp_path / "summary.csv")["unlike"].tolist() == [first.done[0]["unlike"]]
+    monkeypatch.setattr(Detector, "unlike", lambda *_: pytest.fail("looked again"))
+    with pytest.warns(UserWarning, match="the slide looks unlike"):
+        assert run(choosy, [Job(path, "one")], tmp_path, SMALL).done == first.done
 
 
 def test_overwrite_predicts_a_finished_slide_again(path, rays, undisturbed, tmp_path, monkeypatch):

@@ -74,6 +74,7 @@ class ForQuPath(Portable):
     """StarDist as QuPath's extension takes it: one output of probability, distances and classes.
 
     The background has no vote among the classes: that there is a nucleus, the probability has decided.
+    Offsets of the class rule are in the logits; QuPath calls no nucleus unsure.
 
     Parameters
     ----------
@@ -85,7 +86,10 @@ class ForQuPath(Portable):
         if isinstance(head := getattr(self.network, "classes", None), nn.Conv2d):
             last = torch.ones(head.out_channels)
             last[0] = 0.0
-            self.network.classes = _scaled(head, last, (1.0 - last) * _NEVER)
+            rule, moved = model.class_rule, (1.0 - last) * _NEVER
+            if rule.offsets:
+                moved[1:] += torch.tensor(rule.offsets) * rule.temperature
+            self.network.classes = _scaled(head, last, moved)
 
     def named(self, image: Tensor) -> dict[str, Tensor]:
         """The one output."""

@@ -24,9 +24,11 @@ from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
 from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import TISSUE, write_slide
+from histoscope.predict.slides.nuclei import FindNuclei
 from histoscope.predict.slides.run import PART_PX, OnPart, as_work, check_resolution, plan_of, predict_slide
 from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
+from histoscope.predict.unlike import tell_unlike
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.by_pydicom import first_files
 from histoscope.slides.focus import LEAST_FOCUS
@@ -157,6 +159,8 @@ def run(
         known = {row["image"] for row in rows}
         rows += [row for row in _earlier(out) if row["image"] not in known]
         write_summary(out / SUMMARY, sorted(rows, key=lambda row: str(row["image"])))
+    if isinstance(work, FindNuclei):
+        tell_unlike(work.detector.card, outcome.done, "slide")
     return outcome
 
 

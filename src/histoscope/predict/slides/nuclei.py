@@ -15,9 +15,12 @@ from histoscope.predict.slides.files import CELLS, write_cells, write_measures
 from histoscope.predict.slides.labels import write_labels
 from histoscope.predict.slides.overview import overview_picture
 from histoscope.predict.slides.parts import Part, plan_parts
+from histoscope.predict.slides.stains import Sample
 from histoscope.predict.slides.work import Found, Problem, Scene
+from histoscope.predict.unlike import unlike_of_tiles
 from histoscope.slides import Slide
 from histoscope.slides.tissue import TissueMap
+from histoscope.types import Image
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,4 +111,8 @@ class FindNuclei:
         if "labels" in kinds:
             write_labels(folder / "labels.ome.tif", slide, found, self.mpp)
         write_png(folder / "overview.png", overview_picture(slide, found, classes))
-        return write_measures(folder, classes)
+
+        def tiles() -> list[Image]:
+            return Sample.of(slide, found.tissue, self.mpp).tiles
+
+        return write_measures(folder, classes) | unlike_of_tiles(self.detector, tiles, folder)
