@@ -4,6 +4,7 @@ Remedies for rare classes make a network call them too often, most of all where 
 tissue is seen. So offsets begin at those that undo the remedies, and validation nuclei move them from there.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -152,7 +153,7 @@ def threshold(sure: NDArray[np.float32], right: NDArray[np.bool_], precision: fl
     last = np.flatnonzero(good)[-1] if good.any() else np.where(allowed, reached, -1.0).argmax()
     if last == len(sure) - 1:
         return 0.0
-    return float(np.floor(sure[order][last] * 1e4) / 1e4)
+    return math.floor(float(sure[order][last]) * 1e4) / 1e4
 
 
 def _votes(
