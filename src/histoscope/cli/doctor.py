@@ -162,7 +162,7 @@ def backends() -> Check:
     others = [
         f"pip install 'histoscope[{runner.module_of(name).EXTRA}]'" for name in BACKENDS if name not in there
     ]
-    advice = f"faster on a processor: {others[0]}" if len(there) == 1 else ""
+    advice = f"others may be faster on this processor: {others[0]}" if len(there) == 1 else ""
     return Check("backends", "PASS", found, advice)
 
 
