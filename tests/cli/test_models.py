@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from histoscope import models, weights
 from histoscope.cli.main import app
-from histoscope.cli.model_card import score, worst_of
+from histoscope.cli.model_card import described, score, worst_of
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, UnknownNameError
 
 
@@ -93,6 +93,21 @@ def test_the_card_of_a_run(tmp_path):
     card = weights.card(mine) | {"test": {"images": 3, "aji": 0.5, "pq": 0.25}}  # as training writes it
     (mine / "card.json").write_text(json.dumps(card))
     assert "own test part: AJI 0.500, PQ 0.250" in call("show", mine).stdout
+
+
+def test_the_card_says_what_taught_the_classes_and_how_many_nuclei_are_sure():
+    card = {"architecture": "stardist", "input": {"mpp": 0.25, "classes": ["a", "b"]}}
+    card["classes learned from"] = {"name": "colon", "images": 23}
+    card["validation"] = {
+        "nuclei of known class": 2682,
+        "share with a class": 0.93,
+        "class precision": 0.8,
+    }
+    text = "\n".join(described(card))
+    assert "classes learned from: colon, 23 images" in text
+    assert "of 2,682 validation nuclei, 93% keep a class and 80% of these have the right one" in text
+    del card["classes learned from"], card["validation"]
+    assert "unsure" not in "\n".join(described(card))
 
 
 def test_what_is_no_model_is_told(tmp_path):

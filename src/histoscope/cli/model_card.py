@@ -21,6 +21,7 @@ def described(about: Mapping[str, Any]) -> list[str]:
         str(about.get("about") or about["architecture"]),
         f"architecture: {about['architecture']}, at {about['input']['mpp']} um per pixel",
         classes_of(about),
+        *_class_rule(about),
         f"stain normaliser: {about.get('stain normaliser', 'none')}",
         f"licence: {about.get('weights licence') or 'not stated'}",
         f"trained on: {data.get('name', 'not stated')} ({data.get('licence', 'licence not stated')})",
@@ -42,6 +43,21 @@ def classes_of(about: Mapping[str, Any]) -> str:
     """Classes of a model in words."""
     names = about["input"]["classes"]
     return f"classes {listed(names)}" if names else "tells no classes apart"
+
+
+def _class_rule(about: Mapping[str, Any]) -> list[str]:
+    """What taught a network its classes, and how many nuclei it is sure of."""
+    looks, told = about.get("classes learned from") or {}, about.get("validation") or {}
+    lines = []
+    if looks:
+        lines.append(
+            f"classes learned from: {looks.get('name') or 'not stated'}, {count(looks['images'], 'image')}"
+        )
+    if "class precision" in told:
+        n, share = told["nuclei of known class"], told["share with a class"]
+        right = f"{told['class precision']:.0%} of these have the right one; the others are unsure"
+        lines.append(f"of {n:,} validation nuclei, {share:.0%} keep a class and {right}")
+    return lines
 
 
 def score(value: float | Sequence[float | None], about: Mapping[str, Any]) -> str:
