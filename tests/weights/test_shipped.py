@@ -1,18 +1,40 @@
 """The models that come with the package, as a user gets them."""
 
 import json
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from histoscope import metrics, models, synth, weights
 from histoscope.errors import UnknownNameError
+from histoscope.models.pixel_sizes import Curve
 from histoscope.train import provenance
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+LABORATORIES = {
+    *("MoNuSeg, published test part", "TNBC, two test patients", "TNBC, all eleven patients", "CPM-15"),
+    "Lower grade glioma, four of five patients",
+    *("CoNSeP, published test part", "Data Science Bowl 2018, purple stains"),
+}
+SCORES = ("aji", "pq", "f1_50", "dice")
+SCORED = {"images", "nuclei", "unit", "worst", *SCORES}
 NAMES = sorted(weights.WEIGHTS)
 NON_COMMERCIAL = pytest.mark.filterwarnings("ignore:.*non-commercial use only")
-CARD = {"about", "weights licence", "training data", "training command", "test", "known failures"}
+CARD = {
+    *(
+        "about",
+        "weights licence",
+        "credit",
+        "training data",
+        "training command",
+        "known failures",
+        "pictures",
+    ),
+    *("test", "pixel sizes"),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -22,11 +44,34 @@ class TestShipped:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         assert card["name"] == name
         assert card.keys() >= CARD
+        for part in card["test"].values():
+            assert part.keys() >= {"tissue", "licence", "citation", "saw"}
+            assert part.keys() >= SCORED or part["saw"].startswith("not measured")
         for mean, low, high, n in _scores(card["test"]):
             assert n >= 2
             assert low <= mean <= high
-        assert {part["unit"] for part in card["test"].values()} <= {"patient", "name"}
         assert (folder / "model.safetensors").stat().st_size < 16e6
+
+    def test_says_which_laboratories_it_never_saw_and_how_it_does_on_each_organ(self, name):
+        tests = weights.card(name)["test"]
+        assert tests.keys() == LABORATORIES
+        assert sum(part["saw"].startswith("the model never saw") for part in tests.values()) >= 2
+        organs = tests["MoNuSeg, published test part"]["by organ"]
+        assert {organ: each["images"] for organ, each in organs.items()} == {
+            **dict.fromkeys(["bladder", "brain", "breast", "lung", "prostate"], 2),
+            "colon": 1,
+            "kidney": 3,
+        }
+        assert all(len(each[score]) == 4 for each in organs.values() for score in SCORES)
+
+    def test_says_at_which_pixel_sizes_it_works(self, name):
+        found = weights.card(name)["pixel sizes"]
+        assert tuple(found["range"]) == Curve.of(weights.card(name)).range
+        assert found["range"][0] <= 0.25 < 0.5 <= found["range"][1]  # 40x and 20x
+
+    def test_is_shown_on_pictures_that_are_not_large(self, name):
+        for end in ("", "_failures"):
+            assert 20_000 < (DOCS / "img" / "models" / f"{name}{end}.jpg").stat().st_size < 600_000
 
     def test_only_free_weights_come_without_a_notice(self, name):
         assert bool(weights.licence_notice(weights.find(name))) == (name != "nuclei-free")
@@ -71,6 +116,12 @@ def test_what_was_learned_from_is_listed():
     assert listed["pixels"].is_unique
     assert not listed["file"].any()
     assert not len(provenance.read(weights.find("nuclei-free")))  # drawn tissue is of nobody
+
+
+def test_their_page_is_current(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "make")
+    page = runpy.run_path(str(DOCS / "make" / "models_page.py"))["page"]()
+    assert (DOCS / "models.md").read_text(encoding="utf-8") == page, "run python docs/make/models_page.py"
 
 
 def _scores(test):

@@ -89,7 +89,7 @@ def worst_of(found: Mapping[str, Any]) -> str:
     if not worst:
         return ""
     return (
-        f"{worst['image']}, AJI {worst['aji']:.2f}: {worst['missed']:,} of "
+        f"{worst['image'][:24]}, AJI {worst['aji']:.2f}: {worst['missed']:,} of "
         f"{count(worst['nuclei'], 'nucleus')} missed, {count(worst['wrong'], 'outline')} of something else"
     )
 
