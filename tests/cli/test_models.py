@@ -41,6 +41,9 @@ def test_the_card_of_one_says_where_it_was_measured_and_where_it_fails(name):
     for part, found in about["test"].items():
         assert f"\n{part}: " in text
         lines = text.split(f"\n{part}: ")[1].split("\n\n")[0].splitlines()
+        if found["saw"].startswith("not measured"):
+            assert found["saw"] in text
+            continue
         told = dict(line.split(None, 1) for line in lines if line.startswith("  "))
         assert told["AJI"] == score(found["aji"], found)
     assert all(f"known failure: {failure}" in text for failure in about["known failures"])

@@ -48,14 +48,14 @@ class TestShipped:
             assert part.keys() >= {"tissue", "licence", "citation", "saw"}
             assert part.keys() >= SCORED or part["saw"].startswith("not measured")
         for mean, low, high, n in _scores(card["test"]):
-            assert n >= 2
-            assert low <= mean <= high
+            assert n >= 2 or low is None
+            assert low is None or low <= mean <= high
         assert (folder / "model.safetensors").stat().st_size < 16e6
 
     def test_says_which_laboratories_it_never_saw_and_how_it_does_on_each_organ(self, name):
         tests = weights.card(name)["test"]
         assert tests.keys() == LABORATORIES
-        assert sum(part["saw"].startswith("the model never saw") for part in tests.values()) >= 2
+        assert sum(part["saw"].startswith("the model never saw") for part in tests.values()) >= 1
         organs = tests["MoNuSeg, published test part"]["by organ"]
         assert {organ: each["images"] for organ, each in organs.items()} == {
             **dict.fromkeys(["bladder", "brain", "breast", "lung", "prostate"], 2),
@@ -74,7 +74,7 @@ class TestShipped:
             assert 20_000 < (DOCS / "img" / "models" / f"{name}{end}.jpg").stat().st_size < 600_000
 
     def test_only_free_weights_come_without_a_notice(self, name):
-        assert bool(weights.licence_notice(weights.find(name))) == (name != "nuclei-free")
+        assert bool(weights.licence_notice(weights.find(name))) == (name == "nuclei-research")
 
     @pytest.mark.parametrize("opened", [models.load, models.open_model])
     def test_its_licence_is_told_once(self, name, opened):
