@@ -1,6 +1,7 @@
 """The ``histoscope`` command: gathers the verbs, and turns errors into one clear line and an exit code.
 
-Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 130 interrupted.
+Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 75 asked to leave by
+SIGUSR1 (predict of slides); 130 interrupted; 143 ended by SIGTERM.
 """
 
 import errno

@@ -1,10 +1,8 @@
 """``histoscope predict``: the nuclei of images, or the classes of patches and of tiles of large images."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,11 +12,7 @@ from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
 
 if TYPE_CHECKING:
-    from histoscope.jobs.journal import Job
-    from histoscope.predict.batch import OnBegin, OnImage, Outcome
-    from histoscope.predict.tilemap import OnTiles
-
-Found: TypeAlias = "tuple[Outcome, dict[str, Any], list[str]]"
+    from histoscope.predict.batch import Outcome
 
 
 class Output(StrEnum):
@@ -134,6 +128,20 @@ def predict(
         ),
     ] = "",
     backend: BackendOption = Backend.AUTO,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Slides: processes at a time; they share the GPUs and cores out."),
+    ] = 1,
+    claim: Annotated[
+        bool,
+        typer.Option(
+            "--claim",
+            help="Slides: one of several calls on one OUT, on any machines; leave when others do the rest.",
+        ),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Slides: try again those that failed.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -200,7 +208,8 @@ def predict(
 
     from histoscope import weights
     from histoscope.cli.backends import devices_for
-    from histoscope.cli.predict_slides import predict_slides, refuse, takes_slides
+    from histoscope.cli.predict_images import classes_of, nuclei_of
+    from histoscope.cli.predict_slides import Start, predict_slides, refuse, takes_slides
     from histoscope.errors import ConfigError
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
@@ -220,7 +229,7 @@ def predict(
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     kinds = [str(kind) for kind in only or []]
-    as_slides = cells is not None or takes_slides(jobs, shown)
+    as_slides = cells is not None or takes_slides(jobs, out, shown)
     refuse(context, shown, classifies=classifies, as_slides=as_slides, has_cells=cells is not None)
     if not as_slides and len(devices) > 1:
         raise ConfigError(f"--device {device}: several are for slides, and these are images; give one")
@@ -230,18 +239,19 @@ def predict(
     elif as_slides:
         opened |= {"least_tissue": least_tissue, "cells": cells}
     if as_slides:
-        extra = {"csv": csv, "labels": labels, "anndata": anndata}
-        more = [kind for kind, on in extra.items() if on]
+        more = [name for name, on in (("csv", csv), ("labels", labels), ("anndata", anndata)) if on]
         written: dict[str, Any] = {"roi": roi, "kinds": ("geojson", *more), "reader": reader}
-        written |= {"origin": str(origin), "least_focus": least_focus, "devices": devices}
-        outcome, told, lines = predict_slides(folder, jobs, out, opened, written, **settings)
+        written |= {"origin": str(origin), "least_focus": least_focus, "devices": devices, "mpp": mpp}
+        outcome, told, lines = predict_slides(
+            folder, jobs, out, opened, written, Start(workers, claim, overwrite, retry_failed)
+        )
     elif classifies:
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
-        outcome, told, lines = _classes(folder, jobs, out, kinds, devices, opened, **settings)
+        outcome, told, lines = classes_of(folder, jobs, out, kinds, devices, opened, **settings)
     else:
-        outcome, told, lines = _nuclei(folder, jobs, out, kinds, devices, opened, **settings)
+        outcome, told, lines = nuclei_of(folder, jobs, out, kinds, devices, opened, **settings)
     about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
-    about["left_out"] = [{"path": str(one.path), "reason": one.reason} for one in left_out]
+    about |= {"left_out": [{"path": str(one.path), "reason": one.reason} for one in left_out]}
     about["seconds"] = round(perf_counter() - begin, 3)
     _print(outcome, about, lines, "slide" if as_slides else "image", as_json=as_json)
 
@@ -276,121 +286,12 @@ def is_classifier(folder: Path) -> bool:
     return bool(models.read_card(folder)["input"].get("patch_px"))
 
 
-def _nuclei(
-    folder: Path,
-    jobs: "list[Job]",
-    out: Path,
-    only: list[str],
-    devices: tuple[str, ...],
-    opened: dict[str, Any],
-    **settings: Any,
-) -> Found:
-    """Find nuclei in all images: the outcome, its summary for JSON, and lines to print."""
-    from histoscope.export.overlay import colour_names
-    from histoscope.export.result import OUTPUTS
-    from histoscope.models.backends import used
-    from histoscope.predict import Detector, batch
-
-    kinds = _known(only, OUTPUTS, "a model of nuclei")
-    detector = Detector.open(folder, **opened)
-    if devices:
-        detector.network.to(devices[0])
-    with _watched() as (on_begin, on_image, _):
-        outcome = batch.run(
-            detector, jobs, out, kinds=kinds, on_begin=on_begin, on_image=on_image, **settings
-        )
-    n_nuclei = sum(row["nuclei"] for row in outcome.done)
-    found = f"{count(n_nuclei, 'nucleus')} in {count(len(outcome.done), 'image')}"
-    lines = [f"{found}; results in {out}"]
-    if detector.classes and n_nuclei:
-        counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
-        by_class = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
-        lines.append(", ".join(f"{name} {n:,} ({colour})" for name, n, colour in by_class))
-    about = {"classes": list(detector.classes), "nuclei": n_nuclei, "network": used(detector.network)}
-    return outcome, about, lines
-
-
-def _classes(
-    folder: Path,
-    jobs: "list[Job]",
-    out: Path,
-    only: list[str],
-    devices: tuple[str, ...],
-    opened: dict[str, Any],
-    *,
-    overwrite: bool,
-    **settings: Any,
-) -> Found:
-    """Classify all patches and large images: the outcome, its summary for JSON, and lines to print."""
-    from histoscope.export.overlay import colour_names
-    from histoscope.jobs import naming
-    from histoscope.models.backends import used
-    from histoscope.predict import PatchClassifier, classify
-
-    kinds = _known(only, classify.OUTPUTS, "a classifier")
-    classifier = PatchClassifier.open(folder, **opened)
-    if devices:
-        classifier.network.to(devices[0])
-    with _watched() as (on_begin, on_image, on_tiles):
-        outcome = classify.run(
-            classifier,
-            jobs,
-            out,
-            classify.Settings(kinds=kinds, **settings),
-            overwrite=overwrite,
-            on_begin=on_begin,
-            on_image=on_image,
-            on_tiles=on_tiles,
-        )
-    patches = [row["predicted"] for row in outcome.done if "predicted" in row]
-    maps = [row for row in outcome.done if "tiles" in row]
-    counts = {name: patches.count(name) for name in classifier.classes}
-    lines = []
-    if patches or not maps:
-        shares = ", ".join(f"{name} {n:,}" for name, n in counts.items())
-        lines.append(f"{count(len(patches), 'patch')}: {shares}; results in {out / naming.PREDICTIONS}")
-    if maps:
-        tiles = {name: sum(row[f"tiles_{name}"] for row in maps) for name in classifier.classes}
-        by_class = zip(tiles.items(), colour_names(classifier.classes), strict=True)
-        shares = ", ".join(f"{name} {n:,} ({colour})" for (name, n), colour in by_class)
-        of = f"{count(sum(tiles.values()), 'tile')} in {count(len(maps), 'image')}"
-        lines.append(f"{of}: {shares}; results in {out}")
-    about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
-    return outcome, {**about, "maps": len(maps), "network": used(classifier.network)}, lines
-
-
-def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
-    """Outputs to write: the given ones, or all of such a model."""
-    from histoscope.errors import ConfigError
-
-    foreign = [kind for kind in only if kind not in outputs]
-    if foreign:
-        raise ConfigError(f"--only {foreign[0]}: {what} writes {', '.join(outputs)}; choose among these")
-    return [kind for kind in outputs if not only or kind in only]
-
-
-@contextmanager
-def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
-    """Progress of images, and of the tiles of a large image."""
-    from histoscope.cli.progress import Board
-
-    done, total = 0, 0
-    with Board() as board:
-
-        def on_begin(n_images: int) -> None:
-            nonlocal total
-            total = n_images
-            if total:
-                board.move("predicting", 0, total)
-
-        def on_image(_: str) -> None:
-            nonlocal done
-            done += 1
-            board.move("predicting", done, total)
-
-        def on_tiles(n_done: int, n_tiles: int) -> None:
-            board.move("tiles", n_done, n_tiles)
-            if n_done == n_tiles:
-                board.end("tiles")
-
-        yield on_begin, on_image, on_tiles
+def _report(outcome: "Outcome", lines: list[str], what: str) -> None:
+    """Print the outcome."""
+    for line in lines:
+        typer.echo(line)
+    if outcome.skipped:
+        finished = count(outcome.skipped, f"finished {what}")
+        typer.echo(f"{finished} skipped; --overwrite predicts them again")
+    if outcome.failed:
+        typer.echo(f"{count(len(outcome.failed), what)} failed", err=True)

@@ -1,5 +1,6 @@
 """``histoscope predict`` of whole slides."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ import typer
 
 from histoscope.cli.given import refuse_given
 from histoscope.errors import ConfigError
+from histoscope.jobs.naming import SUMMARY
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -14,19 +16,29 @@ if TYPE_CHECKING:
 
     from histoscope.jobs.journal import Job
     from histoscope.predict.batch import Outcome
+    from histoscope.predict.slides.batch import Cohort
+    from histoscope.predict.slides.opening import OpenModel
     from histoscope.predict.slides.work import Work
 
-SLIDES_ONLY = ("reader", "origin", "roi", "least_focus", "csv", "labels", "anndata", "cells")
+_MOST_LINES = 20
+SLIDES_ONLY = (
+    *("reader", "origin", "roi", "least_focus", "csv", "labels", "anndata", "cells"),
+    *("workers", "claim", "retry_failed"),
+)
 """Parameters that mean nothing for images."""
 
 
-def takes_slides(jobs: "list[Job]", shown: str) -> bool:
-    """Whether the files are taken as slides: all of them if one is."""
+def takes_slides(jobs: "list[Job]", out: Path, shown: str) -> bool:
+    """Whether the files are taken as slides: all of them if one is, or if they were before."""
     from histoscope.images.kinds import only_as_slide
     from histoscope.predict.slides.batch import is_slide
+    from histoscope.predict.slides.planning import names_in_plan
 
     if shown != "auto":
         return shown == "slide"
+    known = names_in_plan(out)
+    if known and all(str(job.image.resolve()) in known for job in jobs):
+        return True  # so that of many workers only the first one opens them all
     slides = [job for job in jobs if only_as_slide(job.image) or is_slide(job.image)]
     if slides and len(slides) < len(jobs):
         others = count(len(jobs) - len(slides), "image")
@@ -67,70 +79,110 @@ def refuse(context: typer.Context, shown: str, *, classifies: bool, as_slides: b
         refuse_given(context, "labels", "anndata", because="is for nuclei, and here tiles are classified")
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How slides are shared out.
+
+    Parameters
+    ----------
+    workers : int
+        Processes of this call.
+    claim : bool
+        Whether it is one of several calls that share OUT, and may leave before all is done.
+    overwrite, retry_failed : bool
+        As for `histoscope.predict.slides.batch.run`.
+    """
+
+    workers: int = 1
+    claim: bool = False
+    overwrite: bool = False
+    retry_failed: bool = False
+
+    def require_sense(self) -> None:
+        """Refuse what each of several calls would do again.
+
+        Raises
+        ------
+        ConfigError
+        """
+        for name in ("overwrite", "retry_failed"):
+            if self.claim and getattr(self, name):
+                option = "--" + name.replace("_", "-")
+                raise ConfigError(
+                    f"{option} with --claim: each call would begin again; call once with {option} and "
+                    "without --claim, and then the others"
+                )
+
+
 def predict_slides(
     folder: Path,
     jobs: "list[Job]",
     out: Path,
     opened: dict[str, Any],
     written: dict[str, Any],
-    *,
-    mpp: float | None,
-    overwrite: bool,
+    start: Start,
 ) -> "tuple[Outcome, dict[str, Any], list[str]]":
     """Find nuclei in all slides, or classify tiles or cells; counts for machines, and lines for people."""
-    from histoscope.cli.progress import Board
     from histoscope.export.cells_anndata import require_anndata
     from histoscope.predict.slides import batch
+    from histoscope.predict.slides.opening import OpenModel
     from histoscope.slides.opening import check_reader
 
     check_reader(written["reader"])
+    start.require_sense()
     if "anndata" in written["kinds"]:
         require_anndata()
-    jobs = batch.one_a_slide(jobs)
-    work = _work(folder, **opened)
-    done = 0
-    with Board() as board:
-
-        def on_image(_: str) -> None:
-            nonlocal done
-            done += 1
-            board.move("slides", done, len(jobs))
-            board.end("parts")
-
-        def on_part(n_done: int, n_parts: int, n_rows: int) -> None:
-            if n_parts:
-                board.move("parts", n_done, n_parts, f"{n_rows:,} {work.unit}")
-
-        settings = batch.SlideSettings(mpp=mpp, **written)
-        outcome = batch.run(
-            work, jobs, out, settings, overwrite=overwrite, on_image=on_image, on_part=on_part
-        )
+    opener = OpenModel(folder, out, batch.SlideSettings(**written), **opened)
+    work = opener.work()
+    anew = {"overwrite": start.overwrite, "retry_failed": start.retry_failed}
+    cohort = batch.Cohort.plan(work, batch.one_a_slide(jobs), out, opener.settings, **anew)
+    outcome, mine = _done(cohort, work, opener, start)
+    n_left = len(cohort.tasks) - len(outcome.done) - len(outcome.failed)
+    if start.claim:  # what others failed at is in the exit code of theirs
+        paths = {task.what for task in cohort.tasks if task.name in mine}
+        outcome.failed = [one for one in outcome.failed if one["path"] in paths]
+    batch.tell(work, outcome)
     total = sum(row[work.unit] for row in outcome.done)
     one = {"nuclei": "nucleus", "tiles": "tile"}[work.unit]
     lines = [f"{count(total, one)} in {count(len(outcome.done), 'slide')}; results in {out}"]
-    lines += [_line(row, work.unit, work.classes) for row in outcome.done]
+    lines += [_line(row, work.unit, work.classes) for row in outcome.done[:_MOST_LINES]]
+    if len(outcome.done) > _MOST_LINES:
+        lines.append(f"and {len(outcome.done) - _MOST_LINES:,} more; {out / SUMMARY} has a row for each")
+    if n_left:
+        lines.append(f"{count(n_left, 'slide')} with other workers")
+    if outcome.failed_before:
+        again = "failed in an earlier call; --retry-failed tries again"
+        lines.append(f"{count(outcome.failed_before, 'slide')} {again}")
     about = {"classes": list(work.classes), work.unit: total, "network": work.network}
     return outcome, about, lines
 
 
-def _work(
-    folder: Path,
-    *,
-    least_area_um2: float | None = None,
-    least_tissue: float = 0.0,
-    cells: Path | None = None,
-    **opened: Any,
-) -> "Work":
-    """What a model does: nuclei of at least some area, or the classes of tiles, or of given cells."""
-    from histoscope.predict import Detector, PatchClassifier
-    from histoscope.predict.slides.cells import ClassifyCells
-    from histoscope.predict.slides.nuclei import FindNuclei
-    from histoscope.predict.slides.tiles import ClassifyTiles
+def _done(cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start) -> "tuple[Outcome, set[str]]":
+    """Do the slides, and show how far they are; the outcome, and what this call did."""
+    from histoscope.cli.cohort_view import shown
+    from histoscope.cli.progress import Board
+    from histoscope.jobs.executor import Here, Processes
+    from histoscope.predict.slides.one import OneSlide
+    from histoscope.predict.slides.planning import LEDGER
 
-    if least_area_um2 is not None:
-        return FindNuclei(Detector.open(folder, least_area_um2=least_area_um2, **opened))
-    classifier = PatchClassifier.open(folder, **opened)
-    return ClassifyTiles(classifier, least_tissue) if cells is None else ClassifyCells(classifier, cells)
+    mine: set[str] = set()
+    if len(cohort.tasks) == 1:
+        with Board() as board:
+
+            def on_part(n_done: int, n_parts: int, n_rows: int) -> None:
+                if n_parts:
+                    board.move("parts", n_done, n_parts, f"{n_rows:,} {work.unit}")
+
+            do = OneSlide(work, cohort.out, opener.settings, on_part)
+            return cohort.do(Here(waits=not start.claim, on_row=mine.add), lambda *_: do), mine
+    with shown(cohort.out / LEDGER, cohort.tasks):
+        if start.workers > 1:
+            n = min(start.workers, len(cohort.tasks))
+            outcome = cohort.do(Processes(n, waits=not start.claim, on_row=mine.add), opener)
+        else:
+            do = OneSlide(work, cohort.out, opener.settings)
+            outcome = cohort.do(Here(waits=not start.claim, on_row=mine.add), lambda *_: do)
+    return outcome, mine
 
 
 def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:

@@ -38,6 +38,8 @@ class Pace:
         None while it is not known.
     note : str
         Such as the loss.
+    share : float, optional
+        How much is done where what is counted is of different sizes; the time left follows it.
     """
 
     what: str
@@ -46,6 +48,8 @@ class Pace:
     done: float = 0.0
     total: float | None = None
     note: str = ""
+    share: float | None = None
+    share_before: float = 0.0
     lines: int = 0
     said_at: float = 0.0
     said_done: float = 0.0
@@ -58,10 +62,12 @@ class Pace:
         >>> Pace("training", began=5.0, done_before=1, done=11, total=31).left(now=15.0)
         20.0
         """
-        fresh = self.done - self.done_before
-        if self.total is None or fresh <= 0 or self.done >= self.total:
+        if self.total is None or self.done >= self.total:
             return None
-        return (self.total - self.done) * (now - self.began) / fresh
+        fresh, rest = self.done - self.done_before, self.total - self.done
+        if self.share is not None:
+            fresh, rest = self.share - self.share_before, 1 - self.share
+        return rest * (now - self.began) / fresh if fresh > 0 else None
 
     def is_due(self, now: float) -> bool:
         """Whether it is time for a line."""
@@ -134,7 +140,14 @@ class Board:
         if self._bars is not None:
             self._bars.stop()
 
-    def move(self, what: str, done: float, total: float | None = None, note: str = "") -> None:
+    def move(
+        self,
+        what: str,
+        done: float,
+        total: float | None = None,
+        note: str = "",
+        share: float | None = None,
+    ) -> None:
         """Report the progress of a piece of work; it is shown from the first report on.
 
         Parameters
@@ -145,10 +158,12 @@ class Board:
             Steps, images, or whatever is counted.
         note : str
             Such as the loss.
+        share : float, optional
+            How much is done, from 0 to 1, where what is counted is of different sizes.
         """
         now = self.clock()
-        work = self._works.setdefault(what, Pace(what, now, done))
-        work.done, work.total, work.note = done, total, note
+        work = self._works.setdefault(what, Pace(what, now, done, share_before=share or 0.0))
+        work.done, work.total, work.note, work.share = done, total, note, share
         if self._bars is None:
             if work.is_due(now):
                 self.say(work.line(now))

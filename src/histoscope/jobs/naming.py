@@ -79,10 +79,17 @@ def _named(path: PurePath, level: int) -> str:
     folder, slash, last = name.rpartition("/")
     short = last.encode()[:_LONGEST_BYTES].decode(errors="ignore")
     name = folder + slash + short
-    return name if name == raw and level < _WITH_DIGEST else f"{name}-{_digits(path)}"
+    return name if name == raw and level < _WITH_DIGEST else f"{name}-{digits_of(path)}"
 
 
-def _digits(path: PurePath) -> str:
+def digits_of(path: PurePath) -> str:
+    """Six digits that follow from a path.
+
+    Examples
+    --------
+    >>> digits_of(PurePath("a/b.svs"))
+    'ef8e50'
+    """
     return hashlib.blake2b(path.as_posix().encode(errors="surrogatepass"), digest_size=3).hexdigest()
 
 

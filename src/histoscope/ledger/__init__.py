@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from histoscope.lazy import attach
 
 if TYPE_CHECKING:
-    from histoscope.ledger.ledger import Claim, Ledger, LostError
+    from histoscope.ledger.ledger import Claim, Ledger, LostError, busy_in
     from histoscope.ledger.plans import agree, agreed
-    from histoscope.ledger.rows import Row
+    from histoscope.ledger.rows import Row, Rows
     from histoscope.ledger.tasks import Task
 
 _LAZY = {
@@ -15,9 +15,11 @@ _LAZY = {
     "Ledger": "ledger",
     "LostError": "ledger",
     "Row": "rows",
+    "Rows": "rows",
     "Task": "tasks",
     "agree": "plans",
     "agreed": "plans",
+    "busy_in": "ledger",
 }
-__all__ = ["Claim", "Ledger", "LostError", "Row", "Task", "agree", "agreed"]
+__all__ = ["Claim", "Ledger", "LostError", "Row", "Rows", "Task", "agree", "agreed", "busy_in"]
 __getattr__, __dir__ = attach(__name__, _LAZY)

@@ -1,20 +1,21 @@
 """The ledger: who does what, what is done, and who takes over from whom."""
 
+import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from histoscope.errors import HistoscopeError
 from histoscope.ledger.exclusive import give_name, names_in, seen_now
 from histoscope.ledger.rows import Row, Rows
 from histoscope.ledger.tasks import Task, heaviest_first
-from histoscope.ledger.workers import Heart, Watch, Worker
+from histoscope.ledger.workers import STALE_S, Heart, Watch, Worker
 
 POLL_S = 2.0
 HEIR = "heir"
@@ -133,8 +134,10 @@ class Ledger:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for key in names_in(self._claims):
-            self.release(key)
+        with suppress(OSError):  # of a disk that is gone, or full; who comes next finds this worker dead
+            for key in names_in(self._claims):
+                self.release(key)
+            (self.folder / "said" / self.worker.id).unlink(missing_ok=True)
         self._heart.stop()
 
     def draw(self, tasks: Sequence[Task], *, waits: bool = True) -> Claim | None:
@@ -197,10 +200,13 @@ class Ledger:
         for path in (self.folder / "lost").glob(f"{key}.*"):
             path.unlink(missing_ok=True)
 
-    def workers(self) -> list[Worker]:
-        """All that are there, dead ones too as long as nobody knows."""
-        found = (Worker.read(self.folder / "workers" / name) for name in names_in(self.folder / "workers"))
-        return [worker for worker in found if worker is not None]
+    def say(self, words: Mapping[str, Any]) -> None:
+        """Tell others where this worker stands, in plain values; a hint, which may be lost."""
+        place = self.folder / "said"
+        place.mkdir(exist_ok=True)
+        draft = place / f".{self.worker.id}"
+        draft.write_text(json.dumps(words), encoding="utf-8")
+        draft.replace(place / self.worker.id)
 
     @property
     def _claims(self) -> Path:
@@ -259,7 +265,8 @@ class Ledger:
             return False
         moved = Worker.read(grave)
         if moved is None or moved.id == dead:
-            (self.folder / "workers" / dead).unlink(missing_ok=True)
+            for place in ("workers", "said"):
+                (self.folder / place / dead).unlink(missing_ok=True)
             return True
         give_name(grave, self._claims / key)
         grave.unlink(missing_ok=True)
@@ -294,3 +301,18 @@ class Ledger:
         except FileNotFoundError:
             beat_ns = 0
         return self.watch.is_dead(worker.id, beat_ns, now_ns)
+
+
+def busy_in(folder: Path) -> list[Worker]:
+    """Workers that have claims in a folder and showed that they live, by the clock of the file server."""
+    workers = folder / "workers"
+    found = []
+    for key in names_in(folder / "claims"):
+        worker = Worker.read(folder / "claims" / key)
+        with suppress(FileNotFoundError):
+            if worker is not None and not worker.is_known_dead:
+                beat_s = (workers / worker.id).stat().st_mtime
+                (workers / ".now").touch()
+                if (workers / ".now").stat().st_mtime - beat_s < STALE_S:
+                    found.append(worker)
+    return found

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,18 @@ def agree(folder: Path, change: Callable[[Plan], Plan]) -> Plan:
         finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
+
+
+def difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """What differs between two sets of settings, for people.
+
+    Examples
+    --------
+    >>> difference({"mpp": 0.5, "tta": False}, {"mpp": 0.25, "tta": False})
+    'mpp: 0.5 there, 0.25 now'
+    """
+    keys = [key for key in {**known, **wanted} if known.get(key) != wanted.get(key)]
+    return ", ".join(f"{key}: {known.get(key)!r} there, {wanted.get(key)!r} now" for key in keys)
 
 
 def _newest(folder: Path) -> tuple[int, Plan]:

@@ -23,6 +23,7 @@ from histoscope.jobs.naming import SUMMARY, files_of, unique_names
 from histoscope.jobs.ownership import digest_of
 from histoscope.memory import is_out_of_memory
 from histoscope.predict.detector import Detector, known_mpp
+from histoscope.predict.slides.planning import names_in_plan
 from histoscope.predict.unlike import UNLIKE, tell_unlike
 from histoscope.tables import read_table
 from histoscope.types import Image, Nuclei
@@ -45,11 +46,14 @@ class Outcome:
         How many of them were there already.
     failed : list of dict
         ``path`` and ``error`` of each image that could not be predicted.
+    failed_before : int
+        How many of them failed in an earlier call, and were not tried again.
     """
 
     done: list[dict[str, Any]] = field(default_factory=list)
     skipped: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
+    failed_before: int = 0
 
     def begin(
         self, jobs: Sequence[Job], finished: Collection[str], journal: Journal, on_begin: OnBegin | None
@@ -125,7 +129,7 @@ def plan(
         absolute = [Path.cwd() / place for place in places]  # links are not followed here
         common = os.path.commonpath([place.parent for place in absolute])
         paths = [place.relative_to(common) for place in absolute]
-    known = results.names(out)
+    known = results.names(out) | names_in_plan(out)
     kept = {k: known[key] for k, key in enumerate(map(str, images)) if key in known}
     return [Job(place, name) for place, name in zip(places, unique_names(paths, kept), strict=True)]
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from histoscope.jobs.processes import cores
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.folder import begun, finished
 from histoscope.studies.task import Pace, task_of
-from histoscope.studies.workers import cores
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,26 @@
 """Doing runs: one after another in this process, or several at a time in processes of their own."""
 
-import contextlib
 import errno
 import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import connection, get_context
+from collections.abc import Callable, Sequence
+from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from histoscope.files import write_text
+from histoscope.jobs.processes import cores, how_it_ended, received, settle, start, stop
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.study import Run
 from histoscope.studies.task import StudyTask, task_of
 
-# Read by the libraries when they load, so they are set before a child starts.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-GRACE_SECONDS = 10
 TELL_EVERY_SECONDS = 0.2
 
 DoRun = Callable[[Run, Path, Tell], None]
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def attempt(do: DoRun, run: Run, folder: Path, tell: Tell) -> None:
@@ -87,12 +75,13 @@ def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: i
                 run := _next_run(config, waiting, [run for run, _ in active.values()])
             ):
                 waiting.remove(run)
-                receiver, process = _start(config, run, folder / run.name, max(1, cores() // jobs))
+                place, threads = folder / run.name, max(1, cores() // jobs)
+                receiver, process = start(_child, config, run, place, name=run.name, threads=threads)
                 active[receiver] = (run, process)
             ready = connection.wait(list(active))
             for receiver in [one for one in active if one in ready]:
                 run, process = active[receiver]
-                event = _next(receiver)
+                event = received(receiver)
                 if event is None:
                     del active[receiver]
                     process.join()
@@ -105,7 +94,7 @@ def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: i
                         ended.add(run)
                     tell(event)
     finally:
-        _stop([process for _, process in active.values()])
+        stop([process for _, process in active.values()])
 
 
 def _next_run(config: StudyConfig, waiting: Sequence[Run], active: Sequence[Run]) -> Run | None:
@@ -114,26 +103,9 @@ def _next_run(config: StudyConfig, waiting: Sequence[Run], active: Sequence[Run]
     return next((run for run in waiting if config.needed(run) not in to_come), None)
 
 
-def _start(config: StudyConfig, run: Run, folder: Path, threads: int) -> tuple[Connection, BaseProcess]:
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(config, run, folder, sender), name=run.name)
-    with _ignoring_interrupts(), _threads(threads):
-        process.start()
-    sender.close()  # now the pipe ends when the child does
-    return receiver, process
-
-
 def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> None:
     """Body of a child process; the parent stops it, and without the parent no event can be sent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    import cv2
-
-    from histoscope.memory import keep_freed
-
-    keep_freed()
-    cv2.setNumThreads(int(os.environ[THREAD_VARIABLES[0]]))
+    settle()
     last = ("", 0.0)
 
     def tell(event: Event) -> None:
@@ -155,61 +127,7 @@ def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> N
         sender.send(Event(run.name, "disk full", note=str(folder)))
 
 
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    # An exception, so that half-written files are removed on the way out.
-    raise SystemExit(128 + number)
-
-
-def _next(receiver: Connection) -> Event | None:
-    try:
-        event: Event = receiver.recv()
-    except (EOFError, ConnectionResetError):
-        return None
-    return event
-
-
 def _died(run: Run, folder: Path, code: int | None) -> Event:
-    note = f"its process ended with exit code {code}"
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        note = f"its process was killed by signal {-code} ({name}), perhaps for want of memory"
+    note = how_it_ended(code)
     write_text(folder / study_folder.ERROR, note + "\n")
     return Event(run.name, "failed", note=note)
-
-
-def _stop(processes: Sequence[BaseProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(GRACE_SECONDS)
-        if process.is_alive():
-            process.kill()
-            process.join()
-
-
-@contextlib.contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """Children that start inside use `n` threads."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Child processes that start inside ignore Ctrl-C from the start; the parent stops them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -24,7 +24,7 @@ from histoscope.files import write_image
 from histoscope.jobs.journal import Job
 from histoscope.predict import Detector
 from histoscope.predict import batch as image_batch
-from histoscope.predict.slides import batch, store
+from histoscope.predict.slides import one, store
 from histoscope.predict.slides import part as part_module
 from histoscope.predict.slides.batch import SlideSettings, is_slide, run
 from histoscope.predict.slides.files import write_measures
@@ -34,8 +34,12 @@ SMALL = SlideSettings(kinds=("geojson", "csv"), part_px=160)
 
 
 def contents(folder):
-    """Bytes of all files but those that a killed call was just writing, which begin with a dot."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != ".")
+    """Bytes of all files but the ledger, and what a killed call was just writing, which begin with a dot."""
+    files = (
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(name[0] == "." for name in path.relative_to(folder).parts)
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -117,7 +121,7 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
     jobs = [Job(tmp_path / "copy.tif", "one")]
     first = run(rays, jobs, tmp_path / "out", SMALL)
     before = contents(tmp_path / "out")
-    monkeypatch.setattr(batch, "predict_slide", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr(one, "predict_slide", lambda *a, **k: pytest.fail("asked again"))
     second = run(rays, jobs, tmp_path / "out", SMALL)
     assert (first.skipped, second.skipped) == (0, 1)
     assert second.done == first.done
@@ -149,7 +153,7 @@ def test_overwrite_predicts_a_finished_slide_again(path, rays, undisturbed, tmp_
 
 
 def test_overwrite_goes_on_after_an_error_of_the_disk(path, rays, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(one, "_PAUSE_S", 0.0)
     write, written = store.Store.write, []
 
     def failing(self, part, *args):
@@ -195,7 +199,7 @@ def test_a_changed_slide_is_refused_in_the_same_folder(path, image, rays, tmp_pa
 
 def test_a_slide_that_changes_while_it_is_read_is_told(path, rays, tmp_path, monkeypatch):
     shutil.copy(path, tmp_path / "a.tif")
-    predict = batch.predict_slide
+    predict = one.predict_slide
 
     def changing(*args, **options):
         found = predict(*args, **options)
@@ -203,7 +207,7 @@ def test_a_slide_that_changes_while_it_is_read_is_told(path, rays, tmp_path, mon
             file.write(b"II+")
         return found
 
-    monkeypatch.setattr(batch, "predict_slide", changing)
+    monkeypatch.setattr(one, "predict_slide", changing)
     (failed,) = run(rays, [Job(tmp_path / "a.tif", "a")], tmp_path / "out", SMALL).failed
     assert "a.tif was changed while it was read" in failed["error"]
     assert not (tmp_path / "out" / "a" / "cells.parquet").exists()
@@ -253,7 +257,7 @@ def test_the_summary_has_the_mix_of_classes(tmp_path):
 
 
 def test_an_error_that_nobody_expected_is_a_row(path, rays, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "predict_slide", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr(one, "predict_slide", lambda *a, **k: 1 / 0)
     outcome = run(rays, [Job(path, "one")], tmp_path, SMALL)
     assert "ZeroDivisionError" in outcome.failed[0]["error"]
     assert "please report it" in read_table(tmp_path / "summary.csv").error[0]
@@ -304,27 +308,27 @@ def test_a_plan_without_results_binds_to_nothing(path, rays, undisturbed, tmp_pa
 
 
 def test_a_disk_that_stalls_is_asked_again(path, rays, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(one, "_PAUSE_S", 0.0)
     failures = [OSError(errno.EIO, "Input/output error")] * 2
-    predict = batch.predict_slide
+    predict = one.predict_slide
 
     def stalling(*args, **options):
         if failures:
             raise failures.pop()
         return predict(*args, **options)
 
-    monkeypatch.setattr(batch, "predict_slide", stalling)
+    monkeypatch.setattr(one, "predict_slide", stalling)
     assert not run(rays, [Job(path, "one")], tmp_path, SMALL).failed
     assert contents(tmp_path) == undisturbed
 
 
 def test_a_disk_that_is_gone_is_a_row_that_says_what_to_do(path, rays, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(one, "_PAUSE_S", 0.0)
 
     def gone(*_, **__):
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr(batch, "predict_slide", gone)
+    monkeypatch.setattr(one, "predict_slide", gone)
     (failed,) = run(rays, [Job(path, "one")], tmp_path, SMALL).failed
     assert failed["error"].startswith(f"{path}: Stale file handle; see that its disk is there")
     monkeypatch.undo()
@@ -335,8 +339,8 @@ def test_a_disk_that_is_gone_is_a_row_that_says_what_to_do(path, rays, undisturb
 def test_another_plan_is_refused_before_anything_is_lost(path, rays, tmp_path):
     run(rays, [Job(path, "one")], tmp_path, SMALL)
     before = contents(tmp_path / "one")
-    outcome = run(rays, [Job(path, "one")], tmp_path, SlideSettings(part_px=320))
-    assert "part_px: 160 there, 320 now" in outcome.failed[0]["error"]
+    with pytest.raises(ConfigError, match="part_px: 160 there, 320 now"):
+        run(rays, [Job(path, "one")], tmp_path, SlideSettings(part_px=320))
     assert contents(tmp_path / "one") == before
 
 

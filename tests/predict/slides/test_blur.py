@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import histoscope as hs
+from histoscope.errors import ConfigError
 from histoscope.files import write_image
 from histoscope.jobs.journal import Job
 from histoscope.predict.slides.batch import SlideSettings, run
@@ -62,5 +63,5 @@ def test_the_tissue_can_be_given_as_region_of_interest(half, regions, tmp_path):
 
 def test_another_least_focus_is_another_plan(half, regions, tmp_path):
     run(regions, [Job(half, "a")], tmp_path, SlideSettings())
-    outcome = run(regions, [Job(half, "a")], tmp_path, SlideSettings(least_focus=0.1))
-    assert "least_focus: 0.2 there, 0.1 now" in outcome.failed[0]["error"]
+    with pytest.raises(ConfigError, match=r"another plan \(least_focus: 0\.2 there, 0\.1 now"):
+        run(regions, [Job(half, "a")], tmp_path, SlideSettings(least_focus=0.1))

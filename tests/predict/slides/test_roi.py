@@ -8,7 +8,7 @@ import pytest
 import shapely
 from scipy.spatial import cKDTree
 
-from histoscope.errors import DataError, DatasetNotFoundError
+from histoscope.errors import ConfigError, DataError, DatasetNotFoundError
 from histoscope.jobs.journal import Job
 from histoscope.predict.slides.batch import SlideSettings, run
 from histoscope.predict.slides.roi import files_of, region_of
@@ -80,8 +80,8 @@ def test_another_region_is_another_plan(path, rays, tmp_path):
 def test_another_origin_of_a_region_is_another_plan(path, rays, tmp_path):
     where = write(tmp_path / "roi.geojson", TRIANGLE)
     run(rays, [Job(path, "one")], tmp_path / "out", SlideSettings(roi=where))
-    outcome = run(rays, [Job(path, "one")], tmp_path / "out", SlideSettings(roi=where, origin="slide"))
-    assert "origin slide now" in outcome.failed[0]["error"].replace("'", "")
+    with pytest.raises(ConfigError, match="origin slide' now"):
+        run(rays, [Job(path, "one")], tmp_path / "out", SlideSettings(roi=where, origin="slide"))
 
 
 def test_a_region_of_another_slide_or_of_none_is_told(slide, tmp_path):

@@ -115,14 +115,6 @@ def test_another_plan_is_refused_with_what_differs(slide, rays, tmp_path):
     assert json.loads((tmp_path / "plan.json").read_text())["tta"] is False
 
 
-def test_two_calls_on_one_folder_are_one_too_many(slide, rays, tmp_path):
-    with Store.hold(tmp_path, plan_of(slide, rays)):
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(1) as pool, pytest.raises(ConfigError, match="is being written by process"):
-            pool.submit(cells_of, slide, rays, tmp_path).result()
-
-
 def test_a_place_that_cannot_be_read_is_a_problem_and_the_rest_is_kept(slide, rays, whole, tmp_path):
     from histoscope.errors import CorruptDataError
 

@@ -88,9 +88,8 @@ class ClassifyCells(Classifying):
 
     def plan(self, slide: Slide) -> dict[str, Any]:
         """Model, augmentation, and the cells."""
-        about = {"model": self.classifier.fingerprint, "tta": self.classifier.tta}
         with self._file(slide).open("rb") as file:
-            return {**about, "cells": hashlib.file_digest(file, "sha256").hexdigest()}
+            return {**self.settings, "cells": hashlib.file_digest(file, "sha256").hexdigest()}
 
     def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[CellPart]:
         """The row groups of the cells."""

@@ -43,3 +43,8 @@ class Classifying:
     def network(self) -> str:
         """What the network of the classifier runs in."""
         return used(self.classifier.network)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Model and augmentation."""
+        return {"model": self.classifier.fingerprint, "tta": self.classifier.tta}

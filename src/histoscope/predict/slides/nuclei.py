@@ -66,9 +66,14 @@ class FindNuclei:
         """What the network of the detector runs in."""
         return used(self.detector.network)
 
-    def plan(self, slide: Slide) -> dict[str, Any]:
+    @property
+    def settings(self) -> dict[str, Any]:
         """Model and augmentation."""
         return {"model": self.detector.fingerprint, "tta": self.detector.tta}
+
+    def plan(self, slide: Slide) -> dict[str, Any]:
+        """The same for every slide."""
+        return self.settings
 
     def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[Part]:
         """Parts with tissue, row by row."""

@@ -1,16 +1,16 @@
 """The folder of one slide: its plan, and parts that are written whole, so that a killed call goes on."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from histoscope.errors import ConfigError, CorruptDataError
+from histoscope.errors import ConfigError, CorruptDataError, HistoscopeError
 from histoscope.export.cells_measure import ABOUT
-from histoscope.files import whole, write_text
-from histoscope.locks import alone_in
+from histoscope.files import require_writable, whole, write_text
+from histoscope.ledger.plans import difference
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +26,10 @@ _LEFT = (
 )
 
 
+def _unchecked() -> None:
+    """Nobody else writes the folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """Where the parts of one slide are kept.
@@ -35,10 +39,13 @@ class Store:
     folder : Path
     table : str
         Name of the file that the parts are joined to.
+    check : callable
+        Raises if the folder is another worker's by now; called before and after a part is written.
     """
 
     folder: Path
     table: str = "cells.parquet"
+    check: Callable[[], None] = _unchecked
 
     @classmethod
     @contextmanager
@@ -49,8 +56,11 @@ class Store:
         table: str = "cells.parquet",
         *,
         overwrite: bool = False,
+        check: Callable[[], None] = _unchecked,
     ) -> Iterator["Store"]:
         """Hold a folder for one slide, one model and one set of settings.
+
+        That no other call writes it is the business of the caller.
 
         Parameters
         ----------
@@ -62,28 +72,29 @@ class Store:
             As for `Store`.
         overwrite : bool
             Discard what the folder holds and begin anew.
+        check : callable
+            As for `Store`.
 
         Raises
         ------
         ConfigError
-            If another call writes the folder, or it holds results of another plan; the error says what
-            differs.
+            If the folder cannot be written, or holds results of another plan; the error says what differs.
         """
-        with alone_in(folder):
-            store = cls(folder, table)
-            wanted = {"format": FORMAT, **plan}
-            known = store._plan()
-            if known is not None and (overwrite or known != wanted):
-                if store.is_begun and not overwrite:
-                    raise ConfigError(
-                        f"{folder} holds results of another plan ({_difference(known, wanted)}); choose "
-                        "another OUT, or --overwrite"
-                    )
-                store.clear()
-                known = None
-            if known is None:
-                write_text(folder / PLAN, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
-            yield store
+        require_writable(folder)
+        store = cls(folder, table, check)
+        wanted = {"format": FORMAT, **plan}
+        known = store._plan()
+        if known is not None and (overwrite or known != wanted):
+            if store.is_begun and not overwrite:
+                raise ConfigError(
+                    f"{folder} holds results of another plan ({difference(known, wanted)}); choose "
+                    "another OUT, or --overwrite"
+                )
+            store.clear()
+            known = None
+        if known is None:
+            write_text(folder / PLAN, json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
+        yield store
 
     @property
     def is_begun(self) -> bool:
@@ -103,7 +114,7 @@ class Store:
         try:
             pq.read_metadata(path)
         except (pa.ArrowException, OSError):
-            path.unlink()
+            path.unlink(missing_ok=True)
             return False
         return True
 
@@ -112,14 +123,22 @@ class Store:
         import pyarrow.parquet as pq
 
         about = {**(rows.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
+        self.check()
         self._path(part).parent.mkdir(exist_ok=True)
         with whole(self._path(part)) as temporary:
             pq.write_table(rows.replace_schema_metadata(about), temporary, compression="zstd")
+        try:
+            self.check()
+        except HistoscopeError:  # taken over while it was written: if all is joined, the part is one too many
+            if self._table.is_file():
+                self._take_parts_away()
+            raise
 
     def join(self, parts: Sequence[str], schema: "pa.Schema", about: Mapping[str, Any]) -> None:
         """Join the parts to one file, a row group each, and take them away; what is joined is kept."""
         import pyarrow.parquet as pq
 
+        self.check()
         problems = {name: found for name in parts if (found := self.problems(name))}
         text = json.dumps({**about, "parts": list(parts), "problems": problems})
         schema = schema.with_metadata({**(schema.metadata or {}), ABOUT: text.encode()})
@@ -130,10 +149,7 @@ class Store:
             ):
                 for name in parts:
                     writer.write_table(self.read(name).replace_schema_metadata(schema.metadata))
-        for path in (self.folder / PARTS).glob("*.parquet"):
-            path.unlink()
-        with suppress(OSError):
-            (self.folder / PARTS).rmdir()
+        self._take_parts_away()
 
     def read(self, part: str) -> "pa.Table":
         """Rows of a part."""
@@ -191,6 +207,12 @@ class Store:
         for path in [path for pattern in _LEFT for path in self.folder.glob(pattern)]:
             path.unlink(missing_ok=True)
 
+    def _take_parts_away(self) -> None:
+        for path in (self.folder / PARTS).glob("*.parquet"):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.folder / PARTS).rmdir()
+
     @property
     def _table(self) -> Path:
         return self.folder / self.table
@@ -209,8 +231,3 @@ class Store:
                 f"{path} is not the plan of a slide ({error}); remove the folder"
             ) from error
         return known
-
-
-def _difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    keys = [key for key in {**known, **wanted} if known.get(key) != wanted.get(key)]
-    return ", ".join(f"{key}: {known.get(key)!r} there, {wanted.get(key)!r} now" for key in keys)

@@ -82,10 +82,14 @@ class ClassifyTiles(Classifying):
     outputs = ("geojson", "csv")
     source = None
 
-    def plan(self, slide: Slide) -> dict[str, Any]:
+    @property
+    def settings(self) -> dict[str, Any]:
         """Model, augmentation, and the least tissue of a tile."""
-        about = {"model": self.classifier.fingerprint, "tta": self.classifier.tta}
-        return {**about, "least_tissue": self.least_tissue}
+        return {**super().settings, "least_tissue": self.least_tissue}
+
+    def plan(self, slide: Slide) -> dict[str, Any]:
+        """The same for every slide."""
+        return self.settings
 
     def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[TilePart]:
         """Parts of whole tiles, row by row; those without tissue are left out."""

@@ -107,8 +107,13 @@ class Work(Protocol):
     @property
     def network(self) -> str: ...  # noqa: D102
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the rows of every slide depend on, as plain values."""
+        ...
+
     def plan(self, slide: Slide) -> dict[str, Any]:
-        """What the rows depend on beside the slide, as plain values."""
+        """The settings, and what else the rows of a slide depend on beside the slide."""
         ...
 
     def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[Any]:

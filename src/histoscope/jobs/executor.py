@@ -1,0 +1,255 @@
+"""Doing the tasks of a ledger: in this process, or in several that it starts."""
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from histoscope.errors import HistoscopeError
+from histoscope.jobs.processes import cores, how_it_ended, leave, received, settle, start, stop
+from histoscope.ledger import Claim, Ledger, LostError, Row, Task
+
+LEFT = 75
+"""Exit code of a worker that was asked to leave before the end: call it again (EX_TEMPFAIL)."""
+
+Do: TypeAlias = Callable[[Claim], Row]
+"""What is done with a task. It raises `LostError` of `Claim.check`, and what should end the whole call."""
+OnRow: TypeAlias = Callable[[str], None]
+"""Told the name of each task that this worker did."""
+
+
+class Opener(Protocol):
+    """What a worker opens once, such as a network on a device; is pickled."""
+
+    def __call__(self, k: int, of: int) -> Do:
+        """What worker k of so many does with a task."""
+        ...
+
+
+class Executor(Protocol):
+    """A way to do the tasks of a ledger; other ones draw from the same folder in their own processes."""
+
+    def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
+        """Return when nothing is left for it to do.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the ledger.
+        tasks : sequence of Task
+        opener : Opener
+        """
+        ...
+
+
+def work_off(
+    ledger: Ledger, tasks: Sequence[Task], do: Do, *, waits: bool = True, on_row: OnRow | None = None
+) -> None:
+    """Draw tasks until nothing is left; a task that was taken over by another is dropped.
+
+    Parameters
+    ----------
+    ledger, tasks, waits
+        As for `Ledger.draw`.
+    do : callable
+    on_row : callable, optional
+
+    Raises
+    ------
+    SystemExit
+        If the process was asked to leave, see `leaving`.
+    """
+    while claim := ledger.draw(tasks, waits=waits):
+        try:
+            claim.finish(do(claim))
+        except LostError:
+            continue
+        finally:
+            with suppress(OSError):
+                claim.release()
+        if on_row is not None:
+            on_row(claim.task.name)
+        leave_if_asked()
+
+
+_ASKED = threading.Event()
+
+
+def leave_if_asked() -> None:
+    """Leave with `LEFT` if SIGUSR1 came; to be called where nothing is half done."""
+    if _ASKED.is_set():
+        raise SystemExit(LEFT)
+
+
+@contextmanager
+def leaving(told: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hear signals: SIGTERM drops what is half done, SIGUSR1 ends it first; then the claim is given back.
+
+    Parameters
+    ----------
+    told : callable, optional
+        Called upon SIGUSR1.
+    """
+
+    def ask(*_: Any) -> None:
+        _ASKED.set()
+        if told is not None:
+            told()
+
+    wanted = {"SIGTERM": leave, "SIGUSR1": ask}
+    numbers = {getattr(signal, name): handler for name, handler in wanted.items() if hasattr(signal, name)}
+    if threading.current_thread() is not threading.main_thread():
+        numbers = {}
+    before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _ASKED.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """One worker: this process.
+
+    Parameters
+    ----------
+    waits : bool
+        As for `Ledger.draw`.
+    on_row : callable, optional
+    """
+
+    waits: bool = True
+    on_row: OnRow | None = None
+
+    def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
+        """Do what is left."""
+        with leaving(), Ledger.open(folder) as ledger:
+            work_off(ledger, tasks, opener(0, 1), waits=self.waits, on_row=self.on_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Workers in processes of their own, which share the cores evenly.
+
+    One that dies, for want of memory say, loses the task that it has to another, and is replaced.
+
+    Parameters
+    ----------
+    n : int
+    waits : bool
+        As for `Ledger.draw`.
+    on_row : callable, optional
+    """
+
+    n: int
+    waits: bool = True
+    on_row: OnRow | None = None
+
+    def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
+        """Do what is left.
+
+        Raises
+        ------
+        HistoscopeError, OSError
+            What a worker ended with; or if one died before it did a task.
+        SystemExit
+            If the workers were asked to leave.
+        """
+        crew = _Crew(folder, tasks, opener, self)
+        with leaving(crew.pass_on):
+            try:
+                for k in range(self.n):
+                    crew.begin(k)
+                while crew.active:
+                    for receiver in connection.wait(list(crew.active)):
+                        crew.hear(receiver)
+                leave_if_asked()
+            finally:
+                stop([process for _, process in crew.active.values()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """The workers of a call."""
+
+    folder: Path
+    tasks: Sequence[Task]
+    opener: Opener
+    how: Processes
+    active: dict[Any, tuple[int, BaseProcess]] = field(default_factory=dict)
+    at_work: set[int] = field(default_factory=set)
+
+    def begin(self, k: int) -> None:
+        """Start worker k."""
+        n = self.how.n
+        body = partial(_child, self.folder, self.tasks, self.opener, k, replace(self.how, on_row=None))
+        receiver, process = start(body, name=f"worker {k}", threads=max(1, cores() // n))
+        self.active[receiver] = (k, process)
+
+    def pass_on(self) -> None:
+        """Ask all to leave."""
+        for _, process in self.active.values():
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGUSR1)
+
+    def hear(self, receiver: Any) -> None:
+        """Hear of a worker; one that died at work is replaced."""
+        k, process = self.active[receiver]
+        news = received(receiver)
+        if isinstance(news, str):
+            self.at_work.add(k)
+            if news and self.how.on_row is not None:
+                self.how.on_row(news)
+        elif news is not None:
+            raise _raised(news)
+        else:
+            del self.active[receiver]
+            process.join()
+            if process.exitcode in {0, LEFT} or _ASKED.is_set():
+                return
+            if k not in self.at_work:  # the next one would do nothing, either
+                how = how_it_ended(process.exitcode)
+                raise HistoscopeError(f"worker {k} did nothing: {how}; see what it wrote above")
+            self.at_work.discard(k)
+            self.begin(k)
+
+
+def _child(
+    folder: Path, tasks: Sequence[Task], opener: Opener, k: int, how: Processes, sender: Connection
+) -> None:
+    """Body of a worker; without its parent it cannot tell what it did, and leaves."""
+    settle()
+    try:
+        with leaving(), Ledger.open(folder) as ledger:
+            do = opener(k, how.n)
+
+            def told(claim: Claim) -> Row:
+                sender.send("")  # it works, so that it is worth to be replaced
+                return do(claim)
+
+            work_off(ledger, tasks, told, waits=how.waits, on_row=sender.send)
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        sender.send((error.errno, error.strerror or str(error), error.filename and str(error.filename)))
+    except HistoscopeError as error:
+        sender.send((None, str(error), None))
+    except Exception:
+        traceback.print_exc()
+        raise
+
+
+def _raised(news: tuple[int | None, str, str | None]) -> Exception:
+    number, text, place = news
+    return HistoscopeError(text) if number is None else OSError(number, text, place)

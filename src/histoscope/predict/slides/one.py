@@ -1,0 +1,168 @@
+"""One slide of many: its row, whatever happens; a bad slide stops no other."""
+
+import errno
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from histoscope.errors import ConfigError, DataError, HistoscopeError
+from histoscope.export.cells_measure import plain
+from histoscope.files import write_text
+from histoscope.jobs.executor import leave_if_asked
+from histoscope.jobs.failures import message_of
+from histoscope.jobs.journal import Job
+from histoscope.ledger import Claim, LostError, Row
+from histoscope.ledger.ledger import MOST_LOST
+from histoscope.predict.slides import roi
+from histoscope.predict.slides.finish import TISSUE, write_slide
+from histoscope.predict.slides.planning import ROW, anew_of
+from histoscope.predict.slides.run import OnPart, check_resolution, plan_of, predict_slide
+from histoscope.predict.slides.store import Store
+from histoscope.predict.slides.work import Work
+from histoscope.slides import Slide, open_slide
+from histoscope.slides.hashing import quick_hash
+
+if TYPE_CHECKING:
+    from histoscope.predict.slides.batch import SlideSettings
+
+_TRIES, _PAUSE_S = 3, 2.0
+_SAY_EVERY_S = 1.0
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(eq=False)
+class OneSlide:
+    """What a worker does with a slide.
+
+    Parameters
+    ----------
+    work : Work
+    out : Path
+        Folder of the results.
+    settings : SlideSettings
+    on_part : callable, optional
+    """
+
+    work: Work
+    out: Path
+    settings: "SlideSettings"
+    on_part: OnPart | None = None
+    _stage: str = field(default="", init=False)
+    _said_s: float = field(default=0.0, init=False)
+
+    def __call__(self, claim: Claim) -> Row:
+        """Its row, or why there is none; errors of disks are tried again.
+
+        Raises
+        ------
+        LostError
+            If another worker has taken the slide over.
+        OSError
+            If the disk of the results is full, or may not be written any more.
+        """
+        job = Job(Path(claim.task.what), claim.task.name)
+        if claim.lost >= MOST_LOST:
+            text = f"{job.image}: its worker was lost {claim.lost} times, perhaps for want of memory"
+            return self._failed(job, f"{text}; --retry-failed tries again", stage="worker")
+        begin = time.monotonic()
+        for attempt in range(_TRIES):
+            try:
+                self._stage = "open"
+                with open_slide(job.image, self.settings.reader, self.settings.mpp) as slide:
+                    row, is_new = self._done(slide, claim)
+            except LostError:
+                raise
+            except Exception as error:  # noqa: BLE001  (no slide may end the batch)
+                claim.check()  # what the one that took over does to the files is no error of this slide
+                text = message_of(job, error)
+                self._refuse(error)
+                is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
+                if not is_of_disk or attempt == _TRIES - 1:
+                    return self._failed(job, text, stage=self._stage, may_pass=is_of_disk)
+                time.sleep(_PAUSE_S * 2**attempt)
+            else:
+                seconds = round(time.monotonic() - begin, 3)
+                return Row(row, about={"seconds": seconds, "is_new": is_new, "mm2": row["tissue_mm2"]})
+        raise AssertionError("unreachable")
+
+    def _done(self, slide: Slide, claim: Claim) -> tuple[dict[str, Any], bool]:
+        """The row of a slide, and whether there was something to do."""
+        folder, settings, dates = self.out / claim.task.name, self.settings, _dates(slide)
+        check_resolution(slide, self.work.mpp)  # before a folder is made
+        plan = plan_of(slide, self.work, part_px=settings.part_px)
+        annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
+        if any(one.resolve() == (folder / TISSUE).resolve() for one in annotations):
+            raise ConfigError(f"--roi {folder / TISSUE} is written anew by this call; give a copy of it")
+        if annotations:
+            plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
+        else:
+            plan["least_focus"] = settings.least_focus
+        anew = anew_of(self.out, claim.task)
+        with Store.hold(folder, plan, self.work.table, overwrite=anew.is_file(), check=claim.check) as store:
+            anew.unlink(missing_ok=True)
+            written = {"kinds": list(settings.kinds), "origin": settings.origin}
+            before = _row_of(store, written)
+            if before is not None:
+                return before, False
+            region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
+            self._stage = "parts"
+            found = predict_slide(
+                slide,
+                self.work,
+                store,
+                part_px=settings.part_px,
+                region=region,
+                least_focus=settings.least_focus,
+                devices=settings.devices,
+                on_part=lambda done, of, rows: self._part_done(claim, done, of, rows),
+            )
+            if quick_hash(slide.reader.files) != slide.quick_hash or dates != _dates(slide):
+                raise DataError(
+                    f"{slide.path} was changed while it was read; run again with --overwrite when it is whole"
+                )
+            self._stage = "files"
+            row = plain(write_slide(slide, found, kinds=settings.kinds, origin=settings.origin))
+            row["error"] = ""
+            claim.check()
+            write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2, allow_nan=False) + "\n")
+            return row, True
+
+    def _part_done(self, claim: Claim, done: int, of: int, rows: int) -> None:
+        claim.progressed()
+        now = time.monotonic()
+        if now - self._said_s >= _SAY_EVERY_S:
+            self._said_s = now
+            claim.ledger.say({"name": claim.task.name, "parts": done, "of": of, "weight": claim.task.weight})
+        if self.on_part is not None:
+            self.on_part(done, of, rows)
+        leave_if_asked()
+
+    def _failed(self, job: Job, text: str, *, stage: str, may_pass: bool = False) -> Row:
+        return Row({"slide": job.image.name, "stage": stage, "error": text}, text, may_pass)
+
+    def _refuse(self, error: Exception) -> None:
+        """Raise an error that every other slide would meet, too: results may not be written any more."""
+        name = str(getattr(error, "filename", None) or "")
+        is_below = name.startswith((str(self.out), str(self.out.resolve())))
+        if isinstance(error, OSError) and error.errno in _REFUSED and is_below:
+            raise error
+
+
+def _dates(slide: Slide) -> list[int]:
+    return [path.stat().st_mtime_ns for path in slide.reader.files]
+
+
+def _row_of(store: Store, written: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Row of a slide that is finished with these outputs, else None."""
+    path = store.folder / ROW
+    if not path.is_file() or not (store.folder / store.table).is_file():
+        return None
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    row: dict[str, Any] = known.pop("row", {})
+    return row if known == written else None

@@ -1,0 +1,53 @@
+"""The summary of many slides: one row each, from what the workers wrote to the ledger."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from histoscope.ledger import Row, Rows, Task
+from histoscope.predict.slides.planning import LEDGER
+from histoscope.tables import write_table
+
+
+def rows_of(out: Path, tasks: Sequence[Task] = ()) -> tuple[dict[str, Row], set[str]]:
+    """The row of each slide by its name; and the names of the files that were read.
+
+    Of a slide with several, from calls with other settings, that of the tasks counts, else a finished one
+    before a failed one, else the last.
+    """
+    rows = Rows(out / LEDGER / "rows")
+    names = rows.names()
+    wanted = {task.row for task in tasks}
+    best: dict[str, tuple[tuple[bool, bool, int], Row]] = {}
+    for name in sorted(names):
+        row = rows.read(name)
+        if row is None:
+            continue
+        rank = (name in wanted, not row.error, (rows.folder / name).stat().st_mtime_ns)
+        if row.name not in best or best[row.name][0] < rank:
+            best[row.name] = (rank, row)
+    return {name: row for name, (_, row) in best.items()}, names
+
+
+def write(path: Path, out: Path, tasks: Sequence[Task]) -> dict[str, Row]:
+    """Write the summary, again if others finished slides meanwhile, so that the last writer has them all."""
+    while True:
+        found, names = rows_of(out, tasks)
+        write_rows(path, [{"image": name, **found[name].row} for name in sorted(found)])
+        if Rows(out / LEDGER / "rows").names() == names:
+            return found
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one row a slide; of a slide that failed, at what stage and why."""
+    rows = list(rows)
+    table = pd.DataFrame(rows)
+    for name in table.columns:  # a row without a number must not make floats of the others
+        if all(isinstance(row.get(name, 0), int) for row in rows):
+            table[name] = table[name].astype("Int64")
+    if len(table):
+        last = [name for name in ("problems", "stage", "error") if name in table]
+        table = table[[*(name for name in table.columns if name not in last), *last]]
+        write_table(path, table)
