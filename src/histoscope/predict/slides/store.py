@@ -20,7 +20,7 @@ FORMAT = 1
 _PROBLEMS = b"problems"
 _LEFT = (
     *("summary.json", f"{PARTS}/*.parquet", "problems.csv", "tissue.geojson", STAINS, "overview.png"),
-    "measures.json",
+    *("measures.json", "unlike.json"),
     *("cells.[0-9]*.geojson.gz", "centres.geojson.gz", "cells.csv", "cells.h5ad", "labels.ome.tif"),
     *("tiles.[0-9]*.geojson.gz", "tiles.csv", "heatmap_*.png", "cells.parquet", "tiles.parquet", PLAN),
 )
