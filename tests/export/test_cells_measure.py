@@ -35,13 +35,16 @@ def test_densities_shares_and_distances(tmp_path):
     assert row["neighbours_immune_to_tumour"] == 1
 
 
-def test_a_slide_without_cells(tmp_path):
-    row = measure_cells(
-        write(tmp_path / "cells.parquet", pa.array([], pa.string()), np.empty((0, 2)), tissue_mm2=0)
-    )
-    zero = ("cells", "cells_per_mm2", "n_tumour", "share_tumour", "per_mm2_tumour")
-    assert [row[name] for name in zero] == [0] * 5
-    assert np.isnan([row["nearest_um"], row["clark_evans"], row["nearest_um_tumour_to_immune"]]).all()
+@pytest.mark.parametrize("classes", [["tumour", "immune"], []])
+def test_a_slide_without_cells(tmp_path, classes):
+    path, none = tmp_path / "cells.parquet", pa.array([], pa.string())
+    row = measure_cells(write(path, none, np.empty((0, 2)), tissue_mm2=0, classes=classes))
+    undefined = {name for name, value in row.items() if value != value}
+    assert undefined == {name for name in row if name.startswith(("nearest", "clark", "neighbours"))}
+    zero = {name: value for name, value in row.items() if name not in undefined | {"slide"}}
+    assert set(zero.values()) == {0}
+    names = {f"{key}_{name}" for key in ("n", "share", "per_mm2") for name in classes or ["nucleus"]}
+    assert names <= set(zero)
 
 
 def test_what_is_no_table_of_cells_is_told(tmp_path):

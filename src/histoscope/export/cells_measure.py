@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
+from histoscope.export.features import unclassed
 from histoscope.metrics.spatial import spatial
 
 ABOUT = b"histoscope"
@@ -73,7 +74,8 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     points = np.stack([table["x_px"].to_numpy(), table["y_px"].to_numpy()], axis=1) * about["mpp"]
     names = table["class"].cast(pa.string()).combine_chunks().dictionary_encode()
     known = names.dictionary.to_pylist()
-    classes = [*about["classes"], *sorted(set(known) - set(about["classes"]))]
+    named = about["classes"] or [unclassed(())]
+    classes = [*named, *sorted(set(known) - set(named))]
     number = np.array([classes.index(name) for name in known], np.int64)
     kinds = number[names.indices.to_numpy(zero_copy_only=False)] if known else np.zeros(0, np.int64)
     area = float(about["tissue_mm2"])
