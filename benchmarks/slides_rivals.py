@@ -1,6 +1,6 @@
 """Time other packages on a whole slide, from the file to the nuclei; print a row of JSON.
 
-    python benchmarks/slides_rivals.py SLIDE.svs --tiles MONUSEG [--steps 300] [--keep FOLDER]
+    python benchmarks/slides_rivals.py SLIDE.svs --tiles MONUSEG [--keep FOLDER]
 
 What is installed in the environment that it runs in is taken: ``stardist`` with ``tensorflow``, or
 ``cellseg_models_pytorch``; both beside ``tifffile`` and ``imagecodecs``. The second takes its targets from
@@ -224,10 +224,10 @@ def by_csmp(slide: Path, tiles: Path, keep: Path, steps: int) -> dict[str, Any]:
 
 
 RIVALS = {
-    "tensorflow": ("stardist", by_stardist),
-    "cellseg_models_pytorch": ("cellseg_models_pytorch", by_csmp),
+    "tensorflow": ("stardist", by_stardist, 300),
+    "cellseg_models_pytorch": ("cellseg_models_pytorch", by_csmp, 100),
 }
-"""By the module that tells whether it can run here."""
+"""By the module that tells whether it can run here; steps of training."""
 
 
 def main() -> None:
@@ -235,13 +235,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("slide", type=Path)
     parser.add_argument("--tiles", type=Path, required=True, help="folder with images, labels and index.csv")
-    parser.add_argument("--steps", type=int, default=300, help="of training")
     parser.add_argument("--keep", type=Path, default=Path(), help="folder of the trained network")
     given = parser.parse_args()
-    for module, (name, timed) in RIVALS.items():
+    for module, (name, timed, steps) in RIVALS.items():
         if find_spec(module) is None:
             continue
-        row = timed(given.slide, given.tiles, given.keep, given.steps)
+        row = timed(given.slide, given.tiles, given.keep, steps)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
             json.dumps({"name": f"{name} {version(name)}", "cores": os.cpu_count(), **row, "peak_mb": peak})
