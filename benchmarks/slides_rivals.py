@@ -125,10 +125,11 @@ def by_stardist(slide: Path, tiles: Path, keep: Path, steps: int) -> dict[str, A
     begin, cpu = perf_counter(), process_time()
     image = read_half(slide)
     read = perf_counter()
+    block = min(BLOCK_PX, *image.shape[:2])
     _, found = model.predict_instances_big(
         image,
         axes="YXC",
-        block_size=(BLOCK_PX, BLOCK_PX, None),
+        block_size=(block, block, None),
         min_overlap=(OVERLAP_PX, OVERLAP_PX, None),
         context=(CONTEXT_PX, CONTEXT_PX, None),
         n_tiles=N_TILES,
@@ -225,7 +226,7 @@ def by_csmp(slide: Path, tiles: Path, keep: Path, steps: int) -> dict[str, Any]:
 
 RIVALS = {
     "tensorflow": ("stardist", by_stardist, 300),
-    "cellseg_models_pytorch": ("cellseg_models_pytorch", by_csmp, 100),
+    "cellseg_models_pytorch": ("cellseg_models_pytorch", by_csmp, 60),
 }
 """By the module that tells whether it can run here; steps of training."""
 
