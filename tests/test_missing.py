@@ -41,6 +41,10 @@ NEEDED = {
         )
         for module in ("onnx", "onnxruntime")
     },
+    "openvino": (
+        "'histoscope[openvino]'",
+        ["predict nuclei-free PICTURE OUT --mpp 0.5 --backend openvino"],
+    ),
     "h5py": (
         "'histoscope[hdf5]'",
         [

@@ -7,6 +7,7 @@
     ├── DataError (ValueError)                a data set or a file in it is wrong
     │   ├── DatasetNotFoundError (FileNotFoundError)
     │   └── CorruptDataError                  a file cannot be decoded
+    │       └── IncompleteError               a part of the file is missing
     ├── LeakError (ValueError)                the same patient or image on both sides of a split
     ├── ShapeError (ValueError)               an array of the wrong shape or type
     ├── StainError (ValueError)               no stains can be estimated where they are needed

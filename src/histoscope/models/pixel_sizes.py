@@ -34,7 +34,7 @@ class Curve:
     --------
     >>> curve = Curve((0.2, 0.4, 0.6, 0.8), (0.5, 0.6, 0.58, 0.42))
     >>> curve.range
-    (0.3, 0.62)
+    (0.3, 0.64)
     >>> round(curve.at(0.7), 2), curve.at(2.0)  # beyond what was tried: the last
     (0.5, 0.42)
     """
