@@ -1,10 +1,12 @@
 """Small data sets of studies of labelled tiles."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from histoscope import data, synth
+from histoscope.studies import run_study
 from histoscope.types import Record
 
 
@@ -29,3 +31,21 @@ def folders(tmp_path_factory):
         "procedural": write(folder, 3, "procedural"),
         "learned": write(folder, 3, "learned"),
     }
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """Give the folder of the study that a module runs once."""
+    return tmp_path_factory.mktemp("done") / "study"
+
+
+@pytest.fixture
+def finished(template, configure, tmp_path):
+    """A finished study of a module's `configure`, which the test may change."""
+    if not template.is_dir():
+        config = configure(out=str(template))
+        summary = run_study(config)
+        assert not summary.failed
+        assert len(summary.done) == len(config.levels) * len(config.seeds)
+    shutil.copytree(template, tmp_path / "study")
+    return tmp_path / "study"

@@ -1,7 +1,5 @@
 """The study of what networks for nuclei begin from: levels, minutes, weights, external test sets."""
 
-import shutil
-
 import pytest
 import timm
 import torch
@@ -72,22 +70,6 @@ def configure(folders, published, tmp_path):
         return StudyConfig.model_validate({**values, **changes})
 
     return make
-
-
-@pytest.fixture(scope="session")
-def _template(tmp_path_factory):
-    return tmp_path_factory.mktemp("done") / "study"
-
-
-@pytest.fixture
-def finished(_template, configure, tmp_path):
-    """A finished study, which the test may change."""
-    if not _template.is_dir():
-        summary = run_study(configure(out=str(_template)))
-        assert not summary.failed
-        assert len(summary.done) == len(RUN)
-    shutil.copytree(_template, tmp_path / "study")
-    return tmp_path / "study"
 
 
 def weights(folder, level):

@@ -54,22 +54,6 @@ def configure(folders, tmp_path):
     return make
 
 
-@pytest.fixture(scope="session")
-def _template(tmp_path_factory):
-    return tmp_path_factory.mktemp("done") / "study"
-
-
-@pytest.fixture
-def finished(_template, configure, tmp_path):
-    """A finished study of four runs, which the test may change."""
-    if not _template.is_dir():
-        summary = run_study(configure(out=str(_template)))
-        assert not summary.failed
-        assert len(summary.done) == 4
-    shutil.copytree(_template, tmp_path / "study")
-    return tmp_path / "study"
-
-
 class TestLevels:
     def test_every_level_begins_from_and_is_compared_with_one_that_exists(self):
         for name, level in TISSUE.items():

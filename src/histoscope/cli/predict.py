@@ -284,14 +284,3 @@ def is_classifier(folder: Path) -> bool:
     from histoscope import models
 
     return bool(models.read_card(folder)["input"].get("patch_px"))
-
-
-def _report(outcome: "Outcome", lines: list[str], what: str) -> None:
-    """Print the outcome."""
-    for line in lines:
-        typer.echo(line)
-    if outcome.skipped:
-        finished = count(outcome.skipped, f"finished {what}")
-        typer.echo(f"{finished} skipped; --overwrite predicts them again")
-    if outcome.failed:
-        typer.echo(f"{count(len(outcome.failed), what)} failed", err=True)

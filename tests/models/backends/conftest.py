@@ -1,9 +1,7 @@
 """Backends that are installed, a cache of their own, and full precision."""
 
 import pytest
-import torch
 
-from histoscope import models
 from histoscope.models import precision
 
 
@@ -26,18 +24,3 @@ def backend(request):
     pytest.importorskip("onnx")
     pytest.importorskip(request.param)
     return request.param
-
-
-@pytest.fixture(scope="session")
-def trained():
-    """Make a model whose normalisation has seen images."""
-
-    def make(name, **arguments):
-        torch.manual_seed(0)
-        model = models.create(name, **arguments).train()
-        side = model.spec.patch_px or 2 * model.spec.divisible_by
-        with torch.no_grad():
-            model(torch.rand(4, 3, side, side))
-        return model.eval()
-
-    return make
