@@ -58,9 +58,10 @@ def evaluate(
     Scores come with a 95 % confidence interval over patients, or over sources where patients are unknown.
     Images go through the model's own stain normaliser. Classes are matched by name.
 
-    Leakage is reported: images that the model was trained or validated on, other images of their patients
-    and, with `--audit`, rotated, rescaled or recompressed copies are counted and scored apart. In the table
-    of `--out`, the column `seen` says which they are.
+    Leakage is reported: images that the model was trained or validated on, that synthetic training images
+    were fitted to or that stains are normalised to, other images of their patients and, with `--audit`,
+    rotated, rescaled or recompressed copies are counted and scored apart. In the table of `--out`, the column
+    `seen` says which they are.
 
     Images that cannot be read or scored are named at the end; the exit code is then 1.
 

@@ -20,11 +20,14 @@ from histoscope.data.leaks.copies import find_copies
 from histoscope.errors import HistoscopeError
 from histoscope.files import read_image
 from histoscope.images.digest import digest_of
-from histoscope.train.provenance import UNKNOWN, digests_of
+from histoscope.train.provenance import GENERATOR, REFERENCE, UNKNOWN, digests_of
 from histoscope.types import Record, Sample
 from histoscope.words import count
 
 TRAIN, VALIDATION, PATIENT, COPY, UNSEEN = "train", "validation", "patient", "copy", ""
+_OF_PARTS = {"val": VALIDATION, GENERATOR: GENERATOR, REFERENCE: REFERENCE}
+_ORDER = (TRAIN, VALIDATION, GENERATOR, REFERENCE)
+"""Of an image in several parts of the list, the first of these is told."""
 MIN_SIMILARITY = 0.8
 """Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.leaks.audit`."""
 
@@ -38,8 +41,10 @@ class Seen:
     Parameters
     ----------
     status : tuple of str
-        One a record: ``train`` or ``validation`` (these pixels were learned from, or validated on), ``copy``
-        (a turned, rescaled or recompressed copy was), ``patient`` (other images of the patient were), or "".
+        One a record: ``train`` or ``validation`` (these pixels were learned from, or validated on),
+        ``generator`` (synthetic images that were learned from are fitted to it), ``reference`` (stains are
+        normalised to it), ``copy`` (a turned, rescaled or recompressed copy was learned from), ``patient``
+        (other images of the patient were), or "".
     renamed : tuple of str
         Names that were learned from, of images with other pixels: they count as unseen.
     not_compared : int
@@ -56,7 +61,7 @@ class Seen:
     def counts(self) -> dict[str, int]:
         """Images of each status."""
         found = Counter(self.status)
-        return {status or "unseen": found[status] for status in (TRAIN, VALIDATION, COPY, PATIENT, UNSEEN)}
+        return {status or "unseen": found[status] for status in (*_ORDER, COPY, PATIENT, UNSEEN)}
 
     def __str__(self) -> str:
         """Summary in words."""
@@ -64,6 +69,8 @@ class Seen:
         words = {
             TRAIN: "trained on",
             VALIDATION: "validated on",
+            GENERATOR: "that synthetic images, which were trained on, are fitted to",
+            REFERENCE: "that stains are normalised to",
             COPY: "copied from one of these",
             PATIENT: "of a patient (or slide) that was trained on",
         }
@@ -150,11 +157,9 @@ def seen_in(
     """
     unknown = tuple(learned.loc[learned["part"] == UNKNOWN, "data"])
     learned = learned[learned["part"] != UNKNOWN]
-    by_pixels = {
-        pixels: VALIDATION if part == "val" else TRAIN
-        for part, pixels in sorted(zip(learned["part"], learned["pixels"], strict=True), reverse=True)
-        if pixels
-    }
+    pairs = zip(learned["pixels"], (_OF_PARTS.get(part, TRAIN) for part in learned["part"]), strict=True)
+    in_order = sorted(pairs, key=lambda pair: _ORDER.index(pair[1]), reverse=True)
+    by_pixels = {pixels: status for pixels, status in in_order if pixels}
     digests = digests_of(dataset)
     status = [by_pixels.get(pixels, UNSEEN) for pixels in digests]
     names = set(learned["name"])
