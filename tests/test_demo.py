@@ -24,8 +24,8 @@ def once(tmp_path_factory):
 
 def test_it_tells_the_story_in_order(once):
     _, lines, told = once
-    assert list(told.seconds) == ["draw", "normalise", "train", "report"]
-    assert len(lines) == 4
+    assert list(told.seconds) == ["draw", "normalise", "train", "report", "predict"]
+    assert len(lines) == 5
     assert told.report.is_file()
     assert set(told.summary.done) == {"none-unet-seed0", "macenko-unet-seed0"}
 
@@ -63,6 +63,15 @@ def test_the_picture_shows_before_above_after(once):
     )  # two images of laboratory B and the reference, framed
     above, below = picture[line + 6 : line + 70, 6:70], picture[2 * line + 82 : 2 * line + 146, 6:70]
     assert np.abs(above.astype(int) - below).mean() > 3
+
+
+def test_the_outlines_stand_beside_the_tile(once):
+    out, _, told = once
+    picture = read_image(told.outlines)
+    assert picture.shape == (76, 2 * 76, 3)  # framed
+    tile, drawn = picture[6:70, 6:70], picture[6:70, 82:146]
+    assert any(np.array_equal(tile, read_image(path)) for path in (out / "data" / "images").glob("B_*"))
+    assert (tile != drawn).any(axis=2).mean() > 0.01
 
 
 def test_the_same_demo_goes_on_and_another_is_refused(once, tmp_path):

@@ -17,7 +17,7 @@ SCORES = ("aji", "pq", "f1_50", "dice")
 HEAD = f"""\
 # Models that come with Histoscope
 
-Small models, used by name: `histoscope predict nuclei-free a.png out`. `histoscope models list` names them,
+Small models, used by name: `histoscope predict nuclei a.png out`. `histoscope models list` names them,
 `histoscope models show NAME` prints what is here, with `--json` for machines. Any model folder of yours, or
 of the Hugging Face Hub (`hf:owner/name`), is used in the same way.
 

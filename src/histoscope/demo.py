@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from histoscope import data, synth
+from histoscope import data, export, models, synth, weights
 from histoscope.data import Datasheet
 from histoscope.data.readers.folder import UNFINISHED
 from histoscope.errors import ConfigError, FormatVersionError
@@ -75,8 +75,8 @@ class DemoResult:
     ----------
     sentences : tuple of str
         The findings, in plain words.
-    report, picture : Path
-        The study's page, and images before and after normalisation.
+    report, picture, outlines : Path
+        The study's page, images before and after normalisation, and nuclei that the default model finds.
     seconds : dict
         Stage -> how long it took.
     summary : Summary
@@ -86,6 +86,7 @@ class DemoResult:
     sentences: tuple[str, ...]
     report: Path
     picture: Path
+    outlines: Path
     seconds: dict[str, float]
     summary: Summary
 
@@ -133,7 +134,9 @@ def run_demo(
     with stage("report", "comparing them, patient by patient ..."):
         report = write_report(config.folder)
         sentences = tuple(findings(config.folder))
-    return DemoResult(sentences, report, picture, seconds, summary)
+    with stage("predict", f"finding the nuclei of a tile of laboratory B by the model {weights.DEFAULT} ..."):
+        outlines = write_outlines(out / "outlines.png", config)
+    return DemoResult(sentences, report, picture, outlines, seconds, summary)
 
 
 def claim(out: Path, seed: int, size: Size) -> None:
@@ -246,6 +249,15 @@ def write_picture(path: Path, config: StudyConfig, n: int = 3) -> Path:
         np.hstack([*after, reference]),
     )
     write_image(path, np.vstack(rows))
+    return path
+
+
+def write_outlines(path: Path, config: StudyConfig) -> Path:
+    """Write a picture of a tile of laboratory B beside the nuclei that the default model finds in it."""
+    test = StudyOfNuclei(config).parts.test
+    tile = test[next(index for index, record in enumerate(test.records) if record.group("lab") == "B")]
+    found = models.predict(tile.image, models.load(weights.DEFAULT, models.Segmenter), tile.mpp)
+    write_image(path, np.hstack([_framed(tile.image), _framed(export.draw(tile.image, found))]))
     return path
 
 

@@ -25,6 +25,7 @@ def asked(monkeypatch, tmp_path):
             ("On laboratory B: no difference is shown.",),
             tmp_path / "report.html",
             tmp_path / "before_after.png",
+            tmp_path / "outlines.png",
             {"draw": 1.0, "train": 61.0},
             Summary(Path(out), ("macenko-unet-seed0",), (), failed),
         )
@@ -39,6 +40,8 @@ def test_it_needs_no_argument_and_says_where_to_look(asked, tmp_path):
     assert asked == [(Path("histoscope_demo"), 0, demo.FULL)]
     assert "no difference is shown" in result.stdout
     assert str(tmp_path / "report.html") in result.stdout
+    assert str(tmp_path / "outlines.png") in result.stdout
+    assert "histoscope predict nuclei IMAGE" in result.stdout
     assert "62 s in all" in result.stdout
     assert "proves nothing about real slides" in result.stdout
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from histoscope.weights import DEFAULT
 from histoscope.words import duration
 
 
@@ -38,12 +39,13 @@ def demo(
         typer.echo("\n" + "\n".join(told.sentences) + "\n")
         typer.echo(f"Report, to open in a browser:   {told.report.resolve()}")
         typer.echo(f"Laboratory B before and after:  {told.picture.resolve()}")
+        typer.echo(f"Nuclei found in a tile of it:   {told.outlines.resolve()}")
         times = ", ".join(f"{stage} {duration(taken)}" for stage, taken in told.seconds.items())
         typer.echo(f"Time: {times}; {duration(sum(told.seconds.values()))} in all.")
         typer.echo(
             "The tissue is synthetic: this shows how a study works, and proves nothing about real slides."
         )
-        typer.echo("Nuclei of your own image: histoscope predict nuclei-free IMAGE OUT --mpp 0.25")
+        typer.echo(f"Nuclei of your own image: histoscope predict {DEFAULT} IMAGE OUT --mpp 0.25")
     if told.summary.failed:
         for name, note in told.summary.failed.items():
             typer.secho(f"{name} failed: {note}", err=True)

@@ -44,7 +44,7 @@ def export(
     What other programs compute with it is compared with torch before anything is left in OUT. ONNX needs
     `pip install 'histoscope[onnx]'`.
 
-    Example: `histoscope export nuclei-free out/ --to qupath`
+    Example: `histoscope export nuclei out/ --to qupath`
     """
     from histoscope.models.portable import export as write
 

@@ -50,7 +50,7 @@ _REPAIR = "run pip install . again in the source folder (histoscope doctor says 
 app = typer.Typer(
     name="histoscope",
     help="Deep learning for H&E histopathology: which remedy helps, by how much, and is that real?",
-    epilog="Start with `histoscope demo`, `histoscope predict nuclei-free IMAGES OUT --mpp 0.25`, or "
+    epilog="Start with `histoscope demo`, `histoscope predict nuclei IMAGES OUT --mpp 0.25`, or "
     "`histoscope init FOLDER`. Exit codes: 0 done; 1 done in part; 2 wrong input; 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

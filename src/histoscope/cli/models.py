@@ -55,7 +55,7 @@ def show_model(
 
     Scores have 95 % intervals by patient. For each data set it is said whether the model learned from it.
 
-    - `histoscope models show nuclei-free`
+    - `histoscope models show nuclei`
 
     - `histoscope models show runs/first --json`
     """

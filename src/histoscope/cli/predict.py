@@ -190,9 +190,9 @@ def predict(
     cannot be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are
     never overwritten, and results of an earlier call are not taken for images.
 
-    - `histoscope predict nuclei-free tiles/ out/ --mpp 0.25`
+    - `histoscope predict nuclei tiles/ out/ --mpp 0.25`
 
-    - `histoscope predict nuclei-free slide.svs out/`
+    - `histoscope predict nuclei slide.svs out/`
 
     - `histoscope predict runs/first tile.png out/ --mpp 0.25`
 

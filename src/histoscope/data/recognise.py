@@ -170,7 +170,7 @@ def _reasons(root: Path) -> Iterator[str]:
     yield (
         f"{root} holds {count(len(every), 'image')} and no labels: nothing can be learned from them. Put "
         "a label map of each into labels/, or sort patches into a folder for each class. Without labels, "
-        "histoscope predict nuclei-free finds nuclei, and histoscope pretrain learns features"
+        "histoscope predict nuclei finds nuclei, and histoscope pretrain learns features"
     )
 
 

@@ -160,7 +160,7 @@ def open_model(
 
     Examples
     --------
-    >>> opened = open_model("nuclei-free")
+    >>> opened = open_model("nuclei")
     >>> opened.network.spec.mpp, opened.normalizer, len(opened.fingerprint)
     (0.5, None, 16)
     """
@@ -192,7 +192,7 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
     Parameters
     ----------
     folder : str or Path
-        A name such as ``"nuclei-free"`` (see `histoscope.weights.WEIGHTS`), a model folder, or a run folder
+        A name such as ``"nuclei"`` (see `histoscope.weights.WEIGHTS`), a model folder, or a run folder
         with one called ``model`` in it. A licence that forbids commercial use is a warning.
     kind : type
         What it must be: ``models.Segmenter`` finds nuclei, ``models.Classifier`` classifies patches.
@@ -216,7 +216,7 @@ def load(folder: str | Path, kind: type[Model] = Model, *, network: nn.Module | 
 
     Examples
     --------
-    >>> load("nuclei-free").spec.mpp
+    >>> load("nuclei").spec.mpp
     0.5
     """
     folder = weights.find(folder)

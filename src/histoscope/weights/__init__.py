@@ -13,7 +13,7 @@ from typing import Any
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, UnknownNameError
 from histoscope.lazy import attach
 
-__all__ = ["WEIGHTS", "card", "find", "is_name", "licence_notice"]
+__all__ = ["DEFAULT", "WEIGHTS", "card", "find", "is_name", "licence_notice"]
 
 _FOLDER = Path(str(files("histoscope.weights")))
 WEIGHTS: dict[str, str] = {
@@ -21,6 +21,8 @@ WEIGHTS: dict[str, str] = {
     for path in sorted(_FOLDER.glob("*/card.json"))
 }
 """Name -> description, as on the card."""
+DEFAULT = "nuclei"
+"""The model to begin with: it saw real nuclei, and its licence allows any use."""
 
 _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 
@@ -30,7 +32,7 @@ def is_name(text: str) -> bool:
 
     Examples
     --------
-    >>> is_name("nuclei-free"), is_name("hf:owner/name"), is_name("runs/mine")
+    >>> is_name("nuclei"), is_name("hf:owner/name"), is_name("runs/mine")
     (True, True, False)
     """
     return text in WEIGHTS or text.startswith("hf:")

@@ -56,7 +56,7 @@ def export(model: str | Path, out: str | Path, to: str = "onnx") -> Exported:
     Parameters
     ----------
     model : str or Path
-        A name such as ``"nuclei-free"``, a model folder, or a run folder with one in it.
+        A name such as ``"nuclei"``, a model folder, or a run folder with one in it.
     out : str or Path
         Folder, new or empty. It gets the network, the model's card, its stain reference if it has one, and
         for QuPath a script.
@@ -77,7 +77,7 @@ def export(model: str | Path, out: str | Path, to: str = "onnx") -> Exported:
     Examples
     --------
     >>> import tempfile
-    >>> written = export("nuclei-free", tempfile.mkdtemp(), to="torchscript")
+    >>> written = export("nuclei", tempfile.mkdtemp(), to="torchscript")
     >>> [file.name for file in written.files], written.about["mpp"]
     (['model.pt', 'card.json'], 0.5)
     """
