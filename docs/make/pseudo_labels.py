@@ -2,8 +2,9 @@
 
     python docs/make/pseudo_labels.py MODEL data/pseudo_labelled --data data
 
-Tiles of 512 px at 0.5 um per pixel: skin (CMU-1-Small-Region, CC0), ovary (histolytics, BSD-3-Clause), fibrous
-tissue and empty glass of GTEx (Adipocyte-U-net, MIT). Outlines are the model's; on empty glass there are none.
+Tiles of 512 px at 0.5 um per pixel: skin (CMU-1-Small-Region, CC0), ovary (histolytics, BSD-3-Clause),
+fibrous tissue and empty glass of GTEx (Adipocyte-U-net, MIT). Outlines are the model's; on empty glass there
+are none.
 Xie et al., CVPR 2020, doi:10.1109/CVPR42600.2020.01070.
 """
 
