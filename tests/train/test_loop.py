@@ -75,6 +75,17 @@ def test_a_checkpoint_goes_on_with_its_own_samples_alone(samples, fresh_model, c
     assert fit(fresh_model(), samples[:3], samples[3:], longer).best_step
 
 
+def test_it_trains_within_a_job_of_slurm(samples, fresh_model, config, tmp_path, monkeypatch):
+    (tmp_path / "srun").write_text("#!/bin/sh\n")
+    (tmp_path / "srun").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")  # such a node has it; warnings are errors here
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "array")
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    config = dataclasses.replace(config, steps=2, evaluate_every=2)
+    assert train.fit(fresh_model(), samples[:1], samples[3:4], config, out=tmp_path / "run").model is not None
+
+
 def test_a_file_in_the_place_of_the_folder_is_named(samples, fresh_model, config, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="file is a file; name a folder"):

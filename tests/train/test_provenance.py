@@ -254,6 +254,7 @@ def test_the_real_tiles_behind_synthetic_ones_were_learned_from(tmp_path):
     provenance.write(tmp_path / "model", parts)
     listed = pd.DataFrame(origins.read(tmp_path / "model"), columns=list(origins.COLUMNS))
     assert listed["part"].tolist() == ["train"] * 2 + ["synthetic"] * 2 + ["generator"] * 2 + ["unknown"]
+    assert listed["data"].tolist()[:2] == ["drawn", "lab"]  # of joined data sets, each its own
     seen = seen_in(listed, dataset({"x": image(1), "y": image(9), "z": image(8)}, patient=["", "p", ""]))
     assert seen.status == ("generator", "patient", "")
     assert seen.unknown == ("lab/more",)

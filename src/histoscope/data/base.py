@@ -97,6 +97,10 @@ class Dataset(Protocol):
         """Find the file whose pixels are the image of sample `index`, if there is one."""
         return None
 
+    def data_name(self, index: int) -> str:
+        """Name of the data set that sample `index` is of: where several are joined, of its own."""
+        return self.info.name
+
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
         """Read everything and list what is wrong; never raises for a bad file."""
         return check_samples(self, progress)

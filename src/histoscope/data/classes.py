@@ -160,6 +160,9 @@ class _Numbered(Dataset):
     def image_path(self, index: int) -> Path | None:
         return self._dataset.image_path(index)
 
+    def data_name(self, index: int) -> str:
+        return self._dataset.data_name(index)
+
     def _new(self, old: int | None, name: str) -> int | None:
         if old is None:
             return None

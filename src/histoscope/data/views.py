@@ -36,6 +36,9 @@ class _Subset(Dataset):
     def image_path(self, index: int) -> Path | None:
         return self._dataset.image_path(self._indices[index])
 
+    def data_name(self, index: int) -> str:
+        return self._dataset.data_name(self._indices[index])
+
 
 class _Mapped(Dataset):
     def __init__(self, dataset: Dataset, function: Callable[[Sample], Sample]) -> None:
@@ -51,6 +54,9 @@ class _Mapped(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         return self._function(self._dataset[index])
+
+    def data_name(self, index: int) -> str:
+        return self._dataset.data_name(index)
 
 
 class _Joined(Dataset):
@@ -82,6 +88,10 @@ class _Joined(Dataset):
     def image_path(self, index: int) -> Path | None:
         part, place = self._places[index]
         return part.image_path(place)
+
+    def data_name(self, index: int) -> str:
+        part, place = self._places[index]
+        return part.data_name(place)
 
 
 class InMemory(Dataset):

@@ -67,6 +67,10 @@ class Watched(Dataset):
         """File of the image, if it has one."""
         return self._dataset.image_path(index)
 
+    def data_name(self, index: int) -> str:
+        """Name of the data set that it is of."""
+        return self._dataset.data_name(index)
+
     def digests(self) -> list[str]:
         """Digest of each image, "" for those that cannot be read; what was not read yet is read now."""
         return [pixels for pixels, _ in self._both()]
@@ -111,8 +115,8 @@ def learned_from(parts: Mapping[str, Dataset]) -> pd.DataFrame:
     for part, dataset in parts.items():
         sheet, found = dataset.info, zip(dataset.records, digests_of(dataset), _files(dataset), strict=True)
         rows += [
-            (part, sheet.name, record.name, record.patient, record.source, pixels, file)
-            for record, pixels, file in found
+            (part, dataset.data_name(k), record.name, record.patient, record.source, pixels, file)
+            for k, (record, pixels, file) in enumerate(found)
         ]
         behind |= {(row[0] if row[0] == UNKNOWN else GENERATOR, *row[1:]): None for row in sheet.origins}
     return pd.DataFrame([*rows, *behind], columns=list(COLUMNS))

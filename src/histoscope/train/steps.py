@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -50,7 +51,10 @@ class Learner:
         self, model: nn.Module, config: "TrainConfig | GeneratorConfig", optimizer: Optimizer
     ) -> None:
         precision: Any = resolved(config.precision, config.accelerator)
-        self.fabric = Fabric(accelerator=config.accelerator, devices=1, precision=precision)
+        # One device: SLURM's variables, which may speak of many tasks, are none of its business.
+        self.fabric = Fabric(
+            accelerator=config.accelerator, devices=1, precision=precision, plugins=[LightningEnvironment()]
+        )
         torch.manual_seed(config.seed)
         self.model, self.config = model.to(memory_format=torch.channels_last), config
         self.net: Any

@@ -84,3 +84,6 @@ class _Parted(Dataset):
 
     def image_path(self, index: int) -> Path | None:
         return self._dataset.image_path(index)
+
+    def data_name(self, index: int) -> str:
+        return self._dataset.data_name(index)
