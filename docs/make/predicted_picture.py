@@ -1,4 +1,4 @@
-"""Make docs/img/nuclei_free.jpg: outlines of a shipped model beside the tile they were found in.
+"""Make docs/img/nuclei.jpg: outlines of a shipped model beside the tile they were found in.
 
     python docs/make/predicted_picture.py TILE.png --mpp 0.25
 
@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from histoscope import export, models, read_image, weights
 
-OUT = Path(__file__).resolve().parents[1] / "img" / "nuclei_free.jpg"
+OUT = Path(__file__).resolve().parents[1] / "img" / "nuclei.jpg"
 HEIGHT_PX, WIDTH_PX = 400, 600
 
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--mpp", type=float, required=True, help="micrometres per pixel")
     given = parser.parse_args()
     image = read_image(given.tile)[:HEIGHT_PX, :WIDTH_PX]
-    model = models.load(weights.find("nuclei-free"))
+    model = models.load(weights.DEFAULT)
     drawn = export.draw(image, models.predict(image, model, given.mpp))
     Pillow.fromarray(np.hstack([image, drawn])).save(OUT, quality=88)
 

@@ -115,7 +115,17 @@ def test_what_was_learned_from_is_listed():
     }
     assert listed["pixels"].is_unique
     assert not listed["file"].any()
-    assert not len(provenance.read(weights.find("nuclei-free")))  # drawn tissue is of nobody
+    # Drawn tissue is of nobody; real images chose the thresholds alone.
+    free = provenance.read(weights.find("nuclei-free"))
+    assert free.groupby(["data", "part"]).size().to_dict() == {("tnbc", "val"): 11}
+    begun = provenance.read(weights.find("nuclei"))
+    assert begun.groupby(["data", "part"]).size().to_dict() == {
+        ("pseudo_labelled", "train"): 32,
+        ("pseudo_labelled", "val"): 1,
+        ("synth", "synthetic"): 400,
+        ("tnbc", "train"): 33,
+        ("tnbc", "val"): 11,
+    }
 
 
 def test_their_page_is_current(monkeypatch):
