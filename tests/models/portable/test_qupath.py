@@ -62,7 +62,7 @@ def decoded(output, model, shape):
     return nuclei_of(found, model.thresholds["iou"], shape, model.spec.mpp, refine=True)
 
 
-@pytest.mark.parametrize("name", ["nuclei-free", "nuclei-research"])
+@pytest.mark.parametrize("name", ["nuclei", "nuclei-free", "nuclei-research"])
 @pytest.mark.filterwarnings("ignore:.*non-commercial use only:UserWarning")
 def test_opencvs_output_decodes_to_the_nuclei_of_predict(name, tmp_path):
     pytest.importorskip("onnxruntime")
