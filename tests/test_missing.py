@@ -37,7 +37,11 @@ NEEDED = {
     **{
         module: (
             "'histoscope[onnx]'",
-            ["export nuclei-free OUT", "export nuclei-free OUT --to qupath"],
+            [
+                "export nuclei-free OUT",
+                "export nuclei-free OUT --to qupath",
+                "predict nuclei-free PICTURE OUT --mpp 0.5 --backend onnxruntime",
+            ],
         )
         for module in ("onnx", "onnxruntime")
     },
@@ -50,6 +54,10 @@ NEEDED = {
         [
             *(f"data {verb} pcam PCAM" for verb in ("info", "verify", "split", "audit")),
             "data convert pcam PCAM OUT",
+            "data compare PCAM PCAM OUT --format pcam",
+            "synth OUT --like PCAM --format pcam",
+            "init PCAM --out OUT/a.yaml",
+            "train --data PCAM --set out=OUT",
             "evaluate CLASSIFIER PCAM --data pcam --out OUT/scores.csv",
             "explain CLASSIFIER PCAM OUT --data pcam",
             *(f"{verb} PCAM.yaml --set out=OUT --set train.tensorboard=false" for verb in SETTINGS),

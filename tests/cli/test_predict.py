@@ -230,7 +230,7 @@ def test_a_folder_of_patches(classifier, patches, tmp_path):
     out = tmp_path / "out"
     done = call(classifier, patches, out, "--mpp", 1)
     assert done.exit_code == 0, done.output
-    assert "2 patches: red 1, blue 1" in done.stdout
+    assert "2 patches, red: 1, blue: 1" in done.stdout
     lines = (out / "predictions.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "name,predicted,p_red,p_blue"
     assert lines[1].startswith("one,red,")
@@ -249,7 +249,7 @@ def test_a_large_image_as_a_map(classifier, tmp_path):
     write_image(tmp_path / "large.png", image)
     done = call(classifier, tmp_path / "large.png", tmp_path / "out", "--mpp", 1, "--only", "heatmap")
     assert done.exit_code == 0, done.output
-    assert "6 tiles in 1 image: red 2 (yellow), blue 4 (blue)" in done.stdout
+    assert "6 tiles in 1 image, red: 2 (yellow), blue: 4 (blue)" in done.stdout
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"large_heatmap.png", "summary.csv", "predictions.jsonl"}
 

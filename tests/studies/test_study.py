@@ -111,6 +111,27 @@ def test_configuration_survives_yaml(config, tmp_path):
     assert check(StudyConfig.model_validate(values)) == chosen
 
 
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["x/../../y"], "name of a folder"),
+        (["a:b"], "name of a folder"),
+        ([" "], "name of a folder"),
+        (["TNBC", "tnbc"], "one folder"),
+    ],
+)
+def test_names_of_external_test_sets_are_names_of_folders(config, names, why):
+    lines = ["study=synthetic", "levels=[real_2]"]
+    for good in (["NA", "None", "005"], names):
+        given = ", ".join(f"{name!r}: {{name: folder, root: other}}" for name in good)
+        if good is names:
+            with pytest.raises(ConfigError, match=why):
+                read_config(config, [*lines, f"external={{{given}}}"])
+        else:
+            chosen = read_config(config, [*lines, f"external={{{given}}}"])
+            assert [*chosen.external] == good
+
+
 def test_the_external_test_set_may_have_its_name_of_before(config):
     lines = ["study=synthetic", "levels=[real_2]", "external={name: folder, root: other}"]
     with pytest.warns(RenamedWarning, match="conditions: elsewhere is now conditions: external"):

@@ -192,3 +192,10 @@ def test_a_classifier_refuses_settings_of_nuclei(setting, value, patches, fresh_
 @pytest.mark.parametrize("settings", [{}, {"patch_px": 20}, {"monitor": "accuracy"}])
 def test_a_classifier_takes_its_own(settings, patches, fresh_classifier):
     check_fit(fresh_classifier(), patches, [], TrainConfig(steps=2, batch_size=4, **settings))
+
+
+def test_a_class_that_no_score_can_be_named_after_is_refused_before_training(samples, config):
+    small = {"width": 4, "depth": 2, "n_rays": 8, "head_width": 8, "mpp": 0.5}
+    model = models.create("stardist", classes=["tumour", "50"], **small)
+    with pytest.raises(ConfigError, match="f1_50 is a score of all nuclei"):
+        check_fit(model, samples, [], config)

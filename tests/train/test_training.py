@@ -3,10 +3,12 @@
 import dataclasses
 
 import pytest
+import torch
 
 from histoscope.data import Datasheet, InMemory
 from histoscope.errors import ConfigError, DataError
 from histoscope.train import evaluate
+from histoscope.train.loop import Fitted
 from histoscope.train.recipe import Recipe
 from histoscope.train.tasks import Listener, task_of
 from histoscope.train.training import TestSets, Training, score, train_and_test
@@ -85,3 +87,24 @@ def test_each_setting_of_a_test_arrives(fresh_model, samples):
     assert list(given["more"]) == ["sq"]
     assert given["on_skip"] is skip
     assert {field.name for field in dataclasses.fields(TestSets)} == {"sets", "tta", "metrics"}
+
+
+@pytest.mark.parametrize(("accelerator", "device"), [("cpu", "cpu"), ("auto", "meta")])
+def test_testing_runs_where_the_settings_say(
+    fresh_model, samples, config, tmp_path, monkeypatch, accelerator, device
+):
+    model, moved = fresh_model(), []
+
+    class Task(type(task_of(model))):
+        def train(self, settings, folder, card, listener):
+            return Fitted(model, 0, 0.0, 0.0)
+
+        def evaluate(self, model, samples, **how):
+            moved.append(str(model.to.device))
+
+    monkeypatch.setattr("histoscope.train.training.fastest", lambda: torch.device("meta"))
+    monkeypatch.setattr(model, "to", lambda place: setattr(model.to, "device", place))
+    recipe = Recipe(config=dataclasses.replace(config, accelerator=accelerator))
+    settings = Training(model=model, train=samples[:3], recipe=recipe, test=sets_of(own=samples[3:]))
+    train_and_test(Task(), settings, tmp_path)
+    assert moved == [device]

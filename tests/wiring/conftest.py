@@ -220,9 +220,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     asked: dict[str, Any] = {"checkpoints": []}
     begin, make, save = Fabric.__init__, loader.PatchLoader.__init__, checkpoint.save
 
-    def fabric(self: Any, *, accelerator: str, devices: int, precision: str) -> None:
+    def fabric(self: Any, *, accelerator: str, devices: int, precision: str, **more: Any) -> None:
         asked.update(accelerator=accelerator, devices=devices, precision=precision)
-        begin(self, accelerator="cpu", devices=1, precision="32-true")
+        begin(self, accelerator="cpu", devices=1, precision="32-true", **more)
 
     def patches(self: Any, *args: Any, workers: int = 0, **more: Any) -> None:
         asked["workers"] = workers

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from histoscope.cli.backends import Backend, BackendOption
-from histoscope.cli.given import part_of
+from histoscope.cli.given import images_of
 from histoscope.cli.pixel_size import checked_mpp
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def evaluate(
     if out is not None:
         require_writable(out, file=True)
     folder = weights.find(model)
-    dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
+    dataset = images_of(datasets.open(data, root, mpp=mpp), split, root)
     dataset = datasets.renamed(dataset, _pairs(classes or []))
     done = itertools.count(1)
     with Board() as board:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from histoscope.cli.given import part_of
+from histoscope.cli.given import images_of
 from histoscope.cli.pixel_size import checked_mpp
 from histoscope.words import count
 
@@ -88,7 +88,7 @@ def explain(
     method_of(network)  # what is missing is told before the work
     _require_apart(root, out)
     skipped: dict[str, str] = {}
-    dataset = part_of(datasets.open(data, root, mpp=mpp), split, root)
+    dataset = images_of(datasets.open(data, root, mpp=mpp), split, root)
     shown = normalised(classification.in_words_of(network.spec.classes, dataset), opened.normalizer)
     title = f"{_TITLES[which]} of {Path(model).name} on {dataset.info.name}"
     with Journal.open(out, {}, overwrite=True, name=EXPLAINED) as journal:

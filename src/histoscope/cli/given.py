@@ -34,8 +34,8 @@ def refuse_given(context: typer.Context, *names: str, because: str) -> None:
             raise ConfigError(f"{option.opts[0]} {because}; leave it out")
 
 
-def part_of(dataset: "Dataset", split: str, root: Path) -> "Dataset":
-    """Images of a published part; all of them if no part is named.
+def images_of(dataset: "Dataset", split: str, root: Path) -> "Dataset":
+    """Images of a published part, however train, val and test are spelt; all of them if no part is named.
 
     Raises
     ------
@@ -43,8 +43,13 @@ def part_of(dataset: "Dataset", split: str, root: Path) -> "Dataset":
         If there is no such part.
     """
     from histoscope import data
+    from histoscope.data.split import part_of
+    from histoscope.types import Record
 
-    chosen = [index for index, record in enumerate(dataset.records) if split in {"", record.split}]
+    named = [record.split for record in dataset.records]
+    if split not in {"", *named} and (wanted := part_of(Record("", split=split))):
+        named = [split if part_of(record) == wanted else record.split for record in dataset.records]
+    chosen = [index for index, name in enumerate(named) if split in {"", name}]
     if not chosen:
         known = sorted({record.split for record in dataset.records})
         raise DataError(f"{root} has no part {split!r}; its index names {known}")

@@ -44,7 +44,7 @@ def nuclei_of(
     if detector.classes and n_nuclei:
         counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
         by_class = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
-        lines.append(", ".join(f"{name} {n:,} ({colour})" for name, n, colour in by_class))
+        lines.append(", ".join(f"{name}: {n:,} ({colour})" for name, n, colour in by_class))
     about = {"classes": list(detector.classes), "nuclei": n_nuclei, "network": used(detector.network)}
     return outcome, about, lines
 
@@ -86,14 +86,14 @@ def classes_of(
     counts = {name: patches.count(name) for name in classifier.classes}
     lines = []
     if patches or not maps:
-        shares = ", ".join(f"{name} {n:,}" for name, n in counts.items())
-        lines.append(f"{count(len(patches), 'patch')}: {shares}; results in {out / naming.PREDICTIONS}")
+        shares = ", ".join(f"{name}: {n:,}" for name, n in counts.items())
+        lines.append(f"{count(len(patches), 'patch')}, {shares}; results in {out / naming.PREDICTIONS}")
     if maps:
         tiles = {name: sum(row[f"tiles_{name}"] for row in maps) for name in classifier.classes}
         by_class = zip(tiles.items(), colour_names(classifier.classes), strict=True)
-        shares = ", ".join(f"{name} {n:,} ({colour})" for (name, n), colour in by_class)
+        shares = ", ".join(f"{name}: {n:,} ({colour})" for (name, n), colour in by_class)
         of = f"{count(sum(tiles.values()), 'tile')} in {count(len(maps), 'image')}"
-        lines.append(f"{of}: {shares}; results in {out}")
+        lines.append(f"{of}, {shares}; results in {out}")
     about = {"classes": list(classifier.classes), "patches": len(patches), "predictions": counts}
     return outcome, {**about, "maps": len(maps), "network": used(classifier.network)}, lines
 

@@ -189,7 +189,7 @@ def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:
     """A slide in a line."""
     found = f"{row['slide']}: {row[unit]:,} {unit}, {row['tissue_mm2']:g} mm2 of tissue"
     if unit == "tiles":
-        found += "".join(f", {name} {100 * row[f'share_{name}']:.0f} %" for name in classes)
+        found += "".join(f", {name}: {100 * row[f'share_{name}']:.0f} %" for name in classes)
     if row["blurred_mm2"]:
         found += f" ({row['blurred_mm2']:g} mm2 out of focus left out)"
     broken = f", {count(row['problems'], 'problem')} (problems.csv)" if row["problems"] else ""

@@ -224,9 +224,10 @@ def _check(
 def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: int) -> "Dataset":
     """Open a data set; of its published parts, the one for training alone, and of this so many tiles."""
     from histoscope import data
+    from histoscope.data.split import part_of
 
     dataset = data.open(form, root, mpp=mpp)
-    training = [index for index, record in enumerate(dataset.records) if record.split == "train"]
+    training = [index for index, record in enumerate(dataset.records) if part_of(record) == "train"]
     if training and len(training) < len(dataset):
         typer.echo(f"using the {count(len(training), 'tile')} of part 'train' of {root}", err=True)
         dataset = data.subset(dataset, training)

@@ -14,6 +14,7 @@ from histoscope.data.base import Dataset, Datasheet
 from histoscope.data.checks import UNREADABLE, Problem, Progress, reason
 from histoscope.data.readers.lizard import CLASSES as CONIC_CLASSES
 from histoscope.data.readers.pannuke import CLASSES as PANNUKE_CLASSES
+from histoscope.data.split import part_of
 from histoscope.data.views import compact, resample
 from histoscope.data.write import require_new, write_folder
 from histoscope.errors import DataError, UnknownNameError
@@ -80,7 +81,7 @@ def write_pannuke(
         for sample in samples:
             record = known.get(sample.name, Record(sample.name))
             fold = record.group("fold")
-            fold = fold if fold in _FOLD_OF_SPLIT.values() else _FOLD_OF_SPLIT.get(record.split, "fold1")
+            fold = fold if fold in _FOLD_OF_SPLIT.values() else _FOLD_OF_SPLIT.get(part_of(record), "fold1")
             for image, ids, types in patches_of(sample, class_map):
                 masks = [np.where(types[ids] == k, ids, 0) for k in PANNUKE_CLASSES]
                 add(f"{fold}/images/{fold}/images.npy", image, np.float64)

@@ -3,7 +3,6 @@
 import inspect
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from histoscope import data
 from histoscope.data.base import Dataset
 from histoscope.data.checks import UNREADABLE
 from histoscope.data.readers.index import read_index
-from histoscope.errors import DataError, DatasetNotFoundError, HistoscopeError
+from histoscope.errors import DataError, DatasetNotFoundError, HistoscopeError, MissingDependencyError
 from histoscope.images.finding import find_images
 from histoscope.types import Sample
 from histoscope.words import count
@@ -64,6 +63,8 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
         If it holds no training data; the message says what was found, and what to do.
     DataError
         If its layout is known, and its files are wrong.
+    MissingDependencyError
+        If they take a package that is not installed.
     """
     root = Path(root)
     if not root.is_dir():
@@ -76,11 +77,16 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
             raise DatasetNotFoundError(next(_reasons(root)))
         return found
     for reader in SPECIFIC_FIRST:
-        with suppress(*UNREADABLE), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is left out: once more when the data set is used
-            found = _opened(reader, root, options)
-            if len(found.dataset.info.classes) > 1 or found.first.instances is not None:
-                return found
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is left out: once more when the data set is used
+                found = _opened(reader, root, options)
+        except MissingDependencyError:  # its files are there
+            raise
+        except UNREADABLE:
+            continue
+        if len(found.dataset.info.classes) > 1 or found.first.instances is not None:
+            return found
     raise DatasetNotFoundError(next(_reasons(root)))
 
 

@@ -22,6 +22,7 @@ PART_NAMES = {
     "valid": "val",
     "validation": "val",
     "test": "test",
+    "testing": "test",
 }
 _HOW_TO_GROUP = (
     "; where it is not known which patches belong together, histoscope data audit --groups groups.csv "
@@ -112,6 +113,17 @@ def split_by(
     return Split(**{name: subset(dataset, sorted(indices)) for name, indices in chosen.items()})
 
 
+def part_of(record: Record) -> str:
+    """Published part of a record, ``train``, ``val`` or ``test``, however it is spelt; "" for any other.
+
+    Examples
+    --------
+    >>> part_of(Record("a", split="Training")), part_of(Record("a", split="fold 1"))
+    ('train', '')
+    """
+    return PART_NAMES.get(record.split.strip().lower(), "")
+
+
 def split_published(
     dataset: Dataset,
     *,
@@ -151,8 +163,8 @@ def split_published(
     _require_unique(dataset)
     chosen: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for index, record in enumerate(dataset.records):
-        part = PART_NAMES.get(record.split.lower())
-        if part is None:
+        part = part_of(record)
+        if not part:
             raise DataError(
                 f"record {record.name!r} of {dataset.info.name!r} has the published part {record.split!r}, "
                 "expected train, val or test; cut it by patient instead: split_by(dataset, 'patient'), on "

@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp
 
 from histoscope.brief import brief
 from histoscope.data import Dataset, audit, resample, subset
+from histoscope.data.split import part_of
 from histoscope.errors import DataError
 from histoscope.export.features import measure
 from histoscope.metrics import KernelDistance, kernel_distance_with_null
@@ -345,7 +346,7 @@ def _patches(sample: Sample, name: str, person: str, rng: np.random.Generator) -
 
 def _nearest(real: Dataset, seen: Sequence[Tissue], rows: Sequence[NDArray[np.float64]]) -> Nearest:
     """Distances to the generator's training tiles, in standardised features."""
-    part = {record.name: record.split for record in real.records}
+    part = {record.name: part_of(record) for record in real.records}
     patches, made = seen[0].patches, seen[1].patches
     trained = np.array([part[patch.source] == "train" for patch in patches])
     held_out = bool(trained.any() and not trained.all())

@@ -159,6 +159,29 @@ def without_unknown(
     return classes
 
 
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse class names that `class_scores` cannot make columns of; before a training, too.
+
+    Raises
+    ------
+    ConfigError
+        If they are not unique, not text, or clash with a score of all nuclei.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"class names are {list(names)}; expected words, class 1 first: tuple(info.classes.values()) of "
+            "a datasheet"
+        )
+    if len(set(names)) != len(names):
+        raise ConfigError(f"classes are called {', '.join(names)}; expected a different name for each")
+    taken = [f"{score}_{name}" for name in names for score in CLASS_FORMULAS if f"{score}_{name}" in FORMULAS]
+    if taken:
+        raise ConfigError(
+            f"classes are called {', '.join(names)}, and {taken[0]} is a score of all nuclei; rename "
+            "that class"
+        )
+
+
 def class_scores(
     true: ArrayLike | Labels,
     pred: ArrayLike | Labels,
@@ -203,19 +226,7 @@ def class_scores(
     >>> round(row["pq_round"], 3), row["pq_long"], row["fp_round"], row["fn_long"]
     (0.667, 0.0, 1, 1)
     """
-    if not all(isinstance(name, str) for name in names):
-        raise ConfigError(
-            f"class names are {list(names)}; expected words, class 1 first: tuple(info.classes.values()) of "
-            "a datasheet"
-        )
-    if len(set(names)) != len(names):
-        raise ConfigError(f"classes are called {', '.join(names)}; expected a different name for each")
-    taken = [f"{score}_{name}" for name in names for score in CLASS_FORMULAS if f"{score}_{name}" in FORMULAS]
-    if taken:
-        raise ConfigError(
-            f"classes are called {', '.join(names)}, and {taken[0]} is a score of all nuclei; rename "
-            "that class"
-        )
+    check_class_names(names)
     matches = match_by_class(true, pred, true_classes, pred_classes, n_classes=len(names))
     row: dict[str, float] = {}
     for k, name in enumerate(names, start=1):

@@ -1,6 +1,6 @@
 """Reading a study's YAML file, and refusing what cannot be run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from histoscope import config
@@ -13,6 +13,8 @@ from histoscope.studies.task import task_of
 from histoscope.train import TrainConfig
 from histoscope.train.choices import check_normalizer, get_augment, get_balance, get_jitter
 from histoscope.train.config import check_seed
+
+_NO_FOLDER = set('/\\:*?"<>|')
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
@@ -54,6 +56,7 @@ def check(chosen: StudyConfig) -> StudyConfig:
     if study.primary_condition not in [condition.name for condition in study.conditions]:
         raise ConfigError(f"conditions: add {study.primary_condition!r}, which answers the study's question")
     _check_tissue(chosen, study)
+    _check_external(chosen.external or {})
     for seed in study.seeds:
         check_seed(seed, "seeds")
     if chosen.train.seed != TrainConfig().seed:
@@ -72,6 +75,21 @@ def _check_levels(study: Study) -> None:
         check_normalizer(settings.get("normalizer", "none"), None)
         get_augment(settings.get("augment"))
         get_balance(settings.get("balance"))
+
+
+def _check_external(names: Iterable[str]) -> None:
+    """Refuse names of external test sets that cannot be names of folders, or are one folder."""
+    known: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or not name.isprintable() or set(name) & _NO_FOLDER:
+            raise ConfigError(
+                f"external: {name!r} cannot be the name of a folder; take letters, digits, '-' and '_'"
+            )
+        if (same := known.setdefault(name.casefold(), name)) != name:
+            raise ConfigError(
+                f"external: {same!r} and {name!r} are one folder on disks that know no letter case; "
+                "rename one"
+            )
 
 
 def _check_tissue(chosen: StudyConfig, study: Study) -> None:

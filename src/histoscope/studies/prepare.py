@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from histoscope import data, stain
 from histoscope.data import Dataset, Split
+from histoscope.data.split import part_of
 from histoscope.errors import DataError, StainError
 from histoscope.models.base import Model
 from histoscope.studies import content
@@ -76,7 +77,7 @@ def external_sets(config: StudyConfig) -> dict[str, Dataset]:
         if condition_of(name) not in asked:
             continue
         dataset = open_data(given)
-        tests = [index for index, record in enumerate(dataset.records) if record.split.lower() == "test"]
+        tests = [index for index, record in enumerate(dataset.records) if part_of(record) == "test"]
         is_part = given.part == "test" and tests
         found[condition_of(name)] = data.subset(dataset, tests) if is_part else dataset
     return found

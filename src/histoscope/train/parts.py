@@ -9,6 +9,7 @@ from pydantic import Field
 
 from histoscope import config, data, stain
 from histoscope.data import Dataset, Split
+from histoscope.data.split import part_of
 from histoscope.images.resolution import LEAST_MPP, MOST_MPP
 from histoscope.models import Model
 from histoscope.train.tasks import task_of
@@ -103,7 +104,7 @@ def open_parts(chosen: SplitDataConfig, *, seed: int = 0) -> Split:
 
 def published_parts(dataset: Dataset, chosen: DataConfig, *, stratify: str | None = None) -> Split:
     """The publisher's parts; validation is cut out of the training part where none is published."""
-    has_val = any(record.split.lower().startswith("val") for record in dataset.records)
+    has_val = any(part_of(record) == "val" for record in dataset.records)
     return data.split_published(
         dataset, val=0.0 if has_val else chosen.val, by=chosen.val_by, stratify=stratify
     )

@@ -70,13 +70,15 @@ def heatmap_names(classes: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> heatmap_names(["tumour", "a/b", "a b"])
-    ['heatmap_tumour.png', 'heatmap_a_b.png', 'heatmap_a_b_3.png']
+    >>> heatmap_names(["a_b_3", "a/b", "a b"])
+    ['heatmap_a_b_3.png', 'heatmap_a_b.png', 'heatmap_a_b_3_3.png']
     """
     names: list[str] = []
     for k, name in enumerate(classes, 1):
         stem = "heatmap_" + re.sub(r"[^\w.-]", "_", name)
-        names.append(f"{stem}.png" if f"{stem}.png" not in names else f"{stem}_{k}.png")
+        while f"{stem}.png" in names:
+            stem += f"_{k}"
+        names.append(f"{stem}.png")
     return names
 
 

@@ -12,6 +12,7 @@ from histoscope.balance import Balance, BalanceConfig, plan
 from histoscope.errors import ConfigError, DataError
 from histoscope.export import likeness
 from histoscope.metrics import Metric
+from histoscope.metrics.by_class import check_class_names
 from histoscope.models.base import Segmenter
 from histoscope.models.inference import predict
 from histoscope.models.nuclei.encoder import EncodedSegmenter
@@ -48,13 +49,14 @@ class FindNuclei(LabelledTask):
     def check(
         self, model: Segmenter, train: Sequence[Sample], val: Sequence[Sample], config: TrainConfig
     ) -> None:
-        """Refuse scores of patches, and samples without an instance map or with unknown classes."""
+        """Refuse scores of patches, class names that no score can have, and samples without their truth."""
         if config.monitor in PATCH_MONITORS:
             raise ConfigError(
                 f"train.monitor {config.monitor!r} is for patches; model {model.name!r} has none"
             )
         if config.monitor not in MONITORS:
             metrics.get(config.monitor)
+        check_class_names(model.spec.classes)
         for sample in (*train, *val):
             _check_truth(model, sample)
 
