@@ -21,6 +21,7 @@ read along there is `--json`.
 | 0 | done |
 | 1 | done in part: some inputs failed, and the summary names them; or, from the doctor, not ready |
 | 2 | wrong input: one line says what was got, what was expected, and what to do |
+| 75 | asked to leave by SIGUSR1, as schedulers do before time is up: the same command continues |
 | 130 | interrupted (Ctrl-C); the same command continues from what is finished, or says what to delete |
 
 `histoscope --version` prints the version. `histoscope --use my_lab:Net predict ...` opens models of

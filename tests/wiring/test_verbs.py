@@ -36,6 +36,7 @@ BASES: dict[str, list[str]] = {
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
     "export": ["nuclei-free", "OUT", "--to", "torchscript"],
+    "slurm": ["predict", "nuclei-free", "IMAGES", "OUT"],
     "synth": ["OUT", "--n", "2", "--size", "64"],
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
@@ -137,6 +138,14 @@ CALLS: dict[str, dict[str, Any]] = {
         "model": ["CLASSIFIER", "OUT", "--to", "torchscript"],
         "out": ["nuclei-free", "OUT/deeper", "--to", "torchscript"],
         "to": ["nuclei-free", "OUT", "--to", "qupath"],
+    },
+    "slurm": {
+        "call": ["predict", "nuclei-free", "IMAGES", "OUT", "--csv"],
+        "tasks": ["--tasks", "2", "+"],
+        "gpus": ["--gpus", "0", "+"],
+        "cpus": ["--cpus", "2", "+"],
+        "time": ["--time", "4:00:00", "+"],
+        "partition": ["--partition", "short", "+"],
     },
     "synth": {
         "out": ["OUT/deeper", "--n", "2", "--size", "64"],

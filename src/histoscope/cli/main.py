@@ -1,7 +1,7 @@
 """The ``histoscope`` command: gathers the verbs, and turns errors into one clear line and an exit code.
 
 Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 75 asked to leave by
-SIGUSR1 (predict of slides); 130 interrupted; 143 ended by SIGTERM.
+SIGUSR1; 130 interrupted; 143 ended by SIGTERM.
 """
 
 import errno
@@ -28,6 +28,7 @@ from histoscope.cli import (
     normalize,
     predict,
     pretrain,
+    slurm,
     study,
     synth,
     terminal,
@@ -94,6 +95,9 @@ app.command("measure")(measure.measure)
 app.command("predict", cls=taking({"--turned": "--tta"}), help=models.naming(predict.predict))(
     predict.predict
 )
+app.command("slurm", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})(
+    slurm.slurm
+)
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
 data.app.command("from-qupath")(annotated.from_qupath)
@@ -106,6 +110,7 @@ def main() -> None:
     """Run the command line; the entry point of the installed ``histoscope`` script."""
     keep_freed()
     interrupts.watch(sys.stderr, INTERRUPTED)
+    interrupts.leave_when_asked()
     warnings.showwarning = _warned
     warnings.simplefilter("default", RenamedWarning)
     for stream in (sys.stdout, sys.stderr):

@@ -68,7 +68,7 @@ def work_off(
     SystemExit
         If the process was asked to leave, see `leaving`.
     """
-    while claim := ledger.draw(tasks, waits=waits):
+    while claim := ledger.draw(tasks, waits=waits, on_wait=leave_if_asked):
         try:
             claim.finish(do(claim))
         except LostError:

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -140,7 +140,9 @@ class Ledger:
             (self.folder / "said" / self.worker.id).unlink(missing_ok=True)
         self._heart.stop()
 
-    def draw(self, tasks: Sequence[Task], *, waits: bool = True) -> Claim | None:
+    def draw(
+        self, tasks: Sequence[Task], *, waits: bool = True, on_wait: Callable[[], None] | None = None
+    ) -> Claim | None:
         """Take the next task; None when there is nothing left for this worker.
 
         Parameters
@@ -150,6 +152,8 @@ class Ledger:
         waits : bool
             While others do the last ones, wait until they are done or their workers are dead. Without, one
             worker waits for all others, as their heir, and the rest leave.
+        on_wait : callable, optional
+            Called now and then while this worker waits; may raise.
         """
         if tasks is not self._given:
             self._given = tasks
@@ -171,6 +175,8 @@ class Ledger:
             if not self._order or not (waits or self.holds(HEIR)):
                 self.release(HEIR)
                 return None
+            if on_wait is not None:
+                on_wait()
             time.sleep(min(POLL_S, self.watch.beat_s))
             with suppress(OSError):
                 self._look(self._heart.beat())

@@ -1,0 +1,73 @@
+"""``histoscope slurm``: a job script for a cohort of slides."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from histoscope.errors import ConfigError, DatasetNotFoundError
+
+
+def slurm(
+    context: typer.Context,
+    call: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="predict MODEL IN... OUT", help="The call, with all its options, as it is typed."
+        ),
+    ],
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks of the array.")] = 8,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of each task; 0 on nodes without.")] = 1,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of each task.")] = 8,
+    time: Annotated[
+        str,
+        typer.Option(
+            help="Limit of each task: 240 (minutes), 4:00:00 or 1-12 (days-hours); else the partition's."
+        ),
+    ] = "",
+    partition: Annotated[str, typer.Option(help="Partition; else the cluster's default.")] = "",
+) -> None:
+    """Print a job script for SLURM that predicts slides as an array; options of the array come first.
+
+    - `histoscope slurm --tasks 8 --gpus 1 --time 4:00:00 predict nuclei slides/ out/ | sbatch`
+
+    Any number of tasks share the slides, may start and end at any time, and need not be as many as slides.
+    Before its time is up, a task ends the part that it is at, leaves and is queued again; so it is after its
+    node failed. What else the cluster wants (`--account`, `--mem`) can be given to `sbatch`, or written into
+    the script. The call is checked now, and nothing is run.
+    """
+    from histoscope.jobs.slurm import Array
+
+    array = Array(tasks, cpus, gpus, time, partition)
+    given = _checked(context, call)
+    root = context.find_root()
+    used = [word for name in root.params.get("use") or () for word in ("--use", name)]
+    words = [sys.executable, "-m", "histoscope", *used, *call, *([] if given["claim"] else ["--claim"])]
+    typer.echo(array.script(words, Path.cwd()))
+
+
+def _checked(context: typer.Context, call: list[str]) -> dict[str, Any]:
+    """Parameters of the call; what is wrong with it is told now, not by every task at night.
+
+    Raises
+    ------
+    ConfigError, DatasetNotFoundError, UnknownNameError
+    """
+    from histoscope import weights
+    from histoscope.cli.predict_slides import Start
+
+    verb, *words = call
+    if verb != "predict":
+        raise ConfigError(
+            f"{verb!r}, expected the call of predict, as in histoscope slurm predict MODEL IN OUT"
+        )
+    root = context.find_root()
+    command: Any = root.command
+    given: dict[str, Any] = command.get_command(root, verb).make_context(verb, words, parent=root).params
+    Start(claim=True, overwrite=given["overwrite"], retry_failed=given["retry_failed"]).require_sense()
+    weights.find(given["model"])
+    for source in given["sources"]:
+        if "*" not in source and not Path(source).exists():
+            raise DatasetNotFoundError(f"{source} does not exist; give a slide, a folder, or a quoted glob")
+    return given
