@@ -299,7 +299,7 @@ ELSEWHERE_TESTED = {
 # it how many networks a process has traced.
 VOLATILE = (
     *("predictions.jsonl", "normalized.jsonl", "out/study/report.html", "out/study/report.md"),
-    "model.pt",
+    *("model.pt", "timings.csv"),
 )
 VARYING = r"\d+(\.\d+)? (s|seconds)\b|\"seconds\": [\d.]+|[\d.]+ GiB free"
 # Another value is another reader, or an option that it does not know: it must be refused, not ignored.

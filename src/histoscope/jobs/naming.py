@@ -12,6 +12,8 @@ from histoscope.export.result import OUTPUTS, TILE_OUTPUTS
 
 JOURNAL, SUMMARY, PREDICTIONS = "predictions.jsonl", "summary.csv", "predictions.csv"
 """Files of the whole folder."""
+COHORT, TIMINGS = "cohort.parquet", "timings.csv"
+"""Further files of a folder of slides."""
 ENDINGS = tuple(dict.fromkeys(chain.from_iterable((*OUTPUTS.values(), *TILE_OUTPUTS.values()))))
 """Suffixes of the files of an image."""
 

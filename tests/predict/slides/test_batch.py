@@ -22,6 +22,7 @@ from histoscope.export import likeness
 from histoscope.export.likeness import Likeness
 from histoscope.files import write_image
 from histoscope.jobs.journal import Job
+from histoscope.jobs.naming import TIMINGS
 from histoscope.predict import Detector
 from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import one, store
@@ -34,11 +35,13 @@ SMALL = SlideSettings(kinds=("geojson", "csv"), part_px=160)
 
 
 def contents(folder):
-    """Bytes of all files but the ledger, and what a killed call was just writing, which begin with a dot."""
+    """Bytes of all files but times, the ledger, and what a killed call was just writing: with a dot."""
     files = (
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(name[0] == "." for name in path.relative_to(folder).parts)
+        if path.is_file()
+        and path.name != TIMINGS
+        and not any(name[0] == "." for name in path.relative_to(folder).parts)
     )
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -57,13 +60,14 @@ def test_what_is_written(undisturbed):
     of_slide = {"plan.json", "cells.parquet", "cells.0001.geojson.gz", "centres.geojson.gz", "cells.csv"}
     of_slide |= {"overview.png", "tissue.geojson", "problems.csv"}
     of_slide |= {"stains.json", "summary.json", "measures.json"}
-    assert names == {"summary.csv", *(f"one/{name}" for name in of_slide)}
+    assert names == {"summary.csv", "cohort.parquet", *(f"one/{name}" for name in of_slide)}
 
 
 PROGRAM = """
 import signal, sys, time
 from pathlib import Path
 from histoscope.jobs.journal import Job
+from histoscope.jobs.naming import TIMINGS
 from histoscope.predict import Detector
 from histoscope.predict.slides.batch import SlideSettings, run
 from histoscope.predict.slides.store import Store

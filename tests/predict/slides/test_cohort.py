@@ -14,6 +14,7 @@ from histoscope.errors import ConfigError
 from histoscope.files import write_image
 from histoscope.jobs.executor import Here
 from histoscope.jobs.journal import Job
+from histoscope.jobs.naming import TIMINGS
 from histoscope.ledger import Ledger, LostError, Row, Task
 from histoscope.predict import batch as image_batch
 from histoscope.predict.slides import one, planning
@@ -43,9 +44,9 @@ def jobs_of(slides, out):
 
 
 def contents(out):
-    """Bytes of all files but the ledger's."""
+    """Bytes of all files but the ledger's, and of how long it took."""
     files = (path for path in out.rglob("*") if path.is_file() and planning.LEDGER not in path.parts)
-    return {str(path.relative_to(out)): path.read_bytes() for path in files}
+    return {str(path.relative_to(out)): path.read_bytes() for path in files if path.name != TIMINGS}
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from histoscope.files import require_writable
 from histoscope.images.reading import size_of
 from histoscope.jobs.executor import Executor, Here, Opener
 from histoscope.jobs.journal import Job
-from histoscope.jobs.naming import JOURNAL, SUMMARY
+from histoscope.jobs.naming import JOURNAL
 from histoscope.ledger import Rows, Task
 from histoscope.predict.batch import OnImage, Outcome
 from histoscope.predict.detector import Detector
@@ -148,7 +148,7 @@ class Cohort:
         return cls(out, tasks)
 
     def do(self, executor: Executor, opener: Opener) -> Outcome:
-        """Do what is not done yet, and write the summary of all that is, whatever happens.
+        """Do what is not done yet, and write the tables of all that is, whatever happens.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class Cohort:
         try:
             executor(self.out / planning.LEDGER, self.tasks, opener)
         finally:
-            found = summary.write(self.out / SUMMARY, self.out, self.tasks)
+            found = summary.write(self.out, self.tasks)
         outcome = Outcome()
         for task in self.tasks:
             row = found.get(task.name)

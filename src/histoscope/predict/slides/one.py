@@ -20,6 +20,7 @@ from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import TISSUE, write_slide
 from histoscope.predict.slides.planning import ROW, anew_of
 from histoscope.predict.slides.run import OnPart, check_resolution, plan_of, predict_slide
+from histoscope.predict.slides.stages import Stages
 from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
@@ -50,7 +51,7 @@ class OneSlide:
     out: Path
     settings: "SlideSettings"
     on_part: OnPart | None = None
-    _stage: str = field(default="", init=False)
+    _stages: Stages = field(default_factory=Stages, init=False)
     _said_s: float = field(default=0.0, init=False)
 
     def __call__(self, claim: Claim) -> Row:
@@ -63,14 +64,13 @@ class OneSlide:
         OSError
             If the disk of the results is full, or may not be written any more.
         """
-        job = Job(Path(claim.task.what), claim.task.name)
+        job, self._stages = Job(Path(claim.task.what), claim.task.name), Stages()
         if claim.lost >= MOST_LOST:
             text = f"{job.image}: its worker was lost {claim.lost} times, perhaps for want of memory"
-            return self._failed(job, f"{text}; --retry-failed tries again", stage="worker")
-        begin = time.monotonic()
+            return self._failed(claim, f"{text}; --retry-failed tries again", stage="worker")
         for attempt in range(_TRIES):
             try:
-                self._stage = "open"
+                self._stages.enter("open")
                 with open_slide(job.image, self.settings.reader, self.settings.mpp) as slide:
                     row, is_new = self._done(slide, claim)
             except LostError:
@@ -81,11 +81,11 @@ class OneSlide:
                 self._refuse(error)
                 is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
                 if not is_of_disk or attempt == _TRIES - 1:
-                    return self._failed(job, text, stage=self._stage, may_pass=is_of_disk)
+                    return self._failed(claim, text, stage=self._stages.now, may_pass=is_of_disk)
                 time.sleep(_PAUSE_S * 2**attempt)
             else:
-                seconds = round(time.monotonic() - begin, 3)
-                return Row(row, about={"seconds": seconds, "is_new": is_new, "mm2": row["tissue_mm2"]})
+                about = {"is_new": is_new, "mm2": row["tissue_mm2"], **self._about(claim)}
+                return Row(row, about=about)
         raise AssertionError("unreachable")
 
     def _done(self, slide: Slide, claim: Claim) -> tuple[dict[str, Any], bool]:
@@ -108,7 +108,7 @@ class OneSlide:
             if before is not None:
                 return before, False
             region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
-            self._stage = "parts"
+            self._stages.enter("parts")
             found = predict_slide(
                 slide,
                 self.work,
@@ -123,7 +123,7 @@ class OneSlide:
                 raise DataError(
                     f"{slide.path} was changed while it was read; run again with --overwrite when it is whole"
                 )
-            self._stage = "files"
+            self._stages.enter("files")
             row = plain(write_slide(slide, found, kinds=settings.kinds, origin=settings.origin))
             row["error"] = ""
             claim.check()
@@ -140,8 +140,13 @@ class OneSlide:
             self.on_part(done, of, rows)
         leave_if_asked()
 
-    def _failed(self, job: Job, text: str, *, stage: str, may_pass: bool = False) -> Row:
-        return Row({"slide": job.image.name, "stage": stage, "error": text}, text, may_pass)
+    def _about(self, claim: Claim) -> dict[str, Any]:
+        """How long it took, and where."""
+        return {"host": claim.ledger.worker.host, **self._stages.seconds()}
+
+    def _failed(self, claim: Claim, text: str, *, stage: str, may_pass: bool = False) -> Row:
+        row = {"slide": Path(claim.task.what).name, "stage": stage, "error": text}
+        return Row(row, text, may_pass, self._about(claim))
 
     def _refuse(self, error: Exception) -> None:
         """Raise an error that every other slide would meet, too: results may not be written any more."""

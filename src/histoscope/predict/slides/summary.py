@@ -1,4 +1,4 @@
-"""The summary of many slides: one row each, from what the workers wrote to the ledger."""
+"""The tables of many slides: one row each, from what the workers wrote to the ledger."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from histoscope.ledger import Row, Rows, Task
+from histoscope.jobs.naming import COHORT, SUMMARY, TIMINGS
+from histoscope.ledger import Row, Rows, Task, agreed
+from histoscope.predict.slides.cohort_table import write_cohort, write_timings
 from histoscope.predict.slides.planning import LEDGER
 from histoscope.tables import write_table
 
@@ -31,13 +33,41 @@ def rows_of(out: Path, tasks: Sequence[Task] = ()) -> tuple[dict[str, Row], set[
     return {name: row for name, (_, row) in best.items()}, names
 
 
-def write(path: Path, out: Path, tasks: Sequence[Task]) -> dict[str, Row]:
-    """Write the summary, again if others finished slides meanwhile, so that the last writer has them all."""
+def write(out: Path, tasks: Sequence[Task] = ()) -> dict[str, Row]:
+    """Write the tables, again if others finished slides meanwhile, so that the last writer has them all.
+
+    Parameters
+    ----------
+    out : Path
+        Gets ``summary.csv``, ``cohort.parquet`` and ``timings.csv``.
+    tasks : sequence of Task
+        As for `rows_of`.
+
+    Returns
+    -------
+    dict
+        The row of each slide by its name.
+    """
+    settings = agreed(out / LEDGER / "plan").get("settings", {})
     while True:
         found, names = rows_of(out, tasks)
-        write_rows(path, [{"image": name, **found[name].row} for name in sorted(found)])
+        rows = [{"image": name, **found[name].row} for name in sorted(found)]
+        if rows:
+            write_rows(out / SUMMARY, rows)
+            write_cohort(out / COHORT, rows, settings)
+            write_timings(out / TIMINGS, found)
         if Rows(out / LEDGER / "rows").names() == names:
             return found
+
+
+def refresh(out: Path) -> None:
+    """Write the tables if slides were finished since, as while workers run, or when all were killed."""
+    rows = out / LEDGER / "rows"
+    if not rows.is_dir():
+        return
+    cohort = out / COHORT
+    if not cohort.is_file() or cohort.stat().st_mtime_ns < rows.stat().st_mtime_ns:
+        write(out)
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -47,7 +77,5 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     for name in table.columns:  # a row without a number must not make floats of the others
         if all(isinstance(row.get(name, 0), int) for row in rows):
             table[name] = table[name].astype("Int64")
-    if len(table):
-        last = [name for name in ("problems", "stage", "error") if name in table]
-        table = table[[*(name for name in table.columns if name not in last), *last]]
-        write_table(path, table)
+    last = [name for name in ("problems", "stage", "error") if name in table]
+    write_table(path, table[[*(name for name in table.columns if name not in last), *last]])
