@@ -44,6 +44,7 @@ from histoscope.metrics.conventions import (
     r2_conic,
 )
 from histoscope.metrics.detection import Detections, detection_f1, detections
+from histoscope.metrics.groups import GroupComparison, compare_groups
 from histoscope.metrics.instance import (
     AP_THRESHOLDS,
     Matches,
@@ -98,6 +99,7 @@ __all__ = [
     "Comparison",
     "Detections",
     "EffectSize",
+    "GroupComparison",
     "Interval",
     "KernelDistance",
     "Matches",
@@ -127,6 +129,7 @@ __all__ = [
     "brier",
     "class_scores",
     "compare",
+    "compare_groups",
     "confusion",
     "count_by_class",
     "detection_f1",
