@@ -21,6 +21,7 @@ from histoscope import data, demo, models, synth
 from histoscope.cli.main import app
 from histoscope.export.cells_measure import ABOUT
 from histoscope.files import read_image, write_image
+from histoscope.predict.slides.cohort_table import write_cohort
 from histoscope.studies import read_config, run_study
 from histoscope.studies.task import Pace, StudyTask
 
@@ -33,6 +34,7 @@ BASES: dict[str, list[str]] = {
     "normalize": ["IMAGES", "OUT"],
     "predict": ["nuclei-free", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv"],
     "measure": ["CELLS"],
+    "cohort report": ["NIGHT"],
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
     "export": ["nuclei-free", "OUT", "--to", "torchscript"],
@@ -103,6 +105,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "measure": {
         "sources": ["OTHER_CELLS"],
         "out": ["+", "--out", "OUT/measures.csv"],
+        "as_json": ["+", "--json"],
+    },
+    "cohort report": {
+        "out": ["OTHER_NIGHT"],
+        "clinical": ["+", "--clinical", "LAB"],
+        "by": (["NIGHT", "--clinical", "LAB"], ["+", "--by", "case"]),
+        "group": (["NIGHT", "--clinical", "LAB"], ["+", "--group", "arm"]),
         "as_json": ["+", "--json"],
     },
     "evaluate": {
@@ -295,6 +304,7 @@ ELSEWHERE_TESTED = {
     },
     "study run": {"jobs"},
 }
+WRITTEN_TO = {"DONE", "OTHER_DONE", "NIGHT", "OTHER_NIGHT"}
 # These name times and places, beside what they say of files that are compared themselves; TorchScript has in
 # it how many networks a process has traced.
 VOLATILE = (
@@ -386,6 +396,9 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         "ROI": _roi(base / "roi.geojson"),
         "CELLS": _cells(base / "cells", 40),
         "OTHER_CELLS": _cells(base / "other_cells", 41),
+        "NIGHT": _night(base / "night", 7),
+        "OTHER_NIGHT": _night(base / "other_night", 8),
+        "LAB": _lab(base / "lab.csv"),
         "REFERENCE": next((other_cohort / "images").iterdir()),
         "FAULTY": base / "faulty",
         **_audited(cohort, base),
@@ -431,6 +444,24 @@ def _cells(folder: Path, n: int) -> Path:
     folder.mkdir()
     pq.write_table(table.replace_schema_metadata({ABOUT: json.dumps(about)}), folder / "cells.parquet")
     return folder
+
+
+def _night(folder: Path, n: int) -> Path:
+    """Tables of some slides that are done."""
+    rows = [
+        {"image": f"{k}", "slide": f"{k}.svs", "tissue_mm2": 2.0, "blurred_mm2": 0.0, "mpp_x": 0.5}
+        | {"nuclei": 100 * k + n, "nuclei_per_mm2": 50.0 * k + n / 2, "problems": 0, "error": ""}
+        for k in range(n)
+    ]
+    write_cohort(folder / "cohort.parquet", rows, {"model": "m"})
+    return folder
+
+
+def _lab(path: Path) -> Path:
+    """A table of the lab's own: patients, and cases of two slides each."""
+    lines = [f"{k},p{k},c{k // 2},{'even' if k % 2 == 0 else 'odd'}" for k in range(6)]
+    path.write_text("\n".join(["image,patient,case,arm", *lines]) + "\n", encoding="utf-8")
+    return path
 
 
 def _annotated(folder: Path) -> Path:
@@ -534,7 +565,7 @@ def outcome(tools, places, outcomes, monkeypatch):
     def call(verb: str, words: list[str]) -> dict[str, Any]:
         folder.mkdir()
         known = {**places, "OUT": folder / "out"}
-        for word in {"DONE", "OTHER_DONE"} & set(words):  # written to, so each call has its own
+        for word in WRITTEN_TO & set(words):  # each call has its own
             known[word] = shutil.copytree(places[word], folder / "done")
         arguments = [
             re.sub(r"\b[A-Z_]{3,}", lambda found: str(known.get(found[0], found[0])), word) for word in words

@@ -14,6 +14,7 @@ import typer
 import histoscope
 from histoscope.cli import (
     annotated,
+    cohort,
     compare,
     data,
     demo,
@@ -101,6 +102,7 @@ app.command("slurm", context_settings={"ignore_unknown_options": True, "allow_in
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
 data.app.command("from-qupath")(annotated.from_qupath)
+app.add_typer(cohort.app, name="cohort")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(study.app, name="study")
