@@ -85,11 +85,13 @@ def white_point(thumbnails: Image | Iterable[Image]) -> NDArray[np.float64] | No
     if np.mean(depth < white.mean() - _BAND) > 0.05:  # something else is brighter
         return None
     if white.mean() > _PLAIN:
-        # Pale tissue under a bright lamp resembles glass under a dim one, but is pinkish and fades gradually.
+        # Pale tissue under a bright lamp resembles glass under a dim one, but is pinkish and fades gradually;
+        # a little of it is of several colours.
         darker = np.count_nonzero(colourless & (depth > first + _BAND) & (depth <= first + 2.0 * _BAND))
         shades = darker > 2 * np.count_nonzero(glass)
         uneven = (density[glass] - depth[glass, None]).std(axis=0).max() > 0.02
-        if len(depths) < 0.01 * len(depth) or ((shades or uneven) and np.median(pink[glass]) > 0.5 * _PINK):
+        little = len(depths) < 0.01 * len(depth) and (density[glass] - white).std(axis=0).max() > 0.012
+        if little or ((shades or uneven) and np.median(pink[glass]) > 0.5 * _PINK):
             return None
     return np.asarray(255.0 * np.exp(-white))
 

@@ -33,7 +33,7 @@ _NEAR, _AROUND = np.ones((3, 3), np.uint8), np.ones((7, 7), np.uint8)
 # Weights of a logistic regression on regions of 1500 drawn strokes and of 1100 images without any.
 _OF_BAND, _OF_STABLE = 3.0, 2.5
 _LEAST_EVIDENCE, _LEAST_IF_LIKE_TISSUE = 2.7, 4.3
-_CLEAREST = 520.0  # no step is clearer: the highest density of three channels over the least spread, 0.01
+_CLEAREST = 50.0  # steps, over their spread; beyond, the shape decides
 
 
 def strokes(small: Image, table: NDArray[np.float32]) -> Mask:
@@ -58,10 +58,12 @@ def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Ma
     found = np.zeros(shape[:2], np.bool_)
     if min(found.shape) >= _FEWEST_WINDOWS:
         density = np.minimum(by_table(cv2.medianBlur(small, 3), table), np.float32(_HIGHEST))
-        for level in _maps(density):
-            for _, region, stable in _stable_regions(level):
-                if not found[region].all() and _is_stroke(region, stable, density):
-                    found |= region
+        regions = [region for level in _maps(density) for _, *region in _stable_regions(level)]
+        scored = [(_evidence(*region, density), region[0]) for region in regions]
+        for evidence, region in sorted(scored, key=lambda pair: -pair[0]):
+            # A lower threshold gives the stroke with tissue beside it, which is less of a stroke.
+            if evidence >= 0.0 and not found[region].any():
+                found |= region
     found.setflags(write=False)
     return found
 
@@ -123,25 +125,25 @@ def keep_strokes(out: NDArray[Any], old: NDArray[Any], image: Image, table: NDAr
         out[rim] = old[rim]
 
 
-def _is_stroke(region: Mask, stable: float, density: NDArray[np.float32]) -> bool:
-    """Whether a region is a band, all along whose edge density rises by the same step."""
+def _evidence(region: Mask, stable: float, density: NDArray[np.float32]) -> float:
+    """How far a region is a band, all along whose edge density rises by the same step; from 0 on a stroke."""
     inside = region.astype(np.uint8)
     filled, roughness = _band(inside)
-    evidence = _OF_BAND * min(np.log(filled), 0.0) - np.log(roughness) + _OF_STABLE * stable
-    if evidence + np.log(_CLEAREST) < _LEAST_EVIDENCE:
-        return False
+    of_shape = _OF_BAND * min(np.log(filled), 0.0) - np.log(roughness) + _OF_STABLE * stable
+    if of_shape + np.log(_CLEAREST) < _LEAST_EVIDENCE:
+        return -np.inf
     steps, glass = _edge(inside, density)
     if steps.shape[1] < _AROUND.size // 4:
-        return False
+        return -np.inf
     red, green, blue = step = steps.mean(axis=1)
-    if step.max() < _STEP:  # brighter than what surrounds it
-        return False
+    if step.max() < max(_STEP, -step.min()):  # brighter than what surrounds it
+        return -np.inf
     spread = np.cov(steps) + 1e-4 * np.eye(3)
-    evidence += 0.5 * np.log(step @ np.linalg.solve(spread, step))
+    of_edge = min(0.5 * np.log(step @ np.linalg.solve(spread, step)), np.log(_CLEAREST))
     # Tissue on glass has a step all around, too, and so have bone and blood, which absorb little red.
     of_ink = red > 1.05 * green or min(red, blue) > 0.6 * green
     like_tissue = (glass and not of_ink) or (red < 0.02 and min(green, blue) > _STEP)
-    return bool(evidence >= (_LEAST_IF_LIKE_TISSUE if like_tissue else _LEAST_EVIDENCE))
+    return float(of_shape + of_edge - (_LEAST_IF_LIKE_TISSUE if like_tissue else _LEAST_EVIDENCE))
 
 
 def _band(inside: NDArray[np.uint8]) -> tuple[float, float]:
