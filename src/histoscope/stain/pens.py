@@ -58,8 +58,11 @@ def _strokes(levels: bytes, shape: tuple[int, int, int], densities: bytes) -> Ma
     found = np.zeros(shape[:2], np.bool_)
     if min(found.shape) >= _FEWEST_WINDOWS:
         density = np.minimum(by_table(cv2.medianBlur(small, 3), table), np.float32(_HIGHEST))
-        regions = [region for level in _maps(density) for _, *region in _stable_regions(level)]
-        scored = [(_evidence(*region, density), region[0]) for region in regions]
+        scored = [
+            (_evidence(region, stable, density), region)
+            for level in _maps(density)
+            for _, region, stable in _stable_regions(level)
+        ]
         for evidence, region in sorted(scored, key=lambda pair: -pair[0]):
             # A lower threshold gives the stroke with tissue beside it, which is less of a stroke.
             if evidence >= 0.0 and not found[region].any():
@@ -170,7 +173,8 @@ def _edge(inside: NDArray[np.uint8], density: NDArray[np.float32]) -> tuple[NDAr
         edge &= count > 3.5
         means.append(np.stack([_sums(part * channel) for channel in density]) / np.maximum(count, 1.0))
     beside = density.mean(axis=0)[outer > 0]
-    return (means[0] - means[1])[:, edge], bool((beside < _STEP).mean() >= 0.5) if beside.size else False
+    steps = np.asarray((means[0] - means[1])[:, edge], np.float32)
+    return steps, bool((beside < _STEP).mean() >= 0.5) if beside.size else False
 
 
 def _sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
