@@ -108,10 +108,14 @@ def test_a_name_that_is_none_is_told_the_nearest():
 def test_what_was_learned_from_is_listed():
     listed = provenance.read(weights.find("nuclei-research"))
     assert listed.groupby(["data", "part"]).size().to_dict() == {
-        ("consep", "train"): 24,
-        ("consep", "val"): 3,
+        ("consep", "train"): 22,
+        ("consep", "val"): 5,
+        ("lgg_tcga_emory", "train"): 24,
+        ("lgg_tcga_emory", "val"): 4,
         ("monuseg", "train"): 27,
         ("monuseg", "val"): 3,
+        ("tnbc", "train"): 33,
+        ("tnbc", "val"): 11,
     }
     assert listed["pixels"].is_unique
     assert not listed["file"].any()
