@@ -68,6 +68,14 @@ def test_too_few_or_equal_patients_have_no_interval(a, b, p):
     assert math.isnan(found.low)
 
 
+def test_intervals_end_at_the_limits():
+    a, b = [0.0, 0.1, 9.0], [1.0, 2.0, 1.5]
+    assert compare_groups(a, b).low_a < 0
+    found = compare_groups(a, b, limits=(0.0, math.inf))
+    assert found.low_a == 0.0
+    assert compare_groups(a, b).low < found.low < found.difference
+
+
 def test_unknown_numbers_are_dropped_and_bad_ones_refused():
     assert compare_groups([1.0, math.nan, 2.0], [3.0, 4.0]).n_a == 2
     with pytest.raises(DataError, match="infinite"):

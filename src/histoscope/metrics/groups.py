@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from histoscope.errors import DataError, ShapeError
 from histoscope.metrics.intervals import bracketed, check_resampling, counted
-from histoscope.metrics.jackknife import studentised
+from histoscope.metrics.jackknife import UNLIMITED, studentised
 from histoscope.metrics.pooling import Values
+from histoscope.metrics.ranges import Range
 from histoscope.seeds import RandomSource, generator
 
 MANY = 50
@@ -67,7 +68,13 @@ class GroupComparison:
 
 
 def compare_groups(
-    a: ArrayLike, b: ArrayLike, *, level: float = 0.95, n: int = 9999, rng: RandomSource = 0
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    level: float = 0.95,
+    limits: Range = UNLIMITED,
+    n: int = 9999,
+    rng: RandomSource = 0,
 ) -> GroupComparison:
     """Compare the means of two groups of patients, each patient with one number.
 
@@ -77,6 +84,8 @@ def compare_groups(
         One number a patient; NaN are dropped.
     level : float in (0, 1)
         Confidence.
+    limits : (float, float)
+        Least and greatest mean there can be, such as 0 and infinity of densities; intervals end there.
     n : int
         If there are at most `n` ways to share the patients out, all are tried and p is exact; else `n`
         random ones.
@@ -108,7 +117,9 @@ def compare_groups(
     """
     check_resampling(n, level)
     first, second = (_known(values) for values in (a, b))
-    (mean_a, low_a, high_a), (mean_b, low_b, high_b) = (_mean(each, level) for each in (first, second))
+    (mean_a, low_a, high_a), (mean_b, low_b, high_b) = (
+        _mean(each, level, limits) for each in (first, second)
+    )
     difference = mean_a - mean_b
     return GroupComparison(
         *(mean_a, low_a, high_a, mean_b, low_b, high_b, difference),
@@ -130,14 +141,14 @@ def _known(values: ArrayLike) -> Values:
     return found[~np.isnan(found)]
 
 
-def _mean(values: Values, level: float) -> tuple[float, float, float]:
+def _mean(values: Values, level: float, limits: Range) -> tuple[float, float, float]:
     """Mean of a group, and its jackknife interval."""
     n = len(values)
     if n < 2:
         return (float(values[0]) if n else nan), nan, nan
     mean = values.mean()
     low, high = studentised(mean, (values.sum() - values) / (n - 1), np.full(n, 1.0 / n), level=level)
-    return float(mean), float(low), float(high)
+    return float(mean), max(float(low), limits[0]), min(float(high), limits[1])  # NaN stays NaN
 
 
 def _p_of_sharing(a: Values, b: Values, n: int, rng: np.random.Generator) -> float:

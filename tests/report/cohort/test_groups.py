@@ -1,5 +1,7 @@
 """The lab's own table: what belongs together, and groups of patients compared."""
 
+import math
+
 import pytest
 
 from histoscope.errors import DataError, UnknownNameError
@@ -38,7 +40,7 @@ def test_the_patient_is_the_unit_and_holm_corrects(out, patients):
     assert [one.p_holm for one in found] == pytest.approx(holm([one.found.p for one in found]))
     slides = cohort.done.assign(patient=cohort.done["image"].str[:3]).groupby("patient")
     pooled = slides["n_a"].sum() / slides["tissue_mm2"].sum()
-    assert found[1].found == compare_groups(pooled.iloc[::2], pooled.iloc[1::2])
+    assert found[1].found == compare_groups(pooled.iloc[::2], pooled.iloc[1::2], limits=(0.0, math.inf))
 
 
 def test_the_page_says_it(out, patients):
@@ -52,6 +54,18 @@ def test_the_page_says_it(out, patients):
     assert found["comparisons"][1]["verdict"] == "differs"
     without, _ = write_cohort_report(out, clinical=patients)
     assert "With <code>--group</code> they are, by arm." in without.read_text(encoding="utf-8")
+
+
+def test_patients_without_tissue_are_named_and_left_out(rows, patients, tmp_path):
+    bare = [row if row["image"][:3] != "P05" else row | {"tissue_mm2": 0.0, "nuclei": 0} for row in rows]
+    write_cohort(tmp_path / COHORT, bare, {})
+    cohort = read_cohort(tmp_path)
+    joined = join(cohort, patients, "patient")
+    assert joined.without_tissue == ("P05",)
+    assert compare_densities(cohort, joined, "arm")[0].found.n_b == 5
+    html = write_cohort_report(tmp_path, clinical=patients)[0].read_text(encoding="utf-8")
+    assert "1 patient without tissue, left out of densities: P05." in html
+    assert "P05-0, P05-1" in html  # the slides, too
 
 
 def test_few_patients_cannot_show_anything(out, patients, tmp_path):

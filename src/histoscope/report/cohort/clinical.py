@@ -46,6 +46,12 @@ class Joined:
     without_slide: tuple[str, ...]
     only_failed: tuple[str, ...]
 
+    @property
+    def without_tissue(self) -> tuple[str, ...]:
+        """Patients on whose slides no tissue was found, and so no density."""
+        area = self.slides["tissue_mm2"].groupby(self.slides[f"lab.{self.by}"]).sum()
+        return tuple(map(str, area.index[area == 0]))
+
     def groups(self, column: str) -> pd.DataFrame:
         """Patients with their group: ``patient`` and ``group``; those whose group is empty are left out.
 

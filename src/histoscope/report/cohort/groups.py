@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 
 import pandas as pd
 
@@ -68,7 +69,8 @@ def compare_quality(cohort: CohortResults, joined: Joined, group: str) -> list[C
 def _pairs(patients: pd.DataFrame, values: "pd.Series[float]") -> Iterator[tuple[str, str, GroupComparison]]:
     members = {str(name): rows["patient"].map(values) for name, rows in patients.groupby("group")}
     for first, second in combinations(sorted(members), 2):
-        yield first, second, compare_groups(members[first].dropna(), members[second].dropna())
+        both = (members[name].dropna() for name in (first, second))
+        yield first, second, compare_groups(*both, limits=(0.0, inf))  # nothing here can be negative
 
 
 def _verdict(found: GroupComparison, p: float, comparisons: int) -> str:

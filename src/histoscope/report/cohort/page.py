@@ -154,6 +154,10 @@ def _facts(cohort: CohortResults) -> list[tuple[str, str]]:
         about.append((label, ", ".join(f"{name} ({n:,})" for name, n in kinds.most_common()) or "–"))
     sizes = Counter(number(round(size, 3)) for size in done["mpp_x"].dropna())
     about.append(("Pixel size (µm)", ", ".join(f"{size} ({n:,})" for size, n in sizes.most_common(8)) or "–"))
+    bare = done["image"][done["tissue_mm2"] == 0].tolist()
+    if bare:
+        others = f" and {len(bare) - _MOST_OF_A_REASON:,} more" if len(bare) > _MOST_OF_A_REASON else ""
+        about.append(("No tissue found", f"on {', '.join(bare[:_MOST_OF_A_REASON])}{others}"))
     blurred = float(done["blurred_mm2"].sum())
     if blurred:
         about.append(("Out of focus, left out", f"{number(blurred)} mm²"))
