@@ -264,9 +264,11 @@ def test_audit_proposes_groups(tmp_path: Path) -> None:
     root, out = tmp_path / "my patches", tmp_path / "the groups.csv"
     np.save(tmp_path / "features.npy", np.eye(6))
     done = _run(
-        "audit", "class_folder", root, "--mpp", 0.5, "--groups", out, "--features", tmp_path / "features.npy"
+        *("audit", "class_folder", root, "--mpp", 0.2462759, "--groups", out),
+        *("--features", tmp_path / "features.npy"),
     )
     assert done.exit_code == 0
+    assert "--mpp 0.2462759 " in done.stdout.splitlines()[-1]
     assert "6 patches, 3 links, 3 groups: 3 of 2" in done.stdout
     command, *words = shlex.split(done.stdout.splitlines()[-1].removeprefix("next: histoscope "))
     again = _run(*words)

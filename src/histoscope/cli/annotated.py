@@ -1,5 +1,6 @@
 """``histoscope data from-qupath``: labelled images cut out of slides along annotations."""
 
+import shlex
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -180,4 +181,6 @@ def _tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json:
     )
     written = f"{count(outcome.images, 'image')} with {count(outcome.nuclei, 'nucleus')}"
     typer.echo(f"{written}{f' ({parts})' if parts else ''} written to {out}")
-    typer.echo(f"next: look at {out / 'overlays'}, then histoscope data verify folder {out}")
+    typer.echo(
+        f"next: look at {out / 'overlays'}, then histoscope data verify folder {shlex.quote(str(out))}"
+    )

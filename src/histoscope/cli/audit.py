@@ -37,7 +37,7 @@ def compare_parts(parts: "Mapping[str, Dataset]", min_similarity: float, *, as_j
 def next_command(dataset: "Dataset", groups: Path) -> str:
     """Command that splits the data set by the written groups."""
     words = ["histoscope", "data", "split", "class_folder", str(getattr(dataset, "root", "."))]
-    words += ["--mpp", f"{dataset.info.mpp:g}", "--by", "source", "--option", f"index={groups}"]
+    words += ["--mpp", str(dataset.info.mpp), "--by", "source", "--option", f"index={groups}"]
     return shlex.join(words)
 
 

@@ -181,7 +181,7 @@ def convert_dataset(
             typer.echo(f"left out {problem.name}: {problem.message}", err=True)
     written = count(len(dataset) - len(left_out), "sample")
     typer.echo(f"{written} written to {out}, {len(left_out)} left out")
-    typer.echo(f"next: histoscope data verify {to} {out}")
+    typer.echo(f"next: {shlex.join(['histoscope', 'data', 'verify', to, str(out)])}")
     if left_out:
         raise typer.Exit(1)
 

@@ -1,5 +1,6 @@
 """``histoscope init``: a training's settings, from a look at the data."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +71,7 @@ def init(
         typer.echo(_line("time", f"about {taken} on this machine, and some more to validate and test"))
     head = f"# Settings of histoscope train for {folder}, by histoscope init. Each value may be changed.\n"
     write_text(path, head + proposal.text)
-    typer.echo(f"{path} is written; next: histoscope train {path}")
+    typer.echo(f"{path} is written; next: histoscope train {shlex.quote(str(path))}")
 
 
 def proposed(folder: Path, *, task: str | None = None, given: dict[str, Any] | None = None) -> "Proposal":

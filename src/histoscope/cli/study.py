@@ -1,5 +1,6 @@
 """``histoscope study``: list, plan, run, report."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,13 +85,12 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
     """
     import dataclasses
     import json
-    import shlex
 
     from histoscope.studies import read_config, run_study
 
     chosen = read_config(config, overrides or ())
     sets = "".join(f" --set {shlex.quote(line)}" for line in overrides or ())
-    command = f"histoscope study run {config.as_posix()} --jobs {jobs}{sets}"
+    command = f"histoscope study run {shlex.quote(config.as_posix())} --jobs {jobs}{sets}"
     with Screen(len(chosen.runs())) as screen:
         summary = run_study(chosen, jobs=jobs, tell=screen.tell, command=command)
     if as_json:
@@ -143,7 +143,7 @@ def say(summary: "Summary") -> None:
     for name, why in summary.left_out.items():
         typer.secho(f"  left out of every run, since it cannot be read: {name} ({why})", err=True)
     if summary.done or summary.kept:
-        typer.echo(f"next: histoscope study report {summary.folder}")
+        typer.echo(f"next: histoscope study report {shlex.quote(str(summary.folder))}")
 
 
 class Screen(Board):

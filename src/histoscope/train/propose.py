@@ -1,5 +1,6 @@
 """Proposed settings of a training for a data set, each with its reason."""
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -202,9 +203,8 @@ def _doubts(seen: Seen) -> list[str]:
         )
     said += [f"class {name!r} does not occur in what was read" for name, n in seen.classes.items() if not n]
     if seen.faults:
-        said.append(
-            f"faults in {count(len(seen.faults), 'image')}: histoscope data verify {seen.reader} {seen.root}"
-        )
+        command = shlex.join(["histoscope", "data", "verify", seen.reader, str(seen.root)])
+        said.append(f"faults in {count(len(seen.faults), 'image')}: {command}")
     return said
 
 

@@ -120,6 +120,10 @@ def test_another_index(class_tree: Path, tmp_path: Path) -> None:
         (["train/images", "train/labels", "test/images"], "images/ is no class"),
         (["train", "tumour"], "train/ is a part, not all are"),
         (["train", "test", "normal", "tumour"], "test/ is a part, not all are"),
+        (["patches", "binary_masks"], "binary_masks/ is no class"),
+        (["normal", "normalMask"], "normalMask/ is no class"),
+        (["train_images", "test_images"], "test_images/ is no class"),
+        (["Training Set/normal", "Test Set/normal"], "If Test Set is a part, call it train, val or test"),
     ],
 )
 def test_folders_that_are_no_classes_are_refused(tmp_path: Path, folders: list[str], says: str) -> None:

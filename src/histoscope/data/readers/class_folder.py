@@ -1,6 +1,7 @@
 """Labelled patches: a folder per class, or an index that names path and class."""
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,13 @@ _NO_CLASS = frozenset(
     )
 )
 """Names of folders that hold something else; give `classes` where one of them is a class."""
+_NO_CLASS_WORDS = frozenset(
+    (
+        *("images", "imgs", "mask", "masks", "annotation", "annotations", "overlay", "overlays", "gt"),
+        *("groundtruth", "segmentation", "segmentations", "instances", "instance"),
+    )
+)
+"""Words in such names: ``binary_masks``, ``train_images``, ``tumour_mask``."""
 
 
 class ClassFolder(Reader):
@@ -167,7 +175,7 @@ def _found(root: Path, allowed: Collection[str]) -> list[Row]:
 
 def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: bool) -> None:
     """Refuse folders of label maps as classes, and classes beside folders of parts."""
-    strange = next((folder for folder in kinds if folder.name.lower() in _NO_CLASS), None)
+    strange = next((folder for folder in kinds if _is_no_class(folder.name)), None)
     if strange is None and not (parts and mixed):
         return
     what = f"{strange.name}/ is no class" if strange else f"{parts[0].name}/ is a part, not all are"
@@ -176,6 +184,11 @@ def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: b
         "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png; the reader for images with "
         "label maps is folder; else name patches in index.csv (path,class,split), or give classes="
     )
+
+
+def _is_no_class(name: str) -> bool:
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
+    return name.lower() in _NO_CLASS or not _NO_CLASS_WORDS.isdisjoint(map(str.lower, words))
 
 
 def _check_inner(kind: Path, *, has_patches: bool) -> None:
@@ -189,6 +202,7 @@ def _check_inner(kind: Path, *, has_patches: bool) -> None:
         return
     raise DataError(
         f"{kind} has no patches, but folders that have some ({some}); expected {kind.name}/NAME.png. "
+        f"If {kind.name} is a part, call it train, val or test; if it holds the classes, open it instead. "
         "If the folders are patients, name the patches in index.csv, with the columns path,class,patient"
     )
 
