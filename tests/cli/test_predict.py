@@ -63,7 +63,7 @@ def test_one_image(model, tile, tmp_path, disks: Sample):
     done = call(model, tile, out, "--mpp", 0.25)
     assert done.exit_code == 0, done.output
     assert "1 nucleus in 1 image;" in done.stdout
-    assert "cell 1 (yellow), other 0 (blue)" in done.stdout
+    assert "cell: 1 (yellow), other: 0 (blue)" in done.stdout
     written = {path.name for path in out.iterdir()}
     ends = {"_overlay.png", "_labels.png", ".geojson", ".csv"}
     assert written == {f"tile{end}" for end in ends} | {"summary.csv", "predictions.jsonl"}

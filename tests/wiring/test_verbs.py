@@ -26,8 +26,12 @@ from histoscope.studies import read_config, run_study
 from histoscope.studies.task import Pace, StudyTask
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*no score of that class:UserWarning", "ignore:.*non-commercial use only:UserWarning"
+    "ignore:.*no score of that class:UserWarning",
+    "ignore:.*non-commercial use only:UserWarning",
+    "ignore:.*unlike. take classes as a guess:UserWarning",
 )
+
+SLURM = ["predict", "nuclei-free", "IMAGES", "OUT"]
 
 # Verb -> what it is called with; words in capitals stand for paths, OUT for a new folder.
 BASES: dict[str, list[str]] = {
@@ -38,7 +42,7 @@ BASES: dict[str, list[str]] = {
     "evaluate": ["nuclei-free", "COHORT", "--out", "OUT/scores.csv"],
     "explain": ["CLASSIFIER", "PATCHES", "OUT", "--mpp", "0.5", "--which", "surest"],
     "export": ["nuclei-free", "OUT", "--to", "torchscript"],
-    "slurm": ["predict", "nuclei-free", "IMAGES", "OUT"],
+    "slurm": SLURM,
     "synth": ["OUT", "--n", "2", "--size", "64"],
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
@@ -150,11 +154,11 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "slurm": {
         "call": ["predict", "nuclei-free", "IMAGES", "OUT", "--csv"],
-        "tasks": ["--tasks", "2", "+"],
-        "gpus": ["--gpus", "0", "+"],
-        "cpus": ["--cpus", "2", "+"],
-        "time": ["--time", "4:00:00", "+"],
-        "partition": ["--partition", "short", "+"],
+        "tasks": ["--tasks", "2", *SLURM],
+        "gpus": ["--gpus", "0", *SLURM],
+        "cpus": ["--cpus", "2", *SLURM],
+        "time": ["--time", "4:00:00", *SLURM],
+        "partition": ["--partition", "short", *SLURM],
     },
     "synth": {
         "out": ["OUT/deeper", "--n", "2", "--size", "64"],
