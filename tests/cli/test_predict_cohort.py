@@ -51,8 +51,13 @@ def words(slides, out, *options, shown="slide"):
 
 
 def contents(out):
-    files = (path for path in out.rglob("*") if path.is_file() and ".ledger" not in path.parts)
-    return {str(path.relative_to(out)): path.read_bytes() for path in files if path.name != "timings.csv"}
+    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
+    return {
+        str(name): path.read_bytes()
+        for name, path in files.items()
+        # Left out: times, the ledger, and what a killed or frozen process was just writing.
+        if name.name != "timings.csv" and not any(each[0] == "." for each in name.parts)
+    }
 
 
 def test_calls_share_what_is_left_and_say_what_failed_before(slides, alone, tmp_path):

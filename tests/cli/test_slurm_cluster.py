@@ -83,8 +83,12 @@ def slurm(tmp_path_factory):
 
 
 def contents(out):
-    files = (path for path in out.rglob("*") if path.is_file() and path.name != "timings.csv")
-    return {str(path.relative_to(out)): path.read_bytes() for path in files if ".ledger" not in path.parts}
+    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
+    return {
+        str(name): path.read_bytes()
+        for name, path in files.items()
+        if name.name != "timings.csv" and not any(each[0] == "." for each in name.parts)
+    }
 
 
 def test_an_array_that_is_asked_to_leave_goes_on_and_leaves_the_same_bytes(slurm, tmp_path):
