@@ -84,9 +84,11 @@ def test_lines_go_to_stderr_alone(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_study_says_which_run_is_where_and_what_is_left(capsys, monkeypatch) -> None:
     clock = Clock()
     monkeypatch.setattr(module.time, "monotonic", clock)
-    with Screen(3) as screen:
+    with Screen(32) as screen:
         screen.clock = clock
-        screen.tell(Event("a", "kept"))
+        for k in range(30):
+            clock.now += 0.1
+            screen.tell(Event(f"a{k}", "kept"))
         for name in ("b", "c"):
             screen.tell(Event(name, "prepare"))
             for step in range(1, 101):
@@ -100,8 +102,8 @@ def test_a_study_says_which_run_is_where_and_what_is_left(capsys, monkeypatch) -
     assert any(re.fullmatch(r"b, train: \d+ of 100 in \d+ s, about \d+ s left", line) for line in lines)
     assert "b: done" in lines
     # 100 s for b are 100 s for c: what was kept does not count
-    half = [line for line in lines if line.startswith("runs: 2 of 3")]
+    half = [line for line in lines if line.startswith("runs: 31 of 32")]
     left = re.search(r"about (\d+) s left", half[0])
     assert left
     assert 70 <= int(left[1]) <= 105
-    assert lines[-1].startswith("runs: 3 of 3")
+    assert lines[-1].startswith("runs: 32 of 32")

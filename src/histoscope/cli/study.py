@@ -159,6 +159,7 @@ class Screen(Board):
         super().__init__()
         self._runs = runs
         self._ended = 0
+        self._kept = 0
         self._stages: dict[str, Event] = {}
 
     def tell(self, event: "Event") -> None:
@@ -168,13 +169,16 @@ class Screen(Board):
             self.end(_work(before))
         if event.is_over:
             self._ended += not event.is_before
+            self._kept += event.stage == "kept"
             if event.stage != "kept":
                 self.say(f"{event.run}: {event.stage} {event.note}".rstrip())
         else:
             self._stages[event.run] = event
             self.move(_work(event), event.done, event.total or None)
         under_way = sum(each.share for each in self._stages.values() if not each.is_before)
-        self.move("runs", self._ended + under_way, self._runs)
+        done = self._ended + under_way
+        todo = self._runs - self._kept  # runs of an earlier call say nothing of how long the others take
+        self.move("runs", done, self._runs, share=(done - self._kept) / todo if todo else 1.0)
 
 
 def _work(event: "Event") -> str:
