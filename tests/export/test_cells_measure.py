@@ -78,6 +78,14 @@ def test_the_nearest_cell_of_a_random_pattern_is_where_theory_says(tmp_path, cla
         assert not any(key.startswith(("nearest_ratio", "neighbours")) for key in row)
 
 
+def test_classes_called_like_a_pair_have_columns_of_their_own(tmp_path):
+    points = np.random.default_rng(6).uniform(0, 500, (40, 2))
+    classes = ["a", "a_to_b", "b_to_c", "c"]
+    row = measure_cells(write(tmp_path / "a.parquet", np.repeat(classes, 10), points, classes=classes))
+    assert sum(key.startswith("nearest_um_") for key in row) == 16
+    assert {'nearest_um_a_to_"b_to_c"', 'nearest_um_"a_to_b"_to_c'} <= row.keys()
+
+
 def test_clusters_and_grids_are_told_from_a_random_pattern(tmp_path):
     rng = np.random.default_rng(5)
     centres = rng.uniform(0, 1000, (50, 2)).repeat(40, axis=0)

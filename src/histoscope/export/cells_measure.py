@@ -94,8 +94,13 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
         enriched = found.neighbours / found.neighbours_random
     for a, first in enumerate(classes if is_mixed else []):
         for b, second in enumerate(classes):
-            pair = f"{first}_to_{second}"
+            pair = f"{_in_a_pair(first)}_to_{_in_a_pair(second)}"
             row |= {f"nearest_um_{pair}": found.nearest_um[a, b], f"nearest_ratio_{pair}": ratio[a, b]}
             row |= {f"nearest_p_{pair}": found.p_value[a, b]}
             row |= {f"neighbours_{pair}": found.neighbours[a, b], f"neighbours_ratio_{pair}": enriched[a, b]}
     return {key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _in_a_pair(name: str) -> str:
+    """Quote the name of a class that holds the word between the names of a pair."""
+    return f'"{name}"' if "_to_" in name else name

@@ -262,7 +262,8 @@ def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
         if file is None or record.label is None or not file.is_relative_to(base):
             raise DataError(
                 f"groups are written for patches with one class each, in files below {base}: "
-                f"{record.name!r} has no class or lies elsewhere"
+                f"{record.name!r} has no class or lies elsewhere; images of nuclei are compared between "
+                "parts (without --groups, with --by name for one folder)"
             )
         places.append((file.relative_to(base).as_posix(), dataset.info.classes[record.label]))
     return places
