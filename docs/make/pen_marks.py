@@ -70,7 +70,13 @@ def shape(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
     elif kind == "curve":
         at = np.linspace(0, width, 60)
         wave = height * (0.5 + 0.2 * np.sin(at / width * rng.uniform(3, 6)))
-        cv2.polylines(canvas, [np.rint(np.stack([at, wave], 1)).astype(np.int32)], isClosed=False, color=255, thickness=thick)
+        cv2.polylines(
+            canvas,
+            [np.rint(np.stack([at, wave], 1)).astype(np.int32)],
+            isClosed=False,
+            color=255,
+            thickness=thick,
+        )
     elif kind == "ring":
         cv2.ellipse(canvas, (width // 2, height // 2), (width // 3, height // 3), 0, 0, 360, 255, thick)
     else:
