@@ -4,7 +4,8 @@
         --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
 
 Numbers, words and pictures are the report's own. What a person has to say about them stands in the notes,
-which come first.
+which come first. With --brief, of a study with many levels, the numbers of all comparisons are CSV files
+beside the page, and tables have the test part alone.
 """
 
 import argparse
@@ -30,6 +31,9 @@ def main() -> None:
     parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
     parser.add_argument("--credit", default="", help="whose images the galleries show")
     parser.add_argument("--no-galleries", action="store_true", help="for images that may not be shown")
+    parser.add_argument(
+        "--brief", action="store_true", help="tables of all comparisons as CSV beside the page"
+    )
     args = parser.parse_args()
     write_report(args.study)
     text = (args.study / "report.md").read_text(encoding="utf-8")
@@ -38,6 +42,8 @@ def main() -> None:
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     galleries = 0 if args.no_galleries else GALLERIES
     shown = body(text, args.credit, galleries=galleries)
+    if args.brief:
+        shown = brief(shown, copy_tables(args.study, args.page))
     page = "\n".join([head(text), notes, spent(args.study), shown])
     page = copy_pictures(page, args.study, pictures, args.page.stem)
     args.page.write_text(page.rstrip() + "\n", encoding="utf-8")
@@ -60,6 +66,24 @@ def body(text: str, credit: str, *, galleries: int) -> str:
         return before.rstrip() + "\n" + after
     parts = re.split(r"(?=\n\*\*)", gallery)
     return before + "".join([parts[0], f"\n{credit}\n" if credit else "", *parts[1 : galleries + 1]]) + after
+
+
+def brief(text: str, tables: list[str]) -> str:
+    """Leave out every comparison in words and in numbers, and rows of external test sets."""
+    text = re.sub(r"## (The answer|The numbers)\n.*?(?=\n## )", "", text, flags=re.DOTALL)
+    text = re.sub(r"^\| External test set.*\n", "", text, flags=re.MULTILINE)
+    links = ", ".join(f"[{name}]({name})" for name in tables)
+    return f"All comparisons, external test sets too, with every score: {links}.\n\n{text.lstrip()}"
+
+
+def copy_tables(study: Path, page: Path) -> list[str]:
+    """Copy the tables of a study beside the page, and name the copies."""
+    names = []
+    for path in sorted(study.glob("*.csv")):
+        if path.stem not in {"content", "spent"}:
+            names.append(f"{page.stem}_{path.stem}.csv")
+            shutil.copy(path, page.with_name(names[-1]))
+    return names
 
 
 def spent(study: Path) -> str:

@@ -543,6 +543,22 @@ def test_markdown_shows_files_that_exist(fabricate):
         assert len({line.count("|") for line in table.strip().splitlines()}) == 1
 
 
+def test_methods_are_those_of_the_baseline_and_units_those_of_the_test_part(fabricate):
+    folder = fabricate(levels=["macenko", "none"])
+    for run in folder.glob("macenko-*"):  # a level may learn from other images, in fewer steps
+        text = (run / "config.yaml").read_text()
+        (run / "config.yaml").write_text(text.replace("steps: 200", "steps: 77"))
+    for path in folder.glob("*/per_image.csv"):  # an external test set has other patients, and more of them
+        table = pd.read_csv(path)
+        other = table[table["condition"] == "shift_purple"]
+        more = other.assign(patient=other["patient"] + "b", name=other["name"] + "b")
+        pd.concat([table, more]).to_csv(path, index=False)
+    study = read_study(folder)
+    facts = dict(fact for _, block in methods.sections(study) for fact in block)
+    assert facts["Training steps"] == "200"
+    assert "The test part has 8 patients." in methods.limits(study, effects(study))[0]
+
+
 @plain
 def test_methods_say_what_the_runs_recorded(fabricate):
     words = text_of(write_report(fabricate()))

@@ -88,7 +88,8 @@ def sections(study: StudyResults) -> list[tuple[str, Facts]]:
 
 def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
     """Say what the numbers do not cover, in sentences."""
-    rows = [row for row in rows if row.metric == study.metric]
+    here = study.conditions[0]  # external test sets have units of their own
+    rows = [row for row in rows if row.metric == study.metric and row.condition == here]
     units = max((row.n_units for row in rows), default=0)
     seeds = max((row.n_seeds for row in rows), default=0)
     noun = UNITS[unit_of(study)]
@@ -132,7 +133,7 @@ def _data(study: StudyResults) -> Facts:
 
 def _card(study: StudyResults) -> dict[str, Any]:
     """Datasheet of the training data, from the model card of the first run that has one."""
-    for run in study.runs:
+    for run in _plain_first(study):
         with suppress(HistoscopeError):
             if run.folder is not None:
                 return {**read_card(run.folder / "model")["training data"]}
@@ -277,7 +278,12 @@ def run_seconds(run: RunResult) -> str:
 
 
 def _first(study: StudyResults, key: str) -> Any:
-    return next((run.config[key] for run in study.runs if run.config.get(key)), None)
+    return next((run.config[key] for run in _plain_first(study) if run.config.get(key)), None)
+
+
+def _plain_first(study: StudyResults) -> list[RunResult]:
+    """Runs, those of the baseline first: other levels may learn from other images, in fewer steps."""
+    return sorted(study.runs, key=lambda run: run.level != study.baseline)
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
