@@ -68,6 +68,16 @@ def test_train_then_evaluate(recipe, tmp_path, monkeypatch, capsys):
     assert seen == set(range(8))
 
 
+def test_test_images_that_training_began_from_have_been_seen(recipe, tmp_path, monkeypatch, capsys):
+    assert cli(monkeypatch, "train", recipe) == 0
+    assert "the model has seen" not in capsys.readouterr().err
+    begun = [f"initial_weights={tmp_path / 'run' / 'model'}", "data.test=0.5", f"out={tmp_path / 'again'}"]
+    assert cli(monkeypatch, "train", recipe, *(word for value in begun for word in ("--set", value))) == 0
+    told = capsys.readouterr().err
+    assert "test images: the model has seen 1 of 2 images: 1 trained on" in told
+    assert "not all scores of new images" in told
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

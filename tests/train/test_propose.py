@@ -200,7 +200,7 @@ def test_patches_take_weights_that_lie_beside_them(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
     monkeypatch.chdir(tmp_path / "data")
     without = chosen(root, mpp=0.5)
-    assert without["model.arguments.weights"] == "nuclei-free"
+    assert without["model.arguments.weights"] == "nuclei"
     assert "train.transfer.backbone_lr" not in without
     assert without["balance"] == "weights"
     (tmp_path / "pretrained_weights").mkdir()
@@ -224,7 +224,7 @@ def test_patches_begin_from_weights_that_come_along_where_there_are_no_others(tm
     said: list[str] = []
     table = run(proposal.experiment(small), on_note=said.append)
     assert len(table) == len(proposal.parts.test)
-    assert any("loaded" in line and "nuclei-free" in line for line in said)
+    assert any("loaded" in line and "nuclei" in line for line in said)
 
 
 def test_patches_too_wide_to_be_shown_whole_are_shown_in_the_middle(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from histoscope import config, metrics, models, stain
 from histoscope.balance import BalanceConfig
 from histoscope.classify.probe import ProbeConfig
-from histoscope.data import Split
+from histoscope.data import Dataset, Split
 from histoscope.data.base import Progress
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.export import likeness
@@ -31,6 +31,7 @@ from histoscope.train.mix import SyntheticConfig
 from histoscope.train.parts import SplitDataConfig, in_classes_of, join_parts, open_parts
 from histoscope.train.plan import Plan, arguments
 from histoscope.train.probing import ProbePatches
+from histoscope.train.seen import seen_in
 from histoscope.train.steps import OnStep
 from histoscope.train.tasks import Listener, OnSample, Task, task_of
 from histoscope.train.training import TestSets, Training, train_and_test
@@ -196,7 +197,15 @@ def _run(experiment: Experiment, listener: Listener, progress: Progress | None) 
     _finish_card(plan, task, table, given)
     write_table(out / run_folder.CONTENT, plan.contents())
     write_table(finished, table)
+    _tell_seen(out / "model", parts.test, listener.note)
     return read_table(finished)
+
+
+def _tell_seen(model: Path, test: Dataset, note: OnNote) -> None:
+    """Say which test images the network has seen, such as those of what training began from."""
+    learned = provenance.read(model)
+    if learned is not None and any((found := seen_in(learned, test)).status):
+        note(f"test images: {found}; so these are not all scores of new images")
 
 
 def _opened(experiment: Experiment) -> list[Split]:

@@ -25,7 +25,6 @@ USUAL_PX, SMALL_PX = 224, 128
 """Side that most of timm's backbones bring a patch to, and ours."""
 RARE, RARE_PATCHES = 0.15, 0.6
 """Of the commonest class, the share below which the rarest gets remedies: of nuclei, of patches."""
-SHIPPED = "nuclei-free"
 _PIXEL_BYTES = 7
 """Of an image and its label map in memory."""
 
@@ -33,7 +32,7 @@ _PIXEL_BYTES = 7
 def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
     """StarDist: of one kind of nuclei from weights that come along, else by configs/train_stardist.yaml."""
     tunes = not any(seen.classes.values()) and not parts.train.info.classes
-    card = read_card(weights.find(SHIPPED)) if tunes else None
+    card = read_card(weights.find(weights.DEFAULT)) if tunes else None
     mpp = min(max(seen.mpp, FINEST_MPP), COARSEST_MPP) if card is None else card["input"]["mpp"]
     sides = seen.sides_um / mpp
     patch = int(min(PATCH_UM / mpp, sides.min())) // DIVISOR * DIVISOR or DIVISOR
@@ -48,7 +47,7 @@ def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
         "tiles": tiles,
         "mpp": mpp,
         "shape": {"width": 32, "depth": 4, "grid": 2} if card is None else card["arguments"],
-        "initial_weights": SHIPPED if tunes else None,
+        "initial_weights": weights.DEFAULT if tunes else None,
         "rare": _rarest(seen.classes, RARE),
         "passes": PASSES,
         "bounds": f"{least:,} to {MOST_STEPS:,}",
@@ -66,7 +65,7 @@ def of_patches(seen: Seen, parts: Split) -> dict[str, Any]:
     at_hand = weights_at_hand(seen.root, root.parent, root.parent / "pretrained_weights", Path())
     backbone, path = at_hand or ("unet", None)
     side_px = USUAL_PX if at_hand else SMALL_PX
-    shape = read_card(weights.find(SHIPPED))["arguments"]
+    shape = read_card(weights.find(weights.DEFAULT))["arguments"]
     steps = _within(PATCH_PASSES * len(parts.train) / PATCH_BATCH, LEAST_PATCH_STEPS, MOST_PATCH_STEPS)
     return {
         "tiles": None,
@@ -76,7 +75,7 @@ def of_patches(seen: Seen, parts: Split) -> dict[str, Any]:
         "weights": None if path is None else os.path.relpath(path, root),
         "options": {key: shape[key] for key in ("width", "depth", "grid")},
         "patch_px": SMALL_PX,
-        "shipped": SHIPPED,
+        "shipped": weights.DEFAULT,
         "rare": _rarest(Counter(str(record.label) for record in parts.train.records), RARE_PATCHES),
         "passes": PATCH_PASSES,
         "bounds": f"{LEAST_PATCH_STEPS} to {MOST_PATCH_STEPS:,}",
