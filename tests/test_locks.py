@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from histoscope.errors import ConfigError
-from histoscope.locks import LOCK, alone_in
+from histoscope.locks import LOCK, alone_in, take
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no advisory locks there")
@@ -37,3 +37,9 @@ def test_a_folder_that_was_made_for_nothing_is_taken_away(tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]
     with pytest.raises(ConfigError, match="kept is a file"), alone_in(tmp_path / "a" / "b" / "kept"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no advisory locks there")
+def test_a_holder_that_has_not_said_who_it_is_is_another_process(tmp_path: Path) -> None:
+    with take(tmp_path / LOCK), pytest.raises(ConfigError, match="written by another process"):
+        take(tmp_path / LOCK)

@@ -14,7 +14,11 @@ FLOORS = [
     [("studies", "one factor, many runs", PEOPLE)],
     [("predict", "nuclei or classes of images", TORCH), ("explain", "where it looked", TORCH)],
     [("train", "recipe, loop, tasks", TORCH), ("classify", "features, probe", TORCH)],
-    [("jobs", "once for each file", ARRAYS), ("export", "GeoJSON, overlays", ARRAYS)],
+    [
+        ("jobs", "once for each file", ARRAYS),
+        ("edits", "corrections", ARRAYS),
+        ("export", "GeoJSON, overlays", ARRAYS),
+    ],
     [("models", "networks, model folders", TORCH), ("weights", "models that come along", TORCH)],
     [("data", "readers, splits, leaks", ARRAYS), ("synth", "synthetic tissue", ARRAYS)],
     [

@@ -53,7 +53,7 @@ def whole(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # so that a power cut leaves the old file or the new
         temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         is_unnamed = error.filename is None and error.errno in _NO_ROOM
         if is_unnamed or error.filename == str(temporary):  # a name that the user has never seen
@@ -69,7 +69,7 @@ def whole(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush a new directory entry to the disk, where the system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

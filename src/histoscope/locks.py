@@ -91,7 +91,8 @@ def _holder(path: Path) -> str:
     """Process that the last such line names."""
     with suppress(OSError, ValueError, KeyError):
         lines = path.read_text(encoding="utf-8").splitlines()
-        holder = json.loads(next(line for line in reversed(lines) if line.startswith('{"job": ')))["job"]
+        named = (line for line in reversed(lines) if line.startswith('{"job": '))
+        holder = json.loads(next(named, ""))["job"]
         return f"process {holder['pid']} on {holder['host']}"
     return "another process"
 

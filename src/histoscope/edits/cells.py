@@ -1,0 +1,146 @@
+"""Nuclei of a slide or image as one table, whatever file a prediction left."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from histoscope.errors import CorruptDataError, DatasetNotFoundError, FormatVersionError
+from histoscope.export.cells import located
+from histoscope.export.cells_measure import ABOUT
+from histoscope.export.features import NO_CLASS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NEEDED = ("id", "class", "class_id", "probability", "x_px", "y_px", "geometry")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Nuclei that a model found.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        ``id``, ``class``, ``class_id``, ``probability``, ``x_px``, ``y_px``, ``geometry`` (WKB in pixels of
+        level 0), ``p_CLASS`` where there are classes, and what else the file has; rows as in the file.
+    classes : tuple of str
+        Names of class 1, 2, ...
+    of : str
+        Digest of the slide; empty if the file does not say it.
+    model : str
+        What the file says of the model; empty if nothing.
+    """
+
+    table: "pa.Table"
+    classes: tuple[str, ...] = ()
+    of: str = ""
+    model: str = ""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+
+def read_cells(path: str | Path) -> Found:
+    """Read the nuclei of a slide or image.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` (or ``.tif``) of `histoscope predict`.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is no such file.
+    CorruptDataError
+        If it cannot be read.
+    FormatVersionError
+        If it lacks what this version needs.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetNotFoundError(f"no results at {path}; `histoscope predict` writes them")
+    kinds = {".parquet": _of_table, ".geojson": _of_geojson}
+    return kinds.get(path.suffix.lower(), _of_labels)(path)
+
+
+def _of_table(path: Path) -> Found:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+        said = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise CorruptDataError(f"{path} is no table of nuclei: {error}") from error
+    lacks = [name for name in _NEEDED if name not in table.column_names]
+    if lacks or not said:
+        raise FormatVersionError(
+            f"{path} lacks {', '.join(lacks) or 'what slide it is of'}; another version or program wrote it "
+            f"({said.get('software', 'it does not say which')}): run histoscope predict --overwrite"
+        )
+    return Found(
+        table, tuple(said.get("classes", ())), str(said.get("slide_hash", "")), str(said.get("model", ""))
+    )
+
+
+def _of_geojson(path: Path) -> Found:
+    import shapely
+
+    try:
+        root = json.loads(path.read_text(encoding="utf-8"))
+        features = list(root["features"] if isinstance(root, dict) else root)
+        shapes = [json.dumps(each["geometry"]) for each in features]
+        polygons = shapely.from_geojson(np.array(shapes, object))
+        said = [each.get("properties") or {} for each in features]
+        names = [str((one.get("classification") or {}).get("name") or NO_CLASS) for one in said]
+        numbers = [one.get("measurements") or {} for one in said]
+    except (ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise CorruptDataError(f"{path} is no GeoJSON of polygons: {error!r}") from error
+    ids = [str(each.get("id", k)) for k, each in enumerate(features, 1)]
+    probability = [float(one.get("probability", 1.0)) for one in numbers]
+    shares = sorted({key for one in numbers for key in one if key.startswith("p_")})
+    more = {key: [float(one.get(key, np.nan)) for one in numbers] for key in shares}
+    classes = tuple(dict.fromkeys([*(key[2:] for key in shares), *(n for n in names if n != NO_CLASS)]))
+    return Found(table_of(ids, names, classes, probability, polygons, more), classes)
+
+
+def _of_labels(path: Path) -> Found:
+    """Nuclei of a label map, which has ids and no classes."""
+    from histoscope.export.cells import polygons_of
+    from histoscope.files import read_labels
+    from histoscope.nuclei import Nuclei
+
+    polygons = polygons_of(Nuclei.from_labels(read_labels(path), mpp=1.0))
+    n = len(polygons)
+    return Found(table_of([str(k) for k in range(1, n + 1)], [NO_CLASS] * n, (), [1.0] * n, polygons, {}))
+
+
+def table_of(
+    ids: list[str],
+    names: list[str],
+    classes: tuple[str, ...],
+    probability: list[float],
+    polygons: Any,
+    more: dict[str, list[float]],
+) -> "pa.Table":
+    """Table of nuclei, their centres from their polygons; a nucleus without a pixel has none (NaN)."""
+    import pyarrow as pa
+    import shapely
+
+    centre = np.array([[p.x, p.y] if not p.is_empty else [np.nan] * 2 for p in shapely.centroid(polygons)])
+    place = {name: k for k, name in enumerate(classes, 1)}
+    columns: dict[str, Any] = {
+        "id": pa.array(ids, pa.string()),
+        "class": pa.array(names, pa.string()).dictionary_encode(),
+        "class_id": np.array([place.get(name, 0) for name in names], np.uint8),
+        "probability": np.array(probability, np.float32),
+        "x_px": centre.reshape(-1, 2)[:, 0],
+        "y_px": centre.reshape(-1, 2)[:, 1],
+        **{name: np.array(values, np.float32) for name, values in more.items()},
+    }
+    return located(columns, polygons)

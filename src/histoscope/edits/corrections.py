@@ -1,0 +1,151 @@
+"""The corrections of one file of results: what is there, and what one more edit says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.edits.applying import Applied, apply
+from histoscope.edits.cells import Found, read_cells
+from histoscope.edits.choosing import least_sure
+from histoscope.edits.edit import Edit
+from histoscope.edits.journal import Read, folder_of, read, write
+from histoscope.edits.merging import State, merged
+from histoscope.errors import DataError, UnknownNameError
+from histoscope.types import class_key
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Corrections of the nuclei of one slide or image.
+
+    Edits are read anew each time, since others may write them; the nuclei are read once.
+
+    Parameters
+    ----------
+    results : Path
+        ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` of `histoscope predict`.
+    classes : tuple of str
+        Classes that may be given beside those of the model.
+    """
+
+    results: Path
+    classes: tuple[str, ...] = ()
+
+    @cached_property
+    def found(self) -> Found:
+        """The nuclei that the model found."""
+        return read_cells(self.results)
+
+    @property
+    def folder(self) -> Path:
+        """Where the edits are."""
+        return folder_of(self.results)
+
+    def read(self) -> Read:
+        """All edits, and what was passed over."""
+        return read(self.folder)
+
+    def state(self) -> State:
+        """What is right by all edits."""
+        return merged(self.read().edits)
+
+    def applied(self) -> Applied:
+        """The corrected nuclei."""
+        return apply(self.found, self.state())
+
+    def least_sure(self, n: int) -> NDArray[np.int64]:
+        """Rows of the nuclei to look at first; those that somebody has looked at are left out."""
+        return least_sure(self.found.table, n, without=self.state().found)
+
+    def nucleus(self, row: int) -> dict[str, Any]:
+        """What names the nucleus of a row: fields of `Edit`.
+
+        Raises
+        ------
+        DataError
+            If there is no such row.
+        """
+        table = self.found.table
+        if not 0 <= row < len(table):
+            raise DataError(f"there is no nucleus in row {row}; {self.results.name} has {len(table):,}")
+        one = table.slice(row, 1).select(["id", "x_px", "y_px"]).to_pylist()[0]
+        return {"nucleus": one["id"], "centre_px": (one["x_px"], one["y_px"])}
+
+    def add(
+        self,
+        kind: str,
+        author: str,
+        *,
+        row: int | None = None,
+        drawn: str = "",
+        class_name: str = "",
+        polygon_px: Sequence[Sequence[float]] = (),
+        undoes: str = "",
+    ) -> Edit:
+        """Make an edit, check it against nuclei and other edits, and write it.
+
+        Parameters
+        ----------
+        kind, author : str
+            As of `Edit`.
+        row : int, optional
+            Of the nucleus in the file of results.
+        drawn : str
+            Id of a drawn nucleus, in place of a row.
+        class_name : str
+            A class of the model; ``confirm`` takes the one that is there.
+        polygon_px : sequence of (float, float)
+        undoes : str
+            Id of an edit.
+
+        Returns
+        -------
+        Edit
+            As it was written.
+
+        Raises
+        ------
+        DataError
+            If what it speaks of is not there, or it lacks something.
+        UnknownNameError
+            If the class is none of the model's.
+        """
+        known = self.read().edits
+        state = merged(known)
+        what: dict[str, Any] = {"class_name": self._class(class_name), "undoes": undoes, "of": self.found.of}
+        if undoes and undoes not in {edit.id for edit in known}:
+            raise DataError(f"there is no edit {undoes!r} to undo in {self.folder}")
+        if drawn:
+            if drawn not in state.drawn:
+                raise DataError(f"there is no drawn nucleus {drawn!r}; it may have been deleted or undone")
+            one = state.drawn[drawn]
+            what |= {"nucleus": drawn, "centre_px": _middle(one)}
+            shown = one.class_name
+        elif row is not None:
+            what |= self.nucleus(row)
+            decided = state.found.get(what["nucleus"])
+            shown = (decided.class_name if decided else "") or self.found.table["class"][row].as_py()
+        if kind == "confirm" and "nucleus" in what:
+            what["class_name"] = what["class_name"] or (shown if self.found.classes else "")
+        edit = Edit.new(kind, author, after=state.latest, polygon_px=polygon_px, **what)
+        write(self.folder, [edit])
+        return edit
+
+    def _class(self, name: str) -> str:
+        """A class as the model spells it."""
+        known = {class_key(one): one for one in (*self.found.classes, *self.classes)}
+        if name and class_key(name) not in known:
+            raise UnknownNameError("class", name, known.values())
+        return known[class_key(name)] if name else ""
+
+
+def _middle(edit: Edit) -> tuple[float, float]:
+    import shapely
+
+    centre = shapely.Polygon(edit.polygon_px).centroid
+    return centre.x, centre.y
