@@ -21,14 +21,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
     given = parser.parse_args()
     network = models.load(given.model, models.Segmenter)
-    names = network.class_rule.names(network.spec.classes)
-    called = np.zeros(len(names) + 1, int)
+    names = ["unsure", *network.spec.classes]
+    called = np.zeros(len(names), int)
     dataset = opened(LABORATORIES["monuseg"], given.data)
     for sample in dataset:
         nuclei = models.predict(sample.image, network, sample.mpp)
         called += np.bincount(nuclei.class_id, minlength=len(called))
     print(f"{called.sum():,} nuclei of {len(dataset)} images")
-    for name, number in zip(["no class", *names], called, strict=True):
+    for name, number in zip(names, called, strict=True):
         print(f"{name}: {number:,}, {number / called.sum():.1%}")
 
 

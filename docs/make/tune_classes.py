@@ -81,13 +81,13 @@ def tuned(
 def scores(model: models.Segmenter, val: list[Sample]) -> dict[str, float]:
     """Pooled PQ of each class of images with classes, and the share of each among nuclei of the others."""
     table = train.evaluate(model, [sample for sample in val if sample.has_classes])
-    names = model.class_rule.names(model.spec.classes)
-    called = np.zeros(len(names) + 1, int)
+    names = ["unsure", *model.spec.classes]
+    called = np.zeros(len(names), int)
     for sample in val:
         if not sample.has_classes:
             nuclei = models.predict(sample.image, model, sample.mpp)
             called += np.bincount(nuclei.class_id, minlength=len(called))
-    shares = zip(names, called[1:] / max(called.sum(), 1), strict=True)
+    shares = zip(names, called / max(called.sum(), 1), strict=True)
     found = {name: value for name, value in pooled_by_class(table).items() if "pq_" in name}
     found |= {f"share of {name}": share for name, share in shares}
     return {name: round(float(value), 3) for name, value in found.items()}

@@ -38,13 +38,15 @@ def test_temperature_flattens_and_keeps_the_class():
     np.testing.assert_allclose(probability[0, 0] / probability[0, 1], np.sqrt(3.5), rtol=1e-5)
 
 
-def test_an_unsure_nucleus_gets_the_class_behind_the_last():
+def test_an_unsure_nucleus_has_class_0_and_keeps_its_probabilities():
     class_id, probability = ClassRule(unsure_below=0.6)(VOTES)
-    assert class_id.tolist() == [1, 4, 3]
+    assert class_id.tolist() == [1, 0, 3]
     assert probability is VOTES
     assert ClassRule(unsure_below=0.6).names("abc") == ("a", "b", "c", "unsure")
     assert ClassRule(unsure_below=0.6)(VOTES[:0])[0].tolist() == []
     assert ClassRule()(np.zeros((2, 0), np.float32))[0].tolist() == [0, 0]
+    many = np.full((1, 255), 1 / 255, np.float32)
+    assert ClassRule(unsure_below=0.6)(many)[0].tolist() == [0]
 
 
 @pytest.mark.parametrize("bad", [{"temperature": 0.0}, {"unsure_below": 1.0}, {"offsets": (np.nan,)}])

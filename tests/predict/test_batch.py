@@ -467,9 +467,10 @@ def test_a_card_that_says_nothing_adds_no_column(detector, tiles, tmp_path):
     assert "unlike" not in summary(tmp_path / "out")[0]
 
 
-def test_classes_of_a_detector_end_with_unsure_where_a_nucleus_may_be(blobs):
+def test_names_of_a_detector_end_with_unsure_where_a_nucleus_may_be(blobs):
     from histoscope.models.class_rule import ClassRule
 
-    assert predict.Detector(blobs).classes == ("red", "blue")
+    assert predict.Detector(blobs).names == ("red", "blue")
     blobs.class_rule = ClassRule(unsure_below=0.6)
-    assert predict.Detector(blobs).classes == ("red", "blue", "unsure")
+    assert predict.Detector(blobs).names == ("red", "blue", "unsure")
+    assert predict.Detector(blobs).classes == ("red", "blue")

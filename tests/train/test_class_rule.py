@@ -10,6 +10,7 @@ from histoscope import balance
 from histoscope.balance import BalanceConfig
 from histoscope.models.base import InputSpec, Segmenter
 from histoscope.models.class_rule import ClassRule
+from histoscope.predict import Detector
 from histoscope.train import class_rule, evaluate
 from histoscope.train.mixture import make_sampler
 from histoscope.types import Nuclei, Sample
@@ -129,7 +130,7 @@ def test_precision_and_share_are_told_and_kept(voted):
     assert scores["class precision"] >= 0.8
     assert 0 < model.class_rule.unsure_below < 1
     nuclei = model.decode({}, sample.image.shape[:2], sample.mpp)
-    unsure = nuclei.class_id == 4
+    unsure = nuclei.class_id == 0
     assert unsure.mean() == pytest.approx(1 - scores["share with a class"], abs=1e-4)
     right = nuclei.class_id[~unsure] == sample.classes[1:][~unsure]
     assert right.mean() == pytest.approx(scores["class precision"], abs=1e-4)
@@ -162,6 +163,24 @@ def test_an_unsure_nucleus_is_not_found_for_its_class_and_false_for_none(voted):
         assert before[f"fp_{name}"][0] == 10
         assert after[f"fp_{name}"][0] == 0
         assert after[f"fn_{name}"][0] == before[f"fn_{name}"][0] == 10
+
+
+def test_of_its_own_answer_a_detector_misses_no_class_and_calls_none_false(voted):
+    model, sample = voted
+    model.class_rule = ClassRule(unsure_below=0.5)
+    detector = Detector(model, least_area_um2=0.0)
+    nuclei = detector(sample.image, sample.mpp)
+    assert set(nuclei.class_id.tolist()) == {0, 1, 2, 3}
+    assert (nuclei.class_id == 0).sum() == 30
+    kinds = np.append(0, nuclei.class_id)
+    assert (
+        np.array(["none", *detector.classes])[kinds].shape == kinds.shape
+    )  # numbers are those of its classes
+    own = evaluate(model, [replace(sample, instances=nuclei.instances, classes=kinds.astype(np.uint8))])
+    assert own["pq"][0] == 1.0
+    for name, number in zip("abc", (1, 2, 3), strict=True):
+        assert own[f"tp_{name}"][0] == (nuclei.class_id == number).sum()
+        assert own[f"fp_{name}"][0] == own[f"fn_{name}"][0] == 0
 
 
 def test_remedies_are_computed_on_nuclei_with_classes_alone():

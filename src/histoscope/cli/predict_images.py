@@ -41,11 +41,12 @@ def nuclei_of(
     n_nuclei = sum(row["nuclei"] for row in outcome.done)
     found = f"{count(n_nuclei, 'nucleus')} in {count(len(outcome.done), 'image')}"
     lines = [f"{found}; results in {out}"]
-    if detector.classes and n_nuclei:
-        counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in detector.classes]
-        by_class = zip(detector.classes, counts, colour_names(detector.classes), strict=True)
+    names = detector.names
+    if names and n_nuclei:
+        counts = [sum(row[f"n_{name}"] for row in outcome.done) for name in names]
+        by_class = zip(names, counts, colour_names(names), strict=True)
         lines.append(", ".join(f"{name}: {n:,} ({colour})" for name, n, colour in by_class))
-    about = {"classes": list(detector.classes), "nuclei": n_nuclei, "network": used(detector.network)}
+    about = {"classes": list(names), "nuclei": n_nuclei, "network": used(detector.network)}
     return outcome, about, lines
 
 

@@ -106,7 +106,7 @@ class Cells:
         Parameters
         ----------
         classes : sequence of str
-            That have probabilities: all but `unsure`.
+            Names of class 1, 2, ...
         part : str
             Name of the part of the slide that the cells belong to.
         slide : str

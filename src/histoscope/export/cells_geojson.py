@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.export.cells import FEATURES
-from histoscope.export.overlay import colours
+from histoscope.export.overlay import colours_by_name
 from histoscope.export.packing import Packed, gzip_file, packed
 from histoscope.files import whole
 from histoscope.threads import in_order, workers
@@ -44,7 +44,7 @@ def write_cells_geojson(
     batches : iterable of pyarrow.Table
         From `histoscope.export.cells.Cells.to_arrow`.
     classes : sequence of str
-        Names of class 1, 2, ...
+        Names of class 1, 2, ..., and `unsure`.
     offset_px : (float, float)
         x, y of what the viewer takes for the origin, in pixels of level 0; taken from all places.
     most_cells : int
@@ -156,13 +156,13 @@ def _classifications(cells: "pa.Table", classes: Sequence[str]) -> "pa.StringArr
     """Name and colour of each cell's class."""
     import pyarrow as pa
 
-    palette = colours(classes)
-    kinds, of_cell = _kinds(cells)
-    texts = [json.dumps({"name": name, "color": list(palette[k % len(palette)])}) for k, name in kinds]
+    palette = colours_by_name(classes)
+    kinds, of_cell = kinds_of(cells)
+    texts = [json.dumps({"name": name, "color": list(palette[name])}) for _, name in kinds]
     return pa.array(texts, pa.string()).take(pa.array(of_cell))
 
 
-def _kinds(cells: "pa.Table") -> tuple[list[tuple[int, str]], NDArray[np.intp]]:
+def kinds_of(cells: "pa.Table") -> tuple[list[tuple[int, str]], NDArray[np.intp]]:
     """Id and name of the classes that occur, and which of these each cell has."""
     kinds, first, of_cell = np.unique(cells["class_id"].to_numpy(), return_index=True, return_inverse=True)
     return list(zip(kinds.tolist(), cells["class"].take(first).to_pylist(), strict=True)), of_cell
@@ -207,7 +207,7 @@ def write_centres(
     """Write the centres of all cells, one MultiPoint a class: light, for an overview in QuPath."""
     import pyarrow as pa
 
-    palette = colours(classes)
+    palette = colours_by_name(classes)
     points: dict[tuple[int, str], list[str]] = {}
     for batch in batches:
         x, y = (
@@ -215,17 +215,15 @@ def write_centres(
             for name, offset in zip(("x_px", "y_px"), offset_px, strict=True)
         )
         places = _put("[", _put(x, y, between=","), "]")
-        kinds, first, of_cell = np.unique(
-            batch["class_id"].to_numpy(), return_index=True, return_inverse=True
-        )
-        for n, key in enumerate(zip(kinds.tolist(), batch["class"].take(first).to_pylist(), strict=True)):
+        kinds, of_cell = kinds_of(batch)
+        for n, key in enumerate(kinds):
             points.setdefault(key, []).append(",".join(places.filter(pa.array(of_cell == n)).to_pylist()))
     joined = [(key, ",".join(places)) for key, places in sorted(points.items())]
     features = [
         f'{{"type": "Feature", "id": "{id_of(name, places)}", "geometry": {{"type": "MultiPoint", '
         f'"coordinates": [{places}]}}, "properties": {{"objectType": "annotation", "classification": '
-        f"{json.dumps({'name': name, 'color': list(palette[k % len(palette)])})}}}}}"
-        for (k, name), places in joined
+        f"{json.dumps({'name': name, 'color': list(palette[name])})}}}}}"
+        for (_, name), places in joined
     ]
     about = json.dumps({"offset_px": list(offset_px), "unit": "pixels of level 0, from the offset"})
     with whole(path) as temporary, gzip_file(temporary) as write:

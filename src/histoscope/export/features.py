@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from histoscope.class_names import UNSURE
 from histoscope.errors import ShapeError
 from histoscope.export import _kernels
 from histoscope.stain.deconvolution import RUIFROK, check_stains
@@ -95,19 +96,20 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
 
 
 def unclassed(classes: Sequence[str]) -> str:
-    """Name of class 0."""
+    """Name of nuclei that nothing gave a class."""
     return NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
 
 
 def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
-    """Name of the class of each nucleus; `NO_CLASS` for class 0.
+    """Name of the class of each nucleus; for class 0 `unsure` if a model was, else `NO_CLASS`.
 
     Raises
     ------
     ShapeError
         If there is a class without a name.
     """
-    known = np.array([unclassed(classes), *classes], object)
+    zero = UNSURE if classes and nuclei.may_be_unsure else unclassed(classes)
+    known = np.array([zero, *classes], object)
     top = int(nuclei.class_id.max(initial=0))
     if classes and top >= len(known):
         raise ShapeError(

@@ -118,7 +118,7 @@ def _nuclei(
     Its number in table and map is there twice: as a property for readers of GeoJSON, and as a measurement for
     QuPath, which keeps no other property.
     """
-    palette, names = colours(classes), class_names(nuclei, classes)
+    palette, names = colours(classes, unsure=nuclei.may_be_unsure), class_names(nuclei, classes)
     numbers = _numbers(nuclei, table)
     for label, pieces in sorted(nuclei.outlines.polygons().items()):
         class_id = int(nuclei.class_id[label - 1])

@@ -1,7 +1,8 @@
 """Overlays: outlines of nuclei on the image, coloured by class."""
 
 import warnings
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import cv2
@@ -39,8 +40,8 @@ _MOST_OF_IMAGE = 0.15
 """A legend that would cover more is left out."""
 
 
-def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
-    """Colour of class 0, 1, 2, ...; repeated beyond seven classes. The class `unsure` has its own.
+def colours(classes: Sequence[str], *, unsure: bool = False) -> tuple[Colour, ...]:
+    """Colour of class 0, 1, 2, ...; repeated beyond seven classes. `unsure` has its own, if class 0 means it.
 
     Examples
     --------
@@ -51,11 +52,27 @@ def colours(classes: Sequence[str]) -> tuple[Colour, ...]:
     """
     if not classes:
         return (PALETTE["yellow"],)
-    return (UNCLASSED, *(COLOURS[name] for name in colour_names(classes)))
+    return (
+        COLOURS[UNSURE_COLOUR] if unsure else UNCLASSED,
+        *(COLOURS[name] for name in colour_names(classes)),
+    )
+
+
+def colours_by_name(classes: Sequence[str]) -> Mapping[str, Colour]:
+    """Colour of each name of a class in a table; all other names have that of nuclei without a class.
+
+    Examples
+    --------
+    >>> found = colours_by_name(["epithelial", "unsure"])
+    >>> found["epithelial"], found["unsure"], found["nucleus"]
+    ((255, 255, 0), (102, 136, 136), (0, 0, 0))
+    """
+    other, *known = colours(classes)
+    return defaultdict(lambda: other, zip(classes, known, strict=True))
 
 
 def colour_names(classes: Sequence[str]) -> list[str]:
-    """Name of the colour of class 1, 2, ...
+    """Name of the colour of class 1, 2, ..., and of `unsure` where it is among them.
 
     Examples
     --------
@@ -99,7 +116,7 @@ def draw(
     if image.shape[:2] != nuclei.shape:
         raise ShapeError(f"image is {image.shape[:2]}, its nuclei are on {nuclei.shape}; give their image")
     found = nuclei.outlines
-    palette = colours(classes)
+    palette = colours(classes, unsure=nuclei.may_be_unsure)
     class_of_ring = nuclei.class_id[found.label - 1]
     rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
     # Antialiasing adds about a pixel; a broader line would hide the chromatin along the border.
@@ -125,8 +142,10 @@ def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
         legend.
     """
     counts = np.bincount(nuclei.class_id, minlength=len(classes) + 1).tolist()
-    names = ["no class", *classes]
-    lines = [(colours(classes)[k], f"{names[k]} {counts[k]:,}") for k in range(len(names)) if counts[k]]
+    unsure = nuclei.may_be_unsure
+    names, palette = [UNSURE if unsure else "no class", *classes], colours(classes, unsure=unsure)
+    order = [*range(1, len(names)), 0] if unsure else range(len(names))
+    lines = [(palette[k], f"{names[k]} {counts[k]:,}") for k in order if counts[k]]
     if not classes or not lines:
         return canvas
     box = _legend(lines, unit=int(np.clip(canvas.shape[1] // 60, 10, 28)))

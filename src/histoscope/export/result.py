@@ -1,5 +1,6 @@
 """Output files of one image, and its row of the summary."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from histoscope.export.features import measure
+from histoscope.export.features import class_names, measure
 from histoscope.export.geojson import write_geojson
 from histoscope.export.overlay import draw, with_legend
 from histoscope.export.tissue import tissue_area_mm2
@@ -72,7 +73,7 @@ def ending(stem: Path, end: str) -> Path:
 
 
 def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str, Any]:
-    """Counts and densities of one image.
+    """Counts and densities of one image; `unsure` nuclei are counted if `classes` has that name.
 
     Returns
     -------
@@ -81,9 +82,9 @@ def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str,
     """
     tissue_mm2 = tissue_area_mm2(image, nuclei.mpp)
     height, width = image.shape[:2]
-    counts = np.bincount(nuclei.class_id, minlength=len(classes) + 1)[1 : len(classes) + 1].tolist()
+    of_class = Counter(class_names(nuclei, classes).tolist())
     values = [width, height, nuclei.mpp, round(tissue_mm2, 6)]
-    for count in [len(nuclei), *counts]:
+    for count in [len(nuclei), *(of_class[name] for name in classes)]:
         values += [count, density(count, tissue_mm2)]
     return dict(zip(columns(classes), values, strict=True))
 

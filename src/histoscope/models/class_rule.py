@@ -29,7 +29,7 @@ class ClassRule:
     temperature : float
         Above 0; above 1 where a network is surer than it should be.
     unsure_below : float in [0, 1)
-        A nucleus whose class is less probable is called `unsure`; 0 for none.
+        A nucleus whose class is less probable has class 0, and is called `unsure`; 0 for none.
 
     Raises
     ------
@@ -45,7 +45,7 @@ class ClassRule:
     >>> votes = np.array([[0.9, 0.1], [0.5, 0.5]], np.float32)
     >>> rule = ClassRule(offsets=(0.0, 0.2), unsure_below=0.6)
     >>> rule(votes)[0].tolist(), rule.names(["tumour", "stroma"])
-    ([1, 3], ('tumour', 'stroma', 'unsure'))
+    ([1, 0], ('tumour', 'stroma', 'unsure'))
     """
 
     offsets: tuple[float, ...] = ()
@@ -71,7 +71,7 @@ class ClassRule:
         Returns
         -------
         class_id : (N,) uint8
-            From 1; C + 1 for `unsure`.
+            From 1; 0 for `unsure`.
         probability : (N, C) float32
             Rows sum to one.
         """
@@ -79,7 +79,7 @@ class ClassRule:
         if not votes.shape[1]:
             return np.zeros(len(votes), np.uint8), probability
         class_id = 1 + probability.argmax(axis=1)
-        class_id[probability.max(axis=1, initial=0.0) < self.unsure_below] = votes.shape[1] + 1
+        class_id[probability.max(axis=1, initial=0.0) < self.unsure_below] = 0
         return class_id.astype(np.uint8), probability
 
     def probability(self, votes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ class ClassRule:
         return share
 
     def names(self, classes: Sequence[str]) -> tuple[str, ...]:
-        """Names of class 1, 2, ... that nuclei may be called, `unsure` the last if any is."""
+        """What nuclei may be called: names of class 1, 2, ..., and `unsure`, that of class 0, if any is."""
         return (*classes, UNSURE) if self.unsure_below else tuple(classes)
 
     def to_dict(self) -> dict[str, Any]:

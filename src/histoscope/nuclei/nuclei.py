@@ -45,7 +45,7 @@ class Nuclei:
     centroid_px : (N, 2) float32
         x, y in pixels of the input image.
     class_id : (N,) uint8
-        Class of each; 0 where the model has no classes.
+        Class of each, from 1; 0 where the model has no classes, or is not sure enough of one.
     probability : (N,) float32
         In [0, 1].
     instances : (H, W) int32, or Outlines
@@ -98,6 +98,11 @@ class Nuclei:
     def __repr__(self) -> str:
         height, width = self.shape
         return f"Nuclei({len(self)} in {width} x {height} pixels of {self.mpp:g} um)"
+
+    @property
+    def may_be_unsure(self) -> bool:
+        """Whether class 0 says that a model, which gave its classes probabilities, was not sure of one."""
+        return self.class_probability is not None
 
     @classmethod
     def from_labels(

@@ -187,9 +187,10 @@ def run(
     refuse_slides(out)
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
-    # A third-party detector may still have the name of 0.1.
+    # A third-party detector may still have the names of 0.1.
     tta = detector.tta if hasattr(detector, "tta") else getattr(detector, "turned", False)
     settings |= {"tta": tta, "mpp": mpp}
+    names = getattr(detector, "names", detector.classes)
     ends = [OUTPUTS[kind] for kind in kinds]
     looks = [] if getattr(detector, "likeness", None) is None else [UNLIKE]
     outcome = Outcome()
@@ -199,8 +200,8 @@ def run(
 
     def save(job: Job, digest: str, image: Image, nuclei: Nuclei) -> None:
         with journal.writing(files(job)):
-            write(out / job.name, image, nuclei, detector.classes, kinds)
-        row = summarise(image, nuclei, detector.classes)
+            write(out / job.name, image, nuclei, names, kinds)
+        row = summarise(image, nuclei, names)
         row |= {column: detector.unlike(image, nuclei) for column in looks}
         journal.add(job, row, digest=digest, files=files(job))
 
@@ -214,7 +215,7 @@ def run(
                 for job, error in images:
                     outcome.take(job, error, journal, on_image)
         finally:
-            journal.write_summary([*columns(detector.classes), *looks])
+            journal.write_summary([*columns(names), *looks])
     if looks:
         tell_unlike(detector.card, outcome.done, "image")
     return outcome

@@ -90,12 +90,19 @@ class Detector:
             raise ConfigError(f"least area is {least_area_um2} um2, expected 0 or more")
         opened = models.open_model(model, Segmenter, network=network, backend=backend)
         depends_on = f"{opened.fingerprint}, nuclei from {least_area_um2:g} um2"
+        if opened.network.class_rule.unsure_below:
+            depends_on += ", unsure of class 0"  # results in which it is another number do not mix with these
         return cls(opened.network, opened.normalizer, tta, opened.card, depends_on, least_area_um2)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of class 1, 2, ..., with `unsure` the last if a nucleus may be; empty for none."""
-        return self.network.class_rule.names(self.network.spec.classes)
+        """Names of class 1, 2, ...; empty for none."""
+        return self.network.spec.classes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What nuclei may be called in all that is written: the classes, and `unsure` if one may be."""
+        return self.network.class_rule.names(self.classes)
 
     @property
     def likeness(self) -> Likeness | None:

@@ -43,8 +43,8 @@ class FindNuclei:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Of the detector."""
-        return self.detector.classes
+        """What the detector may call a nucleus."""
+        return self.detector.names
 
     @property
     def mpp(self) -> float:
@@ -91,7 +91,7 @@ class FindNuclei:
 
     def finish(self, scene: Scene, pixels: parts_of.Pixels, seen: Any) -> tuple["pa.Table", list[Problem]]:
         """Nuclei whose centre lies in the part."""
-        slide, classes = scene.slide, self.detector.network.spec.classes
+        slide, classes = scene.slide, self.detector.classes
         places = slide.scale_at(self.mpp), slide.size_at(self.mpp)
         cells, cut = parts_of.decode(pixels, seen, self.detector, scene.tissue, *places)
         table = cells.to_arrow(classes, part=pixels.part.name, slide=slide.quick_hash)
@@ -99,19 +99,19 @@ class FindNuclei:
 
     def none(self, slide: Slide) -> "pa.Table":
         """A table without a nucleus."""
-        classes = self.detector.network.spec.classes
+        classes = self.detector.classes
         return Cells.none(classes).to_arrow(classes, part="", slide="")
 
     def about(self, slide: Slide) -> dict[str, Any]:
-        """Model and its classes."""
-        return {"classes": list(self.detector.classes), "model": self.detector.fingerprint}
+        """Model, and what it calls nuclei."""
+        return {"classes": list(self.classes), "model": self.detector.fingerprint}
 
     def write(
         self, slide: Slide, found: Found, kinds: Sequence[str], offset_px: tuple[float, float]
     ) -> dict[str, Any]:
         """Write nuclei for QuPath and others, a picture, and a label map."""
         folder: Path = found.store.folder
-        classes = self.detector.classes
+        classes = self.classes
         write_cells(folder, classes, kinds, offset_px)
         if "labels" in kinds:
             write_labels(folder / "labels.ome.tif", slide, found, self.mpp)

@@ -1,12 +1,14 @@
 """A picture of a slide: where tissue was found, and where the nuclei are."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from histoscope.export.cells_geojson import kinds_of
 from histoscope.export.legend import legend
-from histoscope.export.overlay import colours
+from histoscope.export.overlay import colours, colours_by_name
 from histoscope.predict.slides.work import Found
 from histoscope.slides import Box, Slide
 from histoscope.slides.salvage import read_salvaged
@@ -28,7 +30,7 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
     slide : Slide
     found : Found
     classes : sequence of str
-        Names of class 1, 2, ...; dots have their colours.
+        Names of class 1, 2, ..., and `unsure`; dots have their colours.
 
     Returns
     -------
@@ -40,7 +42,7 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
     mpp = mpp_of_view(slide)
     counts = _draw_dots(right, found, classes, slide.scale_at(mpp), radius=round(_DOT_UM / mpp))
     if classes:
-        words = [f"{name} {n:,}" for name, n in zip(classes, counts[1:], strict=True)]
+        words = [f"{name} {counts[name]:,}" for name in classes]
         right = np.concatenate([right, legend(right.shape[1], words, colours(classes)[1:])])
     return beside(outlined, right)
 
@@ -86,21 +88,22 @@ def mpp_of_view(slide: Slide) -> float:
 
 def _draw_dots(
     picture: Image, found: Found, classes: Sequence[str], scale: tuple[float, float], *, radius: int
-) -> list[int]:
-    """Draw a dot for each nucleus, part by part; how many there are of class 0, 1, ..."""
-    counts = np.zeros(len(classes) + 1, int)
-    palette = np.array(colours(classes), np.uint8)
+) -> Counter[str]:
+    """Draw a dot for each nucleus, part by part; how many there are of each name."""
+    counts, palette = Counter[str](), colours_by_name(classes)
     height, width = picture.shape[:2]
-    for name in found.parts:
-        table = found.store.read(name)
-        x, y, kinds = (table[column].to_numpy() for column in ("x_px", "y_px", "class_id"))
-        counts += np.bincount(kinds, minlength=len(counts))[: len(counts)]
+    for part in found.parts:
+        table = found.store.read(part)
+        x, y = (table[column].to_numpy() for column in ("x_px", "y_px"))
+        kinds, of_cell = kinds_of(table)
+        names = [name for _, name in kinds]
+        counts.update(dict(zip(names, np.bincount(of_cell, minlength=len(names)).tolist(), strict=True)))
         columns = np.clip((x / scale[0]).astype(int), 0, width - 1)
         rows = np.clip((y / scale[1]).astype(int), 0, height - 1)
-        dots = palette[kinds % len(palette)]
+        dots = np.array([palette[name] for name in names], np.uint8).reshape(-1, 3)[of_cell]
         if radius < 1:
             picture[rows, columns] = dots
             continue
         for place in zip(columns.tolist(), rows.tolist(), dots.tolist(), strict=True):
             cv2.circle(picture, place[:2], radius, place[2], -1)
-    return [int(n) for n in counts]
+    return counts

@@ -78,7 +78,7 @@ class Work(Protocol):
     source : Path or None
         Earlier results that are read; new ones are kept apart from them.
     classes : tuple of str
-        Names of class 1, 2, ...
+        Names of class 1, 2, ..., and `unsure` if class 0 may be.
     mpp : float
         Of the network.
     normalizer : Normalizer or None
