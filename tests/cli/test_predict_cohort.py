@@ -74,11 +74,49 @@ def test_calls_share_what_is_left_and_say_what_failed_before(slides, alone, tmp_
     assert "1 slide failed in an earlier call; --retry-failed tries again" in plain.stdout
 
 
+def test_json_tells_what_happens_a_line_an_event(slides, alone, tmp_path):
+    done = call(slides, tmp_path, "--json")
+    assert done.exit_code == 1
+    assert "slides:" not in done.stderr
+    *events, end = map(json.loads, done.stdout.splitlines())
+    of = {name: [one for one in events if one["slide"] == name] for name in (*"012345", "broken")}
+    assert sum(map(len, of.values())) == len(events)
+    started, failed = of.pop("broken")
+    assert (started["event"], failed["event"], failed["stage"]) == ("started", "failed", "open")
+    assert failed["path"] == str(slides / "broken.svs")
+    for name, told in of.items():
+        assert [one["event"] for one in told] == ["started", "parts", "parts", "done"]
+        assert [(one["done"], one["of"]) for one in told[1:3]] == [(0, 1), (1, 1)]
+        assert told[2]["nuclei"] == told[3]["row"]["nuclei"] > 0
+        assert told[3]["path"] == str(slides / f"{name}.tif")
+    assert (end["event"], end["predicted"], end["skipped"], len(end["failed"])) == ("end", 6, 0, 1)
+    assert contents(tmp_path) == alone
+    (end,) = map(json.loads, call(slides, tmp_path, "--json").stdout.splitlines())
+    assert (end["predicted"], end["skipped"]) == (0, 6)
+
+
 @pytest.mark.parametrize("option", ["--overwrite", "--retry-failed"])
 def test_what_each_of_many_calls_would_repeat_is_refused(slides, tmp_path, option):
     done = call(slides, tmp_path, "--claim", option)
     assert isinstance(done.exception, ConfigError)
     assert f"{option} with --claim" in str(done.exception)
+
+
+@pytest.mark.parametrize("workers", ["0", "many", "rays://a"])
+def test_workers_are_a_number_or_ray(slides, tmp_path, workers):
+    done = call(slides, tmp_path, "--workers", workers)
+    assert done.exit_code == 2
+    assert "expected a number of processes, ray or ray://HOST:PORT" in " ".join(done.output.split())
+
+
+def test_ray_that_is_missing_or_has_its_devices_named_is_told_before_any_work(slides, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = call(slides, tmp_path, "--workers", "ray")
+    assert "pip install 'histoscope[ray]'" in str(done.exception)
+    monkeypatch.setitem(sys.modules, "ray", object())
+    done = call(slides, tmp_path, "--workers", "ray", "--device", "cpu")
+    assert "Ray gives each worker its device" in str(done.exception)
+    assert not list(tmp_path.iterdir())
 
 
 def test_images_have_one_worker(slides, tmp_path):

@@ -47,7 +47,8 @@ def test_tiles_of_a_slide(classifier, slide, tmp_path):
     assert f"{n} tiles in 1 slide; results in" in done.stdout
     assert "mm2 of tissue, gland: " in done.stdout
     assert (tmp_path / "out" / "one" / "tiles.csv").is_file()
-    told = json.loads(call(classifier, slide, tmp_path / "out", "--as", "slide", "--csv", "--json").stdout)
+    done = call(classifier, slide, tmp_path / "out", "--as", "slide", "--csv", "--json")
+    told = json.loads(done.stdout.splitlines()[-1])
     assert (told["tiles"], told["skipped"], told["classes"]) == (n, 1, ["gland", "stroma"])
 
 

@@ -31,6 +31,7 @@ class Opener:
 
     def do(self, claim):
         name = claim.task.name
+        claim.say({"half": name})
         if claim.lost >= 3:
             return Row({"n": name}, "lost")
         if self.kind == "deadly" and name == "1":
@@ -66,8 +67,12 @@ def rows(folder):
 @pytest.mark.parametrize("executor", [Here, lambda **how: Processes(2, **how)])
 def test_both_ways_do_the_same(tmp_path, opener, executor):
     told = []
-    executor(on_row=told.append)(tmp_path / "a", TASKS, opener())
-    assert sorted(told) == sorted(rows(tmp_path / "a")) == [f"{k}" for k in range(5)]
+    executor(on_news=told.append)(tmp_path / "a", TASKS, opener())
+    for stage in ("started", "said", "ended"):
+        assert sorted(one.task for one in told if one.stage == stage) == [f"{k}" for k in range(5)]
+    for name in "01234":
+        assert [one.stage for one in told if one.task == name] == ["started", "said", "ended"]
+    assert sorted(rows(tmp_path / "a")) == [f"{k}" for k in range(5)]
     assert {row.row["n"] for row in rows(tmp_path / "a").values()} == {f"{k}" for k in range(5)}
     assert not list((tmp_path / "a" / "claims").iterdir())
 

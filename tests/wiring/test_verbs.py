@@ -306,7 +306,7 @@ ELSEWHERE_TESTED = {
         *("like", "spec", "form", "like_mpp", "like_tiles"),
         *("method", "generator", "steps", "width"),
     },
-    "study run": {"jobs"},
+    "study run": {"jobs", "workers"},
 }
 WRITTEN_TO = {"DONE", "OTHER_DONE", "NIGHT", "OTHER_NIGHT"}
 # These name times and places, beside what they say of files that are compared themselves; TorchScript has in

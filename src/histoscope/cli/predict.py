@@ -8,6 +8,7 @@ import typer
 
 from histoscope.cli.backends import Backend, BackendOption
 from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.workers import checked_workers
 from histoscope.weights import WEIGHTS
 from histoscope.words import count, listed
 
@@ -129,9 +130,12 @@ def predict(
     ] = "",
     backend: BackendOption = Backend.AUTO,
     workers: Annotated[
-        int,
-        typer.Option(min=1, help="Slides: processes at a time; they share the GPUs and cores out."),
-    ] = 1,
+        str,
+        typer.Option(
+            callback=checked_workers,
+            help="Slides: processes at a time, which share the GPUs and cores out; or ray, or ray://HOST:PORT.",
+        ),
+    ] = "1",
     claim: Annotated[
         bool,
         typer.Option(
@@ -143,7 +147,9 @@ def predict(
         bool, typer.Option("--retry-failed", help="Slides: try again those that failed.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON; of slides, also events, one a line.")
+    ] = False,
 ) -> None:
     """Find nuclei in images, or classify patches: overlays, label maps, GeoJSON for QuPath, tables.
 
@@ -243,7 +249,7 @@ def predict(
         written: dict[str, Any] = {"roi": roi, "kinds": ("geojson", *more), "reader": reader}
         written |= {"origin": str(origin), "least_focus": least_focus, "devices": devices, "mpp": mpp}
         outcome, told, lines = predict_slides(
-            folder, jobs, out, opened, written, Start(workers, claim, overwrite, retry_failed)
+            folder, jobs, out, opened, written, Start(workers, claim, overwrite, retry_failed, as_json)
         )
     elif classifies:
         settings |= {"shown": str(shown), "least_tissue": least_tissue}
@@ -260,11 +266,16 @@ def _print(outcome: "Outcome", about: dict[str, Any], lines: list[str], what: st
     """Print the summary; the exit code is 1 if an image or slide failed."""
     import json
 
+    from histoscope.cli.slide_events import say
     from histoscope.jobs.failures import line_of
 
     if as_json:
         done = {"predicted": len(outcome.done) - outcome.skipped, "skipped": outcome.skipped}
-        typer.echo(json.dumps({**about, **done, "images": outcome.done}, indent=2))
+        told = {**about, **done, "images": outcome.done}
+        if what == "slide":
+            say({"event": "end", **told})
+        else:
+            typer.echo(json.dumps(told, indent=2))
     else:
         for line in lines:
             typer.echo(line)

@@ -1,5 +1,6 @@
 """``histoscope predict`` of whole slides."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from histoscope.cli.given import refuse_given
+from histoscope.cli.workers import executor_of, is_ray
 from histoscope.errors import ConfigError
 from histoscope.jobs.naming import SUMMARY
 from histoscope.words import count
@@ -85,18 +87,21 @@ class Start:
 
     Parameters
     ----------
-    workers : int
-        Processes of this call.
+    workers : str
+        Processes of this call, or a Ray cluster; see `histoscope.cli.workers`.
     claim : bool
         Whether it is one of several calls that share OUT, and may leave before all is done.
     overwrite, retry_failed : bool
         As for `histoscope.predict.slides.batch.run`.
+    as_json : bool
+        Whether events are printed, and no progress.
     """
 
-    workers: int = 1
+    workers: str = "1"
     claim: bool = False
     overwrite: bool = False
     retry_failed: bool = False
+    as_json: bool = False
 
     def require_sense(self) -> None:
         """Refuse what each of several calls would do again.
@@ -130,6 +135,12 @@ def predict_slides(
 
     check_reader(written["reader"])
     start.require_sense()
+    if is_ray(start.workers):
+        from histoscope.jobs.on_ray import require_ray
+
+        require_ray()
+        if written["devices"]:
+            raise ConfigError("--device with --workers ray: Ray gives each worker its device; leave it out")
     if "anndata" in written["kinds"]:
         require_anndata()
     opener = OpenModel(folder, out, batch.SlideSettings(**written), **opened)
@@ -161,28 +172,34 @@ def _done(cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start) -> 
     """Do the slides, and show how far they are; the outcome, and what this call did."""
     from histoscope.cli.cohort_view import shown
     from histoscope.cli.progress import Board
-    from histoscope.jobs.executor import Here, Processes
+    from histoscope.cli.slide_events import Events
+    from histoscope.jobs.executor import Here, News
     from histoscope.predict.slides.one import OneSlide
     from histoscope.predict.slides.planning import LEDGER
 
     mine: set[str] = set()
-    if len(cohort.tasks) == 1:
-        with Board() as board:
+    tell = Events({task.name: task.what for task in cohort.tasks}, work.unit) if start.as_json else None
 
-            def on_part(n_done: int, n_parts: int, n_rows: int) -> None:
-                if n_parts:
-                    board.move("parts", n_done, n_parts, f"{n_rows:,} {work.unit}")
+    def hear(news: News) -> None:
+        if news.stage == "ended":
+            mine.add(news.task)
+        if tell is not None:
+            tell(news)
 
-            do = OneSlide(work, cohort.out, opener.settings, on_part)
-            return cohort.do(Here(waits=not start.claim, on_row=mine.add), lambda *_: do), mine
-    with shown(cohort.out / LEDGER, cohort.tasks):
-        if start.workers > 1:
-            n = min(start.workers, len(cohort.tasks))
-            outcome = cohort.do(Processes(n, waits=not start.claim, on_row=mine.add), opener)
-        else:
-            do = OneSlide(work, cohort.out, opener.settings)
-            outcome = cohort.do(Here(waits=not start.claim, on_row=mine.add), lambda *_: do)
-    return outcome, mine
+    def on_part(n_done: int, n_parts: int, n_rows: int) -> None:
+        if board is not None and n_parts:
+            board.move("parts", n_done, n_parts, f"{n_rows:,} {work.unit}")
+
+    executor = executor_of(start.workers, len(cohort.tasks), waits=not start.claim, on_news=hear)
+    is_here = isinstance(executor, Here)
+    board: Board | None = None
+    with ExitStack() as stack:
+        if is_here and len(cohort.tasks) == 1 and not start.as_json:
+            board = stack.enter_context(Board())
+        elif not start.as_json:
+            stack.enter_context(shown(cohort.out / LEDGER, cohort.tasks))
+        do = OneSlide(work, cohort.out, opener.settings, on_part)
+        return cohort.do(executor, (lambda *_: do) if is_here else opener), mine
 
 
 def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:

@@ -23,8 +23,28 @@ LEFT = 75
 
 Do: TypeAlias = Callable[[Claim], Row]
 """What is done with a task. It raises `LostError` of `Claim.check`, and what should end the whole call."""
-OnRow: TypeAlias = Callable[[str], None]
-"""Told the name of each task that this worker did."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a worker tells of a task that it has.
+
+    Parameters
+    ----------
+    task : str
+        Its name.
+    stage : {"started", "said", "ended"}
+    words : dict
+        Plain values: what `Claim.say` was given; at the end ``row``, ``error`` and ``about`` of the `Row`.
+    """
+
+    task: str
+    stage: str
+    words: dict[str, Any] = field(default_factory=dict)
+
+
+OnNews: TypeAlias = Callable[[News], None]
+"""Told what the workers of a call do, in the process that called, as it happens."""
 
 
 class Opener(Protocol):
@@ -52,7 +72,7 @@ class Executor(Protocol):
 
 
 def work_off(
-    ledger: Ledger, tasks: Sequence[Task], do: Do, *, waits: bool = True, on_row: OnRow | None = None
+    ledger: Ledger, tasks: Sequence[Task], do: Do, *, waits: bool = True, on_news: OnNews | None = None
 ) -> None:
     """Draw tasks until nothing is left; a task that was taken over by another is dropped.
 
@@ -61,32 +81,50 @@ def work_off(
     ledger, tasks, waits
         As for `Ledger.draw`.
     do : callable
-    on_row : callable, optional
+    on_news : callable, optional
 
     Raises
     ------
     SystemExit
         If the process was asked to leave, see `leaving`.
     """
+    tell = on_news or _nothing
     while claim := ledger.draw(tasks, waits=waits, on_wait=leave_if_asked):
+        name = claim.task.name
+        ledger.on_say = lambda words, name=name: tell(News(name, "said", dict(words)))
+        tell(News(name, "started"))
         try:
-            claim.finish(do(claim))
+            row = do(claim)
+            claim.finish(row)
         except LostError:
             continue
         finally:
             with suppress(OSError):
                 claim.release()
-        if on_row is not None:
-            on_row(claim.task.name)
+        tell(News(name, "ended", {"row": row.row, "error": row.error, "about": row.about}))
         leave_if_asked()
+
+
+def _nothing(news: News) -> None:
+    """Tell nobody."""
 
 
 _ASKED = threading.Event()
 
 
+def ask() -> None:
+    """Ask this process to leave."""
+    _ASKED.set()
+
+
+def is_asked() -> bool:
+    """Whether it was asked."""
+    return _ASKED.is_set()
+
+
 def leave_if_asked() -> None:
     """Leave with `LEFT` if SIGUSR1 came; to be called where nothing is half done."""
-    if _ASKED.is_set():
+    if is_asked():
         raise SystemExit(LEFT)
 
 
@@ -100,12 +138,12 @@ def leaving(told: Callable[[], None] | None = None) -> Iterator[None]:
         Called upon SIGUSR1.
     """
 
-    def ask(*_: Any) -> None:
-        _ASKED.set()
+    def hear(*_: Any) -> None:
+        ask()
         if told is not None:
             told()
 
-    wanted = {"SIGTERM": leave, "SIGUSR1": ask}
+    wanted = {"SIGTERM": leave, "SIGUSR1": hear}
     numbers = {getattr(signal, name): handler for name, handler in wanted.items() if hasattr(signal, name)}
     if threading.current_thread() is not threading.main_thread():
         numbers = {}
@@ -126,16 +164,16 @@ class Here:
     ----------
     waits : bool
         As for `Ledger.draw`.
-    on_row : callable, optional
+    on_news : callable, optional
     """
 
     waits: bool = True
-    on_row: OnRow | None = None
+    on_news: OnNews | None = None
 
     def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
         """Do what is left."""
         with leaving(), Ledger.open(folder) as ledger:
-            work_off(ledger, tasks, opener(0, 1), waits=self.waits, on_row=self.on_row)
+            work_off(ledger, tasks, opener(0, 1), waits=self.waits, on_news=self.on_news)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +187,12 @@ class Processes:
     n : int
     waits : bool
         As for `Ledger.draw`.
-    on_row : callable, optional
+    on_news : callable, optional
     """
 
     n: int
     waits: bool = True
-    on_row: OnRow | None = None
+    on_news: OnNews | None = None
 
     def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
         """Do what is left.
@@ -193,7 +231,7 @@ class _Crew:
     def begin(self, k: int) -> None:
         """Start worker k."""
         n = self.how.n
-        body = partial(_child, self.folder, self.tasks, self.opener, k, replace(self.how, on_row=None))
+        body = partial(_child, self.folder, self.tasks, self.opener, k, replace(self.how, on_news=None))
         receiver, process = start(body, name=f"worker {k}", threads=max(1, cores() // n))
         self.active[receiver] = (k, process)
 
@@ -207,12 +245,12 @@ class _Crew:
         """Hear of a worker; one that died at work is replaced."""
         k, process = self.active[receiver]
         news = received(receiver)
-        if isinstance(news, str):
-            self.at_work.add(k)
-            if news and self.how.on_row is not None:
-                self.how.on_row(news)
+        if isinstance(news, News):
+            self.at_work.add(k)  # so that it is worth to be replaced
+            if self.how.on_news is not None:
+                self.how.on_news(news)
         elif news is not None:
-            raise _raised(news)
+            raise raised(news)
         else:
             del self.active[receiver]
             process.join()
@@ -230,26 +268,29 @@ def _child(
 ) -> None:
     """Body of a worker; without its parent it cannot tell what it did, and leaves."""
     settle()
+    with suppress(BrokenPipeError):
+        serve(folder, tasks, partial(opener, k, how.n), sender.send, waits=how.waits)
+
+
+def serve(
+    folder: Path, tasks: Sequence[Task], opens: Callable[[], Do], send: Callable[[Any], None], *, waits: bool
+) -> None:
+    """Be a worker, and send news; at the end, if something is wrong, what `raised` makes an error of."""
     try:
         with leaving(), Ledger.open(folder) as ledger:
-            do = opener(k, how.n)
-
-            def told(claim: Claim) -> Row:
-                sender.send("")  # it works, so that it is worth to be replaced
-                return do(claim)
-
-            work_off(ledger, tasks, told, waits=how.waits, on_row=sender.send)
+            work_off(ledger, tasks, opens(), waits=waits, on_news=send)
     except BrokenPipeError:
-        return
+        raise
     except OSError as error:
-        sender.send((error.errno, error.strerror or str(error), error.filename and str(error.filename)))
+        send((error.errno, error.strerror or str(error), error.filename and str(error.filename)))
     except HistoscopeError as error:
-        sender.send((None, str(error), None))
+        send((None, str(error), None))
     except Exception:
         traceback.print_exc()
         raise
 
 
-def _raised(news: tuple[int | None, str, str | None]) -> Exception:
+def raised(news: tuple[int | None, str, str | None]) -> Exception:
+    """What a worker ended with."""
     number, text, place = news
     return HistoscopeError(text) if number is None else OSError(number, text, place)

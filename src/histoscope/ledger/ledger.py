@@ -18,6 +18,7 @@ from histoscope.ledger.tasks import Task, heaviest_first
 from histoscope.ledger.workers import STALE_S, Heart, Watch, Worker
 
 POLL_S = 2.0
+SAY_EVERY_S = 1.0
 HEIR = "heir"
 MOST_LOST = 3
 """A task whose worker was lost so often, without any progress between, is not given to another."""
@@ -58,6 +59,15 @@ class Claim:
         if not is_mine:
             raise LostError(f"{self.task.name} was taken over by another worker")
 
+    def say(self, words: Mapping[str, Any]) -> None:
+        """Tell this process, and now and then all others, where the task stands, in plain values."""
+        ledger, now_s = self.ledger, time.monotonic()
+        if now_s - ledger._said_s >= SAY_EVERY_S:
+            ledger._said_s = now_s
+            ledger.say({"name": self.task.name, "weight": self.task.weight, **words})
+        if ledger.on_say is not None:
+            ledger.on_say(words)
+
     def progressed(self) -> None:
         """Say that a step is done, so that workers lost before do not count any more."""
         if self.lost:
@@ -96,6 +106,9 @@ class Ledger:
     folder : Path
     worker : Worker
     watch : Watch
+    rows : Rows
+    on_say : callable, optional
+        Given all that is said of a task that this worker has, see `Claim.say`.
 
     Examples
     --------
@@ -112,6 +125,8 @@ class Ledger:
     worker: Worker
     watch: Watch
     rows: Rows
+    on_say: Callable[[Mapping[str, Any]], None] | None = None
+    _said_s: float = -SAY_EVERY_S
     _heart: Heart = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _dead: dict[str, str] = field(default_factory=dict)
@@ -225,13 +240,19 @@ class Ledger:
     def _first(self, tasks: Iterable[Task], busy: set[str]) -> Claim | None:
         """Claim the first of some tasks that is free and to do."""
         for task in tasks:
-            if task.row in self._done or task.key in busy or not self._claim(task.key):
+            if task.row in self._done or task.key in busy or not self._is_due(task):
+                continue
+            if not self._claim(task.key):
                 continue
             if not self.rows.has(task):
                 return Claim(self, task, self._n_lost(task.key))
             self._done.add(task.row)  # in the moment between the listing and the claim
             self.release(task.key)
         return None
+
+    def _is_due(self, task: Task) -> bool:
+        """Whether what a task needs is done."""
+        return task.after in self._done or not task.after or (self.rows.folder / task.after).is_file()
 
     def _claim(self, key: str) -> bool:
         try:

@@ -33,6 +33,8 @@ class Task:
         How long it takes, in any unit; the heaviest come first.
     what : str
         For the function that does it, such as a path.
+    after : str
+        `row` of a task that must have a result before; "" if none.
     key, row : str
         File names of its claim and of its result; they follow from name and digest.
     """
@@ -41,6 +43,7 @@ class Task:
     asked: str = ""
     weight: float = 0.0
     what: str = ""
+    after: str = ""
     key: str = field(init=False, repr=False)
     row: str = field(init=False, repr=False)
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import require_writable
 from histoscope.images.reading import size_of
-from histoscope.jobs.executor import Executor, Here, Opener
+from histoscope.jobs.executor import Executor, Here, News, Opener
 from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import JOURNAL
 from histoscope.ledger import Rows, Task
@@ -220,7 +220,12 @@ def run(
     """
     work = as_work(model)
     cohort = Cohort.plan(work, jobs, out, settings, overwrite=overwrite, retry_failed=retry_failed)
-    outcome = cohort.do(Here(on_row=on_image), lambda *_: OneSlide(work, out, settings, on_part))
+
+    def hear(news: News) -> None:
+        if on_image is not None and news.stage == "ended":
+            on_image(news.task)
+
+    outcome = cohort.do(Here(on_news=hear), lambda *_: OneSlide(work, out, settings, on_part))
     tell(work, outcome)
     return outcome
 

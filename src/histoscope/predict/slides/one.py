@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from histoscope.predict.slides.batch import SlideSettings
 
 _TRIES, _PAUSE_S = 3, 2.0
-_SAY_EVERY_S = 1.0
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -52,7 +51,6 @@ class OneSlide:
     settings: "SlideSettings"
     on_part: OnPart | None = None
     _stages: Stages = field(default_factory=Stages, init=False)
-    _said_s: float = field(default=0.0, init=False)
 
     def __call__(self, claim: Claim) -> Row:
         """Its row, or why there is none; errors of disks are tried again.
@@ -132,10 +130,7 @@ class OneSlide:
 
     def _part_done(self, claim: Claim, done: int, of: int, rows: int) -> None:
         claim.progressed()
-        now = time.monotonic()
-        if now - self._said_s >= _SAY_EVERY_S:
-            self._said_s = now
-            claim.ledger.say({"name": claim.task.name, "parts": done, "of": of, "weight": claim.task.weight})
+        claim.say({"parts": done, "of": of, "rows": rows})
         if self.on_part is not None:
             self.on_part(done, of, rows)
         leave_if_asked()

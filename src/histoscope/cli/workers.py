@@ -1,0 +1,51 @@
+"""The option ``--workers``: processes of this machine, or a Ray cluster."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from histoscope.jobs.executor import Executor, OnNews
+
+RAY = "ray"
+
+
+def checked_workers(text: str) -> str:
+    """Refuse what is neither a number of processes nor a Ray cluster."""
+    if not is_ray(text) and not (text.isdigit() and int(text) > 0):
+        raise typer.BadParameter(f"{text!r}, expected a number of processes, ray or ray://HOST:PORT")
+    return text
+
+
+def is_ray(text: str) -> bool:
+    """Whether it names a Ray cluster."""
+    return text == RAY or text.startswith(f"{RAY}://")
+
+
+def executor_of(
+    workers: str, most: int, *, waits: bool = True, on_news: "OnNews | None" = None
+) -> "Executor":
+    """The way to start so many workers, at most one a task; without several, this process does the work.
+
+    Parameters
+    ----------
+    workers : str
+        See `checked_workers`.
+    most : int
+        Tasks.
+    waits, on_news
+        As for `histoscope.jobs.executor.Here`.
+
+    Raises
+    ------
+    MissingDependencyError
+        If Ray is asked for and not installed.
+    """
+    from histoscope.jobs.executor import Here, Processes
+
+    if is_ray(workers):
+        from histoscope.jobs.on_ray import Ray
+
+        return Ray(workers, waits=waits, on_news=on_news)
+    n = min(int(workers), most)
+    return Processes(n, waits=waits, on_news=on_news) if n > 1 else Here(waits=waits, on_news=on_news)

@@ -1,0 +1,343 @@
+"""Workers on a Ray cluster: one a GPU, or a share of a node's cores.
+
+They draw from the ledger, as all others do. Through Ray go the list of tasks once, and small news back; never
+pixels, and never a result that is not on the disk.
+"""
+
+import logging
+import os
+import queue
+import socket
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from histoscope.errors import ConfigError, HistoscopeError, MissingDependencyError
+from histoscope.jobs import executor
+from histoscope.jobs.executor import News, OnNews, Opener, leave_if_asked, leaving, raised, serve
+from histoscope.jobs.processes import GRACE_SECONDS, THREAD_VARIABLES
+from histoscope.ledger import Task
+
+CORES = 8
+"""Of a worker without a GPU; on nodes with fewer, all of them."""
+CONNECT_S = 5.0
+"""A head that does not answer in this time is not there."""
+_LOOK_S = 1.0
+_OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Ray:
+    """Workers on all nodes of a Ray cluster, which must see all files under the same paths.
+
+    A worker or node that dies loses the task that it has to another.
+
+    Parameters
+    ----------
+    address : str
+        ``ray`` for the cluster of this machine (or of ``RAY_ADDRESS``), or ``ray://HOST:PORT``.
+    waits : bool
+        As for `Ledger.draw`.
+    on_news : callable, optional
+    """
+
+    address: str = "ray"
+    waits: bool = True
+    on_news: OnNews | None = None
+
+    def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
+        """Do what is left.
+
+        Raises
+        ------
+        MissingDependencyError
+            If Ray is not installed.
+        ConfigError
+            If the cluster is not there.
+        HistoscopeError, OSError
+            What a worker ended with; or if none did anything.
+        SystemExit
+            If this process was asked to leave.
+        """
+        with connected(self.address) as ray, leaving():
+            given = _Given(Path.cwd(), folder.resolve(), opener, self.waits)
+            crew = _Crew(ray, given, ray.put(list(tasks)), self.on_news)
+            try:
+                for slot in slots_of(ray.nodes()):
+                    crew.begin(slot)
+                crew.work()
+            finally:
+                crew.end()
+            leave_if_asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place for a worker.
+
+    Parameters
+    ----------
+    node : str
+        Ray's id of it.
+    host : str
+    cores, gpus : int
+    """
+
+    node: str
+    host: str
+    cores: int
+    gpus: int
+
+
+def slots_of(nodes: Sequence[Mapping[str, Any]]) -> list[Slot]:
+    """Places for workers on the nodes that live: one a GPU, else one for each `CORES` cores.
+
+    Parameters
+    ----------
+    nodes : sequence of mapping
+        As ``ray.nodes()`` gives them.
+
+    Examples
+    --------
+    >>> about = {"Alive": True, "NodeID": "a", "NodeManagerHostname": "gpu1"}
+    >>> slots_of([about | {"Resources": {"CPU": 16.0, "GPU": 2.0}}])[1]
+    Slot(node='a', host='gpu1', cores=8, gpus=1)
+    >>> [slot.cores for slot in slots_of([about | {"Resources": {"CPU": 20.0}}])]
+    [10, 10]
+    """
+    found = []
+    for node in nodes:
+        have = node["Resources"]
+        cores, gpus = int(have.get("CPU", 0)), int(have.get("GPU", 0))
+        if not node["Alive"] or not cores:
+            continue
+        n = min(gpus, cores) or max(1, cores // CORES)
+        slot = Slot(node["NodeID"], node["NodeManagerHostname"], cores // n, int(gpus > 0))
+        found += [slot] * n
+    return found
+
+
+def require_ray() -> Any:
+    """The package ray.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingDependencyError(
+            "--workers ray needs Ray, here and on all nodes: pip install 'histoscope[ray]'"
+        ) from error
+    return ray
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Connect to a cluster; give the package ray. A connection that is there already is used, and stays.
+
+    Raises
+    ------
+    MissingDependencyError, ConfigError
+    """
+    ray = require_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    is_client = address.startswith("ray://")
+    given = address if is_client else os.environ.get("RAY_ADDRESS", "auto")
+    if ":" in given:
+        _require_answer(given.removeprefix("ray://"))
+    try:  # what workers print would mix with what this call prints
+        ray.init(given, namespace="histoscope", logging_level=logging.WARNING, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"no Ray cluster at {given}: {what}; `ray start --head` starts one") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(place: str) -> None:
+    """See that a head answers, since Ray itself would try for minutes.
+
+    Raises
+    ------
+    ConfigError
+    """
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no Ray head answers at {place} ({error}); see that it runs there (`ray start --head`, whose "
+            "clients' port is 10001), or use --workers ray on a machine of the cluster"
+        ) from error
+
+
+def _affinity(node: str) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What every worker gets."""
+
+    cwd: Path
+    folder: Path
+    opener: Opener
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """A worker, as the crew knows it."""
+
+    k: int
+    actor: Any
+    slot: Slot
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The workers of a call."""
+
+    ray: Any
+    given: _Given
+    tasks: Any
+    on_news: OnNews | None
+    active: dict[Any, _Hand] = field(default_factory=dict)
+    up: set[int] = field(default_factory=set)
+    at_work: set[int] = field(default_factory=set)
+    n: int = 0
+    n_over: int = 0
+    lost: str = ""
+    is_asked: bool = False
+
+    def begin(self, slot: Slot) -> None:
+        """Start a worker, on its node if that is there, else on another."""
+        actor = (
+            self.ray.remote(_Worker)
+            .options(
+                num_cpus=slot.cores,
+                num_gpus=slot.gpus,
+                scheduling_strategy=_affinity(slot.node),
+                runtime_env={"env_vars": dict.fromkeys(THREAD_VARIABLES, str(slot.cores))},
+            )
+            .remote(self.given, self.tasks, self.n)
+        )
+        self.active[actor.news.remote()] = _Hand(self.n, actor, slot)
+        self.n += 1
+
+    def work(self) -> None:
+        """Hear the workers until they are done; those that still wait for a node then are not needed."""
+        while self.active and (self.up or not (self.n_over or self.is_asked)):
+            ready, _ = self.ray.wait(list(self.active), num_returns=1, timeout=_LOOK_S)
+            if executor.is_asked() and not self.is_asked:
+                self.is_asked = True
+                self.ask()
+            for one in ready:
+                self.hear(one)
+        if not self.n_over and not self.is_asked:
+            raise HistoscopeError(f"no worker did anything: {self.lost or 'the cluster has no cores'}")
+
+    def hear(self, ready: Any) -> None:
+        """Hear of a worker; one that died at work is replaced."""
+        hand = self.active.pop(ready)
+        try:
+            news = self.ray.get(ready)
+        except self.ray.exceptions.RayError as error:
+            self._lose(hand, str(error))
+            return
+        self.up.add(hand.k)
+        for one in news:
+            if one == _OVER:
+                self.n_over += 1
+                self.up.discard(hand.k)
+                return
+            if not isinstance(one, News):
+                raise raised(one)
+            self.at_work.add(hand.k)
+            if self.on_news is not None:
+                self.on_news(one)
+        self.active[hand.actor.news.remote()] = hand
+
+    def _lose(self, hand: _Hand, why: str) -> None:
+        self.up.discard(hand.k)
+        if hand.k in self.at_work:
+            if not self.is_asked:
+                self.begin(hand.slot)
+        else:  # the next one would do nothing, either
+            self.lost = f"{hand.slot.host}: {why.strip().splitlines()[-1]}"
+            warnings.warn(f"a worker did nothing: {self.lost}", stacklevel=2)
+
+    def ask(self) -> None:
+        """Ask all to leave."""
+        for hand in self.active.values():
+            hand.actor.leave.remote()
+
+    def end(self) -> None:
+        """Let workers finish what takes moments, so that their claims are free, and end them."""
+        self.ask()
+        up = [hand.actor.over.remote() for hand in self.active.values() if hand.k in self.up]
+        if up:
+            self.ray.wait(up, num_returns=len(up), timeout=GRACE_SECONDS)
+        for hand in self.active.values():
+            self.ray.kill(hand.actor)
+
+
+class _Worker:
+    """A worker, which works in a thread of its process and tells when it is asked."""
+
+    def __init__(self, given: "_Given", tasks: Sequence[Task], k: int) -> None:
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, args=(given, tasks, k), daemon=True)
+        self._thread.start()
+
+    def _work(self, given: "_Given", tasks: Sequence[Task], k: int) -> None:
+        try:
+            for place in (given.cwd, given.folder):
+                if not place.is_dir():
+                    where = f"{place} is not on {socket.gethostname()}"
+                    raise ConfigError(f"{where}; all nodes must see all files under the same paths")
+            os.chdir(given.cwd)  # so that relative paths are those of who called
+            # As one of several: it takes a GPU that it sees, and Ray shows it its own alone.
+            serve(
+                given.folder,
+                tasks,
+                partial(given.opener, k, max(2, k + 1)),
+                self._news.put,
+                waits=given.waits,
+            )
+        except Exception as error:  # noqa: BLE001  (the thread has nobody to raise it to)
+            what = "" if isinstance(error, HistoscopeError) else f"{type(error).__name__}: "
+            self._news.put((None, f"{what}{error}", None))
+        finally:
+            self._news.put(_OVER)
+
+    def news(self) -> list[Any]:
+        """What happened since; waits for a moment for the first."""
+        found = []
+        with suppress(queue.Empty):
+            found.append(self._news.get(timeout=_LOOK_S))
+            while True:
+                found.append(self._news.get_nowait())
+        return found
+
+    def leave(self) -> None:
+        """Leave when the part is done."""
+        executor.ask()
+
+    def over(self) -> None:
+        """Wait until it is, for a while."""
+        self._thread.join(GRACE_SECONDS)
