@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -21,12 +20,13 @@ import yaml
 from histoscope import data, synth
 from histoscope.errors import ConfigError, DataError, FormatVersionError, StainError
 from histoscope.files import read_labels
+from histoscope.ledger import Task
 from histoscope.metrics import METRICS
 from histoscope.report.by_class import class_tables
 from histoscope.report.effects import class_names, effects, metrics_of
 from histoscope.report.results import read_study
 from histoscope.report.write import write_report
-from histoscope.studies import nuclei, prepare, run_study, runner, task
+from histoscope.studies import nuclei, prepare, run_study, runner, task, workers
 from histoscope.studies.conditions import restainer
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.study import STAIN, Condition
@@ -393,17 +393,26 @@ def working(group):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 class TestProcesses:
-    def test_a_killed_process_fails_its_run_alone(self, configure):
-        def tell(event):
-            if (event.run, event.stage) == ("macenko-unet-seed0", "prepare"):
-                child = next(c for c in multiprocessing.active_children() if c.name == event.run)
-                os.kill(child.pid, signal.SIGKILL)
+    @pytest.mark.parametrize("times", [1, 3])
+    def test_the_run_of_a_killed_process_goes_on_and_after_three_fails_alone(self, configure, times):
+        config, killed = configure(), []
 
-        config = configure()
+        def tell(event):
+            if (event.run, event.stage) == ("macenko-unet-seed0", "prepare") and len(killed) < times:
+                claim = config.folder / workers.LEDGER / "claims" / Task(event.run).key
+                killed.append(json.loads(claim.read_text())["pid"])
+                os.kill(killed[-1], signal.SIGKILL)
+
         summary = run_study(config, jobs=2, tell=tell)
-        assert summary.done == ("none-unet-seed0",)
-        assert "SIGKILL" in summary.failed["macenko-unet-seed0"]
-        assert "SIGKILL" in (config.folder / "macenko-unet-seed0" / "error.txt").read_text()
+        assert len(set(killed)) == times
+        assert "none-unet-seed0" in summary.done
+        error = config.folder / "macenko-unet-seed0" / "error.txt"
+        if times == 1:
+            assert "macenko-unet-seed0" in summary.done
+            assert not error.exists()
+        else:
+            assert "its worker was lost 3 times" in summary.failed["macenko-unet-seed0"]
+            assert "its worker was lost 3 times" in error.read_text()
 
     def test_results_do_not_depend_on_jobs(self, configure, finished):
         config = configure(out=str(finished.parent / "parallel"))

@@ -9,6 +9,7 @@ import yaml
 
 from histoscope import models, stain
 from histoscope.errors import ConfigError, UnknownNameError
+from histoscope.ledger import Ledger, Row
 from histoscope.models.card import read_card
 from histoscope.report.effects import effects
 from histoscope.report.results import read_study
@@ -130,15 +131,24 @@ class TestLevels:
         with pytest.raises((ConfigError, UnknownNameError), match=said):
             check(configure(**changes))
 
-    def test_a_run_waits_for_the_one_that_it_begins_from(self, configure):
+    def test_a_run_waits_for_the_one_that_it_begins_from(self, configure, tmp_path):
+        def give_up():
+            raise TimeoutError
+
         config = configure()
         half, tuned, real = (
             Run(level, "unet", 0) for level in ("procedural_half", "procedural_tuned_2", "real_2")
         )
-        assert workers._next_run(config, [tuned, half, real], []) == half
-        assert workers._next_run(config, [tuned, real], [half]) == real
-        assert workers._next_run(config, [tuned], [half]) is None
-        assert workers._next_run(config, [tuned], []) == tuned
+        tasks = workers.tasks_of(config, [tuned, half, real])
+        with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other:
+            first = one.draw(tasks)
+            assert first.task.name == half.name
+            assert other.draw(tasks).task.name == real.name
+            with pytest.raises(TimeoutError):
+                other.draw(tasks, on_wait=give_up)
+            first.finish(Row({}))
+            assert other.draw(tasks).task.name == tuned.name
+        assert workers.tasks_of(config, [tuned])[0].after == ""
 
 
 class TestRuns:

@@ -11,6 +11,7 @@ from histoscope.cli.terminal import show
 from histoscope.words import count, duration
 
 if TYPE_CHECKING:
+    from histoscope.jobs.on_ray import Ray
     from histoscope.studies.events import Event
     from histoscope.studies.plan import Plan
     from histoscope.studies.runner import Summary
@@ -78,7 +79,16 @@ def plan(
 
 
 @app.command("run")
-def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = False) -> None:
+def run(
+    config: Config,
+    jobs: Jobs = 1,
+    workers: Annotated[
+        str,
+        typer.Option(help="ray or ray://HOST:PORT: share the runs out to a Ray cluster, in place of --jobs."),
+    ] = "",
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
     """Train and test every run that is not finished; the same command again goes on after a stop.
 
     Exit code 1 if runs failed or images could not be read (the summary names them), 130 after Ctrl-C.
@@ -90,15 +100,34 @@ def run(config: Config, jobs: Jobs = 1, overrides: Set = None, as_json: Json = F
 
     chosen = read_config(config, overrides or ())
     sets = "".join(f" --set {shlex.quote(line)}" for line in overrides or ())
-    command = f"histoscope study run {shlex.quote(config.as_posix())} --jobs {jobs}{sets}"
+    how = f"--workers {shlex.quote(workers)}" if workers else f"--jobs {jobs}"
+    command = f"histoscope study run {shlex.quote(config.as_posix())} {how}{sets}"
+    cluster = _cluster(workers, jobs) if workers else None
     with Screen(len(chosen.runs())) as screen:
-        summary = run_study(chosen, jobs=jobs, tell=screen.tell, command=command)
+        summary = run_study(chosen, jobs=jobs, cluster=cluster, tell=screen.tell, command=command)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
     else:
         say(summary)
     if summary.failed or summary.left_out:
         raise typer.Exit(1)
+
+
+def _cluster(workers: str, jobs: int) -> "Ray":
+    """The Ray cluster of an option.
+
+    Raises
+    ------
+    ConfigError, MissingDependencyError
+    """
+    from histoscope.cli.workers import is_ray
+    from histoscope.errors import ConfigError
+    from histoscope.jobs.on_ray import Ray, require_ray
+
+    if not is_ray(workers) or jobs > 1:
+        raise ConfigError(f"--workers {workers}, expected ray or ray://HOST:PORT and no --jobs")
+    require_ray()
+    return Ray(workers)
 
 
 @app.command("report")

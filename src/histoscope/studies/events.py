@@ -16,7 +16,7 @@ class Event:
     ----------
     run : str
         Name of the run.
-    stage : {"kept", "prepare", "train", "test", "done", "failed", "disk full"}
+    stage : {"kept", "prepare", "train", "test", "done", "failed"}
         What it does, or how it ended; kept if it was finished before.
     done, total : int
         Steps or images of the stage.

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from histoscope.errors import ConfigError, DataError
+from histoscope.jobs.executor import Here, News, Processes
 from histoscope.locks import alone_in
-from histoscope.studies import workers
 from histoscope.studies.checks import check
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell, silent
@@ -15,8 +15,12 @@ from histoscope.studies.folder import finished, left_out
 from histoscope.studies.opening import open_study
 from histoscope.studies.study import Run
 from histoscope.studies.task import StudyTask, require_space, task_of
+from histoscope.studies.workers import do_runs, event_of
 from histoscope.train.checks import check_machine
 from histoscope.types import Record
+
+if TYPE_CHECKING:
+    from histoscope.jobs.on_ray import Ray
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,14 @@ class Summary:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, command: str = "") -> Summary:
+def run_study(
+    config: StudyConfig,
+    *,
+    jobs: int = 1,
+    cluster: "Ray | None" = None,
+    tell: Tell = silent,
+    command: str = "",
+) -> Summary:
     """Train and test every run of a study that is not finished yet.
 
     Run again after a stop, it goes on where it was: finished runs are kept, a half-trained one continues from
@@ -54,6 +65,8 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     config : StudyConfig
     jobs : int
         Runs at a time, each in a process of its own if there are several; they share the cores evenly.
+    cluster : Ray, optional
+        Its nodes do the runs in place of this machine; they must see all files under the same paths.
     tell : callable, optional
         Given an `Event` whenever something happens.
     command : str
@@ -85,10 +98,10 @@ def run_study(config: StudyConfig, *, jobs: int = 1, tell: Tell = silent, comman
     task.require(found)
     folder = open_study(task, records, command, found)
     with alone_in(folder):
-        return _do_what_is_missing(task, folder, jobs, tell)
+        return _do_what_is_missing(task, folder, cluster or jobs, tell)
 
 
-def _do_what_is_missing(task: StudyTask, folder: Path, jobs: int, tell: Tell) -> Summary:
+def _do_what_is_missing(task: StudyTask, folder: Path, how: "int | Ray", tell: Tell) -> Summary:
     """Do the runs that are not finished, in a folder that is held."""
     runs = task.config.runs()
     todo = [run for run in runs if not finished(folder, run)]
@@ -107,24 +120,32 @@ def _do_what_is_missing(task: StudyTask, folder: Path, jobs: int, tell: Tell) ->
         task.prepare(folder)
         before, place = task.pretraining(todo, folder)
         if before:
-            _do(task, before, place, jobs, partial(_named, place, listen))
-        _do(task, todo, folder, jobs, listen)
+            _do(task, before, place, how, lambda event: listen(_named(place, event)))
+        _do(task, todo, folder, how, listen)
     done = tuple(event.run for event in ended if event.stage == "done" and not event.is_before)
     failed = {event.run: event.note for event in ended if event.stage == "failed"}
     return Summary(folder, done, kept, failed, left_out(folder))
 
 
-def _do(task: StudyTask, todo: list[Run], folder: Path, jobs: int, tell: Tell) -> None:
-    """Do runs, several at a time if there are several jobs."""
-    if jobs == 1 or len(todo) == 1:
-        workers.here(task, todo, folder, tell)
+def _do(task: StudyTask, todo: list[Run], folder: Path, how: "int | Ray", tell: Tell) -> None:
+    """Do runs: on a cluster, or so many at a time."""
+
+    def hear(news: News) -> None:
+        event = event_of(news)
+        if event is not None:
+            tell(event)
+
+    if not isinstance(how, int):
+        do_runs(task, todo, folder, replace(how, on_news=hear))
+    elif how == 1 or len(todo) == 1:
+        do_runs(task, todo, folder, Here(on_news=hear))
     else:
-        workers.in_processes(task.config, todo, folder, min(jobs, len(todo)), tell)
+        do_runs(task, todo, folder, Processes(min(how, len(todo)), on_news=hear))
 
 
-def _named(place: Path, tell: Tell, event: Event) -> None:
-    """Report an event of a pretraining, by the name of its folder."""
-    tell(replace(event, run=f"{place.name}/{event.run}"))
+def _named(place: Path, event: Event) -> Event:
+    """Name an event of a pretraining by its folder."""
+    return replace(event, run=f"{place.name}/{event.run}")
 
 
 def check_names(records: list[Record]) -> None:

@@ -1,47 +1,156 @@
-"""Doing runs: one after another in this process, or several at a time in processes of their own."""
+"""Doing the runs of a study, as tasks of a ledger: by this process, by several, or by a Ray cluster."""
 
 import errno
 import os
+import shutil
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from multiprocessing import connection
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from histoscope.files import write_text
-from histoscope.jobs.processes import cores, how_it_ended, received, settle, start, stop
+from histoscope.jobs.executor import Executor, Here, News, Opener, leave_if_asked
+from histoscope.ledger import Claim, LostError, Row, Task
+from histoscope.ledger.ledger import MOST_LOST
 from histoscope.studies import folder as study_folder
 from histoscope.studies.config import StudyConfig
 from histoscope.studies.events import Event, Tell
 from histoscope.studies.study import Run
 from histoscope.studies.task import StudyTask, task_of
 
-TELL_EVERY_SECONDS = 0.2
+LEDGER = ".ledger"
+"""Folder of a call's ledger, below that of its runs."""
+TELL_EVERY_S, CHECK_EVERY_S = 0.2, 1.0
 
-DoRun = Callable[[Run, Path, Tell], None]
 
+def do_runs(task: StudyTask, todo: Sequence[Run], folder: Path, executor: Executor) -> None:
+    """Do runs in their order; one that needs the weights of another waits for it.
 
-def attempt(do: DoRun, run: Run, folder: Path, tell: Tell) -> None:
-    """Do a run; if it fails, keep the traceback in its folder and say so.
+    Each call has a ledger of its own: what is finished is told by the folders of runs.
 
     Raises
     ------
     OSError
         If the disk is full: the other runs could not be written either.
     """
+    ledger = folder / LEDGER
+    shutil.rmtree(ledger, ignore_errors=True)
+    runs = {run.name: run for run in todo}
+    here = DoRun(task.config, runs, folder, task)  # images that runs share are prepared once
+    opener: Opener = (lambda *_: here) if isinstance(executor, Here) else OpenRuns(task.config, runs, folder)
     try:
-        do(run, folder, tell)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # whatever it was, the other runs go on and the summary names it
-        if disk_full(error):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
-        write_text(folder / study_folder.ERROR, traceback.format_exc())
-        tell(Event(run.name, "failed", note=f"{type(error).__name__}: {error}"))
-    else:
-        tell(Event(run.name, "done"))
+        executor(ledger, tasks_of(task.config, todo), opener)
+    finally:
+        shutil.rmtree(ledger, ignore_errors=True)
+
+
+def tasks_of(config: StudyConfig, todo: Sequence[Run]) -> list[Task]:
+    """A task for each run; the first ones are the heaviest, so that they are given first."""
+    tasks = []
+    for k, run in enumerate(todo):
+        needed = config.needed(run)
+        after = Task(needed.name).row if needed is not None and needed in todo else ""
+        tasks.append(Task(run.name, weight=len(todo) - k, after=after))
+    return tasks
+
+
+def event_of(news: News) -> Event | None:
+    """What news of a worker say of a run."""
+    if news.stage == "said":
+        return Event(**news.words)
+    if news.stage == "ended":
+        error = news.words["error"]
+        return Event(news.task, "failed" if error else "done", note=error)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRuns:
+    """What a worker in another process opens.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    runs : dict
+        Name -> run.
+    folder : Path
+    """
+
+    config: StudyConfig
+    runs: dict[str, Run]
+    folder: Path
+
+    def __call__(self, k: int, of: int) -> "DoRun":
+        """Open it."""
+        return DoRun(self.config, self.runs, self.folder, every_s=TELL_EVERY_S)
+
+
+@dataclass(slots=True)
+class DoRun:
+    """What a worker does with a run; one that fails keeps the traceback in its folder.
+
+    Parameters
+    ----------
+    config : StudyConfig
+    runs : dict
+        Name -> run.
+    folder : Path
+    task : StudyTask, optional
+        Opened for the first run if left out, so that data that cannot be opened fail it.
+    every_s : float
+        It tells of a stage at most so often.
+    """
+
+    config: StudyConfig
+    runs: dict[str, Run]
+    folder: Path
+    task: StudyTask | None = None
+    every_s: float = 0.0
+
+    def __call__(self, claim: Claim) -> Row:
+        """Do a run, or go on with it where it was left."""
+        run = self.runs[claim.task.name]
+        place = self.folder / run.name
+        if claim.lost >= MOST_LOST:
+            note = f"its worker was lost {claim.lost} times, perhaps for want of memory"
+            write_text(place / study_folder.ERROR, note + "\n")
+            return Row({}, note)
+        try:
+            self.task = self.task or task_of(self.config)
+            self.task.do(run, place, _teller(claim, self.every_s))
+        except (LostError, BrokenPipeError):
+            raise
+        except Exception as error:  # whatever it was, the other runs go on and the summary names it
+            if disk_full(error):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.folder)) from error
+            write_text(place / study_folder.ERROR, traceback.format_exc())
+            return Row({}, f"{type(error).__name__}: {error}")
+        return Row({})
+
+
+def _teller(claim: Claim, every_s: float) -> Tell:
+    """Tell where a run stands; leave it if it was taken over, or if asked to leave.
+
+    What was trained since the last checkpoint is trained again by whoever goes on.
+    """
+    last, checked_s = ("", 0.0), time.monotonic()
+
+    def tell(event: Event) -> None:
+        nonlocal last, checked_s
+        leave_if_asked()
+        now_s = time.monotonic()
+        if now_s - checked_s >= CHECK_EVERY_S:
+            checked_s = now_s
+            try:
+                claim.check()
+            except FileNotFoundError as error:  # this worker slept, and the call is over
+                raise LostError(f"{event.run}: the study's call has ended") from error
+        if event.stage != last[0] or now_s - last[1] >= every_s:
+            last = (event.stage, now_s)
+            claim.say(asdict(event))
+
+    return tell
 
 
 def disk_full(error: BaseException | None) -> bool:
@@ -53,81 +162,3 @@ def disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def here(task: StudyTask, todo: Sequence[Run], folder: Path, tell: Tell) -> None:
-    """Do runs one after another in this process; images that they share are prepared once."""
-    for run in todo:
-        attempt(task.do, run, folder / run.name, tell)
-
-
-def in_processes(config: StudyConfig, todo: Sequence[Run], folder: Path, jobs: int, tell: Tell) -> None:
-    """Do up to `jobs` runs at a time, each in a process of its own with its share of the cores.
-
-    A process that dies (killed for memory, say) fails its run and no other. Ctrl-C, or an error here, stops
-    them all; what they finished stays.
-    """
-    waiting, active = list(todo), dict[Connection, tuple[Run, BaseProcess]]()
-    ended: set[Run] = set()
-    try:
-        while waiting or active:
-            while len(active) < jobs and (
-                run := _next_run(config, waiting, [run for run, _ in active.values()])
-            ):
-                waiting.remove(run)
-                place, threads = folder / run.name, max(1, cores() // jobs)
-                receiver, process = start(_child, config, run, place, name=run.name, threads=threads)
-                active[receiver] = (run, process)
-            ready = connection.wait(list(active))
-            for receiver in [one for one in active if one in ready]:
-                run, process = active[receiver]
-                event = received(receiver)
-                if event is None:
-                    del active[receiver]
-                    process.join()
-                    if run not in ended:
-                        tell(_died(run, folder / run.name, process.exitcode))
-                elif event.stage == "disk full":
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), event.note)
-                else:
-                    if event.is_over:
-                        ended.add(run)
-                    tell(event)
-    finally:
-        stop([process for _, process in active.values()])
-
-
-def _next_run(config: StudyConfig, waiting: Sequence[Run], active: Sequence[Run]) -> Run | None:
-    """Choose the first run that needs none which is still to come."""
-    to_come = {*waiting, *active}
-    return next((run for run in waiting if config.needed(run) not in to_come), None)
-
-
-def _child(config: StudyConfig, run: Run, folder: Path, sender: Connection) -> None:
-    """Body of a child process; the parent stops it, and without the parent no event can be sent."""
-    settle()
-    last = ("", 0.0)
-
-    def tell(event: Event) -> None:
-        nonlocal last
-        if event.stage != last[0] or time.monotonic() - last[1] >= TELL_EVERY_SECONDS:
-            last = (event.stage, time.monotonic())
-            sender.send(event)
-
-    def do(one: Run, place: Path, say: Tell) -> None:
-        task_of(config).do(one, place, say)  # data that cannot be opened fails the run
-
-    try:
-        attempt(do, run, folder, tell)
-    except BrokenPipeError:
-        return
-    except OSError as error:
-        if not disk_full(error):
-            raise
-        sender.send(Event(run.name, "disk full", note=str(folder)))
-
-
-def _died(run: Run, folder: Path, code: int | None) -> Event:
-    note = how_it_ended(code)
-    write_text(folder / study_folder.ERROR, note + "\n")
-    return Event(run.name, "failed", note=note)
