@@ -133,7 +133,7 @@ def predict(
         str,
         typer.Option(
             callback=checked_workers,
-            help="Slides: processes at a time, which share the GPUs and cores out; or ray, or ray://HOST:PORT.",
+            help="Slides: processes at a time, which share the GPUs and cores out; or ray, or ray://HOST.",
         ),
     ] = "1",
     claim: Annotated[

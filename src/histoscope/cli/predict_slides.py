@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from histoscope.cli.given import refuse_given
-from histoscope.cli.workers import executor_of, is_ray
+from histoscope.cli.workers import executor_of, is_ray, reached
 from histoscope.errors import ConfigError
 from histoscope.jobs.naming import SUMMARY
 from histoscope.words import count
@@ -135,19 +135,16 @@ def predict_slides(
 
     check_reader(written["reader"])
     start.require_sense()
-    if is_ray(start.workers):
-        from histoscope.jobs.on_ray import require_ray
-
-        require_ray()
-        if written["devices"]:
-            raise ConfigError("--device with --workers ray: Ray gives each worker its device; leave it out")
+    if is_ray(start.workers) and written["devices"]:
+        raise ConfigError("--device with --workers ray: Ray gives each worker its device; leave it out")
     if "anndata" in written["kinds"]:
         require_anndata()
     opener = OpenModel(folder, out, batch.SlideSettings(**written), **opened)
-    work = opener.work()
     anew = {"overwrite": start.overwrite, "retry_failed": start.retry_failed}
-    cohort = batch.Cohort.plan(work, batch.one_a_slide(jobs), out, opener.settings, **anew)
-    outcome, mine = _done(cohort, work, opener, start)
+    with reached(start.workers):
+        work = opener.work()
+        cohort = batch.Cohort.plan(work, batch.one_a_slide(jobs), out, opener.settings, **anew)
+        outcome, mine = _done(cohort, work, opener, start)
     n_left = len(cohort.tasks) - len(outcome.done) - len(outcome.failed)
     if start.claim:  # what others failed at is in the exit code of theirs
         paths = {task.what for task in cohort.tasks if task.name in mine}

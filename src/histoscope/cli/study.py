@@ -84,7 +84,7 @@ def run(
     jobs: Jobs = 1,
     workers: Annotated[
         str,
-        typer.Option(help="ray or ray://HOST:PORT: share the runs out to a Ray cluster, in place of --jobs."),
+        typer.Option(help="ray or ray://HOST: share the runs out to a Ray cluster, in place of --jobs."),
     ] = "",
     overrides: Set = None,
     as_json: Json = False,
@@ -96,6 +96,7 @@ def run(
     import dataclasses
     import json
 
+    from histoscope.cli.workers import reached
     from histoscope.studies import read_config, run_study
 
     chosen = read_config(config, overrides or ())
@@ -103,7 +104,7 @@ def run(
     how = f"--workers {shlex.quote(workers)}" if workers else f"--jobs {jobs}"
     command = f"histoscope study run {shlex.quote(config.as_posix())} {how}{sets}"
     cluster = _cluster(workers, jobs) if workers else None
-    with Screen(len(chosen.runs())) as screen:
+    with reached(workers), Screen(len(chosen.runs())) as screen:
         summary = run_study(chosen, jobs=jobs, cluster=cluster, tell=screen.tell, command=command)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(summary), indent=2, default=str))
@@ -118,15 +119,14 @@ def _cluster(workers: str, jobs: int) -> "Ray":
 
     Raises
     ------
-    ConfigError, MissingDependencyError
+    ConfigError
     """
     from histoscope.cli.workers import is_ray
     from histoscope.errors import ConfigError
-    from histoscope.jobs.on_ray import Ray, require_ray
+    from histoscope.jobs.on_ray import Ray
 
     if not is_ray(workers) or jobs > 1:
-        raise ConfigError(f"--workers {workers}, expected ray or ray://HOST:PORT and no --jobs")
-    require_ray()
+        raise ConfigError(f"--workers {workers}, expected ray or ray://HOST and no --jobs")
     return Ray(workers)
 
 

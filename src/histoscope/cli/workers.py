@@ -1,5 +1,7 @@
 """The option ``--workers``: processes of this machine, or a Ray cluster."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -13,13 +15,30 @@ RAY = "ray"
 def checked_workers(text: str) -> str:
     """Refuse what is neither a number of processes nor a Ray cluster."""
     if not is_ray(text) and not (text.isdigit() and int(text) > 0):
-        raise typer.BadParameter(f"{text!r}, expected a number of processes, ray or ray://HOST:PORT")
+        raise typer.BadParameter(f"{text!r}, expected a number of processes, ray or ray://HOST")
     return text
 
 
 def is_ray(text: str) -> bool:
     """Whether it names a Ray cluster."""
     return text == RAY or text.startswith(f"{RAY}://")
+
+
+@contextmanager
+def reached(workers: str) -> Iterator[None]:
+    """Connect to the Ray cluster first, if one is named: one that is not there is told before any work.
+
+    Raises
+    ------
+    ConfigError, MissingDependencyError
+    """
+    if is_ray(workers):
+        from histoscope.jobs.on_ray import connected
+
+        with connected(workers):
+            yield
+    else:
+        yield
 
 
 def executor_of(

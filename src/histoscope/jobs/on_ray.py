@@ -20,13 +20,14 @@ from typing import Any
 from histoscope.errors import ConfigError, HistoscopeError, MissingDependencyError
 from histoscope.jobs import executor
 from histoscope.jobs.executor import News, OnNews, Opener, leave_if_asked, leaving, raised, serve
-from histoscope.jobs.processes import GRACE_SECONDS, THREAD_VARIABLES
+from histoscope.jobs.processes import GRACE_SECONDS, THREAD_VARIABLES, keep_to_share
 from histoscope.ledger import Task
 
 CORES = 8
 """Of a worker without a GPU; on nodes with fewer, all of them."""
 CONNECT_S = 5.0
 """A head that does not answer in this time is not there."""
+_CLIENT = "ray://"
 _LOOK_S = 1.0
 _OVER = "over"
 
@@ -40,7 +41,8 @@ class Ray:
     Parameters
     ----------
     address : str
-        ``ray`` for the cluster of this machine (or of ``RAY_ADDRESS``), or ``ray://HOST:PORT``.
+        ``ray`` for the cluster of this machine (or of ``RAY_ADDRESS``), or ``ray://HOST:PORT``, by default
+        port 10001.
     waits : bool
         As for `Ledger.draw`.
     on_news : callable, optional
@@ -151,19 +153,36 @@ def connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    is_client = address.startswith("ray://")
-    given = address if is_client else os.environ.get("RAY_ADDRESS", "auto")
-    if ":" in given:
-        _require_answer(given.removeprefix("ray://"))
-    try:  # what workers print would mix with what this call prints
+    try:
+        given = _whole(address) if address.startswith(_CLIENT) else _address_here()
+        if ":" in given:
+            _require_answer(given.removeprefix(_CLIENT))
+        # What workers print would mix with what this call prints.
         ray.init(given, namespace="histoscope", logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"no Ray cluster at {given}: {what}; `ray start --head` starts one") from error
+        raise ConfigError(f"no Ray cluster for --workers {address}: {what}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _whole(address: str) -> str:
+    """Address for clients, with Ray's usual port where none is given."""
+    return address if ":" in address.removeprefix(_CLIENT) else f"{address}:10001"
+
+
+def _address_here() -> str:
+    """Address of this machine's cluster; may be one that has ended, which only Ray's own notes still name."""
+    given = os.environ.get("RAY_ADDRESS", "auto")
+    try:
+        from ray._private.services import canonicalize_bootstrap_address_or_die
+    except ImportError:
+        return given
+    return str(canonicalize_bootstrap_address_or_die(given)) if given == "auto" else given
 
 
 def _require_answer(place: str) -> None:
@@ -311,6 +330,7 @@ class _Worker:
                     where = f"{place} is not on {socket.gethostname()}"
                     raise ConfigError(f"{where}; all nodes must see all files under the same paths")
             os.chdir(given.cwd)  # so that relative paths are those of who called
+            keep_to_share()
             # As one of several: it takes a GPU that it sees, and Ray shows it its own alone.
             serve(
                 given.folder,

@@ -46,9 +46,14 @@ def start(
 
 
 def settle() -> None:
-    """Settle in as a child: Ctrl-C is the parent's, SIGTERM leaves in good order, freed memory is kept."""
+    """Settle in as a child: Ctrl-C is the parent's, SIGTERM leaves in good order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
+    keep_to_share()
+
+
+def keep_to_share() -> None:
+    """Keep freed memory, and OpenCV to its share of the cores; the other libraries read the variables."""
     import cv2
 
     from histoscope.memory import keep_freed
