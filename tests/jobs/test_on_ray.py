@@ -157,6 +157,13 @@ def test_one_that_waits_for_a_node_is_not_waited_for(stand_in, tmp_path):
     assert ray.killed == [1]
 
 
+def test_a_cluster_that_is_busy_is_told(stand_in, tmp_path, monkeypatch):
+    stand_in(nodes=1, pending={0})
+    monkeypatch.setattr(on_ray, "PATIENCE_S", 0.0)
+    with pytest.raises(UserWarning, match="`ray status`"):  # in tests, warnings are errors
+        Ray()(tmp_path / "a", TASKS, opener)
+
+
 def test_what_ends_one_worker_ends_the_call(stand_in, tmp_path):
     stand_in()
 

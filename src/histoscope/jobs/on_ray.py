@@ -5,10 +5,12 @@ pixels, and never a result that is not on the disk.
 """
 
 import logging
+import math
 import os
 import queue
 import socket
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +29,8 @@ CORES = 8
 """Of a worker without a GPU; on nodes with fewer, all of them."""
 CONNECT_S = 5.0
 """A head that does not answer in this time is not there."""
+PATIENCE_S = 60.0
+"""If no worker has begun by then, the caller is told where to look."""
 _CLIENT = "ray://"
 _LOOK_S = 1.0
 _OVER = "over"
@@ -260,8 +264,12 @@ class _Crew:
 
     def work(self) -> None:
         """Hear the workers until they are done; those that still wait for a node then are not needed."""
+        told_at_s = time.monotonic() + PATIENCE_S
         while self.active and (self.up or not (self.n_over or self.is_asked)):
             ready, _ = self.ray.wait(list(self.active), num_returns=1, timeout=_LOOK_S)
+            if not self.up and not self.n_over and time.monotonic() > told_at_s:
+                told_at_s = math.inf
+                warnings.warn("no worker has begun yet; `ray status` tells what has the cores", stacklevel=2)
             if executor.is_asked() and not self.is_asked:
                 self.is_asked = True
                 self.ask()
