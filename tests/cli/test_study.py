@@ -1,6 +1,7 @@
 """``histoscope study``: what people and machines read, and exit codes."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -77,7 +78,8 @@ def test_run_then_plan_then_report(config, tmp_path):
 
 
 def test_failures_are_named_and_end_with_1(config, monkeypatch, tmp_path):
-    def fake(chosen, *, jobs, tell, command):
+    def fake(chosen, *, jobs, cluster, tell, command):
+        assert cluster is None
         assert command == f"histoscope study run {config.as_posix()} --jobs {jobs}"
         tell(Event("none-unet-seed0", "train", 1, 2))
         tell(Event("none-unet-seed0", "failed", note="StainError: no tissue"))
@@ -96,3 +98,16 @@ def test_failures_are_named_and_end_with_1(config, monkeypatch, tmp_path):
 def test_wrong_paths_are_one_clear_error(args):
     with pytest.raises(HistoscopeError, match="missing"):
         CliRunner().invoke(app, ["study", *args], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("options", [("--workers", "4"), ("--workers", "ray", "--jobs", "2")])
+def test_workers_of_a_study_are_a_cluster(config, tmp_path, options):
+    said = str(invoke("run", config, *options).exception)
+    assert "expected ray or ray://HOST and no --jobs" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_study_without_ray_names_the_extra(config, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "pip install 'histoscope[ray]'" in str(invoke("run", config, "--workers", "ray").exception)
+    assert not (tmp_path / "out").exists()
