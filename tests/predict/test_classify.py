@@ -72,6 +72,14 @@ def test_a_row_for_each_patch(classifier, patches, tmp_path):
     assert not (tmp_path / "out" / SUMMARY).exists()
 
 
+def test_the_tiles_of_a_large_image_are_told(classifier, big, tmp_path):
+    write_image(tmp_path / "big.png", big)
+    told, out = [], tmp_path / "out"
+    plans = plan([tmp_path / "big.png"], out)
+    classify.run(classifier, plans, out, Settings(mpp=0.5), on_tiles=lambda *n: told.append(n))
+    assert told[-1][0] == told[-1][1] == 9  # of 12 tiles, three are glass
+
+
 def test_bad_files_are_told_and_the_rest_goes_on(classifier, patches, tmp_path):
     (patches / "a" / "bad.png").write_bytes(b"no picture")
     whole = (patches / "b" / "three.png").read_bytes()

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import histoscope as hs
-from histoscope import export, predict, stain
+from histoscope import export, models, predict, stain
 from histoscope.errors import ConfigError, DatasetNotFoundError, UnknownNameError
 from histoscope.files import write_image
 from histoscope.predict import detector
@@ -25,6 +25,16 @@ def test_an_array_a_file_a_folder_and_a_detector_agree(blobs, model_folder, pain
         predict.predict(image, predict.Detector.open(str(model_folder)), mpp=0.25),
     ):
         assert np.array_equal(same.instances, found.instances)
+
+
+def test_augmentation_reaches_a_model_however_it_is_given(blobs, model_folder, painted, monkeypatch):
+    asked = []
+    found = models.predict
+    monkeypatch.setattr(models, "predict", lambda *given, tta: asked.append(tta) or found(*given, tta=False))
+    for model in (blobs, model_folder, predict.Detector(blobs, tta=True)):
+        predict.predict(painted(), model, mpp=0.25, tta=True)
+    predict.predict(painted(), model_folder, mpp=0.25)
+    assert asked == [True, True, True, False]
 
 
 def test_nuclei_of_a_large_image_keep_no_map(blobs, painted, monkeypatch):
