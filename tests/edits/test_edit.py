@@ -49,6 +49,7 @@ def test_ids_are_random():
         ("reclassify", NUCLEUS, "lacks class_name"),
         ("undo", {}, "lacks undoes"),
         ("draw", {}, "lacks polygon_px"),
+        ("confirm", {"polygon_px": TRIANGLE}, "lacks results"),
         ("draw", {"polygon_px": TRIANGLE[:2]}, "2 points, expected 3"),
         ("draw", {"polygon_px": ((0, 0), (2, 2), (2, 0), (0, 2))}, "no simple polygon"),
         ("draw", {"polygon_px": ((0, 0), (1, 1), (2, 2))}, "no area"),

@@ -138,7 +138,7 @@ def test_one_who_draws_twice_has_no_conflict(edit):
 
 
 def test_regions_are_kept_and_can_be_taken_back(edit):
-    region = edit("confirm", second=1, polygon_px=square(0, 200.0))
+    region = edit("confirm", second=1, polygon_px=square(0, 200.0), results="r")
     assert merged([region]).regions == (region,)
     assert merged([region, edit("undo", second=2, undoes=region.id)]).regions == ()
 

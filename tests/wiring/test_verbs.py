@@ -19,8 +19,11 @@ from typer.testing import CliRunner
 
 from histoscope import data, demo, models, synth
 from histoscope.cli.main import app
+from histoscope.edits import Corrections
+from histoscope.export import write_geojson
 from histoscope.export.cells_measure import ABOUT
 from histoscope.files import read_image, write_image
+from histoscope.nuclei import Nuclei
 from histoscope.predict.slides.cohort_table import write_cohort
 from histoscope.studies import read_config, run_study
 from histoscope.studies.task import Pace, StudyTask
@@ -48,6 +51,7 @@ BASES: dict[str, list[str]] = {
     "data verify": ["folder", "COHORT"],
     "data convert": ["folder", "COHORT", "OUT"],
     "data from-qupath": ["ANNOTATED/1.png", "ANNOTATED/1.json", "OUT", "--mpp", "0.5"],
+    "data from-edits": ["CORRECTED/1.geojson", "OUT", "--mpp", "0.5", "--square-um", "32"],
     "data split": ["folder", "UNSPLIT", "--val", "0.2", "--test", "0.2"],
     "data audit": ["folder", "COPIED"],
     "data compare": ["REAL", "DRAWN", "OUT"],
@@ -66,6 +70,7 @@ BASES: dict[str, list[str]] = {
 }
 TILES = ["CLASSIFIER", "IMAGES", "OUT", "--mpp", "0.5", "--only", "csv", "--as", "tiles"]
 SLIDES = ["nuclei-free", "SLIDE", "OUT"]
+AROUND = ["CORRECTED/1.geojson", "OUT", "--mpp", "0.5", "--trust-model", "--square-um"]
 GROUPED = ["class_folder", "OVERLAPPING", "--mpp", "0.5", "--groups", "OUT/groups.csv"]
 SMALL = [
     "--set",
@@ -207,6 +212,17 @@ CALLS: dict[str, dict[str, Any]] = {
         "origin": ["+", "--origin", "slide"],
         "patient": ["+", "--patient", "p7"],
         "tile_px": ["+", "--tile-px", "64"],
+        "as_json": ["+", "--json"],
+    },
+    "data from-edits": {
+        "outs": ["CORRECTED/2.geojson", "OUT", "--mpp", "0.5", "--square-um", "32"],
+        "folder": ["CORRECTED/1.geojson", "OUT/deeper", "--mpp", "0.5", "--square-um", "32"],
+        "slides": ["+", "--slides", "CORRECTED/2.png"],
+        "mpp": ["CORRECTED/1.geojson", "OUT", "--mpp", "0.4", "--square-um", "32"],
+        "to_mpp": ["+", "--to-mpp", "1.0"],
+        "trust_model": ["+", "--trust-model"],
+        "square_um": ([*AROUND, "32"], [*AROUND, "40"]),
+        "patient": ["+", "--patient", "p7"],
         "as_json": ["+", "--json"],
     },
     "data split": {
@@ -408,6 +424,7 @@ def places(cohort, other_cohort, patches, tmp_path_factory):
         **_audited(cohort, base),
         **_compared(base),
         "ANNOTATED": _annotated(base / "annotated"),
+        "CORRECTED": _corrected(base / "corrected"),
         **_configured(base, {"COHORT": cohort, "PATCHES": patches}),
     }
 
@@ -447,6 +464,20 @@ def _cells(folder: Path, n: int) -> Path:
     about = {"slide": f"{n}.svs", "mpp": [0.5, 0.5], "tissue_mm2": 0.1, "classes": ["a", "b"]}
     folder.mkdir()
     pq.write_table(table.replace_schema_metadata({ABOUT: json.dumps(about)}), folder / "cells.parquet")
+    return folder
+
+
+def _corrected(folder: Path) -> Path:
+    """Two images with nuclei; a corner of each was looked at, and one nucleus far from it deleted."""
+    for k in (1, 2):
+        sample = synth.generate((240, 240), mpp=0.5, rng=np.random.default_rng(k))
+        write_image(folder / f"{k}.png", sample.image)
+        nuclei = Nuclei.from_labels(sample.instances, mpp=0.5)
+        write_geojson(folder / f"{k}.geojson", nuclei, name=str(k))
+        corrections = Corrections(folder / f"{k}.geojson")
+        corrections.add("confirm", "ada", polygon_px=[(0, 0), (80, 0), (80, 80), (0, 80)])
+        far = int(np.argmin(np.hypot(*(nuclei.centroid_px - 190).T)))
+        corrections.add("delete", "ada", row=far)
     return folder
 
 

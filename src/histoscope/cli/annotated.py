@@ -125,7 +125,7 @@ def from_qupath(
 
         def draw(sample: "Sample", names: dict[int, str]) -> None:
             nonlocal drawn
-            _write_overlay(out / "overlays" / f"{sample.name}.png", sample, list(names.values()))
+            write_overlay(out / "overlays" / f"{sample.name}.png", sample, list(names.values()))
             drawn += 1
             advance(drawn)
 
@@ -134,12 +134,13 @@ def from_qupath(
         "image without annotations": [path.name for path in pairs.lone_images],
         "annotation file without an image": [path.name for path in pairs.lone_annotations],
     }
-    _tell(outcome, lone, out, as_json=as_json)
+    tell(outcome, lone, out, as_json=as_json)
     if outcome.failed or any(lone.values()):
         raise typer.Exit(1)
 
 
-def _write_overlay(path: Path, sample: "Sample", names: list[str]) -> None:
+def write_overlay(path: Path, sample: "Sample", names: list[str]) -> None:
+    """Write the picture of a labelled image."""
     from histoscope.export import draw
     from histoscope.export.overlay import with_legend
     from histoscope.files import write_image
@@ -150,7 +151,8 @@ def _write_overlay(path: Path, sample: "Sample", names: list[str]) -> None:
         write_image(path, with_legend(draw(sample.image, nuclei, names), nuclei, names))
 
 
-def _tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json: bool) -> None:
+def tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json: bool) -> None:
+    """Say what came of cutting out images."""
     import json
 
     if as_json:

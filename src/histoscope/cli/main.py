@@ -19,6 +19,7 @@ from histoscope.cli import (
     data,
     demo,
     doctor,
+    edits,
     evaluate,
     explain,
     export,
@@ -101,6 +102,7 @@ app.command("slurm", context_settings={"ignore_unknown_options": True, "allow_in
 )
 app.command("synth")(synth.synth)
 data.app.command("compare")(compare.compare)
+data.app.command("from-edits")(edits.from_edits)
 data.app.command("from-qupath")(annotated.from_qupath)
 app.add_typer(cohort.app, name="cohort")
 app.add_typer(data.app, name="data")

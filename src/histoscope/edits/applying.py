@@ -35,7 +35,10 @@ class Applied:
     classes : tuple of str
         Names of class 1, 2, ...: those of the model, then those that edits named beside.
     unmatched : tuple of Edit
-        Edits of nuclei that are not in the table, or not at that place: they are of other results.
+        Edits of nuclei that are not in the table, or not at that place, and regions that were looked at with
+        other nuclei: they are of other results.
+    regions : tuple of Edit
+        Regions in which all of these nuclei were looked at.
     replaced : int
         Nuclei that one drawn over them took the place of: they overlap by more than half.
     """
@@ -43,6 +46,7 @@ class Applied:
     table: "pa.Table"
     classes: tuple[str, ...]
     unmatched: tuple[Edit, ...] = ()
+    regions: tuple[Edit, ...] = ()
     replaced: int = 0
 
     def __len__(self) -> int:
@@ -78,6 +82,8 @@ def apply(found: Found, state: State) -> Applied:
     rows, unmatched = _matched(found, state.found.values())
     drawn = [edit for edit in state.drawn.values() if _same_slide(edit, found)]
     unmatched += [edit for edit in state.drawn.values() if not _same_slide(edit, found)]
+    regions = tuple(one for one in state.regions if _same_slide(one, found) and one.results == found.digest)
+    unmatched += [one for one in state.regions if one not in regions]
     names = found.table["class"].to_pylist()
     edited = np.full(len(found), "", object)
     keep = np.ones(len(found), bool)
@@ -98,7 +104,7 @@ def apply(found: Found, state: State) -> Applied:
     more = table_of([edit.id for edit in drawn], drawn_names, classes, [1.0] * len(drawn), shapes, {})
     more = _with(more, EDITED, pa.array(["draw"] * len(drawn), pa.string()))
     joined = pa.concat_tables([table, _in_columns_of(table, more)]).unify_dictionaries()
-    return Applied(joined, classes, tuple(unmatched), len(covered))
+    return Applied(joined, classes, tuple(unmatched), regions, len(covered))
 
 
 def labels_of(

@@ -1,7 +1,9 @@
 """Nuclei of a slide or image as one table, whatever file a prediction left."""
 
+import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _NEEDED = ("id", "class", "class_id", "probability", "x_px", "y_px", "geometry")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Found:
     """Nuclei that a model found.
 
@@ -42,6 +44,14 @@ class Found:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digits that follow from which nuclei there are, and where."""
+        seen = hashlib.blake2b("\n".join(self.table["id"].to_pylist()).encode(), digest_size=8)
+        for name in ("x_px", "y_px"):
+            seen.update(np.rint(self.table[name].to_numpy() * 10).astype("<f8").tobytes())
+        return seen.hexdigest()
 
 
 def read_cells(path: str | Path) -> Found:
@@ -68,23 +78,40 @@ def read_cells(path: str | Path) -> Found:
     return kinds.get(path.suffix.lower(), _of_labels)(path)
 
 
-def _of_table(path: Path) -> Found:
+def read_about(path: Path) -> dict[str, Any]:
+    """What a table of cells says of itself: slide, digest, classes, model.
+
+    Raises
+    ------
+    CorruptDataError, FormatVersionError
+        As `read_cells`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-        said = json.loads((table.schema.metadata or {}).get(ABOUT, b"{}"))
+        schema = pq.read_schema(path)
+        said: dict[str, Any] = json.loads((schema.metadata or {}).get(ABOUT, b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptDataError(f"{path} is no table of nuclei: {error}") from error
-    lacks = [name for name in _NEEDED if name not in table.column_names]
+    lacks = [name for name in _NEEDED if name not in schema.names]
     if lacks or not said:
         raise FormatVersionError(
             f"{path} lacks {', '.join(lacks) or 'what slide it is of'}; another version or program wrote it "
             f"({said.get('software', 'it does not say which')}): run histoscope predict --overwrite"
         )
+    return said
+
+
+def _of_table(path: Path) -> Found:
+    import pyarrow.parquet as pq
+
+    said = read_about(path)
     return Found(
-        table, tuple(said.get("classes", ())), str(said.get("slide_hash", "")), str(said.get("model", ""))
+        pq.read_table(path),
+        tuple(said.get("classes", ())),
+        str(said.get("slide_hash", "")),
+        str(said.get("model", "")),
     )
 
 

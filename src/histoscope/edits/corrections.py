@@ -14,7 +14,7 @@ from histoscope.edits.cells import Found, read_cells
 from histoscope.edits.choosing import least_sure
 from histoscope.edits.edit import Edit
 from histoscope.edits.journal import Read, folder_of, read, write
-from histoscope.edits.merging import State, merged
+from histoscope.edits.merging import State, centre_of, merged
 from histoscope.errors import DataError, UnknownNameError
 from histoscope.types import class_key
 
@@ -124,17 +124,24 @@ class Corrections:
             if drawn not in state.drawn:
                 raise DataError(f"there is no drawn nucleus {drawn!r}; it may have been deleted or undone")
             one = state.drawn[drawn]
-            what |= {"nucleus": drawn, "centre_px": _middle(one)}
+            what |= {"nucleus": drawn, "centre_px": centre_of(one)}
             shown = one.class_name
         elif row is not None:
             what |= self.nucleus(row)
             decided = state.found.get(what["nucleus"])
-            shown = (decided.class_name if decided else "") or self.found.table["class"][row].as_py()
+            shown = (decided.class_name if decided else "") or self._class_of(row)
         if kind == "confirm" and "nucleus" in what:
-            what["class_name"] = what["class_name"] or (shown if self.found.classes else "")
+            what["class_name"] = what["class_name"] or shown
+        if kind == "confirm" and "nucleus" not in what:
+            what["results"] = self.found.digest
         edit = Edit.new(kind, author, after=state.latest, polygon_px=polygon_px, **what)
         write(self.folder, [edit])
         return edit
+
+    def _class_of(self, row: int) -> str:
+        """Class that the model gave; empty where it gave none, or was unsure."""
+        table = self.found.table
+        return str(table["class"][row]) if table["class_id"][row].as_py() else ""
 
     def _class(self, name: str) -> str:
         """A class as the model spells it."""
@@ -142,10 +149,3 @@ class Corrections:
         if name and class_key(name) not in known:
             raise UnknownNameError("class", name, known.values())
         return known[class_key(name)] if name else ""
-
-
-def _middle(edit: Edit) -> tuple[float, float]:
-    import shapely
-
-    centre = shapely.Polygon(edit.polygon_px).centroid
-    return centre.x, centre.y

@@ -47,6 +47,9 @@ class Edit:
         Id of the edit that is taken back.
     of : str
         Digest of the slide; empty if it is not known.
+    results : str
+        Digest of all nuclei that were shown when a region was confirmed (`Found.digest`): with those of
+        another model it was not looked at.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Edit:
     polygon_px: tuple[Point, ...] = ()
     undoes: str = ""
     of: str = ""
+    results: str = ""
 
     @classmethod
     def new(
@@ -131,7 +135,9 @@ class Edit:
             "undo": not self.undoes and "undoes, the id of the edit that is taken back",
             "reclassify": not self.class_name and "class_name, the new class",
         }.get(self.kind, False)
-        is_region = self.kind == "confirm" and self.polygon_px
+        is_region = self.kind == "confirm" and not self.nucleus and self.polygon_px
+        if is_region and not self.results:
+            lacks = "results, the digest of the nuclei that were shown"
         if not lacks and self.kind in {"confirm", "reclassify", "delete"} and not is_region:
             lacks = (not self.nucleus or self.centre_px is None) and "the nucleus, or its centre_px"
         if lacks:

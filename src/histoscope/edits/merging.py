@@ -189,6 +189,22 @@ def polygons_of(edits: Iterable[Edit]) -> NDArray[np.object_]:
     return found
 
 
+def centre_of(edit: Edit) -> tuple[float, float]:
+    """x, y of what an edit speaks of, in pixels of level 0.
+
+    Examples
+    --------
+    >>> centre_of(Edit.new("draw", "ada", polygon_px=[(0, 0), (4, 0), (4, 2), (0, 2)]))
+    (2.0, 1.0)
+    """
+    import shapely
+
+    if edit.centre_px is not None:
+        return edit.centre_px
+    centre = shapely.Polygon(edit.polygon_px).centroid
+    return centre.x, centre.y
+
+
 def iou(one: object, other: object) -> float:
     """Intersection over union of two polygons.
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,6 +166,8 @@ class _Plan:
 
 
 OpenScene = Callable[[Path], AbstractContextManager[Scene]]
+PlaceOn = Callable[[Scene], Placed]
+"""Gives the nuclei and regions of a slide."""
 
 
 def write_annotated(
@@ -206,15 +209,40 @@ def write_annotated(
     ConfigError
         If a slide does not say its resolution.
     """
+    sources = [(path, partial(_read, path=path, files=files, cutting=cutting)) for path, files in pairs]
+    return write_placed(out, sources, open_scene, cutting, on_sample)
+
+
+def write_placed(
+    out: str | Path,
+    sources: Sequence[tuple[Path, PlaceOn]],
+    open_scene: OpenScene,
+    cutting: Cutting = Cutting(),
+    on_sample: Callable[[Sample, dict[int, str]], None] | None = None,
+    *,
+    title: str = "Images cut out along annotations",
+) -> Outcome:
+    """Cut labelled images out of slides whose nuclei and regions are known; see `write_annotated`.
+
+    Parameters
+    ----------
+    out : str or Path
+    sources : sequence of (Path, callable)
+        Slides, and what gives the nuclei and regions of each, once it is open.
+    open_scene, cutting, on_sample
+        As of `write_annotated`.
+    title : str
+        Of the datasheet.
+    """
     require_new(Path(out))
     outcome = Outcome()
-    plans = _plans(pairs, open_scene, cutting, outcome)
+    plans = _plans(sources, open_scene, cutting, outcome)
     names = [name for plan in plans for name in plan.placed.class_names]
     if not names:
         regions = sum(len(plan.placed.regions) for plan in plans)
         raise DataError(
-            f"{pairs[0][1][0]}: {count(regions, 'region')} of interest and no nuclei, expected outlines of "
-            "nuclei (--objects and --roi-class say which objects are what)"
+            f"{sources[0][0].name}: {count(regions, 'region')} of interest and no nuclei, expected outlines "
+            "of nuclei (--objects and --roi-class say which objects are what)"
         )
     outcome.classes, numbers = numbered_classes(names, cutting.classes)
     records = [
@@ -222,7 +250,7 @@ def write_annotated(
         for plan in plans
         for name, crop in plan.named()
     ]
-    info = Datasheet(Path(out).name, title="Images cut out along annotations", classes=outcome.classes)
+    info = Datasheet(Path(out).name, title=title, classes=outcome.classes)
 
     def samples() -> Iterator[Sample]:
         for plan in plans:
@@ -237,16 +265,13 @@ def write_annotated(
 
 
 def _plans(
-    pairs: Sequence[tuple[Path, Sequence[Path]]],
-    open_scene: OpenScene,
-    cutting: Cutting,
-    outcome: Outcome,
+    sources: Sequence[tuple[Path, PlaceOn]], open_scene: OpenScene, cutting: Cutting, outcome: Outcome
 ) -> list[_Plan]:
     """What to cut out of each slide; raises the first error where no slide is good."""
     plans, errors = [], []
-    for path, files in pairs:
+    for path, place_on in sources:
         try:
-            plans.append(_plan(path, files, open_scene, cutting, outcome.counts))
+            plans.append(_plan(path, place_on, open_scene, cutting, outcome.counts))
         except DataError as error:
             errors.append(error)
             outcome.failed.append((path.name, str(error)))
@@ -255,21 +280,25 @@ def _plans(
     return plans
 
 
+def _read(scene: Scene, *, path: Path, files: Sequence[Path], cutting: Cutting) -> Placed:
+    """Nuclei and regions that annotation files hold."""
+    return place(
+        [each for file in files for each in read_annotations(file)],
+        scene.size,
+        (scene.bounds[0], scene.bounds[1]),
+        where=f"{files[0]} on {path.name}",
+        origin=cutting.origin,
+        roi_class=cutting.roi_class,
+        objects=cutting.objects,
+    )
+
+
 def _plan(
-    path: Path, files: Sequence[Path], open_scene: OpenScene, cutting: Cutting, counts: Counter[str]
+    path: Path, place_on: PlaceOn, open_scene: OpenScene, cutting: Cutting, counts: Counter[str]
 ) -> _Plan:
-    """Read the annotations of a slide and say which parts of it become images."""
-    found = [each for file in files for each in read_annotations(file)]
+    """Say which parts of a slide become images."""
     with open_scene(path) as scene:
-        placed = place(
-            found,
-            scene.size,
-            (scene.bounds[0], scene.bounds[1]),
-            where=f"{files[0]} on {path.name}",
-            origin=cutting.origin,
-            roi_class=cutting.roi_class,
-            objects=cutting.objects,
-        )
+        placed = place_on(scene)
         sides = scene.known_mpp()
         is_square = abs(sides[0] - sides[1]) <= _SAME_MPP * min(sides)
         is_resampled = cutting.mpp is not None or not is_square

@@ -1,0 +1,110 @@
+"""``histoscope data from-edits``: labelled images cut out of slides where their nuclei were corrected."""
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from histoscope.cli.annotated import tell, write_overlay
+from histoscope.cli.pixel_size import checked_mpp
+
+if TYPE_CHECKING:
+    from histoscope.types import Sample
+
+
+def from_edits(
+    outs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUT...", help="Folders of `histoscope predict` with corrections, or files of results."
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A folder that does not exist yet, or is empty.")
+    ],
+    slides: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the slides, if they are no longer where `predict` found them; or one."),
+    ] = None,
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            callback=checked_mpp,
+            help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
+        ),
+    ] = None,
+    to_mpp: Annotated[
+        float | None,
+        typer.Option(
+            callback=checked_mpp, help="Cut images out at this pixel size (default: the slide's own)."
+        ),
+    ] = None,
+    trust_model: Annotated[
+        bool,
+        typer.Option(
+            "--trust-model",
+            help="Also take squares around corrections in which nuclei are left that nobody looked at: they "
+            "count as the model has them, and dataset.yaml says so.",
+        ),
+    ] = False,
+    square_um: Annotated[
+        float, typer.Option(help="Side of the squares around corrections, in micrometres.", min=32)
+    ] = 96.0,
+    patient: Annotated[
+        str,
+        typer.Option(help="Patient of all slides. By default each slide is one; of TCGA the barcode says."),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Cut labelled images out of slides where people corrected nuclei, to train on.
+
+    What is not outlined in an image counts as background. So images are cut where all was looked at: regions
+    that somebody confirmed, and squares around corrections in which no nucleus is left that nobody decided
+    on. `--trust-model` takes the others, too. Classes go by their names. FOLDER is our own layout (see
+    docs/data.md), with `overlays/`; its licence is that of the slides, which is left to you.
+
+    Corrections of other results, and nuclei of which people say different things, are counted. Exit code 1 if
+    slides or images were left out.
+
+    - `histoscope data from-edits out/ mine/`, then `histoscope train --from nuclei --data mine`
+
+    - `histoscope data from-edits out/slide1/cells.parquet out/slide2/cells.parquet mine/ --trust-model`
+    """
+    from histoscope.cli.progress import progress
+    from histoscope.data.annotations.folder import Cutting
+    from histoscope.data.write import require_new
+    from histoscope.edits import Corrections
+    from histoscope.edits.training import Corrected, write_corrected
+    from histoscope.predict.sources import corrected_results, source_of
+    from histoscope.slides import open_slide
+
+    require_new(folder)
+    sources = [Corrected(source_of(path, slides), Corrections(path)) for path in corrected_results(outs)]
+    with progress("cutting out images") as advance:
+        drawn = 0
+
+        def draw(sample: "Sample", names: dict[int, str]) -> None:
+            nonlocal drawn
+            write_overlay(folder / "overlays" / f"{sample.name}.png", sample, list(names.values()))
+            drawn += 1
+            advance(drawn)
+
+        outcome = write_corrected(
+            folder,
+            sources,
+            partial(open_slide, mpp=mpp),
+            Cutting(mpp=to_mpp, patient=patient),
+            square_um=square_um,
+            trust_model=trust_model,
+            on_sample=draw,
+        )
+    tell(outcome, {}, folder, as_json=as_json)
+    if not as_json:
+        typer.echo(
+            f"the licence in {folder / 'dataset.yaml'} is that of the slides: write it in. Then: "
+            f"histoscope train --from MODEL --data {shlex.quote(str(folder))}"
+        )
+    if outcome.failed:
+        raise typer.Exit(1)
