@@ -49,6 +49,7 @@ NEEDED = {
         "'histoscope[openvino]'",
         ["predict nuclei-free PICTURE OUT --mpp 0.5 --backend openvino"],
     ),
+    **{module: ("'histoscope[viewer]'", ["view nowhere --no-open"]) for module in ("fastapi", "uvicorn")},
     "h5py": (
         "'histoscope[hdf5]'",
         [

@@ -153,7 +153,7 @@ def test_tab_finds_all_that_a_package_offers(folder: Path) -> None:
 
 def test_every_package_is_an_attribute_of_histoscope() -> None:
     packages = {folder.name for folder in PACKAGES if folder.parent.name == "histoscope"}
-    assert packages - {"cli"} <= set(histoscope.__all__)
+    assert packages - {"cli", "viewer"} <= set(histoscope.__all__)
 
 
 def test_each_config_is_named_in_the_documentation() -> None:

@@ -9,7 +9,7 @@ LEGEND = ((ARRAYS, "arrays alone: no torch"), (TORCH, "networks"), (PEOPLE, "peo
 
 # From the top: rooms of a floor, each with what is in it. A room uses what stands below it.
 FLOORS = [
-    [("cli", "a file a verb", PEOPLE), ("demo", "the first study", PEOPLE)],
+    [("cli", "a file a verb", PEOPLE), ("viewer", "look at it", PEOPLE), ("demo", "the first study", PEOPLE)],
     [("report", "tables, figures; no torch", ARRAYS), ("generate", "the learned generator", TORCH)],
     [("studies", "one factor, many runs", PEOPLE)],
     [("predict", "nuclei or classes of images", TORCH), ("explain", "where it looked", TORCH)],

@@ -47,6 +47,7 @@ BASES: dict[str, list[str]] = {
     "export": ["nuclei-free", "OUT", "--to", "torchscript"],
     "slurm": SLURM,
     "synth": ["OUT", "--n", "2", "--size", "64"],
+    "view": ["IMAGES", "--list"],
     "data info": ["folder", "COHORT"],
     "data verify": ["folder", "COHORT"],
     "data convert": ["folder", "COHORT", "OUT"],
@@ -175,6 +176,9 @@ CALLS: dict[str, dict[str, Any]] = {
         "patients": ["+", "--patients", "2"],
         "hard": ["+", "--hard"],
         "as_json": ["+", "--json"],
+    },
+    "view": {
+        "folders": ["OTHER/images", "--list"],
     },
     "data info": {
         "name": ["monuseg", "COHORT"],
@@ -323,6 +327,7 @@ ELSEWHERE_TESTED = {
         *("method", "generator", "steps", "width"),
     },
     "study run": {"jobs", "workers"},
+    "view": {"port", "host", "opens", "only_list"},
 }
 WRITTEN_TO = {"DONE", "OTHER_DONE", "NIGHT", "OTHER_NIGHT"}
 # These name times and places, beside what they say of files that are compared themselves; TorchScript has in

@@ -35,6 +35,7 @@ from histoscope.cli import (
     synth,
     terminal,
     train,
+    view,
 )
 from histoscope.cli.renamed_options import taking
 from histoscope.errors import HistoscopeError
@@ -101,6 +102,7 @@ app.command("slurm", context_settings={"ignore_unknown_options": True, "allow_in
     slurm.slurm
 )
 app.command("synth")(synth.synth)
+app.command("view")(view.view)
 data.app.command("compare")(compare.compare)
 data.app.command("from-edits")(edits.from_edits)
 data.app.command("from-qupath")(annotated.from_qupath)

@@ -20,6 +20,7 @@ from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
 from histoscope.slides.slide import Box, Level
+from histoscope.slides.stored import whole_jpeg
 from histoscope.types import Image
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
@@ -107,6 +108,20 @@ class DicomReader:
             for left in range(box.x // width * width, box.x + box.width, width):
                 if (left, top) in places:
                     yield (left, top), places[left, top]
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Width and height of the frames of a level; None if they make no plain grid."""
+        height, width = self._levels[level][0].shape
+        return (width, height) if self._is_grid[level] else None
+
+    def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
+        """A frame as it is stored; None if it is not there, or no JPEG."""
+        height, width = self._levels[level][0].shape
+        part, number = self._places[level].get((column * width, row * height), (0, -1))
+        frames = self._levels[level][part]
+        if number < 0 or frames.codec != "jpeg8_decode":
+            return None
+        return whole_jpeg(b"".join(frames.fragments(number)))
 
     def picture(self, name: str) -> Image:
         """One of the associated images."""

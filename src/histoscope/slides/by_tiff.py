@@ -16,10 +16,12 @@ from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
 from histoscope.slides.slide import Box, Level
+from histoscope.slides.stored import whole_jpeg
 from histoscope.types import Image
 
 _RGB, _YCBCR = 2, 6
 _JPEGS = frozenset({6, 7, 34892})
+_JPEG = 7
 _APERIO_YCBCR = 33003
 _ASSOCIATED = ("Label", "Macro", "Thumbnail")
 
@@ -82,6 +84,20 @@ class TiffReader:
         height, width = int(page.tilelength), int(page.tilewidth)
         row, column = divmod(int(np.argmax(counts)), -(-int(page.imagewidth) // width))
         return column * width, row * height
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Width and height of the tiles of a level."""
+        return int(self._pages[level].tilewidth), int(self._pages[level].tilelength)
+
+    def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
+        """A tile as it is stored, as a whole JPEG; None if it is not there, or no JPEG."""
+        page, (offsets, counts) = self._pages[level], self._index[level]
+        number = row * -(-int(page.imagewidth) // int(page.tilewidth)) + column
+        _, tables, header = self._decoders[level]
+        if int(page.compression) != _JPEG or header is not None or not counts[number]:
+            return None
+        stored = self._stored(int(offsets[number]), int(counts[number]))
+        return whole_jpeg(stored, tables, is_rgb=int(page.photometric) == _RGB)
 
     def _decoded(self, level: int, number: int) -> Image:
         page, (offsets, counts) = self._pages[level], self._index[level]

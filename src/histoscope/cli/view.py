@@ -1,0 +1,100 @@
+"""``histoscope view``: a page that shows slides and what was found in them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from histoscope.words import count
+
+
+def view(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER", help="Of slides, images and results; several may be named."),
+    ],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 8765,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="Address to listen at; any but the machine's own asks for a token, which is printed."
+        ),
+    ] = "127.0.0.1",
+    opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    only_list: Annotated[bool, typer.Option("--list", help="Say what there is to see, and leave.")] = False,
+) -> None:
+    """Look at slides and at what was found in them: a page in the browser, served from this machine.
+
+    Shows each slide and image below the folders, with the nuclei or tiles that `histoscope predict` found:
+    zoom to a single nucleus, click it for its measurements, switch classes, compare two models side by side.
+    Nothing leaves the machine and nothing is changed; beside large tables of cells a hidden index is kept.
+    A slide elsewhere is shown if results below name it and its digest is theirs. Needs
+    `pip install 'histoscope[viewer]'`. Ctrl-C ends it.
+
+    - `histoscope view out/`
+
+    - `histoscope view out/ slides/ --port 9000`
+    """
+    from histoscope.errors import DatasetNotFoundError
+    from histoscope.viewer import running
+    from histoscope.viewer.guard import is_loopback
+    from histoscope.viewer.library import Library
+
+    if not only_list:
+        running.require()
+    for folder in folders:
+        if not folder.is_dir():
+            what = "is a file, expected its folder" if folder.is_file() else "does not exist"
+            raise DatasetNotFoundError(f"{folder} {what}; name a folder of slides, images or results")
+    library = Library([folder.resolve() for folder in folders], beyond=is_loopback(host)).search()
+    if not library.items:
+        names = " ".join(map(str, folders))
+        why = "".join(f"; {path} {reason}" for path, reason in library.left_out[:3])
+        raise DatasetNotFoundError(
+            f"nothing to show below {names}: no slides, images or results{why}; make some with "
+            "histoscope predict nuclei IMAGES OUT, then histoscope view OUT"
+        )
+    if only_list:
+        typer.echo("\n".join(_lines(library)))
+        return
+    _serve(library, host, port, opens=opens)
+
+
+def _lines(library: Any) -> list[str]:
+    """A line for each slide, and for what was left out."""
+    lines = []
+    for item in sorted(library.items.values(), key=lambda item: (item.folder, item.name)):
+        results = ", ".join(one.label + ("" if one.n is None else f" ({one.n:,})") for one in item.results)
+        where = f"{item.folder}/" if item.folder else ""
+        missing = "" if item.path else " (results alone; name the folder of the slide, too)"
+        lines.append(f"{where}{item.name}{missing}: {results or 'no results'}")
+    return lines + [f"left out {path}: {why}" for path, why in library.left_out]
+
+
+def _serve(library: Any, host: str, port: int, *, opens: bool) -> None:
+    import threading
+    import webbrowser
+
+    import uvicorn
+
+    from histoscope.viewer import running
+    from histoscope.viewer.server import create_app
+
+    opened = running.listen(host, port)
+    token = running.token_for(host)
+    address = running.address_of(opened, host, token)
+    with_results = sum(bool(item.results) for item in library.items.values())
+    typer.echo(f"{count(len(library.items), 'slide')}, {with_results} of them with results: {address}")
+    typer.echo("Ctrl-C ends it", err=True)
+    for path, why in library.left_out[:10]:
+        typer.echo(f"left out {path}: {why}", err=True)
+    if opens:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(
+        create_app(library, token=token),
+        log_level="warning",
+        limit_concurrency=512,
+        timeout_keep_alive=30,
+        server_header=False,
+    )
+    uvicorn.Server(config).run(sockets=[opened])

@@ -1,0 +1,67 @@
+"""Tiles as a slide stores them: JPEG that a browser can show without it being decoded here."""
+
+import struct
+from typing import Protocol, runtime_checkable
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_IS_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+"""Marker of Adobe that says: the three channels are red, green and blue."""
+
+
+@runtime_checkable
+class Tiled(Protocol):
+    """A reader whose levels are grids of tiles."""
+
+    def tile_size(self, level: int) -> tuple[int, int] | None:
+        """Width and height of the tiles of a level; None if they make no plain grid."""
+        ...
+
+    def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
+        """A tile as it is stored, as a whole JPEG; None if it is not there, or no JPEG."""
+        ...
+
+
+def whole_jpeg(stored: bytes, tables: bytes | None = None, *, is_rgb: bool = False) -> bytes | None:
+    r"""A JPEG that stands alone, of what TIFF stores of a tile.
+
+    Parameters
+    ----------
+    stored : bytes
+    tables : bytes, optional
+        Tables that all tiles share, themselves a JPEG without picture.
+    is_rgb : bool
+        Whether the channels are red, green and blue, which the JPEG itself does not say.
+
+    Returns
+    -------
+    bytes or None
+        None if `stored` is no JPEG.
+
+    Examples
+    --------
+    >>> whole_jpeg(b"\xff\xd8picture\xff\xd9", b"\xff\xd8tables\xff\xd9")
+    b'\xff\xd8tablespicture\xff\xd9'
+    """
+    if not stored.startswith(_SOI):
+        return None
+    shared = tables.removeprefix(_SOI).removesuffix(_EOI) if tables else b""
+    return _SOI + (_IS_RGB if is_rgb else b"") + shared + stored[len(_SOI) :]
+
+
+def size_of(jpeg: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG says; None if it says none.
+
+    Examples
+    --------
+    >>> import imagecodecs, numpy as np
+    >>> size_of(imagecodecs.jpeg8_encode(np.zeros((16, 24, 3), np.uint8)))
+    (24, 16)
+    """
+    at = 2
+    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
+        marker, length = struct.unpack(">BH", jpeg[at + 1 : at + 4])
+        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
+            height, width = struct.unpack(">HH", jpeg[at + 5 : at + 9])
+            return width, height
+        at += 2 + length
+    return None

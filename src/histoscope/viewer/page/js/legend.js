@@ -1,0 +1,132 @@
+// The legend: classes with switches, colours and the numbers in view; how they are drawn.
+
+const NUMBER = new Intl.NumberFormat("en");
+const $ = (id) => document.getElementById(id);
+const SLATE = "#668888";
+
+export const number = (n) => NUMBER.format(n);
+export const hex = (colour) => `#${colour.map((v) => v.toString(16).padStart(2, "0")).join("")}`;
+
+export function colourOf(results, state, kind) {
+  return state.colours[kind] || (results?.colours[kind] ? hex(results.colours[kind]) : SLATE);
+}
+
+// Kinds that the legend has: class 0 only where something is of it.
+export function kindsOf(results) {
+  const named = results.classes.map((name, k) => ({ kind: k + 1, name }));
+  const rest = results.counts[0]?.some(Boolean) || !named.length;
+  return [...(rest ? [{ kind: 0, name: named.length ? "no class" : results.kind === "tiles" ? "tile" : "nucleus" }] : []), ...named];
+}
+
+export class Legend {
+  constructor(state, changed) {
+    Object.assign(this, { state, changed, results: null });
+    for (const [id, write] of [["least", (v) => { state.least = v; }], ["opacity", (v) => { state.opacity = v / 100; }]])
+      $(id).addEventListener("input", () => { write(Number($(id).value)); this.words(); changed(); });
+    this.choice("style", [["outline", "Outline"], ["fill", "Fill"]], () => state.style, (v) => { state.style = v; });
+    this.choice("by", [["class", "Class"], ["probability", "Probability"]], () => state.by, (v) => { state.by = v; this.rows(); });
+    this.layers();
+  }
+
+  choice(id, options, read, write) {
+    for (const [value, word] of options) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+      button.setAttribute("role", "radio");
+      button.addEventListener("click", () => { write(value); this.words(); this.changed(); });
+      button.dataset.value = value;
+      $(id).append(button);
+    }
+    (this.choices ||= []).push({ id, read });
+  }
+
+  layers() {
+    for (const [value, word] of [["picture", "Slide"], ["marks", "Nuclei"], ["tissue", "Tissue"]]) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+      button.dataset.value = value;
+      button.addEventListener("click", () => this.toggle(value));
+      $("layers").append(button);
+    }
+  }
+
+  toggle(layer) {
+    const { hidden } = this.state;
+    if (!hidden.delete(layer)) hidden.add(layer);
+    this.words();
+    this.changed();
+  }
+
+  show(results, hasTissue) {
+    this.results = results;
+    $("legend-box").hidden = !results;
+    const [, marks, tissue] = $("layers").children;
+    tissue.hidden = !hasTissue;
+    if (!results) return;
+    marks.textContent = results.kind === "tiles" ? "Tiles" : "Nuclei";
+    this.rows();
+    this.words();
+  }
+
+  rows() {
+    const { state, results } = this, list = $("legend");
+    list.replaceChildren();
+    if (!results) return;
+    for (const { kind, name } of kindsOf(results)) {
+      const row = document.createElement("li");
+      row.dataset.kind = kind;
+      row.innerHTML = '<input type="color"><button type="button" role="switch"><span class="name"></span><span class="share"></span><span class="count">–</span></button>';
+      const [colour, button] = row.children;
+      colour.value = colourOf(results, state, kind);
+      colour.title = `Colour of ${name}`;
+      colour.setAttribute("aria-label", colour.title);
+      colour.disabled = state.by === "probability";
+      colour.addEventListener("input", () => { state.colours[kind] = colour.value; this.changed(); });
+      button.querySelector(".name").textContent = name;
+      button.title = `Switch ${name} on or off (${kind})`;
+      button.addEventListener("click", () => this.flip(kind));
+      list.append(row);
+    }
+    this.switches();
+  }
+
+  flip(kind) {
+    const { off } = this.state;
+    if (!off.delete(kind)) off.add(kind);
+    this.switches();
+    this.changed();
+  }
+
+  switches() {
+    for (const row of $("legend").children) {
+      const is = !this.state.off.has(Number(row.dataset.kind));
+      row.classList.toggle("off", !is);
+      row.querySelector("button").setAttribute("aria-checked", String(is));
+    }
+  }
+
+  words() {
+    const { state } = this;
+    $("least").value = state.least;
+    $("least-value").textContent = (state.least / 20).toFixed(2);
+    $("opacity").value = Math.round(state.opacity * 100);
+    $("opacity-value").textContent = `${Math.round(state.opacity * 100)} %`;
+    for (const { id, read } of this.choices)
+      for (const button of $(id).children) button.setAttribute("aria-checked", String(button.dataset.value === read()));
+    for (const button of $("layers").children) button.setAttribute("aria-pressed", String(!state.hidden.has(button.dataset.value)));
+  }
+
+  counts(found) {
+    if (!found || !this.results) return;
+    const { state, results } = this;
+    const seen = found.totals.reduce((sum, n, kind) => sum + (state.off.has(kind) ? 0 : n), 0);
+    const all = found.totals.reduce((sum, n) => sum + n, 0), more = found.whole ? "" : "…";
+    const word = results.kind === "tiles" ? "tiles" : "nuclei";
+    $("in-view").textContent = `${number(seen)}${more} ${word} in view`;
+    $("in-view").dataset.n = seen;
+    $("in-view-of").textContent = `of ${number(results.n)}`;
+    for (const row of $("legend").children) {
+      const n = found.totals[Number(row.dataset.kind)] || 0;
+      row.querySelector(".count").textContent = number(n) + more;
+      row.querySelector(".share").textContent = all && results.classes.length ? `${Math.round((100 * n) / all)} %` : "";
+    }
+  }
+}

@@ -1,0 +1,303 @@
+// The page: puts list, panes, legend and address together.
+import * as api from "./api.js";
+import { keys, scaleBar, switchTheme, tell } from "./chrome.js";
+import { colourOf, kindsOf, Legend, number } from "./legend.js";
+import { hideNucleus, showNucleus } from "./nucleus.js";
+import { Pane } from "./pane.js";
+import { savePng } from "./save.js";
+import { fillList, markChosen } from "./shelf.js";
+import { fromHash, state, toHash } from "./state.js";
+
+const $ = (id) => document.getElementById(id);
+const isNarrow = () => matchMedia("(max-width: 760px)").matches;
+const known = new Map(); // id of results -> what the server says of them
+const panes = [];
+let library, item, legend;
+
+function addPane(element, navigator) {
+  const pane = new Pane(element, state, (kind) => colourOf(pane.overlay.results, state, kind), { navigator });
+  const { viewer } = pane;
+  viewer.addHandler("canvas-click", (event) => { if (event.quick) pick(pane, pane.at(event.position)); });
+  viewer.addHandler("update-viewport", () => follow(pane));
+  pane.overlay.settled = () => settled(pane);
+  panes.push(pane);
+  return pane;
+}
+
+// The other pane shows the same place.
+let leading = null;
+function follow(pane) {
+  const view = pane.view();
+  if (view && pane === panes[0]) scaleBar(view, pane.slide.mpp);
+  const other = state.split && panes.find((one) => one !== pane);
+  if (!other || !other.slide || (leading && leading !== pane)) return;
+  leading = pane;
+  const bounds = pane.viewer.viewport.getBounds(true);
+  const there = other.viewer.viewport.getBounds(true);
+  if (["x", "y", "width"].some((side) => Math.abs(bounds[side] - there[side]) > 1e-7)) other.viewer.viewport.fitBounds(bounds, true);
+  leading = null;
+}
+
+function settled(pane) {
+  if (pane !== panes[0] || !pane.slide) return;
+  legend.counts(pane.overlay.countsInView());
+  remember();
+  document.body.dataset.settled = String(Number(document.body.dataset.settled || 0) + 1);
+}
+
+function remember() {
+  state.place = panes[0].place();
+  history.replaceState(null, "", toHash());
+}
+
+function restyled() {
+  for (const pane of panes) {
+    pane.picture(!state.hidden.has("picture"));
+    pane.overlay.restyle();
+  }
+}
+
+async function resultsOf(id) {
+  if (!id) return null;
+  if (!known.has(id)) {
+    const found = item.results.find((one) => one.id === id);
+    if (found?.n > 200000) tell(`Sorting ${number(found.n)} nuclei by place; this is done once …`, { stays: true });
+    const answer = await api.results(id);
+    tell("");
+    known.set(id, { id, ...answer });
+  }
+  return known.get(id);
+}
+
+async function show(id, place = null) {
+  item = library.items.find((one) => one.id === id);
+  if (!item) { tell("This slide is not here any more; choose another."); return; }
+  state.slide = id;
+  state.place = place;
+  markChosen(id);
+  hideNucleus();
+  $("title").textContent = item.name;
+  document.title = `${item.name} – Histoscope`;
+  if (!item.results.some((one) => one.id === state.results[0])) state.results[0] = item.results.find((one) => !one.problem)?.id || "";
+  if (isNarrow()) toggleList(false);
+  sources();
+  tell("Opening …", { stays: true });
+  let slide = null, results = null, why = "";
+  try { results = await resultsOf(state.results[0]); } catch (error) { why = error.message; }
+  try { slide = await api.slide(id); } catch (error) {
+    if (results?.size_px) slide = { id, size_px: results.size_px, mpp: results.mpp, stamp: "", layers: [{ size_px: results.size_px, tile_px: [256, 256], downsample: 1 }] };
+    why = error.message;
+  }
+  if (item.id !== id) return; // another was chosen meanwhile
+  tell(why, { stays: true });
+  document.body.classList.toggle("no-slide", !slide);
+  if (!slide) { lead(null, null); legend.show(null); about(null); return; }
+  await panes[0].open(slide, place);
+  if (state.split) await openSecond(slide);
+  await withResults(0, results, slide);
+  const tissue = item.has_tissue ? await api.tissue(id).catch(() => null) : null;
+  for (const pane of panes) { pane.overlay.tissue = tissue; pane.overlay.later(); }
+  lead(slide, results);
+  about(slide);
+  restyled();
+}
+
+async function withResults(which, results, slide = panes[which].slide) {
+  const whole = results && { ...results, size_px: results.size_px || slide.size_px, mpp: results.mpp || slide.mpp };
+  panes[which].overlay.show(whole);
+  if (which === 0) legend.show(whole, item.has_tissue);
+  panes[which].overlay.later();
+}
+
+async function openSecond(slide) {
+  const pane = panes[1] || addPane($("pane-b"), false);
+  await pane.open(slide);
+  pane.overlay.tissue = panes[0].overlay.tissue;
+  const results = await resultsOf(state.results[1]).catch(() => null);
+  await withResults(1, results, slide);
+  follow(panes[0]);
+}
+
+async function split(is = !state.split) {
+  state.split = is;
+  $("split-button").setAttribute("aria-pressed", String(is));
+  $("pane-b").hidden = !is;
+  document.body.classList.toggle("split", is);
+  const place = panes[0].slide && panes[0].place();
+  if (is && panes[0].slide) {
+    state.results[1] = state.results[1] || item.results.find((one) => one.id !== state.results[0] && !one.problem)?.id || "";
+    await openSecond(panes[0].slide);
+  }
+  sources();
+  requestAnimationFrame(() => { if (place) panes[0].go(place, true); restyled(); });
+}
+
+// Which results are shown, where there are several.
+function sources() {
+  const box = $("sources");
+  box.replaceChildren();
+  const shown = state.split ? [0, 1] : [0];
+  if (item.results.length < 2 && !state.split && !item.results.some((one) => one.problem)) return;
+  for (const which of shown) {
+    const label = document.createElement("label"), select = document.createElement("select");
+    label.append(state.split ? ["Left", "Right"][which] : "Results", select);
+    select.append(new Option("none: the slide alone", ""));
+    for (const one of item.results) {
+      const option = new Option(`${one.label}${one.n === null ? "" : ` (${number(one.n)})`}${one.problem ? " – cannot be shown" : ""}`, one.id);
+      option.disabled = Boolean(one.problem);
+      option.title = one.problem;
+      select.append(option);
+    }
+    select.value = state.results[which];
+    select.addEventListener("change", async () => {
+      state.results[which] = select.value;
+      hideNucleus();
+      try {
+        const results = await resultsOf(select.value);
+        await withResults(which, results);
+        if (which === 0) lead(panes[0].slide, results);
+      } catch (error) { tell(error.message, { stays: true }); }
+    });
+    box.append(label);
+  }
+  for (const one of item.results.filter((each) => each.problem)) {
+    box.append(Object.assign(document.createElement("p"), { className: "warning", textContent: one.problem }));
+  }
+}
+
+// The first words: what one sees, and what one can do.
+function lead(slide, results) {
+  const box = $("lead"), source = item.results.find((one) => one.id === results?.id);
+  box.replaceChildren();
+  if (!slide) { box.textContent = "This slide cannot be shown; the others can."; return; }
+  const what = results?.kind === "tiles" ? "tiles" : "nuclei";
+  if (results) {
+    const named = kindsOf(results).filter(({ kind }) => kind);
+    box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
+    box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
+    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.`);
+  } else {
+    box.append(strong(item.name), ", without results. Scroll to zoom, drag to move. To find its nuclei: ", Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
+  }
+}
+
+const strong = (text) => Object.assign(document.createElement("strong"), { textContent: text });
+
+function about(slide) {
+  const box = $("about");
+  box.replaceChildren();
+  if (!slide) return;
+  const [width, height] = slide.size_px, size = slide.mpp && [width, height].map((side) => ((side * slide.mpp) / 1000).toFixed(1)).join(" × ");
+  const facts = { Size: `${number(width)} × ${number(height)} px${size ? `, ${size} mm` : ""}`, Resolution: slide.mpp ? `${Number(slide.mpp.toPrecision(4))} µm/px` : "not stated", Format: slide.vendor || slide.reader };
+  const list = document.createElement("dl");
+  for (const [word, text] of Object.entries(facts)) if (text) {
+    list.append(Object.assign(document.createElement("dt"), { textContent: word }), Object.assign(document.createElement("dd"), { textContent: text }));
+  }
+  box.append(Object.assign(document.createElement("h2"), { textContent: "Slide" }), list);
+}
+
+function pick(pane, { x, y }) {
+  const found = pane.overlay.hit(x, y);
+  for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
+  if (found === "far") { tell("Zoom in to click a single nucleus: from here they are drawn as densities."); hideNucleus(); return; }
+  if (!found) { hideNucleus(); return; }
+  pane.overlay.picked = found;
+  showNucleus(pane.overlay.results, state, found, () => unpick());
+}
+
+function unpick() {
+  hideNucleus();
+  for (const pane of panes) { pane.overlay.picked = null; pane.overlay.later(); }
+}
+
+function toggleList(is = $("list").hidden) {
+  $("list").hidden = !is;
+  $("list-button").setAttribute("aria-expanded", String(is));
+  if (is && isNarrow()) $("find").focus();
+}
+
+function togglePanel(is) {
+  const now = document.body.classList.toggle("panel-shut", is === undefined ? undefined : !is);
+  $("panel-button").setAttribute("aria-expanded", String(!now));
+}
+
+async function copyLink() {
+  remember();
+  try {
+    await navigator.clipboard.writeText(location.href);
+    tell("Link copied: it opens this view.");
+  } catch {
+    tell("The address of this page is the link: copy it from the browser.");
+  }
+}
+
+function step(by) {
+  const at = library.items.findIndex((one) => one.id === state.slide) + by;
+  if (library.items[at]) show(library.items[at].id);
+}
+
+function move(dx, dy) {
+  const { viewport } = panes[0].viewer, bounds = viewport.getBounds();
+  viewport.panBy(new window.OpenSeadragon.Point(dx * bounds.width * 0.2, dy * bounds.height * 0.2));
+  viewport.applyConstraints();
+}
+
+function zoom(by) {
+  panes[0].viewer.viewport.zoomBy(by);
+  panes[0].viewer.viewport.applyConstraints();
+}
+
+const wholeSlide = () => panes[0].viewer.viewport.goHome();
+
+function setUp() {
+  const on = (id, run) => $(id).addEventListener("click", () => run());
+  on("list-button", () => toggleList());
+  on("panel-button", () => togglePanel());
+  on("panel-grip", () => togglePanel());
+  on("split-button", () => split());
+  on("link-button", copyLink);
+  on("save-button", () => panes[0].slide && savePng(panes[0], panes[0].slide.mpp, item.name));
+  on("theme-button", switchTheme);
+  on("help-button", () => $("help").showModal());
+  on("zoom-in", () => zoom(1.6));
+  on("zoom-out", () => zoom(1 / 1.6));
+  on("zoom-home", wholeSlide);
+  const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  keys([
+    { keys: ["+", "=", "-"], shown: ["+", "−"], does: "closer, farther", run: (key) => zoom(key === "-" ? 1 / 1.6 : 1.6) },
+    { keys: Object.keys(arrows), shown: ["←", "→", "↑", "↓"], does: "move", run: (key) => move(...arrows[key]) },
+    { keys: ["0"], shown: ["0"], does: "the whole slide", run: wholeSlide },
+    { keys: [..."123456789"], shown: ["1", "2", "…"], does: "switch a class on or off", run: (key) => legend.results && legend.flip(Number(key)) },
+    { keys: ["b"], shown: ["B"], does: "two side by side", run: () => split() },
+    { keys: ["o"], shown: ["O"], does: "outlines or filled", run: () => { state.style = state.style === "fill" ? "outline" : "fill"; legend.words(); restyled(); } },
+    { keys: ["n"], shown: ["N"], does: "nuclei on or off", run: () => legend.toggle("marks") },
+    { keys: ["t"], shown: ["T"], does: "outline of the tissue", run: () => legend.toggle("tissue") },
+    { keys: ["h"], shown: ["H"], does: "slide on or off", run: () => legend.toggle("picture") },
+    { keys: ["j", "k"], shown: ["J", "K"], does: "next slide, slide before", run: (key) => step(key.toLowerCase() === "j" ? 1 : -1) },
+    { keys: ["l"], shown: ["L"], does: "list of slides", run: () => toggleList() },
+    { keys: ["p"], shown: ["P"], does: "legend and settings", run: () => togglePanel() },
+    { keys: ["c"], shown: ["C"], does: "copy a link to this view", run: copyLink },
+    { keys: ["s"], shown: ["S"], does: "save this view as PNG", run: () => $("save-button").click() },
+    { keys: ["d"], shown: ["D"], does: "light or dark", run: switchTheme },
+    { keys: ["?"], shown: ["?"], does: "this help", run: () => ($("help").open ? $("help").close() : $("help").showModal()) },
+    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: unpick },
+  ]);
+}
+
+async function start() {
+  if (!window.OpenSeadragon) { tell("OpenSeadragon is missing: run python build_page.py in the source folder, then reload.", { stays: true }); return; }
+  setUp();
+  fromHash(location.hash);
+  legend = new Legend(state, restyled);
+  legend.words();
+  addPane($("pane-a"), true);
+  try { library = await api.library(); } catch (error) { tell(error.message, { stays: true }); return; }
+  fillList(library, (id) => show(id));
+  toggleList(library.items.length > 1 && !isNarrow());
+  if (state.split) await split(true);
+  const first = library.items.find((one) => one.id === state.slide) || library.items.find((one) => one.results.length && one.has_picture) || library.items[0];
+  await show(first.id, state.place);
+  window.addEventListener("hashchange", () => location.reload());
+}
+
+start();

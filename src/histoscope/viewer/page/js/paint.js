@@ -1,0 +1,121 @@
+// Marks as pixels: outlines near, densities far out. Colours and switches are applied here, without the server.
+
+export const POINT_PX = 0.25;
+const NUCLEUS_UM2 = 45; // area of a usual nucleus, for how much of a place nuclei cover
+const MOST_PX = 1024;
+const RAMP = ["#3b1f70", "#3f4a8a", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+
+export function rgb(hex) {
+  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+}
+
+export function rampAt(share) {
+  const at = Math.min(Math.max(share, 0), 1) * (RAMP.length - 1), low = Math.min(Math.floor(at), RAMP.length - 2);
+  const [a, b] = [rgb(RAMP[low]), rgb(RAMP[low + 1])];
+  return `#${a.map((v, k) => Math.round(v + (b[k] - v) * (at - low)).toString(16).padStart(2, "0")).join("")}`;
+}
+
+// Colour of each kind and band, or nothing where it is not shown.
+export function colouring(results, state, colourOf) {
+  const byBand = Array.from({ length: results.bands }, (_, band) => rampAt((band + 0.5) / results.bands));
+  return (kind, band) => {
+    if (state.off.has(kind) || band < state.least) return null;
+    return state.by === "probability" ? byBand[band] : colourOf(kind);
+  };
+}
+
+// Add the rings of a mark to a path.
+function trace(context, data, k, ring, point, left, top, scale) {
+  const x = (data.centre[2 * k] - left) * scale, y = (data.centre[2 * k + 1] - top) * scale, step = POINT_PX * scale;
+  for (let r = 0; r < data.rings[k]; r++) {
+    const length = data.lengths[ring + r];
+    for (let p = 0; p < length; p++) {
+      const px = x + data.points[2 * (point + p)] * step, py = y + data.points[2 * (point + p) + 1] * step;
+      p ? context.lineTo(px, py) : context.moveTo(px, py);
+    }
+    context.closePath();
+    point += length;
+  }
+}
+
+// Call with each mark, its first ring and its first point.
+export function each(data, call) {
+  let ring = 0, point = 0;
+  for (let k = 0; k < data.n; k++) {
+    call(k, ring, point);
+    for (let r = 0; r < data.rings[k]; r++) point += data.lengths[ring + r];
+    ring += data.rings[k];
+  }
+}
+
+// Outlines of a square, one path for each colour.
+export function drawOutlines(context, data, { left, top, scale, line, style, colour, within }) {
+  const paths = new Map();
+  each(data, (k, ring, point) => {
+    if (within && !within(data.centre[2 * k], data.centre[2 * k + 1])) return;
+    const is = colour(data.kind[k], data.band[k]);
+    if (is) paths.has(is) ? paths.get(is).push(k, ring, point) : paths.set(is, [k, ring, point]);
+  });
+  context.lineJoin = "round";
+  for (const [is, marks] of paths) {
+    context.beginPath();
+    for (let k = 0; k < marks.length; k += 3) trace(context, data, marks[k], marks[k + 1], marks[k + 2], left, top, scale);
+    if (style === "fill") {
+      context.fillStyle = `${is}99`;
+      context.fill("evenodd");
+    }
+    context.strokeStyle = is;
+    context.lineWidth = line;
+    context.stroke();
+  }
+}
+
+export function drawOne(context, data, k, { left, top, scale }) {
+  each(data, (at, ring, point) => {
+    if (at !== k) return;
+    context.beginPath();
+    trace(context, data, k, ring, point, left, top, scale);
+    for (const [colour, width] of [["#000000b0", 5], ["#ffffff", 2.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.stroke();
+    }
+  });
+}
+
+// A canvas of a square, with a margin for marks whose centre lies in it and that reach beyond.
+export function paintOutlines(data, square, side, pixels, options) {
+  const scale = Math.min(pixels, MOST_PX) / side, margin = Math.ceil(options.reach * scale + 4);
+  const canvas = new OffscreenCanvas(Math.ceil(side * scale) + 2 * margin, Math.ceil(side * scale) + 2 * margin);
+  const left = square.column * side - margin / scale, top = square.row * side - margin / scale;
+  if (data.n) drawOutlines(canvas.getContext("2d"), data, { ...options, left, top, scale });
+  return { canvas, left, top, scale };
+}
+
+// A pixel for each place: the mean colour of its marks, as opaque as they cover it.
+export function paintDensity(data, square, side, results, colour) {
+  const bins = results.bins, image = new ImageData(bins, bins), sums = new Float32Array(bins * bins * 4);
+  const known = new Map();
+  for (let k = 0; k < data.n; k++) {
+    const key = data.kind[k] * 256 + data.band[k];
+    if (!known.has(key)) {
+      const is = colour(data.kind[k], data.band[k]);
+      known.set(key, is && rgb(is));
+    }
+    const is = known.get(key);
+    if (!is) continue;
+    const at = 4 * data.place[k], n = data.count[k];
+    for (let c = 0; c < 3; c++) sums[at + c] += n * is[c];
+    sums[at + 3] += n;
+  }
+  const area = NUCLEUS_UM2 / (results.mpp || 0.5) ** 2 / (side / bins) ** 2;
+  for (let at = 0; at < sums.length; at += 4) {
+    const n = sums[at + 3];
+    if (!n) continue;
+    for (let c = 0; c < 3; c++) image.data[at + c] = sums[at + c] / n;
+    image.data[at + 3] = 255 * Math.min(0.18 + 1.5 * n * area, 1);
+  }
+  const canvas = new OffscreenCanvas(bins, bins);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return { canvas, left: square.column * side, top: square.row * side, scale: bins / side };
+}

@@ -1,0 +1,63 @@
+// What is shown, and the address that holds it.
+
+export const state = {
+  slide: "",
+  results: ["", ""], // of the two panes
+  place: null, // {x, y, zoom}: centre in pixels of level 0, screen pixels for one of them
+  off: new Set(), // classes that are switched off
+  least: 0, // lowest band of probability
+  opacity: 0.9,
+  style: "outline",
+  by: "class",
+  hidden: new Set(), // of "picture", "marks", "tissue"
+  colours: {}, // class -> colour that somebody chose
+  split: false,
+};
+
+export function toHash() {
+  const parts = new URLSearchParams();
+  const add = (name, value, usual) => value !== usual && parts.set(name, value);
+  add("slide", state.slide, "");
+  add("results", state.results[0], "");
+  add("split", state.split ? state.results[1] || "none" : "", "");
+  if (state.place) {
+    parts.set("x", state.place.x.toFixed(1));
+    parts.set("y", state.place.y.toFixed(1));
+    parts.set("zoom", Number(state.place.zoom.toPrecision(5)));
+  }
+  add("off", [...state.off].sort((a, b) => a - b).join("."), "");
+  add("least", String(state.least), "0");
+  add("opacity", String(state.opacity), "0.9");
+  add("style", state.style, "outline");
+  add("by", state.by, "class");
+  add("hide", [...state.hidden].sort().join("."), "");
+  add("colours", Object.entries(state.colours).map(([k, v]) => `${k}-${v.slice(1)}`).join("."), "");
+  return `#${parts}`;
+}
+
+export function fromHash(hash) {
+  const parts = new URLSearchParams(hash.replace(/^#/, ""));
+  const list = (name) => (parts.get(name) || "").split(".").filter(Boolean);
+  const number = (name, usual, low, high) => {
+    const value = parts.has(name) ? Number(parts.get(name)) : NaN;
+    return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : usual;
+  };
+  const one = (name, known) => (known.includes(parts.get(name)) ? parts.get(name) : known[0]);
+  state.slide = parts.get("slide") || "";
+  state.split = parts.has("split");
+  const second = parts.get("split") || "";
+  state.results = [parts.get("results") || "", second === "none" ? "" : second];
+  const zoom = number("zoom", 0, 0, 1e3);
+  state.place = zoom > 0 ? { x: number("x", 0, -1e9, 1e9), y: number("y", 0, -1e9, 1e9), zoom } : null;
+  state.off = new Set(list("off").map(Number).filter(Number.isInteger));
+  state.least = Math.round(number("least", 0, 0, 19));
+  state.opacity = number("opacity", 0.9, 0, 1);
+  state.style = one("style", ["outline", "fill"]);
+  state.by = one("by", ["class", "probability"]);
+  state.hidden = new Set(list("hide"));
+  state.colours = {};
+  for (const pair of list("colours")) {
+    const [name, colour] = pair.split("-");
+    if (/^\d+$/.test(name) && /^[0-9a-f]{6}$/i.test(colour || "")) state.colours[name] = `#${colour}`;
+  }
+}

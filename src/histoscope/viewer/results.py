@@ -1,0 +1,217 @@
+"""Files of results of one slide or image: a table of cells or tiles, GeoJSON, or a map of labels."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
+from histoscope.viewer.marks import Marks
+from histoscope.viewer.sorting import Batch, sorted_marks
+
+_MOST_BYTES = 300_000_000
+"""Of a GeoJSON that is read whole."""
+_NEEDED = ("class", "class_id", "probability", "x_px", "y_px", "geometry")
+_BATCH_ROWS = 100_000
+_NO_FEATURES = frozenset({"geometry", "bbox", "id", "part"})
+
+
+class Results(Protocol):
+    """Results of one slide or image."""
+
+    def marks(self) -> Marks:
+        """All of them, sorted by place."""
+        ...
+
+    def features(self, row: int) -> dict[str, Any]:
+        """What is known of one row: names with numbers or words."""
+        ...
+
+
+def open_results(path: Path) -> Results:
+    """Open a file of results, by its name.
+
+    Raises
+    ------
+    CorruptDataError
+        If it cannot be read.
+    FormatVersionError
+        If it lacks what this version shows.
+    """
+    kinds: dict[str, Callable[[Path], Results]] = {".parquet": TableResults, ".geojson": JsonResults}
+    return kinds.get(path.suffix.lower(), LabelResults)(path)
+
+
+def about_of(path: Path) -> dict[str, Any]:
+    """What a table of cells or tiles says of itself: slide, size, resolution, classes, number of rows.
+
+    Raises
+    ------
+    CorruptDataError, FormatVersionError
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, rows = file.schema_arrow, file.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptDataError(f"{path.name} is no Parquet file: {error}") from error
+    said = (schema.metadata or {}).get(b"histoscope")
+    about: dict[str, Any] = json.loads(said) if said else {}
+    missing = [name for name in _needed_of(path) if name not in schema.names]
+    if missing or not about:
+        by = about.get("software", "another program")
+        raise FormatVersionError(
+            f"{path.name} was written by {by} and lacks {', '.join(missing) or 'what slide it is of'}; run "
+            "histoscope predict again, with --overwrite"
+        )
+    return {**about, "rows": rows}
+
+
+def _needed_of(path: Path) -> tuple[str, ...]:
+    """Columns that are drawn; tiles have no centre of their own."""
+    return _NEEDED if path.name == "cells.parquet" else ("class", "probability", "geometry")
+
+
+class TableResults:
+    """``cells.parquet`` or ``tiles.parquet`` of a slide."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.about = path, about_of(path)
+
+    def marks(self) -> Marks:
+        """All rows, sorted by place."""
+        about = self.about
+        mpp = about.get("mpp")
+        classes = list(map(str, about.get("classes", [])))
+        kept = {
+            "classes": classes,
+            "mpp": float(mpp[0]) if isinstance(mpp, list) else mpp,
+            "size_px": about.get("size_px"),
+        }
+        return sorted_marks(self._batches(classes), kept)
+
+    def _batches(self, classes: list[str]) -> Iterator[Batch]:
+        import pyarrow.parquet as pq
+        import shapely
+
+        with pq.ParquetFile(self.path) as file:
+            columns = [name for name in _NEEDED if name in file.schema_arrow.names]
+            for rows in file.iter_batches(_BATCH_ROWS, columns=columns):
+                polygons = shapely.from_wkb(rows["geometry"].to_numpy(zero_copy_only=False))
+                probability = rows["probability"].to_numpy(zero_copy_only=False)
+                if "x_px" in columns:
+                    centre = np.stack([rows[name].to_numpy() for name in ("x_px", "y_px")], axis=1)
+                    yield Batch(centre, rows["class_id"].to_numpy(), probability, polygons)
+                else:
+                    centre = _centres(polygons)
+                    names = rows["class"].to_pylist()
+                    yield Batch(centre, _ids(names, classes), probability, polygons)
+
+    def features(self, row: int) -> dict[str, Any]:
+        """What is known of one row."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.path) as file:
+            columns = [name for name in file.schema_arrow.names if name not in _NO_FEATURES]
+            for group in range(file.num_row_groups):
+                n = file.metadata.row_group(group).num_rows
+                if 0 <= row < n:
+                    found = file.read_row_group(group, columns=columns).slice(row, 1)
+                    return _plain(found.to_pylist()[0])
+                row -= n
+        raise ConfigError(f"there is no such row; {self.path.name} has {self.about['rows']:,}")
+
+
+class JsonResults:
+    """``NAME.geojson`` of an image, as `histoscope predict` or QuPath writes it."""
+
+    def __init__(self, path: Path) -> None:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigError(
+                f"{path.name} is larger than {_MOST_BYTES // 10**6} MB; results of that size are shown from "
+                "cells.parquet"
+            )
+        try:
+            root = json.loads(path.read_text(encoding="utf-8"))
+            self._features = list(root["features"] if isinstance(root, dict) else root)
+            self._places: Any = _polygons(self._features)
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+            raise CorruptDataError(f"{path.name} is no GeoJSON of polygons: {error!r}") from error
+        self._names = [_class_of(each) for each in self._features]
+
+    def marks(self) -> Marks:
+        """All features, in the order of the file, sorted by place."""
+        classes = list(dict.fromkeys(name for name in self._names if name not in {"", "nucleus"}))
+        numbers = [each.get("properties", {}).get("measurements") or {} for each in self._features]
+        probability = np.array([float(each.get("probability", 1.0)) for each in numbers])
+        batch = Batch(_centres(self._places), _ids(self._names, classes), probability, self._places)
+        return sorted_marks([batch], {"classes": classes})
+
+    def features(self, row: int) -> dict[str, Any]:
+        """Class and measurements of one feature."""
+        if not 0 <= row < len(self._features):
+            raise ConfigError(f"there is no such row; the file has {len(self._features):,}")
+        numbers = self._features[row].get("properties", {}).get("measurements") or {}
+        return _plain({"class": self._names[row] or "nucleus", **numbers})
+
+
+class LabelResults:
+    """``NAME_labels.png``: ids of nuclei, without classes."""
+
+    def __init__(self, path: Path) -> None:
+        from histoscope.files import read_labels
+        from histoscope.nuclei import Nuclei
+
+        self._nuclei = Nuclei.from_labels(read_labels(path), mpp=1.0)
+
+    def marks(self) -> Marks:
+        """All nuclei, by id."""
+        from histoscope.export.cells import polygons_of
+
+        polygons = polygons_of(self._nuclei)
+        n = len(polygons)
+        return sorted_marks(
+            [Batch(_centres(polygons), np.zeros(n, int), np.ones(n), polygons)], {"classes": []}
+        )
+
+    def features(self, row: int) -> dict[str, Any]:
+        """Number and area of one nucleus."""
+        if not 0 <= row < len(self._nuclei):
+            raise ConfigError(f"there is no such row; the map has {len(self._nuclei):,}")
+        return {"class": "nucleus", "id": row + 1, "area_px": int(self._nuclei.area_px[row])}
+
+
+def _polygons(features: list[dict[str, Any]]) -> Any:
+    import shapely
+
+    return shapely.from_geojson(np.array([json.dumps(each["geometry"]) for each in features], object))
+
+
+def _centres(polygons: Any) -> Any:
+    """Centre of mass of each polygon; of one without area the corner of the slide."""
+    import shapely
+
+    found = np.zeros((len(polygons), 2))
+    known = ~shapely.is_empty(polygons)
+    found[known] = shapely.get_coordinates(shapely.centroid(polygons[known]))
+    return found
+
+
+def _class_of(feature: dict[str, Any]) -> str:
+    return str(((feature.get("properties") or {}).get("classification") or {}).get("name", ""))
+
+
+def _ids(names: list[str], classes: list[str]) -> Any:
+    """Class of each name, from 1; 0 for others."""
+    places = {name: k for k, name in enumerate(classes, 1)}
+    return np.array([places.get(name, 0) for name in names], np.uint8)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON has, without those that are missing."""
+    return {key: value for key, value in row.items() if value is not None and not pd.isna(value)}

@@ -1,0 +1,78 @@
+"""Starting the server: what it needs, where it listens, and what is said."""
+
+import secrets
+import socket
+from importlib import import_module
+from pathlib import Path
+
+from histoscope.errors import ConfigError, MissingDependencyError
+from histoscope.viewer.guard import is_loopback
+
+PORT = 8765
+VENDOR = Path(__file__).parent / "page" / "vendor" / "openseadragon.min.js"
+"""Comes from npm when Histoscope is built."""
+
+
+def require() -> None:
+    """Refuse to start without the libraries of the server and of the page.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
+    missing = []
+    for name in ("fastapi", "uvicorn"):
+        try:
+            import_module(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise MissingDependencyError(
+            f"the page needs {' and '.join(missing)}; pip install 'histoscope[viewer]' brings both"
+        )
+    if not VENDOR.is_file():
+        raise MissingDependencyError(
+            f"the page needs OpenSeadragon, which is not at {VENDOR}: npm was not reached when Histoscope "
+            "was installed; with a network, run python build_page.py in the source folder, or install again"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises
+    ------
+    ConfigError
+        If the port is in use, or the host is none of this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"--host {host} is no address of this machine ({error.strerror})") from error
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        opened.listen(128)
+    except OSError as error:
+        opened.close()
+        raise ConfigError(
+            f"cannot listen at {host}, port {port} ({error.strerror}): maybe another histoscope view does; "
+            "give another --port, or --port 0 for any that is free"
+        ) from error
+    return opened
+
+
+def token_for(host: str) -> str:
+    """A new token where a server listens wider than to its own machine; else none."""
+    return "" if is_loopback(host) else secrets.token_urlsafe(18)
+
+
+def address_of(opened: socket.socket, host: str, token: str) -> str:
+    """What to open in a browser."""
+    port = opened.getsockname()[1]
+    name = socket.gethostname() if host in {"0.0.0.0", "::"} else host
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")

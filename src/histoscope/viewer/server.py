@@ -1,0 +1,226 @@
+"""The addresses of the page: slides as tiles, results as outlines and numbers, and the page itself.
+
+Addresses name slides and results by ids that the library gave them, never by paths.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi import Path as InAddress
+from fastapi.staticfiles import StaticFiles
+
+from histoscope import __version__
+from histoscope.errors import ConfigError
+from histoscope.export.overlay import colours
+from histoscope.viewer.desk import Desk, plain
+from histoscope.viewer.guard import App, Guard
+from histoscope.viewer.library import Item, Library
+from histoscope.viewer.marks import BANDS, BINS, TILE_PX
+from histoscope.viewer.shelf import Shelf, stamp_of
+from histoscope.viewer.tissue import rings_of
+
+PAGE = Path(__file__).parent / "page"
+_THUMBNAIL_PX = 320
+_MOST_ZOOM = 16
+_SORTING_S = 600.0
+
+Id = Annotated[str, InAddress(pattern="^[0-9a-f]{12}$")]
+Place = Annotated[int, InAddress(ge=0, le=65_535)]
+Zoom = Annotated[int, InAddress(ge=0, le=_MOST_ZOOM)]
+_WHY = {
+    404: {"description": "not there: `detail` says what to do"},
+    422: {"description": "cannot be read: `detail` says why"},
+    504: {"description": "took too long"},
+}
+
+
+def create_app(library: Library, *, token: str = "") -> App:
+    """The ASGI application that shows a library.
+
+    Parameters
+    ----------
+    library : Library
+        Searched.
+    token : str
+        What requests must bring; empty for the machine itself.
+    """
+    app = FastAPI(title="Histoscope", version=__version__, docs_url=None, redoc_url=None)
+    routes = Routes(Shelf(library))
+    for address, answer in {
+        "/api/library": routes.library,
+        "/api/slides/{slide}": routes.slide,
+        "/api/slides/{slide}/thumbnail": routes.thumbnail,
+        "/api/slides/{slide}/tissue": routes.tissue,
+        "/api/slides/{slide}/tiles/{layer}/{column}/{row}": routes.tile,
+        "/api/results/{results}": routes.results,
+        "/api/results/{results}/outlines/{zoom}/{column}/{row}": routes.outlines,
+        "/api/results/{results}/density/{zoom}/{column}/{row}": routes.density,
+        "/api/results/{results}/rows/{number}": routes.row,
+    }.items():
+        app.add_api_route(address, answer, methods=["GET"], responses=_WHY, response_class=Response)
+    app.add_api_route("/api/library", routes.search, methods=["POST"], response_class=Response)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return Guard(app, token)
+
+
+class Routes:
+    """What is answered at each address.
+
+    Parameters
+    ----------
+    shelf : Shelf
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf, self._desk = shelf, Desk()
+
+    async def library(self, request: Request) -> Response:
+        """All slides and images, with the results of each."""
+        return await self._desk.answer(request, lambda: plain(_shown(self._shelf.library)))
+
+    async def search(self, request: Request) -> Response:
+        """Look at the folder anew."""
+        return await self._desk.answer(request, lambda: plain(_shown(self._shelf.library.search())))
+
+    async def slide(self, request: Request, slide: Id) -> Response:
+        """Size, resolution and layers of a slide."""
+        return await self._desk.answer(request, lambda: plain(self._facts(self._shelf.item(slide))))
+
+    async def thumbnail(self, request: Request, slide: Id) -> Response:
+        """The whole slide, small, as JPEG."""
+
+        def work() -> Response:
+            return _jpeg(self._shelf.pyramid(self._shelf.item(slide)).picture(_THUMBNAIL_PX))
+
+        return await self._desk.answer(request, work, tag=lambda: self._stamp(slide))
+
+    async def tile(self, request: Request, slide: Id, layer: Zoom, column: Place, row: Place) -> Response:
+        """One tile of a layer, as JPEG."""
+
+        def work() -> Response:
+            return _jpeg(self._shelf.pyramid(self._shelf.item(slide)).tile(layer, column, row))
+
+        return await self._desk.answer(
+            request, work, tag=lambda: f"{self._stamp(slide)}-{layer}-{column}-{row}"
+        )
+
+    async def tissue(self, request: Request, slide: Id) -> Response:
+        """Outlines of the tissue, and of what was left out of focus."""
+
+        def work() -> Response:
+            path = self._shelf.item(slide).tissue
+            if path is None:
+                raise ConfigError("no tissue was sought on this slide")
+            return plain(rings_of(path))
+
+        return await self._desk.answer(request, work)
+
+    async def results(self, request: Request, results: Id) -> Response:
+        """Classes, colours and numbers of results; sorts them when they are asked for first."""
+
+        def work() -> Response:
+            found = self._shelf.found(results)
+            marks = self._shelf.marks(found)
+            classes = marks.about.get("classes", [])
+            return plain(
+                {
+                    "kind": found.kind,
+                    "classes": classes,
+                    "colours": [list(each) for each in colours(classes)],
+                    "counts": marks.counts(),
+                    "n": len(marks),
+                    "busiest": marks.busiest(),
+                    "size_px": marks.about.get("size_px"),
+                    "mpp": marks.about.get("mpp"),
+                    "reach_px": marks.reach_px(),
+                    "square_px": TILE_PX,
+                    "bins": BINS,
+                    "bands": BANDS,
+                    "stamp": stamp_of(found.path),
+                }
+            )
+
+        return await self._desk.answer(request, work, limit_s=_SORTING_S)
+
+    async def outlines(
+        self, request: Request, results: Id, zoom: Zoom, column: Place, row: Place
+    ) -> Response:
+        """Outlines of what lies in a square, packed."""
+        return await self._square(request, "outlines", results, (zoom, column, row))
+
+    async def density(self, request: Request, results: Id, zoom: Zoom, column: Place, row: Place) -> Response:
+        """Numbers of what lies in a square by place, class and band of probability, packed."""
+        return await self._square(request, "density", results, (zoom, column, row))
+
+    async def row(
+        self, request: Request, results: Id, number: Annotated[int, InAddress(ge=0, le=2**32 - 1)]
+    ) -> Response:
+        """What is known of one nucleus or tile."""
+
+        def work() -> Response:
+            return plain(self._shelf.results(self._shelf.found(results)).features(number))
+
+        return await self._desk.answer(request, work)
+
+    async def _square(
+        self, request: Request, what: str, results: str, square: tuple[int, int, int]
+    ) -> Response:
+        def work() -> Response:
+            marks = self._shelf.marks(self._shelf.found(results))
+            packed: bytes = getattr(marks, what)(*square)
+            return Response(packed, media_type="application/octet-stream")
+
+        def tag() -> str:
+            return f"{stamp_of(self._shelf.found(results).path)}-{what}-{'-'.join(map(str, square))}"
+
+        return await self._desk.answer(request, work, tag=tag)
+
+    def _stamp(self, slide: str) -> str:
+        path = self._shelf.item(slide).path
+        return "none" if path is None else stamp_of(path)
+
+    def _facts(self, item: Item) -> dict[str, Any]:
+        pyramid = self._shelf.pyramid(item)
+        slide = pyramid.slide
+        return {
+            "id": item.id,
+            "name": item.name,
+            "size_px": slide.size,
+            "mpp": None if slide.mpp is None else slide.mpp[0],
+            "vendor": slide.vendor,
+            "reader": slide.reader_name,
+            "is_stored": pyramid.passes,
+            "stamp": self._stamp(item.id),
+            "layers": [
+                {"size_px": (one.width, one.height), "tile_px": one.tile, "downsample": one.downsample}
+                for one in pyramid.layers
+            ],
+        }
+
+
+def _shown(library: Library) -> dict[str, Any]:
+    """The library as the page lists it."""
+    items = sorted(library.items.values(), key=lambda item: (item.folder, item.name))
+    return {
+        "folder": ", ".join(folder.name or str(folder) for folder in library.folders),
+        "items": [
+            {
+                "id": item.id,
+                "name": item.name,
+                "folder": item.folder,
+                "has_picture": item.path is not None,
+                "has_tissue": item.tissue is not None,
+                "results": [
+                    {"id": one.id, "label": one.label, "kind": one.kind, "n": one.n, "problem": one.problem}
+                    for one in item.results
+                ],
+            }
+            for item in items
+        ],
+        "left_out": [{"path": path, "why": why} for path, why in library.left_out],
+    }
+
+
+def _jpeg(packed: bytes) -> Response:
+    return Response(packed, media_type="image/jpeg")

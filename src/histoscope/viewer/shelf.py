@@ -1,0 +1,171 @@
+"""Slides and marks that are open, each opened once however many ask for it at once."""
+
+import hashlib
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
+from histoscope.jobs.ownership import digest_of
+from histoscope.slides import open_slide
+from histoscope.viewer.keeping import keep, kept, path_of
+from histoscope.viewer.library import Found, Item, Library
+from histoscope.viewer.marks import Marks
+from histoscope.viewer.pyramid import Pyramid
+from histoscope.viewer.results import Results, open_results
+
+T = TypeVar("T")
+_SLIDES, _MARKS = 16, 8
+_KEPT_FROM = 20_000
+"""Fewer marks than these are sorted as fast as they are read."""
+
+
+def stamp_of(path: Path) -> str:
+    """Digits that change when a file does.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If it is gone.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DatasetNotFoundError(f"{path} is gone ({error.strerror}); look at the folder again") from error
+    facts = f"{stat.st_size}:{stat.st_mtime_ns}"
+    return hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()
+
+
+class Lately(Generic[T]):
+    """The last few things that were asked for, or why they could not be had.
+
+    Examples
+    --------
+    >>> lately = Lately[int](2)
+    >>> lately.get("a", lambda: 1), lately.get("a", lambda: 2)
+    (1, 1)
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._things: OrderedDict[Hashable, T | HistoscopeError] = OrderedDict()
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The thing of a key, made by the first who asks; the others wait for it.
+
+        Raises
+        ------
+        HistoscopeError
+            What `make` raised, without trying again.
+        """
+        with self._lock:
+            own = self._locks.setdefault(key, threading.Lock())
+        with own:
+            with self._lock:
+                thing = self._things.get(key)
+            if thing is None:
+                try:
+                    thing = make()
+                except HistoscopeError as error:
+                    thing = error
+            with self._lock:
+                self._things[key] = thing
+                self._things.move_to_end(key)
+                while len(self._things) > self._most:
+                    self._locks.pop(self._things.popitem(last=False)[0], None)
+        if isinstance(thing, HistoscopeError):
+            raise thing
+        return thing
+
+
+class Shelf:
+    """Opens what a library names.
+
+    Parameters
+    ----------
+    library : Library
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self._pyramids: Lately[Pyramid] = Lately(_SLIDES)
+        self._results: Lately[Results] = Lately(_MARKS)
+        self._marks: Lately[Marks] = Lately(_MARKS)
+
+    def item(self, key: str) -> Item:
+        """The slide or image of an id.
+
+        Raises
+        ------
+        DatasetNotFoundError
+        """
+        if key not in self.library.items:
+            raise DatasetNotFoundError(f"there is no slide {key} any more; look at the folder again")
+        return self.library.items[key]
+
+    def found(self, key: str) -> Found:
+        """The results of an id.
+
+        Raises
+        ------
+        DatasetNotFoundError
+        """
+        for item in self.library.items.values():
+            for found in item.results:
+                if found.id == key:
+                    return found
+        raise DatasetNotFoundError(f"there are no results {key} any more; look at the folder again")
+
+    def pyramid(self, item: Item) -> Pyramid:
+        """The slide of an item, open.
+
+        Raises
+        ------
+        ConfigError
+            If it is not there, or not the one that the results are of.
+        CorruptDataError
+            If it cannot be opened.
+        """
+        path = item.path
+        if path is None:
+            raise ConfigError(
+                f"the slide {item.name} is not below the folder; name its folder, too: "
+                "histoscope view RESULTS SLIDES"
+            )
+        return self._pyramids.get((path, stamp_of(path)), lambda: self._opened(item, path))
+
+    def results(self, found: Found) -> Results:
+        """The file of results, open."""
+        return self._results.get((found.path, stamp_of(found.path)), lambda: open_results(found.path))
+
+    def marks(self, found: Found) -> Marks:
+        """The results sorted by place; kept beside them where there are many."""
+        stamp = stamp_of(found.path)
+        return self._marks.get((found.path, stamp), lambda: self._sorted(found, stamp))
+
+    def _sorted(self, found: Found, stamp: str) -> Marks:
+        path = path_of(found.path)
+        marks = kept(path, stamp)
+        if marks is None:
+            marks = self.results(found).marks()
+            if len(marks) >= _KEPT_FROM:
+                keep(path, marks, stamp)
+        return marks
+
+    def _opened(self, item: Item, path: Path) -> Pyramid:
+        slide = open_slide(path)
+        digests = {found.digest for found in item.results} - {""}
+        if not self.library.is_below(path) and digests.isdisjoint({slide.quick_hash, digest_of(path)}):
+            slide.close()
+            raise ConfigError(
+                f"{path} lies outside of the folder, and is not the slide that the results are of; name its "
+                "folder, too: histoscope view RESULTS SLIDES"
+            )
+        pyramid = Pyramid(slide)
+        weakref.finalize(pyramid, slide.close)  # when the last request that reads it is answered
+        return pyramid

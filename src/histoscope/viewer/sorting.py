@@ -1,0 +1,113 @@
+"""From polygons to `Marks`: simplified, measured from their centres, sorted by place."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscope.viewer.marks import POINT_PX, TILE_PX, Marks, bands_of, squares_of
+
+_TOLERANCE_UM, _LEAST_TOLERANCE_PX = 0.25, 0.6
+"""By how much a drawn outline may differ from the polygon: about the step of a pixel."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """Some rows of a file of results.
+
+    Parameters
+    ----------
+    centre : (N, 2) float
+        x, y in pixels of level 0.
+    class_id : (N,) integers
+    probability : (N,) float
+    polygons : (N,) object
+        Of shapely.
+    """
+
+    centre: NDArray[np.floating[Any]]
+    class_id: NDArray[np.integer[Any]]
+    probability: NDArray[np.floating[Any]]
+    polygons: NDArray[np.object_]
+
+
+def sorted_marks(batches: Iterable[Batch], about: Mapping[str, Any]) -> Marks:
+    """Marks of all rows, which are numbered through.
+
+    Parameters
+    ----------
+    batches : iterable of Batch
+    about : mapping
+        ``mpp`` says how far outlines may be simplified; all of it is kept.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> box = np.array([shapely.box(600, 10, 620, 30)], object)
+    >>> batch = Batch(np.array([[610.0, 20.0]]), np.array([1]), np.array([0.75]), box)
+    >>> marks = sorted_marks([batch], {"mpp": 0.5})
+    >>> marks.key.tolist(), marks.band.tolist(), (marks.points * POINT_PX).tolist()
+    ([1], [15], [[10.0, -10.0], [10.0, 10.0], [-10.0, 10.0], [-10.0, -10.0]])
+    """
+    mpp = about.get("mpp") or 0.5
+    tolerance_px = max(_TOLERANCE_UM / mpp, _LEAST_TOLERANCE_PX)
+    found = [(each, *_rings(each, tolerance_px)) for each in batches]
+    centre = _joined([each.centre for each, *_ in found], np.float32).reshape(-1, 2)
+    n_rings = _joined([each[1] for each in found], np.int64)
+    n_points = _joined([each[2] for each in found], np.int64)
+    points = _joined([each[3] for each in found], np.int16).reshape(-1, 2)
+    key = squares_of(np.floor(centre / TILE_PX).astype(np.int64))
+    order = np.argsort(key, kind="stable")
+    ring_starts, rings = _gathered(n_rings, order)
+    point_starts, places = _gathered(n_points, rings)
+    return Marks(
+        key[order],
+        centre[order],
+        _joined([each.class_id for each, *_ in found], np.uint8)[order],
+        bands_of(_joined([each.probability for each, *_ in found], np.float32))[order],
+        order.astype(np.uint32),
+        ring_starts,
+        point_starts,
+        points[places],
+        dict(about),
+    )
+
+
+def _rings(batch: Batch, tolerance_px: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int16]]:
+    """Rings of each row, points of each ring, and the points from the centres; rings are open."""
+    import shapely
+
+    simple = shapely.simplify(batch.polygons, tolerance_px)
+    parts, of_part = shapely.get_parts(simple, return_index=True)
+    rings, of_ring = shapely.get_rings(parts, return_index=True)
+    points, of_point = shapely.get_coordinates(rings, return_index=True)
+    is_last = np.append(of_point[1:] != of_point[:-1], True) if len(of_point) else np.empty(0, bool)
+    points, of_point = points[~is_last], of_point[~is_last]
+    owner = of_part[of_ring]
+    moved = (points - batch.centre[owner[of_point]]) / POINT_PX
+    limits = np.iinfo(np.int16)
+    shifted = np.rint(moved).clip(limits.min, limits.max).astype(np.int16)
+    n_rings = np.bincount(owner, minlength=len(batch.centre))
+    return n_rings, np.bincount(of_point, minlength=len(rings)), shifted
+
+
+def _gathered(counts: NDArray[Any], order: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of runs that stand one after another: where they start in another order, and the places they come from.
+
+    Examples
+    --------
+    >>> starts, places = _gathered(np.array([1, 2]), np.array([1, 0]))
+    >>> starts.tolist(), places.tolist()
+    ([0, 2, 3], [1, 2, 0])
+    """
+    before = np.concatenate([[0], np.cumsum(counts)])
+    taken = counts[order]
+    starts = np.concatenate([[0], np.cumsum(taken)]).astype(np.int64)
+    places = np.repeat(before[order] - starts[:-1], taken) + np.arange(starts[-1])
+    return starts, places.astype(np.int64)
+
+
+def _joined(parts: list[Any], dtype: Any) -> Any:
+    return np.concatenate([np.asarray(part, dtype) for part in parts]) if parts else np.empty(0, dtype)

@@ -1,0 +1,119 @@
+"""All that there is to see is found, with its results; nothing that lies outside."""
+
+import json
+import shutil
+
+import pytest
+
+from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.viewer.library import Library
+from histoscope.viewer.shelf import Shelf
+
+
+def by_name(library):
+    return {item.name: item for item in library.items.values()}
+
+
+@pytest.fixture
+def library(shown):
+    return Library([shown]).search()
+
+
+def test_slides_and_images_are_found_with_their_results(library):
+    items = by_name(library)
+    assert sorted(items) == ["broken.svs", "field.png", "slide.tif"]
+    (found,) = items["slide.tif"].results
+    assert (found.label, found.n, found.kind, found.problem) == ("out", 300, "nuclei", "")
+    assert items["slide.tif"].tissue is not None
+    assert [one.label for one in items["field.png"].results] == ["beside"]
+    assert not items["broken.svs"].results
+
+
+def test_ids_follow_from_places_and_stay(library, shown):
+    again = Library([shown]).search()
+    assert list(again.items) == list(library.items)
+    assert all(len(key) == 12 for key in library.items)
+
+
+def test_a_broken_slide_is_one_answer_and_the_others_open(library):
+    shelf, items = Shelf(library), by_name(library)
+    with pytest.raises(HistoscopeError, match="broken"):
+        shelf.pyramid(items["broken.svs"])
+    assert shelf.pyramid(items["slide.tif"]).slide.size == (512, 512)
+
+
+def test_links_that_lead_out_are_not_followed(shown, tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (inside / "near.tif").symlink_to(inside / "own.tif")
+    shutil.copy(shown / "slide.tif", inside / "own.tif")
+    (inside / "out.tif").symlink_to(shown / "slide.tif")
+    (inside / "folder").symlink_to(shown)
+    library = Library([inside]).search()
+    assert sorted(by_name(library)) == ["near.tif", "own.tif"]
+    assert [path for path, _ in library.left_out] == ["out.tif"]
+
+
+def test_results_without_their_slide_are_shown_alone(tmp_path, cells):
+    cells(tmp_path / "out" / "gone", slide="gone.svs")
+    library = Library([tmp_path]).search()
+    (item,) = library.items.values()
+    assert (item.name, item.path) == ("gone.svs", None)
+    with pytest.raises(ConfigError, match="histoscope view RESULTS SLIDES"):
+        Shelf(library).pyramid(item)
+
+
+def planned(out, slide):
+    """The plan of a folder of results that names a slide elsewhere."""
+    plan = {"format": 1, "settings": {}, "slides": {"slide": {"path": str(slide)}}}
+    from histoscope.ledger import agree
+
+    agree(out / ".ledger" / "plan", lambda _: plan)
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_a_slide_elsewhere_is_opened_if_the_results_are_of_it(shown, tmp_path, cells, beyond):
+    from histoscope.slides import open_slide
+
+    cells(tmp_path / "out" / "slide")
+    planned(tmp_path / "out", shown / "slide.tif")
+    library = Library([tmp_path / "out"], beyond=beyond).search()
+    (item,) = library.items.values()
+    if not beyond:
+        assert item.path is None
+        return
+    with pytest.raises(ConfigError, match="not the slide that the results are of"):
+        Shelf(library).pyramid(item)
+    with open_slide(shown / "slide.tif") as slide:
+        digest = slide.quick_hash
+    rewrite(tmp_path / "out" / "slide" / "cells.parquet", slide_hash=digest)
+    library.search()
+    (item,) = library.items.values()
+    assert Shelf(library).pyramid(item).slide.size == (512, 512)
+
+
+def rewrite(path, **changes):
+    """Change what a table says of itself."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[b"histoscope"]) | changes
+    metadata = {**table.schema.metadata, b"histoscope": json.dumps(about).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize("column", ["geometry", "class_id"])
+def test_a_table_of_another_version_is_named_and_not_shown(tmp_path, cells, column):
+    import pyarrow.parquet as pq
+
+    cells(tmp_path / "out" / "slide")
+    path = tmp_path / "out" / "slide" / "cells.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    (item,) = Library([tmp_path]).search().items.values()
+    assert f"written by histoscope 0 and lacks {column}" in item.results[0].problem
+
+
+def test_a_table_that_is_none_is_named(tmp_path):
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1 no table")
+    (item,) = Library([tmp_path]).search().items.values()
+    assert "no Parquet file" in item.results[0].problem
