@@ -64,3 +64,27 @@ def test_one_slide_of_two_that_cannot_be_cut_is_told(corrected, tmp_path):
     result = CliRunner().invoke(app, ["data", "from-edits", str(corrected), str(tmp_path / "mine")])
     assert result.exit_code == 1
     assert "left out b.png" in result.output
+
+
+def test_a_model_goes_on_from_what_was_corrected(corrected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    corrections = Corrections(corrected / "a.geojson")
+    for x, y in ((128, 0), (0, 128), (128, 128)):  # they touch: corners and edges of the first
+        shape = [(x + 1, y + 1), (x + 65, y + 1), (x + 65, y + 65), (x + 1, y + 65)]
+        corrections.add("confirm", "ada", polygon_px=shape)
+    call = ["data", "from-edits", str(corrected), "mine"]
+    assert CliRunner().invoke(app, call).exit_code == 0
+    assert len(hs.data.open("folder", "mine")) == 4
+    changes = [
+        "train.steps=1",
+        "train.patch_px=32",
+        "train.tensorboard=false",
+        "train.accelerator=cpu",
+        "out=run",
+    ]
+    call = ["train", "--from", "nuclei-free", "--data", "mine"]
+    result = CliRunner().invoke(app, [*call, *(word for one in changes for word in ("--set", one))])
+    assert result.exit_code == 0, result.output
+    card = hs.models.read_card("run")
+    assert card["begun from"] == "nuclei-free"
+    assert card["training data"]["name"] == "mine"

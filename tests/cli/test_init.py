@@ -94,3 +94,9 @@ def test_train_takes_a_folder_says_its_settings_and_goes_on_in_them(folder, call
 def test_a_file_or_a_folder_is_given(call, words):
     with pytest.raises(ConfigError, match="expected a YAML file or --data FOLDER"):
         call("train", *words)
+
+
+def test_a_file_names_itself_what_it_goes_on_from(call, tmp_path):
+    (tmp_path / "a.yaml").write_text("{}", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"--from goes with --data.* write initial_weights: nuclei"):
+        call("train", "a.yaml", "--from", "nuclei")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from histoscope import config, data, models, synth
+from histoscope import config, data, models, stain, synth, weights
 from histoscope.data import InMemory
-from histoscope.errors import DataError
+from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.files import write_image
+from histoscope.models.patches.initial import load_initial_weights
 from histoscope.train import pace, proposals
 from histoscope.train.experiment import Experiment, run
 from histoscope.train.look import Seen, look
@@ -138,6 +139,40 @@ def test_nuclei_of_one_kind_begin_from_weights_that_come_along():
     card = models.read_card(found["initial_weights"])
     assert (found["mpp"], found["patch_px"]) == (card["input"]["mpp"], 128)
     assert all(found["shape"][key] == card["arguments"][key] for key in ("width", "depth", "grid"))
+
+
+def test_a_given_model_goes_on_in_its_own_network_in_small_steps(tmp_path):
+    root = tiles(tmp_path / "a", of_patients(12, 6))
+    for name in ("nuclei-free", "nuclei-research"):
+        proposal = propose(look(root), name)
+        card, chosen = models.read_card(name), proposal.experiment()
+        assert (str(chosen.initial_weights), chosen.model.name) == (name, card["architecture"])
+        assert chosen.model.arguments["classes"] == card["arguments"]["classes"]
+        assert (chosen.train.lr, chosen.train.steps) == (proposals.FURTHER_LR, proposals.LEAST_FURTHER_STEPS)
+        network = models.create(chosen.model.name, **chosen.model.arguments)
+        load_initial_weights(network, weights.find(name))  # fits to the last name and shape
+
+
+def test_the_normaliser_of_a_given_model_stays(tmp_path):
+    root = tiles(tmp_path / "a", of_patients(12, 6))
+    network = models.create("stardist", width=4, depth=2, mpp=0.5)
+    models.save(network, tmp_path / "model", normalizer=stain.open("macenko"))
+    chosen = propose(look(root), tmp_path / "model").experiment()
+    assert chosen.normalizer == "macenko"
+    kept = stain.open(chosen.normalizer, chosen.reference)
+    assert np.array_equal(kept(TILE.image), stain.open("macenko")(TILE.image))
+
+
+def test_what_finds_no_nuclei_is_not_gone_on_from(tmp_path):
+    root = tiles(tmp_path / "a", of_patients(12, 6))
+    network = models.create("classifier", backbone="unet", patch_px=32, mpp=0.5, classes=["a", "b"])
+    models.save(network, tmp_path / "model")
+    with pytest.raises(ConfigError, match="is a classifier, which finds no nuclei"):
+        propose(look(root), tmp_path / "model")
+    with pytest.raises(ConfigError, match="patches with classes, and --from takes a model of nuclei"):
+        propose(look(patches(tmp_path / "b", {"x": 4, "y": 4}), given={"mpp": 0.5}), "nuclei-free")
+    with pytest.raises(HistoscopeError, match="nuclei-fre"):
+        propose(look(root), "nuclei-fre")
 
 
 def test_patches_are_no_larger_than_images_and_fit_the_network():

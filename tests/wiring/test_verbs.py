@@ -81,6 +81,7 @@ SMALL = [
     "--set",
     "train.steps=1",
 ]
+ONE_STEP = ["--data", "COHORT", "--set", "out=OUT", *SMALL[2:]]
 PARTED = ["folder", "UNSPLIT", "--by", "patient"]
 # Argument or option -> how the verb is called with another value; with a base of its own where it needs one.
 CALLS: dict[str, dict[str, Any]] = {
@@ -288,6 +289,7 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "train": {
         "folder": ["--data", "COHORT", "--set", "out=OUT", *SMALL],
+        "start": (ONE_STEP, ["+", "--from", "nuclei-research"]),
         "config": ["OTHER_TRAINING", "--set", "out=OUT"],
         "changes": ["+", "--set", "train.lr=1e-2"],
         "metric": ["+", "--metric", "numpy:array_equal"],

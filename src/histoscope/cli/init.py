@@ -74,7 +74,9 @@ def init(
     typer.echo(f"{path} is written; next: histoscope train {shlex.quote(str(path))}")
 
 
-def proposed(folder: Path, *, task: str | None = None, given: dict[str, Any] | None = None) -> "Proposal":
+def proposed(
+    folder: Path, *, task: str | None = None, given: dict[str, Any] | None = None, start: str = ""
+) -> "Proposal":
     """Propose settings for a folder, and print its summary and notes."""
     from histoscope.train.look import look
     from histoscope.train.propose import propose
@@ -83,7 +85,7 @@ def proposed(folder: Path, *, task: str | None = None, given: dict[str, Any] | N
         seen = look(folder, task=task, given=given, progress=advance)
     for heading, text in seen.lines():
         typer.echo(_line(heading, text))
-    proposal = propose(seen)
+    proposal = propose(seen, start)
     typer.echo(_line("parts", ", ".join(f"{name} {len(part):,}" for name, part in proposal.parts)))
     for text in proposal.notes:
         typer.echo(f"note: {text}", err=True)

@@ -27,7 +27,7 @@ def _example(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Experiment":
+def _chosen(config: Path | None, folder: Path | None, start: str, changes: list[str]) -> "Experiment":
     """Experiment of a file, or the proposed one for a folder."""
     from histoscope.config import load, overridden
     from histoscope.train.experiment import Experiment
@@ -38,12 +38,16 @@ def _chosen(config: Path | None, folder: Path | None, changes: list[str]) -> "Ex
             f"expected a YAML file or --data FOLDER, got {got}: histoscope train my.yaml, or "
             "histoscope train --data data/mine"
         )
+    if config is not None and start:
+        raise ConfigError(
+            f"--from goes with --data FOLDER; in {config} write initial_weights: {start}, with its network"
+        )
     if config is not None:
         return load(Experiment, config, changes)
     from histoscope.cli.init import proposed
 
     given = overridden(Experiment, {}, changes).get("data") or {}
-    proposal = proposed(folder or Path(), given=given)
+    proposal = proposed(folder or Path(), given=given, start=start)
     typer.echo(proposal.text)
     return proposal.experiment(changes)
 
@@ -61,6 +65,13 @@ def train(
             "--data", help="In place of CONFIG: a folder of labelled images; settings are proposed for it."
         ),
     ] = None,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="With --data: go on from this model of nuclei, a name or a folder, in small steps.",
+        ),
+    ] = "",
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Override a setting: train.lr=1e-3. Repeatable."),
@@ -84,13 +95,14 @@ def train(
     finished run. With --data it proposes settings as `histoscope init` does, prints them, and trains.
 
     Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. At once:
-    `histoscope train --data data/mine --set data.mpp=0.25`. By hand: `histoscope train --example > my.yaml`
+    `histoscope train --data data/mine --set data.mpp=0.25`. Fine-tune a model:
+    `histoscope train --from nuclei --data data/mine`. By hand: `histoscope train --example > my.yaml`
     """
     from histoscope.cli import scores
     from histoscope.cli.progress import progress
     from histoscope.train import experiment
 
-    chosen = _chosen(config, folder, changes or [])
+    chosen = _chosen(config, folder, start, changes or [])
     if chosen.probe is None:
         with scores.steps_bar(chosen.train.steps) as on_step:
             table = experiment.run(chosen, on_step=on_step, on_note=scores.note)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from histoscope import weights
+from histoscope import models, weights
 from histoscope.data import Split
+from histoscope.errors import ConfigError
 from histoscope.images.limits import free_memory
 from histoscope.images.resolution import MOST_MPP
-from histoscope.models.card import read_card
+from histoscope.models.card import NORMALISER, STAIN_REFERENCE, read_card
 from histoscope.models.patches.published import weights_at_hand
 from histoscope.train.look import Seen
 
@@ -20,6 +21,8 @@ FINEST_MPP, COARSEST_MPP = 0.25, 0.5
 PASSES, LEAST_STEPS, LEAST_TUNING_STEPS, MOST_STEPS = 25, 1000, 500, 6000
 """Times that each pixel of the training part is seen, and bounds of what follows from it; fewer steps at the
 least from weights that come along."""
+LR, FURTHER_LR, LEAST_FURTHER_STEPS = 0.002, 0.0005, 200
+"""A model that is given goes on in smaller and fewer steps, so that little of what it knows is lost."""
 PATCH_PASSES, LEAST_PATCH_STEPS, MOST_PATCH_STEPS, PATCH_BATCH = 10, 200, 2000, 16
 USUAL_PX, SMALL_PX = 224, 128
 """Side that most of timm's backbones bring a patch to, and ours."""
@@ -29,10 +32,14 @@ _PIXEL_BYTES = 7
 """Of an image and its label map in memory."""
 
 
-def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
-    """StarDist: of one kind of nuclei from weights that come along, else by configs/train_stardist.yaml."""
+def of_nuclei(seen: Seen, parts: Split, start: str = "") -> dict[str, Any]:
+    """StarDist: of one kind of nuclei from weights that come along, else by configs/train_stardist.yaml.
+
+    With a model to start from, its network, on which training goes on in small steps.
+    """
     tunes = not any(seen.classes.values()) and not parts.train.info.classes
-    card = read_card(weights.find(weights.DEFAULT)) if tunes else None
+    begun = start or (weights.DEFAULT if tunes else None)
+    card = None if begun is None else read_card(begun)
     mpp = min(max(seen.mpp, FINEST_MPP), COARSEST_MPP) if card is None else card["input"]["mpp"]
     sides = seen.sides_um / mpp
     patch = int(min(PATCH_UM / mpp, sides.min())) // DIVISOR * DIVISOR or DIVISOR
@@ -41,13 +48,15 @@ def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
     # As many training images as half of the memory holds, if not all.
     held = 0.5 * free_memory() / (_PIXEL_BYTES * pixels) - len(parts.val)
     tiles = None if held >= len(parts.train) else max(1, int(held))
-    least = LEAST_STEPS if card is None else LEAST_TUNING_STEPS
+    least = LEAST_FURTHER_STEPS if start else LEAST_STEPS if card is None else LEAST_TUNING_STEPS
     steps = _within(PASSES * (tiles or len(parts.train)) * pixels / (batch * patch**2), least, MOST_STEPS)
     return {
         "tiles": tiles,
         "mpp": mpp,
         "shape": {"width": 32, "depth": 4, "grid": 2} if card is None else card["arguments"],
-        "initial_weights": weights.DEFAULT if tunes else None,
+        "initial_weights": begun,
+        "start": _network_of(start) if start else None,
+        "lr": FURTHER_LR if start else LR,
         "rare": _rarest(seen.classes, RARE),
         "passes": PASSES,
         "bounds": f"{least:,} to {MOST_STEPS:,}",
@@ -57,6 +66,19 @@ def of_nuclei(seen: Seen, parts: Split) -> dict[str, Any]:
         "divisor": DIVISOR,
         "evaluate_every": max(50, round(steps / 6 / 50) * 50),
     }
+
+
+def _network_of(start: str) -> dict[str, Any]:
+    """Name, arguments and normaliser of the model that training goes on from."""
+    card = read_card(start)
+    name, arguments = str(card["architecture"]), dict(card.get("arguments", {}))
+    if models.get(name).task != "nuclei":
+        raise ConfigError(f"{start} is a {name}, which finds no nuclei; --from takes a model that does")
+    for key in ("pretrained", "weights"):  # what it once began from
+        arguments.pop(key, None)
+    normalizer = str(card.get(NORMALISER, "none"))
+    reference = None if normalizer == "none" else str(weights.find(start) / STAIN_REFERENCE)
+    return {"name": name, "arguments": arguments, "normalizer": normalizer, "reference": reference}
 
 
 def of_patches(seen: Seen, parts: Split) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import yaml
 from histoscope import config, data
 from histoscope.data import Split
 from histoscope.data.split import PART_NAMES
-from histoscope.errors import DataError, HistoscopeError
+from histoscope.errors import ConfigError, DataError, HistoscopeError
 from histoscope.explained import flow
 from histoscope.pages import templates
 from histoscope.train.experiment import Experiment
@@ -63,26 +63,35 @@ class Proposal:
         return config.parse(Experiment, config.overridden(Experiment, values, changes), where="settings")
 
 
-def propose(seen: Seen) -> Proposal:
+def propose(seen: Seen, start: str | Path = "") -> Proposal:
     """Choose settings that train well on a data set.
 
     Parameters
     ----------
     seen : Seen
         From `histoscope.train.look.look`.
+    start : str or Path
+        A model of nuclei that training goes on from, by name or folder.
 
     Raises
     ------
     DataError
         If the images are too few for a training, a validation and a test part, or of one class.
+    ConfigError
+        If `start` is for another task, or finds no nuclei.
     """
+    if start and seen.task != "nuclei":
+        raise ConfigError(
+            f"{seen.root} has patches with classes, and --from takes a model of nuclei; a classifier begins "
+            "with other weights by --set model.arguments.weights=FOLDER"
+        )
     if seen.task == "patches" and sum(n > 0 for n in seen.classes.values()) < 2:
         raise DataError(
             f"all patches of {seen.root} are of one class ({next(iter(seen.classes), 'without a name')}): "
             "there is nothing to tell apart; add a folder with patches of another class"
         )
     chosen, parts, notes = _parted(seen)
-    found = of_nuclei(seen, parts) if seen.task == "nuclei" else of_patches(seen, parts)
+    found = of_nuclei(seen, parts, str(start)) if seen.task == "nuclei" else of_patches(seen, parts)
     out = str(Path("runs") / seen.root.resolve().name)
     environment = templates(html=False)
     environment.filters["flow"] = flow
