@@ -56,7 +56,8 @@ def predict(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN", help="Images or slides, folders of them (to the bottom) or quoted globs."
+            metavar="IN",
+            help="Images or slides, folders of them (to the bottom) or quoted globs; slides also s3://, https://.",
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
@@ -143,6 +144,23 @@ def predict(
             help="Slides: one of several calls on one OUT, on any machines; leave when others do the rest.",
         ),
     ] = False,
+    stage: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Slides elsewhere (s3://) that cannot be read there: folder for copies, on a local disk.",
+        ),
+    ] = None,
+    stage_limit: Annotated[
+        str, typer.Option(help="Slides: size of all those copies together, such as 50GB.")
+    ] = "50GB",
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Slides, if OUT is elsewhere: folder of the ledger, and of results before they go there.",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Slides: try again those that failed.")
     ] = False,
@@ -215,22 +233,24 @@ def predict(
     from histoscope import weights
     from histoscope.cli.backends import devices_for
     from histoscope.cli.predict_images import classes_of, nuclei_of
-    from histoscope.cli.predict_slides import Start, predict_slides, refuse, takes_slides
+    from histoscope.cli.predict_slides import Start, places_of, predict_slides, refuse, takes_slides
     from histoscope.errors import ConfigError
     from histoscope.images.finding import Skipped, lines_of
     from histoscope.images.reading import turned_upright
+    from histoscope.places import is_remote
 
     begin = perf_counter()
     folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
     from histoscope.predict import batch
 
+    out, placed = places_of(out, work, stage, stage_limit)
     devices = devices_for(str(backend), device)
     left_out: list[Skipped] = []
     classifies = is_classifier(folder)
     jobs = batch.plan(sources, out, slides=True, on_skip=left_out.append)
     for line in lines_of(left_out):
         typer.echo(line, err=True)
-    if upright := turned_upright(job.image for job in jobs):
+    if upright := turned_upright(job.image for job in jobs if not is_remote(job.image)):
         is_said = "turned upright, as EXIF or TIFF ask; results are of what viewers show, such as"
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
@@ -240,14 +260,18 @@ def predict(
     if not as_slides and len(devices) > 1:
         raise ConfigError(f"--device {device}: several are for slides, and these are images; give one")
     opened: dict[str, Any] = {"tta": tta, "backend": str(backend)}
-    if not classifies:
-        opened |= {"least_area_um2": least_area}
-    elif as_slides:
-        opened |= {"least_tissue": least_tissue, "cells": cells}
+    of_slides = {"least_tissue": least_tissue, "cells": cells} if as_slides else {}
+    opened |= of_slides if classifies else {"least_area_um2": least_area}
     if as_slides:
         more = [name for name, on in (("csv", csv), ("labels", labels), ("anndata", anndata)) if on]
         written: dict[str, Any] = {"roi": roi, "kinds": ("geojson", *more), "reader": reader}
-        written |= {"origin": str(origin), "least_focus": least_focus, "devices": devices, "mpp": mpp}
+        written |= {
+            **placed,
+            "origin": str(origin),
+            "least_focus": least_focus,
+            "devices": devices,
+            "mpp": mpp,
+        }
         outcome, told, lines = predict_slides(
             folder, jobs, out, opened, written, Start(workers, claim, overwrite, retry_failed, as_json)
         )
@@ -256,7 +280,7 @@ def predict(
         outcome, told, lines = classes_of(folder, jobs, out, kinds, devices, opened, **settings)
     else:
         outcome, told, lines = nuclei_of(folder, jobs, out, kinds, devices, opened, **settings)
-    about = {"model": model, "out": str(out), "failed": outcome.failed, **told}
+    about = {"model": model, "out": str(placed["put_to"] or out), "failed": outcome.failed, **told}
     about |= {"left_out": [{"path": str(one.path), "reason": one.reason} for one in left_out]}
     about["seconds"] = round(perf_counter() - begin, 3)
     _print(outcome, about, lines, "slide" if as_slides else "image", as_json=as_json)

@@ -1,5 +1,6 @@
 """``histoscope predict`` of whole slides."""
 
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_LINES = 20
 SLIDES_ONLY = (
     *("reader", "origin", "roi", "least_focus", "csv", "labels", "anndata", "cells"),
-    *("workers", "claim", "retry_failed"),
+    *("workers", "claim", "retry_failed", "stage", "stage_limit", "work"),
 )
 """Parameters that mean nothing for images."""
 
@@ -33,11 +34,15 @@ SLIDES_ONLY = (
 def takes_slides(jobs: "list[Job]", out: Path, shown: str) -> bool:
     """Whether the files are taken as slides: all of them if one is, or if they were before."""
     from histoscope.images.kinds import only_as_slide
+    from histoscope.places import is_remote
     from histoscope.predict.slides.batch import is_slide
     from histoscope.predict.slides.planning import names_in_plan
 
-    if shown != "auto":
-        return shown == "slide"
+    elsewhere = [job.image for job in jobs if is_remote(job.image)]
+    if elsewhere and shown not in {"auto", "slide"}:
+        raise ConfigError(f"{elsewhere[0]}: only slides are read from elsewhere; copy images to a disk")
+    if elsewhere or shown != "auto":
+        return bool(elsewhere) or shown == "slide"
     known = names_in_plan(out)
     if known and all(str(job.image.resolve()) in known for job in jobs):
         return True  # so that of many workers only the first one opens them all
@@ -46,6 +51,37 @@ def takes_slides(jobs: "list[Job]", out: Path, shown: str) -> bool:
         others = count(len(jobs) - len(slides), "image")
         typer.echo(f"{others} beside {count(len(slides), 'slide')}: all are taken as slides", err=True)
     return bool(slides)
+
+
+def places_of(
+    out: Path, work: Path | None, stage: Path | None, stage_limit: str
+) -> tuple[Path, dict[str, Any]]:
+    """The folder on a disk that results are written to; and settings of what is elsewhere.
+
+    Raises
+    ------
+    ConfigError
+    """
+    from histoscope.places import is_remote, place
+
+    unit = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([MGT]B)", stage_limit.strip().upper())
+    if found is None:
+        raise ConfigError(f"--stage-limit is {stage_limit!r}, expected a size such as 50GB or 500MB")
+    placed: dict[str, Any] = {"stage": stage, "stage_limit_bytes": int(float(found[1]) * unit[found[2]])}
+    for name, path in (("--stage", stage), ("--work", work)):
+        if path is not None and is_remote(path):
+            raise ConfigError(f"{name} {place(path)}: expected a folder on a disk")
+    if not is_remote(out):
+        if work is not None:
+            raise ConfigError("--work is for an OUT elsewhere, such as s3://; leave it out")
+        return out, {**placed, "put_to": None}
+    if work is None:
+        raise ConfigError(
+            f"{place(out)}: the ledger, and results until they are whole, need a disk; give --work DIR, "
+            "which all workers see"
+        )
+    return work, {**placed, "put_to": place(out)}
 
 
 def refuse(context: typer.Context, shown: str, *, classifies: bool, as_slides: bool, has_cells: bool) -> None:
@@ -152,7 +188,9 @@ def predict_slides(
     batch.tell(work, outcome)
     total = sum(row[work.unit] for row in outcome.done)
     one = {"nuclei": "nucleus", "tiles": "tile"}[work.unit]
-    lines = [f"{count(total, one)} in {count(len(outcome.done), 'slide')}; results in {out}"]
+    lines = [
+        f"{count(total, one)} in {count(len(outcome.done), 'slide')}; results in {written['put_to'] or out}"
+    ]
     lines += [_line(row, work.unit, work.classes) for row in outcome.done[:_MOST_LINES]]
     if len(outcome.done) > _MOST_LINES:
         lines.append(f"and {len(outcome.done) - _MOST_LINES:,} more; {out / SUMMARY} has a row for each")

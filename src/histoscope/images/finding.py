@@ -7,8 +7,16 @@ from pathlib import Path
 
 from histoscope.brief import brief
 from histoscope.errors import CorruptDataError
-from histoscope.images.kinds import IMAGE_SUFFIXES, looks_like_image, only_as_slide, unreadable
+from histoscope.images.kinds import (
+    IMAGE_SUFFIXES,
+    SLIDE_SUFFIXES,
+    looks_like_image,
+    only_as_slide,
+    unreadable,
+)
+from histoscope.places import found_below, is_remote, place
 
+_SLIDES_ELSEWHERE = (*SLIDE_SUFFIXES, ".tif", ".tiff", ".vmu")
 JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl", "plan.json")
 """A folder below the one that is searched, with one of these in it, holds results of an earlier call."""
 
@@ -62,6 +70,7 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     Parameters
     ----------
     source : str or Path
+        Elsewhere (``s3://``), slides are found, by their suffix alone.
     deep : bool
         Whether folders in a folder are searched as well.
     slides : bool
@@ -82,7 +91,9 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     >>> [image.name for image in found.images], [one.path.name for one in found.skipped]
     (['a.png'], ['slide.mrxs'])
     """
-    source = Path(source)
+    source = place(source)
+    if is_remote(source):
+        return _elsewhere(source)
     if source.is_file():
         return Found(source.parent, [source])
     if source.is_dir():
@@ -99,6 +110,19 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
             _sort(path, found, slides=slides)
     found.images.sort()
     found.skipped.sort(key=lambda one: one.path)
+    return found
+
+
+def _elsewhere(source: Path) -> Found:
+    """Slides of a file, a folder or a glob elsewhere; none of those among results of earlier calls."""
+    is_glob = any(sign in str(source) for sign in "*?[")
+    if not is_glob and source.is_file():
+        return Found(source.parent, [source])
+    found = Found(_fixed_part(source) if is_glob else source)
+    paths = found_below(source, (*_SLIDES_ELSEWHERE, ".json"))
+    results = {path.parent for path in paths if path.name in JOURNALS}
+    found.images += [path for path in paths if path.suffix != ".json" and path.parent not in results]
+    found.skipped += [Skipped(folder, "holds results of an earlier call") for folder in sorted(results)]
     return found
 
 
@@ -129,7 +153,7 @@ def _fixed_part(pattern: Path) -> Path:
     """Give the folders of a glob before its first wildcard."""
     parts = pattern.parts
     fixed = next((k for k, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
-    return Path(*parts[:fixed])
+    return place(Path(*parts[:fixed]))
 
 
 def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
 from histoscope.images import guests
+from histoscope.places import PlaceError, place
 
 IMAGE_SUFFIXES = guests.OURS
 """Suffixes that are written, and those that an image is expected to have."""
@@ -91,13 +92,15 @@ def kind_of(path: str | Path) -> str:
     >>> kind_of(path)
     'PNG'
     """
-    path = Path(path)
+    path = place(path)
     if not path.is_file():
         what = f"{path} is a folder, expected an image" if path.is_dir() else f"no image at {path}"
         raise DatasetNotFoundError(f"{what}; check the path")
     try:
         with path.open("rb") as file:
             head = file.read(132)
+    except PlaceError:
+        raise
     except OSError as error:
         raise CorruptDataError(f"{path} cannot be read ({error.strerror or error})") from error
     for start, end, values, name in _WITHIN:

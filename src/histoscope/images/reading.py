@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from histoscope.errors import CorruptDataError, DataError, HistoscopeError
 from histoscope.images import guests, kinds, limits, pictures, tiff
 from histoscope.images.raw import Raw
+from histoscope.places import PlaceError
 from histoscope.types import Image
 
 T = TypeVar("T")
@@ -179,7 +180,7 @@ def _guarded(
         if not kind:
             raise limits.damaged(path, "its first bytes are those of no image")
         return of_tiff() if kind == "TIFF" else of_picture(kind)
-    except HistoscopeError:
+    except (HistoscopeError, PlaceError):
         raise
     except MemoryError as error:
         raise limits.too_large(path, "there is not enough memory") from error

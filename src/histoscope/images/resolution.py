@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from histoscope.errors import ConfigError
 from histoscope.images import pictures, reading
+from histoscope.places import place
 
 LEAST_MPP, MOST_MPP = 0.05, 5.0
 """No microscope's picture of nuclei is finer or coarser. A screen's 72 dots an inch, which many programs
@@ -82,7 +83,7 @@ def pixel_size_of(path: str | Path) -> tuple[float, float] | None:
     DatasetNotFoundError, CorruptDataError
         As `mpp_of`.
     """
-    for x, y in reading.header(Path(path), _of_tiff, _of_picture, _of_guest):
+    for x, y in reading.header(place(path), _of_tiff, _of_picture, _of_guest):
         if all(LEAST_MPP <= one <= MOST_MPP for one in (x, y)):
             return float(f"{x:.6g}"), float(f"{y:.6g}")
     return None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from histoscope.errors import CorruptDataError, IncompleteError
 from histoscope.images import limits
 from histoscope.images.raw import Raw
+from histoscope.places import handle
 
 _MODELS = {
     0: "white is zero",
@@ -51,7 +52,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     import tifffile
 
     logging.getLogger("tifffile").addHandler(_SILENT)  # what is wrong with a file, our errors say
-    with tifffile.TiffFile(path) as file:
+    with tifffile.TiffFile(handle(path)) as file:
         if file.is_bif:
             raise CorruptDataError(
                 f"{path} is a Ventana BIF slide, whose tiles overlap: it is not read yet; export the "

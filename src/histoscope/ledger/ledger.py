@@ -134,6 +134,8 @@ class Ledger:
     _order: list[Task] = field(default_factory=list)
     _place: dict[str, int] = field(default_factory=dict)
     _given: Sequence[Task] | None = None
+    liked: frozenset[str] = frozenset()
+    """Names of tasks that this worker would rather have, such as those whose slides it has copied."""
 
     @classmethod
     def open(cls, folder: Path, watch: Watch | None = None) -> Self:
@@ -179,6 +181,8 @@ class Ledger:
                 if claim := self._take_over(task):
                     return claim
             busy = set(names_in(self._claims))
+            if claim := self._first([task for task in self._order if task.name in self.liked], busy):
+                return claim
             behind = max((self._place.get(key, -1) for key in busy), default=-1)
             claim = self._first(islice(self._order, behind + 1, None), busy)
             if claim is None:  # others have begun all that comes later; what was given back is left
@@ -195,6 +199,13 @@ class Ledger:
             time.sleep(min(POLL_S, self.watch.beat_s))
             with suppress(OSError):
                 self._look(self._heart.beat())
+
+    def coming(self, n: int) -> list[Task]:
+        """The next tasks of this worker, if all workers draw in turn; a guess, which claims nothing."""
+        busy, workers = set(names_in(self._claims)), sorted(names_in(self.folder / "workers"))
+        turn = workers.index(self.worker.id) if self.worker.id in workers else 0
+        free = [task for task in self._order if task.row not in self._done and task.key not in busy]
+        return free[turn :: max(len(workers), 1)][:n]
 
     def holds(self, key: str) -> bool:
         """Whether a claim is this worker's; one that vanished is made again."""

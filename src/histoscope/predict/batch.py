@@ -22,6 +22,7 @@ from histoscope.jobs.lines import Results
 from histoscope.jobs.naming import SUMMARY, files_of, unique_names
 from histoscope.jobs.ownership import digest_of
 from histoscope.memory import is_out_of_memory
+from histoscope.places import is_remote, place
 from histoscope.predict.detector import Detector, known_mpp
 from histoscope.predict.slides.planning import names_in_plan
 from histoscope.predict.unlike import UNLIKE, tell_unlike
@@ -110,14 +111,15 @@ def plan(
     results = Results()
     for source in sources:
         found = find_images(source, slides=slides)
-        reasons = {image: _why_ours(image, found.root, results, out) for image in found.images}
+        local = [image for image in found.images if not is_remote(image)]
+        reasons = {image: _why_ours(image, found.root, results, out) for image in local}
         ours = [Skipped(image, reason) for image, reason in reasons.items() if reason]
         left_out = {one.path for one in ours}
         if on_skip is not None:
             for one in [*found.skipped, *ours]:
                 on_skip(one)
         taken = [image for image in found.images if image not in left_out]
-        if not taken and not (ours and Path(source).is_file()):  # a shell names our files, too
+        if not taken and not (ours and place(source).is_file()):  # a shell names our files, too
             raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours], slides=slides))
         for image in taken:
             images.setdefault(image.resolve(), (image, image.relative_to(found.root)))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import CorruptDataError, IncompleteError
+from histoscope.places import PlaceError, handle, is_remote
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
@@ -136,7 +137,7 @@ class _Frames:
 
     def __init__(self, header: Any) -> None:
         self.header = header
-        self.path = Path(header.filename)
+        self.path: Path = header.lies_at
         self.codec = _codec_of(header, self.path)
         self.shape = int(header.Rows), int(header.Columns)
         self.count = int(header.get("NumberOfFrames", 1))
@@ -185,6 +186,8 @@ class _Frames:
         """Where the fragments of each frame lie in the file, from the heads of all of them."""
         import struct
 
+        if is_remote(self.path):
+            return self._index_by_table()
         found: list[tuple[int, int]] = []
         with self.path.open("rb") as file:
             file.seek(self.header.pixels_at)
@@ -214,13 +217,38 @@ class _Frames:
             )
         return of_frames
 
+    def _index_by_table(self) -> list[list[tuple[int, int]]]:
+        """The same by the table of offsets, of frames in one piece; to look for heads reads it all."""
+        import struct
+
+        with self.path.open("rb") as file:
+
+            def length_at(place: int) -> int:
+                file.seek(place)
+                return int(struct.unpack("<4xI", file.read(8).ljust(8, b"\0"))[0])
+
+            begin = self.header.pixels_at + 8 + length_at(self.header.pixels_at)
+            long = bytes(self.header.get("ExtendedOffsetTable") or b"")
+            file.seek(self.header.pixels_at + 8)
+            short = file.read(begin - file.tell())
+            starts = struct.unpack(f"<{len(long) // 8}Q", long) or struct.unpack(
+                f"<{len(short) // 4}I", short
+            )
+            if len(starts) != self.count:
+                raise CorruptDataError(f"{self.path} has no table of where its frames lie")
+            ends = [*starts[1:], starts[-1] + 8 + length_at(begin + starts[-1])]
+            for k in (0, self.count // 2):
+                if length_at(begin + starts[k]) != ends[k] - starts[k] - 8:
+                    raise CorruptDataError(f"{self.path} has frames in pieces, or a wrong table of them")
+        return [[(begin + start + 8, end - start - 8)] for start, end in zip(starts, ends, strict=True)]
+
 
 def _decoded(frames: _Frames, number: int) -> NDArray[Any]:
     import imagecodecs
     from pydicom.pixels.utils import pixel_array
 
     if not frames.codec:
-        return np.asarray(pixel_array(frames.path, index=number))
+        return np.asarray(pixel_array(handle(frames.path), index=number))
     stored = b"".join(frames.fragments(number))
     # JPEG tells by itself whether it holds YCbCr. What the header says of it is wrong in files of wsi2dcm.
     return np.asarray(getattr(imagecodecs, frames.codec)(stored))
@@ -277,6 +305,9 @@ def _header(path: Path) -> Any:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             header.pixels_at = file.tell() + 12  # behind tag, type and length
+            header.lies_at = path
+    except PlaceError:
+        raise
     except (InvalidDicomError, OSError, EOFError) as error:
         raise CorruptDataError(f"{path} is no DICOM file: {error}") from error
     if header.get("SOPClassUID") != _WHOLE_SLIDE or "TotalPixelMatrixColumns" not in header:

@@ -1,7 +1,6 @@
 """Tiled TIFF (SVS, OME-TIFF, BigTIFF): the index by tifffile, tiles by imagecodecs, in many threads."""
 
-import os
-import threading
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from histoscope.errors import CorruptDataError, IncompleteError
 from histoscope.images import tiff
 from histoscope.images.colours import ycbcr_to_rgb
 from histoscope.images.resolution import pixel_size_of
+from histoscope.places import PlaceError, reading
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
@@ -50,7 +50,7 @@ class TiffReader:
                 self.associated = tuple(name.lower() for name in _ASSOCIATED if name in names)
                 self.vendor = "aperio" if file.is_svs else "ome" if file.is_ome else "generic-tiff"
                 self.icc = bytes(pages[0].iccprofile or b"")
-        except CorruptDataError:
+        except (CorruptDataError, PlaceError):
             raise
         except Exception as error:  # a broken file breaks tifffile in many ways
             raise CorruptDataError(f"{path}: {error}") from error
@@ -61,9 +61,8 @@ class TiffReader:
         self.mpp = pixel_size_of(path)
         self.bounds: Box | None = None
         self.files: tuple[Path, ...] = (path,)
-        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._file = reading(path)
         self._cache = TileCache()
-        self._lock = threading.Lock()
 
     def crop(self, box: Box, level: int) -> Image:
         """Pixels of a box that lies within a level."""
@@ -71,12 +70,20 @@ class TiffReader:
         height, width = int(page.tilelength), int(page.tilewidth)
         across = -(-int(page.imagewidth) // width)
         out = np.empty((box.height, box.width, 3), np.uint8)
-        for row in range(box.y // height, (box.y + box.height - 1) // height + 1):
-            for column in range(box.x // width, (box.x + box.width - 1) // width + 1):
+        rows = range(box.y // height, (box.y + box.height - 1) // height + 1)
+        columns = range(box.x // width, (box.x + box.width - 1) // width + 1)
+        self._file.want(self._ranges(level, [row * across + column for row in rows for column in columns]))
+        for row in rows:
+            for column in columns:
                 key = level, row * across + column
                 tile = self._cache.get(key, partial(self._decoded, *key))
                 pasted(out, box, tile, column * width, row * height)
         return out
+
+    def _ranges(self, level: int, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Where tiles that are not at hand lie in the file."""
+        (offsets, counts), there = self._index[level], set(self._cache.keys())
+        return ((int(offsets[k]), int(counts[k])) for k in numbers if (level, k) not in there)
 
     def busiest(self) -> tuple[int, int]:
         """Left and top of the tile of level 0 that takes the most bytes."""
@@ -117,12 +124,7 @@ class TiffReader:
         return whole
 
     def _stored(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            stored = os.pread(self._file, count, offset)
-        else:  # Windows has one place in a file, for all threads
-            with self._lock:
-                os.lseek(self._file, offset, os.SEEK_SET)
-                stored = os.read(self._file, count)
+        stored = self._file.read_at(offset, count)
         if len(stored) < count:
             raise CorruptDataError(
                 f"{self.files[0]} ends at a tile, after {len(stored)} of {count} bytes; copy it again"
@@ -137,9 +139,7 @@ class TiffReader:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
 
 def _check_size(path: Path, index: list[tuple[Any, Any]], size_bytes: int) -> None:

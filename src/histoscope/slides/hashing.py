@@ -2,7 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+
+from histoscope.places import reading
 
 _BLOCK, _N_BLOCKS = 1 << 16, 64
 
@@ -27,9 +30,10 @@ def quick_hash(files: Sequence[Path]) -> str:
     for path in sorted(files, key=lambda each: each.name):
         size = path.stat().st_size
         digest.update(f"{size}\n".encode())
-        with path.open("rb") as file:
-            last = max(size - _BLOCK, 0)
-            for start in sorted({last * k // (_N_BLOCKS - 1) for k in range(_N_BLOCKS)}):
-                file.seek(start)
-                digest.update(file.read(_BLOCK))
+        last = max(size - _BLOCK, 0)
+        starts = sorted({last * k // (_N_BLOCKS - 1) for k in range(_N_BLOCKS)})
+        with closing(reading(path)) as file:
+            file.want([(start, _BLOCK) for start in starts])
+            for start in starts:
+                digest.update(file.read_at(start, _BLOCK))
     return digest.hexdigest()

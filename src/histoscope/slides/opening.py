@@ -1,6 +1,8 @@
 """From a path to a slide: which readers are tried, and one error that names them all."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,13 @@ from histoscope.errors import (
     IncompleteError,
     UnknownNameError,
 )
-from histoscope.images import kinds
+from histoscope.images import kinds, tiff
 from histoscope.images.resolution import check_mpp
+from histoscope.places import NoRangesError, forget, is_remote, place, sampled
 from histoscope.slides.patience import told_if_slow
 from histoscope.slides.slide import Box, Reader, Slide
+from histoscope.slides.staging import Stage
+from histoscope.types import Image
 
 
 def _openslide(path: Path) -> Reader:
@@ -62,21 +67,29 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
 """Readers by what OpenSlide says that a file is, or else its first bytes; the first that can is taken."""
 
 
+IN_PLACE = ("tiff", "pydicom")
+"""Readers of files elsewhere; the others are given a copy on a disk."""
+_SUFFIXES_IN_PLACE = (".svs", ".tif", ".tiff", ".dcm")
 _SAMPLE_PX = 64
 
 
-def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None) -> Slide:
+def open_slide(
+    path: str | Path, reader: str = "auto", mpp: float | None = None, *, stage: Stage | None = None
+) -> Slide:
     """Open a whole slide image, or a plain image as one.
 
     Parameters
     ----------
     path : str or Path
-        Of MIRAX the ``.mrxs`` file; of DICOM any file of the series, or its folder.
+        Of MIRAX the ``.mrxs`` file; of DICOM any file of the series, or its folder. ``s3://bucket/key``, and
+        all else that fsspec knows, is read in place by ranges where it is TIFF or DICOM; of others a copy.
     reader : str
         ``auto``, ``openslide``, ``tiff``, ``pydicom`` or ``picture``. By itself, tiled TIFF is read through
         its index where that gives the same pixels as OpenSlide, and the rest by OpenSlide, where it can.
     mpp : float, optional
         Micrometres per pixel of level 0, in place of what the file says.
+    stage : Stage, optional
+        Where such copies lie until the slide is closed; without, among the system's temporary files.
 
     Returns
     -------
@@ -91,16 +104,36 @@ def open_slide(path: str | Path, reader: str = "auto", mpp: float | None = None)
     ConfigError, UnknownNameError
         If the resolution is none of a microscope, or the reader is not known.
     """
-    path = _file_of(Path(path))
+    path = _file_of(forget(place(path)))
     if mpp is not None:
         check_mpp(mpp, "mpp")
     check_reader(reader)
     with told_if_slow(path):
+        return _elsewhere(path, reader, mpp, stage) if is_remote(path) else _opened(path, reader, mpp)
+
+
+def _elsewhere(path: Path, reader: str, mpp: float | None, stage: Stage | None) -> Slide:
+    """Open a slide in place if a reader can, else a copy that is taken away when it is closed."""
+    try:
         return _opened(path, reader, mpp)
+    except IncompleteError:
+        raise
+    except (CorruptDataError, NoRangesError):
+        copy = (stage or Stage.temporary()).take(path)
+    try:
+        slide = _opened(copy.path, reader, mpp)
+    except BaseException as error:
+        copy.release()
+        if isinstance(error, HistoscopeError) and error.args:
+            error.args = (str(error).replace(str(copy.path), str(path)),)
+        raise
+    return Slide(path, slide.reader_name, slide.reader, mpp, copy.release)
 
 
 def _opened(path: Path, reader: str, mpp: float | None) -> Slide:
     names = AUTOMATIC[kind_of(path)] if reader == "auto" else (reader,)
+    if is_remote(path):
+        names = tuple(name for name in names if name in IN_PLACE)
     reasons = []
     for name in names:
         try:
@@ -110,12 +143,24 @@ def _opened(path: Path, reader: str, mpp: float | None) -> Slide:
         except HistoscopeError as error:
             reasons.append(f"{name}: {str(error).removeprefix(str(path)).lstrip(': ')}")
             continue
-        if name == "tiff" and "openslide" in names and not _agrees(opened, path):
+        if name == "tiff" and reader == "auto" and not _agrees(opened, path):
             opened.close()
             reasons.append("tiff: its pixels are not those of OpenSlide")
             continue
         return Slide(path, name, opened, mpp)
     raise CorruptDataError(f"{path} cannot be opened as a slide ({'; '.join(reasons)})")
+
+
+def is_copied(path: Path, reader: str) -> bool:
+    """Whether a slide is elsewhere and surely read from a copy, by its suffix.
+
+    Examples
+    --------
+    >>> is_copied(place("s3://bucket/a.ndpi"), "auto"), is_copied(place("s3://bucket/a.svs"), "auto")
+    (True, False)
+    """
+    in_place = path.suffix.lower() in _SUFFIXES_IN_PLACE and reader in {"auto", *IN_PLACE}
+    return is_remote(path) and not in_place
 
 
 def check_reader(name: str) -> None:
@@ -133,7 +178,11 @@ def kind_of(path: Path) -> str:
     """What a file is: a key of `AUTOMATIC`."""
     import openslide
 
-    vendor = openslide.OpenSlide.detect_format(path)
+    if is_remote(path):
+        with suppress(CorruptDataError), tiff.opened(path):
+            pass  # so that its index is at hand
+    with sampled(path) as sample:
+        vendor = openslide.OpenSlide.detect_format(sample)
     if vendor:
         return vendor if vendor in AUTOMATIC else "other slide"
     with path.open("rb") as file:
@@ -151,36 +200,43 @@ def _agrees(reader: Reader, path: Path) -> bool:
     from histoscope.slides.by_openslide import OpenSlideReader
     from histoscope.slides.by_tiff import TiffReader
 
-    try:
-        other = OpenSlideReader(path)
-    except CorruptDataError:
-        return True  # OpenSlide cannot, so there is nothing to agree with
-    try:
-        one, two = reader.levels[0], other.levels[0]
-        if (one.width, one.height) != (two.width, two.height):
-            return False
-        side_x, side_y = min(_SAMPLE_PX, one.width), min(_SAMPLE_PX, one.height)
-        places = [((one.width - side_x) // n, (one.height - side_y) // n) for n in (1, 2)]
-        if isinstance(reader, TiffReader):
-            x, y = reader.busiest()
-            places.append((min(x, one.width - side_x), min(y, one.height - side_y)))
-        return all(_same(reader, other, Box(x, y, side_x, side_y)) for x, y in places)
-    finally:
-        other.close()
+    one = reader.levels[0]
+    side_x, side_y = min(_SAMPLE_PX, one.width), min(_SAMPLE_PX, one.height)
+    corners = [((one.width - side_x) // n, (one.height - side_y) // n) for n in (1, 2)]
+    if isinstance(reader, TiffReader):
+        x, y = reader.busiest()
+        corners.append((min(x, one.width - side_x), min(y, one.height - side_y)))
+    boxes = [Box(x, y, side_x, side_y) for x, y in corners]
+    ours = [_crop_of(reader, box) for box in boxes]
+    with sampled(path) as sample:
+        try:
+            other = OpenSlideReader(sample)
+        except CorruptDataError:
+            return True  # OpenSlide cannot, so there is nothing to agree with
+        try:
+            two = other.levels[0]
+            is_same_size = (one.width, one.height) == (two.width, two.height)
+            return is_same_size and all(map(partial(_same, other), boxes, ours))
+        finally:
+            other.close()
 
 
-def _same(reader: Reader, other: Reader, box: Box) -> bool:
-    """Whether two readers give the same pixels; where the other gives none, there is nothing to compare."""
+def _crop_of(reader: Reader, box: Box) -> Image | None:
+    try:
+        return reader.crop(box, 0)
+    except OSError:
+        raise  # the disk is gone
+    except Exception:  # noqa: BLE001  (a dozen decoders, each with its own)
+        return None
+
+
+def _same(other: Reader, box: Box, ours: Image | None) -> bool:
+    """Whether another reader gives the same pixels; where it gives none, there is nothing to compare."""
     try:
         expected = other.crop(box, 0)
     except CorruptDataError:
         return True  # a broken tile is told when it is read
-    try:
-        return np.array_equal(reader.crop(box, 0), expected)
-    except OSError:
-        raise  # the disk is gone
-    except Exception:  # noqa: BLE001  (a dozen decoders, each with its own)
-        return False
+    return ours is not None and np.array_equal(ours, expected)
 
 
 def _file_of(path: Path) -> Path:

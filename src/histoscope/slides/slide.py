@@ -1,6 +1,7 @@
 """A whole slide image: a pyramid of levels, read by boxes."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +109,8 @@ class Slide:
     reader : Reader
     given_mpp : float, optional
         Micrometres per pixel, where the file does not say them, or says them wrongly.
+    on_close : callable, optional
+        Called after the files are closed, to take a copy of them away.
 
     Examples
     --------
@@ -127,6 +130,7 @@ class Slide:
     reader_name: str
     reader: Reader = field(repr=False)
     given_mpp: float | None = None
+    on_close: Callable[[], None] | None = field(default=None, repr=False)
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -318,6 +322,8 @@ class Slide:
     def close(self) -> None:
         """Close the files."""
         self.reader.close()
+        if self.on_close is not None:
+            self.on_close()
 
     def __enter__(self) -> "Slide":
         return self

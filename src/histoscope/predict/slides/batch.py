@@ -15,6 +15,7 @@ from histoscope.jobs.executor import Executor, Here, News, Opener
 from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import JOURNAL
 from histoscope.ledger import Rows, Task
+from histoscope.places import is_remote, put, require_put
 from histoscope.predict.batch import OnImage, Outcome
 from histoscope.predict.detector import Detector
 from histoscope.predict.patch_classifier import PatchClassifier
@@ -29,6 +30,7 @@ from histoscope.slides import open_slide
 from histoscope.slides.by_pydicom import first_files
 from histoscope.slides.focus import LEAST_FOCUS
 from histoscope.slides.opening import kind_of
+from histoscope.slides.staging import LIMIT_BYTES
 
 _LARGE_PX = 1 << 26
 
@@ -55,6 +57,12 @@ class SlideSettings:
         Tissue less sharp than this is left out, see `histoscope.slides.focus`; 0 leaves none out.
     devices : tuple of str
         Such as ``cuda:0``; parts go round them. With none, the network stays where it is.
+    stage : Path, optional
+        Where copies of slides that are elsewhere lie, if they cannot be read in place.
+    stage_limit_bytes : int
+        Of all of them together.
+    put_to : Path, optional
+        A place elsewhere to which the files of each slide are copied when it is done.
     """
 
     mpp: float | None = None
@@ -65,6 +73,9 @@ class SlideSettings:
     roi: Path | None = None
     least_focus: float = LEAST_FOCUS
     devices: tuple[str, ...] = ()
+    stage: Path | None = None
+    stage_limit_bytes: int = LIMIT_BYTES
+    put_to: Path | None = None
 
 
 def is_slide(path: Path) -> bool:
@@ -87,6 +98,9 @@ def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
     kept: dict[Path, Job] = {}
     for job in jobs:
         first = job.image
+        if is_remote(first) and first.suffix.lower() != ".dcm":  # each look costs a question
+            kept[first] = job
+            continue
         with suppress(HistoscopeError, OSError):  # told when its turn comes
             if kind_of(job.image) in {"dicom", "DICOM"}:
                 first = firsts(job.image.parent).get(job.image, job.image)
@@ -103,10 +117,13 @@ class Cohort:
     out : Path
     tasks : list of Task
         One a slide, in the order in which they were given.
+    put_to : Path, optional
+        As for `SlideSettings`.
     """
 
     out: Path
     tasks: list[Task]
+    put_to: Path | None = None
 
     @classmethod
     def plan(
@@ -140,12 +157,15 @@ class Cohort:
             own["roi"] = f"{settings.roi.resolve()}, origin {settings.origin}"
         shown: dict[str, Any] = {"kinds": list(settings.kinds), "origin": settings.origin}
         shown |= {"reader": settings.reader}
+        if settings.put_to is not None:
+            shown["put_to"] = str(settings.put_to)
+            require_put(settings.put_to)
         if work.source is not None:
             shown["source"] = [str(work.source), *planning.stamp([work.source, *work.source.rglob(CELLS)])]
         extra = planning.beside(jobs, settings.roi)
         tasks = planning.planned(jobs, out, work.settings, own, shown, extra, overwrite=overwrite)
         planning.forget(tasks, out, retry_failed=retry_failed)
-        return cls(out, tasks)
+        return cls(out, tasks, settings.put_to)
 
     def do(self, executor: Executor, opener: Opener) -> Outcome:
         """Do what is not done yet, and write the tables of all that is, whatever happens.
@@ -166,6 +186,10 @@ class Cohort:
             executor(self.out / planning.LEDGER, self.tasks, opener)
         finally:
             found = summary.write(self.out, self.tasks)
+            if self.put_to is not None:
+                for path in sorted(self.out.iterdir()):
+                    if path.is_file() and path.name[0] != ".":
+                        put(path, self.put_to / path.name)
         outcome = Outcome()
         for task in self.tasks:
             row = found.get(task.name)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
 from histoscope.ledger import Claim, LostError, Row
 from histoscope.ledger.ledger import MOST_LOST
+from histoscope.places import forget, is_remote, place, put
 from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import TISSUE, write_slide
 from histoscope.predict.slides.planning import ROW, anew_of
@@ -25,11 +27,14 @@ from histoscope.predict.slides.store import Store
 from histoscope.predict.slides.work import Work
 from histoscope.slides import Slide, open_slide
 from histoscope.slides.hashing import quick_hash
+from histoscope.slides.opening import is_copied
+from histoscope.slides.staging import Stage
 
 if TYPE_CHECKING:
     from histoscope.predict.slides.batch import SlideSettings
 
 _TRIES, _PAUSE_S = 3, 2.0
+_AHEAD = 2
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -62,14 +67,16 @@ class OneSlide:
         OSError
             If the disk of the results is full, or may not be written any more.
         """
-        job, self._stages = Job(Path(claim.task.what), claim.task.name), Stages()
+        job, self._stages = Job(place(claim.task.what), claim.task.name), Stages()
         if claim.lost >= MOST_LOST:
             text = f"{job.image}: its worker was lost {claim.lost} times, perhaps for want of memory"
             return self._failed(claim, f"{text}; --retry-failed tries again", stage="worker")
         for attempt in range(_TRIES):
             try:
                 self._stages.enter("open")
-                with open_slide(job.image, self.settings.reader, self.settings.mpp) as slide:
+                self._prepare(claim)
+                stage = self._stage_folder if is_remote(job.image) else None
+                with open_slide(job.image, self.settings.reader, self.settings.mpp, stage=stage) as slide:
                     row, is_new = self._done(slide, claim)
             except LostError:
                 raise
@@ -104,6 +111,7 @@ class OneSlide:
             written = {"kinds": list(settings.kinds), "origin": settings.origin}
             before = _row_of(store, written)
             if before is not None:
+                self._put(claim)
                 return before, False
             region = roi.region_of(slide, annotations, origin=settings.origin) if annotations else None
             self._stages.enter("parts")
@@ -117,7 +125,10 @@ class OneSlide:
                 devices=settings.devices,
                 on_part=lambda done, of, rows: self._part_done(claim, done, of, rows),
             )
-            if quick_hash(slide.reader.files) != slide.quick_hash or dates != _dates(slide):
+            before = slide.quick_hash
+            for path in slide.reader.files:
+                forget(path)
+            if dates != _dates(slide) or quick_hash(slide.reader.files) != before:
                 raise DataError(
                     f"{slide.path} was changed while it was read; run again with --overwrite when it is whole"
                 )
@@ -126,7 +137,31 @@ class OneSlide:
             row["error"] = ""
             claim.check()
             write_text(folder / ROW, json.dumps({**written, "row": row}, indent=2, allow_nan=False) + "\n")
+            self._put(claim)
             return row, True
+
+    @cached_property
+    def _stage_folder(self) -> Stage:
+        folder, limit_bytes = self.settings.stage, self.settings.stage_limit_bytes
+        return Stage.temporary(limit_bytes) if folder is None else Stage(folder, limit_bytes)
+
+    def _prepare(self, claim: Claim) -> None:
+        """Let slides that come next be copied, and draw those before others."""
+        coming = {task.name: place(task.what) for task in claim.ledger.coming(_AHEAD)}
+        coming = {name: path for name, path in coming.items() if is_copied(path, self.settings.reader)}
+        if coming or "_stage_folder" in vars(self):
+            self._stage_folder.prepare(coming.values())
+        claim.ledger.liked = frozenset(coming)
+
+    def _put(self, claim: Claim) -> None:
+        """Copy what is written to where it belongs, if that is elsewhere; the row last."""
+        if self.settings.put_to is None:
+            return
+        self._stages.enter("put")
+        folder, to = self.out / claim.task.name, self.settings.put_to / claim.task.name
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == ROW):
+            if path.is_file() and path.name[0] != ".":
+                put(path, to / path.name)
 
     def _part_done(self, claim: Claim, done: int, of: int, rows: int) -> None:
         claim.progressed()
@@ -146,7 +181,8 @@ class OneSlide:
     def _refuse(self, error: Exception) -> None:
         """Raise an error that every other slide would meet, too: results may not be written any more."""
         name = str(getattr(error, "filename", None) or "")
-        is_below = name.startswith((str(self.out), str(self.out.resolve())))
+        outs = [self.out, self.out.resolve(), *([self.settings.put_to] if self.settings.put_to else [])]
+        is_below = name.startswith(tuple(map(str, outs)))
         if isinstance(error, OSError) and error.errno in _REFUSED and is_below:
             raise error
 
