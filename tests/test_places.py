@@ -71,9 +71,11 @@ def test_files_of_a_store_are_listed_and_read(memory):
         found[0].write_text("x")
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "reset", "short", "stall"])
+@pytest.mark.parametrize(
+    "fault", ["500", "503", "reset", "short", pytest.param("stall", marks=pytest.mark.slow)]
+)
 def test_a_range_is_asked_again_if_the_server_fails(web, fault, monkeypatch):
-    monkeypatch.setattr(places.asking, "_STALL_S", 0.3)
+    monkeypatch.setattr(places.asking, "_STALL_S", 5.0)
     path = place(f"{web.address}/a.bin")
     web.faults += [fault]
     assert RemoteFile(path).read_at(65_000, 70_000) == (web.folder / "a.bin").read_bytes()[65_000:135_000]

@@ -155,7 +155,7 @@ def _told(error: Exception, uri: str) -> PlaceError | None:
         words += ", such as AWS_PROFILE"
     elif isinstance(cause, PermissionError) or status == 403:
         number, words = errno.EACCES, f"access is denied ({cause}); see the rights of its key"
-    elif isinstance(cause, FileNotFoundError) or status in {404, 410}:
+    elif isinstance(cause, FileNotFoundError) or status in {404, 410} or "NoSuchBucket" in str(cause):
         number, words = errno.ENOENT, "no such file or bucket"
     elif "Timeout" in name:
         words = f"no answer in {_STALL_S:.0f} s"

@@ -9,13 +9,17 @@ import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from email.utils import parsedate_to_datetime
-from pathlib import Path, PosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from histoscope.errors import ConfigError
 from histoscope.places.asking import PlaceError, forget_info, info_of, library, listed
 
-_Base = PosixPath if TYPE_CHECKING else type(Path())
+if TYPE_CHECKING:
+    from pathlib import PosixPath as _Base
+else:
+    _Base = type(Path())
+
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.*)", re.DOTALL)  # two letters at least: C:/ is a disk
 
 
@@ -135,7 +139,7 @@ class RemotePath(_Base):
         """What lies in a folder."""
         yield from (RemotePath(place(name)) for name in listed(str(self), "ls"))
 
-    def open(self, mode: str = "r", *_: Any, encoding: str | None = None, **__: Any) -> Any:  # type: ignore[override]
+    def open(self, mode: str = "r", *_: Any, encoding: str | None = None, **__: Any) -> Any:
         """Open it for reading; ranges are read when they are asked for."""
         if set(mode) & set("wax+"):
             raise ConfigError(f"{self} is only read; write to a disk")
@@ -165,7 +169,7 @@ def found_below(source: Path, suffixes: Sequence[str]) -> list[Path]:
 def _date_s(info: dict[str, Any]) -> int:
     """When a file was changed, in seconds; 0 if its server does not say."""
     for key in ("LastModified", "last_modified", "mtime", "updated", "Last-Modified", "modified", "created"):
-        value = info.get(key)
+        value: Any = info.get(key)
         try:
             if isinstance(value, str):
                 value = parsedate_to_datetime(value) if key == "Last-Modified" else _of_iso(value)

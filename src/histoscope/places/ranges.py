@@ -141,7 +141,6 @@ class _Blocks:
             self._found[key] = block
             while len(self._found) > _MOST_BLOCKS:
                 self._found.popitem(last=False)
-        return block
 
     def of(self, uri: str, version: int) -> list[tuple[int, bytes]]:
         with self._lock:
