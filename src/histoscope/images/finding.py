@@ -121,8 +121,8 @@ def _elsewhere(source: Path) -> Found:
     found = Found(_fixed_part(source) if is_glob else source)
     paths = found_below(source, (*_SLIDES_ELSEWHERE, ".json"))
     results = {path.parent for path in paths if path.name in JOURNALS}
-    found.images += [path for path in paths if path.suffix != ".json" and path.parent not in results]
-    found.skipped += [Skipped(folder, "holds results of an earlier call") for folder in sorted(results)]
+    found.images.extend(path for path in paths if path.suffix != ".json" and path.parent not in results)
+    found.skipped.extend(Skipped(folder, "holds results of an earlier call") for folder in sorted(results))
     return found
 
 

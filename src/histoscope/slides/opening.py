@@ -1,7 +1,6 @@
 """From a path to a slide: which readers are tried, and one error that names them all."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from histoscope.errors import (
 )
 from histoscope.images import kinds, tiff
 from histoscope.images.resolution import check_mpp
-from histoscope.places import NoRangesError, forget, is_remote, place, sampled
+from histoscope.places import NoRangesError, PlaceError, forget, is_remote, place, sampled
 from histoscope.slides.patience import told_if_slow
 from histoscope.slides.slide import Box, Reader, Slide
 from histoscope.slides.staging import Stage
@@ -179,8 +178,7 @@ def kind_of(path: Path) -> str:
     import openslide
 
     if is_remote(path):
-        with suppress(CorruptDataError), tiff.opened(path):
-            pass  # so that its index is at hand
+        _read_index(path)
     with sampled(path) as sample:
         vendor = openslide.OpenSlide.detect_format(sample)
     if vendor:
@@ -190,6 +188,17 @@ def kind_of(path: Path) -> str:
     if head[128:] == b"DICM":
         return "DICOM"
     return "TIFF" if kinds.kind_of(path) == "TIFF" else "picture"
+
+
+def _read_index(path: Path) -> None:
+    """Read the index of a TIFF elsewhere, so that it is at hand; what has none is told by a reader."""
+    try:
+        with tiff.opened(path):
+            pass
+    except PlaceError:
+        raise
+    except Exception:  # noqa: BLE001  (a broken file breaks tifffile in many ways)
+        return
 
 
 def _agrees(reader: Reader, path: Path) -> bool:
