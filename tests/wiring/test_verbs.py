@@ -320,7 +320,7 @@ ELSEWHERE_TESTED = {
     "normalize": {"overwrite", "workers"},
     "predict": {
         *("overwrite", "origin", "anndata", "device", "backend"),
-        *("workers", "claim", "retry_failed"),
+        *("workers", "claim", "retry_failed", "stage", "stage_limit", "work"),
     },
     "evaluate": {"audit", "backend"},
     "init": {"overwrite"},

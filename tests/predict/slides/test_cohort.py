@@ -139,11 +139,11 @@ def test_what_failed_is_tried_again_when_asked(slides, regions, tmp_path, monkey
     jobs, tried = jobs_of(slides, tmp_path), []
     opened = one.open_slide
 
-    def opening(path, *arguments):
+    def opening(path, *arguments, **more):
         tried.append(path.name)
         if path.name == "two.tif" and len(tried) < 40:
             raise OSError(errno.EIO, "Input/output error", str(path))
-        return opened(path, *arguments)
+        return opened(path, *arguments, **more)
 
     monkeypatch.setattr(one, "open_slide", opening)
     assert len(run(regions, jobs, tmp_path, SMALL).failed) == 2
