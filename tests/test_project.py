@@ -110,8 +110,8 @@ def test_text_is_read_and_written_as_utf8(path: Path) -> None:
 def test_the_public_surface_is_pinned() -> None:
     surface = (
         "augment balance classify data edits errors explain export generate geometry images jobs ledger "
-        "metrics models nuclei predict read_image read_labels report slides stain studies synth train types "
-        "weights write_image write_labels"
+        "metrics models nuclei places predict read_image read_labels report slides stain studies synth train "
+        "types weights write_image write_labels"
     )
     assert sorted(histoscope.__all__) == surface.split()
     for name in histoscope.__all__:
