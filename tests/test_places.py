@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
+import s3_server
+import web_server
 from histoscope import places
 from histoscope.errors import ConfigError, MissingDependencyError
 from histoscope.places import PlaceError, RemoteFile, forget, is_remote, place
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
-_SPEC = importlib.util.spec_from_file_location("web_server", Path(__file__).with_name("web_server.py"))
-web_server = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(web_server)
 
 
 @pytest.fixture
@@ -80,6 +79,19 @@ def test_a_range_is_asked_again_if_the_server_fails(web, fault, monkeypatch):
     web.faults += [fault]
     assert RemoteFile(path).read_at(65_000, 70_000) == (web.folder / "a.bin").read_bytes()[65_000:135_000]
     assert not web.faults
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "short", pytest.param("stall", marks=pytest.mark.slow)])
+def test_a_range_of_a_bucket_is_asked_again_if_the_server_fails(fault, monkeypatch):
+    monkeypatch.setattr(places.asking, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(places.asking, "_STALL_S", 5.0)
+    with s3_server.serving(monkeypatch) as (server, fs):
+        whole = bytes(k % 251 for k in range(300_000))
+        fs.pipe_file("bucket/a.bin", whole)
+        file = RemoteFile(forget(place("s3://bucket/a.bin")))
+        server.faults += [fault]
+        assert file.read_at(65_000, 70_000) == whole[65_000:135_000]
+        assert not server.faults
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from histoscope.types import Image, Labels
 
 IMAGE_SUFFIXES = kinds.IMAGE_SUFFIXES
 _SUFFIX = 16
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -55,12 +55,12 @@ def whole(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        is_unnamed = error.filename is None and error.errno in _NO_ROOM
+        is_unnamed = error.filename is None and error.errno in NO_ROOM
         if is_unnamed or error.filename == str(temporary):  # a name that the user has never seen
             error.filename = str(path)
         raise
     except Exception as error:  # writers in other languages (safetensors) hide a full disk in the words
-        code = next((code for code in _NO_ROOM if os.strerror(code) in str(error)), None)
+        code = next((code for code in NO_ROOM if os.strerror(code) in str(error)), None)
         if code is None:
             raise
         raise OSError(code, os.strerror(code), str(path)) from error

@@ -3,8 +3,10 @@ import pytest
 from typer.testing import CliRunner
 
 import histoscope as hs
-from histoscope.cli.main import app
+import s3_server
+from histoscope.cli.main import _of_the_disk, app
 from histoscope.files import write_image
+from histoscope.places import asking
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -54,3 +56,61 @@ def test_slides_come_from_elsewhere_and_results_go_there(bucket, tmp_path):
 def test_what_cannot_be_is_refused_before_any_work(bucket, tmp_path, words, why):
     _, error = call(*[str(tmp_path / "out") if word == "OUT" else word for word in words])
     assert why in error
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path):
+    """Give a server of S3 with an empty bucket, and nobody's own settings."""
+    monkeypatch.setattr(asking, "_PAUSE_S", 0.0)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with s3_server.serving(monkeypatch) as (server, fs):
+        yield server, fs
+
+
+@pytest.mark.parametrize(
+    ("gone", "source", "why"),
+    [
+        ("SECRET_ACCESS_KEY", "s3://bucket/in", "s3://bucket/in: no credentials"),
+        ("", "s3://none/in", "no image or slide at s3://none/in"),
+        ("", "s3://none/a.svs", "no image or slide at s3://none/a.svs"),
+        pytest.param(
+            "ENDPOINT_URL", "s3://bucket/in", "s3://bucket/in: its server failed", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_bucket_that_cannot_be_read_is_told_before_any_work(s3, tmp_path, monkeypatch, gone, source, why):
+    monkeypatch.setenv(f"AWS_{gone}", "http://127.0.0.1:9") if gone == "ENDPOINT_URL" else None
+    monkeypatch.delenv(f"AWS_{gone}") if gone == "SECRET_ACCESS_KEY" else None
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    done, error = call(source, tmp_path / "out")
+    assert why in (_of_the_disk(done.exception) if isinstance(done.exception, OSError) else error)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_workers_and_claims_share_slides_of_a_bucket(s3, tmp_path):
+    _, fs = s3
+    for k in range(3):
+        image = np.full((150, 150, 3), 244, np.uint8)
+        image[20:130, 20:130] = hs.synth.generate((110, 110), mpp=0.5, rng=k).image
+        (tmp_path / "in").mkdir(exist_ok=True)
+        write_image(tmp_path / "in" / f"{k}.tif", image, mpp=0.5)
+    fs.put(str(tmp_path / "in"), "bucket/in", recursive=True)
+    call(tmp_path / "in", tmp_path / "disk", "--as", "slide")
+    stage = ("--stage", tmp_path / "stage")
+    done, _ = call("s3://bucket/in", tmp_path / "out", *stage, "--workers", 2)
+    assert done.exit_code == 0, done.output
+    assert contents(tmp_path / "out") == contents(tmp_path / "disk")
+    for _ in range(2):
+        done, _ = call("s3://bucket/in", "s3://bucket/out", "--work", tmp_path / "work", *stage, "--claim")
+        assert done.exit_code == 0, done.output
+    assert contents(tmp_path / "work") == contents(tmp_path / "disk")
+    fs.get("bucket/out", str(tmp_path / "got"), recursive=True)
+    assert contents(tmp_path / "got") == contents(tmp_path / "disk")
+
+
+def contents(out):
+    """Files but the ledger's, and of how long it took."""
+    files = [path for path in out.rglob("*") if path.is_file() and ".ledger" not in path.parts]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files if path.name != "timings.csv"}

@@ -13,6 +13,7 @@ from pydicom.uid import VLWholeSlideMicroscopyImageStorage
 
 from histoscope.errors import ConfigError, CorruptDataError
 from histoscope.slides import Box, open_slide
+from histoscope.slides.staging import Stage
 
 ENCODERS: dict[str, Callable[[np.ndarray], bytes]] = {
     "1.2.840.10008.1.2.4.50": lambda tile: imagecodecs.jpeg8_encode(tile, level=90),
@@ -164,3 +165,39 @@ def test_a_folder_of_several_slides_is_no_slide(folder, tissue):
     assert open_slide(folder / "other.dcm").levels[0].width == 900
     with pytest.raises(ConfigError, match="2 slides"):
         open_slide(folder)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.50", PLAIN])
+def test_a_series_elsewhere_is_read_in_place(tissue, tmp_path, syntax, monkeypatch):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    write_dicom(tmp_path / "b.dcm", tissue, syntax=syntax)
+    write_dicom(tmp_path / "c.dcm", tissue[::2, ::2], mpp=1.0, words=DERIVED, syntax=syntax)
+    for path in tmp_path.iterdir():
+        store.pipe_file(f"/series-{syntax}/{path.name}", path.read_bytes())
+    monkeypatch.setattr(Stage, "take", None)
+    with (
+        open_slide(f"memory://series-{syntax}", "pydicom") as there,
+        open_slide(tmp_path, "pydicom") as here,
+    ):
+        assert (there.levels, there.mpp, there.quick_hash) == (here.levels, here.mpp, here.quick_hash)
+        assert np.array_equal(there.read(WHOLE), here.read(WHOLE))
+        assert np.array_equal(there.read(Box(90, 80, 200, 150), 1), here.read(Box(90, 80, 200, 150), 1))
+
+
+def test_a_series_elsewhere_without_a_table_of_frames_is_copied(tissue, tmp_path):
+    store = pytest.importorskip("fsspec").filesystem("memory")
+    whole = write_dicom(tmp_path / "b.dcm", tissue)
+    data = pydicom.dcmread(whole)
+    frames = list(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=data.NumberOfFrames))
+    data.PixelData = encapsulate(frames, has_bot=False)
+    data["PixelData"].is_undefined_length = True
+    data.save_as(whole)
+    store.pipe_file("/bare/b.dcm", whole.read_bytes())
+    stage = Stage(tmp_path / "stage")
+    with (
+        open_slide("memory://bare/b.dcm", "pydicom", stage=stage) as there,
+        open_slide(whole, "pydicom") as here,
+    ):
+        assert (tmp_path / "stage") in there.reader.files[0].parents
+        assert np.array_equal(there.read(WHOLE), here.read(WHOLE))
+    assert not list((tmp_path / "stage").glob("*/*.dcm"))

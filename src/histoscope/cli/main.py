@@ -151,7 +151,10 @@ def _of_the_disk(error: OSError) -> str:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return f"the disk is full{f' ({place})' if place else ''}; free space and run again"
     from histoscope.jobs.failures import GONE
+    from histoscope.places import PlaceError
 
+    if isinstance(error, PlaceError):
+        return f"{place}: {error.strerror}"
     if error.errno in NOT_ALLOWED and place:
         return f"cannot read or write {place}: {error.strerror}; name another place, or change its rights"
     if error.errno in GONE:

@@ -55,7 +55,8 @@ def _checked(context: typer.Context, call: list[str]) -> dict[str, Any]:
     ConfigError, DatasetNotFoundError, UnknownNameError
     """
     from histoscope import weights
-    from histoscope.cli.predict_slides import Start
+    from histoscope.cli.predict_slides import Start, places_of
+    from histoscope.places import place
 
     verb, *words = call
     if verb != "predict":
@@ -67,7 +68,8 @@ def _checked(context: typer.Context, call: list[str]) -> dict[str, Any]:
     given: dict[str, Any] = command.get_command(root, verb).make_context(verb, words, parent=root).params
     Start(claim=True, overwrite=given["overwrite"], retry_failed=given["retry_failed"]).require_sense()
     weights.find(given["model"])
+    places_of(given["out"], given["work"], given["stage"], given["stage_limit"])
     for source in given["sources"]:
-        if "*" not in source and not Path(source).exists():
+        if "*" not in source and not place(source).exists():
             raise DatasetNotFoundError(f"{source} does not exist; give a slide, a folder, or a quoted glob")
     return given

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from histoscope.brief import brief
-from histoscope.errors import CorruptDataError
+from histoscope.errors import ConfigError, CorruptDataError
 from histoscope.images.kinds import (
     IMAGE_SUFFIXES,
     SLIDE_SUFFIXES,
@@ -81,6 +81,11 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     Found
         With no images if there are none.
 
+    Raises
+    ------
+    ConfigError
+        If images, and not slides, are looked for elsewhere.
+
     Examples
     --------
     >>> import tempfile
@@ -93,6 +98,8 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     """
     source = place(source)
     if is_remote(source):
+        if not slides:
+            raise ConfigError(f"{source}: only slides are read from elsewhere; copy images to a disk")
         return _elsewhere(source)
     if source.is_file():
         return Found(source.parent, [source])

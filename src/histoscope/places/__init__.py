@@ -10,7 +10,7 @@ from histoscope.lazy import attach
 
 if TYPE_CHECKING:
     from histoscope.places.asking import NoRangesError, PlaceError, fetch_whole, put, read_range, require_put
-    from histoscope.places.paths import RemotePath, forget, found_below, is_remote, place
+    from histoscope.places.paths import RemotePath, forget, found_below, is_remote, place, without_folders
     from histoscope.places.ranges import LocalFile, RemoteFile, handle, reading, sampled
 
 _LAZY = {
@@ -25,6 +25,7 @@ _LAZY = {
     "found_below": "paths",
     "is_remote": "paths",
     "place": "paths",
+    "without_folders": "paths",
     "LocalFile": "ranges",
     "RemoteFile": "ranges",
     "handle": "ranges",
@@ -48,5 +49,6 @@ __all__ = [
     "reading",
     "require_put",
     "sampled",
+    "without_folders",
 ]
 __getattr__, __dir__ = attach(__name__, _LAZY)

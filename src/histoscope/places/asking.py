@@ -149,16 +149,17 @@ def _told(error: Exception, uri: str) -> PlaceError | None:
     is_of_network = type(cause).__module__.partition(".")[0] in _OF_NETWORKS
     if not isinstance(cause, OSError | asyncio.TimeoutError | TimeoutError) and not is_of_network:
         return None
-    number, words = errno.EIO, f"its server failed ({str(cause) or name})"
+    again = "see that it can be reached, and run the same command again"
+    number, words = errno.EIO, f"its server failed ({str(cause) or name}); {again}"
     if "Credential" in name or status == 401:
         number, words = errno.EACCES, "no credentials, or none that hold; give them as its tools ask for"
         words += ", such as AWS_PROFILE"
     elif isinstance(cause, PermissionError) or status == 403:
         number, words = errno.EACCES, f"access is denied ({cause}); see the rights of its key"
     elif isinstance(cause, FileNotFoundError) or status in {404, 410} or "NoSuchBucket" in str(cause):
-        number, words = errno.ENOENT, "no such file or bucket"
+        number, words = errno.ENOENT, "no such file or bucket; check the address"
     elif "Timeout" in name:
-        words = f"no answer in {_STALL_S:.0f} s"
+        words = f"no answer in {_STALL_S:.0f} s; {again}"
     return PlaceError(number, words, uri)
 
 

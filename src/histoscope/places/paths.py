@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +157,19 @@ def forget(path: Path) -> Path:
         forget_info(str(path))
         KEPT.drop(str(path))
     return path
+
+
+def without_folders(text: str, paths: Iterable[Path]) -> str:
+    """A message on files that does not say where they lie, so that it is the same wherever they do.
+
+    Examples
+    --------
+    >>> without_folders("s3://bucket/a.svs is empty", [place("s3://bucket/a.svs")])
+    'a.svs is empty'
+    """
+    for folder in {path.parent for path in paths}:
+        text = text.replace(f"{folder}{'/' if isinstance(folder, RemotePath) else os.sep}", "")
+    return text
 
 
 def found_below(source: Path, suffixes: Sequence[str]) -> list[Path]:

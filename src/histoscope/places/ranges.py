@@ -50,7 +50,8 @@ class RemoteFile(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         found = path.stat()
         self._at = 0
-        self._size, self._version, self._uri = found.st_size, found.st_mtime_ns, str(path)
+        self._size, self._version = found.st_size, found.st_mtime_ns
+        self.name = self._uri = str(path)
 
     def read_at(self, start: int, count: int) -> bytes:
         """Read so many bytes, or fewer where the file ends."""

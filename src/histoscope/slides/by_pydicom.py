@@ -5,7 +5,7 @@ References
 .. [1] DICOM PS3.3, A.32.8 VL Whole Slide Microscopy Image; C.8.12.4 for the order of frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import cached_property, partial
 from itertools import chain, groupby
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.errors import CorruptDataError, IncompleteError
-from histoscope.places import PlaceError, handle, is_remote
+from histoscope.places import PlaceError, handle, is_remote, reading
 from histoscope.slides.cache import TileCache, pasted
 from histoscope.slides.levels import levels_of
 from histoscope.slides.resampling import GLASS
@@ -86,7 +86,10 @@ class DicomReader:
         """Pixels of a box that lies within a level."""
         frames = self._levels[level]
         out = np.full((box.height, box.width, 3), GLASS, np.uint8)
-        for (left, top), (part, number) in self._near(box, level):
+        near, there = list(self._near(box, level)), set(self._cache.keys())
+        for k, part in enumerate(frames):
+            part.want(number for _, (of, number) in near if of == k and (level, k, number) not in there)
+        for (left, top), (part, number) in near:
             tile = self._cache.get((level, part, number), partial(frames[part].pixels, number))
             pasted(out, box, tile, left, top)
         return out
@@ -171,6 +174,11 @@ class _Frames:
                 f"{self.path} ends before its pixels: it has {found:,} of at least {expected:,} bytes; "
                 "copy it again"
             )
+
+    def want(self, numbers: Iterable[int]) -> None:
+        """Hear what frames are read next, so that those elsewhere are asked for together."""
+        if self.codec and is_remote(self.path):
+            reading(self.path).want(chain(*(self._index[number] for number in numbers)))
 
     def fragments(self, number: int) -> list[bytes]:
         """What is stored of one frame."""

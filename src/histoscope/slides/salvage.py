@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from histoscope.errors import CorruptDataError
+from histoscope.places import without_folders
 from histoscope.slides.patience import told_if_slow
 from histoscope.slides.resampling import GLASS
 from histoscope.slides.slide import Box, Slide
@@ -66,7 +67,8 @@ def _pieces(slide: Slide, box: Box, mpp: float, least_px: int) -> tuple[Image, l
         return slide.read_at(box, mpp), []
     except CorruptDataError as error:
         if max(box.width, box.height) <= least_px:
-            return _from_finer(slide, box, mpp, str(error))
+            why = without_folders(str(error), [slide.path, *slide.reader.files])
+            return _from_finer(slide, box, mpp, why)
     out = np.full((box.height, box.width, 3), GLASS, np.uint8)
     broken = []
     for top, height in _halves(box.height, least_px):

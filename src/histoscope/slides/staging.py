@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import threading
@@ -14,7 +15,7 @@ from typing import Self, TextIO
 
 from histoscope import locks
 from histoscope.errors import ConfigError, DataError
-from histoscope.files import write_text
+from histoscope.files import NO_ROOM, write_text
 from histoscope.places import NoRangesError, fetch_whole, forget, read_range
 from histoscope.threads import in_order
 
@@ -70,8 +71,9 @@ class Stage:
 
     @classmethod
     def temporary(cls, limit_bytes: int = LIMIT_BYTES) -> Self:
-        """Stage among the system's temporary files."""
-        return cls(Path(tempfile.gettempdir()) / "histoscope-stage", limit_bytes)
+        """Stage among the system's temporary files, for all calls of a user."""
+        owner = os.getuid() if hasattr(os, "getuid") else 0
+        return cls(Path(tempfile.gettempdir()) / f"histoscope-stage-{owner}", limit_bytes)
 
     def take(self, path: Path) -> Copy:
         """Copy a slide with all of its files, or find it copied, and hold it; waits for room.
@@ -92,9 +94,18 @@ class Stage:
             )
         lock = _waited_for(_lock_of(folder))
         try:
-            while not self._has_room(folder, size, frees=True):
-                time.sleep(_POLL_S)
-            _copy(files, folder)
+            while True:
+                while not self._has_room(folder, size, frees=True):
+                    time.sleep(_POLL_S)
+                try:
+                    _copy(files, folder)
+                    break
+                except OSError as error:
+                    if error.errno not in NO_ROOM:
+                        raise
+                    freed = [self._drop(other) for other in self._copies() if other != folder]
+                    if not any(freed):
+                        raise OSError(error.errno, error.strerror, str(self.folder)) from error
         except BaseException:
             lock.close()
             raise
@@ -135,8 +146,7 @@ class Stage:
         """Take room for a copy, if need be from copies that nobody holds; whether there was enough."""
         lock = _waited_for(self.folder / _LOCK)
         try:
-            others = {about.parent: _bytes_of(about) for about in self.folder.glob(f"*/{_ABOUT}")}
-            others.pop(folder, None)
+            others = {other: _bytes_of(other / _ABOUT) for other in self._copies() if other != folder}
             for other in list(others) if frees else ():
                 if sum(others.values()) + size > self.limit_bytes and self._drop(other):
                     del others[other]
@@ -147,6 +157,9 @@ class Stage:
             return True
         finally:
             lock.close()
+
+    def _copies(self) -> list[Path]:
+        return [about.parent for about in self.folder.glob(f"*/{_ABOUT}")]
 
     def _drop(self, folder: Path) -> bool:
         """Take a copy away unless somebody holds it."""
@@ -173,11 +186,16 @@ def _family(path: Path) -> list[tuple[Path, str]]:
 
 
 def _copy(files: Iterable[tuple[Path, str, int]], folder: Path) -> None:
-    for file, name, size in files:
-        to = folder / name
-        to.parent.mkdir(exist_ok=True)
-        if not (to.is_file() and to.stat().st_size == size):
-            _fetch(file, size, to)
+    try:
+        for file, name, size in files:
+            to = folder / name
+            to.parent.mkdir(exist_ok=True)
+            if not (to.is_file() and to.stat().st_size == size):
+                _fetch(file, size, to)
+    except OSError as error:
+        if error.errno in NO_ROOM:  # results may be written to the same disk
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _fetch(path: Path, size: int, to: Path) -> None:

@@ -17,7 +17,7 @@ from histoscope.jobs.failures import message_of
 from histoscope.jobs.journal import Job
 from histoscope.ledger import Claim, LostError, Row
 from histoscope.ledger.ledger import MOST_LOST
-from histoscope.places import forget, is_remote, place, put
+from histoscope.places import forget, is_remote, place, put, without_folders
 from histoscope.predict.slides import roi
 from histoscope.predict.slides.finish import TISSUE, write_slide
 from histoscope.predict.slides.planning import ROW, anew_of
@@ -56,6 +56,7 @@ class OneSlide:
     settings: "SlideSettings"
     on_part: OnPart | None = None
     _stages: Stages = field(default_factory=Stages, init=False)
+    _files: set[Path] = field(default_factory=set, init=False)
 
     def __call__(self, claim: Claim) -> Row:
         """Its row, or why there is none; errors of disks are tried again.
@@ -68,6 +69,7 @@ class OneSlide:
             If the disk of the results is full, or may not be written any more.
         """
         job, self._stages = Job(place(claim.task.what), claim.task.name), Stages()
+        self._files = {job.image}
         if claim.lost >= MOST_LOST:
             text = f"{job.image}: its worker was lost {claim.lost} times, perhaps for want of memory"
             return self._failed(claim, f"{text}; --retry-failed tries again", stage="worker")
@@ -75,8 +77,9 @@ class OneSlide:
             try:
                 self._stages.enter("open")
                 self._prepare(claim)
-                stage = self._stage_folder if is_remote(job.image) else None
+                stage = self._stage if is_remote(job.image) else None
                 with open_slide(job.image, self.settings.reader, self.settings.mpp, stage=stage) as slide:
+                    self._files.update(slide.reader.files)
                     row, is_new = self._done(slide, claim)
             except LostError:
                 raise
@@ -141,16 +144,18 @@ class OneSlide:
             return row, True
 
     @cached_property
-    def _stage_folder(self) -> Stage:
+    def _stage(self) -> Stage:
         folder, limit_bytes = self.settings.stage, self.settings.stage_limit_bytes
         return Stage.temporary(limit_bytes) if folder is None else Stage(folder, limit_bytes)
 
     def _prepare(self, claim: Claim) -> None:
         """Let slides that come next be copied, and draw those before others."""
+        if not is_remote(claim.task.what):
+            return
         coming = {task.name: place(task.what) for task in claim.ledger.coming(_AHEAD)}
         coming = {name: path for name, path in coming.items() if is_copied(path, self.settings.reader)}
-        if coming or "_stage_folder" in vars(self):
-            self._stage_folder.prepare(coming.values())
+        if coming or "_stage" in vars(self):
+            self._stage.prepare(coming.values())
         claim.ledger.liked = frozenset(coming)
 
     def _put(self, claim: Claim) -> None:
@@ -175,6 +180,7 @@ class OneSlide:
         return {"host": claim.ledger.worker.host, **self._stages.seconds()}
 
     def _failed(self, claim: Claim, text: str, *, stage: str, may_pass: bool = False) -> Row:
+        text = without_folders(text, self._files)  # the row is the same wherever the slide lies
         row = {"slide": Path(claim.task.what).name, "stage": stage, "error": text}
         return Row(row, text, may_pass, self._about(claim))
 
