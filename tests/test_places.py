@@ -41,6 +41,7 @@ def test_paths_keep_their_address(monkeypatch):
         assert (str(same), type(same)) == ("s3://bucket/a/b.svs", type(path))
     assert str(pickle.loads(pickle.dumps(path))) == str(path)
     assert str(path.with_suffix("")) == "s3://bucket/a/b"
+    assert [str(each) for each in path.parents] == ["s3://bucket/a", "s3://bucket", "s3://", "."]
     assert path.relative_to(place("s3://bucket")).as_posix() == "a/b.svs"
     assert place("file:///tmp/a.svs") == Path("/tmp/a.svs")
     assert not is_remote("C:/slides/a.svs")

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import web_server
 from histoscope.errors import DataError
 from histoscope.places import place
-from histoscope.slides import staging
+from histoscope.slides import open_slide, staging
 from histoscope.slides.staging import Stage
 
 fsspec = pytest.importorskip("fsspec")
@@ -132,6 +133,18 @@ def test_a_full_disk_takes_what_nobody_reads_then_is_told(slides, tmp_path, monk
     assert held.path.is_file()
     assert len([path for path in stage.folder.iterdir() if path.is_dir()]) == 1
     held.release()
+
+
+def test_a_server_that_gives_files_only_whole_is_copied_from(tissue, write_slide, tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "web").mkdir()
+    here = write_slide(tmp_path / "web" / "a.svs", tissue)
+    with web_server.serving(tmp_path / "web") as server:
+        server.ranges = False
+        with open_slide(f"{server.address}/a.svs", stage=Stage(tmp_path / "stage")) as slide:
+            assert str(slide.path) == f"{server.address}/a.svs"
+            assert slide.quick_hash == open_slide(here).quick_hash
+    assert not list((tmp_path / "stage").glob("*/*.svs"))
 
 
 def test_two_workers_copy_a_slide_once(slides, tmp_path, monkeypatch):

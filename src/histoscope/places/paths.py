@@ -80,8 +80,8 @@ class RemotePath(_Base):
     """
 
     def __str__(self) -> str:
-        scheme, *rest = self.parts
-        return f"{scheme}//{'/'.join(rest)}" if scheme.endswith(":") else "/".join(self.parts)
+        scheme, *rest = self.parts or (".",)
+        return f"{scheme}//{'/'.join(rest)}" if scheme.endswith(":") else super().__str__()
 
     def as_posix(self) -> str:
         """The address."""

@@ -185,10 +185,10 @@ class OneSlide:
         return Row(row, text, may_pass, self._about(claim))
 
     def _refuse(self, error: Exception) -> None:
-        """Raise an error that every other slide would meet, too: results may not be written any more."""
+        """Raise an error that every other slide would meet, too: results, or copies, may not be written."""
         name = str(getattr(error, "filename", None) or "")
-        outs = [self.out, self.out.resolve(), *([self.settings.put_to] if self.settings.put_to else [])]
-        is_below = name.startswith(tuple(map(str, outs)))
+        outs = (self.out, self.out.resolve(), self.settings.put_to, self.settings.stage)
+        is_below = name.startswith(tuple(str(each) for each in outs if each is not None))
         if isinstance(error, OSError) and error.errno in _REFUSED and is_below:
             raise error
 
