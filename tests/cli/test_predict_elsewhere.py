@@ -6,7 +6,7 @@ import histoscope as hs
 import s3_server
 from histoscope.cli.main import _of_the_disk, app
 from histoscope.files import write_image
-from histoscope.places import asking
+from histoscope.places import PlaceError, asking
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -72,8 +72,8 @@ def s3(monkeypatch, tmp_path):
     ("gone", "source", "why"),
     [
         ("SECRET_ACCESS_KEY", "s3://bucket/in", "s3://bucket/in: no credentials"),
-        ("", "s3://none/in", "no image or slide at s3://none/in"),
-        ("", "s3://none/a.svs", "no image or slide at s3://none/a.svs"),
+        ("", "s3://none/in", "s3://none/in: no such file or bucket"),
+        ("", "s3://bucket/a.svs", "no image or slide at s3://bucket/a.svs"),
         pytest.param(
             "ENDPOINT_URL", "s3://bucket/in", "s3://bucket/in: its server failed", marks=pytest.mark.slow
         ),
@@ -84,7 +84,7 @@ def test_a_bucket_that_cannot_be_read_is_told_before_any_work(s3, tmp_path, monk
     monkeypatch.delenv(f"AWS_{gone}") if gone == "SECRET_ACCESS_KEY" else None
     fsspec.get_filesystem_class("s3").clear_instance_cache()
     done, error = call(source, tmp_path / "out")
-    assert why in (_of_the_disk(done.exception) if isinstance(done.exception, OSError) else error)
+    assert why in (_of_the_disk(done.exception) if isinstance(done.exception, PlaceError) else error)
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,7 @@ from histoscope.images.kinds import (
     only_as_slide,
     unreadable,
 )
-from histoscope.places import found_below, is_remote, place
+from histoscope.places import forget, found_below, is_remote, place
 
 _SLIDES_ELSEWHERE = (*SLIDE_SUFFIXES, ".tif", ".tiff", ".vmu")
 JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl", "plan.json")
@@ -100,7 +100,7 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     if is_remote(source):
         if not slides:
             raise ConfigError(f"{source}: only slides are read from elsewhere; copy images to a disk")
-        return _elsewhere(source)
+        return _elsewhere(forget(source))
     if source.is_file():
         return Found(source.parent, [source])
     if source.is_dir():
