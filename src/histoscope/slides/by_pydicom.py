@@ -87,8 +87,8 @@ class DicomReader:
         frames = self._levels[level]
         out = np.full((box.height, box.width, 3), GLASS, np.uint8)
         near, there = list(self._near(box, level)), set(self._cache.keys())
-        for k, part in enumerate(frames):
-            part.want(number for _, (of, number) in near if of == k and (level, k, number) not in there)
+        for k, file in enumerate(frames):
+            file.want(number for _, (of, number) in near if of == k and (level, k, number) not in there)
         for (left, top), (part, number) in near:
             tile = self._cache.get((level, part, number), partial(frames[part].pixels, number))
             pasted(out, box, tile, left, top)
