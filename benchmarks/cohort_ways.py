@@ -20,6 +20,7 @@ seconds, and a digest of all results (tables, polygons, pictures; not of times),
 import argparse
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -175,9 +176,10 @@ def busy(claims: Path) -> set[int]:
 def ray(slides: Path, out: Path, model: str, log: Path) -> None:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-    call = begun(predict(str(slides), out, model, "--workers", f"ray://{cluster.address}"), log)
+    os.environ["RAY_ADDRESS"] = cluster.address
+    call = begun(predict(str(slides), out, model, "--workers", "ray"), log)
     waited(lambda: n_done(out) >= 10, "ten slides")
     cluster.remove_node(nodes[0], allow_graceful=False)
     call.wait()
@@ -202,6 +204,7 @@ def s3(slides: Path, out: Path, model: str, log: Path) -> None:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
