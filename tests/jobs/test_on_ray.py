@@ -150,6 +150,23 @@ def test_if_none_does_anything_the_call_says_why(stand_in, tmp_path):
         Ray()(tmp_path / "a", TASKS, opener)
 
 
+def test_when_the_last_node_dies_the_call_ends(stand_in, tmp_path):
+    ray = stand_in(nodes=1, deaths={0: "at work", 1: "at once"})
+    over = threading.Event()
+
+    def opener(k, of):
+        def do(claim):
+            over.wait(20)
+            raise HistoscopeError("dead")
+
+        return do
+
+    with pytest.raises(HistoscopeError, match="no worker is left: host: no module"):
+        Ray()(tmp_path / "a", TASKS, opener)
+    over.set()
+    assert ray.began == 2
+
+
 def test_one_that_waits_for_a_node_is_not_waited_for(stand_in, tmp_path):
     ray = stand_in(pending={1})
     Ray()(tmp_path / "a", TASKS, opener)

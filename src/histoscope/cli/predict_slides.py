@@ -4,7 +4,7 @@ import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -177,10 +177,10 @@ def predict_slides(
         require_anndata()
     opener = OpenModel(folder, out, batch.SlideSettings(**written), **opened)
     anew = {"overwrite": start.overwrite, "retry_failed": start.retry_failed}
-    with reached(start.workers):
+    with reached(start.workers) as stdout:
         work = opener.work()
         cohort = batch.Cohort.plan(work, batch.one_a_slide(jobs), out, opener.settings, **anew)
-        outcome, mine = _done(cohort, work, opener, start)
+        outcome, mine = _done(cohort, work, opener, start, stdout)
     n_left = len(cohort.tasks) - len(outcome.done) - len(outcome.failed)
     if start.claim:  # what others failed at is in the exit code of theirs
         paths = {task.what for task in cohort.tasks if task.name in mine}
@@ -203,7 +203,9 @@ def predict_slides(
     return outcome, about, lines
 
 
-def _done(cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start) -> "tuple[Outcome, set[str]]":
+def _done(
+    cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start, stdout: TextIO
+) -> "tuple[Outcome, set[str]]":
     """Do the slides, and show how far they are; the outcome, and what this call did."""
     from histoscope.cli.cohort_view import shown
     from histoscope.cli.progress import Board
@@ -213,7 +215,8 @@ def _done(cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start) -> 
     from histoscope.predict.slides.planning import LEDGER
 
     mine: set[str] = set()
-    tell = Events({task.name: task.what for task in cohort.tasks}, work.unit) if start.as_json else None
+    paths = {task.name: task.what for task in cohort.tasks}
+    tell = Events(paths, work.unit, stdout) if start.as_json else None
 
     def hear(news: News) -> None:
         if news.stage == "ended":

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 
@@ -20,10 +20,12 @@ class Events:
         Name of a slide -> where it lies.
     unit : str
         What is counted: ``nuclei`` or ``tiles``.
+    stdout : file
     """
 
     paths: Mapping[str, str]
     unit: str
+    stdout: TextIO
 
     def __call__(self, news: News) -> None:
         """Print it."""
@@ -36,9 +38,9 @@ class Events:
             event = {"event": "failed", "stage": words["row"].get("stage", ""), "error": words["error"]}
         else:
             event = {"event": "done", "seconds": words["about"]["seconds"], "row": words["row"]}
-        say(event | {"slide": news.task, "path": self.paths[news.task]})
+        say(event | {"slide": news.task, "path": self.paths[news.task]}, self.stdout)
 
 
-def say(event: Mapping[str, Any]) -> None:
+def say(event: Mapping[str, Any], stdout: TextIO | None = None) -> None:
     """Print one event."""
-    typer.echo(json.dumps(event, ensure_ascii=False))
+    typer.echo(json.dumps(event, ensure_ascii=False), file=stdout)

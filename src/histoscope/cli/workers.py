@@ -1,8 +1,9 @@
 """The option ``--workers``: processes of this machine, or a Ray cluster."""
 
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
@@ -25,8 +26,10 @@ def is_ray(text: str) -> bool:
 
 
 @contextmanager
-def reached(workers: str) -> Iterator[None]:
+def reached(workers: str) -> Iterator[TextIO]:
     """Connect to the Ray cluster first, if one is named: one that is not there is told before any work.
+
+    Gives stdout; what Ray says of its nodes goes to stderr, since machines may read stdout.
 
     Raises
     ------
@@ -35,10 +38,11 @@ def reached(workers: str) -> Iterator[None]:
     if is_ray(workers):
         from histoscope.jobs.on_ray import connected
 
-        with connected(workers):
-            yield
+        stdout = sys.stdout
+        with redirect_stdout(sys.stderr), connected(workers):
+            yield stdout
     else:
-        yield
+        yield sys.stdout
 
 
 def executor_of(

@@ -66,7 +66,7 @@ class Ray:
         ConfigError
             If the cluster is not there.
         HistoscopeError, OSError
-            What a worker ended with; or if none did anything.
+            What a worker ended with; or if none is left.
         SystemExit
             If this process was asked to leave.
         """
@@ -229,6 +229,7 @@ class _Hand:
     k: int
     actor: Any
     slot: Slot
+    is_again: bool
 
 
 @dataclass(slots=True)
@@ -247,7 +248,7 @@ class _Crew:
     lost: str = ""
     is_asked: bool = False
 
-    def begin(self, slot: Slot) -> None:
+    def begin(self, slot: Slot, *, is_again: bool = False) -> None:
         """Start a worker, on its node if that is there, else on another."""
         actor = (
             self.ray.remote(_Worker)
@@ -259,7 +260,7 @@ class _Crew:
             )
             .remote(self.given, self.tasks, self.n)
         )
-        self.active[actor.news.remote()] = _Hand(self.n, actor, slot)
+        self.active[actor.news.remote()] = _Hand(self.n, actor, slot, is_again)
         self.n += 1
 
     def work(self) -> None:
@@ -276,7 +277,7 @@ class _Crew:
             for one in ready:
                 self.hear(one)
         if not self.n_over and not self.is_asked:
-            raise HistoscopeError(f"no worker did anything: {self.lost or 'the cluster has no cores'}")
+            raise HistoscopeError(f"no worker is left: {self.lost or 'the cluster has no cores'}")
 
     def hear(self, ready: Any) -> None:
         """Hear of a worker; one that died at work is replaced."""
@@ -303,9 +304,10 @@ class _Crew:
         self.up.discard(hand.k)
         if hand.k in self.at_work:
             if not self.is_asked:
-                self.begin(hand.slot)
-        else:  # the next one would do nothing, either
-            self.lost = f"{hand.slot.host}: {why.strip().splitlines()[-1]}"
+                self.begin(hand.slot, is_again=True)
+            return
+        self.lost = f"{hand.slot.host}: {why.strip().splitlines()[-1]}"
+        if not hand.is_again:  # the next one would do nothing, either; a second one had no node any more
             warnings.warn(f"a worker did nothing: {self.lost}", stacklevel=2)
 
     def ask(self) -> None:

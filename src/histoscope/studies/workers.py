@@ -36,6 +36,7 @@ def do_runs(task: StudyTask, todo: Sequence[Run], folder: Path, executor: Execut
     """
     ledger = folder / LEDGER
     shutil.rmtree(ledger, ignore_errors=True)
+    ledger.mkdir(parents=True)  # so that nodes of a cluster see that they share the disk
     runs = {run.name: run for run in todo}
     here = DoRun(task.config, runs, folder, task)  # images that runs share are prepared once
     opener: Opener = (lambda *_: here) if isinstance(executor, Here) else OpenRuns(task.config, runs, folder)
