@@ -42,6 +42,16 @@ def test_a_wrong_call_is_told_now(words, why):
     assert why in str(done.exception)
 
 
+def test_slides_elsewhere_are_sought_now():
+    pytest.importorskip("fsspec").filesystem("memory").pipe_file("/slurm/in/a.svs", b"a")
+    done = call("predict", "nuclei-free", "memory://slurm/in", "s3://lab/out", "--work", "work")
+    assert "nuclei-free memory://slurm/in s3://lab/out --work work --claim\n" in done.stdout
+    done = call("predict", "nuclei-free", "memory://slurm/in", "s3://lab/out")
+    assert "give --work DIR" in str(done.exception)
+    done = call("predict", "nuclei-free", "memory://slurm/none", "out")
+    assert "memory://slurm/none does not exist" in str(done.exception)
+
+
 def test_unknown_options_of_the_call_are_told_now(tmp_path):
     done = call("predict", "nuclei-free", tmp_path, "out", "--cvs")
     assert done.exit_code == 2
