@@ -99,7 +99,7 @@ class Library:
         """Look at the folders, anew if this was done before."""
         self.items.clear()
         self.left_out.clear()
-        files = [path for folder in self.folders for path in self._files(folder)]
+        files = list(dict.fromkeys(path for folder in self.folders for path in self._files(folder)))
         journals = Journals()
         for path in files:
             if path.suffix.lower() in _SLIDES and not self._is_result(path, journals):

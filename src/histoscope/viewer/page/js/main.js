@@ -119,17 +119,17 @@ async function openSecond(slide) {
 }
 
 async function split(is = !state.split) {
+  const place = panes[0].slide && panes[0].place(); // before the pane gets narrower
   state.split = is;
   $("split-button").setAttribute("aria-pressed", String(is));
   $("pane-b").hidden = !is;
   document.body.classList.toggle("split", is);
-  const place = panes[0].slide && panes[0].place();
   if (is && panes[0].slide) {
     state.results[1] = state.results[1] || item.results.find((one) => one.id !== state.results[0] && !one.problem)?.id || "";
     await openSecond(panes[0].slide);
   }
   sources();
-  requestAnimationFrame(() => { if (place) panes[0].go(place, true); restyled(); });
+  setTimeout(() => { if (place) panes[0].go(place, true); restyled(); }, 60); // OpenSeadragon has seen its new size
 }
 
 // Which results are shown, where there are several.

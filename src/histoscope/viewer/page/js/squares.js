@@ -3,6 +3,7 @@ import * as api from "./api.js";
 
 const MOST_KEPT = 400;
 const MOST_OUTLINES = 2500; // marks in the fullest square that are still drawn one by one
+const NUCLEUS_UM = 7, LEAST_PX = 2.2; // smaller on the screen than this, an outline is a blot
 
 // The layout is that of marks.py: a word, three numbers, then arrays, the widest first.
 export function parse(buffer) {
@@ -44,7 +45,8 @@ export class Squares {
   level(scale) {
     const { busiest } = this.results;
     const zoom = Math.min(Math.max(Math.floor(Math.log2(1 / scale) + 1e-6), 0), busiest.length - 1);
-    return { zoom, what: busiest[zoom] <= MOST_OUTLINES ? "outlines" : "density" };
+    const seen = this.results.kind === "tiles" ? Infinity : (NUCLEUS_UM / (this.results.mpp || 0.5)) * scale;
+    return { zoom, what: busiest[zoom] <= MOST_OUTLINES && seen >= LEAST_PX ? "outlines" : "density" };
   }
 
   side(zoom) {
