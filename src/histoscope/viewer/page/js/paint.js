@@ -3,6 +3,7 @@
 export const POINT_PX = 0.25;
 const NUCLEUS_UM2 = 45; // area of a usual nucleus, for how much of a place nuclei cover
 const MOST_PX = 1024;
+const SLOTS = [[0, 0], [1, 1], [1, 0], [0, 1]]; // so that halves lie across
 const RAMP = ["#3b1f70", "#3f4a8a", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
 export function rgb(hex) {
@@ -92,30 +93,37 @@ export function paintOutlines(data, square, side, pixels, options) {
   return { canvas, left, top, scale };
 }
 
-// A pixel for each place: the mean colour of its marks, as opaque as they cover it.
+// Four pixels for each place, shared out among the colours of its marks, as opaque as the marks cover it. Colours
+// are not mixed: yellow and green would be a third class.
 export function paintDensity(data, square, side, results, colour) {
-  const bins = results.bins, image = new ImageData(bins, bins), sums = new Float32Array(bins * bins * 4);
-  const known = new Map();
+  const { bins } = results, wide = 2 * bins, image = new ImageData(wide, wide), total = new Uint32Array(bins * bins);
+  const byColour = new Map(), known = new Map();
   for (let k = 0; k < data.n; k++) {
     const key = data.kind[k] * 256 + data.band[k];
-    if (!known.has(key)) {
-      const is = colour(data.kind[k], data.band[k]);
-      known.set(key, is && rgb(is));
-    }
+    if (!known.has(key)) known.set(key, colour(data.kind[k], data.band[k]));
     const is = known.get(key);
     if (!is) continue;
-    const at = 4 * data.place[k], n = data.count[k];
-    for (let c = 0; c < 3; c++) sums[at + c] += n * is[c];
-    sums[at + 3] += n;
+    if (!byColour.has(is)) byColour.set(is, new Uint32Array(bins * bins));
+    byColour.get(is)[data.place[k]] += data.count[k];
+    total[data.place[k]] += data.count[k];
   }
   const area = NUCLEUS_UM2 / (results.mpp || 0.5) ** 2 / (side / bins) ** 2;
-  for (let at = 0; at < sums.length; at += 4) {
-    const n = sums[at + 3];
+  const shares = [...byColour].map(([is, counts]) => [rgb(is), counts]);
+  for (let place = 0; place < total.length; place++) {
+    const n = total[place];
     if (!n) continue;
-    for (let c = 0; c < 3; c++) image.data[at + c] = sums[at + c] / n;
-    image.data[at + 3] = 255 * Math.min(0.18 + 1.5 * n * area, 1);
+    const alpha = 255 * Math.min(0.18 + 1.5 * n * area, 1), at = 2 * Math.floor(place / bins) * wide + 2 * (place % bins);
+    let slot = 0, sum = 0;
+    for (const [is, counts] of shares) {
+      sum += counts[place];
+      for (; slot < 4 && (slot + 0.5) * n < 4 * sum; slot++) {
+        const pixel = 4 * (at + SLOTS[slot][0] + SLOTS[slot][1] * wide);
+        image.data.set(is, pixel);
+        image.data[pixel + 3] = alpha;
+      }
+    }
   }
-  const canvas = new OffscreenCanvas(bins, bins);
+  const canvas = new OffscreenCanvas(wide, wide);
   canvas.getContext("2d").putImageData(image, 0, 0);
-  return { canvas, left: square.column * side, top: square.row * side, scale: bins / side };
+  return { canvas, left: square.column * side, top: square.row * side, scale: wide / side };
 }
