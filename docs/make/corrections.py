@@ -12,7 +12,7 @@ confirms them.
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from histoscope.edits import Corrections
 from histoscope.export.cells import polygons_of
 from histoscope.files import write_image
 from histoscope.nuclei import Nuclei
-from histoscope.tables import write_table
+from histoscope.tables import read_table, write_table
 from histoscope.train.evaluation import evaluate
 from histoscope.types import Sample
 
@@ -47,7 +47,7 @@ class Mistake(NamedTuple):
 
 
 def main() -> None:
-    """Write OUT/scores.csv and print what the corrections bought."""
+    """Write tables of scores and print what the corrections bought."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -55,36 +55,38 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--people", nargs="+", default=["trusting", "thorough"])
+    parser.add_argument("--halves", nargs="+", type=int, default=[0, 1], help="halves that are corrected")
     parser.add_argument("--set", nargs="*", default=[], help="settings of training")
     given = parser.parse_args()
     tiles = data.split_published(data.open("folder", given.data, mpp=MPP)).train
     halves = [data.subset(tiles, range(half, len(tiles), 2)) for half in (0, 1)]
-    before = pd.concat([evaluate(models.load(given.model), half) for half in halves])
-    write_table(given.out / "before.csv", before)
+    before = _scores(given.out / "before.csv", [(given.model, half) for half in halves])
     for person in given.people:
-        found = [
-            evaluate(models.load(_taught(halves[half], person, given, half)), halves[1 - half])
-            for half in (0, 1)
-        ]
-        after = pd.concat(found)
-        write_table(given.out / f"{person}.csv", after)
+        taught = [(_taught(halves[half], person, given, half), halves[1 - half]) for half in given.halves]
+        after = _scores(given.out / f"{person}.csv", taught)
+        same = before[before["name"].isin(after["name"])]
         for score in SCORES:
-            gap = metrics.compare(after, before, score)
-            print(
-                f"{person} {score}: {before[score].mean():.3f} -> {after[score].mean():.3f}, {gap}",
-                flush=True,
-            )
+            was, gap = same[score].mean(), metrics.compare(after, same, score)
+            print(f"{person} {score}: {was:.3f} -> {after[score].mean():.3f}, {gap}", flush=True)
+
+
+def _scores(path: Path, pairs: Sequence[tuple[str | Path, Dataset]]) -> pd.DataFrame:
+    """Scores of each model on its tiles, made once."""
+    if not path.is_file():
+        write_table(path, pd.concat([evaluate(models.load(model), tiles) for model, tiles in pairs]))
+    return read_table(path)
 
 
 def _taught(half: Dataset, person: str, given: argparse.Namespace, number: int) -> Path:
     """Model that went on from the corrections of a person on half of the tiles."""
     out = given.out / f"{person}_{number}"
-    for sample in half:
-        write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
-    _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
-    {"trusting": _correct_here_and_there, "thorough": _correct_regions}[person](half, out / "found")
-    trust = ["--trust-model"] if person == "trusting" else []
-    _call("data", "from-edits", out / "found", out / "mine", *trust)
+    if not (out / "mine").exists():
+        for sample in half:
+            write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
+        _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
+        {"trusting": _correct_here_and_there, "thorough": _correct_regions}[person](half, out / "found")
+        trust = ["--trust-model"] if person == "trusting" else []
+        _call("data", "from-edits", out / "found", out / "mine", *trust)
     changes = [word for change in (f"out={out / 'run'}", *given.set) for word in ("--set", change)]
     _call("train", "--from", given.model, "--data", out / "mine", *changes)
     return out / "run" / "model"

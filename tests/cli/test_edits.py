@@ -36,6 +36,13 @@ def test_a_folder_is_written_and_what_to_do_next_is_said(corrected, tmp_path):
     assert (tmp_path / "mine" / "overlays" / f"{sample.name}.png").is_file()
 
 
+def test_that_the_model_is_its_own_truth_is_said(corrected, tmp_path):
+    call = ["data", "from-edits", str(corrected), str(tmp_path / "mine")]
+    assert "the model's own" not in CliRunner().invoke(app, call).stderr
+    call = ["data", "from-edits", str(corrected), str(tmp_path / "trusting"), "--trust-model"]
+    assert "the model's own" in CliRunner().invoke(app, call).stderr
+
+
 def test_json_is_json(corrected, tmp_path):
     result = CliRunner().invoke(app, ["data", "from-edits", str(corrected), str(tmp_path / "mine"), "--json"])
     assert json.loads(result.stdout)["images"] == 1

@@ -72,6 +72,7 @@ def test_a_confirmed_region_is_an_image_with_all_that_was_corrected_in_it(correc
     assert found.info.title == "Nuclei of a model, corrected by ada and bob"
     assert found.info.licence == ""
     assert outcome.images == 1
+    assert not [reason for reason in outcome.counts if "outside" in reason]
     assert not [one for one in found.verify() if one.severity == "error"]
 
 

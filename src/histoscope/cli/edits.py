@@ -101,6 +101,12 @@ def from_edits(
             on_sample=draw,
         )
     tell(outcome, {}, folder, as_json=as_json)
+    if trust_model:
+        typer.echo(
+            "note: most of the nuclei in these images are the model's own, so scores on them say little of a "
+            "model: test it on images that people outlined",
+            err=True,
+        )
     if not as_json:
         typer.echo(
             f"the licence in {folder / 'dataset.yaml'} is that of the slides: write it in. Then: "

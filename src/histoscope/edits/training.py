@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from histoscope.data.annotations.annotation import Annotation
 from histoscope.data.annotations.folder import Cutting, OpenScene, Outcome, Scene, write_placed
+from histoscope.data.annotations.labelling import OUTSIDE
 from histoscope.data.annotations.placing import Placed
 from histoscope.edits.applying import EDITED, Applied
 from histoscope.edits.corrections import Corrections
@@ -96,7 +97,9 @@ def write_corrected(
     title = f"Nuclei of a model, corrected by {listed(authors) or 'nobody'}"
     if trust_model:
         title += "; around the corrections, nuclei that nobody looked at are as the model has them"
-    return write_placed(out, taken, open_scene, cutting, on_sample, title=title)
+    outcome = write_placed(out, taken, open_scene, cutting, on_sample, title=title)
+    del outcome.counts[OUTSIDE]  # most of a slide is no part of it
+    return outcome
 
 
 def _placed(one: Corrected, state: State, scene: Scene, *, square_um: float, trust_model: bool) -> Placed:

@@ -10,6 +10,7 @@ from histoscope.data.annotations.drawing import draw_polygons, mask_of
 from histoscope.types import Image, Labels
 
 _GLASS = 255
+OUTSIDE = "nucleus outside of all images"
 
 
 class Fates:
@@ -26,7 +27,7 @@ class Fates:
         """How many nuclei were lost or changed, by the reason."""
         return Counter(
             {
-                "nucleus outside of all images": int((self.best == self.OUTSIDE).sum()),
+                OUTSIDE: int((self.best == self.OUTSIDE).sum()),
                 "nucleus smaller than a pixel": int((self.best == self.TINY).sum()),
                 "nucleus hidden by others": int((self.best == self.HIDDEN).sum()),
                 "nucleus under smaller ones, which keep their pixels": int(self.is_overlapped.sum()),
