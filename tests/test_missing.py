@@ -49,6 +49,15 @@ NEEDED = {
         "'histoscope[openvino]'",
         ["predict nuclei-free PICTURE OUT --mpp 0.5 --backend openvino"],
     ),
+    "ray": ("'histoscope[ray]'", ["predict nuclei-free PICTURE OUT --as slide --mpp 0.5 --workers ray"]),
+    **{
+        module: ("'histoscope[remote]'", [f"predict nuclei-free {place} OUT"])
+        for module, place in {
+            "fsspec": "s3://bucket/a.svs",
+            "s3fs": "s3://bucket/a.svs",
+            "aiohttp": "http://127.0.0.1:9/a.svs",
+        }.items()
+    },
     **{module: ("'histoscope[viewer]'", ["view nowhere --no-open"]) for module in ("fastapi", "uvicorn")},
     "h5py": (
         "'histoscope[hdf5]'",

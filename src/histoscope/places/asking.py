@@ -100,7 +100,8 @@ def _opened(uri: str) -> tuple[Any, str]:
     try:
         fs, name = library().core.url_to_fs(uri, use_listings_cache=False)
     except ImportError as error:
-        which = {"s3": "'histoscope[remote]'", "gs": "gcsfs", "gcs": "gcsfs"}
+        ours = dict.fromkeys(("s3", "s3a", "http", "https"), "'histoscope[remote]'")
+        which = {**ours, "gs": "gcsfs", "gcs": "gcsfs"}
         raise MissingDependencyError(
             f"{uri} cannot be read without another package ({error}); pip install {which.get(scheme, 'it')}"
         ) from error
