@@ -18,6 +18,7 @@ from histoscope.cli.progress import Board
 from histoscope.errors import ConfigError
 from histoscope.files import write_image
 from histoscope.ledger import Ledger, Row, Task
+from slide_results import contents
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +49,6 @@ def call(slides, out, *options, shown="slide"):
 
 def words(slides, out, *options, shown="slide"):
     return ["predict", "nuclei-free", str(slides), str(out), "--as", shown, *options]
-
-
-def contents(out):
-    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
-    return {
-        str(name): path.read_bytes()
-        for name, path in files.items()
-        # Left out: times, the ledger, and what a killed or frozen process was just writing.
-        if name.name != "timings.csv" and not any(each[0] == "." for each in name.parts)
-    }
 
 
 def test_calls_share_what_is_left_and_say_what_failed_before(slides, alone, tmp_path):

@@ -7,6 +7,7 @@ import s3_server
 from histoscope.cli.main import _of_the_disk, app
 from histoscope.files import write_image
 from histoscope.places import PlaceError, asking
+from slide_results import contents
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -108,9 +109,3 @@ def test_workers_and_claims_share_slides_of_a_bucket(s3, tmp_path):
     assert contents(tmp_path / "work") == contents(tmp_path / "disk")
     fs.get("bucket/out", str(tmp_path / "got"), recursive=True)
     assert contents(tmp_path / "got") == contents(tmp_path / "disk")
-
-
-def contents(out):
-    """Files but the ledger's, and of how long it took."""
-    files = [path for path in out.rglob("*") if path.is_file() and ".ledger" not in path.parts]
-    return {str(path.relative_to(out)): path.read_bytes() for path in files if path.name != "timings.csv"}

@@ -14,6 +14,7 @@ from histoscope import data, synth
 from histoscope.files import write_image
 from histoscope.ledger import Task
 from histoscope.types import Record
+from slide_results import contents
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -74,15 +75,6 @@ def run(*more, code=0):
     done = subprocess.run(words(*more), capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout
-
-
-def contents(out):
-    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
-    return {
-        str(name): path.read_bytes()
-        for name, path in files.items()
-        if name.name != "timings.csv" and not any(each[0] == "." for each in name.parts)
-    }
 
 
 def node_of(cluster, claim):

@@ -13,6 +13,7 @@ import pytest
 
 from histoscope import synth
 from histoscope.files import write_image
+from slide_results import contents
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 FOUND = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in NEEDED}
@@ -80,15 +81,6 @@ def slurm(tmp_path_factory):
         for daemon in reversed(running):
             daemon.terminate()
             daemon.wait(60)
-
-
-def contents(out):
-    files = {path.relative_to(out): path for path in out.rglob("*") if path.is_file()}
-    return {
-        str(name): path.read_bytes()
-        for name, path in files.items()
-        if name.name != "timings.csv" and not any(each[0] == "." for each in name.parts)
-    }
 
 
 def test_an_array_that_is_asked_to_leave_goes_on_and_leaves_the_same_bytes(slurm, tmp_path):
