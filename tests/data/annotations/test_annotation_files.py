@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from histoscope.data.annotations.files import pair
+from histoscope.data.annotations.files import of_slides, pair
 from histoscope.data.annotations.qupath import read_qupath
 from histoscope.data.annotations.reading import read_annotations
 from histoscope.errors import CorruptDataError, DatasetNotFoundError
@@ -345,3 +345,25 @@ def test_one_image(tmp_path):
             pair(image, note)
     with pytest.raises(DatasetNotFoundError, match="give the folder of their annotation files"):
         pair(tmp_path, notes / "b.json")
+
+
+def test_a_folder_is_listed_once_for_all_slides_and_gives_each_what_it_has_alone(tmp_path, monkeypatch):
+    marks, slides = tmp_path / "marks", [tmp_path / f"{k}.svs" for k in range(30)]
+    marks.mkdir()
+    for slide in slides:
+        slide.write_bytes(b"")
+        (marks / f"{slide.stem}{'.xml' if slide.stem > '2' else '.svs.geojson'}").write_bytes(b"")
+    nothing = tmp_path / "nothing.svs"
+    alone = {slide: pair(slide, marks).found[0][1] for slide in slides}
+    listed, iterdir = [], type(marks).iterdir
+    monkeypatch.setattr(type(marks), "iterdir", lambda self: listed.append(self) or iterdir(self))
+    assert of_slides([*slides, nothing], marks) == alone
+    assert listed == [marks]
+
+
+def test_one_file_or_the_parts_of_predict_belong_to_all_slides(tmp_path):
+    slides = [tmp_path / "a.svs", tmp_path / "b.svs"]
+    part = tmp_path / "cells.0000.geojson.gz"
+    part.write_bytes(b"")
+    assert of_slides(slides, part) == of_slides(slides, tmp_path) == {each: [part] for each in slides}
+    assert of_slides(slides, tmp_path / "gone") == {}

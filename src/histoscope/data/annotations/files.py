@@ -1,7 +1,7 @@
 """Which annotation files belong to which slide."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,11 @@ def pair(image: Path, annotations: Path) -> Pairs:
     groups = _groups(annotations)
     images = [image] if single else sorted(each for each in image.iterdir() if _is_image(each))
     found, lone = [], []
+    used: set[str] = set()
     for each in images:
-        keys = {plain(each.name), plain(each.stem)}
-        files = sorted(path for key in keys for path in groups.pop(key, ()))
-        if files:
+        keys = _keys(each, groups) - used
+        used |= keys
+        if files := sorted(path for key in keys for path in groups[key]):
             found.append((each, files))
         else:
             lone.append(each)
@@ -75,8 +76,26 @@ def pair(image: Path, annotations: Path) -> Pairs:
             f"none of {count(len(images), 'image')} of {image} has an annotation file of its name in "
             f"{annotations}; there are {listed(sorted(groups)[:5]) or 'no annotation files'}"
         )
-    unused = [path for files in groups.values() for path in files]
+    unused = [path for key, files in groups.items() if key not in used for path in files]
     return Pairs(found, lone, [] if single else sorted(unused))
+
+
+def of_slides(slides: Iterable[Path], annotations: Path) -> dict[Path, list[Path]]:
+    """Annotation files of each slide that has some; a folder of annotations is listed once for all slides."""
+    if not annotations.is_dir():
+        return {slide: [annotations] for slide in slides if annotations.exists()}
+    if parts := sorted(annotations.glob(_PARTS)):
+        return dict.fromkeys(slides, parts)
+    groups = _groups(annotations)
+    found = {}
+    for slide in slides:
+        if files := sorted(path for key in _keys(slide, groups) for path in groups[key]):
+            found[slide] = files
+    return found
+
+
+def _keys(image: Path, groups: Mapping[str, list[Path]]) -> set[str]:
+    return groups.keys() & {plain(image.name), plain(image.stem)}
 
 
 def _groups(folder: Path) -> dict[str, list[Path]]:

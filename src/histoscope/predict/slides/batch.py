@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from histoscope.data.annotations.files import of_slides
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import require_writable
 from histoscope.images.reading import size_of
@@ -162,7 +163,8 @@ class Cohort:
             require_put(settings.put_to)
         if work.source is not None:
             shown["source"] = [str(work.source), *planning.stamp([work.source, *work.source.rglob(CELLS)])]
-        extra = planning.beside(jobs, settings.roi)
+        slides = [job.image for job in jobs]
+        extra = {} if settings.roi is None else of_slides(slides, settings.roi)
         tasks = planning.planned(jobs, out, work.settings, own, shown, extra, overwrite=overwrite)
         planning.forget(tasks, out, retry_failed=retry_failed)
         return cls(out, tasks, settings.put_to)

@@ -1,18 +1,16 @@
 """The slides of a folder of results, in the order in which they are done; all who start agree on it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from histoscope import __version__
-from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.errors import ConfigError
 from histoscope.jobs.journal import Job
 from histoscope.jobs.naming import digits_of
 from histoscope.ledger import Rows, Task, agree, agreed, busy_in
 from histoscope.ledger.plans import difference
 from histoscope.ledger.tasks import asked_of
-from histoscope.predict.slides.roi import files_of
 
 LEDGER = ".ledger"
 """Folder of the ledger, below that of the results."""
@@ -112,15 +110,6 @@ def forget(tasks: Iterable[Task], out: Path, *, retry_failed: bool = False) -> N
         is_kept = not (retry_failed or row.may_pass) if row.error else (out / task.name / ROW).is_file()
         if not is_kept:
             rows.forget(task.row)
-
-
-def beside(jobs: Iterable[Job], annotations: Path | None) -> dict[Path, list[Path]]:
-    """Annotation files of each slide; none where they are missing, which is told when its turn comes."""
-    found: dict[Path, list[Path]] = {}
-    for job in jobs if annotations is not None else ():
-        with suppress(HistoscopeError, OSError):
-            found[job.image] = files_of(job.image, Path(str(annotations)))
-    return found
 
 
 def stamp(paths: Iterable[Path]) -> list[int]:
