@@ -59,10 +59,7 @@ def _lay_out(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [
-        ROOT / "README.md",
-        *(ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "plugins.md")),
-    ],
+    [ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "plugins.md")],
     ids=lambda path: path.name,
 )
 def test_python_examples_run(
