@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import CutMpp, Mpp
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -47,19 +47,8 @@ def from_qupath(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet, or is empty.")
     ],
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            callback=checked_mpp,
-            help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
-        ),
-    ] = None,
-    to_mpp: Annotated[
-        float | None,
-        typer.Option(
-            callback=checked_mpp, help="Cut images out at this pixel size (default: the slide's own)."
-        ),
-    ] = None,
+    mpp: Mpp = None,
+    to_mpp: CutMpp = None,
     roi_class: Annotated[
         str | None,
         typer.Option(

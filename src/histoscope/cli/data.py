@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import Mpp, checked_mpp
 from histoscope.cli.progress import progress
 from histoscope.cli.terminal import show
 from histoscope.words import count
@@ -29,13 +29,6 @@ Name = Annotated[
     typer.Argument(metavar="NAME", help="The reader: folder, monuseg, consep, pannuke, ... (see data list)."),
 ]
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The folder of the data set.")]
-Mpp = Annotated[
-    float | None,
-    typer.Option(
-        callback=checked_mpp,
-        help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 By = Annotated[
     str | None,

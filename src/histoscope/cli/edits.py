@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from histoscope.cli.annotated import tell, write_overlay
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import CutMpp, Mpp
 
 if TYPE_CHECKING:
     from histoscope.types import Sample
@@ -28,19 +28,8 @@ def from_edits(
         Path | None,
         typer.Option(help="Folder of the slides, if they are no longer where `predict` found them; or one."),
     ] = None,
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            callback=checked_mpp,
-            help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
-        ),
-    ] = None,
-    to_mpp: Annotated[
-        float | None,
-        typer.Option(
-            callback=checked_mpp, help="Cut images out at this pixel size (default: the slide's own)."
-        ),
-    ] = None,
+    mpp: Mpp = None,
+    to_mpp: CutMpp = None,
     trust_model: Annotated[
         bool,
         typer.Option(

@@ -10,7 +10,7 @@ import typer
 
 from histoscope.cli.backends import Backend, BackendOption
 from histoscope.cli.given import images_of
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import Mpp
 
 if TYPE_CHECKING:
     from histoscope.train.external import Scored
@@ -27,10 +27,7 @@ def evaluate(
     ],
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of the labelled images.")],
     data: Annotated[str, typer.Option(help="Layout of that folder; see `histoscope data list`.")] = "folder",
-    mpp: Annotated[
-        float | None,
-        typer.Option(callback=checked_mpp, help="Micrometres per pixel, for layouts that do not say."),
-    ] = None,
+    mpp: Mpp = None,
     split: Annotated[str, typer.Option(help="Only the images of this published part: train, test.")] = "",
     tta: Annotated[
         bool,

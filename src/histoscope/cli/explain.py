@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from histoscope.cli.given import images_of
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import Mpp
 from histoscope.words import count
 
 if TYPE_CHECKING:
@@ -44,10 +44,7 @@ def explain(
     data: Annotated[
         str, typer.Option(help="Layout of that folder; see `histoscope data list`.")
     ] = "class_folder",
-    mpp: Annotated[
-        float | None,
-        typer.Option(callback=checked_mpp, help="Micrometres per pixel, for layouts that do not say."),
-    ] = None,
+    mpp: Mpp = None,
     split: Annotated[str, typer.Option(help="Only the patches of this published part: train, test.")] = "",
     which: Annotated[Which, typer.Option(help="Which patches to show.")] = Which.MISTAKES,
     n: Annotated[int, typer.Option("--n", min=1, help="How many patches to show.")] = 24,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from histoscope.cli.pixel_size import checked_mpp
+from histoscope.cli.pixel_size import Mpp
 from histoscope.cli.progress import progress
 from histoscope.errors import ConfigError
 
@@ -22,13 +22,7 @@ def init(
     out: Annotated[
         Path | None, typer.Option(help="YAML file to write. Default: FOLDER's name with .yaml.")
     ] = None,
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            callback=checked_mpp,
-            help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
-        ),
-    ] = None,
+    mpp: Mpp = None,
     task: Annotated[
         str | None,
         typer.Option(help="nuclei or patches, where the labels allow both; else the labels decide."),

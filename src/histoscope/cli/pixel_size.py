@@ -1,4 +1,6 @@
-"""Check of ``--mpp`` options."""
+"""The options of pixel size, and their check."""
+
+from typing import Annotated
 
 import typer
 
@@ -8,3 +10,16 @@ def checked_mpp(option: typer.CallbackParam, value: float | None) -> float | Non
     from histoscope.images.resolution import check_mpp
 
     return None if value is None else check_mpp(value, option.opts[0])
+
+
+Mpp = Annotated[
+    float | None,
+    typer.Option(
+        callback=checked_mpp,
+        help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
+    ),
+]
+CutMpp = Annotated[
+    float | None,
+    typer.Option(callback=checked_mpp, help="Cut images out at this pixel size (default: the slide's own)."),
+]
