@@ -57,8 +57,8 @@ def cluster(monkeypatch):
 
 @pytest.fixture
 def slides(tmp_path):
-    """Give a folder of eleven slides of three parts, and a broken one."""
-    for k in range(11):
+    """Give a folder of six slides of three parts, and a broken one."""
+    for k in range(6):
         image = np.full((700, 12_000, 3), 244, np.uint8)
         for at in (500, 5_000, 9_500):
             image[100:612, at : at + 512] = synth.generate((512, 512), mpp=0.5, rng=k + at).image
@@ -108,11 +108,13 @@ def test_a_node_that_is_killed_changes_no_byte(cluster, slides, tmp_path):
             print(line, end="")
     assert process.returncode == 1  # of the broken one
     assert killed
-    assert event["predicted"] == 11
+    assert event["predicted"] == 6
     assert contents(out) == expected
 
-    run(*call, tmp_path / "client", "--as", "slide", "--workers", f"ray://127.0.0.1:{port}", code=1)
-    assert contents(tmp_path / "client") == expected
+    one = ["predict", "nuclei-free", slides / "00.tif", tmp_path / "client"]
+    run(*one, "--as", "slide", "--workers", f"ray://127.0.0.1:{port}")
+    of_one = {name: what for name, what in expected.items() if name.startswith("00/")}
+    assert contents(tmp_path / "client").items() >= of_one.items()
 
 
 def test_a_study_has_the_numbers_of_one_process(cluster, tmp_path):
