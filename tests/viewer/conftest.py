@@ -1,6 +1,9 @@
 """A folder with a slide and its cells, an image with its nuclei, and a broken slide among them."""
 
 import json
+import threading
+import time
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -78,3 +81,27 @@ def shown_slide(shown):
 def cells():
     """A function that writes a table of cells to a folder."""
     return write_cells
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """A function that serves an application as `histoscope view` does, and gives its address."""
+    import uvicorn
+
+    from histoscope.viewer import running
+
+    @contextmanager
+    def serving(app, **settings):
+        with running.listen("127.0.0.1", 0) as opened:
+            server = uvicorn.Server(running.config_of(app, **settings))
+            thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            try:
+                yield running.address_of(opened, "127.0.0.1", "")
+            finally:
+                server.should_exit = server.force_exit = True
+                thread.join()
+
+    return serving

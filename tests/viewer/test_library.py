@@ -116,4 +116,4 @@ def test_a_table_of_another_version_is_named_and_not_shown(tmp_path, cells, colu
 def test_a_table_that_is_none_is_named(tmp_path):
     (tmp_path / "cells.parquet").write_bytes(b"PAR1 no table")
     (item,) = Library([tmp_path]).search().items.values()
-    assert "no Parquet file" in item.results[0].problem
+    assert "damaged" in item.results[0].problem

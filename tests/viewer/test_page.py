@@ -3,7 +3,6 @@
 import io
 import re
 import shutil
-import threading
 import time
 
 import numpy as np
@@ -14,7 +13,7 @@ from histoscope.viewer import running
 from histoscope.viewer.library import Library
 
 pytest.importorskip("fastapi")
-uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("uvicorn")
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -26,17 +25,11 @@ PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
-def address(shown):
+def address(shown, serve):
     from histoscope.viewer.server import create_app
 
-    opened = running.listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(Library([shown]).search()), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]})
-    thread.start()
-    yield running.address_of(opened, "127.0.0.1", "")
-    server.should_exit = True
-    thread.join()
-    opened.close()
+    with serve(create_app(Library([shown]).search())) as place:
+        yield place
 
 
 @pytest.fixture(scope="module")

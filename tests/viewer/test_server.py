@@ -163,28 +163,6 @@ def test_a_token_is_asked_for_once(shown):
     assert away.headers["location"] == "/evil.example.org/"
 
 
-def test_fifty_readers_at_once_see_what_one_sees(shown):
-    app = create_app(Library([shown]).search())
-    ask = Asks(app)
-    items = {item["name"]: item for item in ask("/api/library").json()["items"]}
-    slide, results = items["slide.tif"]["id"], items["slide.tif"]["results"][0]["id"]
-    addresses = [
-        *[f"/api/slides/{slide}/tiles/{layer}/0/0" for layer in range(2)],
-        *[f"/api/results/{results}/{what}/0/0/0" for what in ("outlines", "density")],
-    ]
-    alone = [Asks(create_app(Library([shown]).search()))(address).content for address in addresses]
-
-    async def all_at_once():
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await asyncio.gather(*[client.get(address) for _ in range(50) for address in addresses])
-
-    answers = asyncio.run(all_at_once())
-    assert {answer.status_code for answer in answers} == {200}
-    is_same = [answer.content == one for answer, one in zip(answers, alone * 50, strict=True)]
-    assert all(is_same)
-
-
 def test_a_table_that_changes_is_read_again(tmp_path, cells):
     cells(tmp_path / "out" / "slide", n=40)
     ask = Asks(create_app(Library([tmp_path]).search()))

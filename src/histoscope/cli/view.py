@@ -90,11 +90,4 @@ def _serve(library: Any, host: str, port: int, *, opens: bool) -> None:
         typer.echo(f"left out {path}: {why}", err=True)
     if opens:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    config = uvicorn.Config(
-        create_app(library, token=token),
-        log_level="warning",
-        limit_concurrency=512,
-        timeout_keep_alive=30,
-        server_header=False,
-    )
-    uvicorn.Server(config).run(sockets=[opened])
+    uvicorn.Server(running.config_of(create_app(library, token=token))).run(sockets=[opened])

@@ -1,11 +1,13 @@
 """Who may ask what: the machine itself, or whoever has the token; and only pages of this server."""
 
+import asyncio
 import hmac
 import ipaddress
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -13,6 +15,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "histoscope"
+MOST_BYTES, BODY_S = 1 << 28, 120.0
+"""Of what is sent with a request, and how long it may take to come."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _POLICY = (
     b"default-src 'self'",
@@ -77,16 +81,23 @@ class Guard:
         if scope["method"] not in _SAFE and headers.get("origin", f"http://{host}").split("://")[-1] != host:
             await _say(send, 403, "changes are taken from this page alone")
             return
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            await _say(send, 413, f"this is more than {MOST_BYTES >> 20} MB")
+            return
         if self._token and not self._has_token(headers):
             await self._let_in(scope, send)
             return
+
+        if scope["method"] == "HEAD":  # the server leaves out what is answered to it
+            scope = {**scope, "method": "GET"}
 
         async def sent(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *_HEADERS]
             await send(message)
 
-        await self._app(scope, receive, sent)
+        await self._app(scope, receive if scope["method"] in _SAFE else _limited(receive), sent)
 
     def _has_token(self, headers: dict[str, str]) -> bool:
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
@@ -106,12 +117,35 @@ class Guard:
             await _say(send, 401, "this page asks for a token: open the address that histoscope view printed")
             return
         rest = urlencode([pair for pair in query if pair[0] != "token"])
-        path = "/" + scope["path"].lstrip("/")  # never another machine
-        place = path + (f"?{rest}" if rest else "")
+        place = "/" + quote(scope["path"].lstrip("/"), errors="replace")  # never another machine
+        place += f"?{rest}" if rest else ""
         cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [(b"location", place.encode("latin-1", "ignore")), (b"set-cookie", cookie.encode())]
+        headers = [(b"location", place.encode()), (b"set-cookie", cookie.encode())]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+
+def _limited(receive: Receive) -> Receive:
+    """The body of a request, up to a size and for a while."""
+    from fastapi import HTTPException
+
+    left, end, is_whole = MOST_BYTES, time.monotonic() + BODY_S, False
+
+    async def received() -> MutableMapping[str, Any]:
+        nonlocal left, is_whole
+        if is_whole:  # what is waited for is that they leave
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), end - time.monotonic())
+        except TimeoutError:
+            raise HTTPException(408, f"this did not come within {BODY_S:.0f} s") from None
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"this is more than {MOST_BYTES >> 20} MB")
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return received
 
 
 def _name_of(host: str) -> str:

@@ -56,6 +56,7 @@ def kept(path: Path, stamp: str) -> Marks | None:
     try:
         with pa.memory_map(str(path)) as file:
             table = pa.ipc.open_file(file).read_all()
+        table.validate()
         said = json.loads((table.schema.metadata or {}).get(b"marks", b"{}"))
     except (OSError, pa.ArrowException, ValueError):
         return None

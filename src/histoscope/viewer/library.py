@@ -1,7 +1,6 @@
 """What there is to see below a folder: slides, images, and the results of each."""
 
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from histoscope.jobs.lines import Results as Journals
 from histoscope.jobs.lines import read
 from histoscope.jobs.naming import ENDINGS, JOURNAL
 from histoscope.predict.slides.planning import names_in_plan
+from histoscope.viewer.reading import reading
 from histoscope.viewer.results import about_of
 
 _TABLES = ("cells.parquet", "tiles.parquet")
@@ -119,8 +119,9 @@ class Library:
         return self.items.get(self.id_of(path))
 
     def is_below(self, path: Path) -> bool:
-        """Whether a file lies in one of the folders."""
-        return any(path.is_relative_to(folder) for folder in self.folders)
+        """Whether a file lies in one of the folders, and is no link that leads out of them."""
+        place = path.resolve()
+        return any(place.is_relative_to(folder.resolve()) for folder in self.folders)
 
     def id_of(self, path: Path) -> str:
         """Twelve digits that follow from where a file lies below the folders."""
@@ -185,7 +186,7 @@ class Library:
         item = self._slide_of(path, about)
         item.results.append(found)
         tissue = path.with_name("tissue.geojson")
-        if item.tissue is None and tissue.is_file():
+        if item.tissue is None and tissue.is_file() and self.is_below(tissue):
             item.tissue = tissue
 
     def _slide_of(self, table: Path, about: dict[str, Any]) -> Item:
@@ -204,13 +205,15 @@ class Library:
     def _add_images(self, journal: Path) -> None:
         """Results of images, by the journal of the folder that they lie in."""
         try:
-            lines = read(journal).lines.values()
+            with reading(journal):
+                self._add_lines(journal)
         except (HistoscopeError, OSError) as error:
             self.left_out.append((self._short(journal), str(error)))
-            return
+
+    def _add_lines(self, journal: Path) -> None:
         here = {item.path.resolve(): item for item in self.items.values() if item.path is not None}
-        for line in lines:
-            image, digest = Path(line["image"][0]), line["image"][1]
+        for line in read(journal).lines.values():
+            image, digest = Path(line["image"][0]), str(line["image"][1])
             item = here.get(image)
             if item is None and self.beyond and image.is_file():
                 item = self._add(image)
@@ -233,14 +236,14 @@ class Library:
     def _add_result(self, item: Item, stem: Path, label: str, digest: str = "") -> None:
         for end in (".geojson", "_labels.png", "_labels.tif"):
             path = stem.with_name(stem.name + end)
-            if path.is_file():
+            if path.is_file() and self.is_below(path):
                 item.results.append(Found(self.id_of(path), path, label, digest=digest))
                 return
 
 
 def _planned(table: Path) -> Path | None:
     """The slide that a table is of, as the plan of the folder of results has it."""
-    with suppress(HistoscopeError, OSError, KeyError, json.JSONDecodeError):
+    with suppress(HistoscopeError, OSError), reading(table):
         for out in table.parents[1:4]:
             for path, name in names_in_plan(out).items():
                 if out / name == table.parent:

@@ -1,21 +1,23 @@
 """Files of results of one slide or image: a table of cells or tiles, GeoJSON, or a map of labels."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from histoscope.errors import ConfigError, CorruptDataError, FormatVersionError
+from histoscope.errors import ConfigError, FormatVersionError
 from histoscope.viewer.marks import Marks
+from histoscope.viewer.reading import reading
 from histoscope.viewer.sorting import Batch, sorted_marks
 
 _MOST_BYTES = 300_000_000
 """Of a GeoJSON that is read whole."""
 _NEEDED = ("class", "class_id", "probability", "x_px", "y_px", "geometry")
 _BATCH_ROWS = 100_000
+_MOST_MPP = 1e4
 _NO_FEATURES = frozenset({"geometry", "bbox", "id", "part"})
 
 
@@ -36,8 +38,6 @@ def open_results(path: Path) -> Results:
 
     Raises
     ------
-    CorruptDataError
-        If it cannot be read.
     FormatVersionError
         If it lacks what this version shows.
     """
@@ -52,24 +52,31 @@ def about_of(path: Path) -> dict[str, Any]:
     ------
     CorruptDataError, FormatVersionError
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with reading(path):
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptDataError(f"{path.name} is no Parquet file: {error}") from error
-    said = (schema.metadata or {}).get(b"histoscope")
-    about: dict[str, Any] = json.loads(said) if said else {}
-    missing = [name for name in _needed_of(path) if name not in schema.names]
-    if missing or not about:
-        by = about.get("software", "another program")
-        raise FormatVersionError(
-            f"{path.name} was written by {by} and lacks {', '.join(missing) or 'what slide it is of'}; run "
-            "histoscope predict again, with --overwrite"
-        )
-    return {**about, "rows": rows}
+        said = json.loads((schema.metadata or {}).get(b"histoscope", b"{}"))
+        missing = [name for name in _needed_of(path) if name not in schema.names]
+        if missing or not said:
+            by = said.get("software", "another program")
+            lacks = ", ".join(missing) or "what slide it is of"
+            raise FormatVersionError(
+                f"{path.name} was written by {by} and lacks {lacks}; run histoscope predict again, with "
+                "--overwrite"
+            )
+        return {**said, **_drawn(said), "rows": rows}
+
+
+def _drawn(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What is drawn by: classes, pixels, and micrometres for one of them, or None."""
+    size_px, mpp = said.get("size_px"), said.get("mpp")
+    mpp = float(mpp[0] if isinstance(mpp, list) else mpp) if mpp else None
+    size_px = [int(width_or_height) for width_or_height in size_px] if size_px else None
+    if (mpp is not None and not 0 < mpp < _MOST_MPP) or (size_px and (len(size_px) != 2 or min(size_px) < 1)):
+        raise ValueError(f"mpp is {mpp} and size_px {size_px}, expected numbers above 0")
+    return {"classes": list(map(str, said.get("classes", []))), "size_px": size_px, "mpp": mpp}
 
 
 def _needed_of(path: Path) -> tuple[str, ...]:
@@ -85,15 +92,8 @@ class TableResults:
 
     def marks(self) -> Marks:
         """All rows, sorted by place."""
-        about = self.about
-        mpp = about.get("mpp")
-        classes = list(map(str, about.get("classes", [])))
-        kept = {
-            "classes": classes,
-            "mpp": float(mpp[0]) if isinstance(mpp, list) else mpp,
-            "size_px": about.get("size_px"),
-        }
-        return sorted_marks(self._batches(classes), kept)
+        kept = {name: self.about[name] for name in ("classes", "mpp", "size_px")}
+        return sorted_marks(self._batches(kept["classes"]), kept)
 
     def _batches(self, classes: list[str]) -> Iterator[Batch]:
         import pyarrow.parquet as pq
@@ -136,12 +136,9 @@ class JsonResults:
                 f"{path.name} is larger than {_MOST_BYTES // 10**6} MB; results of that size are shown from "
                 "cells.parquet"
             )
-        try:
-            root = json.loads(path.read_text(encoding="utf-8"))
-            self._features = list(root["features"] if isinstance(root, dict) else root)
-            self._places: Any = _polygons(self._features)
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise CorruptDataError(f"{path.name} is no GeoJSON of polygons: {error!r}") from error
+        root = json.loads(path.read_text(encoding="utf-8"))
+        self._features = list(root["features"] if isinstance(root, dict) else root)
+        self._places: Any = _polygons(self._features)
         self._names = [_class_of(each) for each in self._features]
 
     def marks(self) -> Marks:
@@ -213,5 +210,5 @@ def _ids(names: list[str], classes: list[str]) -> Any:
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Numbers that JSON has, without those that are missing."""
-    return {key: value for key, value in row.items() if value is not None and not pd.isna(value)}
+    """Words and numbers that JSON has, without those that are missing."""
+    return {key: value for key, value in row.items() if not (pd.isna(value) or value in (np.inf, -np.inf))}

@@ -4,11 +4,14 @@ import secrets
 import socket
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from histoscope.errors import ConfigError, MissingDependencyError
 from histoscope.viewer.guard import is_loopback
+from histoscope.viewer.patience import LIMIT_S, patient
 
 PORT = 8765
+MOST_CONNECTIONS = 512
 VENDOR = Path(__file__).parent / "page" / "vendor" / "openseadragon.min.js"
 """Comes from npm when Histoscope is built."""
 
@@ -63,6 +66,34 @@ def listen(host: str, port: int) -> socket.socket:
             "give another --port, or --port 0 for any that is free"
         ) from error
     return opened
+
+
+def config_of(app: Any, *, limit_s: float = LIMIT_S) -> Any:
+    """How uvicorn serves the page.
+
+    Parameters
+    ----------
+    app : ASGI application
+    limit_s : float
+        Seconds that a connection may stand still.
+
+    Returns
+    -------
+    uvicorn.Config
+    """
+    import uvicorn
+    from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+    return uvicorn.Config(
+        app,
+        http=patient(AutoHTTPProtocol, limit_s),
+        ws="none",
+        log_level="error",  # what others send in place of HTTP is no news
+        access_log=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=30,
+        server_header=False,
+    )
 
 
 def token_for(host: str) -> str:

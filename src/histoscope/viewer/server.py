@@ -11,14 +11,13 @@ from fastapi import Path as InAddress
 from fastapi.staticfiles import StaticFiles
 
 from histoscope import __version__
-from histoscope.errors import ConfigError
 from histoscope.export.overlay import colours
 from histoscope.viewer.desk import Desk, plain
 from histoscope.viewer.guard import App, Guard
 from histoscope.viewer.library import Item, Library
 from histoscope.viewer.marks import BANDS, BINS, TILE_PX
+from histoscope.viewer.reading import reading
 from histoscope.viewer.shelf import Shelf, stamp_of
-from histoscope.viewer.tissue import rings_of
 
 PAGE = Path(__file__).parent / "page"
 _THUMBNAIL_PX = 320
@@ -28,6 +27,9 @@ _SORTING_S = 600.0
 Id = Annotated[str, InAddress(pattern="^[0-9a-f]{12}$")]
 Place = Annotated[int, InAddress(ge=0, le=65_535)]
 Zoom = Annotated[int, InAddress(ge=0, le=_MOST_ZOOM)]
+_MEDIA = {"tile": "image/jpeg", "thumbnail": "image/jpeg"} | dict.fromkeys(
+    ("outlines", "density"), "application/octet-stream"
+)
 _WHY = {
     404: {"description": "not there: `detail` says what to do"},
     422: {"description": "cannot be read: `detail` says why"},
@@ -58,8 +60,16 @@ def create_app(library: Library, *, token: str = "") -> App:
         "/api/results/{results}/density/{zoom}/{column}/{row}": routes.density,
         "/api/results/{results}/rows/{number}": routes.row,
     }.items():
-        app.add_api_route(address, answer, methods=["GET"], responses=_WHY, response_class=Response)
-    app.add_api_route("/api/library", routes.search, methods=["POST"], response_class=Response)
+        app.add_api_route(
+            address, answer, methods=["GET"], responses=_answers_of(answer.__name__), response_class=Response
+        )
+    app.add_api_route(
+        "/api/library",
+        routes.search,
+        methods=["POST"],
+        responses=_answers_of("search"),
+        response_class=Response,
+    )
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return Guard(app, token)
 
@@ -107,14 +117,7 @@ class Routes:
 
     async def tissue(self, request: Request, slide: Id) -> Response:
         """Outlines of the tissue, and of what was left out of focus."""
-
-        def work() -> Response:
-            path = self._shelf.item(slide).tissue
-            if path is None:
-                raise ConfigError("no tissue was sought on this slide")
-            return plain(rings_of(path))
-
-        return await self._desk.answer(request, work)
+        return await self._desk.answer(request, lambda: plain(self._shelf.tissue(self._shelf.item(slide))))
 
     async def results(self, request: Request, results: Id) -> Response:
         """Classes, colours and numbers of results; sorts them when they are asked for first."""
@@ -159,7 +162,9 @@ class Routes:
         """What is known of one nucleus or tile."""
 
         def work() -> Response:
-            return plain(self._shelf.results(self._shelf.found(results)).features(number))
+            found = self._shelf.found(results)
+            with reading(found.path):
+                return plain(self._shelf.results(found).features(number))
 
         return await self._desk.answer(request, work)
 
@@ -197,6 +202,14 @@ class Routes:
                 for one in pyramid.layers
             ],
         }
+
+
+def _answers_of(name: str) -> dict[int | str, dict[str, Any]]:
+    """What a route may answer, for the description of the addresses."""
+    found: dict[int | str, dict[str, Any]] = {200: {"content": {_MEDIA.get(name, "application/json"): {}}}}
+    for status, said in _WHY.items():
+        found[status] = {**said, "content": {"application/json": {}}}
+    return found
 
 
 def _shown(library: Library) -> dict[str, Any]:

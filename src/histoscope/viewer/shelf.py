@@ -6,7 +6,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.jobs.ownership import digest_of
@@ -15,7 +15,9 @@ from histoscope.viewer.keeping import keep, kept, path_of
 from histoscope.viewer.library import Found, Item, Library
 from histoscope.viewer.marks import Marks
 from histoscope.viewer.pyramid import Pyramid
+from histoscope.viewer.reading import reading
 from histoscope.viewer.results import Results, open_results
+from histoscope.viewer.tissue import rings_of
 
 T = TypeVar("T")
 _SLIDES, _MARKS = 16, 8
@@ -141,7 +143,19 @@ class Shelf:
 
     def results(self, found: Found) -> Results:
         """The file of results, open."""
-        return self._results.get((found.path, stamp_of(found.path)), lambda: open_results(found.path))
+        return self._results.get((found.path, stamp_of(found.path)), lambda: self._read(found.path))
+
+    def tissue(self, item: Item) -> dict[str, Any]:
+        """Outlines of the tissue of a slide.
+
+        Raises
+        ------
+        ConfigError
+            If there are none.
+        """
+        if item.tissue is None:
+            raise ConfigError("no tissue was sought on this slide")
+        return rings_of(self._own(item.tissue))
 
     def marks(self, found: Found) -> Marks:
         """The results sorted by place; kept beside them where there are many."""
@@ -152,15 +166,28 @@ class Shelf:
         path = path_of(found.path)
         marks = kept(path, stamp)
         if marks is None:
-            marks = self.results(found).marks()
+            with reading(found.path):
+                marks = self.results(found).marks()
             if len(marks) >= _KEPT_FROM:
                 keep(path, marks, stamp)
         return marks
 
+    def _read(self, path: Path) -> Results:
+        with reading(path):
+            return open_results(self._own(path))
+
+    def _own(self, path: Path) -> Path:
+        """A path that may have become a link since the folder was looked at."""
+        if not self.library.is_below(path):
+            raise ConfigError(f"{path} lies outside of the folder; name its folder, too")
+        return path
+
     def _opened(self, item: Item, path: Path) -> Pyramid:
         slide = open_slide(path)
         digests = {found.digest for found in item.results} - {""}
-        if not self.library.is_below(path) and digests.isdisjoint({slide.quick_hash, digest_of(path)}):
+        if not self.library.is_below(path) and (
+            not self.library.beyond or digests.isdisjoint({slide.quick_hash, digest_of(path)})
+        ):
             slide.close()
             raise ConfigError(
                 f"{path} lies outside of the folder, and is not the slide that the results are of; name its "

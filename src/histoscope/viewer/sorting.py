@@ -12,6 +12,9 @@ from histoscope.viewer.marks import POINT_PX, TILE_PX, Marks, bands_of, squares_
 _TOLERANCE_UM, _LEAST_TOLERANCE_PX = 0.25, 0.6
 """By how much a drawn outline may differ from the polygon: about the step of a pixel."""
 
+_FARTHEST_PX = TILE_PX * 0x10000
+"""Squares are numbered so far."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Batch:
@@ -59,6 +62,7 @@ def sorted_marks(batches: Iterable[Batch], about: Mapping[str, Any]) -> Marks:
     columns = [_joined([each[k] for each in found], dtype) for k, dtype in enumerate(dtypes)]
     centre, class_id, probability, n_rings, n_points, points = columns
     centre, points = centre.reshape(-1, 2), points.reshape(-1, 2)
+    class_id[class_id > len(about.get("classes", ()))] = 0  # of no class that there is
     key = squares_of(np.floor(centre / TILE_PX).astype(np.int64))
     order = np.argsort(key, kind="stable")
     ring_starts, rings = _gathered(n_rings, order)
@@ -80,6 +84,7 @@ def _columns(batch: Batch, tolerance_px: float) -> tuple[NDArray[Any], ...]:
     """Centre, class, probability; rings of each row, points of each ring, and points from the centres."""
     import shapely
 
+    centre = _numbers(batch.centre).clip(-_FARTHEST_PX, _FARTHEST_PX)
     # What it makes may cross itself by less than the tolerance, which does not show; seven times as fast.
     simple = shapely.simplify(batch.polygons, tolerance_px, preserve_topology=False)
     simple = np.where(shapely.is_empty(simple), batch.polygons, simple)  # smaller than the tolerance
@@ -89,12 +94,18 @@ def _columns(batch: Batch, tolerance_px: float) -> tuple[NDArray[Any], ...]:
     is_last = np.append(of_point[1:] != of_point[:-1], True) if len(of_point) else np.empty(0, bool)
     points, of_point = points[~is_last], of_point[~is_last]
     owner = of_part[of_ring]
-    moved = (points - batch.centre[owner[of_point]]) / POINT_PX
+    moved = (_numbers(points) - centre[owner[of_point]]) / POINT_PX
     limits = np.iinfo(np.int16)
     shifted = np.rint(moved).clip(limits.min, limits.max).astype(np.int16)
-    n_rings = np.bincount(owner, minlength=len(batch.centre))
+    n_rings = np.bincount(owner, minlength=len(centre))
     n_points = np.bincount(of_point, minlength=len(rings))
-    return batch.centre, batch.class_id, batch.probability, n_rings, n_points, shifted
+    class_id = np.clip(batch.class_id, 0, 255).astype(np.uint8)
+    return centre, class_id, _numbers(batch.probability), n_rings, n_points, shifted
+
+
+def _numbers(values: NDArray[Any]) -> NDArray[np.float64]:
+    """What is no number, or endless, as 0."""
+    return np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
 
 
 def _gathered(counts: NDArray[Any], order: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
