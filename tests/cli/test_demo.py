@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from histoscope import demo
 from histoscope.cli.main import app
-from histoscope.errors import ConfigError
+from histoscope.errors import ConfigError, MissingDependencyError
 from histoscope.studies.runner import Summary
 
 
@@ -44,6 +44,27 @@ def test_it_needs_no_argument_and_says_where_to_look(asked, tmp_path):
     assert "histoscope predict nuclei IMAGE" in result.stdout
     assert "62 s in all" in result.stdout
     assert "proves nothing about real slides" in result.stdout
+
+
+def test_it_ends_with_the_page_on_its_results(asked, monkeypatch):
+    opened = []
+    monkeypatch.setattr("histoscope.cli.view.view", lambda folders, **how: opened.append((folders, how)))
+    monkeypatch.setattr("histoscope.viewer.running.require", lambda: None)
+    said = CliRunner().invoke(app, ["demo", "my demo"])
+    assert "histoscope view 'my demo'" in said.stdout
+    assert not opened
+    assert CliRunner().invoke(app, ["demo", "x", "--view"]).exit_code == 0
+    assert opened == [([Path("x")], {"port": 0})]
+
+
+def test_a_missing_viewer_is_named_before_the_demo_runs(asked, monkeypatch):
+    def refuse():
+        raise MissingDependencyError("the page needs fastapi")
+
+    monkeypatch.setattr("histoscope.viewer.running.require", refuse)
+    said = CliRunner().invoke(app, ["demo", "x", "--view"])
+    assert isinstance(said.exception, MissingDependencyError)
+    assert not asked
 
 
 def test_quick_is_small(asked):

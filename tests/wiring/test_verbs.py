@@ -330,6 +330,7 @@ ELSEWHERE_TESTED = {
     },
     "study run": {"jobs", "workers"},
     "view": {"port", "host", "opens", "only_list"},
+    "demo": {"opens"},
 }
 WRITTEN_TO = {"DONE", "OTHER_DONE", "NIGHT", "OTHER_NIGHT"}
 # These name times and places, beside what they say of files that are compared themselves; TorchScript has in

@@ -15,6 +15,9 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="Seed of images and networks.", min=0)] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds: too small for conclusions.")] = False,
+    opens: Annotated[
+        bool, typer.Option("--view", help="Then open the page on the results, see `histoscope view`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """A stain study in two minutes: networks trained on one laboratory, tested on another.
@@ -24,9 +27,14 @@ def demo(
     """
     import dataclasses
     import json
+    import shlex
 
     from histoscope.cli.study import Screen
 
+    if opens:
+        from histoscope.viewer.running import require
+
+        require()
     typer.echo("loading ...", err=True)
     from histoscope.demo import FULL, QUICK, run_demo
 
@@ -45,8 +53,13 @@ def demo(
         typer.echo(
             "The tissue is synthetic: this shows how a study works, and proves nothing about real slides."
         )
+        typer.echo(f"Look at all of it, image by image: histoscope view {shlex.quote(str(out))}")
         typer.echo(f"Nuclei of your own image: histoscope predict {DEFAULT} IMAGE OUT --mpp 0.25")
     if told.summary.failed:
         for name, note in told.summary.failed.items():
             typer.secho(f"{name} failed: {note}", err=True)
         raise typer.Exit(1)
+    if opens:
+        from histoscope.cli.view import view
+
+        view([out], port=0)

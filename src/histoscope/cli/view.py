@@ -27,6 +27,7 @@ def view(
 
     Shows each slide and image below the folders, with the nuclei or tiles that `histoscope predict` found:
     zoom to a single nucleus, click it for its measurements, switch classes, compare two models side by side.
+    Numbers of a study open the images behind them, the worst first; data folders show their ground truth.
     Nothing leaves the machine and nothing is changed; beside large tables of cells a hidden index is kept.
     A slide elsewhere is shown if results below name it and its digest is theirs. Needs
     `pip install 'histoscope[viewer]'`. Ctrl-C ends it.
@@ -47,7 +48,7 @@ def view(
             what = "is a file, expected its folder" if folder.is_file() else "does not exist"
             raise DatasetNotFoundError(f"{folder} {what}; name a folder of slides, images or results")
     library = Library([folder.resolve() for folder in folders], beyond=is_loopback(host)).search()
-    if not library.items:
+    if not library.items and not library.studies:
         names = " ".join(map(str, folders))
         why = "".join(f"; {path} {reason}" for path, reason in library.left_out[:3])
         raise DatasetNotFoundError(
@@ -61,13 +62,17 @@ def view(
 
 
 def _lines(library: Any) -> list[str]:
-    """A line for each slide, and for what was left out."""
+    """A line for each slide, for each study, and for what was left out."""
+    from histoscope.viewer.study_folders import name_of
+
     lines = []
-    for item in sorted(library.items.values(), key=lambda item: (item.folder, item.name)):
+    shown = [item for item in library.items.values() if not item.study]
+    for item in sorted(shown, key=lambda item: (item.folder, item.name)):
         results = ", ".join(one.label + ("" if one.n is None else f" ({one.n:,})") for one in item.results)
         where = f"{item.folder}/" if item.folder else ""
         missing = "" if item.path else " (results alone; name the folder of the slide, too)"
         lines.append(f"{where}{item.name}{missing}: {results or 'no results'}")
+    lines += [f"study {name_of(folder)}: {folder}" for folder in library.studies.values()]
     return lines + [f"left out {path}: {why}" for path, why in library.left_out]
 
 
@@ -84,7 +89,11 @@ def _serve(library: Any, host: str, port: int, *, opens: bool) -> None:
     token = running.token_for(host)
     address = running.address_of(opened, host, token)
     with_results = sum(bool(item.results) for item in library.items.values())
-    typer.echo(f"{count(len(library.items), 'slide')}, {with_results} of them with results: {address}")
+    n = len(library.studies)
+    studies = f"; {n} {'study' if n == 1 else 'studies'}" if n else ""
+    typer.echo(
+        f"{count(len(library.items), 'slide')}, {with_results} of them with results{studies}: {address}"
+    )
     typer.echo("Ctrl-C ends it", err=True)
     for path, why in library.left_out[:10]:
         typer.echo(f"left out {path}: {why}", err=True)

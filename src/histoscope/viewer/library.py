@@ -17,9 +17,12 @@ from histoscope.jobs.naming import ENDINGS, JOURNAL
 from histoscope.predict.slides.planning import names_in_plan
 from histoscope.viewer.reading import reading
 from histoscope.viewer.results import about_of
+from histoscope.viewer.study_folders import Studies, is_model, mpp_of_study
+from histoscope.viewer.truth import Maps
 
 _TABLES = ("cells.parquet", "tiles.parquet")
 _MOST_FILES = 200_000
+TRUTH = "ground truth"
 _SLIDES = {*IMAGE_SUFFIXES, *SLIDE_SUFFIXES} - {".dcm"}
 
 
@@ -41,6 +44,10 @@ class Found:
         Of the slide or image that they are of, where that is written.
     problem : str
         Why they cannot be shown; empty if they can.
+    class_map : Path or None
+        Beside a label map, with the classes of its nuclei.
+    truth : Path or None
+        Label map that they are compared with.
     """
 
     id: str
@@ -49,10 +56,14 @@ class Found:
     n: int | None = None
     digest: str = ""
     problem: str = ""
+    class_map: Path | None = None
+    truth: Path | None = None
 
     @property
     def kind(self) -> str:
-        """``nuclei`` or ``tiles``."""
+        """``nuclei``, ``tiles``, or ``outcomes`` of a comparison with the truth."""
+        if self.truth is not None:
+            return "outcomes"
         return "tiles" if self.path.name == "tiles.parquet" else "nuclei"
 
 
@@ -69,6 +80,10 @@ class Item:
     results : list of Found
     tissue : Path or None
         ``tissue.geojson``.
+    mpp : float or None
+        Micrometres per pixel, as the folder says; the file's own comes first.
+    study : str
+        Id of the study that it is a test image of; empty for most.
     """
 
     id: str
@@ -77,6 +92,8 @@ class Item:
     path: Path | None = None
     results: list[Found] = field(default_factory=list)
     tissue: Path | None = None
+    mpp: float | None = None
+    study: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +110,21 @@ class Library:
     folders: Sequence[Path]
     beyond: bool = True
     items: dict[str, Item] = field(default_factory=dict)
+    studies: dict[str, Path] = field(default_factory=dict)
+    models: dict[str, Path] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def search(self) -> "Library":
         """Look at the folders, anew if this was done before."""
-        self.items.clear()
-        self.left_out.clear()
+        for each in (self.items, self.studies, self.models, self.left_out):
+            each.clear()
         files = list(dict.fromkeys(path for folder in self.folders for path in self._files(folder)))
-        journals = Journals()
+        journals, maps, studies = Journals(), Maps(files), Studies(files)
         for path in files:
-            if path.suffix.lower() in _SLIDES and not self._is_result(path, journals):
-                self._add(path)
+            if path.suffix.lower() not in _SLIDES or self._is_result(path, journals) or studies.hides(path):
+                continue
+            if not maps.has(path):
+                self._add_with_truth(path, maps)
         for folder in {path.parent for path in files if path.suffix.lower() == ".dcm"}:
             self._add_series(folder)
         for path in files:
@@ -112,6 +133,8 @@ class Library:
             elif path.name == JOURNAL:
                 self._add_images(path)
         self._add_neighbours(files)
+        self._add_studies(studies)
+        self.models.update({self._short(path.parent): path.parent for path in files if is_model(path)})
         return self
 
     def of(self, path: Path) -> Item | None:
@@ -166,6 +189,29 @@ class Library:
         folder = "" if short.is_absolute() or short.parent == Path() else short.parent.as_posix()
         key = self.id_of(path)
         return self.items.setdefault(key, Item(key, path.name, folder, path))
+
+    def _add_with_truth(self, path: Path, maps: Maps) -> None:
+        """An image, with the label map of its data folder."""
+        item, truth = self._add(path), maps.truth_of(path)
+        item.mpp = maps.mpp_of(path)
+        if truth is not None:
+            found = Found(self.id_of(truth), truth, TRUTH, class_map=maps.classes_of(path))
+            item.results.append(found)
+
+    def _add_studies(self, studies: Studies) -> None:
+        """Studies, and on their test images what each run found, against the truth."""
+        for folder in studies.folders:
+            key = self.id_of(folder)
+            self.studies[key] = folder
+            mpp = mpp_of_study(folder)
+            for image, outputs in studies.images_of(folder).items():
+                item = self.of(image)
+                if item is None:
+                    continue
+                item.study, item.mpp = key, mpp
+                truth = next((one.path for one in item.results if one.label == TRUTH), None)
+                for path, label in outputs:
+                    item.results.append(Found(self.id_of(path), path, label, truth=truth))
 
     def _add_series(self, folder: Path) -> None:
         from histoscope.slides.by_pydicom import first_files

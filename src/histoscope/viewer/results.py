@@ -41,6 +41,8 @@ def open_results(path: Path) -> Results:
     FormatVersionError
         If it lacks what this version shows.
     """
+    from histoscope.viewer.labelled import LabelResults
+
     kinds: dict[str, Callable[[Path], Results]] = {".parquet": TableResults, ".geojson": JsonResults}
     return kinds.get(path.suffix.lower(), LabelResults)(path)
 
@@ -155,32 +157,6 @@ class JsonResults:
             raise ConfigError(f"there is no such row; the file has {len(self._features):,}")
         numbers = self._features[row].get("properties", {}).get("measurements") or {}
         return _plain({"class": self._names[row] or "nucleus", **numbers})
-
-
-class LabelResults:
-    """``NAME_labels.png``: ids of nuclei, without classes."""
-
-    def __init__(self, path: Path) -> None:
-        from histoscope.files import read_labels
-        from histoscope.nuclei import Nuclei
-
-        self._nuclei = Nuclei.from_labels(read_labels(path), mpp=1.0)
-
-    def marks(self) -> Marks:
-        """All nuclei, by id."""
-        from histoscope.export.cells import polygons_of
-
-        polygons = polygons_of(self._nuclei)
-        n = len(polygons)
-        return sorted_marks(
-            [Batch(_centres(polygons), np.zeros(n, int), np.ones(n), polygons)], {"classes": []}
-        )
-
-    def features(self, row: int) -> dict[str, Any]:
-        """Number and area of one nucleus."""
-        if not 0 <= row < len(self._nuclei):
-            raise ConfigError(f"there is no such row; the map has {len(self._nuclei):,}")
-        return {"class": "nucleus", "id": row + 1, "area_px": int(self._nuclei.area_px[row])}
 
 
 def _polygons(features: list[dict[str, Any]]) -> Any:

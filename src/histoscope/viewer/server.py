@@ -12,29 +12,23 @@ from fastapi.staticfiles import StaticFiles
 
 from histoscope import __version__
 from histoscope.export.overlay import colours
+from histoscope.viewer.addresses import Id, Place, Zoom, answers
 from histoscope.viewer.desk import Desk, plain
 from histoscope.viewer.guard import App, Guard
 from histoscope.viewer.library import Item, Library
 from histoscope.viewer.marks import BANDS, BINS, TILE_PX
 from histoscope.viewer.reading import reading
 from histoscope.viewer.shelf import Shelf, stamp_of
+from histoscope.viewer.study_folders import name_of
+from histoscope.viewer.study_routes import add_studies
 
 PAGE = Path(__file__).parent / "page"
 _THUMBNAIL_PX = 320
-_MOST_ZOOM = 16
 _SORTING_S = 600.0
 
-Id = Annotated[str, InAddress(pattern="^[0-9a-f]{12}$")]
-Place = Annotated[int, InAddress(ge=0, le=65_535)]
-Zoom = Annotated[int, InAddress(ge=0, le=_MOST_ZOOM)]
 _MEDIA = {"tile": "image/jpeg", "thumbnail": "image/jpeg"} | dict.fromkeys(
     ("outlines", "density"), "application/octet-stream"
 )
-_WHY = {
-    404: {"description": "not there: `detail` says what to do"},
-    422: {"description": "cannot be read: `detail` says why"},
-    504: {"description": "took too long"},
-}
 
 
 def create_app(library: Library, *, token: str = "") -> App:
@@ -48,7 +42,8 @@ def create_app(library: Library, *, token: str = "") -> App:
         What requests must bring; empty for the machine itself.
     """
     app = FastAPI(title="Histoscope", version=__version__, docs_url=None, redoc_url=None)
-    routes = Routes(Shelf(library))
+    shelf, desk = Shelf(library), Desk()
+    routes = Routes(shelf, desk)
     for address, answer in {
         "/api/library": routes.library,
         "/api/slides/{slide}": routes.slide,
@@ -60,16 +55,12 @@ def create_app(library: Library, *, token: str = "") -> App:
         "/api/results/{results}/density/{zoom}/{column}/{row}": routes.density,
         "/api/results/{results}/rows/{number}": routes.row,
     }.items():
-        app.add_api_route(
-            address, answer, methods=["GET"], responses=_answers_of(answer.__name__), response_class=Response
-        )
+        responses = answers(_MEDIA.get(answer.__name__, "application/json"))
+        app.add_api_route(address, answer, methods=["GET"], responses=responses, response_class=Response)
     app.add_api_route(
-        "/api/library",
-        routes.search,
-        methods=["POST"],
-        responses=_answers_of("search"),
-        response_class=Response,
+        "/api/library", routes.search, methods=["POST"], responses=answers(), response_class=Response
     )
+    add_studies(app, library, desk)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return Guard(app, token)
 
@@ -80,10 +71,11 @@ class Routes:
     Parameters
     ----------
     shelf : Shelf
+    desk : Desk
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf, self._desk = shelf, Desk()
+    def __init__(self, shelf: Shelf, desk: Desk) -> None:
+        self._shelf, self._desk = shelf, desk
 
     async def library(self, request: Request) -> Response:
         """All slides and images, with the results of each."""
@@ -130,7 +122,7 @@ class Routes:
                 {
                     "kind": found.kind,
                     "classes": classes,
-                    "colours": [list(each) for each in colours(classes)],
+                    "colours": [list(each) for each in marks.about.get("colours") or colours(classes)],
                     "counts": marks.counts(),
                     "n": len(marks),
                     "busiest": marks.busiest(),
@@ -192,7 +184,7 @@ class Routes:
             "id": item.id,
             "name": item.name,
             "size_px": slide.size,
-            "mpp": None if slide.mpp is None else slide.mpp[0],
+            "mpp": item.mpp if slide.mpp is None else slide.mpp[0],
             "vendor": slide.vendor,
             "reader": slide.reader_name,
             "is_stored": pyramid.passes,
@@ -202,14 +194,6 @@ class Routes:
                 for one in pyramid.layers
             ],
         }
-
-
-def _answers_of(name: str) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer, for the description of the addresses."""
-    found: dict[int | str, dict[str, Any]] = {200: {"content": {_MEDIA.get(name, "application/json"): {}}}}
-    for status, said in _WHY.items():
-        found[status] = {**said, "content": {"application/json": {}}}
-    return found
 
 
 def _shown(library: Library) -> dict[str, Any]:
@@ -224,6 +208,7 @@ def _shown(library: Library) -> dict[str, Any]:
                 "folder": item.folder,
                 "has_picture": item.path is not None,
                 "has_tissue": item.tissue is not None,
+                "study": item.study,
                 "results": [
                     {"id": one.id, "label": one.label, "kind": one.kind, "n": one.n, "problem": one.problem}
                     for one in item.results
@@ -231,6 +216,7 @@ def _shown(library: Library) -> dict[str, Any]:
             }
             for item in items
         ],
+        "studies": [{"id": key, "name": name_of(folder)} for key, folder in library.studies.items()],
         "left_out": [{"path": path, "why": why} for path, why in library.left_out],
     }
 

@@ -12,12 +12,14 @@ from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.jobs.ownership import digest_of
 from histoscope.slides import open_slide
 from histoscope.viewer.keeping import keep, kept, path_of
+from histoscope.viewer.labelled import Compared, LabelResults
 from histoscope.viewer.library import Found, Item, Library
 from histoscope.viewer.marks import Marks
 from histoscope.viewer.pyramid import Pyramid
 from histoscope.viewer.reading import reading
 from histoscope.viewer.results import Results, open_results
 from histoscope.viewer.tissue import rings_of
+from histoscope.viewer.truth import sheet_of
 
 T = TypeVar("T")
 _SLIDES, _MARKS = 16, 8
@@ -143,7 +145,7 @@ class Shelf:
 
     def results(self, found: Found) -> Results:
         """The file of results, open."""
-        return self._results.get((found.path, stamp_of(found.path)), lambda: self._read(found.path))
+        return self._results.get((found.path, stamp_of(found.path)), lambda: self._read(found))
 
     def tissue(self, item: Item) -> dict[str, Any]:
         """Outlines of the tissue of a slide.
@@ -172,9 +174,17 @@ class Shelf:
                 keep(path, marks, stamp)
         return marks
 
-    def _read(self, path: Path) -> Results:
+    def _read(self, found: Found) -> Results:
+        """Results as their file and what is known of it say."""
+        path = self._own(found.path)
         with reading(path):
-            return open_results(self._own(path))
+            if found.truth is not None:
+                return Compared(path, self._own(found.truth))
+            if found.class_map is not None:
+                sheet = sheet_of(found.class_map.parents[1])
+                names = {} if sheet is None else sheet.classes
+                return LabelResults(path, self._own(found.class_map), names)
+            return open_results(path)
 
     def _own(self, path: Path) -> Path:
         """A path that may have become a link since the folder was looked at."""

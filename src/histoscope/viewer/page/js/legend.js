@@ -61,6 +61,9 @@ export class Legend {
     const [, marks, tissue] = $("layers").children;
     tissue.hidden = !hasTissue;
     if (!results) return;
+    const sure = results.kind === "outcomes" ? "IoU" : "Probability";
+    $("least-word").textContent = `${sure} from`;
+    $("by").lastChild.textContent = sure;
     marks.textContent = results.kind === "tiles" ? "Tiles" : "Nuclei";
     this.rows();
     this.words();

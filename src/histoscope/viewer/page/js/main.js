@@ -7,12 +7,14 @@ import { Pane } from "./pane.js";
 import { savePng } from "./save.js";
 import { fillList, markChosen } from "./shelf.js";
 import { fromHash, state, toHash } from "./state.js";
+import { Studies } from "./study.js";
 
 const $ = (id) => document.getElementById(id);
 const isNarrow = () => matchMedia("(max-width: 760px)").matches;
 const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend;
+const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()) });
 
 function addPane(element, navigator) {
   const pane = new Pane(element, state, (kind) => colourOf(pane.overlay.results, state, kind), { navigator });
@@ -46,6 +48,7 @@ function settled(pane) {
 }
 
 function remember() {
+  if (document.body.classList.contains("in-study")) return;
   state.place = panes[0].place();
   history.replaceState(null, "", toHash());
 }
@@ -119,7 +122,7 @@ async function openSecond(slide) {
 }
 
 async function split(is = !state.split) {
-  const place = panes[0].slide && panes[0].place(); // before the pane gets narrower
+  const place = panes[0].slide && !panes[0].isWhole() && panes[0].place(); // before the pane gets narrower
   state.split = is;
   $("split-button").setAttribute("aria-pressed", String(is));
   $("pane-b").hidden = !is;
@@ -129,11 +132,12 @@ async function split(is = !state.split) {
     await openSecond(panes[0].slide);
   }
   sources();
-  setTimeout(() => { if (place) panes[0].go(place, true); restyled(); }, 60); // OpenSeadragon has seen its new size
+  setTimeout(() => { if (place) panes[0].go(place, true); else if (panes[0].slide) panes[0].viewer.viewport.goHome(true); restyled(); }, 60); // OpenSeadragon has seen its new size
 }
 
 // Which results are shown, where there are several.
 function sources() {
+  if (!item) return; // nothing is chosen yet
   const box = $("sources");
   box.replaceChildren();
   const shown = state.split ? [0, 1] : [0];
@@ -171,7 +175,8 @@ function lead(slide, results) {
   box.replaceChildren();
   if (!slide) { box.textContent = "This slide cannot be shown; the others can."; return; }
   const what = results?.kind === "tiles" ? "tiles" : "nuclei";
-  if (results) {
+  if (results?.kind === "outcomes") box.append(...studies.lead(results));
+  else if (results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
     box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
@@ -232,8 +237,9 @@ async function copyLink() {
 }
 
 function step(by) {
-  const at = library.items.findIndex((one) => one.id === state.slide) + by;
-  if (library.items[at]) show(library.items[at].id);
+  if (studies.step(by)) return;
+  const listed = library.items.filter((one) => !one.study), at = listed.findIndex((one) => one.id === state.slide) + by;
+  if (listed[at]) show(listed[at].id);
 }
 
 function move(dx, dy) {
@@ -292,12 +298,16 @@ async function start() {
   legend.words();
   addPane($("pane-a"), true);
   try { library = await api.library(); } catch (error) { tell(error.message, { stays: true }); return; }
-  fillList(library, (id) => show(id));
-  toggleList(library.items.length > 1 && !isNarrow());
+  fillList(library, (id) => { studies.leave(); show(id); });
+  studies.fill(library);
+  toggleList(library.items.length + library.studies.length > 1 && !isNarrow());
+  window.addEventListener("hashchange", () => location.reload());
   if (state.split) await split(true);
+  if (!state.slide && !state.study && library.studies.length) state.study = library.studies[0].id;
+  if (state.study && state.number && (await studies.begin(state.study, state.number, state.slide))) return;
+  if (state.study) { await studies.show(state.study); return; }
   const first = library.items.find((one) => one.id === state.slide) || library.items.find((one) => one.results.length && one.has_picture) || library.items[0];
   await show(first.id, state.place);
-  window.addEventListener("hashchange", () => location.reload());
 }
 
 start();

@@ -72,6 +72,11 @@ export class Pane {
     return { left, top, right: left + width / scale, bottom: top + height / scale, scale, width, height };
   }
 
+  isWhole() {
+    const { left, top, right, bottom } = this.view() || {}, [width, height] = this.slide.size_px;
+    return left <= 0.5 && top <= 0.5 && right >= width - 0.5 && bottom >= height - 0.5;
+  }
+
   place() {
     const { viewport } = this.viewer, [size] = this.slide.size_px, centre = viewport.getCenter(false);
     return { x: centre.x * size, y: centre.y * size, zoom: this.element.clientWidth * viewport.getZoom(false) / size };

@@ -11,7 +11,7 @@ export function fillList(library, choose) {
       if (isIntersecting) { target.src = target.dataset.src; watch.unobserve(target); }
   }, { root: $("list"), rootMargin: "200px" });
   let folder = "";
-  for (const item of library.items) {
+  for (const item of library.items.filter((one) => !one.study)) {
     if (item.folder !== folder) {
       folder = item.folder;
       list.append(Object.assign(document.createElement("li"), { className: "folder", textContent: folder }));

@@ -12,15 +12,20 @@ export const state = {
   hidden: new Set(), // of "picture", "marks", "tissue"
   colours: {}, // class -> colour that somebody chose
   split: false,
+  study: "",
+  number: null, // {model, level, condition, metric}: the number whose images are walked through
 };
+const NUMBER = ["model", "level", "condition", "metric"];
 
 export function toHash() {
   const parts = new URLSearchParams();
   const add = (name, value, usual) => value !== usual && parts.set(name, value);
+  add("study", state.study, "");
+  if (state.study && state.number) for (const name of NUMBER) parts.set(name, state.number[name]);
   add("slide", state.slide, "");
   add("results", state.results[0], "");
   add("split", state.split ? state.results[1] || "none" : "", "");
-  if (state.place) {
+  if (state.place && state.slide) {
     parts.set("x", state.place.x.toFixed(1));
     parts.set("y", state.place.y.toFixed(1));
     parts.set("zoom", Number(state.place.zoom.toPrecision(5)));
@@ -43,6 +48,8 @@ export function fromHash(hash) {
     return Number.isFinite(value) ? Math.min(Math.max(value, low), high) : usual;
   };
   const one = (name, known) => (known.includes(parts.get(name)) ? parts.get(name) : known[0]);
+  state.study = parts.get("study") || "";
+  state.number = NUMBER.every((name) => parts.get(name)) ? Object.fromEntries(NUMBER.map((name) => [name, parts.get(name)])) : null;
   state.slide = parts.get("slide") || "";
   state.split = parts.has("split");
   const second = parts.get("split") || "";

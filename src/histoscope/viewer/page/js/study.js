@@ -1,0 +1,186 @@
+// Studies: the numbers of a report, and the images behind each of them, the worst first.
+import * as api from "./api.js";
+import { tell } from "./chrome.js";
+import { number as counted } from "./legend.js";
+
+const $ = (id) => document.getElementById(id);
+const MINUS = "−", SIGNS = { helps: "▲", harms: "▼", "no difference shown": "=", "too few patients to say": "?" };
+const THREE = (value) => (value === null ? "–" : value.toFixed(3).replace("-", MINUS));
+const signed = (value) => `${value > 0 ? "+" : ""}${THREE(value)}`;
+
+export function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+export class Studies {
+  // open(slide, results) shows an image; changed() is called when the address is another.
+  constructor(state, { open, changed }) {
+    Object.assign(this, { state, open, changed, pages: new Map(), images: null });
+    $("walk-back").addEventListener("click", () => this.show(state.study));
+    $("walk-leave").addEventListener("click", () => this.leave());
+  }
+
+  fill(library) {
+    const list = $("studies");
+    list.replaceChildren(...library.studies.map(({ id, name }) => {
+      const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "study: numbers, and the images behind them" })));
+      button.addEventListener("click", () => this.show(id));
+      const row = element("li", {}, button);
+      row.dataset.id = id;
+      return row;
+    }));
+    $("studies-title").hidden = list.hidden = !library.studies.length;
+  }
+
+  async page(id) {
+    if (!this.pages.has(id)) {
+      tell("Reading the study …", { stays: true });
+      this.pages.set(id, await api.json(`api/studies/${id}`));
+      tell("");
+    }
+    return this.pages.get(id);
+  }
+
+  // The page of a study; nothing else is in sight.
+  async show(id) {
+    let page;
+    try { page = await this.page(id); } catch (error) { tell(error.message, { stays: true }); return; }
+    this.walk(null);
+    Object.assign(this.state, { study: id, number: null, slide: "" });
+    document.body.classList.add("in-study");
+    $("title").textContent = page.name;
+    document.title = `${page.name} – Histoscope`;
+    for (const row of $("studies").children) row.classList.toggle("chosen", row.dataset.id === id);
+    this.draw(page, page.metric);
+    this.changed();
+  }
+
+  draw(page, metric) {
+    const primary = page.numbers.filter((one) => one.metric === metric && one.condition === page.primary_condition && one.sentence);
+    const choice = element("select", { ariaLabel: "Score" });
+    for (const { name, label } of page.metrics) choice.append(new Option(name === page.metric ? `${label} (chosen before)` : label, name));
+    choice.value = metric;
+    choice.addEventListener("change", () => this.draw(page, choice.value));
+    const { finished, planned } = page.runs;
+    $("study").replaceChildren(element("div", { className: "sheet" },
+      element("p", { className: "kicker" }, `Study ${page.name}, ${finished === planned ? `${planned} runs` : `${finished} of ${planned} runs are finished`}`),
+      element("h2", { textContent: page.question }),
+      element("ul", { className: "said" }, ...primary.map((one) => element("li", { textContent: models(page, one) + one.sentence }))),
+      element("label", { className: "metric" }, "Score ", choice),
+      element("p", { className: "note", textContent: "Means with 95 % intervals. Click a number for the images behind it, the worst first." }),
+      ...page.models.map((model) => this.table(page, model, metric)),
+      element("dl", { className: "conditions" }, ...page.conditions.flatMap((one) => [element("dt", { textContent: one.label }), element("dd", { textContent: one.about })])),
+      ...page.problems.slice(0, 10).map(({ run, why }) => element("p", { className: "warning", textContent: `${run}: ${why}` })),
+      ...(page.report ? [element("p", { className: "note" }, "The whole report: ", element("code", { textContent: page.report }))] : []),
+    ));
+  }
+
+  table(page, model, metric) {
+    const head = element("tr", {}, element("th", { textContent: page.models.length > 1 ? model.label : "" }), ...page.conditions.map((one) => element("th", { scope: "col", textContent: one.label })));
+    const rows = page.levels.map((level) => {
+      const cells = page.conditions.map((condition) => {
+        const one = page.numbers.find((each) => each.model === model.name && each.level === level.name && each.condition === condition.name && each.metric === metric);
+        return element("td", {}, ...(one && one.mean !== null ? this.cell(page, one) : ["–"]));
+      });
+      return element("tr", {}, element("th", { scope: "row" }, level.label, ...(level.is_baseline ? [element("small", { textContent: " baseline" })] : [])), ...cells);
+    });
+    return element("div", { className: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows)));
+  }
+
+  cell(page, one) {
+    const interval = one.low === null ? "" : `${THREE(one.low)} to ${THREE(one.high)}`;
+    const button = element("button", { type: "button", className: "number", title: `${counted(one.n_images)} images, the worst first` }, element("b", { textContent: THREE(one.mean) }), element("small", { textContent: interval }));
+    Object.assign(button.dataset, { level: one.level, model: one.model, condition: one.condition });
+    button.addEventListener("click", () => this.begin(page.id, { model: one.model, level: one.level, condition: one.condition, metric: one.metric }));
+    if (one.difference === null) return [button];
+    return [button, element("small", { className: "against", title: `${one.sentence}`, textContent: `${signed(one.difference)} ${SIGNS[one.verdict] || ""} ${one.verdict}` })];
+  }
+
+  // The images behind a number; the worst is opened, or that which the address names.
+  async begin(id, number, slide = "") {
+    let page, found;
+    try {
+      page = await this.page(id);
+      found = await api.json(`api/studies/${id}/images?${new URLSearchParams(number)}`);
+    } catch (error) { tell(error.message, { stays: true }); return false; }
+    Object.assign(this.state, { study: id, number });
+    this.walk({ page, number, ...found });
+    const at = found.images.findIndex((one) => slide && one.slide === slide), first = at >= 0 ? at : found.images.findIndex((one) => one.slide);
+    if (first < 0) { tell("This study keeps no images of what was tested; the list has their scores.", { stays: true }); return true; }
+    await this.go(first, at >= 0);
+    return true;
+  }
+
+  walk(found) {
+    this.images = found;
+    $("walk").hidden = !found;
+    $("all").hidden = Boolean(found);
+    if (!found) return;
+    const { page, number, images, metric_label: label } = found;
+    const name = (list, one) => list.find((each) => each.name === one)?.label || one;
+    $("walk-back").textContent = `‹ ${page.name}`;
+    $("walk-title").textContent = `${label}, ${name(page.levels, number.level)}`;
+    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.`;
+    const most = Math.max(...images.map((one) => Math.abs(one.score)), 1e-9);
+    const watch = new IntersectionObserver((entries) => {
+      for (const { isIntersecting, target } of entries) if (isIntersecting) { target.src = target.dataset.src; watch.unobserve(target); }
+    }, { root: $("list"), rootMargin: "200px" });
+    $("walk-items").replaceChildren(...images.map((one, k) => {
+      const picture = element("img", { alt: "", width: 56, height: 56 });
+      if (one.slide) { picture.dataset.src = api.thumbnail(one.slide); watch.observe(picture); }
+      const bar = element("i", { className: "bar-of" });
+      bar.style.width = `${(100 * Math.abs(one.score)) / most}%`;
+      const button = element("button", { type: "button", disabled: !one.slide }, ...(one.slide ? [picture] : []), element("span", {}, one.name, element("small", { textContent: `${label} ${THREE(one.score)}` }), bar));
+      button.addEventListener("click", () => this.go(k));
+      return element("li", {}, button);
+    }));
+  }
+
+  // Show one of the images: what the model found, against the truth.
+  async go(k, keepsPlace = false) {
+    const one = this.images?.images[k];
+    if (!one?.slide) return false;
+    this.at = k;
+    document.body.classList.remove("in-study");
+    [...$("walk-items").children].forEach((row, at) => row.classList.toggle("chosen", at === k));
+    $("walk-items").children[k].scrollIntoView({ block: "nearest" });
+    const seed = one.seeds.find((each) => each.results);
+    this.state.results = [seed?.results || one.truth || "", one.truth || ""];
+    await this.open(one.slide, keepsPlace);
+    return true;
+  }
+
+  // The next image of the walk, if there is one under way.
+  step(by) {
+    if (!this.images) return false;
+    const { images } = this.images;
+    for (let k = this.at + by; images[k]; k += by) if (images[k].slide) { this.go(k); break; }
+    return true;
+  }
+
+  leave() {
+    this.walk(null);
+    Object.assign(this.state, { study: "", number: null });
+    document.body.classList.remove("in-study");
+    for (const row of $("studies").children) row.classList.remove("chosen");
+    this.changed();
+  }
+
+  // The first words on an image: its scores, and what the colours say.
+  lead(results) {
+    const one = this.images?.images[this.at];
+    const words = [];
+    if (one) {
+      const seeds = one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
+      words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}. `);
+    }
+    words.push("Outlines of the model by what became of them; missed ones as they were annotated. B shows the ground truth beside.");
+    return words;
+  }
+}
+
+function models(page, one) {
+  return page.models.length > 1 ? `${page.models.find((each) => each.name === one.model)?.label || one.model}: ` : "";
+}

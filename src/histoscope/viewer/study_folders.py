@@ -1,0 +1,94 @@
+"""Folders of studies among files: their test images, what each run found there, and its model."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from histoscope.errors import HistoscopeError
+from histoscope.studies import folder as study_folder
+from histoscope.viewer.truth import sheet_of
+
+_PREDICTIONS = "predictions"
+_DEMO = "demo.yaml"
+Output = tuple[Path, str]
+"""A label map of a run, and what the page calls it."""
+
+
+class Studies:
+    """Studies among some files.
+
+    Parameters
+    ----------
+    files : iterable of Path
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._files = [*files]
+        self.folders = [path.parent for path in self._files if path.name == study_folder.STUDY]
+        self._demos = {path.parent for path in self._files if path.name == _DEMO}
+        self._truth = {folder / "truth" / "images" for folder in self.folders}
+
+    def hides(self, path: Path) -> bool:
+        """Whether a picture is one that a study or the demo drew, and none that was tested on."""
+        if path.parent in self._demos:
+            return True
+        return path.parent not in self._truth and any(folder in path.parents for folder in self.folders)
+
+    def images_of(self, folder: Path) -> dict[Path, list[Output]]:
+        """Test images of a study, with what its runs found there under each condition."""
+        outputs: dict[str, list[Output]] = defaultdict(list)
+        for path in self._files:
+            if path.suffix.lower() in {".png", ".tif"} and folder in path.parents:
+                run, kind, *rest = path.relative_to(folder).parts[:-1] or ("", "")
+                if kind == _PREDICTIONS and len(rest) == 1:
+                    outputs[path.stem].append((path, label_of(run, rest[0])))
+        images = folder / "truth" / "images"
+        return {path: outputs[path.stem] for path in self._files if path.parent == images}
+
+
+def label_of(run: str, condition: str) -> str:
+    """What the page calls the nuclei of a run under a condition.
+
+    Examples
+    --------
+    >>> label_of("macenko-unet-seed0", "elsewhere")
+    'macenko-unet-seed0, external'
+    """
+    return f"{run}, {study_folder.NEW_NAMES.get(condition, condition)}"
+
+
+def prediction_of(folder: Path, run: str, condition: str, name: str) -> Path:
+    """Where a run keeps what it found in an image, under the name that a condition has now."""
+    old = {new: old for old, new in study_folder.NEW_NAMES.items()}.get(condition, condition)
+    for part in (condition, old):
+        path = folder / run / _PREDICTIONS / part / f"{name}.png"
+        if path.is_file():
+            return path
+    return folder / run / _PREDICTIONS / condition / f"{name}.png"
+
+
+def mpp_of_study(folder: Path) -> float | None:
+    """Micrometres per pixel of a study's images: as it was set, or as its data folder says."""
+    with suppress(HistoscopeError, OSError, KeyError, TypeError, ValueError, AttributeError):
+        given = study_folder.read_settings(folder)["config"]["data"]
+        if given.get("mpp"):
+            return float(given["mpp"])
+        root = Path(given["root"])
+        for place in (root, folder / root, folder.parent / root.name):
+            sheet = sheet_of(place) if place.is_dir() else None
+            if sheet is not None and sheet.mpp > 0:
+                return sheet.mpp
+    return None
+
+
+def name_of(folder: Path) -> str:
+    """Name of a study; of its folder where that cannot be read."""
+    with suppress(HistoscopeError, OSError, KeyError):
+        return str(study_folder.read_settings(folder)["study"])
+    return folder.name
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is the card of a model with its weights."""
+    return path.name == "card.json" and path.with_name("model.safetensors").is_file()
