@@ -13,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
@@ -20,9 +21,11 @@ from histoscope import data
 from histoscope.data.leaks.copies import Copy
 from histoscope.data.leaks.groups import compare_groups, joined_by
 from histoscope.files import write_image, write_text
+from histoscope.tables import write_table
 from histoscope.types import Image
 
 PAGE = Path(__file__).resolve().parents[1] / "results" / "audit_lc25000.md"
+JOINED = PAGE.with_name("audit_lc25000_joined.csv")
 SHEET = PAGE.parent / "img" / "audit_groups.jpg"
 COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a")
 
@@ -64,7 +67,7 @@ def link_lines(known: list[str], links: list[Copy]) -> list[str]:
     ]
 
 
-def joined_table(known: list[str], group: np.ndarray, links: list[Copy]) -> list[str]:
+def joined_rows(known: list[str], group: np.ndarray, links: list[Copy]) -> list[dict[str, object]]:
     """Known groups that were joined, the most certain first."""
     between: dict[tuple[str, str], list[Copy]] = defaultdict(list)
     for link in links:
@@ -72,16 +75,16 @@ def joined_table(known: list[str], group: np.ndarray, links: list[Copy]) -> list
         if pair[0] != pair[1] and group[link.left] == group[link.right]:
             between[pair[0], pair[1]].append(link)
     rows = sorted(between.items(), key=lambda item: -max(link.n_matches for link in item[1]))
-    lines = [
-        f"{len(rows)} pairs of known groups were joined by links:",
-        "",
-        "| known groups | links | most matches | largest overlap |",
-        "|---|---|---|---|",
+    return [
+        {
+            "group": one,
+            "other": other,
+            "links": len(found),
+            "most_matches": max(link.n_matches for link in found),
+            "largest_overlap": max(link.overlap for link in found),
+        }
+        for (one, other), found in rows
     ]
-    for (one, other), found in rows:
-        most, overlap = max(link.n_matches for link in found), max(link.overlap for link in found)
-        lines.append(f"| `{one}`, `{other}` | {len(found)} | {most} | {overlap:.2f} |")
-    return lines
 
 
 def leak_lines(dataset: data.Dataset, known: list[str], links: list[Copy]) -> list[str]:
@@ -162,14 +165,15 @@ def main() -> None:
         data.write_groups(arguments.out, dataset, groups)
     known, links = list(groups.known), list(groups.links)
     group = joined_by(links, len(known))
+    joined = joined_rows(known, group, links)
+    write_table(JOINED, pd.DataFrame(joined))
     lines = [
         *agreement_table(known, links),
         "",
         *link_lines(known, links),
         *leak_lines(dataset, known, links),
         f"- Processor time: {seconds:.0f} s for {len(dataset)} patches of 224 px.",
-        "",
-        *joined_table(known, group, links),
+        f"- {len(joined)} pairs of known groups were joined by links: [{JOINED.name}]({JOINED.name}).",
     ]
     print("\n".join(lines))
     into_page(lines)

@@ -8,21 +8,25 @@ reads ``ROOT/stain_variation_iluminate`` (five blocks, five regions, nine staini
 
 import argparse
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from histoscope import read_image, stain
 from histoscope.errors import StainError
 from histoscope.files import write_image, write_text
+from histoscope.tables import write_table
 from histoscope.types import Image, Mask
 
 PAGE = Path(__file__).resolve().parents[1] / "results" / "normalisation.md"
+TABLE = PAGE.with_name("normalisation_spread.csv")
 SHEET = PAGE.parent / "img" / "normalisation_sheet.jpg"
 METHODS = ("reinhard", "macenko", "vahadane", "ruifrok")
 Apply = Callable[[Image], Image]
@@ -138,29 +142,28 @@ def interval(
     return float(low), float(high)
 
 
-def block_table(per_block: list[dict[str, np.ndarray]], rng: np.random.Generator) -> list[str]:
+def block_rows(
+    per_block: list[dict[str, np.ndarray]], images: str, rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """One row a method: mean over blocks, with intervals by block."""
-    lines = [
-        "| | colour apart, delta E | of the original | contrast within | H apart | E apart | unchanged |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     first = np.array([block["original"] for block in per_block])
     for method in ("original", *METHODS):
         values = np.array([block[method] for block in per_block])
         low, high = interval(lambda k, v=values: v[k, 0].mean(), len(values), rng)
         share = interval(lambda k, v=values: v[k, 0].mean() / first[k, 0].mean(), len(values), rng)
         delta, within, h, e, same = values.mean(axis=0)
-        of = delta / first[:, 0].mean()
-        ratio = "1" if method == "original" else f"{of:.2f} [{share[0]:.2f}, {share[1]:.2f}]"
-        left = "" if method == "original" else f"{same:.0%}"
-        colours = f"{delta:.1f} [{low:.1f}, {high:.1f}] | {ratio} | {within:.1f}"
-        lines.append(f"| {method} | {colours} | {h:.1f}° | {e:.1f}° | {left} |")
-    return lines
+        row = spread_row(images, method, (delta, low, high), (delta / first[:, 0].mean(), *share), within)
+        unchanged = None if method == "original" else same
+        rows.append(row | {"h_apart_deg": h, "e_apart_deg": e, "unchanged": unchanged})
+    return rows
 
 
-def monuseg_table(found: dict[str, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator) -> list[str]:
+def monuseg_rows(
+    found: dict[str, tuple[np.ndarray, np.ndarray]], rng: np.random.Generator
+) -> list[dict[str, Any]]:
     """One row a method: distance of the tiles' mean colours, with intervals by tile."""
-    lines = ["| | colour apart, delta E | of the original | contrast within |", "|---|---|---|---|"]
+    rows = []
     distances = {m: np.linalg.norm(means[:, None] - means[None], axis=2) for m, (means, _) in found.items()}
     different = ~np.eye(len(next(iter(distances.values()))), dtype=bool)
 
@@ -170,13 +173,39 @@ def monuseg_table(found: dict[str, tuple[np.ndarray, np.ndarray]], rng: np.rando
 
     every = np.arange(len(different))
     for method in ("original", *METHODS):
+        delta = spread(method, every)
         low, high = interval(lambda k, m=method: spread(m, k), len(every), rng)
         share = interval(lambda k, m=method: spread(m, k) / spread("original", k), len(every), rng)
-        delta = spread(method, every)
         of = delta / spread("original", every)
-        ratio = "1" if method == "original" else f"{of:.2f} [{share[0]:.2f}, {share[1]:.2f}]"
         within = found[method][1].mean()
-        lines.append(f"| {method} | {delta:.1f} [{low:.1f}, {high:.1f}] | {ratio} | {within:.1f} |")
+        rows.append(spread_row("monuseg, per image", method, (delta, low, high), (of, *share), within))
+    return rows
+
+
+def spread_row(
+    images: str, method: str, apart: Sequence[float], of: Sequence[float], within: float
+) -> dict[str, Any]:
+    """Distance and its share of the original, each with an interval, and the contrast."""
+    apart_columns = zip(("apart", "apart_low", "apart_high"), apart, strict=True)
+    of_original = (1, None, None) if method == "original" else of
+    of_columns = zip(("of_original", "of_original_low", "of_original_high"), of_original, strict=True)
+    return {"images": images, "method": method, **dict(apart_columns), **dict(of_columns), "contrast": within}
+
+
+def page_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Lines of the page's table: what was estimated per slide."""
+    lines = [
+        "| Nine stainings, by slide | colour apart, delta E | of original | contrast within | unchanged |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        original = row["method"] == "original"
+        of = "{of_original:.2f} [{of_original_low:.2f}, {of_original_high:.2f}]"
+        lines.append(
+            "| {method} | {apart:.1f} [{apart_low:.1f}, {apart_high:.1f}] | ".format(**row)
+            + ("1" if original else of.format(**row))
+            + f" | {row['contrast']:.1f} | {'' if original else format(row['unchanged'], '.0%')} |"
+        )
     return lines
 
 
@@ -215,20 +244,13 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     data = list(blocks(arguments.root))
-    lines = []
-    for scope, title in (
-        ("slide", "Stains estimated once per slide (five regions of one staining pooled)"),
-        ("image", "Stains estimated on each image by itself"),
-    ):
+    rows = []
+    for scope in ("slide", "image"):
         per_block = [measure_block(images, scope) for _, images in data]
-        lines += [f"**{title}**", "", *block_table(per_block, rng), ""]
-    lines += [
-        "**MoNuSeg, 44 tiles, each by itself**",
-        "",
-        *monuseg_table(measure_monuseg(arguments.root), rng),
-    ]
-    print("\n".join(lines))
-    into_page(lines)
+        rows += block_rows(per_block, f"stain_variation, per {scope}", rng)
+    into_page(page_lines(rows[: len(METHODS) + 1]))
+    rows += monuseg_rows(measure_monuseg(arguments.root), rng)
+    write_table(TABLE, pd.DataFrame(rows))
     write_image(
         SHEET, draw(next(images for name, images in data if name == arguments.block), arguments.region)
     )

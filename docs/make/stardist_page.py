@@ -1,106 +1,88 @@
-"""Write a page of docs/results: our StarDist over seeds, beside the `stardist` package.
+"""Write the tables of docs/results/stardist.md and stardist_consep.md: ours beside the `stardist` package.
 
     histoscope train configs/train_stardist.yaml --set train.seed=0 --set out=runs/stardist0  # and 1, 2
-    python docs/make/stardist_page.py monuseg runs/stardist[012] --package runs/package
-    python docs/make/stardist_page.py consep runs/consep[012] --remedy none=runs/none0 --remedy both=...
+    python docs/make/stardist_page.py stardist runs/stardist[012] --package runs/package
+    python docs/make/stardist_page.py stardist_consep runs/consep[012] --package runs/package \
+        --remedy none=runs/none0 --remedy both=...
 
-Each run was trained on the published training images and tested on the published test images. What a person
-has to say stands in stardist_NAME_notes.txt beside this script; ``{remedies}`` there is the second table.
+Each run was trained on the published training images and tested on the published test images. A person writes
+the pages; `docs/make/findings.py` draws the figures.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from histoscope import metrics
-from histoscope.files import write_text
 from histoscope.metrics.pooling import classes_in
-from histoscope.tables import read_table
+from histoscope.tables import read_table, write_table
 
-HERE = Path(__file__).resolve().parent
-SCORES = {"pq": "PQ", "aji": "AJI", "dice": "Dice", "f1_50": "F1 at 0.5", "ap_50": "AP at 0.5"}
-PAGES = {"monuseg": "stardist", "consep": "stardist_consep"}
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SCORES = ("pq", "aji", "dice", "f1_50", "ap_50")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("on", choices=sorted(PAGES), help="data set")
+    parser.add_argument("page", choices=["stardist", "stardist_consep"])
     parser.add_argument("runs", type=Path, nargs="+", help="run folders of histoscope train, one a seed")
-    parser.add_argument("--package", type=Path, help="folder of stardist_package.py")
+    parser.add_argument("--package", type=Path, required=True, help="folder of stardist_package.py")
     parser.add_argument("--remedy", action="append", default=[], metavar="NAME=RUN", help="the first: none")
     given = parser.parse_args()
     tables = [read_table(run / "per_image.csv") for run in given.runs]
-    title, about, notes = (
-        (HERE / f"stardist_{given.on}_notes.txt").read_text(encoding="utf-8").split("\n\n", 2)
-    )
-    rival = read_table(given.package / "per_image.csv") if given.package else None
-    lines = [title, "", about, "", *scores(tables, rival)]
-    pairs = (pair.split("=", 1) for pair in given.remedy)
-    by_remedy = {name: read_table(Path(run) / "per_image.csv") for name, run in pairs}
-    notes = notes.replace("{remedies}", "\n".join(remedies(by_remedy)))
-    write_text(HERE.parent / "results" / f"{PAGES[given.on]}.md", "\n".join([*lines, "", notes]))
+    rival = read_table(given.package / "per_image.csv")
+    write_table(RESULTS / f"{given.page}_scores.csv", pd.DataFrame(scores(tables, rival)))
+    if given.remedy:
+        pairs = (pair.split("=", 1) for pair in given.remedy)
+        by_remedy = {name: read_table(Path(run) / "per_image.csv") for name, run in pairs}
+        write_table(RESULTS / f"{given.page}_remedies.csv", pd.DataFrame(remedies(by_remedy)))
 
 
-def scores(tables: list[pd.DataFrame], rival: pd.DataFrame | None) -> list[str]:
+def scores(tables: list[pd.DataFrame], rival: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a score: means over images; PQ of a class and mPQ+ pool the nuclei of all images."""
-    columns = [f"Seed {k}" for k in range(len(tables))]
-    titles = ["Score", *columns, "Mean (95 % interval)"]
-    titles += ["`stardist` package", "Difference (95 % interval)"] if rival is not None else []
-    lines = [head(titles)]
-    for name, title in {**SCORES, **of_classes(tables[0])}.items():
+    lines = []
+    for name in (*SCORES, *of_classes(tables[0])):
         pooled = name not in SCORES
         values = [row(table, name, pooled=pooled).estimate for table in tables]
         every = together(tables, pooled=pooled)
         over = row(every, name, pooled=pooled)
-        cells = [title, *(f"{value:.3f}" for value in values)]
-        cells.append(f"**{np.mean(values):.3f}** ({over.low:.3f} to {over.high:.3f}, {over.basis})")
-        if rival is not None:
-            cells.append(f"{row(rival, name, pooled=pooled).estimate:.3f}")
-            # Where nuclei are pooled, each seed meets the same rival.
-            pair = (seeded(tables), seeded([rival] * len(tables))) if pooled else (every, rival)
-            cells.append(gain(*pair, name, pooled=pooled))
-        lines.append(f"| {' | '.join(cells)} |")
+        # Where nuclei are pooled, each seed meets the same rival.
+        pair = (seeded(tables), seeded([rival] * len(tables))) if pooled else (every, rival)
+        of_seeds = {f"seed_{seed}": value for seed, value in enumerate(values)}
+        ours = {"mean": float(np.mean(values)), "low": over.low, "high": over.high}
+        theirs = {"package": row(rival, name, pooled=pooled).estimate}
+        lines.append({"score": name} | of_seeds | ours | theirs | gain(*pair, name, pooled=pooled))
     return lines
 
 
-def remedies(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """One row a remedy: PQ of each class, and how far it is from the first's; mPQ+ and PQ."""
-    if not tables:
-        return []
+def remedies(tables: dict[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """One row a remedy and a score: PQ of classes, mPQ+, PQ, and the difference from the first remedy."""
     baseline = next(iter(tables.values()))
-    shown = {**of_classes(baseline), "pq": "PQ"}
-    lines = [head(["Remedy", *shown.values()])]
-    for name, table in tables.items():
-        cells = []
-        for score in shown:
-            pooled = score not in SCORES
-            cells.append(f"{row(table, score, pooled=pooled).estimate:.3f}")
-            if table is not baseline:
-                cells[-1] += f" ({gain(table, baseline, score, pooled=pooled)})"
-        lines.append(f"| {' | '.join([name, *cells])} |")
+    lines = []
+    for remedy, table in tables.items():
+        for name in (*of_classes(baseline), "pq"):
+            pooled = name not in SCORES
+            more = {} if table is baseline else gain(table, baseline, name, pooled=pooled)
+            value = row(table, name, pooled=pooled).estimate
+            lines.append({"remedy": remedy, "score": name, "value": value} | more)
     return lines
 
 
-def head(titles: list[str]) -> str:
-    return f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}"
-
-
-def of_classes(table: pd.DataFrame) -> dict[str, str]:
+def of_classes(table: pd.DataFrame) -> list[str]:
     """Scores that pool the nuclei of all images, if they have classes."""
     classes = classes_in(table)
-    return {f"pq_{name}": f"PQ, {name}" for name in classes} | ({"mpq_plus": "mPQ+"} if classes else {})
+    return [f"pq_{name}" for name in classes] + (["mpq_plus"] if classes else [])
 
 
-def gain(ours: pd.DataFrame, theirs: pd.DataFrame, name: str, *, pooled: bool) -> str:
+def gain(ours: pd.DataFrame, theirs: pd.DataFrame, name: str, *, pooled: bool) -> dict[str, float]:
     """Mean difference on the same images, with its interval."""
     unit = metrics.independent_unit(ours)
     found = metrics.compare(ours, theirs, name, cluster=unit, pooled=pooled, rng=np.random.default_rng(0))
-    bounds = (f"{value:+.3f}".replace("-", "\u2212") for value in (found.difference, found.low, found.high))
-    return "{}, {} to {}, {}".format(*bounds, found.basis)
+    return {"difference": found.difference, "diff_low": found.low, "diff_high": found.high}
 
 
 def row(table: pd.DataFrame, name: str, *, pooled: bool) -> metrics.Interval:

@@ -1,11 +1,14 @@
-"""Turn the report of a finished study into a page of these docs.
+"""Put the tables and pictures of finished studies beside their page in docs/results.
 
-    python docs/make/study_page.py runs/stain docs/results/stain.md --notes docs/make/stain_notes.txt \
-        --credit "Tiles: MoNuSeg, CC BY-NC-SA 4.0 (Kumar et al. 2017, doi:10.1109/TMI.2017.2677499)"
+    python docs/make/study_page.py runs/stain docs/results/stain.md
+    python docs/make/study_page.py runs/synthetic runs/synthetic_own runs/synthetic_free \
+        docs/results/synthetic.md --by-seed
+    python docs/make/findings.py                       # then draws the figures from the tables
 
-Numbers, words and pictures are the report's own. What a person has to say about them stands in the notes,
-which come first. With --brief, of a study with many levels, the numbers of all comparisons are CSV files
-beside the page, and tables have the test part alone.
+A person writes the page: answer, figure, table of at most ten rows, how, how far to believe it. Its numbers
+stand in CSV files beside it; these are the report's own. Of several studies the rows of all are in one file,
+with a column that names the study. Photographs that the page shows are copied from the first study's report,
+made smaller.
 """
 
 import argparse
@@ -14,76 +17,64 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image as Pillow
 
+from histoscope.report.results import read_study
 from histoscope.report.write import write_report
+from histoscope.tables import read_table, write_table
 
-GALLERIES = 3  # the whole set is in the report; a page needs a few
 GALLERY_WIDTH_PX = 1100
+NOT_OF_THE_PAGE = {"content"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("study", type=Path, help="folder of the study")
-    parser.add_argument("page", type=Path, help="Markdown file to write")
-    parser.add_argument("--notes", type=Path, default=None, help="what a person says about the numbers")
-    parser.add_argument("--credit", default="", help="whose images the galleries show")
-    parser.add_argument("--no-galleries", action="store_true", help="for images that may not be shown")
-    parser.add_argument(
-        "--brief", action="store_true", help="tables of all comparisons as CSV beside the page"
-    )
+    parser.add_argument("studies", type=Path, nargs="+", help="folders of studies, the main one first")
+    parser.add_argument("page", type=Path, help="Markdown file beside which the tables go")
+    parser.add_argument("--by-seed", action="store_true", help="means of each seed as well")
     args = parser.parse_args()
-    write_report(args.study)
-    text = (args.study / "report.md").read_text(encoding="utf-8")
-    pictures = args.page.parent / "img" / args.page.stem
-    pictures.mkdir(parents=True, exist_ok=True)
-    notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    galleries = 0 if args.no_galleries else GALLERIES
-    shown = body(text, args.credit, galleries=galleries)
-    if args.brief:
-        shown = brief(shown, copy_tables(args.study, args.page))
-    page = "\n".join([head(text), notes, spent(args.study), shown])
-    page = copy_pictures(page, args.study, pictures, args.page.stem)
-    args.page.write_text(page.rstrip() + "\n", encoding="utf-8")
-    print(f"{args.page}: {len(page)} characters, {len(list(pictures.iterdir()))} pictures")
+    for study in args.studies:
+        write_report(study)
+    tables = {path.stem for path in args.studies[0].glob("*.csv")} - NOT_OF_THE_PAGE
+    for name in sorted(tables):
+        files = {each.name: each / f"{name}.csv" for each in args.studies}
+        put(args.page, name, {study: read_table(path) for study, path in files.items() if path.is_file()})
+    if args.by_seed:
+        put(args.page, "by_seed", {each.name: by_seed(each) for each in args.studies})
+    copy_pictures(args.page, args.studies[0])
+    for study in args.studies:
+        print(f"{study.name}: {spent(study)}")
 
 
-def head(text: str) -> str:
-    """Title and summary line of a report."""
-    return text[: text.index("## The answer")]
+def put(page: Path, name: str, tables: dict[str, pd.DataFrame]) -> None:
+    """Write one table beside a page; of several studies, each row with the study's name."""
+    many = len(tables) > 1
+    found = [
+        table.assign(study=study)[["study", *table]] if many else table for study, table in tables.items()
+    ]
+    write_table(page.with_name(f"{page.stem}_{name}.csv"), pd.concat(found, ignore_index=True))
 
 
-def body(text: str, credit: str, *, galleries: int) -> str:
-    """From the answer to the limits, without the list of finished runs; a few of the galleries."""
-    text = text[text.index("## The answer") :]
-    text = re.sub(r"\n### Runs\n.*?(?=\n## |\Z)", "\n", text, flags=re.DOTALL)
-    text = re.sub(r"- (Machine|Started): .*\n", "", text)
-    text = text.replace("[results.csv](results.csv)", "`results.csv` beside the report")
-    before, gallery, after = re.split(r"(## Best, median and worst\n.*?)(?=\n## )", text, flags=re.DOTALL)
-    if not galleries:
-        return before.rstrip() + "\n" + after
-    parts = re.split(r"(?=\n\*\*)", gallery)
-    return before + "".join([parts[0], f"\n{credit}\n" if credit else "", *parts[1 : galleries + 1]]) + after
-
-
-def brief(text: str, tables: list[str]) -> str:
-    """Leave out every comparison in words and in numbers, and rows of external test sets."""
-    text = re.sub(r"## (The answer|The numbers)\n.*?(?=\n## )", "", text, flags=re.DOTALL)
-    text = re.sub(r"^\| External test set.*\n", "", text, flags=re.MULTILINE)
-    links = ", ".join(f"[{name}]({name})" for name in tables)
-    return f"All comparisons, external test sets too, with every score: {links}.\n\n{text.lstrip()}"
-
-
-def copy_tables(study: Path, page: Path) -> list[str]:
-    """Copy the tables of a study beside the page, and name the copies."""
-    names = []
-    for path in sorted(study.glob("*.csv")):
-        if path.stem not in {"content", "spent"}:
-            names.append(f"{page.stem}_{path.stem}.csv")
-            shutil.copy(path, page.with_name(names[-1]))
-    return names
+def by_seed(folder: Path) -> pd.DataFrame:
+    """Mean of the primary metric for each run and set of test images."""
+    study = read_study(folder)
+    rows = [
+        (
+            run.model,
+            condition,
+            run.level,
+            study.metric,
+            run.seed,
+            table.loc[table.condition == condition, study.metric].mean(),
+        )
+        for run in study.finished()
+        if (table := run.table) is not None
+        for condition in study.conditions
+    ]
+    return pd.DataFrame(rows, columns=["model", "condition", "level", "metric", "seed", "mean"])
 
 
 def spent(study: Path) -> str:
@@ -99,19 +90,17 @@ def spent(study: Path) -> str:
     )
 
 
-def copy_pictures(page: str, study: Path, pictures: Path, stem: str) -> str:
-    """Copy the figures that the page shows, photographs made smaller, and point the page at the copies."""
-    for old in pictures.iterdir():
-        old.unlink()
-    for name in dict.fromkeys(re.findall(r"report_files/([\w.-]+)", page)):
-        source = study / "report_files" / name
+def copy_pictures(page: Path, study: Path) -> None:
+    """Copy the photographs that a page shows from a study's report."""
+    for name in re.findall(rf"img/{page.stem}/([\w.-]+)", page.read_text(encoding="utf-8")):
+        source, target = study / "report_files" / name, page.parent / "img" / page.stem / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if source.suffix == ".svg":
-            shutil.copy(source, pictures / name)
-        else:
-            with Pillow.open(source) as picture:
-                picture.thumbnail((GALLERY_WIDTH_PX, 10 * GALLERY_WIDTH_PX))
-                picture.save(pictures / name, quality=82)
-    return page.replace("report_files/", f"img/{stem}/")
+            shutil.copy(source, target)
+            continue
+        with Pillow.open(source) as picture:
+            picture.thumbnail((GALLERY_WIDTH_PX, 10 * GALLERY_WIDTH_PX))
+            picture.save(target, quality=82)
 
 
 if __name__ == "__main__":
