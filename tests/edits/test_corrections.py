@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import histoscope as hs
-from histoscope.edits import Corrections, read_cells
+from histoscope.edits import Corrections, Wanted, read_cells
+from histoscope.edits.cells import read_rows
 from histoscope.errors import (
     CorruptDataError,
     DataError,
@@ -131,3 +132,42 @@ def test_a_table_without_a_nucleus_can_be_drawn_on(tmp_path, write_cells):
     corrections.add("draw", "ada", polygon_px=TRIANGLE, class_name="stroma")
     assert len(corrections.applied()) == 1
     assert len(corrections.least_sure(5)) == 0
+
+
+def test_several_are_written_together_and_one_that_is_refused_stops_none(results):
+    corrections = Corrections(results, outlines=False)
+    wanted = [
+        Wanted("draw", polygon_px=TRIANGLE, id="d1"),
+        Wanted("reclassify", drawn="d1", class_name="tumour"),
+        Wanted("delete", row=99),
+        Wanted("reclassify", row=0, class_name="tumour"),
+        Wanted("confirm", row=0),
+        Wanted("undo", undoes="d1"),
+        Wanted("confirm", drawn="d1"),
+    ]
+    answers = corrections.add_all("ada", wanted)
+    assert [str(one)[:8] for one in answers if isinstance(one, DataError)] == ["there is", "there is"]
+    assert answers[4].class_name == "tumour"
+    assert len(corrections.read().edits) == 5
+    assert not corrections.state().drawn
+
+
+def test_an_id_that_is_there_is_not_written_again(results):
+    corrections = Corrections(results, outlines=False)
+    first = corrections.add_all("ada", [Wanted("delete", row=0, id="a"), Wanted("delete", row=0, id="a")])
+    again = corrections.add_all("bob", [Wanted("delete", row=0, id="a")])
+    assert first[0] == first[1] == again[0]
+    assert len(corrections.read().edits) == 1
+
+
+def test_without_outlines_the_same_nuclei_are_there(results):
+    whole, light = read_cells(results), read_cells(results, outlines=False)
+    assert light.digest == whole.digest
+    assert "geometry" not in light.table.column_names
+    assert light.table["p_tumour"].equals(whole.table["p_tumour"])
+
+
+def test_some_rows_are_read_with_all_that_is_known(results):
+    few = read_rows(results, [2, 5, 400])
+    assert few.table["id"].to_pylist() == read_cells(results).table["id"].take([2, 5]).to_pylist()
+    assert "geometry" in few.table.column_names

@@ -60,7 +60,7 @@ def test_each_mark_is_in_one_square_of_each_zoom(zoom):
 
 
 def test_outlines_are_the_polygons_within_a_pixel():
-    marks, centre, _, _, polygons = marks_of()
+    marks, _, _, _, polygons = marks_of()
     found = opened(marks.outlines(4, 0, 0))
     point, ring = 0, 0
     for k, row in enumerate(found["row"]):
@@ -125,3 +125,17 @@ def test_marks_that_are_kept_are_the_same_and_go_with_their_file(tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     assert kept(path, "stamp") is None
     assert kept(tmp_path / "none", "stamp") is None
+
+
+@pytest.mark.parametrize("box", [(100, 200, 900, 950), (0, 0, 5000, 5000), (2000, 2000, 2001, 2001)])
+def test_those_in_a_box_are_found_with_their_outlines(box):
+    marks, _, _, _, polygons = marks_of()
+    found = marks.within(box)
+    exact = marks.centre
+    left, top, right, bottom = box
+    is_in = (exact[:, 0] >= left) & (exact[:, 0] <= right) & (exact[:, 1] >= top) & (exact[:, 1] <= bottom)
+    assert sorted(found.tolist()) == np.flatnonzero(is_in).tolist()
+    place = int(np.flatnonzero(marks.row == 6)[0])
+    assert [len(ring) > 4 for ring in marks.rings(place)] == [True, True]
+    low, high = np.concatenate(marks.rings(place)).min(axis=0), np.concatenate(marks.rings(place)).max(axis=0)
+    assert np.abs(np.concatenate([low, high]) - polygons[6].bounds).max() < 1.0

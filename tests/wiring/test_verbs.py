@@ -329,7 +329,7 @@ ELSEWHERE_TESTED = {
         *("method", "generator", "steps", "width"),
     },
     "study run": {"jobs", "workers"},
-    "view": {"port", "host", "opens", "only_list"},
+    "view": {"port", "host", "author", "opens", "only_list"},
     "demo": {"opens"},
 }
 WRITTEN_TO = {"DONE", "OTHER_DONE", "NIGHT", "OTHER_NIGHT"}

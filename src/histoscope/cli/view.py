@@ -20,6 +20,9 @@ def view(
             help="Address to listen at; any but the machine's own asks for a token, which is printed."
         ),
     ] = "127.0.0.1",
+    author: Annotated[
+        str, typer.Option(help="Who corrects nuclei on the page; the name of your login if not given.")
+    ] = "",
     opens: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     only_list: Annotated[bool, typer.Option("--list", help="Say what there is to see, and leave.")] = False,
 ) -> None:
@@ -28,7 +31,8 @@ def view(
     Shows each slide and image below the folders, with the nuclei or tiles that `histoscope predict` found:
     zoom to a single nucleus, click it for its measurements, switch classes, compare two models side by side.
     Numbers of a study open the images behind them, the worst first; data folders show their ground truth.
-    Nothing leaves the machine and nothing is changed; beside large tables of cells a hidden index is kept.
+    Nothing leaves the machine. Nuclei are corrected on the page, too: each correction is a line beside the
+    results, which stay as they are. Beside large tables of cells a hidden index is kept.
     A slide elsewhere is shown if results below name it and its digest is theirs. Needs
     `pip install 'histoscope[viewer]'`. Ctrl-C ends it.
 
@@ -58,7 +62,7 @@ def view(
     if only_list:
         typer.echo("\n".join(_lines(library)))
         return
-    _serve(library, host, port, opens=opens)
+    _serve(library, host, port, running.author_of(author), opens=opens)
 
 
 def _lines(library: Any) -> list[str]:
@@ -76,7 +80,7 @@ def _lines(library: Any) -> list[str]:
     return lines + [f"left out {path}: {why}" for path, why in library.left_out]
 
 
-def _serve(library: Any, host: str, port: int, *, opens: bool) -> None:
+def _serve(library: Any, host: str, port: int, author: str, *, opens: bool) -> None:
     import threading
     import webbrowser
 
@@ -99,4 +103,5 @@ def _serve(library: Any, host: str, port: int, *, opens: bool) -> None:
         typer.echo(f"left out {path}: {why}", err=True)
     if opens:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    uvicorn.Server(running.config_of(create_app(library, token=token))).run(sockets=[opened])
+    app = create_app(library, token=token, author=author)
+    uvicorn.Server(running.config_of(app)).run(sockets=[opened])

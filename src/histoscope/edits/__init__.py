@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from histoscope.edits.applying import Applied, apply, labels_of
     from histoscope.edits.cells import read_cells
     from histoscope.edits.choosing import least_sure
-    from histoscope.edits.corrections import Corrections
+    from histoscope.edits.corrections import Corrections, Wanted
     from histoscope.edits.edit import KINDS, Edit
     from histoscope.edits.journal import folder_of, read, write
     from histoscope.edits.merging import Conflict, State, merged
@@ -26,6 +26,7 @@ __all__ = [
     "Corrections",
     "Edit",
     "State",
+    "Wanted",
     "apply",
     "folder_of",
     "labels_of",
@@ -45,6 +46,7 @@ __getattr__, __dir__ = attach(
         "Corrections": "corrections",
         "Edit": "edit",
         "State": "merging",
+        "Wanted": "corrections",
         "apply": "applying",
         "folder_of": "journal",
         "labels_of": "applying",

@@ -1,6 +1,6 @@
 """Edits applied to the nuclei that a model found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +79,11 @@ def apply(found: Found, state: State) -> Applied:
     """
     import pyarrow as pa
 
-    rows, unmatched = _matched(found, state.found.values())
-    drawn = [edit for edit in state.drawn.values() if _same_slide(edit, found)]
-    unmatched += [edit for edit in state.drawn.values() if not _same_slide(edit, found)]
-    regions = tuple(one for one in state.regions if _same_slide(one, found) and one.results == found.digest)
+    edits = list(state.found.values())
+    rows, unmatched = matched(found, edits, rows_of(found, [edit.nucleus for edit in edits]))
+    drawn = [edit for edit in state.drawn.values() if same_slide(edit, found)]
+    unmatched += [edit for edit in state.drawn.values() if not same_slide(edit, found)]
+    regions = tuple(one for one in state.regions if same_slide(one, found) and one.results == found.digest)
     unmatched += [one for one in state.regions if one not in regions]
     names = found.table["class"].to_pylist()
     edited = np.full(len(found), "", object)
@@ -92,8 +93,8 @@ def apply(found: Found, state: State) -> Applied:
         if keep[row] and edit.class_name:
             names[row] = edit.class_name
     shapes = polygons_of(drawn)
-    covered = _covered(found, shapes, keep)
-    keep[covered] = False
+    replaced = covered(found, shapes, keep)
+    keep[replaced] = False
     new = [edit.class_name for edit in (*rows.values(), *drawn) if edit.kind != "delete"]
     classes = tuple(dict.fromkeys([*found.classes, *sorted({name for name in new if name} - {_no(found)})]))
     place = {name: k for k, name in enumerate(classes, 1)}
@@ -104,7 +105,7 @@ def apply(found: Found, state: State) -> Applied:
     more = table_of([edit.id for edit in drawn], drawn_names, classes, [1.0] * len(drawn), shapes, {})
     more = _with(more, EDITED, pa.array(["draw"] * len(drawn), pa.string()))
     joined = pa.concat_tables([table, _in_columns_of(table, more)]).unify_dictionaries()
-    return Applied(joined, classes, tuple(unmatched), regions, len(covered))
+    return Applied(joined, classes, tuple(unmatched), regions, len(replaced))
 
 
 def labels_of(
@@ -142,33 +143,44 @@ def labels_of(
     return labels, np.asarray(rows[seen[1:]], np.int64)
 
 
-def _same_slide(edit: Edit, found: Found) -> bool:
+def same_slide(edit: Edit, found: Found) -> bool:
+    """Whether an edit may be of the slide that these nuclei are of."""
     return not (edit.of and found.of) or edit.of == found.of
 
 
-def _matched(found: Found, edits: Iterable[Edit]) -> tuple[dict[int, Edit], list[Edit]]:
-    """Edits by the row that they speak of, and those that speak of none."""
+def rows_of(found: Found, ids: Sequence[str]) -> list[int | None]:
+    """Row of each id; None where no nucleus has it."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    asked = list(edits)
-    ids = pa.array([edit.nucleus for edit in asked], pa.string())
-    places = pc.index_in(ids, value_set=found.table["id"].combine_chunks()).to_pylist()
+    if not ids:
+        return []
+    asked = pa.array(ids, pa.string())
+    there = np.flatnonzero(pc.is_in(found.table["id"], value_set=asked).to_numpy())
+    names = found.table["id"].take(pa.array(there)).to_pylist()
+    places = dict(zip(names, there.tolist(), strict=True))
+    return [places.get(name) for name in ids]
+
+
+def matched(
+    found: Found, edits: Iterable[Edit], rows: Sequence[int | None]
+) -> tuple[dict[int, Edit], list[Edit]]:
+    """Edits by the row that they speak of, and those that speak of none, given the row that has each's id."""
     x, y = (found.table[name].to_numpy() for name in ("x_px", "y_px"))
-    rows: dict[int, Edit] = {}
+    of_row: dict[int, Edit] = {}
     unmatched = []
-    for edit, row in zip(asked, places, strict=True):
+    for edit, row in zip(edits, rows, strict=True):
         centre = edit.centre_px or (np.nan, np.nan)
         is_there = row is not None and np.hypot(x[row] - centre[0], y[row] - centre[1]) <= _SAME_PX
-        if is_there and _same_slide(edit, found):
-            rows[row] = edit
+        if row is not None and is_there and same_slide(edit, found):
+            of_row[row] = edit
         else:
             unmatched.append(edit)
-    return rows, unmatched
+    return of_row, unmatched
 
 
-def _covered(found: Found, shapes: NDArray[np.object_], keep: NDArray[np.bool_]) -> list[int]:
-    """Rows that a drawn nucleus takes the place of."""
+def covered(found: Found, shapes: NDArray[np.object_], keep: NDArray[np.bool_]) -> list[int]:
+    """Rows that a drawn nucleus takes the place of, of those to keep."""
     import shapely
 
     if not len(shapes):

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from histoscope.export.features import NO_CLASS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NEEDED = ("id", "class", "class_id", "probability", "x_px", "y_px", "geometry")
+_LIGHT = ("id", "class", "class_id", "probability", "x_px", "y_px")
+_NEEDED = (*_LIGHT, "geometry")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,8 @@ class Found:
     ----------
     table : pyarrow.Table
         ``id``, ``class``, ``class_id``, ``probability``, ``x_px``, ``y_px``, ``geometry`` (WKB in pixels of
-        level 0), ``p_CLASS`` where there are classes, and what else the file has; rows as in the file.
+        level 0; absent where it was not asked for), ``p_CLASS`` where there are classes, and what else the
+        file has; rows as in the file.
     classes : tuple of str
         Names of class 1, 2, ...
     of : str
@@ -54,13 +57,15 @@ class Found:
         return seen.hexdigest()
 
 
-def read_cells(path: str | Path) -> Found:
+def read_cells(path: str | Path, *, outlines: bool = True) -> Found:
     """Read the nuclei of a slide or image.
 
     Parameters
     ----------
     path : str or Path
         ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` (or ``.tif``) of `histoscope predict`.
+    outlines : bool
+        Whether outlines and measurements are read, too: of a table they are nearly all of it.
 
     Raises
     ------
@@ -74,8 +79,44 @@ def read_cells(path: str | Path) -> Found:
     path = Path(path)
     if not path.is_file():
         raise DatasetNotFoundError(f"no results at {path}; `histoscope predict` writes them")
-    kinds = {".parquet": _of_table, ".geojson": _of_geojson}
-    return kinds.get(path.suffix.lower(), _of_labels)(path)
+    if path.suffix.lower() == ".parquet":
+        return _of_table(path, outlines=outlines)
+    return _of_geojson(path) if path.suffix.lower() == ".geojson" else _of_labels(path)
+
+
+def read_rows(path: str | Path, rows: Sequence[int]) -> Found:
+    """Read some nuclei, with all that is known of them.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `read_cells`.
+    rows : sequence of int
+        Ascending; those that are not there are left out.
+
+    Raises
+    ------
+    CorruptDataError, FormatVersionError
+        As `read_cells`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    wanted = np.asarray(rows, np.int64)
+    if path.suffix.lower() != ".parquet":
+        found = read_cells(path)
+        return replace(found, table=found.table.take(pa.array(wanted[wanted < len(found)])))
+    said = read_about(path)
+    with pq.ParquetFile(path) as file:
+        first, parts = 0, [file.schema_arrow.empty_table()]
+        for group in range(file.num_row_groups):
+            after = first + file.metadata.row_group(group).num_rows
+            here = wanted[(wanted >= first) & (wanted < after)] - first
+            if len(here):
+                parts.append(file.read_row_group(group).take(pa.array(here)))
+            first = after
+    return _found(pa.concat_tables(parts).unify_dictionaries(), said)
 
 
 def read_about(path: Path) -> dict[str, Any]:
@@ -103,12 +144,18 @@ def read_about(path: Path) -> dict[str, Any]:
     return said
 
 
-def _of_table(path: Path) -> Found:
+def _of_table(path: Path, *, outlines: bool) -> Found:
     import pyarrow.parquet as pq
 
     said = read_about(path)
+    few = [name for name in pq.read_schema(path).names if name in _LIGHT or name.startswith("p_")]
+    return _found(pq.read_table(path, columns=None if outlines else few), said)
+
+
+def _found(table: "pa.Table", said: dict[str, Any]) -> Found:
+    """Nuclei of a table, and what it says of itself."""
     return Found(
-        pq.read_table(path),
+        table,
         tuple(said.get("classes", ())),
         str(said.get("slide_hash", "")),
         str(said.get("model", "")),

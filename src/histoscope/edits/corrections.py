@@ -1,7 +1,7 @@
 """The corrections of one file of results: what is there, and what one more edit says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,39 @@ from histoscope.edits.choosing import least_sure
 from histoscope.edits.edit import Edit
 from histoscope.edits.journal import Read, folder_of, read, write
 from histoscope.edits.merging import State, centre_of, merged
-from histoscope.errors import DataError, UnknownNameError
+from histoscope.errors import DataError, HistoscopeError, UnknownNameError
 from histoscope.types import class_key
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An edit before it is checked: what a person or a page asks for.
+
+    Parameters
+    ----------
+    kind : str
+        As of `Edit`.
+    row : int, optional
+        Of the nucleus in the file of results.
+    drawn : str
+        Id of a drawn nucleus, in place of a row.
+    class_name : str
+        A class of the model; ``confirm`` takes the one that is there.
+    polygon_px : sequence of (float, float)
+    undoes : str
+        Id of an edit.
+    id : str
+        Of the new edit; random if empty. One that is there already is not written again, so that who has not
+        heard an answer may ask once more.
+    """
+
+    kind: str
+    row: int | None = None
+    drawn: str = ""
+    class_name: str = ""
+    polygon_px: Sequence[Sequence[float]] = ()
+    undoes: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,15 +62,18 @@ class Corrections:
         ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` of `histoscope predict`.
     classes : tuple of str
         Classes that may be given beside those of the model.
+    outlines : bool
+        Without them a table of a million nuclei is open in a moment; `applied` needs them.
     """
 
     results: Path
     classes: tuple[str, ...] = ()
+    outlines: bool = True
 
     @cached_property
     def found(self) -> Found:
         """The nuclei that the model found."""
-        return read_cells(self.results)
+        return read_cells(self.results, outlines=self.outlines)
 
     @property
     def folder(self) -> Path:
@@ -115,28 +149,79 @@ class Corrections:
         UnknownNameError
             If the class is none of the model's.
         """
-        known = self.read().edits
-        state = merged(known)
-        what: dict[str, Any] = {"class_name": self._class(class_name), "undoes": undoes, "of": self.found.of}
-        if undoes and undoes not in {edit.id for edit in known}:
-            raise DataError(f"there is no edit {undoes!r} to undo in {self.folder}")
-        if drawn:
-            if drawn not in state.drawn:
-                raise DataError(f"there is no drawn nucleus {drawn!r}; it may have been deleted or undone")
-            one = state.drawn[drawn]
-            what |= {"nucleus": drawn, "centre_px": centre_of(one)}
-            shown = one.class_name
-        elif row is not None:
-            what |= self.nucleus(row)
+        wanted = Wanted(kind, row, drawn, class_name, polygon_px, undoes)
+        (answer,) = self.add_all(author, [wanted])
+        if isinstance(answer, HistoscopeError):
+            raise answer
+        return answer
+
+    def add_all(self, author: str, wanted: Sequence[Wanted]) -> list[Edit | HistoscopeError]:
+        """Make several edits, each after the one before, and write them together.
+
+        Parameters
+        ----------
+        author : str
+        wanted : sequence of Wanted
+
+        Returns
+        -------
+        list of Edit or HistoscopeError
+            For each the edit as it was written, now or before, or why it was refused.
+
+        Raises
+        ------
+        ConfigError, OSError
+            As `histoscope.edits.write`; then none is written.
+        """
+        edits = list(self.read().edits)
+        known, made = {edit.id: edit for edit in edits}, list[Edit]()
+        state, answers = merged(edits), list[Edit | HistoscopeError]()
+        said: set[str | int | None] = set()  # what the edits of this call speak of
+        for one in wanted:
+            if one.id in known:
+                answers.append(known[one.id])
+                continue
+            try:
+                if "undo" in said or (one.drawn or one.row) in said:
+                    state = merged([*edits, *made])
+                edit = self._made(one, author, known, state)
+            except HistoscopeError as error:
+                answers.append(error)
+                continue
+            known[edit.id] = edit
+            made.append(edit)
+            said |= {one.drawn or one.row, edit.id, one.kind}
+            answers.append(edit)
+            state = replace(state, latest=edit.time)
+        if made:
+            write(self.folder, made)
+        return answers
+
+    def _made(self, one: Wanted, author: str, known: Mapping[str, Edit], state: State) -> Edit:
+        """An edit, checked against nuclei and other edits."""
+        what: dict[str, Any] = {"undoes": one.undoes, "of": self.found.of}
+        what["class_name"] = self._class(one.class_name)
+        if one.undoes and one.undoes not in known:
+            raise DataError(f"there is no edit {one.undoes!r} to undo in {self.folder}")
+        if one.drawn:
+            if one.drawn not in state.drawn:
+                raise DataError(
+                    f"there is no drawn nucleus {one.drawn!r}; it may have been deleted or undone"
+                )
+            drawn = state.drawn[one.drawn]
+            what |= {"nucleus": one.drawn, "centre_px": centre_of(drawn)}
+            shown = drawn.class_name
+        elif one.row is not None:
+            what |= self.nucleus(one.row)
             decided = state.found.get(what["nucleus"])
-            shown = (decided.class_name if decided else "") or self._class_of(row)
-        if kind == "confirm" and "nucleus" in what:
+            shown = (decided.class_name if decided else "") or self._class_of(one.row)
+        if one.kind == "confirm" and "nucleus" in what:
             what["class_name"] = what["class_name"] or shown
-        if kind == "confirm" and "nucleus" not in what:
+        if one.kind == "confirm" and "nucleus" not in what:
             what["results"] = self.found.digest
-        edit = Edit.new(kind, author, after=state.latest, polygon_px=polygon_px, **what)
-        write(self.folder, [edit])
-        return edit
+        if one.id:
+            what["id"] = one.id
+        return Edit.new(one.kind, author, after=state.latest, polygon_px=one.polygon_px, **what)
 
     def _class_of(self, row: int) -> str:
         """Class that the model gave; empty where it gave none, or was unsure."""

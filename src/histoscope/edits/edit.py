@@ -89,7 +89,7 @@ class Edit:
             clocks of two machines say.
         polygon_px : sequence of (float, float)
         **what
-            Further fields.
+            Further fields; ``id`` is random if it is not among them.
 
         Examples
         --------
@@ -106,9 +106,8 @@ class Edit:
             kind=kind,
             author=author.strip(),
             time=now.strftime(_TIME),
-            id=secrets.token_hex(8),
             polygon_px=shape,
-            **what,
+            **{"id": secrets.token_hex(8), **what},
         )
 
     def __post_init__(self) -> None:

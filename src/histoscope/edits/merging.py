@@ -52,6 +52,8 @@ class State:
         Edits of a drawn nucleus that is not there, or undos of edits that are not there.
     latest : str
         Time of the last edit; empty if there is none.
+    active : tuple of Edit
+        All that count, without undos and what they took back; the latest last.
     """
 
     found: Mapping[str, Edit] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class State:
     conflicts: tuple[Conflict, ...] = ()
     lost: tuple[Edit, ...] = ()
     latest: str = ""
+    active: tuple[Edit, ...] = ()
 
     @property
     def deleted(self) -> frozenset[str]:
@@ -118,6 +121,7 @@ def merged(edits: Iterable[Edit]) -> State:
         tuple(sorted([*conflicts, *doubled], key=lambda one: (one.nucleus, _key(one.edits[-1])))),
         tuple(sorted(lost, key=_key)),
         ordered[-1].time if ordered else "",
+        tuple(active),
     )
 
 

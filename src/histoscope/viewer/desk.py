@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 
-_GONE = 499
+GONE = 499
 """What servers call a request that was given up; nobody sees it."""
 
 
@@ -53,7 +53,7 @@ class Desk:
         headers = {}
         async with self._turn:
             if await request.is_disconnected():
-                return Response(status_code=_GONE)
+                return Response(status_code=GONE)
             try:
                 if tag is not None:
                     headers = {"ETag": f'"{tag()}"', "Cache-Control": "private, no-cache"}

@@ -65,6 +65,29 @@ class Marks:
         start, stop = np.searchsorted(self.key, ends)
         return slice(int(start), int(stop))
 
+    def within(self, box: tuple[float, float, float, float]) -> NDArray[np.int64]:
+        """Places of the marks whose centre lies in a box: left, top, right, bottom in pixels of level 0."""
+        left, top, right, bottom = box
+        wide = max(right - left, bottom - top, float(TILE_PX))
+        zoom = min(int(np.ceil(np.log2(wide / TILE_PX))), 16)
+        first, last = (np.clip(np.array(ends) // (TILE_PX << zoom), 0, 0xFFFF) for ends in (box[:2], box[2:]))
+        squares = [
+            self.range(zoom, column, row)
+            for column in range(int(first[0]), int(last[0]) + 1)
+            for row in range(int(first[1]), int(last[1]) + 1)
+        ]
+        places = np.concatenate([np.arange(part.start, part.stop) for part in squares])
+        x, y = self.centre[places].T
+        return np.asarray(places[(x >= left) & (x <= right) & (y >= top) & (y <= bottom)], np.int64)
+
+    def rings(self, place: int) -> list[NDArray[np.float64]]:
+        """Outline of a mark: rings of points in pixels of level 0."""
+        rings = range(int(self.ring_starts[place]), int(self.ring_starts[place + 1]))
+        return [
+            self.centre[place] + self.points[self.point_starts[k] : self.point_starts[k + 1]] * POINT_PX
+            for k in rings
+        ]
+
     def reach_px(self) -> float:
         """How far the farthest point of an outline lies from its centre, along x or y."""
         ends = [int(self.points.max(initial=0)), -int(self.points.min(initial=0))]

@@ -131,6 +131,14 @@ class Pyramid:
         size = max(round(layer.width * scale), 1), max(round(layer.height * scale), 1)
         return jpeg_of(_resized(pixels, size))
 
+    def crop(self, box: Box, most_px: int) -> bytes:
+        """A box of level 0 as JPEG, at most so many pixels long; white beyond the slide."""
+        pixels = self.slide.read(box)
+        scale = min(most_px / max(box.width, box.height), 1.0)
+        return jpeg_of(
+            _resized(pixels, (max(round(box.width * scale), 1), max(round(box.height * scale), 1)))
+        )
+
     @cached_property
     def passes(self) -> bool:
         """Whether stored tiles are passed on undecoded: they look as the reader says."""

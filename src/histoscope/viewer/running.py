@@ -1,5 +1,6 @@
 """Starting the server: what it needs, where it listens, and what is said."""
 
+import getpass
 import secrets
 import socket
 from importlib import import_module
@@ -12,6 +13,7 @@ from histoscope.viewer.patience import LIMIT_S, patient
 
 PORT = 8765
 MOST_CONNECTIONS = 512
+_MOST_LETTERS = 100
 VENDOR = Path(__file__).parent / "page" / "vendor" / "openseadragon.min.js"
 """Comes from npm when Histoscope is built."""
 
@@ -99,6 +101,25 @@ def config_of(app: Any, *, limit_s: float = LIMIT_S) -> Any:
 def token_for(host: str) -> str:
     """A new token where a server listens wider than to its own machine; else none."""
     return "" if is_loopback(host) else secrets.token_urlsafe(18)
+
+
+def author_of(name: str) -> str:
+    """Who corrects: the name that was given, else that of the login.
+
+    Raises
+    ------
+    ConfigError
+        If it is no name on one line.
+    """
+    try:
+        found = name.strip() or getpass.getuser()
+    except (KeyError, OSError):  # an account without a name, as in a container
+        found = "unnamed"
+    if not found.isprintable() or len(found) > _MOST_LETTERS:
+        raise ConfigError(
+            f"--author is {found[:40]!r}, expected a name on one line, of {_MOST_LETTERS} letters at most"
+        )
+    return found
 
 
 def address_of(opened: socket.socket, host: str, token: str) -> str:

@@ -13,11 +13,13 @@ from fastapi.staticfiles import StaticFiles
 from histoscope import __version__
 from histoscope.export.overlay import colours
 from histoscope.viewer.addresses import Id, Place, Zoom, answers
+from histoscope.viewer.correcting import add_addresses as add_corrections
 from histoscope.viewer.desk import Desk, plain
 from histoscope.viewer.guard import App, Guard
 from histoscope.viewer.library import Item, Library
 from histoscope.viewer.marks import BANDS, BINS, TILE_PX
 from histoscope.viewer.reading import reading
+from histoscope.viewer.running import author_of
 from histoscope.viewer.shelf import Shelf, stamp_of
 from histoscope.viewer.study_folders import name_of
 from histoscope.viewer.study_routes import add_studies
@@ -31,7 +33,7 @@ _MEDIA = {"tile": "image/jpeg", "thumbnail": "image/jpeg"} | dict.fromkeys(
 )
 
 
-def create_app(library: Library, *, token: str = "") -> App:
+def create_app(library: Library, *, token: str = "", author: str = "") -> App:
     """The ASGI application that shows a library.
 
     Parameters
@@ -40,6 +42,8 @@ def create_app(library: Library, *, token: str = "") -> App:
         Searched.
     token : str
         What requests must bring; empty for the machine itself.
+    author : str
+        Who corrects nuclei through this page; the login name if empty.
     """
     app = FastAPI(title="Histoscope", version=__version__, docs_url=None, redoc_url=None)
     shelf, desk = Shelf(library), Desk()
@@ -61,6 +65,7 @@ def create_app(library: Library, *, token: str = "") -> App:
         "/api/library", routes.search, methods=["POST"], responses=answers(), response_class=Response
     )
     add_studies(app, library, desk)
+    add_corrections(app, shelf, desk, author_of(author))
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return Guard(app, token)
 
