@@ -60,7 +60,7 @@ def test_each_mark_is_in_one_square_of_each_zoom(zoom):
 
 
 def test_outlines_are_the_polygons_within_a_pixel():
-    marks, _, _, _, polygons = marks_of()
+    marks, centre, _, _, polygons = marks_of()
     found = opened(marks.outlines(4, 0, 0))
     point, ring = 0, 0
     for k, row in enumerate(found["row"]):

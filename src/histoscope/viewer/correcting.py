@@ -16,6 +16,7 @@ from histoscope.viewer.body import TooLargeError, TooSlowError, body_of
 from histoscope.viewer.desk import GONE, Desk, plain, said
 from histoscope.viewer.forms import Answers, LeastSure, NewEdits, Selection, State, Why, flat
 from histoscope.viewer.notebook import LEAST_CROP_PX, MOST_CROP_PX, Notebook, stamp_of_journals
+from histoscope.viewer.reading import reading
 from histoscope.viewer.shelf import Lately, Shelf, stamp_of
 
 _MOST_BYTES = 4_000_000
@@ -172,9 +173,12 @@ class Correcting:
         if found.kind != "nuclei":
             raise ConfigError("tiles are not corrected, only nuclei; choose results of nuclei")
         marks = self._shelf.marks(found)
-        return self._notebooks.get(
-            (found.path, stamp_of(found.path)), lambda: Notebook(found.path, marks, self._author)
-        )
+
+        def opened() -> Notebook:
+            with reading(found.path):
+                return Notebook(found.path, marks, self._author)
+
+        return self._notebooks.get((found.path, stamp_of(found.path)), opened)
 
     def _origin(self, results: str) -> tuple[float, float]:
         """Where QuPath has the origin of the slide."""
