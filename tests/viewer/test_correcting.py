@@ -197,7 +197,7 @@ def test_tiles_are_not_corrected(folder):
     table.rename(table.with_name("tiles.parquet"))
     answer = Person(folder).get(f"/api/results/{Person(folder).results}/edits")
     assert answer.status_code == 404
-    assert "only nuclei" in answer.json()["detail"]
+    assert "tiles: only nuclei" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

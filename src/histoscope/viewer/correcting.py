@@ -12,9 +12,11 @@ from histoscope.edits import folder_of
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.files import require_writable
 from histoscope.slides import Box
+from histoscope.viewer.addresses import Id
 from histoscope.viewer.body import TooLargeError, TooSlowError, body_of
 from histoscope.viewer.desk import GONE, Desk, plain, said
 from histoscope.viewer.forms import Answers, LeastSure, NewEdits, Selection, State, Why, flat
+from histoscope.viewer.library import TRUTH
 from histoscope.viewer.notebook import LEAST_CROP_PX, MOST_CROP_PX, Notebook, stamp_of_journals
 from histoscope.viewer.reading import reading
 from histoscope.viewer.shelf import Lately, Shelf, stamp_of
@@ -25,8 +27,6 @@ _NOTEBOOKS = 8
 _CROP_PX = 320
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _OPENING_S = 600.0
-
-Results = Annotated[str, InAddress(pattern="^[0-9a-f]{12}$")]
 
 
 Answered = dict[int | str, dict[str, Any]]
@@ -87,7 +87,7 @@ class Correcting:
         self._shelf, self._desk, self._author = shelf, desk, author
         self._notebooks: Lately[Notebook] = Lately(_NOTEBOOKS)
 
-    async def state(self, request: Request, results: Results) -> Response:
+    async def state(self, request: Request, results: Id) -> Response:
         """Corrections of some results, merged: who is none, of another class, drawn; conflicts, notes."""
 
         def work() -> Response:
@@ -99,7 +99,7 @@ class Correcting:
 
         return await self._desk.answer(request, work, tag=tag, limit_s=_OPENING_S)
 
-    async def add(self, request: Request, results: Results) -> Response:
+    async def add(self, request: Request, results: Id) -> Response:
         """Correct nuclei: edits are appended; one whose id is known is not written again."""
         try:
             wanted = NewEdits.model_validate_json(await body_of(request, _MOST_BYTES))
@@ -126,7 +126,7 @@ class Correcting:
         return await self._desk.answer(request, work)
 
     async def least_sure(
-        self, request: Request, results: Results, n: Annotated[int, Query(ge=1, le=_MOST_LEAST_SURE)] = 60
+        self, request: Request, results: Id, n: Annotated[int, Query(ge=1, le=_MOST_LEAST_SURE)] = 60
     ) -> Response:
         """Nuclei to look at first, which nobody has looked at, each with the square to show it in."""
 
@@ -135,7 +135,7 @@ class Correcting:
 
         return await self._desk.answer(request, work, limit_s=_OPENING_S)
 
-    async def geojson(self, request: Request, results: Results) -> Response:
+    async def geojson(self, request: Request, results: Id) -> Response:
         """Some nuclei as they are after all corrections, for QuPath."""
         try:
             chosen = Selection.model_validate_json(await body_of(request, _MOST_BYTES))
@@ -151,7 +151,7 @@ class Correcting:
     async def crop(
         self,
         request: Request,
-        slide: Results,
+        slide: Id,
         x: Annotated[int, InAddress(ge=-(10**6), le=10**7)],
         y: Annotated[int, InAddress(ge=-(10**6), le=10**7)],
         side: Annotated[int, InAddress(ge=LEAST_CROP_PX, le=MOST_CROP_PX)],
@@ -170,8 +170,9 @@ class Correcting:
 
     def _notebook(self, results: str) -> Notebook:
         found = self._shelf.found(results)
-        if found.kind != "nuclei":
-            raise ConfigError("tiles are not corrected, only nuclei; choose results of nuclei")
+        if found.kind != "nuclei" or found.label == TRUTH:
+            what = TRUTH if found.label == TRUTH else found.kind
+            raise ConfigError(f"{what}: only nuclei that a model found are corrected; choose such results")
         marks = self._shelf.marks(found)
 
         def opened() -> Notebook:
