@@ -94,6 +94,11 @@ def test_a_request_that_comes_byte_by_byte_is_not_waited_for(port):
         trickle(client)
 
 
+def test_a_head_without_an_end_is_not_kept(port):
+    with connect(port) as client, pytest.raises(OSError, match=r"pipe|reset"):
+        client.sendall(b"GET /api/library HTTP/1.1\r\n" + b"X: y\r\n" * 10_000_000)
+
+
 def test_one_who_takes_no_answers_is_let_go(port, ids):
     path = f"/api/slides/{ids[0]}/thumbnail"
     size = len(get(port, path)[1])

@@ -74,6 +74,9 @@ class Guard:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
+        if sum(name.lower() == b"host" for name, _ in scope["headers"]) > 1:
+            await _say(send, 400, "a request has one host")
+            return
         host = headers.get("host", "")
         if not self._token and not is_loopback(_name_of(host)):
             await _say(send, 403, "this page is for the machine that it runs on: open it as 127.0.0.1")

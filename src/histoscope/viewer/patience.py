@@ -1,10 +1,12 @@
-"""How long a connection may stand still; uvicorn itself waits for ever for the rest of a request."""
+"""How long a connection may stand still and a head may be; uvicorn itself waits for ever for the rest."""
 
 import asyncio
 from typing import Any
 
 LIMIT_S = 20.0
 """A connection that neither asks for nor takes anything for so long is closed."""
+_MOST_HEAD = 1 << 17
+"""Bytes that come before a request is whole: its address and headers, and requests that follow it at once."""
 
 
 def patient(protocol: type, limit_s: float = LIMIT_S) -> type:
@@ -23,10 +25,18 @@ def patient(protocol: type, limit_s: float = LIMIT_S) -> type:
 
         _seen: tuple[Any, ...] = ()  # the request itself, not its id: that of one that is gone is given again
         _look: asyncio.TimerHandle | None = None
+        _waiting = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self._look = self.loop.call_later(limit_s, self._check)
+
+        def data_received(self, data: bytes) -> None:
+            cycle = self.cycle
+            super().data_received(data)
+            self._waiting = self._waiting + len(data) if self.cycle is cycle and not self._is_busy() else 0
+            if self._waiting > _MOST_HEAD:
+                self.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._look is not None:
