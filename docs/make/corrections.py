@@ -3,10 +3,10 @@
     python docs/make/corrections.py MONUSEG OUT
 
 Training patients of MoNuSeg in two halves; its test part is not touched. In each half nuclei are found, and
-fifty edits made by the ground truth: false ones deleted, missed ones drawn. A model that went on from these
-is tested on the other half, against the one that it went on from. Two people: one corrects a few nuclei on
-each tile and trusts the model with the rest (`--trust-model`); one corrects all of a few small regions, and
-confirms them.
+fifty edits (or `--edits`) made by the ground truth: false ones deleted, missed ones drawn. A model that
+went on from these is tested on the other half, against the one that it went on from. Two people: one corrects
+a few nuclei on each tile and trusts the model with the rest (`--trust-model`); one corrects all of a few
+small regions, and confirms them.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from histoscope.tables import read_table, write_table
 from histoscope.train.evaluation import evaluate
 from histoscope.types import Sample
 
-MPP, EDITS, REGION_UM, SEED = 0.25, 50, 48.0, 0
+MPP, REGION_UM, SEED = 0.25, 48.0, 0
 SCORES = ("aji", "pq", "f1_50", "dice")
 
 
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--people", nargs="+", default=["trusting", "thorough"])
     parser.add_argument("--halves", nargs="+", type=int, default=[0, 1], help="halves that are corrected")
+    parser.add_argument("--edits", type=int, default=50, help="in each half")
     parser.add_argument("--set", nargs="*", default=[], help="settings of training")
     given = parser.parse_args()
     tiles = data.split_published(data.open("folder", given.data, mpp=MPP)).train
@@ -84,7 +85,9 @@ def _taught(half: Dataset, person: str, given: argparse.Namespace, number: int) 
         for sample in half:
             write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
         _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
-        {"trusting": _correct_here_and_there, "thorough": _correct_regions}[person](half, out / "found")
+        {"trusting": _correct_here_and_there, "thorough": _correct_regions}[person](
+            half, out / "found", given.edits
+        )
         trust = ["--trust-model"] if person == "trusting" else []
         _call("data", "from-edits", out / "found", out / "mine", *trust)
     changes = [word for change in (f"out={out / 'run'}", *given.set) for word in ("--set", change)]
@@ -92,9 +95,9 @@ def _taught(half: Dataset, person: str, given: argparse.Namespace, number: int) 
     return out / "run" / "model"
 
 
-def _correct_here_and_there(half: Dataset, found: Path) -> None:
+def _correct_here_and_there(half: Dataset, found: Path, edits: int) -> None:
     """Mend mistakes by chance, one on each tile in turn."""
-    rng, left = np.random.default_rng(SEED), EDITS
+    rng, left = np.random.default_rng(SEED), edits
     known = [
         (Corrections(found / f"{sample.name}.geojson"), list(mistakes(sample, found))) for sample in half
     ]
@@ -105,25 +108,29 @@ def _correct_here_and_there(half: Dataset, found: Path) -> None:
             if wrong and wrong[-1].edits <= left:
                 left -= mend(corrections, wrong[-1])
             del wrong[-1:]
-    print(f"{EDITS - left} edits on {len(half)} tiles", flush=True)
+    print(f"{edits - left} edits on {len(half)} tiles", flush=True)
 
 
-def _correct_regions(half: Dataset, found: Path) -> None:
-    """Mend all of a small region of a tile and confirm it, tile by tile."""
-    rng, left, regions = np.random.default_rng(SEED), EDITS, 0
-    side = REGION_UM / MPP
-    for index in rng.permutation(len(half)):
-        sample = half[int(index)]
-        x, y = rng.uniform(0, np.array(sample.image.shape[1::-1]) - side)
-        region = shapely.box(x, y, x + side, y + side)
+def _correct_regions(half: Dataset, found: Path, edits: int) -> None:
+    """Mend all of a small region and confirm it, region by region, by chance."""
+    side, left, regions = REGION_UM / MPP, edits, 0
+    places = [(k, x, y) for k in range(len(half)) for x, y in np.ndindex(*_regions(half[k], side))]
+    for index, x, y in np.random.default_rng(SEED).permutation(places):
+        sample, region = half[int(index)], shapely.box(x * side, y * side, (x + 1) * side, (y + 1) * side)
         wrong = list(mistakes(sample, found, region))
         if sum(one.edits for one in wrong) > left:
-            continue
+            break
         corrections = Corrections(found / f"{sample.name}.geojson")
         left -= sum(mend(corrections, one) for one in wrong)
         corrections.add("confirm", "truth", polygon_px=list(region.exterior.coords))
         regions += 1
-    print(f"{EDITS - left} edits in {regions} regions of {REGION_UM:g} um", flush=True)
+    print(f"{edits - left} edits in {regions} regions of {REGION_UM:g} um", flush=True)
+
+
+def _regions(sample: Sample, side: float) -> tuple[int, int]:
+    """How many whole regions a tile has across and down."""
+    height, width = sample.image.shape[:2]
+    return int(width // side), int(height // side)
 
 
 def mend(corrections: Corrections, mistake: Mistake) -> int:
