@@ -70,6 +70,13 @@ def test_other_images_of_a_patient_are_told_apart(learned):
     assert seen_in(learned, given).status == ("patient", "")
 
 
+def test_drawn_patients_are_nobody_of_another_data_set():
+    learned = provenance.learned_from({"train": dataset({"a": image(0)}, sheet="synth", patient=["p000"])})
+    others = {"x": image(7)}
+    assert seen_in(learned, dataset(others, patient=["p000"])).status == ("",)
+    assert seen_in(learned, dataset(others, sheet="synth", patient=["p000"])).status == ("patient",)
+
+
 def test_the_list_comes_back_as_it_was(learned, tmp_path):
     card = provenance.write(tmp_path / "first", {"train": dataset({"007": image(0)}, patient=["NA"])})
     models.save(models.create("unet", width=2, depth=1), tmp_path / "first", card)

@@ -31,6 +31,9 @@ _ORDER = (TRAIN, VALIDATION, GENERATOR, REFERENCE)
 MIN_SIMILARITY = 0.8
 """Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.leaks.audit`."""
 
+DRAWN = "synth"
+"""Name of the data sets that `histoscope synth` writes."""
+
 _FOLDERS = {"root", "initial_weights", "begin_from", "weights"}  # `begin_from` in files of 0.1
 
 
@@ -162,7 +165,9 @@ def seen_in(
     by_pixels = {pixels: status for pixels, status in in_order if pixels}
     digests = digests_of(dataset)
     status = [by_pixels.get(pixels, UNSEEN) for pixels in digests]
-    names = set(learned["name"])
+    # Drawn patients are called alike in each set; a person of such a name is somebody else.
+    named = learned if dataset.info.name == DRAWN else learned[learned["data"] != DRAWN]
+    names, known = set(named["name"]), _patients(named)
     renamed = tuple(
         record.name
         for record, pixels, found in zip(dataset.records, digests, status, strict=True)
@@ -174,7 +179,6 @@ def seen_in(
         copies, lacking = _copies(learned, data.subset(dataset, others), roots, progress)
         for place in copies:
             status[others[place]] = COPY
-    known = _patients(learned)
     status = [found or known(record) for found, record in zip(status, dataset.records, strict=True)]
     return Seen(tuple(status), renamed, lacking, unknown)
 
