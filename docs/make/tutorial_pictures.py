@@ -1,0 +1,43 @@
+"""Make the pictures of the tutorials from what they leave.
+
+    python docs/make/tutorial_pictures.py FOLDER [NAME ...]
+
+FOLDER/NAME is the folder in which docs/tutorials/NAME.sh was run.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from histoscope.files import read_image
+
+OUT = Path(__file__).resolve().parents[1] / "img"
+WHITE, GAP_PX = 255, 8
+
+
+def masks(run: Path) -> NDArray[np.uint8]:
+    """An image, its mask, and the nuclei that were found."""
+    name = "p011_001"
+    image = read_image(run / f"lab/images/{name}.png")
+    mask = Image.open(run / f"lab/masks/{name}.png").convert("RGB")
+    found = read_image(run / f"out/{name}_overlay.png")[: len(image)]
+    return beside(image, np.array(mask), found)
+
+
+def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures of one height in a row."""
+    gap = np.full((len(pictures[0]), GAP_PX, 3), WHITE, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
+
+
+MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {"masks": masks}
+
+if __name__ == "__main__":
+    folder, *chosen = sys.argv[1:]
+    for name in chosen or MADE:
+        picture = MADE[name](Path(folder) / name)
+        Image.fromarray(picture).save(OUT / f"tutorial_{name}.jpg", quality=88)
