@@ -313,7 +313,7 @@ def test_a_selection_is_exported_as_it_is_after_corrections(ada, folder):
 )
 def test_what_is_no_edit_is_refused_in_words(ada, body):
     answer = ada.get(f"/api/results/{ada.results}/edits", "POST", content=body)
-    assert answer.status_code == 422
+    assert answer.status_code == 400
     assert isinstance(answer.json()["detail"], str)
 
 

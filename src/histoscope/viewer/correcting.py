@@ -36,6 +36,7 @@ _READ: Answered = {
     504: {"model": Why, "description": "took too long"},
 }
 _SENT: Answered = _READ | {
+    400: {"model": Why, "description": "what was sent is none of this: `detail` says where"},
     408: {"model": Why, "description": "what was sent came too slowly"},
     413: {"model": Why, "description": "what was sent is too large"},
 }
@@ -197,5 +198,5 @@ def _refused(error: Exception) -> Response:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
-        return said(422, f"{where or 'what was sent'}: {first['msg']}")
+        return said(400, f"{where or 'what was sent'}: {first['msg']}")
     return said(413 if isinstance(error, TooLargeError) else 408, str(error))

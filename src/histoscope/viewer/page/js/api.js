@@ -12,7 +12,8 @@ async function answer(address, options = {}) {
   }
   if (!response.ok) {
     const said = await response.json().catch(() => ({}));
-    throw new Refused(typeof said.detail === "string" ? said.detail : `The server said ${response.status}.`);
+    const why = typeof said.detail === "string" ? said.detail : `The server said ${response.status}.`;
+    throw Object.assign(new Refused(why), { status: response.status });
   }
   return response;
 }
@@ -30,3 +31,14 @@ export const tile = (slide, layer, column, row) =>
   `api/slides/${slide.id}/tiles/${layer}/${column}/${row}?v=${slide.stamp}`;
 export const square = (results, what, zoom, column, row, options) =>
   bytes(`api/results/${results.id}/${what}/${zoom}/${column}/${row}?v=${results.stamp}`, options);
+
+const sent = (body) => {
+  const text = JSON.stringify(body);
+  const keepalive = text.length < 60000; // it arrives even if the page is closed
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: text, keepalive, signal: AbortSignal.timeout(30000) };
+};
+export const edits = (id) => json(`api/results/${id}/edits`);
+export const addEdits = (id, body) => json(`api/results/${id}/edits`, sent(body));
+export const leastSure = (id, n) => json(`api/results/${id}/least-sure?n=${n}`);
+export const geojson = (id, body) => json(`api/results/${id}/geojson`, sent(body));
+export const crop = (slide, [left, top, side]) => `api/slides/${slide.id}/crops/${left}/${top}/${side}?v=${slide.stamp}`;

@@ -1,6 +1,7 @@
 // The page: puts list, panes, legend and address together.
 import * as api from "./api.js";
 import { keys, scaleBar, switchTheme, tell } from "./chrome.js";
+import { Correct, KEYS } from "./correct.js";
 import { colourOf, kindsOf, Legend, number } from "./legend.js";
 import { hideNucleus, showNucleus } from "./nucleus.js";
 import { Pane } from "./pane.js";
@@ -14,6 +15,7 @@ const isNarrow = () => matchMedia("(max-width: 760px)").matches;
 const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend;
+const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name });
 const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()) });
 
 function addPane(element, navigator) {
@@ -110,6 +112,7 @@ async function withResults(which, results, slide = panes[which].slide) {
   panes[which].overlay.show(whole);
   if (which === 0) legend.show(whole, item.has_tissue);
   panes[which].overlay.later();
+  await correct.show(panes[which]);
 }
 
 async function openSecond(slide) {
@@ -204,10 +207,11 @@ function about(slide) {
 function pick(pane, { x, y }) {
   const found = pane.overlay.hit(x, y);
   for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
+  if (correct.pick(pane, found)) return;
   if (found === "far") { tell("Zoom in to click a single nucleus: from here they are drawn as densities."); hideNucleus(); return; }
   if (!found) { hideNucleus(); return; }
   pane.overlay.picked = found;
-  showNucleus(pane.overlay.results, state, found, () => unpick());
+  showNucleus(pane.overlay.results, state, correct.dress(pane, found), () => unpick());
 }
 
 function unpick() {
@@ -263,6 +267,7 @@ function setUp() {
   on("split-button", () => split());
   on("link-button", copyLink);
   on("save-button", () => panes[0].slide && savePng(panes[0], panes[0].slide.mpp, item.name));
+  on("correct-button", () => correct.toggle());
   on("theme-button", switchTheme);
   on("help-button", () => $("help").showModal());
   on("zoom-in", () => zoom(1.6));
@@ -285,6 +290,7 @@ function setUp() {
     { keys: ["c"], shown: ["C"], does: "copy a link to this view", run: copyLink },
     { keys: ["s"], shown: ["S"], does: "save this view as PNG", run: () => $("save-button").click() },
     { keys: ["d"], shown: ["D"], does: "light or dark", run: switchTheme },
+    ...KEYS.map(({ keys = [], ...rest }) => ({ keys, ...rest, run: () => correct.toggle() })),
     { keys: ["?"], shown: ["?"], does: "this help", run: () => ($("help").open ? $("help").close() : $("help").showModal()) },
     { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: unpick },
   ]);

@@ -11,12 +11,12 @@ const WORDS = {
 };
 
 export async function showNucleus(results, state, picked, close) {
-  const asked = picked.row;
+  const asked = picked.drawn || picked.row;
   box.dataset.row = asked;
   box.hidden = false;
   let known;
   try {
-    known = await api.row(results.id, asked);
+    known = picked.known || (await api.row(results.id, asked));
   } catch (error) {
     known = { problem: error.message };
   }
@@ -25,11 +25,12 @@ export async function showNucleus(results, state, picked, close) {
   box.replaceChildren();
   const head = document.createElement("h2"), dot = document.createElement("i"), shut = document.createElement("button");
   dot.style.background = colourOf(results, state, picked.kind);
-  head.append(dot, name || known.problem || "nucleus");
+  head.append(dot, picked.corrected || name || known.problem || "nucleus");
   Object.assign(shut, { className: "icon", title: "Close (Esc)", textContent: "×" });
   shut.addEventListener("click", close);
   head.append(shut);
   const list = document.createElement("dl");
+  if (picked.said) rest.correction = picked.said;
   for (const [key, value] of Object.entries(rest)) {
     if (key === "problem" || key === "class_id") continue;
     const [word, unit] = WORDS[key] || [key.startsWith("p_") ? `p (${key.slice(2)})` : key.replaceAll("_", " "), ""];

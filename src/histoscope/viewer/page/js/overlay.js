@@ -1,7 +1,8 @@
 // Marks over a slide: a canvas that follows OpenSeadragon's view. What a frame costs does not grow with the
 // number of marks: squares are painted once, a few a frame, and then only moved.
 import { Squares } from "./squares.js";
-import { colouring, drawOne, drawOutlines, each, paintDensity, paintOutlines, POINT_PX } from "./paint.js";
+import { colouring, drawOne, drawOutlines, each, GONE, paintDensity, paintOutlines, POINT_PX } from "./paint.js";
+import { ringsOf } from "./patch.js";
 
 const PAINT_MS = 9; // of a frame
 const DIRECT_FROM = 1.0; // screen pixels for one of level 0, from which few enough are in view to draw them anew
@@ -14,6 +15,7 @@ export class Overlay {
     pane.viewer.canvas.append(this.canvas); // above the slide, below the overview map
     this.frame = 0;
     this.settled = () => {};
+    this.after = () => {}; // draws over the marks
   }
 
   show(results) {
@@ -21,7 +23,15 @@ export class Overlay {
     this.results = results;
     this.picked = null;
     this.squares = results && new Squares(results, () => this.later());
+    this.patch = null;
     this.restyle();
+  }
+
+  // Show marks as they are after corrections.
+  correct(patch) {
+    this.patch = this.squares.patch = patch;
+    Object.assign(this.results, { counts: patch.counts, n: patch.n, classes: patch.classes, colours: patch.colours });
+    this.later();
   }
 
   restyle() {
@@ -50,6 +60,7 @@ export class Overlay {
       context.globalAlpha = 1;
       if (this.picked) drawOne(context, this.picked.data, this.picked.k, { left: view.left, top: view.top, scale: view.scale });
     }
+    this.after(context, view);
     if (waits) this.later();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.settled(), 120);
@@ -86,6 +97,8 @@ export class Overlay {
       if (square.canvas) place(context, view, square.canvas);
       else this.drawInstead(context, view, at);
     }
+    if (what === "outlines" && this.patch?.drawnMarks.n)
+      drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale });
     return waits;
   }
 
@@ -142,12 +155,16 @@ export class Overlay {
     }
     const { zoom, what } = this.squares.level(view.scale), side = this.squares.side(zoom);
     let whole = true;
+    const parts = what === "outlines" && this.patch ? [{ data: this.patch.drawnMarks }] : [];
     for (const at of this.squares.within(view, zoom)) {
       const square = this.squares.get(what, at);
-      if (!square) { whole = false; continue; }
-      const { data } = square, bin = side / results.bins;
+      if (square) parts.push({ at, data: square.data });
+      else whole = false;
+    }
+    for (const { at, data } of parts) {
+      const bin = side / results.bins;
       for (let k = 0; k < data.n; k++) {
-        if (data.band[k] < state.least) continue;
+        if (data.band[k] < state.least || data.kind[k] === GONE) continue;
         const x = what === "outlines" ? data.centre[2 * k] : at.column * side + (data.place[k] % results.bins + 0.5) * bin;
         const y = what === "outlines" ? data.centre[2 * k + 1] : at.row * side + (Math.floor(data.place[k] / results.bins) + 0.5) * bin;
         if (x >= view.left && x < view.right && y >= view.top && y < view.bottom) totals[data.kind[k]] += what === "outlines" ? 1 : data.count[k];
@@ -165,20 +182,43 @@ export class Overlay {
     const reach = this.results.reach_px, colour = colouring(this.results, this.state, this.colourOf);
     const slack = 4 / view.scale;
     let best = null, nearest = Infinity;
-    for (const at of this.squares.within({ left: x - reach, right: x + reach, top: y - reach, bottom: y + reach }, zoom)) {
-      const data = this.squares.get(what, at)?.data;
-      if (!data) continue;
+    for (const data of this.near({ left: x - reach, right: x + reach, top: y - reach, bottom: y + reach }, zoom, what)) {
       each(data, (k, ring, point) => {
         const dx = x - data.centre[2 * k], dy = y - data.centre[2 * k + 1], distance = Math.hypot(dx, dy);
-        if (distance > 2 * reach || distance > nearest || !colour(data.kind[k], data.band[k])) return;
+        if ((distance > 2 * reach && !data.ids) || distance > nearest || !colour(data.kind[k], data.band[k])) return;
         if (distance < slack || inside(data, k, ring, point, dx / POINT_PX, dy / POINT_PX)) {
-          best = { data, k, row: data.row[k], kind: data.kind[k], x: data.centre[2 * k], y: data.centre[2 * k + 1] };
+          best = markOf(data, k, ring, point);
           nearest = distance;
         }
       });
     }
     return best;
   }
+
+  // The marks that are drawn and whose centre lies in a box; "far" where they are not drawn one by one.
+  inBox(box) {
+    const view = this.pane.view();
+    if (!view || !this.squares || this.state.hidden.has("marks")) return [];
+    const { zoom, what } = this.squares.level(view.scale), found = [];
+    if (what !== "outlines") return "far";
+    const colour = colouring(this.results, this.state, this.colourOf);
+    for (const data of this.near(box, zoom, what))
+      each(data, (k, ring, point) => {
+        const x = data.centre[2 * k], y = data.centre[2 * k + 1];
+        if (x >= box.left && x <= box.right && y >= box.top && y <= box.bottom && colour(data.kind[k], data.band[k])) found.push(markOf(data, k, ring, point));
+      });
+    return found;
+  }
+
+  near(box, zoom, what) {
+    const squares = this.squares.within(box, zoom).map((at) => this.squares.get(what, at)?.data).filter(Boolean);
+    return this.patch ? [this.patch.drawnMarks, ...squares] : squares;
+  }
+}
+
+function markOf(data, k, ring, point) {
+  const was = (data.was || data.kind)[k];
+  return { data, k, row: data.row[k], drawn: data.ids?.[k] || "", kind: data.kind[k], was, band: data.band[k], x: data.centre[2 * k], y: data.centre[2 * k + 1], rings: ringsOf(data, k, ring, point) };
 }
 
 function wider({ left, top, right, bottom }, by) {

@@ -1,6 +1,7 @@
 // Marks as pixels: outlines near, densities far out. Colours and switches are applied here, without the server.
 
 export const POINT_PX = 0.25;
+export const GONE = 255; // kind of a mark that is none any more
 const NUCLEUS_UM2 = 45; // area of a usual nucleus, for how much of a place nuclei cover
 const MOST_PX = 1024;
 const SLOTS = [[0, 0], [1, 1], [1, 0], [0, 1]]; // so that halves lie across
@@ -20,7 +21,7 @@ export function rampAt(share) {
 export function colouring(results, state, colourOf) {
   const byBand = Array.from({ length: results.bands }, (_, band) => rampAt((band + 0.5) / results.bands));
   return (kind, band) => {
-    if (state.off.has(kind) || band < state.least) return null;
+    if (kind === GONE || state.off.has(kind) || band < state.least) return null;
     return state.by === "probability" ? byBand[band] : colourOf(kind);
   };
 }

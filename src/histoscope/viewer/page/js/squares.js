@@ -1,5 +1,6 @@
 // Squares of results: fetched when they come into view, given up when they leave it, kept for a while.
 import * as api from "./api.js";
+import { patched } from "./patch.js";
 
 const MOST_KEPT = 400;
 const MOST_OUTLINES = 2500; // marks in the fullest square that are still drawn one by one
@@ -39,6 +40,7 @@ export class Squares {
     this.kept = new Map(); // key -> {data, canvas, version}, the one used last at the end
     this.asked = new Map(); // key -> AbortController
     this.failed = new Map();
+    this.patch = null; // of corrections
   }
 
   // Zoom at which a square is at most as wide on the screen as it is in pixels, and how its marks are shown.
@@ -71,8 +73,17 @@ export class Squares {
     if (square) {
       this.kept.delete(key);
       this.kept.set(key, square);
+      this.correct(square);
     }
     return square;
+  }
+
+  // Bring a square up to date with the corrections; only if one is in it, it is painted anew.
+  correct(square) {
+    if (!this.patch || square.patched === this.patch.version) return;
+    const data = patched(square.raw, square, this.side(square.zoom), this.results.bins, this.patch);
+    if (data !== square.raw || square.data !== square.raw) square.version = -1;
+    Object.assign(square, { data, patched: this.patch.version });
   }
 
   // Ask for what is wanted and not there; give up what is no longer wanted.
@@ -90,7 +101,7 @@ export class Squares {
     this.asked.set(key, control);
     try {
       const data = parse(await api.square(this.results, what, square.zoom, square.column, square.row, { signal: control.signal }));
-      this.kept.set(key, { ...square, data, canvas: null, version: -1 });
+      this.kept.set(key, { ...square, raw: data, data, canvas: null, version: -1, patched: 0 });
       for (const old of this.kept.keys()) if (this.kept.size > MOST_KEPT) this.kept.delete(old);
     } catch (error) {
       if (error.name === "AbortError") return;

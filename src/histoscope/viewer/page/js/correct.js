@@ -1,0 +1,284 @@
+// Correct nuclei: choose them and say what they are, draw what was missed, confirm a part that is right.
+import * as api from "./api.js";
+import { tell } from "./chrome.js";
+import { Ink, stroke, trace } from "./draw.js";
+import { Journal } from "./journal.js";
+import { colourOf, number } from "./legend.js";
+import { GONE } from "./paint.js";
+import { CorrectPanel } from "./correct_panel.js";
+import { Review } from "./review.js";
+
+const LOOK_AGAIN_MS = 10000;
+const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the keyboard
+
+export const KEYS = [
+  { keys: ["e"], shown: ["E"], does: "correct nuclei, and leave it" },
+  { shown: ["1", "2", "…"], does: "correcting: the chosen nuclei are of this class" },
+  { shown: ["Y"], does: "correcting: they are right" },
+  { shown: ["Del"], does: "correcting: they are no nuclei (also X)" },
+  { shown: ["Ctrl", "Z"], does: "take back the last correction (also U); with Shift: once more" },
+  { shown: ["V", "W", "R"], does: "correcting: choose, draw a nucleus, a part is right" },
+  { shown: ["A"], does: "correcting: choose several, by a rectangle (or drag with Shift)" },
+  { shown: ["G"], does: "correcting: the least sure nuclei, one after another" },
+  { shown: ["Enter"], does: "correcting: the nucleus in the middle; when drawing, put a round one there" },
+];
+
+export class Correct {
+  // page: {panes, state, item(), legend(), unpick(), name()}
+  constructor(page) {
+    Object.assign(this, { page, on: false, tool: "choose", chosen: [], kind: "", shape: "box", journals: new Map() });
+    this.panel = new CorrectPanel(this);
+    this.review = new Review(this);
+    document.addEventListener("keydown", (event) => this.key(event), { capture: true });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) this.look(); });
+    window.addEventListener("online", () => this.journal?.send());
+    setInterval(() => { if (this.on && !document.hidden) this.look(); }, LOOK_AGAIN_MS);
+  }
+
+  get pane() { return this.page.panes[0]; }
+
+  get journal() { return this.pane?.overlay.results ? this.journals.get(this.pane.overlay.results.id) : null; }
+
+  // A pane shows other results: take their corrections into account.
+  async show(pane) {
+    if (!pane.ink) {
+      pane.ink = new Ink(pane, (event) => this.shapeOf(pane, event), (shape, points) => this.drawn(shape, points));
+      pane.overlay.after = (context, view) => this.paint(pane, context, view);
+    }
+    this.choose([]);
+    const { results } = pane.overlay;
+    if (results?.kind === "nuclei") {
+      const journal = new Journal(results, {
+        tell: (text) => tell(text),
+        changed: () => { if (pane.overlay.results === results) this.changed(pane, journal); },
+      });
+      this.journals.set(results.id, journal);
+      await journal.load().catch((error) => { journal.why = error.message; });
+    }
+    this.panel.show();
+  }
+
+  changed(pane, journal) {
+    const before = pane.overlay.results.classes.length;
+    pane.overlay.correct(journal.patch);
+    if (pane === this.pane && before !== journal.patch.classes.length) this.page.legend().rows();
+    this.chosen = this.chosen.filter(({ drawn }) => !drawn || journal.patch.drawn.has(drawn));
+    if (pane === this.pane) { this.panel.show(); this.review.show(); }
+  }
+
+  look() {
+    for (const pane of this.page.panes) {
+      const journal = pane.overlay.results && this.journals.get(pane.overlay.results.id);
+      journal?.load().catch((error) => { journal.trouble = error.message; this.panel.show(); });
+    }
+  }
+
+  toggle(is = !this.on) {
+    if (is && !this.journal?.state) {
+      tell(this.journal?.why || "Only nuclei that a model found are corrected: choose a slide with such results.");
+      return;
+    }
+    this.on = is;
+    document.body.classList.toggle("correcting", is);
+    document.getElementById("correct-button").setAttribute("aria-pressed", String(is));
+    this.use("choose");
+    this.choose([]);
+    if (is) this.look();
+    else this.review.close();
+    this.panel.show();
+    for (const pane of this.page.panes) pane.overlay.later();
+  }
+
+  use(tool) {
+    this.tool = tool;
+    this.kind ||= this.journal?.state?.classes[0] || "";
+    if (tool !== "choose") this.choose([]);
+    document.body.dataset.tool = this.on ? tool : "";
+    this.panel.show();
+  }
+
+  shapeOf(pane, event) {
+    if (!this.on || pane !== this.pane) return "";
+    if (this.tool === "draw") return "free";
+    if (this.tool === "region") return this.shape;
+    return this.tool === "several" || event.shiftKey ? "box" : "";
+  }
+
+  // Somebody clicked: say whether it was taken.
+  pick(pane, found) {
+    if (!this.on || pane !== this.pane || this.tool !== "choose") return this.on && pane === this.pane;
+    this.choose(found && found !== "far" ? [found] : []);
+    return false;
+  }
+
+  choose(marks) {
+    this.chosen = marks;
+    this.panel.show();
+    this.pane?.overlay.later();
+  }
+
+  drawn(shape, points) {
+    if (this.tool === "draw") {
+      if (shape === "tap") tell("Hold the button or the finger down and draw around the nucleus.");
+      else this.add([{ kind: "draw", polygon_px: points, class_name: this.kind }], "Drawn.");
+    } else if (this.tool === "region") {
+      if (shape === "tap") tell("Drag over a part of the slide in which all nuclei are right.");
+      else this.add([{ kind: "confirm", polygon_px: points }], "This part counts as right, with all that was corrected in it.");
+    } else if (shape !== "tap") {
+      const [[left, top], , [right, bottom]] = points;
+      const found = this.pane.overlay.inBox({ left, top, right, bottom });
+      if (found === "far") tell("Zoom in to choose nuclei: from here they are drawn as densities.");
+      else { this.page.unpick(); this.choose(found); if (!found.length) tell("No nucleus has its centre in there."); }
+    }
+  }
+
+  add(said, word) {
+    const { journal } = this;
+    if (!journal?.state) return;
+    if (journal.state.read_only) { tell(journal.state.read_only, { stays: true }); return; }
+    journal.add(said);
+    if (word) tell(`${word} ${navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl+"}Z takes it back.`);
+  }
+
+  // Say something of the chosen nuclei.
+  say(kind, class_name = "") {
+    if (!this.chosen.length) {
+      tell(this.tool === "choose" ? "Click a nucleus first." : "Choose nuclei first (V).");
+      return;
+    }
+    const n = this.chosen.length, many = n > 1 ? `${number(n)} nuclei: ` : "";
+    const said = this.chosen.map(({ row, drawn, was, band, x, y }) =>
+      drawn ? { kind, drawn, ...(class_name && { class_name }) } : { kind, row, ...(class_name && { class_name }), fact: { was, band, x, y } });
+    const words = { delete: "no nucleus.", confirm: "right.", reclassify: `now ${class_name}.` }, text = `${many}${words[kind]}`;
+    this.add(said, text[0].toUpperCase() + text.slice(1));
+    this.page.unpick();
+    this.choose([]);
+  }
+
+  classKey(at) {
+    const name = this.journal.state.classes[at];
+    if (!name) return;
+    if (this.tool === "draw") { this.kind = name; this.panel.show(); } else this.say("reclassify", name);
+  }
+
+  undo(again = false) {
+    const n = again ? this.journal?.redo() : this.journal?.undo();
+    tell(n ? `${again ? "Done again" : "Taken back"}${n > 1 ? `: ${number(n)} corrections` : ""}.` : "There is nothing to take back.");
+  }
+
+  key(event) {
+    if (!this.on || document.getElementById("help").open) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, { target } = event;
+    if (target.matches?.("input[type=search], input[type=color], textarea, select")) return;
+    if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+      event.preventDefault();
+      this.undo(key === "y" || event.shiftKey);
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const run = this.review.isOpen ? this.review.keyOf(key, target) : this.keyOf(key, target);
+    if (!run) return;
+    event.preventDefault();
+    event.stopPropagation();
+    run();
+  }
+
+  keyOf(key, target) {
+    if (/^[1-9]$/.test(key)) return () => this.classKey(Number(key) - 1);
+    if (key === "Enter" && target.closest?.("button, a, input")) return null;
+    if (key === "Escape" && this.pane.ink.shape) return () => this.pane.ink.clear();
+    if (key === "Escape") return this.chosen.length ? () => { this.page.unpick(); this.choose([]); } : this.tool !== "choose" ? () => this.use("choose") : () => this.toggle(false);
+    return {
+      Delete: () => this.say("delete"), Backspace: () => this.say("delete"), x: () => this.say("delete"), y: () => this.say("confirm"),
+      u: () => this.undo(), v: () => this.use("choose"), w: () => this.use("draw"), a: () => this.use("several"),
+      r: () => { if (this.tool === "region") this.shape = this.shape === "box" ? "free" : "box"; this.use("region"); },
+      g: () => this.review.open(), Enter: () => this.middle(),
+    }[key];
+  }
+
+  // The nucleus in the middle of the view; when drawing, a round one is put there.
+  middle() {
+    const { x, y } = this.pane.place(), mpp = this.pane.overlay.results.mpp || 0.5, r = ROUND_UM / 2 / mpp;
+    if (this.tool === "draw") {
+      const ring = Array.from({ length: 24 }, (_, k) => [x + r * Math.cos((k * Math.PI) / 12), y + r * Math.sin((k * Math.PI) / 12)]);
+      this.drawn("free", ring);
+      return;
+    }
+    const found = this.pane.overlay.inBox({ left: x - 4 * r, right: x + 4 * r, top: y - 4 * r, bottom: y + 4 * r });
+    if (found === "far") { tell("Zoom in to choose a single nucleus: from here they are drawn as densities."); return; }
+    const away = (one) => Math.hypot(one.x - x, one.y - y);
+    this.choose(found.sort((a, b) => away(a) - away(b)).slice(0, 1));
+    if (!found.length) tell("There is no nucleus near the middle; move with the arrows.");
+  }
+
+  go({ x, y }) {
+    const { pane } = this, mpp = pane.overlay.results.mpp || 0.5;
+    pane.go({ x, y, zoom: Math.max(pane.place().zoom, 4 * mpp) });
+  }
+
+  async export() {
+    const rows = this.chosen.filter(({ drawn }) => !drawn).map(({ row }) => row), drawn = this.chosen.map((one) => one.drawn).filter(Boolean);
+    try {
+      const found = await api.geojson(this.pane.overlay.results.id, { rows, drawn });
+      const blob = new Blob([JSON.stringify(found)], { type: "application/geo+json" });
+      const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${this.page.name()}-selection.geojson` });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    } catch (error) { tell(error.message, { stays: true }); }
+  }
+
+  // What a nucleus is by corrections, for its card.
+  dress(pane, found) {
+    const { patch } = pane.overlay, one = found.drawn ? patch?.drawn.get(found.drawn) : patch?.rows.get(found.row);
+    if (!one) return found;
+    const said = `${{ confirm: "right", reclassify: one.class_name, draw: "drawn" }[found.drawn ? "draw" : one.says] || ""}, says ${one.author}`;
+    const known = found.drawn ? { class: one.class_name || "nucleus", x_px: one.x, y_px: one.y } : null;
+    return { ...found, said, known, corrected: one.class_name };
+  }
+
+  // Over the marks: what was corrected, in shapes, not in colours; what is chosen; what is being drawn.
+  paint(pane, context, view) {
+    const patch = pane.overlay.patch;
+    if (!this.on || !patch) return;
+    const mine = pane === this.pane;
+    for (const { polygon_px } of patch.regions.values()) {
+      trace(context, view, polygon_px);
+      context.fillStyle = "#ffffff24";
+      context.fill();
+      stroke(context, [8, 5], "#ffffff", 1.6);
+    }
+    if (pane.overlay.squares.level(view.scale).what === "outlines") this.paintSigns(context, view, patch);
+    if (!mine) return;
+    for (const { rings } of this.chosen) for (const ring of rings) { trace(context, view, ring); stroke(context, [], "#ffffff", 2.4); }
+    pane.ink.draw(context, view);
+  }
+
+  paintSigns(context, view, patch) {
+    const at = ({ x, y }) => [(x - view.left) * view.scale, (y - view.top) * view.scale];
+    const isIn = ([x, y]) => x > -20 && y > -20 && x < view.width + 20 && y < view.height + 20;
+    const contested = new Set(this.journal.state.conflicts.map(({ row, drawn }) => drawn || row));
+    for (const one of [...patch.rows.values(), ...patch.drawn.values()]) {
+      const [x, y] = at(one);
+      if (!isIn([x, y]) || one.says === "covered") continue;
+      context.beginPath();
+      if (one.shown === GONE) for (const [dx, dy] of [[1, 1], [1, -1]]) { context.moveTo(x - 4 * dx, y - 4 * dy); context.lineTo(x + 4 * dx, y + 4 * dy); }
+      else context.arc(x, y, 3, 0, 7);
+      stroke(context, [], "#ffffff", 1.8);
+      if (contested.has(one.row ?? one.edit)) sign(context, x + 9, y - 9, "!");
+    }
+  }
+
+  colourOf(kind) {
+    return colourOf(this.pane.overlay.results, this.page.state, kind);
+  }
+}
+
+function sign(context, x, y, text) {
+  context.beginPath();
+  context.arc(x, y, 8, 0, 7);
+  Object.assign(context, { fillStyle: "#fff", font: "bold 13px sans-serif", textAlign: "center", textBaseline: "middle" });
+  context.fill();
+  stroke(context, [], "#fff", 0.5);
+  context.fillStyle = "#111";
+  context.fillText(text, x, y + 1);
+}

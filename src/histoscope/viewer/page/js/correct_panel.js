@@ -1,0 +1,156 @@
+// The panel while nuclei are corrected: what one can do next, the classes, the last corrections.
+import { number } from "./legend.js";
+
+const TOOLS = [["choose", "Choose", "V"], ["several", "Several", "A"], ["draw", "Draw", "W"], ["region", "Part is right", "R"]];
+const SAID = { delete: "no nucleus", confirm: "right", draw: "drawn", reclassify: "" };
+
+export const make = (tag, more = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), more);
+  element.append(...children);
+  return element;
+};
+
+export const button = (text, run, more = {}) => {
+  const made = make("button", { type: "button", textContent: text, ...more });
+  made.addEventListener("click", run);
+  return made;
+};
+
+// The classes with their numbers, as buttons.
+export function classButtons(correct, run, pressed = null) {
+  return correct.journal.state.classes.map((name, k) => {
+    const dot = make("i"), made = button("", () => run(k));
+    dot.style.background = correct.colourOf(k + 1);
+    made.append(...(k < 9 ? [make("kbd", { textContent: String(k + 1) })] : []), dot, name);
+    if (pressed !== null) made.setAttribute("aria-pressed", String(pressed === name));
+    return made;
+  });
+}
+
+const withKey = (made, key) => { made.append(" ", make("kbd", { textContent: key })); return made; };
+
+export class CorrectPanel {
+  constructor(correct) {
+    this.correct = correct;
+    this.box = make("section", { id: "correct", hidden: true, ariaLabel: "Correct nuclei" });
+    document.getElementById("sources").after(this.box);
+  }
+
+  show() {
+    const { correct, box } = this, { journal } = correct;
+    box.hidden = !correct.on || !journal?.state;
+    if (box.hidden) return;
+    const held = document.activeElement?.dataset?.held; // where the keyboard is
+    box.replaceChildren(this.head(), this.words(), this.tools(), ...this.answers(), ...this.trouble(), ...this.conflicts(), ...this.last());
+    box.querySelector(`[data-held="${held}"]`)?.focus({ preventScroll: true });
+  }
+
+  head() {
+    const { state } = this.correct.journal;
+    const done = withKey(button("Done", () => this.correct.toggle(false), { className: "quiet" }), "E");
+    done.dataset.held = "done";
+    return make("h2", {}, "Correct nuclei ", make("small", { textContent: `as ${state.author}` }), done);
+  }
+
+  // What one can do next.
+  words() {
+    const { tool, chosen, shape, journal } = this.correct, classes = journal.state.classes.length;
+    const one = chosen.length === 1 ? "1 nucleus is chosen" : `${number(chosen.length)} nuclei are chosen`;
+    const text = chosen.length ? `${one}. ${classes ? "Press the number of the right class, Y if it is right, " : "Press Y if it is right, "}Del if it is no nucleus.`.replace("it is right", chosen.length > 1 ? "all are right" : "it is right").replace("it is no nucleus", chosen.length > 1 ? "none is a nucleus" : "it is no nucleus") : {
+      choose: "Click a nucleus that is wrong; drag with Shift for several.",
+      several: "Drag a rectangle over the nuclei to choose.",
+      draw: "Draw around a nucleus that was missed; the outline closes itself.",
+      region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a part in which all nuclei are right: training learns from it as it is.`,
+    }[tool];
+    return make("p", { className: "next", textContent: text, ariaLive: "polite" });
+  }
+
+  tools() {
+    const { correct } = this;
+    const made = TOOLS.map(([tool, word, key]) => {
+      const one = button(word, () => correct.use(tool), { title: `${word} (${key})` });
+      one.setAttribute("aria-pressed", String(correct.tool === tool));
+      one.dataset.held = one.dataset.tool = tool;
+      return one;
+    });
+    const grid = button("Least sure first", () => correct.review.open(), { title: "The least sure nuclei, one after another (G)", id: "review-button" });
+    grid.dataset.held = "grid";
+    return make("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid);
+  }
+
+  answers() {
+    const { correct } = this, { tool, chosen, kind, shape } = correct, found = [];
+    if (tool === "region") {
+      const choices = [["box", "Rectangle"], ["free", "Free-hand"]].map(([value, word]) => {
+        const one = button(word, () => { correct.shape = value; correct.use("region"); });
+        one.setAttribute("aria-pressed", String(shape === value));
+        return one;
+      });
+      found.push(make("div", { className: "choice", role: "group", ariaLabel: "Form" }, ...choices));
+    }
+    if (tool === "draw" || chosen.length)
+      found.push(make("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
+    const row = make("div", { className: "answers" });
+    if (chosen.length) row.append(withKey(button("Right", () => correct.say("confirm")), "Y"), withKey(button("No nucleus", () => correct.say("delete")), "Del"), button("GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
+    const undo = button("Undo", () => correct.undo(), { title: "Take back the last correction (Ctrl+Z)" });
+    undo.dataset.held = "undo";
+    row.append(undo);
+    return [...found, row];
+  }
+
+  trouble() {
+    const { state, trouble, pending } = this.correct.journal, found = [];
+    const waits = pending.length;
+    if (state.read_only) found.push(state.read_only);
+    else if (waits && trouble) found.push(`${number(waits)} correction${waits > 1 ? "s are" : " is"} kept in this browser and sent later: ${trouble}`);
+    else if (trouble) found.push(trouble);
+    if (state.n_elsewhere) found.push(`${number(state.n_elsewhere)} corrections beside these results are of other results, and are not shown.`);
+    return [...found, ...state.notes].map((textContent) => make("p", { className: "warning", textContent }));
+  }
+
+  conflicts() {
+    const { conflicts } = this.correct.journal.state;
+    if (!conflicts.length) return [];
+    const rows = conflicts.map((one) => {
+      const said = one.said.map(({ author, kind, class_name }) => `${author}: ${SAID[kind] && !class_name ? SAID[kind] : class_name}`).join("; ");
+      return make("li", {}, make("span", { textContent: `${said} (counts)` }), button("Show", () => this.correct.go(one)));
+    });
+    return [make("h3", { textContent: `People differ about ${number(conflicts.length)} ${conflicts.length > 1 ? "nuclei" : "nucleus"}` }), make("ul", { id: "conflicts" }, ...rows)];
+  }
+
+  last() {
+    const { correct } = this, { journal } = correct, { pending, state } = journal;
+    const waiting = pending.filter(({ edit }) => edit.kind !== "undo").map(({ edit, fact }) => ({ ...edit, edit: edit.id, author: state.author, time: "", is_region: edit.kind === "confirm" && edit.row === undefined && !edit.drawn, ...fact })).reverse();
+    const undone = new Set(pending.map(({ edit }) => edit.undoes));
+    const groups = grouped([...waiting, ...state.last].filter(({ edit }) => !undone.has(edit)));
+    if (!groups.length) return [];
+    const rows = groups.map((group) => {
+      const [first] = group, word = first.is_region ? "a part is right" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : SAID[first.kind] || first.class_name;
+      const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
+      const note = make("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
+      const show = button(who, () => correct.go(first), { className: "quiet", title: "Show it", disabled: first.x === undefined });
+      const undo = button("undo", () => journal.add(group.map(({ edit }) => ({ kind: "undo", undoes: edit })), { remember: "redos" }), { ariaLabel: `undo ${who}` });
+      return make("li", {}, make("span", {}, show, note), undo);
+    });
+    return [make("h3", { textContent: "Last corrections" }), make("ol", { id: "last" }, ...rows)];
+  }
+}
+
+// What one person said of several nuclei at once, in one line.
+function grouped(edits) {
+  const found = [];
+  for (const one of edits) {
+    const [last] = found.at(-1) || [{}];
+    const same = ["kind", "author", "class_name", "is_region"].every((key) => (last[key] || "") === (one[key] || ""));
+    if (same && !one.is_region && one.kind !== "draw" && Math.abs(new Date(last.time || 0) - new Date(one.time || 0)) < 100) found.at(-1).push(one);
+    else found.push([one]);
+  }
+  return found;
+}
+
+function ago(time) {
+  const minutes = Math.round((Date.now() - new Date(time)) / 60000);
+  if (minutes < 1) return "now";
+  if (minutes < 60) return `${minutes} min ago`;
+  return new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}

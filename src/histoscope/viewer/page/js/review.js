@@ -1,0 +1,155 @@
+// A grid of the least sure nuclei: each is answered with one key.
+import * as api from "./api.js";
+import { tell } from "./chrome.js";
+import { button, classButtons, make } from "./correct_panel.js";
+import { number } from "./legend.js";
+
+const AT_ONCE = 48, SVG = "http://www.w3.org/2000/svg";
+
+export class Review {
+  constructor(correct) {
+    Object.assign(this, { correct, nuclei: [], at: 0, isOpen: false, asked: [] });
+    this.box = make("section", { id: "review", hidden: true, ariaLabel: "Least sure nuclei" });
+    document.querySelector("main").append(this.box);
+  }
+
+  async open() {
+    this.isOpen = true;
+    this.box.hidden = false;
+    this.correct.page.unpick();
+    this.correct.choose([]);
+    await this.more();
+  }
+
+  async more() {
+    const { results } = this.correct.pane.overlay;
+    this.box.replaceChildren(make("p", { className: "next", textContent: "Looking for the least sure nuclei …" }));
+    try {
+      const { nuclei, n_looked_at, n } = await api.leastSure(results.id, AT_ONCE);
+      Object.assign(this, { nuclei, n_looked_at, n, at: 0, asked: [] });
+    } catch (error) { tell(error.message, { stays: true }); this.close(); return; }
+    this.build();
+  }
+
+  close() {
+    this.isOpen = false;
+    this.box.hidden = true;
+    this.correct.panel.show();
+  }
+
+  build() {
+    this.cards = this.nuclei.map((one, k) => this.card(one, k));
+    this.progress = make("p", { id: "review-progress", ariaLive: "polite" });
+    const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
+    const head = make("header", {}, make("h2", { textContent: "Least sure nuclei" }), this.progress, shut);
+    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Press the number of its class, " : "Press "}Y if it is right as it is, X if it is no nucleus, U to take the last answer back.` });
+    this.grid = make("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
+    const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
+    const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", make("kbd", { textContent: name })); return made; };
+    const others = [key("Right", "Y", () => this.answer("confirm")), key("No nucleus", "X", () => this.answer("delete")), key("Undo", "U", () => this.undo()), key("On the slide", "Enter", () => this.onSlide())];
+    this.next = key("Next", "N", () => this.more(), { id: "review-next", className: "strong" });
+    this.box.replaceChildren(head, words, this.grid, make("footer", {}, make("div", { className: "classes" }, ...side), make("div", { className: "answers" }, ...others, this.next)));
+    this.show();
+    this.focus(0);
+  }
+
+  card(one, k) {
+    const { slide } = this.correct.pane, [left, top, side] = one.crop_px;
+    const svg = document.createElementNS(SVG, "svg"), path = () => document.createElementNS(SVG, "path");
+    svg.setAttribute("viewBox", `${left} ${top} ${side} ${side}`);
+    svg.setAttribute("aria-hidden", "true");
+    if (slide.stamp) {
+      const image = document.createElementNS(SVG, "image");
+      for (const [name, value] of Object.entries({ x: left, y: top, width: side, height: side, href: api.crop(slide, one.crop_px) })) image.setAttribute(name, value);
+      svg.append(image);
+    }
+    const shape = one.rings.map((ring) => `M${ring.map(([x, y]) => `${x} ${y}`).join("L")}Z`).join("");
+    for (const name of ["under", "line"]) {
+      const drawn = path();
+      drawn.setAttribute("d", shape);
+      drawn.setAttribute("class", name);
+      svg.append(drawn);
+    }
+    const card = make("button", { type: "button", className: "card" });
+    card.setAttribute("role", "option");
+    card.append(svg, make("span", { className: "what" }));
+    card.addEventListener("click", () => this.focus(k));
+    card.addEventListener("dblclick", () => this.onSlide());
+    return card;
+  }
+
+  // Classes and answers as they are now.
+  show() {
+    if (!this.isOpen || !this.cards?.length) { if (this.isOpen && this.nuclei && this.grid && !this.nuclei.length) this.empty(); return; }
+    const { patch } = this.correct.journal;
+    let answered = 0;
+    this.nuclei.forEach((one, k) => {
+      const said = patch.rows.get(one.row), card = this.cards[k], kind = said && said.says !== "delete" ? said.shown : one.was;
+      const name = kind ? this.correct.journal.state.classes[kind - 1] : this.correct.journal.state.classes.length ? "no class" : "nucleus";
+      const words = !said ? name : { delete: "✕ no nucleus", confirm: `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
+      answered += said ? 1 : 0;
+      card.classList.toggle("answered", Boolean(said));
+      card.style.setProperty("--kind", this.correct.colourOf(kind));
+      card.querySelector(".what").textContent = words;
+      card.title = said ? "" : `${name}${one.probability === null ? "" : `, probability ${one.probability.toFixed(2)}`}`;
+    });
+    const left = this.nuclei.length - answered;
+    this.progress.textContent = left ? `${answered} of ${this.nuclei.length} answered, ${left} left` : `All ${this.nuclei.length} are answered.`;
+    this.progress.dataset.left = left;
+    this.progress.title = `${number(this.n_looked_at + answered)} of ${number(this.n)} nuclei of this slide were looked at`;
+    this.next.classList.toggle("strong", !left);
+  }
+
+  empty() {
+    this.progress.textContent = "All nuclei of this slide were looked at.";
+  }
+
+  focus(k) {
+    this.at = Math.min(Math.max(k, 0), this.nuclei.length - 1);
+    this.cards.forEach((card, n) => {
+      card.tabIndex = n === this.at ? 0 : -1;
+      card.setAttribute("aria-selected", String(n === this.at));
+    });
+    this.cards[this.at]?.focus();
+  }
+
+  answer(kind, class_name = "") {
+    const one = this.nuclei[this.at];
+    if (!one) return;
+    const { row, was, band, x, y } = one, shown = class_name && was && this.correct.journal.state.classes[was - 1] === class_name;
+    const said = shown ? { kind: "confirm" } : { kind, ...(class_name && { class_name }) }; // its own class: it is right
+    this.correct.add([{ ...said, row, fact: { was, band, x, y } }]);
+    this.asked.push(this.at);
+    const rows = this.correct.journal.patch.rows, isOpen = (k) => !rows.has(this.nuclei[k].row);
+    const order = [...this.nuclei.keys()].map((k) => (this.at + 1 + k) % this.nuclei.length);
+    const next = order.find(isOpen);
+    if (next === undefined) this.next.focus();
+    else this.focus(next);
+  }
+
+  undo() {
+    if (!this.asked.length) { tell("There is no answer to take back."); return; }
+    this.correct.journal.undo();
+    this.focus(this.asked.pop());
+  }
+
+  onSlide() {
+    const one = this.nuclei[this.at];
+    if (!one) return;
+    this.close();
+    this.correct.use("choose");
+    this.correct.go(one);
+  }
+
+  keyOf(key, target) {
+    if (/^[1-9]$/.test(key)) return () => { const name = this.correct.journal.state.classes[Number(key) - 1]; if (name) this.answer("reclassify", name); };
+    if ((key === "Enter" || key === " ") && target.closest?.("#review") && !target.closest(".card")) return null; // a button
+    const across = this.grid ? getComputedStyle(this.grid).gridTemplateColumns.split(" ").length : 1;
+    const run = {
+      y: () => this.answer("confirm"), x: () => this.answer("delete"), Delete: () => this.answer("delete"), Backspace: () => this.answer("delete"),
+      u: () => this.undo(), n: () => this.more(), Enter: () => this.onSlide(), Escape: () => this.close(), g: () => this.close(),
+      ArrowLeft: () => this.focus(this.at - 1), ArrowRight: () => this.focus(this.at + 1), ArrowUp: () => this.focus(this.at - across), ArrowDown: () => this.focus(this.at + across),
+    }[key];
+    return run || (key.length === 1 && key !== "?" && key !== "e" && key !== "d" ? () => {} : null); // the slide is hidden
+  }
+}

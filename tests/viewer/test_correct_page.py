@@ -1,0 +1,350 @@
+"""Correcting in a real browser: what is said there is in the file, is undone, and is never there twice."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from browsing import NEEDED, Visit, chromium
+from histoscope.edits import Corrections
+from histoscope.viewer.library import Library
+
+pytestmark = NEEDED
+SENT = "**/edits"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path, cells, shown_slide):
+    (tmp_path / "slide.tif").write_bytes(shown_slide.read_bytes())
+    cells(tmp_path / "out" / "slide", n=60)
+    return tmp_path
+
+
+class Corrector(Visit):
+    """A page on which nuclei are corrected."""
+
+    def __init__(self, browser, address, table, **how):
+        super().__init__(browser, address, **how)
+        self.table, self.start = table, self.page.url.partition("&x=")[0]
+
+    def corrects(self):
+        self.page.keyboard.press("e")
+        self.until(lambda: self.page.is_visible("#correct"))
+        return self
+
+    def at(self, row, zoom=6):
+        """Look at a nucleus."""
+        x, y = (self.table[name][row].as_py() for name in ("x_px", "y_px"))
+        self.look(x, y, zoom)
+
+    def look(self, x, y, zoom=6):
+        self.open(f"{self.start}&x={x}&y={y}&zoom={zoom}")
+        self.corrects()
+
+    def open(self, address):
+        self.page.goto("about:blank")
+        self.page.goto(address)
+        self.until(lambda: self.in_view() >= 0)
+
+    def choose(self, row):
+        self.at(row)
+        self.page.mouse.click(*self.middle())
+        self.until(lambda: "1 nucleus is chosen" in self.page.inner_text("#correct .next"))
+
+    def middle(self):
+        box = self.page.locator("#pane-a").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(self, points):
+        self.page.mouse.move(*points[0])
+        self.page.mouse.down()
+        for point in points[1:]:
+            self.page.mouse.move(*point)
+        self.page.mouse.up()
+
+    def circle(self, radius=30):
+        x, y = self.middle()
+        self.drag([(x + radius * np.cos(t), y + radius * np.sin(t)) for t in np.linspace(0, 6.1, 40)])
+
+    def last(self):
+        found = self.page.locator("#last li span button")
+        return found.all_inner_texts()
+
+    def waiting(self):
+        """Edits that the browser keeps."""
+        return self.page.evaluate(
+            "Object.keys(localStorage).filter((key) => key.startsWith('histoscope-edit'))"
+        )
+
+
+@pytest.fixture
+def corrector(browser, folder, serve):
+    from contextlib import ExitStack
+
+    from histoscope.viewer.server import create_app
+
+    table = Corrections(folder / "out" / "slide" / "cells.parquet").found.table
+    with ExitStack() as stack:
+        opened = []
+
+        def go(author="ada", **how):
+            address = stack.enter_context(serve(create_app(Library([folder]).search(), author=author)))
+            opened.append(Corrector(browser, address, table, **how))
+            return opened[-1]
+
+        yield go
+        for one in opened:
+            assert one.errors == []
+            one.context.close()
+
+
+@pytest.fixture
+def written(folder):
+    """The edits on disk, anew each time."""
+    corrections = Corrections(folder / "out" / "slide" / "cells.parquet")
+    return lambda: corrections.read().edits
+
+
+def test_a_correction_is_drawn_counted_written_and_survives_a_reload(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.keyboard.press("2")
+    one.until(lambda: len(written()) == 1)
+    (edit,) = written()
+    assert (edit.kind, edit.class_name, edit.author) == ("reclassify", "inflammatory", "ada")
+    one.until(lambda: one.waiting() == [])
+    one.choose(8)
+    one.page.keyboard.press("Delete")
+    one.until(lambda: len(written()) == 2)
+    one.open(one.start)
+    one.until(lambda: one.in_view() == 59)
+    assert one.page.inner_text("#legend li[data-kind='2'] .count") == "31"
+    assert one.page.inner_text("#legend li[data-kind='1'] .count") == "28"
+    one.at(8)
+    one.page.mouse.click(*one.middle())
+    one.page.wait_for_timeout(300)
+    assert "chosen" not in one.page.inner_text("#correct .next")
+
+
+def test_undone_with_keys_and_from_the_list_and_done_again(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.keyboard.press("x")
+    one.until(lambda: one.last() == ["no nucleus"] and len(written()) == 1)
+    one.page.keyboard.press("Control+z")
+    one.until(lambda: one.last() == [] and len(written()) == 2)
+    one.page.keyboard.press("Control+Shift+Z")
+    one.until(lambda: one.last() == ["no nucleus"] and len(written()) == 3)
+    one.page.click("#last li > button")
+    one.until(lambda: one.last() == [] and len(written()) == 4)
+
+
+def test_a_nucleus_is_drawn_with_the_mouse_and_is_a_nucleus_like_others(corrector, written, folder):
+    one = corrector()
+    corner = 490, 22
+    one.look(*corner)
+    before = one.in_view()
+    one.page.keyboard.press("w")
+    one.page.keyboard.press("2")
+    one.circle()
+    one.until(lambda: len(written()) == 1)
+    (edit,) = written()
+    points = np.array(edit.polygon_px)
+    assert edit.class_name == "inflammatory"
+    assert np.abs(points.mean(axis=0) - corner).max() < 1
+    assert 3 < np.ptp(points[:, 0]) / 2 < 6
+    one.until(lambda: one.in_view() == before + 1)
+    one.page.keyboard.press("v")
+    one.page.mouse.click(*one.middle())
+    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
+    one.page.keyboard.press("1")
+    one.until(lambda: len(written()) == 2)
+    assert Corrections(folder / "out" / "slide" / "cells.parquet").applied().table["class"][-1].as_py() == (
+        "epithelial"
+    )
+
+
+def test_a_nucleus_is_drawn_and_chosen_with_the_keyboard_alone(corrector, written):
+    one = corrector()
+    one.look(490, 22)
+    for key in ("w", "Enter"):
+        one.page.keyboard.press(key)
+    one.until(lambda: len(written()) == 1)
+    for key in ("v", "Enter"):
+        one.page.keyboard.press(key)
+    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
+    one.page.keyboard.press("Delete")
+    one.until(lambda: len(written()) == 2)
+
+
+def test_several_are_chosen_with_shift_corrected_together_and_exported(corrector, written):
+    one = corrector()
+    one.look(256, 256, 1.5)
+    x, y = one.middle()
+    one.page.keyboard.down("Shift")
+    one.drag([(x - 200, y - 200), (x, y), (x + 200, y + 200)])
+    one.page.keyboard.up("Shift")
+    said = one.page.inner_text("#correct .next")
+    n = int(re.match(r"(\d+) nuclei are chosen", said)[1])
+    assert n > 5
+    with one.page.expect_download() as waits:
+        one.page.click("#correct button:has-text('GeoJSON')")
+    saved = json.loads(waits.value.path().read_text())
+    assert len(saved["features"]) == n
+    one.page.keyboard.press("1")
+    one.until(lambda: len(written()) == n)
+    assert {edit.class_name for edit in written()} == {"epithelial"}
+    one.page.keyboard.press("u")
+    one.until(lambda: len(written()) == 2 * n)
+
+
+def test_a_part_that_is_right_is_a_region(corrector, written):
+    one = corrector()
+    one.look(256, 256, 1.5)
+    one.page.keyboard.press("r")
+    x, y = one.middle()
+    one.drag([(x - 150, y - 150), (x, y), (x + 150, y + 150)])
+    one.until(lambda: len(written()) == 1)
+    (edit,) = written()
+    assert (edit.kind, len(edit.polygon_px), edit.nucleus) == ("confirm", 4, "")
+    assert np.array(edit.polygon_px).min(axis=0) == pytest.approx([156, 156], abs=2)
+    assert one.last() == ["a part is right"]
+
+
+def test_two_people_at_one_nucleus_see_each_other_and_that_they_differ(corrector, written):
+    ada, bob = corrector("ada"), corrector("bob")
+    ada.choose(6)
+    bob.choose(6)
+    ada.page.keyboard.press("x")
+    ada.until(lambda: len(written()) == 1)
+    bob.page.keyboard.press("2")
+    bob.until(lambda: "People differ about 1 nucleus" in bob.page.inner_text("#correct"))
+    assert "ada: no nucleus; bob: inflammatory (counts)" in bob.page.inner_text("#conflicts")
+    ada.until(lambda: "People differ" in ada.page.inner_text("#correct"))
+    assert len(written()) == 2
+
+
+def test_what_the_server_did_not_hear_is_kept_and_sent_once(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.route(SENT, lambda route: route.abort())
+    one.page.keyboard.press("x")
+    one.until(lambda: "kept in this browser" in one.page.inner_text("#correct"))
+    assert len(one.waiting()) == 1
+    assert one.last() == ["no nucleus"]
+    assert written() == ()
+    one.page.reload()  # the laptop was closed, and the server is still away
+    one.until(lambda: one.in_view() > 0)
+    assert len(one.waiting()) == 1
+    one.page.unroute(SENT)
+    one.page.reload()
+    one.until(lambda: len(written()) == 1 and one.waiting() == [])
+
+
+def test_an_answer_that_is_lost_does_not_double_a_correction(corrector, written):
+    one = corrector()
+    one.choose(6)
+    lost = []
+
+    def lose(route):
+        if route.request.method == "POST" and not lost:
+            route.fetch()  # it is written
+            lost.append(1)
+            route.abort()
+        else:
+            route.continue_()
+
+    one.page.route(SENT, lose)
+    one.page.keyboard.press("x")
+    one.until(lambda: lost and one.waiting() == [])
+    assert len(written()) == 1
+
+
+def test_a_full_disk_is_told_and_the_correction_waits(corrector, written, monkeypatch):
+    one = corrector()
+    one.choose(6)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("histoscope.edits.corrections.write", full)
+        one.page.keyboard.press("x")
+        one.until(lambda: "No space left" in one.page.inner_text("#correct"))
+    one.until(lambda: len(written()) == 1)
+    one.until(lambda: "No space left" not in one.page.inner_text("#correct"))
+
+
+def test_the_least_sure_are_answered_with_one_key_each(corrector, written):
+    one = corrector().corrects()
+    one.page.keyboard.press("g")
+    one.until(lambda: one.page.locator("#review .card").count() == 48)
+    assert "0 of 48 answered, 48 left" in one.page.inner_text("#review-progress")
+    one.page.wait_for_timeout(500)
+    picture = one.page.locator("#review .card").nth(3).screenshot()
+    assert len(picture) > 3000  # not flat
+    for key in ("y", "x", "2"):
+        one.page.keyboard.press(key)
+    one.until(lambda: len(written()) == 3)
+    assert "3 of 48 answered, 45 left" in one.page.inner_text("#review-progress")
+    one.page.keyboard.press("u")
+    one.until(lambda: "2 of 48 answered" in one.page.inner_text("#review-progress"))
+    kinds = [edit.kind for edit in written()]
+    assert kinds[:2] == ["confirm", "delete"]
+    assert kinds[-1] == "undo"
+    one.page.keyboard.press("Escape")
+    assert not one.page.is_visible("#review")
+    assert one.page.is_visible("#correct")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_telephone_all_of_it_is_in_reach(corrector, written, dark):
+    one = corrector(width=400, dark=dark)
+    one.page.tap = one.page.click
+    one.page.click("#correct-button")
+    one.until(lambda: one.page.is_visible("#correct"))
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
+    one.page.click("#review-button")
+    one.until(lambda: one.page.locator("#review .card").count() == 48)
+    for button in one.page.locator("#review footer button").all():
+        box = button.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 400
+        assert box["y"] + box["height"] <= 800
+        assert box["height"] >= 40
+    one.page.click("#review footer button:has-text('No nucleus')")
+    one.until(lambda: len(written()) == 1)
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_the_densities_far_out_count_what_was_corrected(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.keyboard.press("x")
+    one.until(lambda: len(written()) == 1)
+    one.look(256, 256, 0.1)
+    one.until(lambda: one.in_view() == 59)
+
+
+def test_a_read_only_folder_says_so_and_takes_nothing(corrector, written, monkeypatch):
+    from histoscope.errors import ConfigError
+
+    def refuse(_):
+        raise ConfigError("cannot write to out: it is read-only; name another place")
+
+    for module in ("notebook", "correcting"):
+        monkeypatch.setattr(f"histoscope.viewer.{module}.require_writable", refuse)
+    one = corrector()
+    one.choose(6)
+    assert "read-only" in one.page.inner_text("#correct")
+    one.page.keyboard.press("x")
+    one.until(lambda: "read-only" in one.page.inner_text("#message"))
+    assert one.waiting() == []
+    assert written() == ()
