@@ -48,6 +48,8 @@ class Found:
         Beside a label map, with the classes of its nuclei.
     truth : Path or None
         Label map that they are compared with.
+    classes : tuple of str
+        Classes in their order, where the file does not say it.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Found:
     problem: str = ""
     class_map: Path | None = None
     truth: Path | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:

@@ -1,7 +1,7 @@
 """Files of results of one slide or image: a table of cells or tiles, GeoJSON, or a map of labels."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,9 +130,17 @@ class TableResults:
 
 
 class JsonResults:
-    """``NAME.geojson`` of an image, as `histoscope predict` or QuPath writes it."""
+    """``NAME.geojson`` of an image, as `histoscope predict` or QuPath writes it.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : Path
+    classes : sequence of str
+        The first ones, in this order; others follow as the file has them.
+    """
+
+    def __init__(self, path: Path, classes: Sequence[str] = ()) -> None:
+        self._classes = classes
         if path.stat().st_size > _MOST_BYTES:
             raise ConfigError(
                 f"{path.name} is larger than {_MOST_BYTES // 10**6} MB; results of that size are shown from "
@@ -145,7 +153,8 @@ class JsonResults:
 
     def marks(self) -> Marks:
         """All features, in the order of the file, sorted by place."""
-        classes = list(dict.fromkeys(name for name in self._names if name not in {"", "nucleus"}))
+        named = (name for name in self._names if name not in {"", "nucleus"})
+        classes = list(dict.fromkeys([*self._classes, *named]))
         numbers = [each.get("properties", {}).get("measurements") or {} for each in self._features]
         probability = np.array([float(each.get("probability", 1.0)) for each in numbers])
         batch = Batch(_centres(self._places), _ids(self._names, classes), probability, self._places)

@@ -18,6 +18,7 @@ from histoscope.viewer.desk import Desk, plain
 from histoscope.viewer.guard import App, Guard
 from histoscope.viewer.library import Item, Library
 from histoscope.viewer.marks import BANDS, BINS, TILE_PX
+from histoscope.viewer.predict_routes import add_prediction
 from histoscope.viewer.reading import reading
 from histoscope.viewer.running import author_of
 from histoscope.viewer.shelf import Shelf, stamp_of
@@ -66,6 +67,7 @@ def create_app(library: Library, *, token: str = "", author: str = "") -> App:
     )
     add_studies(app, library, desk)
     add_corrections(app, shelf, desk, author_of(author))
+    add_prediction(app, shelf, desk)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     return Guard(app, token)
 
@@ -84,11 +86,16 @@ class Routes:
 
     async def library(self, request: Request) -> Response:
         """All slides and images, with the results of each."""
-        return await self._desk.answer(request, lambda: plain(_shown(self._shelf.library)))
+        return await self._desk.answer(request, lambda: plain(_shown(self._shelf)))
 
     async def search(self, request: Request) -> Response:
         """Look at the folder anew."""
-        return await self._desk.answer(request, lambda: plain(_shown(self._shelf.library.search())))
+
+        def work() -> Response:
+            self._shelf.library.search()
+            return plain(_shown(self._shelf))
+
+        return await self._desk.answer(request, work)
 
     async def slide(self, request: Request, slide: Id) -> Response:
         """Size, resolution and layers of a slide."""
@@ -201,9 +208,11 @@ class Routes:
         }
 
 
-def _shown(library: Library) -> dict[str, Any]:
-    """The library as the page lists it."""
+def _shown(shelf: Shelf) -> dict[str, Any]:
+    """The library as the page lists it; images that were dropped on the page come first."""
+    library = shelf.library
     items = sorted(library.items.values(), key=lambda item: (item.folder, item.name))
+    items = [*reversed(shelf.scratch.items.values()), *items]
     return {
         "folder": ", ".join(folder.name or str(folder) for folder in library.folders),
         "items": [

@@ -17,7 +17,8 @@ from histoscope.viewer.library import Found, Item, Library
 from histoscope.viewer.marks import Marks
 from histoscope.viewer.pyramid import Pyramid
 from histoscope.viewer.reading import reading
-from histoscope.viewer.results import Results, open_results
+from histoscope.viewer.results import JsonResults, Results, open_results
+from histoscope.viewer.scratch import Scratch
 from histoscope.viewer.tissue import rings_of
 from histoscope.viewer.truth import sheet_of
 
@@ -96,7 +97,7 @@ class Shelf:
     """
 
     def __init__(self, library: Library) -> None:
-        self.library = library
+        self.library, self.scratch = library, Scratch()
         self._pyramids: Lately[Pyramid] = Lately(_SLIDES)
         self._results: Lately[Results] = Lately(_MARKS)
         self._marks: Lately[Marks] = Lately(_MARKS)
@@ -108,9 +109,10 @@ class Shelf:
         ------
         DatasetNotFoundError
         """
-        if key not in self.library.items:
+        item = self.library.items.get(key) or self.scratch.items.get(key)
+        if item is None:
             raise DatasetNotFoundError(f"there is no slide {key} any more; look at the folder again")
-        return self.library.items[key]
+        return item
 
     def found(self, key: str) -> Found:
         """The results of an id.
@@ -119,6 +121,8 @@ class Shelf:
         ------
         DatasetNotFoundError
         """
+        if preview := self.scratch.previews.get(key):
+            return preview
         for item in self.library.items.values():
             for found in item.results:
                 if found.id == key:
@@ -184,18 +188,19 @@ class Shelf:
                 sheet = sheet_of(found.class_map.parents[1])
                 names = {} if sheet is None else sheet.classes
                 return LabelResults(path, self._own(found.class_map), names)
-            return open_results(path)
+            return JsonResults(path, found.classes) if found.classes else open_results(path)
 
     def _own(self, path: Path) -> Path:
         """A path that may have become a link since the folder was looked at."""
-        if not self.library.is_below(path):
+        if not self.library.is_below(path) and not self.scratch.has(path):
             raise ConfigError(f"{path} lies outside of the folder; name its folder, too")
         return path
 
     def _opened(self, item: Item, path: Path) -> Pyramid:
         slide = open_slide(path)
         digests = {found.digest for found in item.results} - {""}
-        if not self.library.is_below(path) and (
+        is_ours = self.library.is_below(path) or self.scratch.has(path)
+        if not is_ours and (
             not self.library.beyond or digests.isdisjoint({slide.quick_hash, digest_of(path)})
         ):
             slide.close()

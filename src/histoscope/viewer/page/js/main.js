@@ -5,6 +5,7 @@ import { Correct, KEYS } from "./correct.js";
 import { colourOf, kindsOf, Legend, number } from "./legend.js";
 import { hideNucleus, showNucleus } from "./nucleus.js";
 import { Pane } from "./pane.js";
+import { Predictions } from "./predict.js";
 import { savePng } from "./save.js";
 import { fillList, markChosen } from "./shelf.js";
 import { fromHash, state, toHash } from "./state.js";
@@ -14,7 +15,7 @@ const $ = (id) => document.getElementById(id);
 const isNarrow = () => matchMedia("(max-width: 760px)").matches;
 const known = new Map(); // id of results -> what the server says of them
 const panes = [];
-let library, item, legend;
+let library, item, legend, predictions;
 const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name });
 const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()) });
 
@@ -56,6 +57,7 @@ function remember() {
 }
 
 function restyled() {
+  predictions.restyle();
   for (const pane of panes) {
     pane.picture(!state.hidden.has("picture"));
     pane.overlay.restyle();
@@ -98,6 +100,7 @@ async function show(id, place = null) {
   document.body.classList.toggle("no-slide", !slide);
   if (!slide) { lead(null, null); legend.show(null); about(null); return; }
   await panes[0].open(slide, place);
+  predictions.moved();
   if (state.split) await openSecond(slide);
   await withResults(0, results, slide);
   const tissue = item.has_tissue ? await api.tissue(id).catch(() => null) : null;
@@ -205,6 +208,8 @@ function about(slide) {
 }
 
 function pick(pane, { x, y }) {
+  const preview = predictions.hit(pane, x, y);
+  if (preview && !correct.on) { showNucleus(preview.results, state, preview.found, unpick); return; }
   const found = pane.overlay.hit(x, y);
   for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
   if (correct.pick(pane, found)) return;
@@ -257,6 +262,10 @@ function zoom(by) {
   panes[0].viewer.viewport.applyConstraints();
 }
 
+// Two tools for the pointer, one at a time.
+function correcting() { predictions.toggle(false); correct.toggle(); }
+function predicting() { if (correct.on) correct.toggle(false); predictions.toggle(); }
+
 const wholeSlide = () => panes[0].viewer.viewport.goHome();
 
 function setUp() {
@@ -267,7 +276,8 @@ function setUp() {
   on("split-button", () => split());
   on("link-button", copyLink);
   on("save-button", () => panes[0].slide && savePng(panes[0], panes[0].slide.mpp, item.name));
-  on("correct-button", () => correct.toggle());
+  on("correct-button", correcting);
+  on("predict-button", predicting);
   on("theme-button", switchTheme);
   on("help-button", () => $("help").showModal());
   on("zoom-in", () => zoom(1.6));
@@ -286,14 +296,30 @@ function setUp() {
     { keys: ["h"], shown: ["H"], does: "slide on or off", run: () => legend.toggle("picture") },
     { keys: ["j", "k"], shown: ["J", "K"], does: "next slide, slide before", run: (key) => step(key.toLowerCase() === "j" ? 1 : -1) },
     { keys: ["l"], shown: ["L"], does: "list of slides", run: () => toggleList() },
-    { keys: ["p"], shown: ["P"], does: "legend and settings", run: () => togglePanel() },
+    { keys: ["p"], shown: ["P"], does: "find the nuclei of a rectangle", run: predicting },
+    { keys: ["g"], shown: ["G"], does: "legend and settings", run: () => togglePanel() },
     { keys: ["c"], shown: ["C"], does: "copy a link to this view", run: copyLink },
     { keys: ["s"], shown: ["S"], does: "save this view as PNG", run: () => $("save-button").click() },
     { keys: ["d"], shown: ["D"], does: "light or dark", run: switchTheme },
-    ...KEYS.map(({ keys = [], ...rest }) => ({ keys, ...rest, run: () => correct.toggle() })),
+    ...KEYS.map(({ keys = [], ...rest }) => ({ keys, ...rest, run: correcting })),
     { keys: ["?"], shown: ["?"], does: "this help", run: () => ($("help").open ? $("help").close() : $("help").showModal()) },
-    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: unpick },
+    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: () => { unpick(); predictions.toggle(false); } },
   ]);
+}
+
+// Look at the folder anew, and show one of its slides.
+async function reload(id) {
+  library = await api.library();
+  $("items").replaceChildren();
+  fillList(library, choose);
+  toggleList(!isNarrow());
+  studies.leave();
+  await show(id);
+}
+
+function choose(id) {
+  studies.leave();
+  show(id);
 }
 
 async function start() {
@@ -303,8 +329,9 @@ async function start() {
   legend = new Legend(state, restyled);
   legend.words();
   addPane($("pane-a"), true);
+  predictions = new Predictions(state, { pane: () => panes[0], item: () => item, reload });
   try { library = await api.library(); } catch (error) { tell(error.message, { stays: true }); return; }
-  fillList(library, (id) => { studies.leave(); show(id); });
+  fillList(library, choose);
   studies.fill(library);
   toggleList(library.items.length + library.studies.length > 1 && !isNarrow());
   window.addEventListener("hashchange", () => location.reload());

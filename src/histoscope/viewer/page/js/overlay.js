@@ -9,7 +9,7 @@ const DIRECT_FROM = 1.0; // screen pixels for one of level 0, from which few eno
 
 export class Overlay {
   constructor(pane, state, colourOf) {
-    Object.assign(this, { pane, state, colourOf, results: null, squares: null, tissue: null, picked: null, version: 0 });
+    Object.assign(this, { pane, state, colourOf, results: null, squares: null, tissue: null, picked: null, version: 0, without: [] });
     this.canvas = document.createElement("canvas");
     this.canvas.className = "marks";
     pane.viewer.canvas.append(this.canvas); // above the slide, below the overview map
@@ -34,6 +34,13 @@ export class Overlay {
     this.later();
   }
 
+  remove() {
+    this.squares?.stop();
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.timer);
+    this.canvas.remove();
+  }
+
   restyle() {
     this.version++;
     this.later();
@@ -56,7 +63,15 @@ export class Overlay {
     let waits = false;
     if (this.squares && !this.state.hidden.has("marks")) {
       context.globalAlpha = this.state.opacity;
+      context.save();
+      for (const { x, y, width, height } of document.body.classList.contains("correcting") ? [] : this.without) { // where others stand in for these
+        context.beginPath();
+        context.rect(0, 0, view.width, view.height);
+        context.rect((x - view.left) * view.scale, (y - view.top) * view.scale, width * view.scale, height * view.scale);
+        context.clip("evenodd");
+      }
       waits = this.drawMarks(context, view, ratio);
+      context.restore();
       context.globalAlpha = 1;
       if (this.picked) drawOne(context, this.picked.data, this.picked.k, { left: view.left, top: view.top, scale: view.scale });
     }

@@ -31,10 +31,10 @@ export function fillList(library, choose) {
     row.append(button);
     list.append(row);
   }
-  $("find").addEventListener("input", () => {
+  $("find").oninput = () => {
     const wanted = $("find").value.trim().toLowerCase();
     for (const row of list.children) row.hidden = row.dataset.id ? !row.dataset.words.includes(wanted) : Boolean(wanted);
-  });
+  };
   const out = library.left_out;
   $("left-out").textContent = out.length ? `Left out: ${out.slice(0, 5).map(({ path, why }) => `${path} ${why}`).join("; ")}${out.length > 5 ? "; …" : ""}` : "";
 }
