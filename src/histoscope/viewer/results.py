@@ -16,7 +16,7 @@ from histoscope.viewer.sorting import Batch, sorted_marks
 _MOST_BYTES = 300_000_000
 """Of a GeoJSON that is read whole."""
 _NEEDED = ("class", "class_id", "probability", "x_px", "y_px", "geometry")
-_BATCH_ROWS = 100_000
+_BATCH_ROWS, _BUFFER_BYTES = 100_000, 1 << 20
 _MOST_MPP = 1e4
 _NO_FEATURES = frozenset({"geometry", "bbox", "id", "part"})
 
@@ -99,20 +99,21 @@ class TableResults:
 
     def _batches(self, classes: list[str]) -> Iterator[Batch]:
         import pyarrow.parquet as pq
-        import shapely
 
-        with pq.ParquetFile(self.path) as file:
+        # Else all that is asked for is in memory at once, and it takes four times as long.
+        with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             columns = [name for name in _NEEDED if name in file.schema_arrow.names]
             for rows in file.iter_batches(_BATCH_ROWS, columns=columns):
-                polygons = shapely.from_wkb(rows["geometry"].to_numpy(zero_copy_only=False))
+                polygons = rows["geometry"].to_numpy(zero_copy_only=False)
                 probability = rows["probability"].to_numpy(zero_copy_only=False)
+                centre = None
                 if "x_px" in columns:
                     centre = np.stack([rows[name].to_numpy() for name in ("x_px", "y_px")], axis=1)
-                    yield Batch(centre, rows["class_id"].to_numpy(), probability, polygons)
+                if "class_id" in columns:
+                    class_id = rows["class_id"].to_numpy()
                 else:
-                    centre = _centres(polygons)
-                    names = rows["class"].to_pylist()
-                    yield Batch(centre, _ids(names, classes), probability, polygons)
+                    class_id = _ids(rows["class"].to_pylist(), classes)
+                yield Batch(centre, class_id, probability, polygons)
 
     def features(self, row: int) -> dict[str, Any]:
         """What is known of one row."""
@@ -157,7 +158,7 @@ class JsonResults:
         classes = list(dict.fromkeys([*self._classes, *named]))
         numbers = [each.get("properties", {}).get("measurements") or {} for each in self._features]
         probability = np.array([float(each.get("probability", 1.0)) for each in numbers])
-        batch = Batch(_centres(self._places), _ids(self._names, classes), probability, self._places)
+        batch = Batch(None, _ids(self._names, classes), probability, self._places)
         return sorted_marks([batch], {"classes": classes})
 
     def features(self, row: int) -> dict[str, Any]:
@@ -172,16 +173,6 @@ def _polygons(features: list[dict[str, Any]]) -> Any:
     import shapely
 
     return shapely.from_geojson(np.array([json.dumps(each["geometry"]) for each in features], object))
-
-
-def _centres(polygons: Any) -> Any:
-    """Centre of mass of each polygon; of one without area the corner of the slide."""
-    import shapely
-
-    found = np.zeros((len(polygons), 2))
-    known = ~shapely.is_empty(polygons)
-    found[known] = shapely.get_coordinates(shapely.centroid(polygons[known]))
-    return found
 
 
 def _class_of(feature: dict[str, Any]) -> str:

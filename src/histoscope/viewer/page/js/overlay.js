@@ -78,7 +78,7 @@ export class Overlay {
     this.after(context, view);
     if (waits) this.later();
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.settled(), 120);
+    this.timer = setTimeout(() => this.settled(), 250);
   }
 
   // Draw what is there, paint a little of what is not; say whether some is left to paint.

@@ -27,8 +27,26 @@ function sourceOf(slide) {
     },
     getTileUrl: (level, column, row) => api.tile(slide, level, column, row),
   });
+  Object.assign(source, { downloadTileStart: download, downloadTileAbort: (job) => job.userData.stop.abort() });
   if (!slide.stamp) source.tileExists = () => false; // results alone
   return source;
+}
+
+// OpenSeadragon decodes tiles in the thread that draws, which is felt while one moves; a bitmap is decoded beside it.
+async function download(job) {
+  job.userData.stop = new AbortController();
+  try {
+    const answer = await fetch(job.src, { signal: job.userData.stop.signal });
+    if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+    const bitmap = await createImageBitmap(await answer.blob());
+    const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
+    const context = canvas.getContext("2d");
+    context.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    job.finish(context, null, "context2d");
+  } catch (error) {
+    job.fail(error.message, null);
+  }
 }
 
 export class Pane {
