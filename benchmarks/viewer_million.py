@@ -107,7 +107,7 @@ def frames(port: int) -> list[dict[str, float]]:
 
 
 def dragged(page: Any) -> dict[str, float]:
-    """Frames a second while the slide is drawn to and fro, a little farther each time."""
+    """Frames a second while the slide is drawn about, a little farther each time."""
     box = page.locator("#pane-a").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.evaluate("window.takeFrames()")
