@@ -1,6 +1,8 @@
 """The cells of all slides as one table: a glob of their files is a data set that DuckDB and pyarrow read."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -14,6 +16,7 @@ from histoscope.predict.slides.cohort_table import write_cohort
 from histoscope.predict.slides.store import Store
 
 CLASSES = ("tumour", "stroma")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tables.md"
 
 
 @pytest.fixture
@@ -60,3 +63,13 @@ def test_duckdb_reads_them_in_a_line_and_joins_the_table_of_slides(out):
         "GROUP BY image ORDER BY image"
     ).fetchall()
     assert joined == [("a", 1.5), ("lab/b", 1.0)]
+
+
+def test_the_queries_of_the_page_run(out):
+    duckdb = pytest.importorskip("duckdb")
+    blocks = re.findall(r"^```sql\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    queries = [each for block in blocks for each in block.split(";") if "'out/" in each]
+    assert len(queries) == 2
+    for query in queries:
+        found = duckdb.sql(query.replace("'out/", f"'{out}/").replace("> 30", "> 20")).fetchall()
+        assert len(found) == 2, query
