@@ -81,6 +81,7 @@ def _lines(library: Any) -> list[str]:
 
 
 def _serve(library: Any, host: str, port: int, author: str, *, opens: bool) -> None:
+    import gc
     import threading
     import webbrowser
 
@@ -104,4 +105,6 @@ def _serve(library: Any, host: str, port: int, author: str, *, opens: bool) -> N
     if opens:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     app = create_app(library, token=token, author=author)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; to look through it now and then would hold up all for 0.1 s
     uvicorn.Server(running.config_of(app)).run(sockets=[opened])
