@@ -36,7 +36,7 @@ ZOOMS = (0.012, 0.05, 0.2, 0.5, 1.0, 2.0)
 SQUARES = {"density": (7, 5, 3), "outlines": (2, 1, 0)}
 
 
-def sort(folder: Path) -> dict[str, float]:
+def sort(folder: Path) -> dict[str, Any]:
     """Seconds and megabytes that the first visit takes, and seconds of the next."""
     found = next(iter(Library([folder]).search().items.values())).results[0]
     path_of(found.path).unlink(missing_ok=True)
@@ -47,7 +47,10 @@ def sort(folder: Path) -> dict[str, float]:
         marks = shelf.marks(found)
         facts = marks.counts(), marks.busiest(), marks.reach_px()
         times.append(perf_counter() - start)
+    squares, counts = np.unique(marks.key >> 4, return_counts=True)
+    x, y = np.median(marks.centre[marks.key >> 4 == squares[counts.argmax()]], axis=0)
     return {
+        "densest": (float(x), float(y)),
         "nuclei": sum(map(sum, facts[0])),
         "first_s": times[0],
         "next_s": times[1],
@@ -76,8 +79,8 @@ def squares(port: int, n: int = 200) -> dict[str, dict[str, float]]:
     return rows
 
 
-def frames(port: int) -> list[dict[str, float]]:
-    """Frames while the slide is dragged about, at several zooms, first where nothing was seen before."""
+def frames(port: int, x: float, y: float) -> list[dict[str, float]]:
+    """Frames while the slide is dragged about where nuclei are densest, at several zooms."""
     from playwright.sync_api import sync_playwright
 
     look = """(() => { const times = [];
@@ -94,9 +97,8 @@ def frames(port: int) -> list[dict[str, float]]:
         rows.append({"opened_ms": 1e3 * (perf_counter() - start)})
         slide = page.url.partition("#")[2].partition("&x=")[0]
         for zoom in ZOOMS:
-            middle = SIDE_PX // 2
             page.goto("about:blank")
-            page.goto(f"http://127.0.0.1:{port}/#{slide}&x={middle}&y={middle}&zoom={zoom}")
+            page.goto(f"http://127.0.0.1:{port}/#{slide}&x={x:.0f}&y={y:.0f}&zoom={zoom}")
             page.wait_for_function("document.querySelector('#in-view').dataset.n > 0", timeout=120_000)
             page.wait_for_timeout(1500)
             rows.append(
@@ -167,7 +169,8 @@ def main() -> None:
         with running(["ours"], folder / "big.tif") as servers:
             port = servers["ours"][0]
             rows["squares"] = squares(port)
-            rows["frames"] = frames(port) if find_spec("playwright") and shutil.which("chromium") else []
+            is_there = find_spec("playwright") and shutil.which("chromium")
+            rows["frames"] = frames(port, *rows["sort"]["densest"]) if is_there else []
     show(rows)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
