@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -18,6 +19,7 @@ from histoscope.files import write_image
 from histoscope.nuclei import Nuclei
 
 CLASSES = ["epithelial", "inflammatory"]
+TISSUES = ["gland", "stroma"]
 
 
 def draw_slide(path, side=512):
@@ -51,6 +53,31 @@ def write_cells(folder, slide="slide.tif", n=300, side=512, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, folder / "cells.parquet", row_group_size=100)
     return centre
+
+
+def write_tiles(folder, side_px=64.13, grid=8, slide="slide.tif"):
+    """Tiles in all but one column of a grid, the more of a gland the farther to the right."""
+    column, row = (each.ravel() for each in np.meshgrid(np.arange(grid), np.arange(grid)))
+    keep = column != 2
+    column, row = column[keep], row[keep]
+    gland = column / (grid - 1)
+    corner = np.stack([column, row], axis=1) * side_px
+    boxes = shapely.to_wkb(shapely.box(*corner.T, *(corner + side_px).T))
+    table = pa.table(
+        {
+            "class": np.where(gland >= 0.5, *TISSUES),
+            "probability": np.maximum(gland, 1 - gland),
+            "p_gland": gland,
+            "p_stroma": 1 - gland,
+            "geometry": pa.array(boxes, pa.binary()),
+        }
+    )
+    about = {"slide": slide, "size_px": [512, 512], "mpp": [0.5, 0.5], "classes": TISSUES}
+    folder.mkdir(parents=True)
+    pq.write_table(
+        table.replace_schema_metadata({b"histoscope": json.dumps(about).encode()}), folder / "tiles.parquet"
+    )
+    return folder / "tiles.parquet"
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +132,9 @@ def serve():
                 thread.join()
 
     return serving
+
+
+@pytest.fixture(scope="session")
+def tiles():
+    """A function that writes a table of tiles to a folder."""
+    return write_tiles

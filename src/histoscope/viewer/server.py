@@ -29,8 +29,9 @@ PAGE = Path(__file__).parent / "page"
 _THUMBNAIL_PX = 320
 _SORTING_S = 600.0
 
+_PACKED = "application/octet-stream"
 _MEDIA = {"tile": "image/jpeg", "thumbnail": "image/jpeg"} | dict.fromkeys(
-    ("outlines", "density"), "application/octet-stream"
+    ("outlines", "density", "heat"), _PACKED
 )
 
 
@@ -59,6 +60,7 @@ def create_app(library: Library, *, token: str = "", author: str = "") -> App:
         "/api/results/{results}/outlines/{zoom}/{column}/{row}": routes.outlines,
         "/api/results/{results}/density/{zoom}/{column}/{row}": routes.density,
         "/api/results/{results}/rows/{number}": routes.row,
+        "/api/results/{results}/heat/{kind}": routes.heat,
     }.items():
         responses = answers(_MEDIA.get(answer.__name__, "application/json"))
         app.add_api_route(address, answer, methods=["GET"], responses=responses, response_class=Response)
@@ -172,13 +174,25 @@ class Routes:
 
         return await self._desk.answer(request, work)
 
+    async def heat(
+        self, request: Request, results: Id, kind: Annotated[int, InAddress(ge=1, le=255)]
+    ) -> Response:
+        """The probability of a class at each tile, packed."""
+
+        def work() -> Response:
+            return Response(self._shelf.heat(self._shelf.found(results), kind), media_type=_PACKED)
+
+        return await self._desk.answer(
+            request, work, tag=lambda: f"{stamp_of(self._shelf.found(results).path)}-heat-{kind}"
+        )
+
     async def _square(
         self, request: Request, what: str, results: str, square: tuple[int, int, int]
     ) -> Response:
         def work() -> Response:
             marks = self._shelf.marks(self._shelf.found(results))
             packed: bytes = getattr(marks, what)(*square)
-            return Response(packed, media_type="application/octet-stream")
+            return Response(packed, media_type=_PACKED)
 
         def tag() -> str:
             return f"{stamp_of(self._shelf.found(results).path)}-{what}-{'-'.join(map(str, square))}"

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.jobs.ownership import digest_of
 from histoscope.slides import open_slide
+from histoscope.viewer.heat import Heat
 from histoscope.viewer.keeping import keep, kept, path_of
 from histoscope.viewer.labelled import Compared, LabelResults
 from histoscope.viewer.library import Found, Item, Library
@@ -162,6 +163,20 @@ class Shelf:
         if item.tissue is None:
             raise ConfigError("no tissue was sought on this slide")
         return rings_of(self._own(item.tissue))
+
+    def heat(self, found: Found, kind: int) -> bytes:
+        """Probabilities of a class of tiles, packed.
+
+        Raises
+        ------
+        ConfigError
+            If these are no tiles, or have no such class.
+        """
+        if found.kind != "tiles":
+            raise ConfigError("these are nuclei; heat maps are of tiles")
+        path = self._own(found.path)
+        with reading(path):
+            return Heat.of(path, kind).packed()
 
     def marks(self, found: Found) -> Marks:
         """The results sorted by place; kept beside them where there are many."""

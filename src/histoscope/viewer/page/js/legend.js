@@ -1,4 +1,6 @@
 // The legend: classes with switches, colours and the numbers in view; how they are drawn.
+import { RAMP_CSS } from "./heat.js";
+import { opacityOf, setOpacity, setStyle, styleOf } from "./state.js";
 
 const NUMBER = new Intl.NumberFormat("en");
 const $ = (id) => document.getElementById(id);
@@ -21,9 +23,11 @@ export function kindsOf(results) {
 export class Legend {
   constructor(state, changed) {
     Object.assign(this, { state, changed, results: null });
-    for (const [id, write] of [["least", (v) => { state.least = v; }], ["opacity", (v) => { state.opacity = v / 100; }]])
+    for (const [id, write] of [["least", (v) => { state.least = v; }], ["opacity", (v) => setOpacity(this.results, v / 100)]])
       $(id).addEventListener("input", () => { write(Number($(id).value)); this.words(); changed(); });
-    this.choice("style", [["outline", "Outline"], ["fill", "Fill"]], () => state.style, (v) => { state.style = v; });
+    this.choice("style", [["heat", "Heat map"], ["outline", "Outline"], ["fill", "Fill"]], () => styleOf(this.results), (v) => setStyle(this.results, v));
+    $("heat").addEventListener("change", () => { state.heat = Number($("heat").value); changed(); });
+    $("ramp").style.background = RAMP_CSS;
     this.choice("by", [["class", "Class"], ["probability", "Probability"]], () => state.by, (v) => { state.by = v; this.rows(); });
     this.layers();
   }
@@ -65,6 +69,12 @@ export class Legend {
     $("least-word").textContent = `${sure} from`;
     $("by").lastChild.textContent = sure;
     marks.textContent = results.kind === "tiles" ? "Tiles" : "Nuclei";
+    const hasHeat = results.kind === "tiles" && results.classes.length > 0, { state } = this;
+    $("style").firstChild.hidden = !hasHeat;
+    if (!hasHeat && styleOf(results) === "heat") setStyle(results, "outline");
+    $("heat").replaceChildren(...results.classes.map((name, k) => new Option(name, k + 1)));
+    if (state.heat > results.classes.length) state.heat = 1;
+    $("heat").value = state.heat;
     this.rows();
     this.words();
   }
@@ -108,10 +118,13 @@ export class Legend {
 
   words() {
     const { state } = this;
+    $("heat-box").hidden = this.results?.kind !== "tiles" || styleOf(this.results) !== "heat";
     $("least").value = state.least;
     $("least-value").textContent = (state.least / 20).toFixed(2);
-    $("opacity").value = Math.round(state.opacity * 100);
-    $("opacity-value").textContent = `${Math.round(state.opacity * 100)} %`;
+    const percent = Math.round(opacityOf(this.results) * 100);
+    $("opacity").value = percent;
+    $("opacity-value").textContent = `${percent} %`;
+    $("by").parentElement.hidden = !$("heat-box").hidden;
     for (const { id, read } of this.choices)
       for (const button of $(id).children) button.setAttribute("aria-checked", String(button.dataset.value === read()));
     for (const button of $("layers").children) button.setAttribute("aria-pressed", String(!state.hidden.has(button.dataset.value)));

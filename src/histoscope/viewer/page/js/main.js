@@ -8,7 +8,7 @@ import { Pane } from "./pane.js";
 import { Predictions } from "./predict.js";
 import { savePng } from "./save.js";
 import { fillList, markChosen } from "./shelf.js";
-import { fromHash, state, toHash } from "./state.js";
+import { fromHash, setStyle, state, styleOf, toHash } from "./state.js";
 import { Studies } from "./study.js";
 
 const $ = (id) => document.getElementById(id);
@@ -262,6 +262,14 @@ function zoom(by) {
   panes[0].viewer.viewport.applyConstraints();
 }
 
+// The next way to draw marks.
+function restyle() {
+  const ways = ["heat", "outline", "fill"].filter((way) => way !== "heat" || !$("style").firstChild.hidden);
+  setStyle(legend.results, ways[(ways.indexOf(styleOf(legend.results)) + 1) % ways.length]);
+  legend.words();
+  restyled();
+}
+
 // Two tools for the pointer, one at a time.
 function correcting() { predictions.toggle(false); correct.toggle(); }
 function predicting() { if (correct.on) correct.toggle(false); predictions.toggle(); }
@@ -290,7 +298,7 @@ function setUp() {
     { keys: ["0"], shown: ["0"], does: "the whole slide", run: wholeSlide },
     { keys: [..."123456789"], shown: ["1", "2", "…"], does: "switch a class on or off", run: (key) => legend.results && legend.flip(Number(key)) },
     { keys: ["b"], shown: ["B"], does: "two side by side", run: () => split() },
-    { keys: ["o"], shown: ["O"], does: "outlines or filled", run: () => { state.style = state.style === "fill" ? "outline" : "fill"; legend.words(); restyled(); } },
+    { keys: ["o"], shown: ["O"], does: "outlines, filled, or as a heat map", run: restyle },
     { keys: ["n"], shown: ["N"], does: "nuclei on or off", run: () => legend.toggle("marks") },
     { keys: ["t"], shown: ["T"], does: "outline of the tissue", run: () => legend.toggle("tissue") },
     { keys: ["h"], shown: ["H"], does: "slide on or off", run: () => legend.toggle("picture") },

@@ -1,5 +1,6 @@
 // Marks over a slide: a canvas that follows OpenSeadragon's view. What a frame costs does not grow with the
 // number of marks: squares are painted once, a few a frame, and then only moved.
+import { Heat } from "./heat.js";
 import { Squares } from "./squares.js";
 import { colouring, drawOne, drawOutlines, each, GONE, paintDensity, paintOutlines, POINT_PX } from "./paint.js";
 import { ringsOf } from "./patch.js";
@@ -23,6 +24,7 @@ export class Overlay {
     this.results = results;
     this.picked = null;
     this.squares = results && new Squares(results, () => this.later());
+    this.heat = results?.kind === "tiles" && results.classes.length ? new Heat(results, () => this.later()) : null;
     this.patch = null;
     this.restyle();
   }
@@ -62,7 +64,7 @@ export class Overlay {
     if (this.tissue && !this.state.hidden.has("tissue")) this.drawTissue(context, view);
     let waits = false;
     if (this.squares && !this.state.hidden.has("marks")) {
-      context.globalAlpha = this.state.opacity;
+      context.globalAlpha = this.heat && this.state.tiles === "heat" ? this.state.heatOpacity : this.state.opacity;
       context.save();
       for (const { x, y, width, height } of document.body.classList.contains("correcting") ? [] : this.without) { // where others stand in for these
         context.beginPath();
@@ -86,7 +88,8 @@ export class Overlay {
     const { zoom, what } = this.squares.level(view.scale), side = this.squares.side(zoom);
     const near = this.squares.within(wider(view, this.results.reach_px), zoom), colour = colouring(this.results, this.state, this.colourOf);
     this.squares.want(what, near);
-    const line = 1.6, reach = this.results.reach_px, options = { line: line * ratio, style: this.state.style, colour, reach };
+    if (this.heat && this.state.tiles === "heat") { this.heat.draw(context, view, this.state); return false; }
+    const line = 1.6, reach = this.results.reach_px, options = { line: line * ratio, style: this.results.kind === "tiles" ? this.state.tiles : this.state.style, colour, reach };
     const until = performance.now() + PAINT_MS;
     let waits = false;
     for (const at of near) {

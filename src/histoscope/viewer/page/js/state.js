@@ -9,6 +9,9 @@ export const state = {
   opacity: 0.9,
   style: "outline",
   by: "class",
+  tiles: "heat", // how tiles are drawn
+  heat: 1, // class of the heat map
+  heatOpacity: 0.6, // what lies below a heat map is to be seen
   hidden: new Set(), // of "picture", "marks", "tissue"
   colours: {}, // class -> colour that somebody chose
   split: false,
@@ -35,6 +38,9 @@ export function toHash() {
   add("opacity", String(state.opacity), "0.9");
   add("style", state.style, "outline");
   add("by", state.by, "class");
+  add("tiles", state.tiles, "heat");
+  add("heat", String(state.heat), "1");
+  add("heatOpacity", String(state.heatOpacity), "0.6");
   add("hide", [...state.hidden].sort().join("."), "");
   add("colours", Object.entries(state.colours).map(([k, v]) => `${k}-${v.slice(1)}`).join("."), "");
   return `#${parts}`;
@@ -60,6 +66,9 @@ export function fromHash(hash) {
   state.least = Math.round(number("least", 0, 0, 19));
   state.opacity = number("opacity", 0.9, 0, 1);
   state.style = one("style", ["outline", "fill"]);
+  state.tiles = one("tiles", ["heat", "outline", "fill"]);
+  state.heat = Math.round(number("heat", 1, 1, 255));
+  state.heatOpacity = number("heatOpacity", 0.6, 0, 1);
   state.by = one("by", ["class", "probability"]);
   state.hidden = new Set(list("hide"));
   state.colours = {};
@@ -67,4 +76,17 @@ export function fromHash(hash) {
     const [name, colour] = pair.split("-");
     if (/^\d+$/.test(name) && /^[0-9a-f]{6}$/i.test(colour || "")) state.colours[name] = `#${colour}`;
   }
+}
+
+// How marks of results are drawn.
+export const styleOf = (results) => (results?.kind === "tiles" ? state.tiles : state.style);
+export function setStyle(results, style) {
+  if (results?.kind === "tiles") state.tiles = style;
+  else state.style = style;
+}
+const isHeat = (results) => results?.kind === "tiles" && state.tiles === "heat";
+export const opacityOf = (results) => (isHeat(results) ? state.heatOpacity : state.opacity);
+export function setOpacity(results, value) {
+  if (isHeat(results)) state.heatOpacity = value;
+  else state.opacity = value;
 }
