@@ -39,7 +39,7 @@ class Reader:
 
     def bash(self, line):
         words = shlex.split(line, comments=True)
-        if words[:1] == ["histoscope"] and not {"|", ">", "&"} & set(words):
+        if words[:1] == ["histoscope"] and not {"|", "||", ">", "&"} & set(words):
             done = CliRunner(env={"COLUMNS": "100"}).invoke(app, words[1:])
             self.printed += done.output
             assert done.exit_code == 0, f"{line}\n{done.output}{done.exception!r}"

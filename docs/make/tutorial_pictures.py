@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from histoscope.files import read_image
+from histoscope.tables import read_table
 
 OUT = Path(__file__).resolve().parents[1] / "img"
 WHITE, GAP_PX = 255, 8
@@ -28,13 +29,27 @@ def masks(run: Path) -> NDArray[np.uint8]:
     return beside(image, np.array(mask), found)
 
 
+def slide(run: Path) -> NDArray[np.uint8]:
+    """The overview of the slide, and the region that was corrected."""
+    overview = Image.open(run / "out/slide/overview.png").convert("RGB").resize((800, 400))
+    (region,) = (run / "from_qupath/overlays").glob("*.png")
+    return beside(np.array(overview), read_image(region)[:400])
+
+
+def classify(run: Path) -> NDArray[np.uint8]:
+    """The patches of one photograph."""
+    groups = read_table(run / "groups.csv")
+    patches = groups["path"][groups["group"] == groups["group"].iloc[0]]
+    return beside(*(read_image(run / "same" / path) for path in patches))
+
+
 def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pictures of one height in a row."""
     gap = np.full((len(pictures[0]), GAP_PX, 3), WHITE, np.uint8)
     return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
 
 
-MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {"masks": masks}
+MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {"masks": masks, "slide": slide, "classify": classify}
 
 if __name__ == "__main__":
     folder, *chosen = sys.argv[1:]
