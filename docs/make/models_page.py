@@ -14,16 +14,35 @@ from histoscope.weights import WEIGHTS, card, find
 DOCS = Path(__file__).resolve().parents[1]
 PAGE = DOCS / "models.md"
 SCORES = ("aji", "pq", "f1_50", "dice")
+CHOICE = {
+    "nuclei": "Begin with it, for any use with credit.",
+    "nuclei-free": "Where even credit is too much to ask: it learned from drawn tissue alone.",
+    "nuclei-research": "For classes of nuclei, and for research only: they were learned from colon.",
+}
 HEAD = f"""\
-# Models that come with Histoscope
+# Which model should I take?
 
-Small models, used by name: `histoscope predict nuclei a.png out`. `histoscope models list` names them,
-`histoscope models show NAME` prints what is here, with `--json` for machines. Any model folder of yours, or
-of the Hugging Face Hub (`hf:owner/name`), is used in the same way.
+Take `nuclei`, unless you need classes:
 
-Scores are on images that the model did not learn from: means over images, with a 95 % interval by patient.
-Where patients are not published, source images, groups of tiles that look alike, or images stand for them;
-such an interval may be too short.
+```bash
+histoscope predict nuclei slide.svs out/
+```
+
+{{choice}}
+
+Colon is their weakest tissue: of crowded pale nuclei of glands, a third to a half is missed or merged.
+There, and wherever you have labels, [train from `nuclei` on your own](init.md). StarDist trained on colon's
+own labels reaches [AJI 0.469](results/stardist_consep.md) on the test part below.
+
+`histoscope models list` names them, `histoscope models show NAME` prints the card, with `--json` for
+machines ([all options](cli.md#histoscope-models)). A folder of your own, or of the Hugging Face Hub
+(`hf:owner/name`), is used in the same way.
+
+## How good are they?
+
+All scores are on images that the model did not learn from: means over images, with a 95 % interval by
+patient. Where patients are not published, source images, groups of tiles that look alike, or single images
+stand in for them; such an interval may be too short.
 {MEANING}.
 """
 
@@ -31,7 +50,12 @@ such an interval may be too short.
 def page() -> str:
     """Text of docs/models.md."""
     cards = {name: card(name) for name in WEIGHTS}
-    return "\n\n".join([HEAD.strip(), *compared(cards), *map(section, cards, cards.values())]) + "\n"
+    rows = [
+        [f"`{name}`", CHOICE[name], ", ".join(about["input"]["classes"]) or "none", about["weights licence"]]
+        for name, about in cards.items()
+    ]
+    head = HEAD.strip().replace("{choice}", _table(["", "take it for", "classes", "licence"], rows))
+    return "\n\n".join([head, *compared(cards), *map(section, cards, cards.values())]) + "\n"
 
 
 def compared(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -60,8 +84,9 @@ def section(name: str, about: Mapping[str, Any]) -> str:
         ),
     ]
     tests = about["test"]
-    parts = [f"## `{name}`", *facts, _scores(tests), *_by_class(tests), *_by_organ(tests), *_sizes(about)]
-    return "\n\n".join([*parts, *_failures(name, about)])
+    scores = [_scores(tests), *_by_class(tests), *_by_organ(tests)]
+    parts = [f"## `{name}`", *facts, *_pictures(name), _folded("All scores, by laboratory and organ", scores)]
+    return "\n\n".join([*parts, _folded("Pixel sizes it works at", _sizes(about)), *_failures(name, about)])
 
 
 def pictures_of(name: str) -> tuple[Path, Path]:
@@ -123,8 +148,13 @@ def _failures(name: str, about: Mapping[str, Any]) -> Iterable[str]:
         for title, found in about["test"].items()
         if (said := worst_of(found))
     ]
-    yield "\n".join(["Known failures:", "", *known, *worst])
-    sheet, failed = pictures_of(name)
+    yield _folded(
+        "Known failures, and the worst images", ["\n".join([*known, *worst]), *_failed_windows(name)]
+    )
+
+
+def _failed_windows(name: str) -> Iterable[str]:
+    _, failed = pictures_of(name)
     if failed.is_file():
         yield f"![Windows with the most mistakes of {name}]({failed.relative_to(DOCS).as_posix()})"
         yield (
@@ -132,10 +162,20 @@ def _failures(name: str, about: Mapping[str, Any]) -> Iterable[str]:
             "other outlines in yellow. MoNuSeg: CC BY-NC-SA 4.0 (Kumar et al. 2017), so this picture, too; "
             "TNBC: CC BY 4.0 (Naylor et al. 2019).*"
         )
+
+
+def _pictures(name: str) -> Iterable[str]:
+    sheet, _ = pictures_of(name)
     if sheet.is_file():
         place = sheet.relative_to(DOCS).as_posix()
         yield f"![Best, median and worst tile of each laboratory, with the outlines of {name}]({place})"
         yield f"*{credits_of()}*"
+
+
+def _folded(title: str, parts: Iterable[str]) -> str:
+    """What opens at a click."""
+    inner = "\n\n".join(parts)
+    return f'??? note "{title}"\n\n' + "\n".join(f"    {line}" if line else "" for line in inner.splitlines())
 
 
 def credits_of() -> str:
