@@ -14,7 +14,11 @@ from histoscope.files import write_image
 from histoscope.types import Sample
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "reference").glob("*.md")),
+]
 
 
 def _blocks(path: Path, language: str) -> list[str]:
@@ -59,7 +63,7 @@ def _lay_out(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "plugins.md")],
+    [ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "extend.md", "plugins.md")],
     ids=lambda path: path.name,
 )
 def test_python_examples_run(
