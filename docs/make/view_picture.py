@@ -1,7 +1,8 @@
 """Make docs/img/view.jpg: python docs/make/view_picture.py FOLDER [--at X Y ZOOM].
 
-The page of ``histoscope view FOLDER`` as Chromium shows it, with a nucleus of its first slide clicked. Needs
-playwright and a Chromium of the machine.
+The page of ``histoscope view FOLDER`` as Chromium shows it, with a nucleus of its first slide clicked, or
+after keys were pressed, as for docs/img/correct.jpg: ``--keys e g y x 3 --out docs/img/correct.jpg``.
+Corrections do not reach the folder. Needs playwright and a Chromium of the machine.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--size", type=int, nargs=2, default=(1280, 760))
     parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--keys", nargs="*", default=[], help="pressed one after another")
     given = parser.parse_args()
     opened = running.listen("127.0.0.1", 0)
     app = create_app(Library([given.folder.resolve()]).search())
@@ -40,13 +42,15 @@ def main() -> None:
     thread.start()
     try:
         address = running.address_of(opened, "127.0.0.1", "")
-        write(given.out, seen(address, given.at, given.size, dark=given.dark))
+        write(given.out, seen(address, given.at, given.size, given.keys, dark=given.dark))
     finally:
         server.should_exit = True
         thread.join()
 
 
-def seen(address: str, at: list[float] | None, size: tuple[int, int], *, dark: bool) -> bytes:
+def seen(
+    address: str, at: list[float] | None, size: tuple[int, int], keys: list[str], *, dark: bool
+) -> bytes:
     """The page as PNG."""
     with sync_playwright() as run:
         browser = run.chromium.launch(
@@ -55,13 +59,14 @@ def seen(address: str, at: list[float] | None, size: tuple[int, int], *, dark: b
         page = browser.new_page(
             viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light"
         )
+        page.route("**/edits", lambda one: one.abort() if one.request.method == "POST" else one.continue_())
         page.goto(address)
         page.wait_for_load_state("networkidle")
         page.wait_for_timeout(2000)
         if at is not None:
             x, y, zoom = at
             place = f"&x={x}&y={y}&zoom={zoom}"
-            page.goto(page.url.partition("&x=")[0] + place)
+            page.goto(page.url.partition("&x=")[0] + place)  # the page loads itself anew
             page.wait_for_timeout(1500)
             page.wait_for_load_state("networkidle")
             page.wait_for_timeout(2000)
@@ -69,7 +74,11 @@ def seen(address: str, at: list[float] | None, size: tuple[int, int], *, dark: b
             page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             page.mouse.move(box["x"] + 5, box["y"] + box["height"] - 5)
             page.wait_for_timeout(1500)
+        for key in keys:
+            page.keyboard.press(key)
+            page.wait_for_timeout(1500)
         picture: bytes = page.screenshot()
+        page.evaluate("localStorage.clear()")
         browser.close()
     return picture
 

@@ -171,6 +171,29 @@ def test_a_nucleus_is_drawn_with_the_mouse_and_is_a_nucleus_like_others(correcto
     )
 
 
+def test_a_nucleus_is_drawn_with_a_finger(corrector, written):
+    one = corrector(width=400)
+    one.look(490, 22)
+    one.page.click("#correct [data-tool=draw]")
+    touch = one.context.new_cdp_session(one.page)
+    touch.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def finger(kind, *points):
+        places = [{"x": x, "y": y} for x, y in points]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    x, y = one.middle()
+    ring = [(x + 30 * np.cos(t), y + 30 * np.sin(t)) for t in np.linspace(0, 6.1, 20)]
+    place = one.place()
+    finger("touchStart", ring[0])
+    for point in ring[1:]:
+        finger("touchMove", point)
+    finger("touchEnd")
+    one.until(lambda: len(written()) == 1)
+    assert np.ptp(np.array(written()[0].polygon_px), axis=0) == pytest.approx([10, 10], abs=2)
+    assert one.place() == place
+
+
 def test_a_nucleus_is_drawn_and_chosen_with_the_keyboard_alone(corrector, written):
     one = corrector()
     one.look(490, 22)
@@ -331,6 +354,59 @@ def test_the_densities_far_out_count_what_was_corrected(corrector, written):
     one.until(lambda: len(written()) == 1)
     one.look(256, 256, 0.1)
     one.until(lambda: one.in_view() == 59)
+
+
+def test_squares_far_out_are_what_the_server_would_send_of_a_corrected_table(
+    corrector, written, folder, tmp_path_factory
+):
+    """Squares with the few changes of the page, and those of a table in which the same was changed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from histoscope.viewer.results import open_results
+
+    one = corrector()
+    path = folder / "out" / "slide" / "cells.parquet"
+    Corrections(path).add("delete", "ada", row=6)
+    for row in (7, 9, 20, 31):
+        Corrections(path).add("reclassify", "ada", row=row, class_name="epithelial")
+    one.page.reload()
+    results = re.search(r"results=(\w+)", one.page.url)[1]
+    squares = one.page.evaluate(
+        """async (id) => {
+            const [api, { parse }, { patched, patchOf }] = await Promise.all(
+                ["api", "squares", "patch"].map((name) => import(`./js/${name}.js`)));
+            const results = { id, ...(await api.results(id)) };
+            const patch = patchOf(results, await api.edits(id), []);
+            return Promise.all([0, 2].map(async (zoom) => {
+                const at = { zoom, column: 0, row: 0 };
+                const raw = parse(await api.square(results, "density", zoom, 0, 0));
+                const data = patched(raw, at, results.square_px * 2 ** zoom, results.bins, patch);
+                return [...Array(data.n).keys()].filter((k) => data.count[k])
+                    .map((k) => [data.place[k], data.kind[k], data.band[k], data.count[k]]);
+            }));
+        }""",
+        results,
+    )
+    table = pq.read_table(path)
+    kinds = np.array(table["class_id"].to_pylist(), np.uint8)
+    kinds[[7, 9, 20, 31]] = 1
+    table = table.set_column(table.column_names.index("class_id"), "class_id", pa.array(kinds))
+    table = table.filter(pa.array(np.arange(60) != 6))
+    other = tmp_path_factory.mktemp("other") / "cells.parquet"
+    pq.write_table(table, other)
+    marks = open_results(other).marks()
+    for zoom, square in zip((0, 2), squares, strict=True):
+        packed = marks.density(zoom, 0, 0)
+        n = int(np.frombuffer(packed, "<u4", 1, 4)[0])
+        expected = zip(
+            np.frombuffer(packed, "<u2", n, 16 + 4 * n).tolist(),
+            np.frombuffer(packed, "u1", n, 16 + 6 * n).tolist(),
+            np.frombuffer(packed, "u1", n, 16 + 7 * n).tolist(),
+            np.frombuffer(packed, "<u4", n, 16).tolist(),
+            strict=True,
+        )
+        assert sorted(map(tuple, square)) == sorted(expected)
 
 
 def test_a_read_only_folder_says_so_and_takes_nothing(corrector, written, monkeypatch):

@@ -9,6 +9,7 @@ rule decides all the same, and the nucleus is listed, so that a person can look.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,9 +126,10 @@ def merged(edits: Iterable[Edit]) -> State:
     )
 
 
-def _key(edit: Edit) -> tuple[str, str, str, str]:
-    """The order of edits; the line, where a damaged copy gave two of them one id."""
-    return edit.time, edit.author, edit.id, edit.to_line()
+def _key(edit: Edit) -> tuple[Any, ...]:
+    """The order of edits; all of an edit, where a damaged copy gave two of them one id."""
+    what = (edit.kind, edit.nucleus, edit.centre_px or (), edit.class_name, edit.polygon_px, edit.undoes)
+    return edit.time, edit.author, edit.id, *what, edit.of, edit.results
 
 
 def _active(ordered: Sequence[Edit]) -> tuple[list[Edit], list[Edit]]:

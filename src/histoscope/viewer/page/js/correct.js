@@ -52,9 +52,12 @@ export class Correct {
         tell: (text) => tell(text),
         changed: () => { if (pane.overlay.results === results) this.changed(pane, journal); },
       });
+      Object.assign(journal, { undos: this.journals.get(results.id)?.undos || [] });
       this.journals.set(results.id, journal);
-      await journal.load().catch((error) => { journal.why = error.message; });
+      await journal.load().catch(() => {}); // told to whom corrects
     }
+    if (this.on && !this.journal?.state) this.toggle(false);
+    if (!this.journal?.state?.classes.includes(this.kind)) this.kind = this.journal?.state?.classes[0] || "";
     this.panel.show();
   }
 
@@ -74,8 +77,13 @@ export class Correct {
   }
 
   toggle(is = !this.on) {
-    if (is && !this.journal?.state) {
-      tell(this.journal?.why || "Only nuclei that a model found are corrected: choose a slide with such results.");
+    const { journal } = this;
+    if (is && !journal) {
+      tell("Only nuclei that a model found are corrected: choose a slide with such results.");
+      return;
+    }
+    if (is && !journal.state) { // not known yet, or it could not be read
+      journal.load().then(() => journal === this.journal && this.toggle(true), (error) => tell(error.message));
       return;
     }
     this.on = is;
@@ -91,7 +99,6 @@ export class Correct {
 
   use(tool) {
     this.tool = tool;
-    this.kind ||= this.journal?.state?.classes[0] || "";
     if (tool !== "choose") this.choose([]);
     document.body.dataset.tool = this.on ? tool : "";
     this.panel.show();

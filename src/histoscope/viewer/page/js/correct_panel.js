@@ -41,7 +41,7 @@ export class CorrectPanel {
     box.hidden = !correct.on || !journal?.state;
     if (box.hidden) return;
     const held = document.activeElement?.dataset?.held; // where the keyboard is
-    box.replaceChildren(this.head(), this.words(), this.tools(), ...this.answers(), ...this.trouble(), ...this.conflicts(), ...this.last());
+    box.replaceChildren(this.head(), this.words(), ...this.answers(), this.tools(), ...this.trouble(), ...this.conflicts(), ...this.last());
     box.querySelector(`[data-held="${held}"]`)?.focus({ preventScroll: true });
   }
 
@@ -54,9 +54,8 @@ export class CorrectPanel {
 
   // What one can do next.
   words() {
-    const { tool, chosen, shape, journal } = this.correct, classes = journal.state.classes.length;
-    const one = chosen.length === 1 ? "1 nucleus is chosen" : `${number(chosen.length)} nuclei are chosen`;
-    const text = chosen.length ? `${one}. ${classes ? "Press the number of the right class, Y if it is right, " : "Press Y if it is right, "}Del if it is no nucleus.`.replace("it is right", chosen.length > 1 ? "all are right" : "it is right").replace("it is no nucleus", chosen.length > 1 ? "none is a nucleus" : "it is no nucleus") : {
+    const { tool, chosen, shape, journal } = this.correct, [is, ends] = chosen.length > 1 ? ["nuclei are chosen: what are they", "they are right as shown, or no nuclei"] : ["nucleus is chosen: what is it", "it is right as shown, or no nucleus"];
+    const text = chosen.length ? `${number(chosen.length)} ${is}? ${journal.state.classes.length ? "Give the class; or say that " : "Say that "}${ends}.` : {
       choose: "Click a nucleus that is wrong; drag with Shift for several.",
       several: "Drag a rectangle over the nuclei to choose.",
       draw: "Draw around a nucleus that was missed; the outline closes itself.",
@@ -75,7 +74,9 @@ export class CorrectPanel {
     });
     const grid = button("Least sure first", () => correct.review.open(), { title: "The least sure nuclei, one after another (G)", id: "review-button" });
     grid.dataset.held = "grid";
-    return make("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid);
+    const undo = button("Undo", () => correct.undo(), { title: "Take back the last correction (Ctrl+Z)" });
+    undo.dataset.held = "undo";
+    return make("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid, undo);
   }
 
   answers() {
@@ -92,10 +93,7 @@ export class CorrectPanel {
       found.push(make("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
     const row = make("div", { className: "answers" });
     if (chosen.length) row.append(withKey(button("Right", () => correct.say("confirm")), "Y"), withKey(button("No nucleus", () => correct.say("delete")), "Del"), button("GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
-    const undo = button("Undo", () => correct.undo(), { title: "Take back the last correction (Ctrl+Z)" });
-    undo.dataset.held = "undo";
-    row.append(undo);
-    return [...found, row];
+    return row.children.length ? [...found, row] : found;
   }
 
   trouble() {
@@ -125,7 +123,7 @@ export class CorrectPanel {
     const groups = grouped([...waiting, ...state.last].filter(({ edit }) => !undone.has(edit)));
     if (!groups.length) return [];
     const rows = groups.map((group) => {
-      const [first] = group, word = first.is_region ? "a part is right" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : SAID[first.kind] || first.class_name;
+      const [first] = group, word = first.is_region ? "a part is right" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `right: ${first.class_name}` : SAID[first.kind] || first.class_name;
       const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
       const note = make("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
       const show = button(who, () => correct.go(first), { className: "quiet", title: "Show it", disabled: first.x === undefined });

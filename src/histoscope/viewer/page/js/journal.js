@@ -74,6 +74,8 @@ export class Journal {
       kept.put(this.state.digest, edit, fact);
       ids.push(edit.id);
     }
+    const undone = new Set(said.map(({ undoes }) => undoes));
+    this.undos = this.undos.map((group) => group.filter((id) => !undone.has(id))).filter((group) => group.length);
     if (remember) this[remember].push(ids);
     if (remember === "undos") this.redos = [];
     this.update();

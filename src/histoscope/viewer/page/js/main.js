@@ -186,7 +186,7 @@ function lead(slide, results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
     box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
-    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.`);
+    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.${results.kind === "nuclei" ? " What is wrong, put right with Correct." : ""}`);
   } else {
     box.append(strong(item.name), ", without results. Scroll to zoom, drag to move. To find its nuclei: ", Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
   }

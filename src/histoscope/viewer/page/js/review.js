@@ -41,8 +41,8 @@ export class Review {
     this.cards = this.nuclei.map((one, k) => this.card(one, k));
     this.progress = make("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
-    const head = make("header", {}, make("h2", { textContent: "Least sure nuclei" }), this.progress, shut);
-    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Press the number of its class, " : "Press "}Y if it is right as it is, X if it is no nucleus, U to take the last answer back.` });
+    const head = make("header", {}, make("h2", { textContent: "Least sure" }), this.progress, shut);
+    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Give its class; or say that " : "Say that "}it is right as shown, or no nucleus.` });
     this.grid = make("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
     const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
     const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", make("kbd", { textContent: name })); return made; };
