@@ -1,6 +1,6 @@
 """A slide as layers of JPEG tiles: as they are stored where a browser can show that, encoded where not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
@@ -92,7 +92,9 @@ class Pyramid:
             layers.pop()  # of the smallest ones the page needs one
         return tuple(reversed(layers))
 
-    def tile(self, number: int, column: int, row: int) -> bytes:
+    def tile(
+        self, number: int, column: int, row: int, change: Callable[[Image], Image] | None = None
+    ) -> bytes:
         """One tile as JPEG.
 
         Parameters
@@ -100,6 +102,8 @@ class Pyramid:
         number : int
             Of the layer.
         column, row : int
+        change : callable, optional
+            What is done to its pixels.
 
         Raises
         ------
@@ -115,6 +119,8 @@ class Pyramid:
         if not (0 <= column < across and 0 <= row < down):
             raise ConfigError(f"tile is ({column}, {row}), expected less than ({across}, {down})")
         box = _box_of(layer, column, row)
+        if change is not None:
+            return jpeg_of(change(self._pixels(number, box)))
         if self.passes and layer.level is not None and (box.width, box.height) == layer.tile:
             stored = self._stored(layer.level, column, row)
             if stored is not None and size_of(stored) == layer.tile:

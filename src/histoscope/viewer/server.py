@@ -4,7 +4,7 @@ Addresses name slides and results by ids that the library gave them, never by pa
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi import Path as InAddress
@@ -111,14 +111,24 @@ class Routes:
 
         return await self._desk.answer(request, work, tag=lambda: self._stamp(slide))
 
-    async def tile(self, request: Request, slide: Id, layer: Zoom, column: Place, row: Place) -> Response:
-        """One tile of a layer, as JPEG."""
+    async def tile(
+        self,
+        request: Request,
+        slide: Id,
+        layer: Zoom,
+        column: Place,
+        row: Place,
+        stain: Literal["none", "reinhard", "macenko", "vahadane"] = "none",
+    ) -> Response:
+        """One tile of a layer, as JPEG; `stain` names a normaliser that it goes through."""
 
         def work() -> Response:
-            return _jpeg(self._shelf.pyramid(self._shelf.item(slide)).tile(layer, column, row))
+            item = self._shelf.item(slide)
+            change = None if stain == "none" else self._shelf.recolouring(item, stain)
+            return _jpeg(self._shelf.pyramid(item).tile(layer, column, row, change))
 
         return await self._desk.answer(
-            request, work, tag=lambda: f"{self._stamp(slide)}-{layer}-{column}-{row}"
+            request, work, tag=lambda: f"{self._stamp(slide)}-{layer}-{column}-{row}-{stain}"
         )
 
     async def tissue(self, request: Request, slide: Id) -> Response:

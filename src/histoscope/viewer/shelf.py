@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 from histoscope.errors import ConfigError, DatasetNotFoundError, HistoscopeError
 from histoscope.jobs.ownership import digest_of
 from histoscope.slides import open_slide
+from histoscope.types import Image
 from histoscope.viewer.heat import Heat
 from histoscope.viewer.keeping import keep, kept, path_of
 from histoscope.viewer.labelled import Compared, LabelResults
 from histoscope.viewer.library import Found, Item, Library
 from histoscope.viewer.marks import Marks
+from histoscope.viewer.normalised import recolouring
 from histoscope.viewer.pyramid import Pyramid
 from histoscope.viewer.reading import reading
 from histoscope.viewer.results import JsonResults, Results, open_results
@@ -101,6 +103,7 @@ class Shelf:
         self.library, self.scratch = library, Scratch()
         self._pyramids: Lately[Pyramid] = Lately(_SLIDES)
         self._results: Lately[Results] = Lately(_MARKS)
+        self._stains: Lately[Callable[[Image], Image]] = Lately(_SLIDES)
         self._marks: Lately[Marks] = Lately(_MARKS)
 
     def item(self, key: str) -> Item:
@@ -147,6 +150,19 @@ class Shelf:
                 "histoscope view RESULTS SLIDES"
             )
         return self._pyramids.get((path, stamp_of(path)), lambda: self._opened(item, path))
+
+    def recolouring(self, item: Item, method: str) -> Callable[[Image], Image]:
+        """What a normaliser does to a slide; measured once.
+
+        Raises
+        ------
+        ConfigError
+            If the slide cannot be opened or measured.
+        """
+        slide = self.pyramid(item).slide
+        return self._stains.get(
+            (slide.path, stamp_of(slide.path), method), lambda: recolouring(slide, method)
+        )
 
     def results(self, found: Found) -> Results:
         """The file of results, open."""

@@ -149,7 +149,12 @@ def _page(key: str, study: StudyResults) -> dict[str, Any]:
             for name in study.levels
         ],
         "conditions": [
-            {"name": one["name"], "label": condition_label(one["name"]), "about": one.get("about", "")}
+            {
+                "name": one["name"],
+                "label": condition_label(one["name"]),
+                "about": one.get("about", ""),
+                "is_restained": bool(one.get("stains") or one.get("amounts")),
+            }
             for one in study.settings["conditions"]
         ],
         "numbers": [_number(row, study) for row in rows],

@@ -28,7 +28,7 @@ export const tissue = (id) => json(`api/slides/${id}/tissue`);
 export const row = (id, number) => json(`api/results/${id}/rows/${number}`);
 export const thumbnail = (id) => `api/slides/${id}/thumbnail`;
 export const tile = (slide, layer, column, row) =>
-  `api/slides/${slide.id}/tiles/${layer}/${column}/${row}?v=${slide.stamp}`;
+  `api/slides/${slide.id}/tiles/${layer}/${column}/${row}?v=${slide.stamp}${slide.stain ? `&stain=${slide.stain}` : ""}`;
 export const square = (results, what, zoom, column, row, options) =>
   bytes(`api/results/${results.id}/${what}/${zoom}/${column}/${row}?v=${results.stamp}`, options);
 

@@ -17,7 +17,7 @@ const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend, predictions;
 const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name });
-const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()) });
+const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id) });
 
 function addPane(element, navigator) {
   const pane = new Pane(element, state, (kind) => colourOf(pane.overlay.results, state, kind), { navigator });
@@ -120,7 +120,7 @@ async function withResults(which, results, slide = panes[which].slide) {
 
 async function openSecond(slide) {
   const pane = panes[1] || addPane($("pane-b"), false);
-  await pane.open(slide);
+  await pane.open({ ...slide, stain: state.stain });
   pane.overlay.tissue = panes[0].overlay.tissue;
   const results = await resultsOf(state.results[1]).catch(() => null);
   await withResults(1, results, slide);
@@ -170,9 +170,21 @@ function sources() {
     });
     box.append(label);
   }
+  if (state.split) box.append(stains());
   for (const one of item.results.filter((each) => each.problem)) {
     box.append(Object.assign(document.createElement("p"), { className: "warning", textContent: one.problem }));
   }
+}
+
+// The slide on the right as it is, or through a normaliser.
+function stains() {
+  const select = document.createElement("select"), label = document.createElement("label");
+  for (const [method, word] of [["", "as it is"], ["macenko", "normalised by Macenko"], ["reinhard", "normalised by Reinhard"], ["vahadane", "normalised by Vahadane"]]) select.append(new Option(word, method));
+  select.value = state.stain;
+  select.id = "stain";
+  select.addEventListener("change", async () => { state.stain = select.value; await openSecond(panes[0].slide); remember(); });
+  label.append("Right, the slide", select);
+  return label;
 }
 
 // The first words: what one sees, and what one can do.

@@ -15,6 +15,7 @@ export const state = {
   hidden: new Set(), // of "picture", "marks", "tissue"
   colours: {}, // class -> colour that somebody chose
   split: false,
+  stain: "", // normaliser that the slide on the right goes through
   study: "",
   number: null, // {model, level, condition, metric}: the number whose images are walked through
 };
@@ -28,6 +29,7 @@ export function toHash() {
   add("slide", state.slide, "");
   add("results", state.results[0], "");
   add("split", state.split ? state.results[1] || "none" : "", "");
+  add("stain", state.split ? state.stain : "", "");
   if (state.place && state.slide) {
     parts.set("x", state.place.x.toFixed(1));
     parts.set("y", state.place.y.toFixed(1));
@@ -57,6 +59,7 @@ export function fromHash(hash) {
   state.study = parts.get("study") || "";
   state.number = NUMBER.every((name) => parts.get(name)) ? Object.fromEntries(NUMBER.map((name) => [name, parts.get(name)])) : null;
   state.slide = parts.get("slide") || "";
+  state.stain = one("stain", ["", "reinhard", "macenko", "vahadane"]);
   state.split = parts.has("split");
   const second = parts.get("split") || "";
   state.results = [parts.get("results") || "", second === "none" ? "" : second];

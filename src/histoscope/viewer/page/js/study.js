@@ -15,11 +15,11 @@ export function element(name, properties = {}, ...children) {
 }
 
 export class Studies {
-  // open(slide, results) shows an image; changed() is called when the address is another.
-  constructor(state, { open, changed }) {
-    Object.assign(this, { state, open, changed, pages: new Map(), images: null });
+  // open(slide) shows an image, all() those of no study; changed() is called when the address is another.
+  constructor(state, { open, changed, all }) {
+    Object.assign(this, { state, open, changed, all, pages: new Map(), images: null });
     $("walk-back").addEventListener("click", () => this.show(state.study));
-    $("walk-leave").addEventListener("click", () => this.leave());
+    $("walk-leave").addEventListener("click", () => { this.leave(); this.all(); });
   }
 
   fill(library) {
@@ -31,6 +31,7 @@ export class Studies {
       row.dataset.id = id;
       return row;
     }));
+    $("walk-leave").hidden = library.items.every((one) => one.study);
     $("studies-title").hidden = list.hidden = !library.studies.length;
   }
 
@@ -60,7 +61,7 @@ export class Studies {
   draw(page, metric) {
     const primary = page.numbers.filter((one) => one.metric === metric && one.condition === page.primary_condition && one.sentence);
     const choice = element("select", { ariaLabel: "Score" });
-    for (const { name, label } of page.metrics) choice.append(new Option(name === page.metric ? `${label} (chosen before)` : label, name));
+    for (const { name, label } of page.metrics) choice.append(new Option(name === page.metric ? `${label} (primary)` : label, name));
     choice.value = metric;
     choice.addEventListener("change", () => this.draw(page, choice.value));
     const { finished, planned } = page.runs;
@@ -122,7 +123,7 @@ export class Studies {
     const name = (list, one) => list.find((each) => each.name === one)?.label || one;
     $("walk-back").textContent = `‹ ${page.name}`;
     $("walk-title").textContent = `${label}, ${name(page.levels, number.level)}`;
-    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.`;
+    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.${page.conditions.find((one) => one.name === number.condition)?.is_restained ? " The network saw them re-stained; they are shown as they are." : ""}`;
     const most = Math.max(...images.map((one) => Math.abs(one.score)), 1e-9);
     const watch = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) if (isIntersecting) { target.src = target.dataset.src; watch.unobserve(target); }
