@@ -1,12 +1,12 @@
 """What fifty corrections buy: a person who knows the truth corrects nuclei of `nuclei`, and training goes on.
 
-    python docs/make/corrections.py MONUSEG OUT
+    python docs/make/corrections.py DATA OUT
 
-Training patients of MoNuSeg in two halves; its test part is not touched. In each half nuclei are found, and
-fifty edits (or `--edits`) made by the ground truth: false ones deleted, missed ones drawn. A model that
-went on from these is tested on the other half, against the one that it went on from. Two people: one corrects
-a few nuclei on each tile and trusts the model with the rest (`--trust-model`); one corrects all of a few
-small regions, and confirms them.
+Training images of MoNuSeg or CoNSeP in two halves; the test part is not touched. In each half nuclei are
+found, and fifty edits (or `--edits`) made by the ground truth: false ones deleted, missed ones drawn. A model
+that went on from these is tested on the other half, against the one that it went on from. Two people: one
+corrects a few nuclei on each tile and trusts the model with the rest (`--trust-model`); one corrects all of
+a few small regions, and confirms them.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from histoscope.tables import read_table, write_table
 from histoscope.train.evaluation import evaluate
 from histoscope.types import Sample
 
-MPP, REGION_UM, SEED = 0.25, 48.0, 0
+MPP, SEED = 0.25, 0
 SCORES = ("aji", "pq", "f1_50", "dice")
 
 
@@ -51,12 +51,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="MoNuSeg, as a folder of ours")
+    parser.add_argument("data", type=Path, help="MoNuSeg or CoNSeP, as a folder of ours")
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="nuclei")
     parser.add_argument("--people", nargs="+", default=["trusting", "thorough"])
     parser.add_argument("--halves", nargs="+", type=int, default=[0, 1], help="halves that are corrected")
     parser.add_argument("--edits", type=int, default=50, help="in each half")
+    parser.add_argument("--region-um", type=float, default=48.0, help="side of a region that is confirmed")
     parser.add_argument("--set", nargs="*", default=[], help="settings of training")
     given = parser.parse_args()
     tiles = data.split_published(data.open("folder", given.data, mpp=MPP)).train
@@ -66,8 +67,9 @@ def main() -> None:
         taught = [(_taught(halves[half], person, given, half), halves[1 - half]) for half in given.halves]
         after = _scores(given.out / f"{person}.csv", taught)
         same = before[before["name"].isin(after["name"])]
+        by = "patient" if after["patient"].notna().all() and after["patient"].ne("").all() else "name"
         for score in SCORES:
-            was, gap = same[score].mean(), metrics.compare(after, same, score)
+            was, gap = same[score].mean(), metrics.compare(after, same, score, cluster=by)
             print(f"{person} {score}: {was:.3f} -> {after[score].mean():.3f}, {gap}", flush=True)
 
 
@@ -111,9 +113,9 @@ def _correct_here_and_there(half: Dataset, found: Path, edits: int) -> None:
     print(f"{edits - left} edits on {len(half)} tiles", flush=True)
 
 
-def _correct_regions(half: Dataset, found: Path, edits: int) -> None:
+def _correct_regions(half: Dataset, found: Path, edits: int, region_um: float) -> None:
     """Mend all of a small region and confirm it, region by region, by chance."""
-    side, left, regions = REGION_UM / MPP, edits, 0
+    side, left, regions = region_um / MPP, edits, 0
     places = [(k, x, y) for k in range(len(half)) for x, y in np.ndindex(*_regions(half[k], side))]
     for index, x, y in np.random.default_rng(SEED).permutation(places):
         sample, region = half[int(index)], shapely.box(x * side, y * side, (x + 1) * side, (y + 1) * side)
@@ -124,7 +126,7 @@ def _correct_regions(half: Dataset, found: Path, edits: int) -> None:
         left -= sum(mend(corrections, one) for one in wrong)
         corrections.add("confirm", "truth", polygon_px=list(region.exterior.coords))
         regions += 1
-    print(f"{edits - left} edits in {regions} regions of {REGION_UM:g} um", flush=True)
+    print(f"{edits - left} edits in {regions} regions of {region_um:g} um", flush=True)
 
 
 def _regions(sample: Sample, side: float) -> tuple[int, int]:

@@ -149,6 +149,7 @@ def test_a_given_model_goes_on_in_its_own_network_in_small_steps(tmp_path):
         assert (str(chosen.initial_weights), chosen.model.name) == (name, card["architecture"])
         assert chosen.model.arguments["classes"] == card["arguments"]["classes"]
         assert (chosen.train.lr, chosen.train.steps) == (proposals.FURTHER_LR, proposals.LEAST_FURTHER_STEPS)
+        assert chosen.train.ema == proposals.FURTHER_EMA
         network = models.create(chosen.model.name, **chosen.model.arguments)
         load_initial_weights(network, weights.find(name))  # fits to the last name and shape
 

@@ -21,7 +21,7 @@ FINEST_MPP, COARSEST_MPP = 0.25, 0.5
 PASSES, LEAST_STEPS, LEAST_TUNING_STEPS, MOST_STEPS = 25, 1000, 500, 6000
 """Times that each pixel of the training part is seen, and bounds of what follows from it; fewer steps at the
 least from weights that come along."""
-LR, FURTHER_LR, LEAST_FURTHER_STEPS = 0.002, 0.0005, 200
+LR, FURTHER_LR, FURTHER_EMA, LEAST_FURTHER_STEPS = 0.002, 0.0005, 0.99, 200
 """A model that is given goes on in smaller and fewer steps, so that little of what it knows is lost."""
 PATCH_PASSES, LEAST_PATCH_STEPS, MOST_PATCH_STEPS, PATCH_BATCH = 10, 200, 2000, 16
 USUAL_PX, SMALL_PX = 224, 128
@@ -57,6 +57,7 @@ def of_nuclei(seen: Seen, parts: Split, start: str = "") -> dict[str, Any]:
         "initial_weights": begun,
         "start": _network_of(start) if start else None,
         "lr": FURTHER_LR if start else LR,
+        "ema": FURTHER_EMA if start else 0.0,
         "rare": _rarest(seen.classes, RARE),
         "passes": PASSES,
         "bounds": f"{least:,} to {MOST_STEPS:,}",
