@@ -31,6 +31,11 @@ def _pages_with(language: str) -> list[Path]:
     return [path for path in PAGES if _blocks(path, language)]
 
 
+def _ours(path: Path) -> bool:
+    """Whether a page is of Python modules, and has an example of its own."""
+    return "\n::: histoscope" in path.read_text(encoding="utf-8") and bool(_blocks(path, "python"))
+
+
 class _Flips:
     """Calls and seeds as a pipeline of albumentations does, where that is not installed."""
 
@@ -63,7 +68,13 @@ def _lay_out(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "docs" / name for name in ("quickstart.md", "classify_scores.md", "extend.md", "plugins.md")],
+    [
+        *(
+            ROOT / "docs" / name
+            for name in ("quickstart.md", "classify_scores.md", "extend.md", "plugins.md")
+        ),
+        *(path for path in sorted((ROOT / "docs" / "reference").glob("*.md")) if _ours(path)),
+    ],
     ids=lambda path: path.name,
 )
 def test_python_examples_run(

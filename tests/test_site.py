@@ -75,8 +75,9 @@ def test_text_can_be_read_on_its_ground(scheme: str, ground: str, names: tuple[s
 
 
 def test_addresses_are_found_in_prose_and_not_in_code() -> None:
-    text = "See [a](https://a.org/x#part), <https://b.org/> and `https://c.org`.\n\n```\n[d](https://d.org)\n```\n"
-    assert list(LINKS["found_in"](text)) == ["https://a.org/x", "https://b.org"]
+    text = "See [a](https://a.org/x#part), <https://b.org/>, [e](https://e.org/1(75)9) and `https://c.org`.\n"
+    text += "\n```\n[d](https://d.org)\n```\n"
+    assert list(LINKS["found_in"](text)) == ["https://a.org/x", "https://b.org", "https://e.org/1(75)9"]
 
 
 def test_each_address_knows_its_pages(tmp_path: Path) -> None:

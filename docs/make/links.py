@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ADDRESS = re.compile(r"(?:\]\(|<)(https?://[^\s>]+?)(?:#[^\s)>]*)?[)>]")
+ADDRESS = re.compile(r"(?:\]\(|<)(https?://(?:[^\s()<>#]|\([^\s()<>#]*\))+)(?:#[^\s)>]*)?[)>]")
 REFUSE_MACHINES = {401, 403, 405, 406, 418, 429}  # such an address is there; it does not answer to programs
 SECONDS = 30
 
@@ -31,6 +31,8 @@ def main() -> None:
     dead = [(url, said) for url, said in zip(named, answers, strict=True) if said]
     for url, said in dead:
         print(f"{url}: {said}; named in {', '.join(sorted(named[url]))}")
+    if named and len(dead) == len(named):
+        print("not one address answers: is there a network?")
     print(f"{len(named)} addresses, {len(dead)} dead")
     sys.exit(bool(dead))
 
