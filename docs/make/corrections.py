@@ -87,9 +87,10 @@ def _taught(half: Dataset, person: str, given: argparse.Namespace, number: int) 
         for sample in half:
             write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
         _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
-        {"trusting": _correct_here_and_there, "thorough": _correct_regions}[person](
-            half, out / "found", given.edits
-        )
+        if person == "trusting":
+            _correct_here_and_there(half, out / "found", given.edits)
+        else:
+            _correct_regions(half, out / "found", given.edits, given.region_um)
         trust = ["--trust-model"] if person == "trusting" else []
         _call("data", "from-edits", out / "found", out / "mine", *trust)
     changes = [word for change in (f"out={out / 'run'}", *given.set) for word in ("--set", change)]
