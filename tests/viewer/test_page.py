@@ -148,3 +148,25 @@ def test_a_view_is_saved_as_png(visit):
         one.page.keyboard.press("s")
     saved = Pillow.open(waits.value.path())
     assert np.asarray(saved.convert("RGB")).std() > 20
+
+
+def test_an_address_of_two_views_opens_at_its_place(visit):
+    one = visit()
+    one.page.keyboard.press("+")
+    one.page.keyboard.press("ArrowRight")
+    one.page.wait_for_timeout(1000)
+    one.page.keyboard.press("b")
+    one.until(lambda: "split=" in one.page.url and one.page.is_visible("#pane-b"))
+    one.page.wait_for_timeout(1000)
+    again = visit(one.page.url.partition("/#")[2].join(["#", ""]))
+    again.until(lambda: again.place() != {})
+    again.page.wait_for_timeout(1000)
+    assert again.place() == pytest.approx(one.place(), rel=1e-3)
+
+
+def test_the_whole_slide_fills_its_pane_beside_the_list(visit):
+    """The list takes its place while the page starts."""
+    one = visit()
+    assert one.page.is_visible("#list")
+    box = one.page.locator("#pane-a").bounding_box()
+    assert one.place()["zoom"] == pytest.approx(min(box["width"], box["height"]) / 512, rel=0.02)

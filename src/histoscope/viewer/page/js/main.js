@@ -138,7 +138,8 @@ async function split(is = !state.split) {
     await openSecond(panes[0].slide);
   }
   sources();
-  setTimeout(() => { if (place) panes[0].go(place, true); else if (panes[0].slide) panes[0].viewer.viewport.goHome(true); restyled(); }, 60); // OpenSeadragon has seen its new size
+  if (panes[0].slide) await panes[0].show(place);
+  restyled();
 }
 
 // Which results are shown, where there are several.
@@ -210,8 +211,8 @@ function about(slide) {
   const box = $("about");
   box.replaceChildren();
   if (!slide) return;
-  const [width, height] = slide.size_px, size = slide.mpp && [width, height].map((side) => ((side * slide.mpp) / 1000).toFixed(1)).join(" × ");
-  const facts = { Size: `${number(width)} × ${number(height)} px${size ? `, ${size} mm` : ""}`, Resolution: slide.mpp ? `${Number(slide.mpp.toPrecision(4))} µm/px` : "not stated", Format: slide.vendor || slide.reader };
+  const [width, height] = slide.size_px, size = slide.mpp && [width, height].map((side) => ((side * slide.mpp) / 1000).toFixed(1)).join(" × ");
+  const facts = { Size: `${number(width)} × ${number(height)} px${size ? `, ${size} mm` : ""}`, Resolution: slide.mpp ? `${Number(slide.mpp.toPrecision(4))} µm/px` : "not stated", Format: slide.vendor || slide.reader };
   const list = document.createElement("dl");
   for (const [word, text] of Object.entries(facts)) if (text) {
     list.append(Object.assign(document.createElement("dt"), { textContent: word }), Object.assign(document.createElement("dd"), { textContent: text }));

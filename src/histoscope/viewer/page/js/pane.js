@@ -77,7 +77,19 @@ export class Pane {
     });
     this.viewer.open(sourceOf(slide));
     await opened;
+    await this.show(place);
+  }
+
+  // A place, or the whole slide, once OpenSeadragon has seen the size that the pane has now.
+  async show(place) {
+    const { viewer, element } = this;
+    for (let tries = 0; tries < 60 && viewer.viewport.getContainerSize().x !== element.clientWidth; tries++) {
+      viewer.forceResize();
+      viewer.forceRedraw();
+      await new Promise((resolve) => setTimeout(resolve, 16));
+    }
     if (place) this.go(place, true);
+    else viewer.viewport.goHome(true);
   }
 
   // What is in view: edges in pixels of level 0, screen pixels for one of them, size of the pane.
