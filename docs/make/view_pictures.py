@@ -1,8 +1,8 @@
-"""Make the pictures of the page in docs/img: python docs/make/view_pictures.py CMU MILLION MONUSEG [--all FOLDER].
+"""Make the pictures of the page: python docs/make/view_pictures.py CMU MILLION MONUSEG [--all FOLDER].
 
-CMU: a folder with CMU-1-Small-Region and its results; MILLION: what benchmarks/viewer_slide.py draws; MONUSEG: results
-of images. The page is shown by Chromium as ``histoscope view`` serves it. With --all each view is written as PNG,
-too, wide and narrow, light and dark, to be looked at. Needs Playwright and a Chromium of the machine.
+CMU: a folder with CMU-1-Small-Region and its results; MILLION: what benchmarks/viewer_slide.py draws;
+MONUSEG: results of images. The page is shown by Chromium as ``histoscope view`` serves it. With --all each
+view is written as PNG, too, wide and narrow, light and dark, to be looked at. Needs Playwright and Chromium.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WIDE, NARROW = (1280, 760), (400, 800)
 
 @dataclass(frozen=True)
 class View:
-    """What is seen: a folder, a place (x, y, screen pixels for one of level 0), other parts of the address."""
+    """What is seen: a folder, a place (x, y, screen pixels for one of level 0), more of the address."""
 
     name: str
     folder: str
@@ -43,15 +43,15 @@ class View:
 
 
 VIEWS = [
-    View("view", "cmu", (1030, 1365, 4.5), clicks=True, result="research"),
+    View("view", "cmu", (1095.4, 1302.8, 1.8), clicks=True, result="research"),
     View("view_million", "million", dark=True),
     View("view_monuseg", "monuseg", (500, 480, 1.2), "&style=fill", size=NARROW),
 ]
 OTHERS = [
     View("cmu_whole", "cmu", result="research"),
-    View("cmu_two", "cmu", (1030, 1365, 1.0), "&split=none", result="research"),
-    View("million_near", "million", (30_000, 30_000, 0.3)),
-    View("million_probability", "million", (30_000, 30_000, 0.06), "&by=probability"),
+    View("cmu_two", "cmu", (1095.4, 1302.8, 1.0), "&split=none", result="research"),
+    View("million_near", "million", (23_765, 21_660, 0.4)),
+    View("million_probability", "million", (23_765, 21_660, 0.08), "&by=probability"),
     View("monuseg_whole", "monuseg"),
 ]
 
@@ -69,6 +69,11 @@ def served(folder: Path) -> Iterator[tuple[str, Library]]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def shades(view: View) -> list[View]:
+    """A view wide and narrow, light and dark."""
+    return [replace(view, size=size, dark=dark) for size in (WIDE, NARROW) for dark in (False, True)]
 
 
 def address_of(view: View, library: Library) -> str:
@@ -118,11 +123,15 @@ def write(path: Path, picture: bytes) -> None:
 
 def main() -> None:
     """Write the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("cmu", "million", "monuseg"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--all", type=Path)
     given = parser.parse_args()
+    if given.all:
+        given.all.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as run:
         path = shutil.which("chromium") or shutil.which("google-chrome")
         browser = run.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -131,11 +140,12 @@ def main() -> None:
                 for view in (one for one in VIEWS if one.folder == name):
                     write(OUT / f"{view.name}.jpg", seen(browser, address + address_of(view, library), view))
                 for view in (one for one in VIEWS + OTHERS if one.folder == name and given.all):
-                    for each in (replace(view, size=size, dark=dark) for size in (WIDE, NARROW) for dark in (False, True)):
+                    for each in shades(view):
                         picture = seen(browser, address + address_of(each, library), each)
-                        given.all.mkdir(parents=True, exist_ok=True)
-                        shade = "dark" if each.dark else "light"
-                        (given.all / f"{view.name}_{each.size[0]}_{shade}.png").write_bytes(picture)
+                        path = (
+                            given.all / f"{each.name}_{each.size[0]}_{'dark' if each.dark else 'light'}.png"
+                        )
+                        path.write_bytes(picture)
         browser.close()
 
 

@@ -125,7 +125,7 @@ export class Legend {
     $("opacity").value = percent;
     $("opacity-value").textContent = `${percent} %`;
     $("by").parentElement.hidden = !$("heat-box").hidden;
-    $("ramp").hidden = state.by !== "probability";
+    $("colours").hidden = state.by !== "probability";
     for (const { id, read } of this.choices)
       for (const button of $(id).children) button.setAttribute("aria-checked", String(button.dataset.value === read()));
     for (const button of $("layers").children) button.setAttribute("aria-pressed", String(!state.hidden.has(button.dataset.value)));
