@@ -24,7 +24,7 @@ from histoscope.viewer.library import Library
 from histoscope.viewer.server import create_app
 
 OUT = Path(__file__).resolve().parents[1] / "img"
-MOST_BYTES = 150_000
+MOST_BYTES = 220_000
 WIDE, NARROW = (1280, 760), (400, 800)
 
 
@@ -115,7 +115,7 @@ def write(path: Path, picture: bytes) -> None:
     """Write it as JPEG, as good as fits."""
     image = Pillow.open(io.BytesIO(picture)).convert("RGB")
     for quality in range(90, 40, -4):
-        image.save(path, quality=quality, optimize=True, progressive=True)
+        image.save(path, quality=quality, subsampling=0, optimize=True, progressive=True)
         if path.stat().st_size < MOST_BYTES:
             break
     print(f"{path}: {path.stat().st_size:,} bytes at quality {quality}")

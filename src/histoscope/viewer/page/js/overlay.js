@@ -243,8 +243,9 @@ function wider({ left, top, right, bottom }, by) {
   return { left: left - by, top: top - by, right: right + by, bottom: bottom + by };
 }
 
-function place(context, view, { canvas, left, top, scale }) {
+function place(context, view, { canvas, left, top, scale, isCrisp }) {
   const by = view.scale / scale;
+  context.imageSmoothingEnabled = !isCrisp; // between two classes there is no third
   context.drawImage(canvas, (left - view.left) * view.scale, (top - view.top) * view.scale, canvas.width * by, canvas.height * by);
 }
 

@@ -126,5 +126,5 @@ export function paintDensity(data, square, side, results, colour) {
   }
   const canvas = new OffscreenCanvas(wide, wide);
   canvas.getContext("2d").putImageData(image, 0, 0);
-  return { canvas, left: square.column * side, top: square.row * side, scale: wide / side };
+  return { canvas, left: square.column * side, top: square.row * side, scale: wide / side, isCrisp: true };
 }

@@ -56,7 +56,7 @@ export class Pane {
     this.broken = 0;
     this.viewer = OSD({
       element, drawer: "canvas", showNavigationControl: false, showNavigator: navigator, navigatorPosition: "TOP_RIGHT",
-      navigatorSizeRatio: 0.18, navigatorAutoFade: false, animationTime: 0.35, springStiffness: 8, blendTime: 0,
+      navigatorSizeRatio: 0.18, navigatorAutoFade: false, navigatorOpacity: 1, animationTime: 0.35, springStiffness: 8, blendTime: 0,
       minZoomImageRatio: 0.6, maxZoomPixelRatio: 12, visibilityRatio: 0.4, zoomPerScroll: 1.25, imageLoaderLimit: 8, maxImageCacheCount: 500,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, gestureSettingsTouch: { pinchRotate: false },
       gestureSettingsPen: { clickToZoom: false }, crossOriginPolicy: false,
