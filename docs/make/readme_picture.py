@@ -41,8 +41,8 @@ def main() -> None:
     field = synth.generate((HEIGHT, WIDTH), mpp=0.25, stain=synth.STAINS[OTHER_STAIN], rng=rng)
     if given.demo is None:
         normalised, outlines = stain.Macenko.default()(field.image), field.instances
-        figure, words = Figure(figsize=(16, 6.3), dpi=100), "nuclei, known to the pixel"
-        strip(figure.add_axes((0.01, 0.07, 0.98, 0.83)), field.image, normalised, outlines, words)
+        figure, words = Figure(figsize=(16, 6.4), dpi=75), "nuclei, known to the pixel"
+        strip(figure.add_axes((0.005, 0.09, 0.99, 0.82)), field.image, normalised, outlines, words, size=28)
         below = "Synthetic tissue, drawn, normalised and outlined by Histoscope."
     else:
         normalised = StudyOfNuclei(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
@@ -55,17 +55,19 @@ def main() -> None:
         below = (
             f"Synthetic tissue; Dice of what was found {score:.2f}. All of it is output of histoscope demo."
         )
-    figure.text(0.01, 0.025, below, color=QUIET, fontsize=12)
+    figure.text(0.01, 0.025, below, color=QUIET, fontsize=12 if given.demo else 18)
     figure.savefig(given.out, facecolor="white", pil_kwargs={"quality": 88})
 
 
-def strip(axes: Axes, image: Image, normalised: Image, outlines: Labels, words: str) -> None:
+def strip(
+    axes: Axes, image: Image, normalised: Image, outlines: Labels, words: str, *, size: float = 16
+) -> None:
     """Show three states of one field with slanting borders between."""
     outlined = draw(normalised, [(outlines, FOUND, 2)])
     axes.imshow(wipe([image, normalised, outlined]))
     axes.set_axis_off()
-    for k, text in enumerate(["another laboratory's stain", "normalised (Macenko)", words]):
-        axes.text(WIDTH * (k + 0.5) / 3, -14, text, ha="center", va="bottom", fontsize=16, color=INK)
+    for k, text in enumerate(["another stain", "normalised", words]):
+        axes.text(WIDTH * (k + 0.5) / 3, -14, text, ha="center", va="bottom", fontsize=size, color=INK)
 
 
 def wipe(states: list[Image]) -> Image:
