@@ -5,6 +5,9 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("schemathesis")
 
+import asyncio
+
+import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -74,3 +77,50 @@ def test_whatever_is_asked_the_answer_is_one_of_those_described(schema, known):
             case.call_and_validate(headers=HOST, excluded_checks=[positive_data_acceptance])
 
         ask()
+
+
+LINE = '{"edit": "x", "action": "draw", "outline": [[0, 0], [9, 0], [9, 9]], "class": "epithelial"}'
+BODIES = [
+    *[
+        "",
+        "null",
+        "7",
+        "[]",
+        "{}",
+        '"x"',
+        "{",
+        "[" * 50_000,
+        '{"edits": 7}',
+        '{"edits": [7]}',
+        '{"edits": [null]}',
+    ],
+    *['{"edits": [{"action": ["draw"], "rows": {}}]}', '{"rows": [1e400, -1, "a", null]}', '{"rows": "abc"}'],
+    *['{"edits": [%s]}' % LINE, LINE, "[%s]" % LINE, '{"ring": [[1e400, NaN]], "author": {"a": 1}}'],  # noqa: UP031
+    *[
+        b"\xff\xd8\xff\xe0 no picture",
+        b"\x89PNG\r\n\x1a\n",
+        b"II*\x00\x08\x00\x00\x00\xff\xff",
+        b"\x00" * 100_000,
+    ],
+]
+
+
+@pytest.mark.parametrize("content", BODIES, ids=range(len(BODIES)))
+@pytest.mark.filterwarnings("ignore")
+def test_whatever_is_sent_is_no_fault(schema, known, content):
+    for operation in operations(schema):
+        if operation.method.upper() != "POST":
+            continue
+        for kind in ("application/json", "image/png", "application/octet-stream"):
+            path = operation.path.format(**{name: ids[0] for name, ids in known.items()})
+            answer = ask_plainly(schema.app, path, content, kind)
+            assert answer.status_code < 500 or answer.status_code in {501, 503, 504}, (path, answer.text)
+
+
+def ask_plainly(app, path, content, kind):
+    async def asked():
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.post(path, content=content, headers={"content-type": kind})
+
+    return asyncio.run(asked())
