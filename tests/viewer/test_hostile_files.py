@@ -1,5 +1,10 @@
 """Files that are damaged, made up, or lead elsewhere: each is told about, none is a fault of the server."""
 
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
 import asyncio
 import json
 import shutil
@@ -9,9 +14,6 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
-
-pytest.importorskip("fastapi")
 
 from histoscope.jobs.naming import JOURNAL
 from histoscope.viewer.library import Library

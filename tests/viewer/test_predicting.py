@@ -1,5 +1,10 @@
 """Nuclei on demand: of what is sent and of rectangles, within limits, in turn, and never of hostile files."""
 
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("httpx")
+
 import asyncio
 import io
 import threading
@@ -7,10 +12,6 @@ import zlib
 
 import httpx
 import numpy as np
-import pytest
-
-pytest.importorskip("fastapi")
-
 from fastapi import Request, Response
 from PIL import Image as Pillow
 
