@@ -4,9 +4,9 @@
 
 Training images of MoNuSeg or CoNSeP in two halves; the test part is not touched. In each half nuclei are
 found, and fifty edits (or `--edits`) made by the ground truth: false ones deleted, missed ones drawn. A model
-that went on from these is tested on the other half, against the one that it went on from. Two people: one
-corrects a few nuclei on each tile and trusts the model with the rest (`--trust-model`); one corrects all of
-a few small regions, and confirms them.
+that went on from these is tested on the other half, against the one that it went on from. Three people: one,
+`trusting`, corrects a few nuclei on each tile and trusts the model with the rest (`--trust-model`); one,
+`thorough`, corrects all of a few small regions, and confirms them; one, `complete`, outlines all nuclei.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import pandas as pd
 import shapely
 
 from histoscope import data, metrics, models
-from histoscope.data import Dataset
+from histoscope.data import Dataset, Datasheet
 from histoscope.edits import Corrections
 from histoscope.export.cells import polygons_of
 from histoscope.files import write_image
@@ -84,18 +84,26 @@ def _taught(half: Dataset, person: str, given: argparse.Namespace, number: int) 
     """Model that went on from the corrections of a person on half of the tiles."""
     out = given.out / f"{person}_{number}"
     if not (out / "mine").exists():
-        for sample in half:
-            write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
-        _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
-        if person == "trusting":
-            _correct_here_and_there(half, out / "found", given.edits)
+        if person == "complete":
+            data.write_folder(out / "mine", list(half), Datasheet("truth", mpp=MPP))
         else:
-            _correct_regions(half, out / "found", given.edits, given.region_um)
-        trust = ["--trust-model"] if person == "trusting" else []
-        _call("data", "from-edits", out / "found", out / "mine", *trust)
+            _corrected(half, person, given, out)
     changes = [word for change in (f"out={out / 'run'}", *given.set) for word in ("--set", change)]
     _call("train", "--from", given.model, "--data", out / "mine", *changes)
     return out / "run" / "model"
+
+
+def _corrected(half: Dataset, person: str, given: argparse.Namespace, out: Path) -> None:
+    """Write what `from-edits` makes of a person's corrections."""
+    for sample in half:
+        write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
+    _call("predict", given.model, out / "images", out / "found", "--only", "geojson")
+    if person == "trusting":
+        _correct_here_and_there(half, out / "found", given.edits)
+    else:
+        _correct_regions(half, out / "found", given.edits, given.region_um)
+    trust = ["--trust-model"] if person == "trusting" else []
+    _call("data", "from-edits", out / "found", out / "mine", *trust)
 
 
 def _correct_here_and_there(half: Dataset, found: Path, edits: int) -> None:

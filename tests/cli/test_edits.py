@@ -43,6 +43,14 @@ def test_that_the_model_is_its_own_truth_is_said(corrected, tmp_path):
     assert "the model's own" in CliRunner().invoke(app, call).stderr
 
 
+def test_few_nuclei_are_told(corrected, tmp_path, monkeypatch):
+    call = ["data", "from-edits", str(corrected), str(tmp_path / "mine")]
+    assert "may be too few to learn from" in CliRunner().invoke(app, call).stderr
+    monkeypatch.setattr("histoscope.cli.edits.FEW_NUCLEI", 1)
+    call = ["data", "from-edits", str(corrected), str(tmp_path / "other")]
+    assert "too few" not in CliRunner().invoke(app, call).stderr
+
+
 def test_json_is_json(corrected, tmp_path):
     result = CliRunner().invoke(app, ["data", "from-edits", str(corrected), str(tmp_path / "mine"), "--json"])
     assert json.loads(result.stdout)["images"] == 1

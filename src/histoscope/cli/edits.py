@@ -9,9 +9,13 @@ import typer
 
 from histoscope.cli.annotated import tell, write_overlay
 from histoscope.cli.pixel_size import CutMpp, Mpp
+from histoscope.words import count
 
 if TYPE_CHECKING:
     from histoscope.types import Sample
+
+FEW_NUCLEI = 500
+"""With about a hundred, training made models worse or left them as they were; with 600 to 900, better."""
 
 
 def from_edits(
@@ -94,6 +98,12 @@ def from_edits(
         typer.echo(
             "note: most of the nuclei in these images are the model's own, so scores on them say little of a "
             "model: test it on images that people outlined",
+            err=True,
+        )
+    if outcome.nuclei < FEW_NUCLEI:
+        typer.echo(
+            f"note: {count(outcome.nuclei, 'nucleus')} may be too few to learn from: with a hundred, models got "
+            f"no better or worse, with more than {FEW_NUCLEI} better; correct and confirm more regions",
             err=True,
         )
     if not as_json:
