@@ -102,8 +102,8 @@ def from_edits(
         )
     if outcome.nuclei < FEW_NUCLEI:
         typer.echo(
-            f"note: {count(outcome.nuclei, 'nucleus')} may be too few to learn from: with a hundred, models got "
-            f"no better or worse, with more than {FEW_NUCLEI} better; correct and confirm more regions",
+            f"note: {count(outcome.nuclei, 'nucleus')} may be too few to learn from: with a hundred, models "
+            f"got no better or worse, with more than {FEW_NUCLEI} better; correct and confirm more regions",
             err=True,
         )
     if not as_json:
