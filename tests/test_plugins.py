@@ -103,11 +103,11 @@ def test_a_module_in_the_folder_that_we_are_run_in_is_found(tmp_path, monkeypatc
 
 def test_only_what_the_user_named_is_trusted(install: Install):
     install("lab_nets", NET, "[histoscope.models]\ntheirs = lab_nets:Net\n")
-    for name in ("unet", "theirs"):
+    for name in ("unet", "theirs", "lab_nets:Net"):  # what is installed, by its path too
         assert plugins.is_trusted(name, models.MODELS, "histoscope.models")
-    assert not plugins.is_trusted("lab_nets:Net", models.MODELS, "histoscope.models")
-    models.get("lab_nets:Net")
-    assert plugins.is_trusted("lab_nets:Net", models.MODELS, "histoscope.models")
+    assert not plugins.is_trusted("lab_nets:UNet", models.MODELS, "histoscope.models")
+    models.get("lab_nets:UNet")
+    assert plugins.is_trusted("lab_nets:UNet", models.MODELS, "histoscope.models")
 
 
 OTHERS = """

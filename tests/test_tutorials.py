@@ -43,7 +43,7 @@ class Reader:
             done = CliRunner(env={"COLUMNS": "100"}).invoke(app, words[1:])
             self.printed += done.output
             assert done.exit_code == 0, f"{line}\n{done.output}{done.exception!r}"
-        elif words[:1] == ["python"]:
+        elif words[:1] == ["python"] and words[1].endswith(".py"):
             self.python(lambda: runpy.run_path(words[1], run_name="__main__"))
         elif words:
             done = subprocess.run(

@@ -43,13 +43,21 @@ def classify(run: Path) -> NDArray[np.uint8]:
     return beside(*(read_image(run / "same" / path) for path in patches))
 
 
+def network(run: Path) -> NDArray[np.uint8]:
+    """An image, and the nuclei that the network of one's own found."""
+    name = "p000_000"
+    return beside(read_image(run / f"drawn/images/{name}.png"), read_image(run / f"out/{name}_overlay.png"))
+
+
 def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pictures of one height in a row."""
     gap = np.full((len(pictures[0]), GAP_PX, 3), WHITE, np.uint8)
     return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
 
 
-MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {"masks": masks, "slide": slide, "classify": classify}
+MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {
+    one.__name__: one for one in (masks, slide, classify, network)
+}
 
 if __name__ == "__main__":
     folder, *chosen = sys.argv[1:]

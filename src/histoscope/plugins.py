@@ -99,7 +99,9 @@ def trust(name: str) -> None:
 
 def is_trusted(name: str, ours: Iterable[str], group: str) -> bool:
     """Whether a name in a file may be imported: built in, installed, or named by the user before."""
-    return name in ours or name in _installed(group) or name in _asked
+    installed = _installed(group)
+    paths = {entry.value for found in installed.values() for entry in found}
+    return name in ours or name in installed or name in paths or name in _asked
 
 
 @cache

@@ -8,6 +8,7 @@ from histoscope import data, synth
 from histoscope.cli.main import app
 from histoscope.config import load
 from histoscope.errors import ConfigError, DataError
+from histoscope.files import read_image, write_image
 from histoscope.train.experiment import Experiment
 
 SMALL = [
@@ -26,6 +27,8 @@ def folder(tmp_path_factory):
         tmp_path_factory.mktemp("init") / "mine", samples, data.Datasheet("mine", mpp=0.5)
     )
     (root / "dataset.yaml").write_text("name: mine\n", encoding="utf-8")
+    for path in (root / "images").iterdir():
+        write_image(path, read_image(path))
     lines = (root / "index.csv").read_text(encoding="utf-8").splitlines()
     keep = [place for place, column in enumerate(lines[0].split(",")) if column != "mpp"]
     text = "\n".join(",".join(line.split(",")[place] for place in keep) for line in lines)

@@ -119,7 +119,8 @@ def _check_name(name: str, written: Mapping[str, Record]) -> None:
 
 
 def _write_sample(out: Path, sample: Sample) -> None:
-    write_image(out / "images" / f"{sample.name}.png", sample.image)
+    # With its pixel size, so that a single image of the folder is understood as well.
+    write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
     if sample.instances is None:
         return
     fits = sample.instances.max(initial=0) <= _MAX_PNG_ID
