@@ -47,7 +47,7 @@ class Reader:
             self.python(lambda: runpy.run_path(words[1], run_name="__main__"))
         elif words:
             done = subprocess.run(
-                ["bash", "-euc", line], capture_output=True, text=True, timeout=200, check=False
+                ["bash", "-euc", line], capture_output=True, text=True, timeout=500, check=False
             )
             self.printed += done.stdout + done.stderr
             assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
@@ -89,6 +89,7 @@ def shell(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # two workers that compile at once are slow on a busy machine
 @pytest.mark.usefixtures("shell")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reader_sees_what_the_page_shows(name):

@@ -5,6 +5,8 @@
 FOLDER/NAME is the folder in which docs/tutorials/NAME.sh was run.
 """
 
+import io
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +51,30 @@ def network(run: Path) -> NDArray[np.uint8]:
     return beside(read_image(run / f"drawn/images/{name}.png"), read_image(run / f"out/{name}_overlay.png"))
 
 
+def study(run: Path) -> NDArray[np.uint8]:
+    """The top of the report."""
+    return page(run / "runs/stain/report.html", "h2")
+
+
+def cluster(run: Path) -> NDArray[np.uint8]:
+    """The groups on the page of the cohort."""
+    return page(run / "out/cohort.html", "h2")
+
+
+def page(path: Path, heading: str) -> NDArray[np.uint8]:
+    """A page as the machine's own Chromium shows it, from its first such heading on."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as at:
+        browser = at.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 900, "height": 620})
+        opened.goto(path.resolve().as_uri())
+        opened.locator(heading).first.evaluate("one => one.scrollIntoView()")
+        picture = opened.screenshot(type="png")
+        browser.close()
+    return np.array(Image.open(io.BytesIO(picture)).convert("RGB"))
+
+
 def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Pictures of one height in a row."""
     gap = np.full((len(pictures[0]), GAP_PX, 3), WHITE, np.uint8)
@@ -56,7 +82,7 @@ def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {
-    one.__name__: one for one in (masks, slide, classify, network)
+    one.__name__: one for one in (masks, slide, classify, network, study, cluster)
 }
 
 if __name__ == "__main__":
