@@ -7,6 +7,7 @@ pytest.importorskip("httpx")
 
 import asyncio
 import io
+import shutil
 import threading
 import zlib
 
@@ -105,6 +106,31 @@ def test_results_are_kept_and_asked_for_like_others(ask, truth, slide):
     assert [sum(each) for each in results["counts"]] == [0, 1, 1]
     assert ask(f"/api/results/{kept['id']}/rows/1").json()["class"] == "inflammatory"
     assert ask(f"/api/results/{kept['id']}/outlines/0/0/0").content[:4] == b"HSO1"
+
+
+def test_nuclei_are_compared_with_the_truth(folder, ask, truth):
+    labels = np.zeros((120, 160), np.uint8)
+    labels[10:20, 10:20], labels[80:90, 80:90] = 1, 2
+    data = folder / "data"
+    (data / "images").mkdir(parents=True)
+    (data / "labels").mkdir()
+    shutil.copy(folder / "field.png", data / "images" / "a.png")
+    Pillow.fromarray(labels).save(data / "labels" / "a.png")
+    items = ask("/api/library", "POST").json()["items"]
+    (item,) = [one for one in items if one["name"] == "a.png"]
+    where = f"/predict?slide={item['id']}&mpp=0.5&against={item['results'][0]['id']}"
+    kept = ask(where, "POST").json()
+    assert kept["kind"] == "outcomes"
+    results = ask(f"/api/results/{kept['id']}").json()
+    assert dict(zip(results["classes"], map(sum, results["counts"][1:]), strict=True)) == {
+        "found": 1,
+        "missed": 1,
+        "false": 1,
+        "merged": 0,
+        "split": 0,
+    }
+    assert ask(where[:-12] + "0" * 12, "POST").status_code == 404
+    shutil.rmtree(data)
 
 
 @pytest.mark.parametrize(

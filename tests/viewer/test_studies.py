@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
-from histoscope import synth
+from histoscope import models, synth
 from histoscope.data import Datasheet, write_folder
-from histoscope.errors import ConfigError, DatasetNotFoundError
+from histoscope.errors import ConfigError, CorruptDataError, DatasetNotFoundError
 from histoscope.files import write_image
 from histoscope.report.effects import effects
 from histoscope.report.results import read_study
@@ -66,7 +67,7 @@ def test_test_images_of_a_study_have_what_each_run_found(library):
     assert len(items) == 4
     for item in items:
         truth, *found = item.results
-        assert truth.kind == "nuclei"
+        assert truth.kind == "truth"
         assert {one.kind for one in found} == {"outcomes"}
         assert "real_2-unet-seed0, test" in [one.label for one in found]
 
@@ -132,3 +133,42 @@ def test_a_broken_study_says_so_and_the_rest_is_shown(tmp_path):
     assert len(library.items) == 1
     with pytest.raises(ValueError, match="not readable YAML"):
         StudyPages(library).page(next(iter(library.studies)))
+
+
+@pytest.fixture
+def trained(folder, tmp_path):
+    """A run of training, beside a data folder whose images it was tested on."""
+    shutil.copytree(folder / "data", tmp_path / "data")
+    run = tmp_path / "runs" / "first"
+    models.save(models.create("unet", width=4, depth=2, mpp=0.5), run / "model")
+    config = {"model": {"name": "unet"}, "train": {"seed": 3}, "data": {"root": "elsewhere/data"}}
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    names = sorted(path.stem for path in (tmp_path / "data" / "images").iterdir())
+    scores = pd.DataFrame({"name": names, "patient": names, "source": names, "aji": [0.7, 0.3]})
+    scores.to_csv(run / "per_image.csv", index=False)
+    return tmp_path
+
+
+def test_a_run_is_a_study_of_one_level_on_images_of_its_data_folder(trained):
+    library = Library([trained]).search()
+    (key,) = library.studies
+    page = StudyPages(library).page(key)
+    assert (page["name"], page["metric"], page["levels"][0]["name"]) == ("first", "aji", "first")
+    assert page["numbers"][0]["mean"] == pytest.approx(0.5)
+    worst, best = StudyPages(library).images(key, "unet", "first", "test", "aji")["images"]
+    assert (worst["score"], best["score"], worst["model"]) == (0.3, 0.7, "runs/first/model")
+    item = library.items[worst["slide"]]
+    assert item.path.stem == worst["name"]
+    assert item.results[0].id == worst["truth"]
+    assert worst["seeds"] == [{"seed": 3, "score": 0.3, "results": None}]
+
+
+def test_a_run_without_its_images_lists_their_scores(trained):
+    shutil.rmtree(trained / "data")
+    library = Library([trained]).search()
+    (key,) = library.studies
+    found = StudyPages(library).images(key, "unet", "first", "test", "aji")["images"]
+    assert [one["slide"] for one in found] == [None, None]
+    (trained / "runs" / "first" / "config.yaml").write_text("model: 3", encoding="utf-8")
+    with pytest.raises(CorruptDataError, match="no configuration"):
+        StudyPages(Library([trained]).search()).page(key)

@@ -64,9 +64,11 @@ class Found:
 
     @property
     def kind(self) -> str:
-        """``nuclei``, ``tiles``, or ``outcomes`` of a comparison with the truth."""
+        """``nuclei``, ``tiles``, ``truth``, or ``outcomes`` of a comparison with that."""
         if self.truth is not None:
             return "outcomes"
+        if self.label == TRUTH:
+            return "truth"
         return "tiles" if self.path.name == "tiles.parquet" else "nuclei"
 
 
@@ -137,12 +139,25 @@ class Library:
                 self._add_images(path)
         self._add_neighbours(files)
         self._add_studies(studies)
+        self.studies.update({self.id_of(folder): folder for folder in studies.runs})
         self.models.update({self._short(path.parent): path.parent for path in files if is_model(path)})
         return self
 
     def of(self, path: Path) -> Item | None:
         """The slide or image at a path."""
         return self.items.get(self.id_of(path))
+
+    def labelled(self, name: str, root: str) -> Item | None:
+        """The image of a data folder with ground truth, by its name; of several, that below `root`."""
+        found = [
+            item
+            for item in self.items.values()
+            if item.path is not None and item.path.stem == name and not item.study
+            if any(one.label == TRUTH for one in item.results)
+        ]
+        if len(found) > 1:
+            found = [item for item in found if item.path and Path(root).name in item.path.parts]
+        return found[0] if len(found) == 1 else None
 
     def is_below(self, path: Path) -> bool:
         """Whether a file lies in one of the folders, and is no link that leads out of them."""

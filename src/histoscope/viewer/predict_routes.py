@@ -12,7 +12,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from histoscope.errors import ConfigError, HistoscopeError
 from histoscope.export import measure, write_geojson
 from histoscope.export.features import class_names
-from histoscope.files import read_image
+from histoscope.files import read_image, write_labels
 from histoscope.images.reading import size_of
 from histoscope.images.resolution import check_mpp, mpp_of
 from histoscope.slides import Box
@@ -20,7 +20,7 @@ from histoscope.types import Image
 from histoscope.viewer.addresses import answers
 from histoscope.viewer.body import TooLargeError, TooSlowError, body_of
 from histoscope.viewer.desk import Desk, plain, said
-from histoscope.viewer.library import Item
+from histoscope.viewer.library import TRUTH, Item
 from histoscope.viewer.predicting import Answer, Line, Predictor, busy, check_size
 from histoscope.viewer.scratch import write_image
 from histoscope.viewer.shelf import Shelf
@@ -60,6 +60,8 @@ class Part:
     y: _Pixel = 0
     width: _Side = None
     height: _Side = None
+    against: Annotated[str | None, Query(pattern="^[0-9a-f]{12}$")] = None
+    """Results with the ground truth of the whole slide, which the nuclei are compared with."""
 
 
 def add_prediction(app: FastAPI, shelf: Shelf, desk: Desk) -> None:
@@ -115,6 +117,8 @@ class Routes:
                 item = self._shelf.item(part.slide)
                 image, known = self._rectangle(item, part, mpp)
                 corner, name = (part.x, part.y), item.name
+            if part.against is not None:
+                return self._compared(self._predictor(image, known, model), part.against)
             return self._told(image, self._predictor(image, known, model), corner, name, answer)
 
         return await self._line.answer(request, work)
@@ -169,6 +173,15 @@ class Routes:
         if known is None:
             raise ConfigError(f"{item.name} {_UNKNOWN}")
         return opened.read(Box(x, y, right - x, bottom - y), 0), check_mpp(known, "mpp")
+
+    def _compared(self, found: Answer, truth: str) -> Response:
+        """Keep nuclei as results that say what became of each."""
+        true = self._shelf.found(truth)
+        if true.label != TRUTH:
+            raise ConfigError(f"{truth} is no ground truth")
+        kept = self._shelf.scratch.new_comparison(f"{found.model}, found now", true.path)
+        write_labels(kept.path, found.nuclei.instances)
+        return plain({"id": kept.id, "label": kept.label, "kind": kept.kind, "n": None, "problem": ""})
 
     def _told(self, image: Image, found: Answer, corner: tuple[int, int], name: str, answer: str) -> Response:
         nuclei = found.nuclei

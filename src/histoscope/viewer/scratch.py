@@ -67,10 +67,17 @@ class Scratch:
 
     def new_preview(self, label: str, classes: tuple[str, ...]) -> Found:
         """Results that are to be written to the path that is given; of more than a few, the oldest go."""
+        key = uuid.uuid4().hex[:12]
+        return self._kept(Found(key, self.folder / f"{key}.geojson", label, classes=classes))
+
+    def new_comparison(self, label: str, truth: Path) -> Found:
+        """Results that are compared with the truth, from a label map that is to be written to the path."""
+        key = uuid.uuid4().hex[:12]
+        return self._kept(Found(key, self.folder / f"{key}.png", label, truth=truth))
+
+    def _kept(self, found: Found) -> Found:
         with self._lock:
-            key = uuid.uuid4().hex[:12]
-            found = Found(key, self.folder / f"{key}.geojson", label, classes=classes)
-            self.previews[key] = found
+            self.previews[found.id] = found
             while len(self.previews) > _MOST_PREVIEWS:
                 self.previews.pop(next(iter(self.previews))).path.unlink(missing_ok=True)
         return found

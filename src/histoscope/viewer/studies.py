@@ -29,7 +29,7 @@ from histoscope.report.summary import (
 from histoscope.studies import folder as study_folder
 from histoscope.viewer.library import Library
 from histoscope.viewer.shelf import Lately, stamp_of
-from histoscope.viewer.study_folders import prediction_of
+from histoscope.viewer.study_folders import RUN, prediction_of, read_run
 
 _MOST = 8
 _REPORT = "report.html"
@@ -99,6 +99,8 @@ class StudyPages:
         truth = folder / "truth" / "images"
         places = (self._library.of(truth / f"{name}{end}") for end in (".jpg", ".png", ".tif"))
         item = next((one for one in places if one is not None), None)
+        if item is None and not _is_study(folder):
+            item = self._library.labelled(name, self._root_of(folder))
         seeds = []
         for seed, score in zip(part["seed"], part[metric], strict=True):
             path = prediction_of(folder, runs[int(seed)], condition, name)
@@ -113,7 +115,17 @@ class StudyPages:
             "slide": None if item is None else item.id,
             "truth": None if item is None or not item.results else item.results[0].id,
             "seeds": seeds,
+            "model": None if _is_study(folder) else self._model_of(folder),
         }
+
+    def _root_of(self, folder: Path) -> str:
+        """Where the data of a run lay when it was trained."""
+        return str((self._results(folder).config.get("data") or {}).get("root", ""))
+
+    def _model_of(self, folder: Path) -> str | None:
+        """Name of a run's model, by which it can be asked to find the nuclei again."""
+        wanted = folder / "model"
+        return next((name for name, path in self._library.models.items() if path == wanted), None)
 
     def _folder(self, key: str) -> Path:
         folder = self._library.studies.get(key)
@@ -122,11 +134,21 @@ class StudyPages:
         return folder
 
     def _results(self, folder: Path) -> StudyResults:
-        return self._read.get((folder, _stamp(folder)), lambda: read_study(folder))
+        return self._read.get((folder, _stamp(folder)), lambda: _read(folder))
+
+
+def _is_study(folder: Path) -> bool:
+    return (folder / study_folder.STUDY).is_file()
+
+
+def _read(folder: Path) -> StudyResults:
+    return read_study(folder) if _is_study(folder) else read_run(folder)
 
 
 def _stamp(folder: Path) -> str:
-    """Digits that change when a run ends or the study is asked for anew."""
+    """Digits that change when a run ends or is done anew."""
+    if not _is_study(folder):
+        return stamp_of(folder / study_folder.RESULT)
     tables = sorted(folder.glob(f"*/{study_folder.RESULT}"))
     return ".".join(stamp_of(path) for path in (folder / study_folder.STUDY, *tables))
 
@@ -145,7 +167,11 @@ def _page(key: str, study: StudyResults) -> dict[str, Any]:
         "metrics": [{"name": name, "label": metric_label(name)} for name in metrics],
         "models": [{"name": name, "label": model_label(name)} for name in study.models],
         "levels": [
-            {"name": name, "label": level_label(name, study.factor), "is_baseline": name == study.baseline}
+            {
+                "name": name,
+                "label": name if study.factor == RUN else level_label(name, study.factor),
+                "is_baseline": name == study.baseline and len(study.levels) > 1,
+            }
             for name in study.levels
         ],
         "conditions": [

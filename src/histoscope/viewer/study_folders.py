@@ -5,12 +5,19 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from histoscope.errors import HistoscopeError
+import yaml
+
+from histoscope.errors import CorruptDataError, HistoscopeError
+from histoscope.report.results import RunResult, StudyResults
 from histoscope.studies import folder as study_folder
+from histoscope.tables import read_table
 from histoscope.viewer.truth import sheet_of
 
 _PREDICTIONS = "predictions"
 _DEMO = "demo.yaml"
+_TEST, _PRIMARY = "test", ("aji", "accuracy")
+RUN = "run"
+"""Factor of a run that is no part of a study."""
 Output = tuple[Path, str]
 """A label map of a run, and what the page calls it."""
 
@@ -26,8 +33,17 @@ class Studies:
     def __init__(self, files: Iterable[Path]) -> None:
         self._files = [*files]
         self.folders = [path.parent for path in self._files if path.name == study_folder.STUDY]
+        self.runs = [
+            path.parent for path in self._files if path.name == study_folder.RESULT and self._is_run(path)
+        ]
         self._demos = {path.parent for path in self._files if path.name == _DEMO}
         self._truth = {folder / "truth" / "images" for folder in self.folders}
+
+    def _is_run(self, table: Path) -> bool:
+        """Whether scores are those of a run of its own, with the model that they are of."""
+        folder = table.parent
+        has_all = (folder / study_folder.CONFIG).is_file() and is_model(folder / "model" / "card.json")
+        return has_all and folder.parent not in self.folders
 
     def hides(self, path: Path) -> bool:
         """Whether a picture is one that a study or the demo drew, and none that was tested on."""
@@ -83,10 +99,40 @@ def mpp_of_study(folder: Path) -> float | None:
 
 
 def name_of(folder: Path) -> str:
-    """Name of a study; of its folder where that cannot be read."""
+    """Name of a study; of its folder where there is none, or it cannot be read."""
     with suppress(HistoscopeError, OSError, KeyError):
         return str(study_folder.read_settings(folder)["study"])
     return folder.name
+
+
+def read_run(folder: Path) -> StudyResults:
+    """A run of `histoscope train` as a study of one level, on its test images.
+
+    Raises
+    ------
+    CorruptDataError, DatasetNotFoundError
+        If its scores or settings cannot be read.
+    """
+    try:
+        config = yaml.safe_load((folder / study_folder.CONFIG).read_text(encoding="utf-8"))
+        model, seed = str(config["model"]["name"]), int(config["train"]["seed"])
+    except (yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptDataError(f"{folder / study_folder.CONFIG} is no configuration: {error!r}") from error
+    table = read_table(folder / study_folder.RESULT).assign(condition=_TEST)
+    run = RunResult(folder.name, model, folder.name, seed, "finished", folder, config, table=table)
+    settings = {
+        "study": folder.name,
+        "question": f"How good is {folder.name} on its test images?",
+        "factor": RUN,
+        "levels": [folder.name],
+        "baseline": folder.name,
+        "models": [model],
+        "metric": next((name for name in _PRIMARY if name in table), "aji"),
+        "conditions": [{"name": _TEST, "about": "the test part of its data"}],
+        "primary_condition": _TEST,
+        "config": config,
+    }
+    return StudyResults(folder, settings, (run,))
 
 
 def is_model(path: Path) -> bool:

@@ -17,7 +17,7 @@ const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend, predictions;
 const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name });
-const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id) });
+const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id), found: (id, results) => library.items.find((one) => one.id === id).results.push(results) });
 
 function addPane(element, navigator) {
   const pane = new Pane(element, state, (kind) => colourOf(pane.overlay.results, state, kind), { navigator });

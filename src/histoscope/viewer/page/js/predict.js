@@ -56,7 +56,8 @@ export class Predictions {
     const model = $("predict-model").value, { id } = this.pane().slide;
     if (this.warmed === model) return;
     this.warmed = model;
-    $("predict-about").textContent = this.known.models.find(({ name }) => name === model)?.about || "";
+    const { about = "", licence = "" } = this.known.models.find(({ name }) => name === model) || {};
+    $("predict-about").textContent = `${about}${licence ? ` Licence: ${licence}.` : ""}`;
     const asked = new URLSearchParams({ slide: id, width: 32, height: 32, mpp: 0.5, model, answer: "results" });
     fetch(`predict?${asked}`, { method: "POST" }).catch(() => {});
   }

@@ -15,9 +15,9 @@ export function element(name, properties = {}, ...children) {
 }
 
 export class Studies {
-  // open(slide) shows an image, all() those of no study; changed() is called when the address is another.
-  constructor(state, { open, changed, all }) {
-    Object.assign(this, { state, open, changed, all, pages: new Map(), images: null });
+  // open(slide) shows an image, all() those of no study, found(slide, results) adds results; changed() is called when the address is another.
+  constructor(state, { open, changed, all, found }) {
+    Object.assign(this, { state, open, changed, all, found, pages: new Map(), images: null });
     $("walk-back").addEventListener("click", () => this.show(state.study));
     $("walk-leave").addEventListener("click", () => { this.leave(); this.all(); });
   }
@@ -25,7 +25,7 @@ export class Studies {
   fill(library) {
     const list = $("studies");
     list.replaceChildren(...library.studies.map(({ id, name }) => {
-      const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "study: numbers, and the images behind them" })));
+      const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "numbers, and the images behind them" })));
       button.addEventListener("click", () => this.show(id));
       const row = element("li", {}, button);
       row.dataset.id = id;
@@ -66,7 +66,7 @@ export class Studies {
     choice.addEventListener("change", () => this.draw(page, choice.value));
     const { finished, planned } = page.runs;
     $("study").replaceChildren(element("div", { className: "sheet" },
-      element("p", { className: "kicker" }, `Study ${page.name}, ${finished === planned ? `${planned} runs` : `${finished} of ${planned} runs are finished`}`),
+      element("p", { className: "kicker" }, page.factor === "run" ? `Run ${page.name}` : `Study ${page.name}, ${finished === planned ? `${planned} runs` : `${finished} of ${planned} runs are finished`}`),
       element("h2", { textContent: page.question }),
       element("ul", { className: "said" }, ...primary.map((one) => element("li", { textContent: models(page, one) + one.sentence }))),
       element("label", { className: "metric" }, "Score ", choice),
@@ -109,7 +109,7 @@ export class Studies {
     Object.assign(this.state, { study: id, number });
     this.walk({ page, number, ...found });
     const at = found.images.findIndex((one) => slide && one.slide === slide), first = at >= 0 ? at : found.images.findIndex((one) => one.slide);
-    if (first < 0) { tell("This study keeps no images of what was tested; the list has their scores.", { stays: true }); return true; }
+    if (first < 0) { tell(found.images[0]?.model ? "The test images are not below the folder; name their data folder, too: histoscope view RUN DATA." : "This study keeps no images of what was tested; the list has their scores.", { stays: true }); return true; }
     await this.go(first, at >= 0);
     return true;
   }
@@ -147,10 +147,24 @@ export class Studies {
     document.body.classList.remove("in-study");
     [...$("walk-items").children].forEach((row, at) => row.classList.toggle("chosen", at === k));
     $("walk-items").children[k].scrollIntoView({ block: "nearest" });
+    await this.again(one);
+    if (this.at !== k) return true; // another was chosen meanwhile
     const seed = one.seeds.find((each) => each.results);
     this.state.results = [seed?.results || one.truth || "", one.truth || ""];
     await this.open(one.slide, keepsPlace);
     return true;
+  }
+
+  // A run that kept no nuclei finds them again, by the weights that it kept.
+  async again(one) {
+    if (!one.model || one.seeds.some((each) => each.results)) return;
+    tell("Finding the nuclei by the run's model …", { stays: true });
+    try {
+      const found = await api.json(`predict?${new URLSearchParams({ slide: one.slide, model: one.model, against: one.truth })}`, { method: "POST" });
+      one.seeds[0].results = found.id;
+      this.found(one.slide, found);
+      tell("");
+    } catch (error) { tell(error.message, { stays: true }); }
   }
 
   // The next image of the walk, if there is one under way.
