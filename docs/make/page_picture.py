@@ -1,7 +1,8 @@
 """Make a picture of the page after some clicks and keys: python docs/make/page_picture.py FOLDER OUT ...
 
 docs/img/view_study.jpg: ``--click .number[data-level=macenko][data-condition=laboratory_B] --keys b``;
-docs/img/correct.jpg: ``--keys e g y x 3``. Corrections do not reach the folder. Needs Playwright and Chromium.
+docs/img/correct.jpg: ``--keys e g y x 3``. Corrections do not reach the folder.
+Needs Playwright and Chromium.
 """
 
 import argparse
