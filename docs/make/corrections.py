@@ -68,9 +68,14 @@ def main() -> None:
         after = _scores(given.out / f"{person}.csv", taught)
         same = before[before["name"].isin(after["name"])]
         by = "patient" if after["patient"].notna().all() and after["patient"].ne("").all() else "name"
+        rows = []
         for score in SCORES:
-            was, gap = same[score].mean(), metrics.compare(after, same, score, cluster=by)
-            print(f"{person} {score}: {was:.3f} -> {after[score].mean():.3f}, {gap}", flush=True)
+            gap = metrics.compare(after, same, score, cluster=by)
+            found = {"before": same[score].mean(), "after": after[score].mean(), "difference": gap.difference}
+            about = {"diff_low": gap.low, "diff_high": gap.high, "p": gap.p_permutation, "n": gap.n}
+            rows.append({"score": score, **found, **about})
+            print(f"{person} {score}: {found['before']:.3f} -> {found['after']:.3f}, {gap}", flush=True)
+        write_table(given.out / f"{person}_scores.csv", pd.DataFrame(rows).round(4))
 
 
 def _scores(path: Path, pairs: Sequence[tuple[str | Path, Dataset]]) -> pd.DataFrame:
