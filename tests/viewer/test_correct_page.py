@@ -127,10 +127,6 @@ def test_a_correction_is_drawn_counted_written_and_survives_a_reload(corrector, 
     one.until(lambda: one.in_view() == 59)
     assert one.page.inner_text("#legend li[data-kind='2'] .count") == "31"
     assert one.page.inner_text("#legend li[data-kind='1'] .count") == "28"
-    one.at(8)
-    one.page.mouse.click(*one.middle())
-    one.page.wait_for_timeout(300)
-    assert "chosen" not in one.page.inner_text("#correct .next")
 
 
 def test_undone_with_keys_and_from_the_list_and_done_again(corrector, written):
@@ -224,8 +220,34 @@ def test_several_are_chosen_with_shift_corrected_together_and_exported(corrector
     one.page.keyboard.press("1")
     one.until(lambda: len(written()) == n)
     assert {edit.class_name for edit in written()} == {"epithelial"}
-    one.page.keyboard.press("u")
+    one.until(lambda: one.waiting() == [])
+    one.look(256, 256, 1.5)
+    one.page.keyboard.press("u")  # all of it, after a reload too
     one.until(lambda: len(written()) == 2 * n)
+
+
+def test_a_nucleus_that_was_deleted_is_chosen_and_is_one_again(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.keyboard.press("x")
+    one.until(lambda: len(written()) == 1)
+    one.page.mouse.click(*one.middle())
+    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
+    one.until(lambda: "no nucleus, says ada" in one.page.inner_text("#nucleus"))
+    before = one.in_view()
+    one.page.keyboard.press("y")
+    one.until(lambda: one.in_view() == before + 1)
+
+
+def test_several_share_a_server_each_with_a_name(corrector, written):
+    one = corrector()
+    one.choose(6)
+    one.page.once("dialog", lambda dialog: dialog.accept("Dr Bob"))
+    one.page.click("#correct .who")
+    one.until(lambda: "as Dr Bob" in one.page.inner_text("#correct"))
+    one.page.keyboard.press("x")
+    one.until(lambda: len(written()) == 1)
+    assert written()[0].author == "Dr Bob"
 
 
 def test_a_part_that_is_right_is_a_region(corrector, written):

@@ -114,7 +114,7 @@ class Correcting:
             except ConfigError as error:
                 return said(403, f"corrections cannot be kept: {error}")
             try:
-                answers = book.add(wanted.digest, [one.wanted() for one in wanted.edits])
+                answers = book.add(wanted.digest, [one.wanted() for one in wanted.edits], wanted.author)
                 return plain({"answers": answers, "state": book.shown()})
             except ConfigError as error:
                 return said(503, str(error))

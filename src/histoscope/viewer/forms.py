@@ -42,6 +42,7 @@ class NewEdits(BaseModel):
 
     model_config = _ANY
     digest: str = Field(max_length=64, description="of the nuclei that were shown, as GET gives it")
+    author: str = Field("", max_length=100, description="in place of the name that the server was given")
     edits: list[NewEdit] = Field(min_length=1, max_length=MOST_EDITS)
 
 

@@ -77,7 +77,7 @@ class Notebook:
                 self._shown = stamp, self._made(stamp)
             return self._shown[1] | {"read_only": self._why_not()}
 
-    def add(self, digest: str, wanted: Sequence[Wanted]) -> list[dict[str, str]]:
+    def add(self, digest: str, wanted: Sequence[Wanted], author: str = "") -> list[dict[str, str]]:
         """Write edits, and say of each that it is there, or why not.
 
         Parameters
@@ -85,6 +85,8 @@ class Notebook:
         digest : str
             Of the nuclei that were shown when they were made.
         wanted : sequence of Wanted
+        author : str
+            In place of the one that the server was given: several may share it.
 
         Raises
         ------
@@ -100,7 +102,7 @@ class Notebook:
         with self._lock:
             tidy: list[Wanted | DataError] = [self._tidied(one) for one in wanted]
             good = [one for one in tidy if isinstance(one, Wanted)]
-            written = iter(self._corrections.add_all(self._author, good))
+            written = iter(self._corrections.add_all(author.strip() or self._author, good))
             answers: list[Any] = [next(written) if isinstance(one, Wanted) else one for one in tidy]
         return [
             {"id": one.id, "problem": str(answer) if isinstance(answer, HistoscopeError) else ""}

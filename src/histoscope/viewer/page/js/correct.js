@@ -9,6 +9,7 @@ import { CorrectPanel } from "./correct_panel.js";
 import { Review } from "./review.js";
 
 const LOOK_AGAIN_MS = 10000;
+const MOST_CHOSEN = 5000;
 const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the keyboard
 
 export const KEYS = [
@@ -40,7 +41,7 @@ export class Correct {
   get journal() { return this.pane?.overlay.results ? this.journals.get(this.pane.overlay.results.id) : null; }
 
   // A pane shows other results: take their corrections into account.
-  async show(pane) {
+  show(pane) {
     if (!pane.ink) {
       pane.ink = new Ink(pane, (event) => this.shapeOf(pane, event), (shape, points) => this.drawn(shape, points));
       pane.overlay.after = (context, view) => this.paint(pane, context, view);
@@ -54,10 +55,12 @@ export class Correct {
       });
       Object.assign(journal, { undos: this.journals.get(results.id)?.undos || [] });
       this.journals.set(results.id, journal);
-      await journal.load().catch(() => {}); // told to whom corrects
+      journal.load().catch((error) => {
+        if (error.status !== 404) tell(`Corrections cannot be shown: ${error.message}`, { stays: true });
+        if (this.on && journal === this.journal) this.toggle(false);
+      });
     }
-    if (this.on && !this.journal?.state) this.toggle(false);
-    if (!this.journal?.state?.classes.includes(this.kind)) this.kind = this.journal?.state?.classes[0] || "";
+    if (this.on && !this.journal) this.toggle(false);
     this.panel.show();
   }
 
@@ -65,6 +68,7 @@ export class Correct {
     const before = pane.overlay.results.classes.length;
     pane.overlay.correct(journal.patch);
     if (pane === this.pane && before !== journal.patch.classes.length) this.page.legend().rows();
+    if (pane === this.pane && !journal.state.classes.includes(this.kind)) this.kind = journal.state.classes[0] || "";
     this.chosen = this.chosen.filter(({ drawn }) => !drawn || journal.patch.drawn.has(drawn));
     if (pane === this.pane) { this.panel.show(); this.review.show(); }
   }
@@ -94,7 +98,7 @@ export class Correct {
     if (is) this.look();
     else this.review.close();
     this.panel.show();
-    for (const pane of this.page.panes) pane.overlay.later();
+    for (const pane of this.page.panes) { pane.overlay.choosesDeleted = is; pane.overlay.later(); }
   }
 
   use(tool) {
@@ -135,6 +139,7 @@ export class Correct {
       const [[left, top], , [right, bottom]] = points;
       const found = this.pane.overlay.inBox({ left, top, right, bottom });
       if (found === "far") tell("Zoom in to choose nuclei: from here they are drawn as densities.");
+      else if (found.length > MOST_CHOSEN) tell(`${number(found.length)} nuclei are too many at once: choose ${number(MOST_CHOSEN)} at most.`);
       else { this.page.unpick(); this.choose(found); if (!found.length) tell("No nucleus has its centre in there."); }
     }
   }
@@ -238,7 +243,7 @@ export class Correct {
   dress(pane, found) {
     const { patch } = pane.overlay, one = found.drawn ? patch?.drawn.get(found.drawn) : patch?.rows.get(found.row);
     if (!one) return found;
-    const said = `${{ confirm: "right", reclassify: one.class_name, draw: "drawn" }[found.drawn ? "draw" : one.says] || ""}, says ${one.author}`;
+    const said = `${{ confirm: "right", delete: "no nucleus", reclassify: one.class_name, draw: "drawn" }[found.drawn ? "draw" : one.says] || ""}, says ${one.author}`;
     const known = found.drawn ? { class: one.class_name || "nucleus", x_px: one.x, y_px: one.y } : null;
     return { ...found, said, known, corrected: one.class_name };
   }

@@ -1,4 +1,5 @@
 // The panel while nuclei are corrected: what one can do next, the classes, the last corrections.
+import { grouped } from "./journal.js";
 import { number } from "./legend.js";
 
 const TOOLS = [["choose", "Choose", "V"], ["several", "Several", "A"], ["draw", "Draw", "W"], ["region", "Part is right", "R"]];
@@ -46,10 +47,15 @@ export class CorrectPanel {
   }
 
   head() {
-    const { state } = this.correct.journal;
+    const { journal } = this.correct, ask = () => {
+      const name = prompt("Who corrects? Each correction is kept with this name.", journal.author);
+      if (name !== null) journal.author = name.trim().slice(0, 100);
+    };
+    const who = button(`as ${journal.author}`, ask, { className: "quiet who", title: "Change who corrects" });
+    who.dataset.held = "who";
     const done = withKey(button("Done", () => this.correct.toggle(false), { className: "quiet" }), "E");
     done.dataset.held = "done";
-    return make("h2", {}, "Correct nuclei ", make("small", { textContent: `as ${state.author}` }), done);
+    return make("h2", {}, "Correct nuclei ", who, done);
   }
 
   // What one can do next.
@@ -118,7 +124,7 @@ export class CorrectPanel {
 
   last() {
     const { correct } = this, { journal } = correct, { pending, state } = journal;
-    const waiting = pending.filter(({ edit }) => edit.kind !== "undo").map(({ edit, fact }) => ({ ...edit, edit: edit.id, author: state.author, time: "", is_region: edit.kind === "confirm" && edit.row === undefined && !edit.drawn, ...fact })).reverse();
+    const waiting = pending.filter(({ edit }) => edit.kind !== "undo").map(({ edit, fact }) => ({ ...edit, edit: edit.id, author: journal.author, time: "", is_region: edit.kind === "confirm" && edit.row === undefined && !edit.drawn, ...fact })).reverse();
     const undone = new Set(pending.map(({ edit }) => edit.undoes));
     const groups = grouped([...waiting, ...state.last].filter(({ edit }) => !undone.has(edit)));
     if (!groups.length) return [];
@@ -132,18 +138,6 @@ export class CorrectPanel {
     });
     return [make("h3", { textContent: "Last corrections" }), make("ol", { id: "last" }, ...rows)];
   }
-}
-
-// What one person said of several nuclei at once, in one line.
-function grouped(edits) {
-  const found = [];
-  for (const one of edits) {
-    const [last] = found.at(-1) || [{}];
-    const same = ["kind", "author", "class_name", "is_region"].every((key) => (last[key] || "") === (one[key] || ""));
-    if (same && !one.is_region && one.kind !== "draw" && Math.abs(new Date(last.time || 0) - new Date(one.time || 0)) < 100) found.at(-1).push(one);
-    else found.push([one]);
-  }
-  return found;
 }
 
 function ago(time) {

@@ -115,7 +115,7 @@ async function withResults(which, results, slide = panes[which].slide) {
   panes[which].overlay.show(whole);
   if (which === 0) legend.show(whole, item.has_tissue);
   panes[which].overlay.later();
-  await correct.show(panes[which]);
+  correct.show(panes[which]);
 }
 
 async function openSecond(slide) {

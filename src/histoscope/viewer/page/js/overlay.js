@@ -203,7 +203,7 @@ export class Overlay {
     for (const data of this.near({ left: x - reach, right: x + reach, top: y - reach, bottom: y + reach }, zoom, what)) {
       each(data, (k, ring, point) => {
         const dx = x - data.centre[2 * k], dy = y - data.centre[2 * k + 1], distance = Math.hypot(dx, dy);
-        if ((distance > 2 * reach && !data.ids) || distance > nearest || !colour(data.kind[k], data.band[k])) return;
+        if ((distance > 2 * reach && !data.ids) || distance > nearest || !colour(this.kindOf(data, k), data.band[k])) return;
         if (distance < slack || inside(data, k, ring, point, dx / POINT_PX, dy / POINT_PX)) {
           best = markOf(data, k, ring, point);
           nearest = distance;
@@ -211,6 +211,12 @@ export class Overlay {
       });
     }
     return best;
+  }
+
+  // Kind of a mark; of one that was deleted what it was, where these can be chosen.
+  kindOf(data, k) {
+    const isDeleted = this.choosesDeleted && this.patch?.rows.get(data.row[k])?.says === "delete";
+    return isDeleted ? data.was[k] : data.kind[k];
   }
 
   // The marks that are drawn and whose centre lies in a box; "far" where they are not drawn one by one.

@@ -15,7 +15,7 @@ export class Review {
 
   async open() {
     this.isOpen = true;
-    this.box.hidden = false;
+    this.cover(true);
     this.correct.page.unpick();
     this.correct.choose([]);
     await this.more();
@@ -32,9 +32,17 @@ export class Review {
   }
 
   close() {
+    if (!this.isOpen) return;
     this.isOpen = false;
-    this.box.hidden = true;
+    this.cover(false);
     this.correct.panel.show();
+    document.getElementById("review-button")?.focus({ preventScroll: true });
+  }
+
+  // What lies below is out of reach meanwhile.
+  cover(is) {
+    this.box.hidden = !is;
+    for (const one of this.box.parentElement.children) if (one !== this.box) one.inert = is;
   }
 
   build() {
