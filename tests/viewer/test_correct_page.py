@@ -229,14 +229,14 @@ def test_several_are_chosen_with_shift_corrected_together_and_exported(corrector
 def test_a_nucleus_that_was_deleted_is_chosen_and_is_one_again(corrector, written):
     one = corrector()
     one.choose(6)
+    before = one.in_view()
     one.page.keyboard.press("x")
-    one.until(lambda: len(written()) == 1)
+    one.until(lambda: len(written()) == 1 and one.in_view() == before - 1)
     one.page.mouse.click(*one.middle())
     one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
     one.until(lambda: "no nucleus, says ada" in one.page.inner_text("#nucleus"))
-    before = one.in_view()
     one.page.keyboard.press("y")
-    one.until(lambda: one.in_view() == before + 1)
+    one.until(lambda: one.in_view() == before)
 
 
 def test_several_share_a_server_each_with_a_name(corrector, written):
