@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
-from view_pictures import WIDE, served, write
+from view_pictures import WIDE, served, settle, write
 
 PAUSE_MS = 2500
 
@@ -36,6 +36,8 @@ def main() -> None:
             step()
             page.wait_for_load_state("networkidle")
             page.wait_for_timeout(PAUSE_MS)
+            if page.is_visible("#stage"):
+                settle(page)
         write(given.out, page.screenshot())
         browser.close()
 
