@@ -77,8 +77,8 @@ NEEDED = {
 CALLS = [(module, call) for module, (_, calls) in NEEDED.items() for call in calls]
 # For work on Histoscope itself, not for its verbs.
 NO_VERBS = {"dev", "docs", "bench"}
-# Faster, and done without.
-SPARED = {"httptools"}
+# Faster, and done without; comes with fastapi.
+SPARED = {"httptools", "starlette"}
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,31 @@ def test_ids_follow_from_places_and_stay(library, shown):
     assert all(len(key) == 12 for key in library.items)
 
 
+def test_two_folders_may_hold_files_of_the_same_name(library, shown, tmp_path):
+    other = shutil.copytree(shown, tmp_path / "another place")
+    both = Library([shown, other]).search()
+    assert len(both.items) == 2 * len(library.items)
+    assert [len(item.results) for item in both.items.values() if item.name == "slide.tif"] == [1, 1]
+    assert set(library.items) < set(both.items)  # links to what lies in the first folder stay
+    assert {item.folder.split("/")[0] for key, item in both.items.items() if key not in library.items} == {
+        other.name
+    }
+
+
+def test_who_reads_while_the_folders_are_looked_at_again_sees_what_was_found(library, monkeypatch):
+    n, seen, files = len(library.items), [], Library._files
+
+    def watched(self, folder):
+        seen.append(len(library.items))
+        return files(self, folder)
+
+    monkeypatch.setattr(Library, "_files", watched)
+    before = library.items
+    library.search()
+    assert seen == [n]
+    assert len(before) == n
+
+
 def test_a_broken_slide_is_one_answer_and_the_others_open(library):
     shelf, items = Shelf(library), by_name(library)
     with pytest.raises(HistoscopeError, match="broken"):

@@ -101,7 +101,7 @@ class Item:
     study: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Library:
     """Slides and results below some folders.
 
@@ -120,9 +120,13 @@ class Library:
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
     def search(self) -> "Library":
-        """Look at the folders, anew if this was done before."""
-        for each in (self.items, self.studies, self.models, self.left_out):
-            each.clear()
+        """Look at the folders; if this was done before, others see what was found then until it is done."""
+        found = Library(self.folders, self.beyond)._searched()
+        self.items, self.studies, self.models = found.items, found.studies, found.models
+        self.left_out = found.left_out
+        return self
+
+    def _searched(self) -> "Library":
         files = list(dict.fromkeys(path for folder in self.folders for path in self._files(folder)))
         journals, maps, studies = Journals(), Maps(files), Studies(files)
         for path in files:
@@ -166,13 +170,20 @@ class Library:
 
     def id_of(self, path: Path) -> str:
         """Twelve digits that follow from where a file lies below the folders."""
-        return hashlib.blake2b(self._short(path).encode(errors="surrogatepass"), digest_size=6).hexdigest()
+        number, place = self._place(path)
+        text = f"{number}\n{place}" if number else place  # of one folder, links outlive others beside it
+        return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
     def _short(self, path: Path) -> str:
-        for folder in self.folders:
+        number, place = self._place(path)
+        return f"{self.folders[number].name}/{place}" if number else place
+
+    def _place(self, path: Path) -> tuple[int, str]:
+        """Number of the folder that a file lies in, and where it lies there."""
+        for number, folder in enumerate(self.folders):
             if path.is_relative_to(folder):
-                return path.relative_to(folder).as_posix() or path.name
-        return path.as_posix()
+                return number, path.relative_to(folder).as_posix()
+        return 0, path.as_posix()
 
     def _files(self, folder: Path) -> Iterator[Path]:
         """Files of a folder to the bottom; hidden ones and links that lead out are left out."""
@@ -259,6 +270,9 @@ class Library:
         if planned is not None and (item := self.of(planned)) is not None:
             return item
         same = [item for item in self.items.values() if item.name == name and item.path is not None]
+        if len(same) > 1:
+            number = self._place(table)[0]
+            same = [item for item in same if item.path and self._place(item.path)[0] == number]
         if len(same) == 1:
             return same[0]
         if planned is not None and self.beyond and planned.is_file():
