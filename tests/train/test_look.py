@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -52,6 +53,8 @@ def test_the_pixel_size_is_asked_for_with_what_nuclei_tell(folder):
     (folder / "dataset.yaml").unlink()
     (folder / "index.csv").unlink()
     (folder / "classes").rename(folder / "other")
+    for path in (folder / "images").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path)))  # without a resolution
     with pytest.raises(DataError, match=r"--mpp 0\.25 for a 40x scan.*px across: .* um at 0\.25"):
         look(folder)
     assert look(folder, given={"mpp": 0.25}).mpp_from == "given"

@@ -56,7 +56,7 @@ class Corrector(Visit):
     def choose(self, row):
         self.at(row)
         self.page.mouse.click(*self.middle())
-        self.until(lambda: "1 nucleus is chosen" in self.page.inner_text("#correct .next"))
+        self.until(lambda: "1 nucleus is selected" in self.page.inner_text("#correct .next"))
 
     def middle(self):
         box = self.page.locator("#pane-a").bounding_box()
@@ -133,11 +133,11 @@ def test_undone_with_keys_and_from_the_list_and_done_again(corrector, written):
     one = corrector()
     one.choose(6)
     one.page.keyboard.press("x")
-    one.until(lambda: one.last() == ["no nucleus"] and len(written()) == 1)
+    one.until(lambda: one.last() == ["not a nucleus"] and len(written()) == 1)
     one.page.keyboard.press("Control+z")
     one.until(lambda: one.last() == [] and len(written()) == 2)
     one.page.keyboard.press("Control+Shift+Z")
-    one.until(lambda: one.last() == ["no nucleus"] and len(written()) == 3)
+    one.until(lambda: one.last() == ["not a nucleus"] and len(written()) == 3)
     one.page.click("#last li > button")
     one.until(lambda: one.last() == [] and len(written()) == 4)
 
@@ -159,7 +159,7 @@ def test_a_nucleus_is_drawn_with_the_mouse_and_is_a_nucleus_like_others(correcto
     one.until(lambda: one.in_view() == before + 1)
     one.page.keyboard.press("v")
     one.page.mouse.click(*one.middle())
-    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
+    one.until(lambda: "1 nucleus is selected" in one.page.inner_text("#correct .next"))
     one.page.keyboard.press("1")
     one.until(lambda: len(written()) == 2)
     assert Corrections(folder / "out" / "slide" / "cells.parquet").applied().table["class"][-1].as_py() == (
@@ -198,7 +198,7 @@ def test_a_nucleus_is_drawn_and_chosen_with_the_keyboard_alone(corrector, writte
     one.until(lambda: len(written()) == 1)
     for key in ("v", "Enter"):
         one.page.keyboard.press(key)
-    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
+    one.until(lambda: "1 nucleus is selected" in one.page.inner_text("#correct .next"))
     one.page.keyboard.press("Delete")
     one.until(lambda: len(written()) == 2)
 
@@ -211,7 +211,7 @@ def test_several_are_chosen_with_shift_corrected_together_and_exported(corrector
     one.drag([(x - 200, y - 200), (x, y), (x + 200, y + 200)])
     one.page.keyboard.up("Shift")
     said = one.page.inner_text("#correct .next")
-    n = int(re.match(r"(\d+) nuclei are chosen", said)[1])
+    n = int(re.match(r"(\d+) nuclei are selected", said)[1])
     assert n > 5
     with one.page.expect_download() as waits:
         one.page.click("#correct button:has-text('GeoJSON')")
@@ -233,8 +233,8 @@ def test_a_nucleus_that_was_deleted_is_chosen_and_is_one_again(corrector, writte
     one.page.keyboard.press("x")
     one.until(lambda: len(written()) == 1 and one.in_view() == before - 1)
     one.page.mouse.click(*one.middle())
-    one.until(lambda: "1 nucleus is chosen" in one.page.inner_text("#correct .next"))
-    one.until(lambda: "no nucleus, says ada" in one.page.inner_text("#nucleus"))
+    one.until(lambda: "1 nucleus is selected" in one.page.inner_text("#correct .next"))
+    one.until(lambda: "not a nucleus by ada" in one.page.inner_text("#nucleus"))
     one.page.keyboard.press("y")
     one.until(lambda: one.in_view() == before)
 
@@ -260,7 +260,7 @@ def test_a_part_that_is_right_is_a_region(corrector, written):
     (edit,) = written()
     assert (edit.kind, len(edit.polygon_px), edit.nucleus) == ("confirm", 4, "")
     assert np.array(edit.polygon_px).min(axis=0) == pytest.approx([156, 156], abs=2)
-    assert one.last() == ["a part is right"]
+    assert one.last() == ["region confirmed"]
 
 
 def test_two_people_at_one_nucleus_see_each_other_and_that_they_differ(corrector, written):
@@ -271,7 +271,7 @@ def test_two_people_at_one_nucleus_see_each_other_and_that_they_differ(corrector
     ada.until(lambda: len(written()) == 1)
     bob.page.keyboard.press("2")
     bob.until(lambda: "People differ about 1 nucleus" in bob.page.inner_text("#correct"))
-    assert "ada: no nucleus; bob: inflammatory (counts)" in bob.page.inner_text("#conflicts")
+    assert "ada: not a nucleus; bob: inflammatory (counts)" in bob.page.inner_text("#conflicts")
     ada.until(lambda: "People differ" in ada.page.inner_text("#correct"))
     assert len(written()) == 2
 
@@ -283,7 +283,7 @@ def test_what_the_server_did_not_hear_is_kept_and_sent_once(corrector, written):
     one.page.keyboard.press("x")
     one.until(lambda: "kept in this browser" in one.page.inner_text("#correct"))
     assert len(one.waiting()) == 1
-    assert one.last() == ["no nucleus"]
+    assert one.last() == ["not a nucleus"]
     assert written() == ()
     one.page.reload()  # the laptop was closed, and the server is still away
     one.until(lambda: one.in_view() > 0)
@@ -364,7 +364,7 @@ def test_on_a_telephone_all_of_it_is_in_reach(corrector, written, dark):
         assert box["x"] + box["width"] <= 400
         assert box["y"] + box["height"] <= 800
         assert box["height"] >= 40
-    one.page.click("#review footer button:has-text('No nucleus')")
+    one.page.click("#review footer button:has-text('Not a nucleus')")
     one.until(lambda: len(written()) == 1)
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
 

@@ -13,14 +13,14 @@ const MOST_CHOSEN = 5000;
 const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the keyboard
 
 export const KEYS = [
-  { keys: ["e"], shown: ["E"], does: "correct nuclei, and leave it" },
+  { keys: ["e"], shown: ["E"], does: "start or stop correcting" },
   { shown: ["1", "2", "…"], does: "correcting: the chosen nuclei are of this class" },
-  { shown: ["Y"], does: "correcting: they are right" },
-  { shown: ["Del"], does: "correcting: they are no nuclei (also X)" },
+  { shown: ["Y"], does: "correcting: they are correct as shown" },
+  { shown: ["Del"], does: "correcting: they are not nuclei (also X)" },
   { shown: ["Ctrl", "Z"], does: "take back the last correction (also U); with Shift: once more" },
-  { shown: ["V", "W", "R"], does: "correcting: choose, draw a nucleus, a part is right" },
-  { shown: ["A"], does: "correcting: choose several, by a rectangle (or drag with Shift)" },
-  { shown: ["G"], does: "correcting: the least sure nuclei, one after another" },
+  { shown: ["V", "W", "R"], does: "correcting: select, draw a nucleus, confirm a region" },
+  { shown: ["A"], does: "correcting: select several with a rectangle (or drag with Shift)" },
+  { shown: ["G"], does: "correcting: review uncertain nuclei, one after another" },
   { shown: ["Enter"], does: "correcting: the nucleus in the middle; when drawing, put a round one there" },
 ];
 
@@ -133,8 +133,8 @@ export class Correct {
       if (shape === "tap") tell("Hold the button or the finger down and draw around the nucleus.");
       else this.add([{ kind: "draw", polygon_px: points, class_name: this.kind }], "Drawn.");
     } else if (this.tool === "region") {
-      if (shape === "tap") tell("Drag over a part of the slide in which all nuclei are right.");
-      else this.add([{ kind: "confirm", polygon_px: points }], "This part counts as right, with all that was corrected in it.");
+      if (shape === "tap") tell("Drag over a region in which all nuclei are correct.");
+      else this.add([{ kind: "confirm", polygon_px: points }], "Region confirmed, including your corrections.");
     } else if (shape !== "tap") {
       const [[left, top], , [right, bottom]] = points;
       const found = this.pane.overlay.inBox({ left, top, right, bottom });
@@ -161,7 +161,7 @@ export class Correct {
     const n = this.chosen.length, many = n > 1 ? `${number(n)} nuclei: ` : "";
     const said = this.chosen.map(({ row, drawn, was, band, x, y }) =>
       drawn ? { kind, drawn, ...(class_name && { class_name }) } : { kind, row, ...(class_name && { class_name }), fact: { was, band, x, y } });
-    const words = { delete: "no nucleus.", confirm: "right.", reclassify: `now ${class_name}.` }, text = `${many}${words[kind]}`;
+    const words = { delete: "not a nucleus.", confirm: "correct.", reclassify: `now ${class_name}.` }, text = `${many}${words[kind]}`;
     this.add(said, text[0].toUpperCase() + text.slice(1));
     this.page.unpick();
     this.choose([]);
@@ -243,7 +243,7 @@ export class Correct {
   dress(pane, found) {
     const { patch } = pane.overlay, one = found.drawn ? patch?.drawn.get(found.drawn) : patch?.rows.get(found.row);
     if (!one) return found;
-    const said = `${{ confirm: "right", delete: "no nucleus", reclassify: one.class_name, draw: "drawn" }[found.drawn ? "draw" : one.says] || ""}, says ${one.author}`;
+    const said = `${{ confirm: "correct", delete: "not a nucleus", reclassify: one.class_name, draw: "drawn" }[found.drawn ? "draw" : one.says] || ""} by ${one.author}`;
     const known = found.drawn ? { class: one.class_name || "nucleus", x_px: one.x, y_px: one.y } : null;
     return { ...found, said, known, corrected: one.class_name };
   }

@@ -2,8 +2,8 @@
 import { grouped } from "./journal.js";
 import { number } from "./legend.js";
 
-const TOOLS = [["choose", "Choose", "V"], ["several", "Several", "A"], ["draw", "Draw", "W"], ["region", "Part is right", "R"]];
-const SAID = { delete: "no nucleus", confirm: "right", draw: "drawn", reclassify: "" };
+const TOOLS = [["choose", "Select", "V"], ["several", "Select several", "A"], ["draw", "Draw", "W"], ["region", "Confirm region", "R"]];
+const SAID = { delete: "not a nucleus", confirm: "correct", draw: "drawn", reclassify: "" };
 
 export const make = (tag, more = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), more);
@@ -42,7 +42,7 @@ export class CorrectPanel {
     box.hidden = !correct.on || !journal?.state;
     if (box.hidden) return;
     const held = document.activeElement?.dataset?.held; // where the keyboard is
-    box.replaceChildren(this.head(), this.words(), ...this.answers(), this.tools(), ...this.trouble(), ...this.conflicts(), ...this.last());
+    box.replaceChildren(this.head(), this.words(), this.tools(), ...this.answers(), ...this.trouble(), ...this.conflicts(), ...this.last());
     box.querySelector(`[data-held="${held}"]`)?.focus({ preventScroll: true });
   }
 
@@ -60,12 +60,12 @@ export class CorrectPanel {
 
   // What one can do next.
   words() {
-    const { tool, chosen, shape, journal } = this.correct, [is, ends] = chosen.length > 1 ? ["nuclei are chosen: what are they", "they are right as shown, or no nuclei"] : ["nucleus is chosen: what is it", "it is right as shown, or no nucleus"];
+    const { tool, chosen, shape, journal } = this.correct, [is, ends] = chosen.length > 1 ? ["nuclei are selected: what are they", "they are correct as shown, or not nuclei"] : ["nucleus is selected: what is it", "it is correct as shown, or not a nucleus"];
     const text = chosen.length ? `${number(chosen.length)} ${is}? ${journal.state.classes.length ? "Give the class; or say that " : "Say that "}${ends}.` : {
       choose: "Click a nucleus that is wrong; drag with Shift for several.",
-      several: "Drag a rectangle over the nuclei to choose.",
+      several: "Drag a rectangle over the nuclei to select.",
       draw: "Draw around a nucleus that was missed; the outline closes itself.",
-      region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a part in which all nuclei are right: training learns from it as it is.`,
+      region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a region in which all nuclei are correct: training learns from it as it is.`,
     }[tool];
     return make("p", { className: "next", textContent: text, ariaLive: "polite" });
   }
@@ -78,7 +78,7 @@ export class CorrectPanel {
       one.dataset.held = one.dataset.tool = tool;
       return one;
     });
-    const grid = button("Least sure first", () => correct.review.open(), { title: "The least sure nuclei, one after another (G)", id: "review-button" });
+    const grid = button("Review uncertain nuclei", () => correct.review.open(), { title: "The least certain nuclei, one after another (G)", id: "review-button" });
     grid.dataset.held = "grid";
     const undo = button("Undo", () => correct.undo(), { title: "Take back the last correction (Ctrl+Z)" });
     undo.dataset.held = "undo";
@@ -98,7 +98,7 @@ export class CorrectPanel {
     if (tool === "draw" || chosen.length)
       found.push(make("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
     const row = make("div", { className: "answers" });
-    if (chosen.length) row.append(withKey(button("Right", () => correct.say("confirm")), "Y"), withKey(button("No nucleus", () => correct.say("delete")), "Del"), button("GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
+    if (chosen.length) row.append(withKey(button("Correct as shown", () => correct.say("confirm")), "Y"), withKey(button("Not a nucleus", () => correct.say("delete")), "Del"), button("Export GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
     return row.children.length ? [...found, row] : found;
   }
 
@@ -129,7 +129,7 @@ export class CorrectPanel {
     const groups = grouped([...waiting, ...state.last].filter(({ edit }) => !undone.has(edit)));
     if (!groups.length) return [];
     const rows = groups.map((group) => {
-      const [first] = group, word = first.is_region ? "a part is right" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `right: ${first.class_name}` : SAID[first.kind] || first.class_name;
+      const [first] = group, word = first.is_region ? "region confirmed" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `correct: ${first.class_name}` : SAID[first.kind] || first.class_name;
       const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
       const note = make("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
       const show = button(who, () => correct.go(first), { className: "quiet", title: "Show it", disabled: first.x === undefined });

@@ -184,7 +184,7 @@ function stains() {
   select.value = state.stain;
   select.id = "stain";
   select.addEventListener("change", async () => { state.stain = select.value; await openSecond(panes[0].slide); remember(); });
-  label.append("Right, the slide", select);
+  label.append("Right slide", select);
   return label;
 }
 
@@ -199,9 +199,9 @@ function lead(slide, results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
     box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
-    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.${results.kind === "nuclei" ? " What is wrong, put right with Correct." : ""}`);
+    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.${results.kind === "nuclei" ? " Fix mistakes with Correct." : ""}`);
   } else {
-    box.append(strong(item.name), ", without results. Scroll to zoom, drag to move. To find its nuclei: ", Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
+    box.append(strong(item.name), ", without results. Scroll to zoom, drag to move. To find its nuclei, press P and draw a rectangle, or for all of it: ", Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
   }
 }
 
@@ -284,7 +284,11 @@ function restyle() {
 }
 
 // Two tools for the pointer, one at a time.
-function correcting() { predictions.toggle(false); correct.toggle(); }
+function correcting() {
+  predictions.toggle(false);
+  correct.toggle();
+  if (correct.on) togglePanel(true); // what one can do stands there
+}
 function predicting() { if (correct.on) correct.toggle(false); predictions.toggle(); }
 
 const wholeSlide = () => panes[0].viewer.viewport.goHome();
@@ -306,7 +310,7 @@ function setUp() {
   on("zoom-home", wholeSlide);
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   keys([
-    { keys: ["+", "=", "-"], shown: ["+", "−"], does: "closer, farther", run: (key) => zoom(key === "-" ? 1 / 1.6 : 1.6) },
+    { keys: ["+", "=", "-"], shown: ["+", "−"], does: "zoom in, out", run: (key) => zoom(key === "-" ? 1 / 1.6 : 1.6) },
     { keys: Object.keys(arrows), shown: ["←", "→", "↑", "↓"], does: "move", run: (key) => move(...arrows[key]) },
     { keys: ["0"], shown: ["0"], does: "the whole slide", run: wholeSlide },
     { keys: [..."123456789"], shown: ["1", "2", "…"], does: "switch a class on or off", run: (key) => legend.results && legend.flip(Number(key)) },
@@ -315,9 +319,9 @@ function setUp() {
     { keys: ["n"], shown: ["N"], does: "nuclei on or off", run: () => legend.toggle("marks") },
     { keys: ["t"], shown: ["T"], does: "outline of the tissue", run: () => legend.toggle("tissue") },
     { keys: ["h"], shown: ["H"], does: "slide on or off", run: () => legend.toggle("picture") },
-    { keys: ["j", "k"], shown: ["J", "K"], does: "next slide, slide before", run: (key) => step(key.toLowerCase() === "j" ? 1 : -1) },
+    { keys: ["j", "k"], shown: ["J", "K"], does: "next slide, previous slide", run: (key) => step(key.toLowerCase() === "j" ? 1 : -1) },
     { keys: ["l"], shown: ["L"], does: "list of slides", run: () => toggleList() },
-    { keys: ["p"], shown: ["P"], does: "find the nuclei of a rectangle", run: predicting },
+    { keys: ["p"], shown: ["P"], does: "find nuclei in a rectangle", run: predicting },
     { keys: ["g"], shown: ["G"], does: "legend and settings", run: () => togglePanel() },
     { keys: ["c"], shown: ["C"], does: "copy a link to this view", run: copyLink },
     { keys: ["s"], shown: ["S"], does: "save this view as PNG", run: () => $("save-button").click() },

@@ -49,12 +49,12 @@ export class Review {
     this.cards = this.nuclei.map((one, k) => this.card(one, k));
     this.progress = make("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
-    const head = make("header", {}, make("h2", { textContent: "Least sure" }), this.progress, shut);
-    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Give its class; or say that " : "Say that "}it is right as shown, or no nucleus.` });
+    const head = make("header", {}, make("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
+    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Give its class; or say that " : "Say that "}it is correct as shown, or not a nucleus.` });
     this.grid = make("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
     const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
     const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", make("kbd", { textContent: name })); return made; };
-    const others = [key("Right", "Y", () => this.answer("confirm")), key("No nucleus", "X", () => this.answer("delete")), key("Undo", "U", () => this.undo()), key("On the slide", "Enter", () => this.onSlide())];
+    const others = [key("Correct as shown", "Y", () => this.answer("confirm")), key("Not a nucleus", "X", () => this.answer("delete")), key("Undo", "U", () => this.undo()), key("Show on slide", "Enter", () => this.onSlide())];
     this.next = key("Next", "N", () => this.more(), { id: "review-next", className: "strong" });
     this.box.replaceChildren(head, words, this.grid, make("footer", {}, make("div", { className: "classes" }, ...side), make("div", { className: "answers" }, ...others, this.next)));
     this.show();
@@ -94,7 +94,7 @@ export class Review {
     this.nuclei.forEach((one, k) => {
       const said = patch.rows.get(one.row), card = this.cards[k], kind = said && said.says !== "delete" ? said.shown : one.was;
       const name = kind ? this.correct.journal.state.classes[kind - 1] : this.correct.journal.state.classes.length ? "no class" : "nucleus";
-      const words = !said ? name : { delete: "✕ no nucleus", confirm: `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
+      const words = !said ? name : { delete: "✕ not a nucleus", confirm: `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
       answered += said ? 1 : 0;
       card.classList.toggle("answered", Boolean(said));
       card.style.setProperty("--kind", this.correct.colourOf(kind));

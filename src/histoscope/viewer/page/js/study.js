@@ -191,7 +191,7 @@ export class Studies {
       const seeds = one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
       words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}. `);
     }
-    words.push("Outlines of the model by what became of them; missed ones as they were annotated. B shows the ground truth beside.");
+    words.push("Outlines are coloured by outcome; missed nuclei show the annotation. Press B for the ground truth alongside.");
     return words;
   }
 }
