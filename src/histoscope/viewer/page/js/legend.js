@@ -66,7 +66,7 @@ export class Legend {
     tissue.hidden = !hasTissue;
     if (!results) return;
     const sure = results.kind === "outcomes" ? "IoU" : "Probability";
-    $("least-word").textContent = `${sure} from`;
+    $("least-word").textContent = `Minimum ${sure === "IoU" ? sure : sure.toLowerCase()}`;
     $("by").lastChild.textContent = sure;
     marks.textContent = results.kind === "tiles" ? "Tiles" : "Nuclei";
     const hasHeat = results.kind === "tiles" && results.classes.length > 0, { state } = this;
