@@ -24,7 +24,7 @@ def test_each_outcome_is_told():
     true = squares((0, 0, 10, 10), (0, 20, 10, 30), (0, 30, 10, 40), (20, 0, 30, 20), (20, 40, 30, 50))
     pred = squares((0, 1, 10, 10), (0, 20, 10, 40), (20, 0, 30, 10), (20, 10, 30, 20), (35, 55, 39, 59))
     outcome, missed, best = outcomes(true, pred)
-    assert named(outcome) == ["found", "merged", "split", "split", "false"]
+    assert named(outcome) == ["found", "merged", "split", "split", "false positive"]
     assert (missed + 1).tolist() == [5]
     assert best[0] == pytest.approx(0.9)
 
@@ -38,7 +38,7 @@ def test_a_perfect_model_misses_nothing():
 
 def test_nothing_on_either_side_is_no_error():
     empty, some = squares(), squares((0, 0, 10, 10))
-    assert named(outcomes(empty, some)[0]) == ["false"]
+    assert named(outcomes(empty, some)[0]) == ["false positive"]
     assert outcomes(some, empty)[1].tolist() == [0]
     assert not len(outcomes(empty, empty)[0])
 

@@ -125,7 +125,7 @@ def test_nuclei_are_compared_with_the_truth(folder, ask, truth):
     assert dict(zip(results["classes"], map(sum, results["counts"][1:]), strict=True)) == {
         "found": 1,
         "missed": 1,
-        "false": 1,
+        "false positive": 1,
         "merged": 0,
         "split": 0,
     }

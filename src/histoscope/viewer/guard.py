@@ -97,7 +97,9 @@ class Guard:
 
         async def sent(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                given = [*message.get("headers", [])]
+                names = {name for name, _ in given}  # a policy of its own, where an answer has one
+                message["headers"] = [*given, *(one for one in _HEADERS if one[0] not in names)]
             await send(message)
 
         await self._app(scope, receive if scope["method"] in _SAFE else _limited(receive), sent)

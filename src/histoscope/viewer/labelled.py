@@ -19,7 +19,13 @@ from histoscope.types import Labels
 from histoscope.viewer.marks import Marks
 from histoscope.viewer.sorting import Batch, sorted_marks
 
-FOUND, MISSED, FALSE, MERGED, SPLIT = OUTCOMES = ("found", "missed", "false", "merged", "split")
+FOUND, MISSED, FALSE_POSITIVE, MERGED, SPLIT = OUTCOMES = (
+    "found",
+    "missed",
+    "false positive",
+    "merged",
+    "split",
+)
 """What became of a nucleus; classes of the page, from 1."""
 OUTCOME_COLOURS = ((0, 0, 0), (0, 204, 153), (0, 51, 204), (255, 102, 0), (255, 255, 0), (153, 102, 255))
 """Of nothing, then of each outcome: from the palette of classes, so that all people can tell them apart."""
@@ -63,11 +69,12 @@ class LabelResults:
 
 
 class Compared:
-    """Nuclei of a model against the truth: found, missed, false, merged or split.
+    """Nuclei of a model against the truth: found, missed, false positive, merged or split.
 
     A predicted nucleus is *merged* if more than half of each of two true ones lies in it; else *found* if it
     has an IoU above 0.5 with one; else *split* if most of it lies in a true nucleus that others share; else
-    *false*. A true nucleus that has no part in the first three is *missed*, and drawn as it should have been.
+    a *false positive*. A true nucleus that has no part in the first three is *missed*, and drawn as it
+    should have been.
 
     Parameters
     ----------
@@ -143,7 +150,7 @@ def outcomes(true: Labels, pred: Labels) -> tuple[NDArray[np.uint8], NDArray[np.
     >>> true, pred = np.array([[1, 1, 2, 2, 0, 3, 4]]), np.array([[1, 1, 1, 1, 2, 3, 0]])
     >>> outcome, missed, _ = outcomes(true, pred)
     >>> [OUTCOMES[k - 1] for k in outcome], (missed + 1).tolist()
-    (['merged', 'false', 'found'], [4])
+    (['merged', 'false positive', 'found'], [4])
     """
     table = overlap(true, pred)
     n_pred, n_true = int(pred.max(initial=0)), int(true.max(initial=0))
@@ -157,7 +164,7 @@ def outcomes(true: Labels, pred: Labels) -> tuple[NDArray[np.uint8], NDArray[np.
     is_merged = np.bincount(of_pred[most_of_true], minlength=n_pred) > 1
     is_found = best > _LEAST_IOU
     is_split = np.bincount(of_pred[is_piece], minlength=n_pred) > 0
-    outcome = np.full(n_pred, 1 + OUTCOMES.index(FALSE), np.uint8)
+    outcome = np.full(n_pred, 1 + OUTCOMES.index(FALSE_POSITIVE), np.uint8)
     for name, has in ((SPLIT, is_split), (FOUND, is_found), (MERGED, is_merged)):
         outcome[has] = 1 + OUTCOMES.index(name)
     told = (table.iou > _LEAST_IOU) | (most_of_true & is_merged[of_pred]) | is_piece

@@ -26,6 +26,7 @@ from histoscope.viewer.marks import Marks
 from histoscope.viewer.selection import collection
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import shapely
 
 LEAST_CROP_PX, MOST_CROP_PX = 8, 2_048
@@ -124,6 +125,7 @@ class Notebook:
             nuclei.append(
                 fact
                 | {"probability": _number(share[fact["row"]]), "crop_px": [left, top, side]}
+                | {"closest": _closest(self._found.table, fact["row"])}
                 | {"rings": [np.round(ring, 2).tolist() for ring in rings]}
             )
         return {"nuclei": nuclei, "n_looked_at": len(self._corrections.state().found), "n": len(self._found)}
@@ -340,3 +342,12 @@ def _drawn(edit: Edit, place: dict[str, int]) -> dict[str, Any]:
     x, y = centre_of(edit)
     where = {"x": x, "y": y, "polygon_px": edit.polygon_px}
     return _of(edit) | where | {"class_id": place.get(edit.class_name, 0)}
+
+
+def _closest(cells: "pa.Table", row: int) -> list[tuple[str, float]]:
+    """The two most probable classes of a nucleus, with their probabilities; none where there are no two."""
+    names = [name for name in cells.column_names if name.startswith("p_")]
+    shares = [(name[2:], float(cells[name][row].as_py())) for name in names]
+    if len(shares) < 2 or not np.isfinite([share for _, share in shares]).all():
+        return []
+    return sorted(shares, key=lambda one: -one[1])[:2]

@@ -61,6 +61,19 @@ class StudyPages:
         folder = self._folder(key)
         return self._pages.get((folder, _stamp(folder)), lambda: _page(key, self._results(folder)))
 
+    def report(self, key: str) -> Path:
+        """Where the report of a study is.
+
+        Raises
+        ------
+        DatasetNotFoundError
+            If there is no such study, or it has no report.
+        """
+        path = self._folder(key) / _REPORT
+        if not path.is_file() or not self._library.is_below(path):
+            raise DatasetNotFoundError("this study has no report yet: histoscope study report makes it")
+        return path
+
     def images(self, key: str, model: str, level: str, condition: str, metric: str) -> dict[str, Any]:
         """The images behind a number, the worst first, with the ids of slide and results.
 
@@ -186,7 +199,7 @@ def _page(key: str, study: StudyResults) -> dict[str, Any]:
         "numbers": [_number(row, study) for row in rows],
         "runs": {"finished": len(study.finished()), "planned": len(study.runs)},
         "problems": [{"run": run.name, "why": run.problem or run.status} for run in study.unfinished()],
-        "report": str(study.folder / _REPORT) if (study.folder / _REPORT).is_file() else "",
+        "has_report": (study.folder / _REPORT).is_file(),
     }
 
 

@@ -1,12 +1,18 @@
 """The addresses of studies."""
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
 
 from histoscope.viewer.addresses import Id, Word, answers
 from histoscope.viewer.desk import Desk, plain
 from histoscope.viewer.library import Library
 from histoscope.viewer.studies import StudyPages
 
+_ALONE = {
+    "content-security-policy": "sandbox allow-scripts; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+}
+"""For a page out of the folder: it may turn its own pages, and reaches neither this server nor another."""
 _EFFECTS_S = 300.0
 """Intervals and tests of a large study, once."""
 
@@ -25,5 +31,18 @@ def add_studies(app: FastAPI, library: Library, desk: Desk) -> None:
         """The images behind a number, the worst first."""
         return await desk.answer(request, lambda: plain(pages.images(study, model, level, condition, metric)))
 
-    for address, answer in {"/api/studies/{study}": study, "/api/studies/{study}/images": images}.items():
-        app.add_api_route(address, answer, methods=["GET"], responses=answers(), response_class=Response)
+    async def report(request: Request, study: Id) -> Response:
+        """The report as it was written, cut off from all else."""
+        return await desk.answer(
+            request, lambda: HTMLResponse(pages.report(study).read_bytes(), headers=_ALONE)
+        )
+
+    addresses = {"": study, "/images": images, "/report": report}
+    for end, answer in addresses.items():
+        app.add_api_route(
+            f"/api/studies/{{study}}{end}",
+            answer,
+            methods=["GET"],
+            responses=answers(),
+            response_class=Response,
+        )

@@ -19,8 +19,11 @@ export function tell(text, { stays = false } = {}) {
   clearTimeout(timer);
   $("message").textContent = text;
   $("message").hidden = !text;
+  $("message").title = stays ? "Click to close" : "";
   if (text && !stays) timer = setTimeout(() => { $("message").hidden = true; }, 4000);
 }
+
+$("message").addEventListener("click", () => tell(""));
 
 export function switchTheme() {
   const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -31,8 +34,8 @@ export function switchTheme() {
 
 // Keys with what they do and their words; the help is made of the same table.
 export function keys(table) {
-  const list = $("keys");
-  for (const { shown, does } of table) {
+  for (const { shown, does, mode } of table) {
+    const list = $(mode === "correcting" ? "keys-correcting" : "keys");
     const term = document.createElement("dt"), text = document.createElement("dd");
     for (const key of shown) term.append(Object.assign(document.createElement("kbd"), { textContent: key }));
     text.textContent = does;

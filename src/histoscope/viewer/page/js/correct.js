@@ -14,18 +14,22 @@ const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the
 
 export const KEYS = [
   { keys: ["e"], shown: ["E"], does: "start or stop correcting" },
-  { shown: ["1", "2", "…"], does: "correcting: the chosen nuclei are of this class" },
-  { shown: ["Y"], does: "correcting: they are correct as shown" },
-  { shown: ["Del"], does: "correcting: they are not nuclei (also X)" },
-  { shown: ["Ctrl", "Z"], does: "take back the last correction (also U); with Shift: once more" },
-  { shown: ["V", "W", "R"], does: "correcting: select, draw a nucleus, confirm a region" },
-  { shown: ["A"], does: "correcting: select several with a rectangle (or drag with Shift)" },
-  { shown: ["G"], does: "correcting: review uncertain nuclei, one after another" },
-  { shown: ["Enter"], does: "correcting: the nucleus in the middle; when drawing, put a round one there" },
+  ...[
+    { shown: ["1", "2", "…"], does: "the selected nuclei are of this class" },
+    { shown: ["Y"], does: "they are correct as shown" },
+    { shown: ["X", "Del"], does: "they are not nuclei" },
+    { shown: ["U", "Ctrl Z"], does: "undo the last correction; Ctrl Shift Z: redo" },
+    { shown: ["V"], does: "select a nucleus" },
+    { shown: ["A"], does: "select several with a rectangle (or drag with Shift)" },
+    { shown: ["W"], does: "draw a nucleus" },
+    { shown: ["R"], does: "confirm a region; again: free-hand" },
+    { shown: ["G"], does: "review uncertain nuclei, one after another" },
+    { shown: ["Enter"], does: "select the nucleus in the middle; when drawing, put a round one there" },
+  ].map((one) => ({ ...one, mode: "correcting" })),
 ];
 
 export class Correct {
-  // page: {panes, state, item(), legend(), unpick(), name()}
+  // page: {panes, state, legend(), unpick(), name(), changed(results, n): the corrected results, and how many corrections}
   constructor(page) {
     Object.assign(this, { page, on: false, tool: "choose", chosen: [], kind: "", shape: "box", journals: new Map() });
     this.panel = new CorrectPanel(this);
@@ -70,7 +74,10 @@ export class Correct {
     if (pane === this.pane && before !== journal.patch.classes.length) this.page.legend().rows();
     if (pane === this.pane && !journal.state.classes.includes(this.kind)) this.kind = journal.state.classes[0] || "";
     this.chosen = this.chosen.filter(({ drawn }) => !drawn || journal.patch.drawn.has(drawn));
-    if (pane === this.pane) { this.panel.show(); this.review.show(); }
+    if (pane !== this.pane) return;
+    this.page.changed(pane.overlay.results, journal.patch.rows.size + journal.patch.drawn.size);
+    this.panel.show();
+    this.review.show();
   }
 
   look() {
@@ -83,7 +90,7 @@ export class Correct {
   toggle(is = !this.on) {
     const { journal } = this;
     if (is && !journal) {
-      tell("Only nuclei that a model found are corrected: choose a slide with such results.");
+      tell("There are no nuclei of a model here to correct. To find some, run histoscope predict, then reload this page; P shows a preview of them.", { stays: true });
       return;
     }
     if (is && !journal.state) { // not known yet, or it could not be read
@@ -94,7 +101,8 @@ export class Correct {
     document.body.classList.toggle("correcting", is);
     document.getElementById("correct-button").setAttribute("aria-pressed", String(is));
     this.use("choose");
-    this.choose([]);
+    const { picked } = this.pane.overlay;
+    this.choose(is && picked && !picked.preview ? [picked] : []);
     if (is) this.look();
     else this.review.close();
     this.panel.show();
@@ -149,7 +157,7 @@ export class Correct {
     if (!journal?.state) return;
     if (journal.state.read_only) { tell(journal.state.read_only, { stays: true }); return; }
     journal.add(said);
-    if (word) tell(`${word} ${navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl+"}Z takes it back.`);
+    if (word) tell(`${word} ${navigator.platform.startsWith("Mac") ? "⌘" : "Ctrl+"}Z undoes it.`);
   }
 
   // Say something of the chosen nuclei.
@@ -175,7 +183,7 @@ export class Correct {
 
   undo(again = false) {
     const n = again ? this.journal?.redo() : this.journal?.undo();
-    tell(n ? `${again ? "Done again" : "Taken back"}${n > 1 ? `: ${number(n)} corrections` : ""}.` : "There is nothing to take back.");
+    tell(n ? `${again ? "Redone" : "Undone"}${n > 1 ? `: ${number(n)} corrections` : ""}.` : `There is nothing to ${again ? "redo" : "undo"}.`);
   }
 
   key(event) {
@@ -251,15 +259,16 @@ export class Correct {
   // Over the marks: what was corrected, in shapes, not in colours; what is chosen; what is being drawn.
   paint(pane, context, view) {
     const patch = pane.overlay.patch;
-    if (!this.on || !patch) return;
-    const mine = pane === this.pane;
+    if (!patch) return;
+    const mine = pane === this.pane, isNear = pane.overlay.squares.level(view.scale).what === "outlines";
+    if (isNear && (this.on || !this.page.state.hidden.has("edits"))) this.paintSigns(context, view, patch);
+    if (!this.on) return;
     for (const { polygon_px } of patch.regions.values()) {
       trace(context, view, polygon_px);
       context.fillStyle = "#ffffff24";
       context.fill();
       stroke(context, [8, 5], "#ffffff", 1.6);
     }
-    if (pane.overlay.squares.level(view.scale).what === "outlines") this.paintSigns(context, view, patch);
     if (!mine) return;
     for (const { rings } of this.chosen) for (const ring of rings) { trace(context, view, ring); stroke(context, [], "#ffffff", 2.4); }
     pane.ink.draw(context, view);
@@ -268,10 +277,10 @@ export class Correct {
   paintSigns(context, view, patch) {
     const at = ({ x, y }) => [(x - view.left) * view.scale, (y - view.top) * view.scale];
     const isIn = ([x, y]) => x > -20 && y > -20 && x < view.width + 20 && y < view.height + 20;
-    const contested = new Set(this.journal.state.conflicts.map(({ row, drawn }) => drawn || row));
+    const contested = new Set(this.on ? this.journal.state.conflicts.map(({ row, drawn }) => drawn || row) : []);
     for (const one of [...patch.rows.values(), ...patch.drawn.values()]) {
       const [x, y] = at(one);
-      if (!isIn([x, y]) || one.says === "covered") continue;
+      if (!isIn([x, y]) || one.says === "covered" || (!this.on && one.shown === GONE)) continue;
       context.beginPath();
       if (one.shown === GONE) for (const [dx, dy] of [[1, 1], [1, -1]]) { context.moveTo(x - 4 * dx, y - 4 * dy); context.lineTo(x + 4 * dx, y + 4 * dy); }
       else context.arc(x, y, 3, 0, 7);

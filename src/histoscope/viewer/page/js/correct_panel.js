@@ -28,6 +28,7 @@ export function classButtons(correct, run, pressed = null) {
   });
 }
 
+export const isTouch = () => matchMedia("(pointer: coarse)").matches;
 const withKey = (made, key) => { made.append(" ", make("kbd", { textContent: key })); return made; };
 
 export class CorrectPanel {
@@ -35,9 +36,19 @@ export class CorrectPanel {
     this.correct = correct;
     this.box = make("section", { id: "correct", hidden: true, ariaLabel: "Correct nuclei" });
     document.getElementById("sources").after(this.box);
+    this.box.addEventListener("pointerdown", () => { this.isHeld = true; });
+    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => setTimeout(() => this.release()));
+  }
+
+  // A button that is pressed stays until it is let go: a click on one that was made anew is lost.
+  release() {
+    const waits = this.isHeld && this.waits;
+    this.isHeld = this.waits = false;
+    if (waits) this.show();
   }
 
   show() {
+    if (this.isHeld) { this.waits = true; return; }
     const { correct, box } = this, { journal } = correct;
     box.hidden = !correct.on || !journal?.state;
     if (box.hidden) return;
@@ -62,7 +73,7 @@ export class CorrectPanel {
   words() {
     const { tool, chosen, shape, journal } = this.correct, [is, ends] = chosen.length > 1 ? ["nuclei are selected: what are they", "they are correct as shown, or not nuclei"] : ["nucleus is selected: what is it", "it is correct as shown, or not a nucleus"];
     const text = chosen.length ? `${number(chosen.length)} ${is}? ${journal.state.classes.length ? "Give the class; or say that " : "Say that "}${ends}.` : {
-      choose: "Click a nucleus that is wrong; drag with Shift for several.",
+      choose: `Click a nucleus that is wrong; ${isTouch() ? "Select several" : "drag with Shift"} for more than one.`,
       several: "Drag a rectangle over the nuclei to select.",
       draw: "Draw around a nucleus that was missed; the outline closes itself.",
       region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a region in which all nuclei are correct: training learns from it as it is.`,
@@ -80,7 +91,7 @@ export class CorrectPanel {
     });
     const grid = button("Review uncertain nuclei", () => correct.review.open(), { title: "The least certain nuclei, one after another (G)", id: "review-button" });
     grid.dataset.held = "grid";
-    const undo = button("Undo", () => correct.undo(), { title: "Take back the last correction (Ctrl+Z)" });
+    const undo = button("Undo", () => correct.undo(), { title: "Undo the last correction (U, Ctrl+Z)", disabled: !correct.journal.canUndo });
     undo.dataset.held = "undo";
     return make("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid, undo);
   }
@@ -106,7 +117,7 @@ export class CorrectPanel {
     const { state, trouble, pending } = this.correct.journal, found = [];
     const waits = pending.length;
     if (state.read_only) found.push(state.read_only);
-    else if (waits && trouble) found.push(`${number(waits)} correction${waits > 1 ? "s are" : " is"} kept in this browser and sent later: ${trouble}`);
+    else if (waits && trouble) found.push(`${number(waits)} correction${waits > 1 ? "s are" : " is"} kept in this browser and will be sent later: ${trouble}`);
     else if (trouble) found.push(trouble);
     if (state.n_elsewhere) found.push(`${number(state.n_elsewhere)} corrections beside these results are of other results, and are not shown.`);
     return [...found, ...state.notes].map((textContent) => make("p", { className: "warning", textContent }));
@@ -132,8 +143,8 @@ export class CorrectPanel {
       const [first] = group, word = first.is_region ? "region confirmed" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `correct: ${first.class_name}` : SAID[first.kind] || first.class_name;
       const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
       const note = make("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
-      const show = button(who, () => correct.go(first), { className: "quiet", title: "Show it", disabled: first.x === undefined });
-      const undo = button("undo", () => journal.add(group.map(({ edit }) => ({ kind: "undo", undoes: edit })), { remember: "redos" }), { ariaLabel: `undo ${who}` });
+      const show = button(who, () => correct.go(first), { className: "quiet go", title: "Show it on the slide", disabled: first.x === undefined });
+      const undo = button("Undo", () => journal.add(group.map(({ edit }) => ({ kind: "undo", undoes: edit })), { remember: "redos" }), { ariaLabel: `Undo: ${who}` });
       return make("li", {}, make("span", {}, show, note), undo);
     });
     return [make("h3", { textContent: "Last corrections" }), make("ol", { id: "last" }, ...rows)];

@@ -93,6 +93,8 @@ export class Journal {
     return ids;
   }
 
+  get canUndo() { return this.undos.length > 0 || this.state.last.some((one) => one.author === this.author); }
+
   // Take back the last thing that was said here; after a reload, the last that this author said.
   undo() {
     const last = this.undos.pop() || grouped(this.state.last.filter((one) => one.author === this.author))[0]?.map((one) => one.edit) || [];

@@ -44,7 +44,7 @@ export class Legend {
   }
 
   layers() {
-    for (const [value, word] of [["picture", "Slide"], ["marks", "Nuclei"], ["tissue", "Tissue"]]) {
+    for (const [value, word] of [["picture", "Slide"], ["marks", "Nuclei"], ["tissue", "Tissue"], ["edits", "Corrections"]]) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
       button.dataset.value = value;
       button.addEventListener("click", () => this.toggle(value));
@@ -66,6 +66,8 @@ export class Legend {
     tissue.hidden = !hasTissue;
     if (!results) return;
     const sure = results.kind === "outcomes" ? "IoU" : "Probability";
+    $("by").firstChild.textContent = results.kind === "outcomes" ? "Outcome" : "Class";
+    this.edited(0);
     $("least-word").textContent = `Minimum ${sure === "IoU" ? sure : sure.toLowerCase()}`;
     $("by").lastChild.textContent = sure;
     marks.textContent = results.kind === "tiles" ? "Tiles" : "Nuclei";
@@ -77,6 +79,12 @@ export class Legend {
     $("heat").value = state.heat;
     this.rows();
     this.words();
+  }
+
+  // Corrections can be marked where there are some.
+  edited(n) {
+    $("layers").lastChild.hidden = !n;
+    $("layers").lastChild.title = `Mark the ${number(n)} nuclei that were corrected`;
   }
 
   rows() {
@@ -99,6 +107,13 @@ export class Legend {
       list.append(row);
     }
     this.switches();
+  }
+
+  // What is shown, for a picture: {name, colour} of each class.
+  key() {
+    const { state, results } = this;
+    if (!results || state.hidden.has("marks") || state.by === "probability" || !$("heat-box").hidden) return [];
+    return kindsOf(results).filter(({ kind }) => !state.off.has(kind)).map(({ kind, name }) => ({ name, colour: colourOf(results, state, kind) }));
   }
 
   flip(kind) {
@@ -135,15 +150,16 @@ export class Legend {
     if (!found || !this.results) return;
     const { state, results } = this;
     const seen = found.totals.reduce((sum, n, kind) => sum + (state.off.has(kind) ? 0 : n), 0);
-    const all = found.totals.reduce((sum, n) => sum + n, 0), more = found.whole ? "" : "…";
-    const word = results.kind === "tiles" ? "tiles" : "nuclei";
+    const more = found.whole ? "" : "…";
+    const word = results.kind === "tiles" ? (seen === 1 ? "tile" : "tiles") : seen === 1 ? "nucleus" : "nuclei";
     $("in-view").textContent = `${number(seen)}${more} ${word} in view`;
     $("in-view").dataset.n = seen;
     $("in-view-of").textContent = `of ${number(results.n)}`;
     for (const row of $("legend").children) {
       const n = found.totals[Number(row.dataset.kind)] || 0;
       row.querySelector(".count").textContent = number(n) + more;
-      row.querySelector(".share").textContent = all && results.classes.length ? `${Math.round((100 * n) / all)} %` : "";
+      const isOff = state.off.has(Number(row.dataset.kind)); // shares are of what is shown
+      row.querySelector(".share").textContent = seen && !isOff && results.classes.length ? `${Math.round((100 * n) / seen)} %` : "";
     }
   }
 }

@@ -2,12 +2,14 @@
 import * as api from "./api.js";
 import { keys, scaleBar, switchTheme, tell } from "./chrome.js";
 import { Correct, KEYS } from "./correct.js";
+import { isTouch } from "./correct_panel.js";
 import { colourOf, kindsOf, Legend, number } from "./legend.js";
 import { hideNucleus, showNucleus } from "./nucleus.js";
+import { PLAIN } from "./paint.js";
 import { Pane } from "./pane.js";
 import { Predictions } from "./predict.js";
 import { savePng } from "./save.js";
-import { fillList, markChosen } from "./shelf.js";
+import { fillList, markChosen, recount } from "./shelf.js";
 import { fromHash, setStyle, state, styleOf, toHash } from "./state.js";
 import { Studies } from "./study.js";
 
@@ -16,11 +18,11 @@ const isNarrow = () => matchMedia("(max-width: 760px)").matches;
 const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend, predictions;
-const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name });
+const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name, changed: corrected });
 const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id), found: (id, results) => library.items.find((one) => one.id === id).results.push(results) });
 
 function addPane(element, navigator) {
-  const pane = new Pane(element, state, (kind) => colourOf(pane.overlay.results, state, kind), { navigator });
+  const pane = new Pane(element, state, (kind) => colourIn(pane, kind), { navigator });
   const { viewer } = pane;
   viewer.addHandler("canvas-click", (event) => { if (event.quick) pick(pane, pane.at(event.position)); });
   viewer.addHandler("update-viewport", () => follow(pane));
@@ -29,11 +31,28 @@ function addPane(element, navigator) {
   return pane;
 }
 
+// Nuclei without a class beside those of classes or outcomes are white: no class has this colour.
+function colourIn(pane, kind) {
+  const { results } = pane.overlay, isPlain = pane !== panes[0] && !results?.classes.length && panes[0].overlay.results?.classes.length;
+  return isPlain ? PLAIN : colourOf(results, state, kind);
+}
+
+// The numbers of these results have changed by corrections.
+function corrected(results, n) {
+  const source = item.results.find((one) => one.id === results.id);
+  if (!source) return;
+  source.n = results.n;
+  recount(item);
+  legend.edited(n);
+  lead(panes[0].slide, results);
+}
+
 // The other pane shows the same place.
 let leading = null;
 function follow(pane) {
   const view = pane.view();
   if (view && pane === panes[0]) scaleBar(view, pane.slide.mpp);
+  if (view) pane.element.classList.toggle("is-whole", pane.isWhole()); // the overview would show the same again
   const other = state.split && panes.find((one) => one !== pane);
   if (!other || !other.slide || (leading && leading !== pane)) return;
   leading = pane;
@@ -108,6 +127,7 @@ async function show(id, place = null) {
   lead(slide, results);
   about(slide);
   restyled();
+  rightKey();
 }
 
 async function withResults(which, results, slide = panes[which].slide) {
@@ -138,6 +158,7 @@ async function split(is = !state.split) {
     await openSecond(panes[0].slide);
   }
   sources();
+  rightKey();
   if (panes[0].slide) await panes[0].show(place);
   restyled();
 }
@@ -152,6 +173,7 @@ function sources() {
   for (const which of shown) {
     const label = document.createElement("label"), select = document.createElement("select");
     label.append(state.split ? ["Left", "Right"][which] : "Results", select);
+    if (which) label.append(Object.assign(document.createElement("small"), { id: "right-key" }));
     select.append(new Option("none: the slide alone", ""));
     for (const one of item.results) {
       const option = new Option(`${one.label}${one.n === null ? "" : ` (${number(one.n)})`}${one.problem ? " – cannot be shown" : ""}`, one.id);
@@ -166,6 +188,7 @@ function sources() {
       try {
         const results = await resultsOf(select.value);
         await withResults(which, results);
+        rightKey();
         if (which === 0) lead(panes[0].slide, results);
       } catch (error) { tell(error.message, { stays: true }); }
     });
@@ -177,10 +200,18 @@ function sources() {
   }
 }
 
+// Colours of the right pane that the legend does not have.
+function rightKey() {
+  const box = $("right-key"), results = panes[1]?.overlay.results;
+  if (!box) return;
+  const isPlain = results && !results.classes.length && colourIn(panes[1], 0) !== colourOf(results, state, 0);
+  box.replaceChildren(...(isPlain ? [Object.assign(document.createElement("i"), { style: "background: #fff" }), `${number(results.n)} nuclei, white`] : []));
+}
+
 // The slide on the right as it is, or through a normaliser.
 function stains() {
   const select = document.createElement("select"), label = document.createElement("label");
-  for (const [method, word] of [["", "as it is"], ["macenko", "normalised by Macenko"], ["reinhard", "normalised by Reinhard"], ["vahadane", "normalised by Vahadane"]]) select.append(new Option(word, method));
+  for (const [method, word] of [["", "original"], ["macenko", "normalised by Macenko"], ["reinhard", "normalised by Reinhard"], ["vahadane", "normalised by Vahadane"]]) select.append(new Option(word, method));
   select.value = state.stain;
   select.id = "stain";
   select.addEventListener("change", async () => { state.stain = select.value; await openSecond(panes[0].slide); remember(); });
@@ -199,12 +230,13 @@ function lead(slide, results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
     box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
-    box.append(`Scroll to zoom, drag to move, click one of the ${what} for its measurements.${results.kind === "nuclei" ? " Fix mistakes with Correct." : ""}`);
+    box.append(`${howTo()} Click one of the ${what} for its measurements.${results.kind === "nuclei" ? " Fix mistakes with Correct." : ""}`);
   } else {
-    box.append(strong(item.name), ", without results. Scroll to zoom, drag to move. To find its nuclei, press P and draw a rectangle, or for all of it: ", Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
+    box.append(strong(item.name), `, without results. ${howTo()} For a preview of its nuclei, choose Find nuclei (P) and draw a rectangle. For the whole slide: `, Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
   }
 }
 
+const howTo = () => (isTouch() ? "Pinch to zoom, drag to move." : "Scroll to zoom, drag to move.");
 const strong = (text) => Object.assign(document.createElement("strong"), { textContent: text });
 
 function about(slide) {
@@ -222,7 +254,7 @@ function about(slide) {
 
 function pick(pane, { x, y }) {
   const preview = predictions.hit(pane, x, y);
-  if (preview && !correct.on) { showNucleus(preview.results, state, preview.found, unpick); return; }
+  if (preview && !correct.on) { unpick(); showNucleus(preview.results, state, preview.found, unpick); return; }
   const found = pane.overlay.hit(x, y);
   for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
   if (correct.pick(pane, found)) return;
@@ -300,7 +332,7 @@ function setUp() {
   on("panel-grip", () => togglePanel());
   on("split-button", () => split());
   on("link-button", copyLink);
-  on("save-button", () => panes[0].slide && savePng(panes[0], panes[0].slide.mpp, item.name));
+  on("save-button", () => panes[0].slide && savePng(panes[0], { name: item.name, key: legend.key() }).then((file) => tell(`${file} is in your downloads.`)));
   on("correct-button", correcting);
   on("predict-button", predicting);
   on("theme-button", switchTheme);
@@ -354,7 +386,7 @@ async function start() {
   legend = new Legend(state, restyled);
   legend.words();
   addPane($("pane-a"), true);
-  predictions = new Predictions(state, { pane: () => panes[0], item: () => item, reload });
+  predictions = new Predictions(state, { pane: () => panes[0], item: () => item, reload, tap: (point) => pick(panes[0], panes[0].at(point)) });
   try { library = await api.library(); } catch (error) { tell(error.message, { stays: true }); return; }
   fillList(library, choose);
   studies.fill(library);

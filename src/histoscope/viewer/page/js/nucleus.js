@@ -4,7 +4,7 @@ import { colourOf, number } from "./legend.js";
 
 const box = document.getElementById("nucleus");
 const WORDS = {
-  probability: ["Probability", ""], area_um2: ["Area", "µm²"], perimeter_um: ["Perimeter", "µm"],
+  probability: ["Nucleus probability", ""], area_um2: ["Area", "µm²"], perimeter_um: ["Perimeter", "µm"],
   major_axis_um: ["Major axis", "µm"], minor_axis_um: ["Minor axis", "µm"], eccentricity: ["Eccentricity", ""],
   solidity: ["Solidity", ""], circularity: ["Circularity", ""], haematoxylin_od: ["Haematoxylin", "OD"],
   x_px: ["x", "px"], y_px: ["y", "px"], area_px: ["Area", "px"], id: ["Number", ""],
@@ -29,17 +29,23 @@ export async function showNucleus(results, state, picked, close) {
   Object.assign(shut, { className: "icon", title: "Close (Esc)", textContent: "×" });
   shut.addEventListener("click", close);
   head.append(shut);
-  const list = document.createElement("dl");
-  if (picked.said) rest.correction = picked.said;
-  for (const [key, value] of Object.entries(rest)) {
-    if (key === "problem" || key === "class_id") continue;
-    const [word, unit] = WORDS[key] || [key.startsWith("p_") ? `p (${key.slice(2)})` : key.replaceAll("_", " "), ""];
-    const term = document.createElement("dt"), text = document.createElement("dd");
-    term.textContent = word;
-    text.textContent = `${typeof value === "number" ? shown(value) : value}${unit ? ` ${unit}` : ""}`;
-    list.append(term, text);
+  const list = document.createElement("dl"), facts = Object.entries(rest).filter(([key]) => !["problem", "class_id"].includes(key));
+  const shares = facts.filter(([key]) => key.startsWith("p_")), others = facts.filter(([key]) => !key.startsWith("p_"));
+  if (picked.said) line(list, "Corrected", picked.said);
+  if (picked.said && name && picked.row !== undefined && !picked.drawn) line(list, "Model's class", name);
+  for (const [key, value] of others) {
+    const [word, unit] = WORDS[key] || [key.replaceAll("_", " "), ""];
+    line(list, word, `${typeof value === "number" ? shown(value) : value}${unit ? ` ${unit}` : ""}`);
   }
   box.append(head, list);
+  if (!shares.length) return;
+  const model = document.createElement("dl");
+  for (const [key, value] of shares) line(model, key.slice(2), typeof value === "number" ? value.toFixed(2) : value);
+  box.append(Object.assign(document.createElement("h3"), { textContent: "Class probabilities (model)" }), model);
+}
+
+function line(list, word, text) {
+  list.append(Object.assign(document.createElement("dt"), { textContent: word }), Object.assign(document.createElement("dd"), { textContent: text }));
 }
 
 export function hideNucleus() {

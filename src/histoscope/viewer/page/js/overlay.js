@@ -100,7 +100,7 @@ export class Overlay {
       }
       if (what === "outlines" && view.scale >= DIRECT_FROM) {
         const edge = (x, y) => x > view.left - reach && x < view.right + reach && y > view.top - reach && y < view.bottom + reach;
-        drawOutlines(context, square.data, { ...options, line: Math.min(line * Math.sqrt(view.scale), 3), left: view.left, top: view.top, scale: view.scale, within: edge });
+        drawOutlines(context, square.data, { ...options, line: Math.min(line * Math.sqrt(view.scale), 3), left: view.left, top: view.top, scale: view.scale, within: edge, hasEdge: true });
         continue;
       }
       if (square.version !== this.version) {
@@ -116,7 +116,7 @@ export class Overlay {
       else this.drawInstead(context, view, at);
     }
     if (what === "outlines" && this.patch?.drawnMarks.n)
-      drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale });
+      drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale, hasEdge: view.scale >= DIRECT_FROM });
     return waits;
   }
 

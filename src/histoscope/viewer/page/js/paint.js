@@ -5,6 +5,8 @@ export const GONE = 255; // kind of a mark that is none any more
 const NUCLEUS_UM2 = 45; // area of a usual nucleus, for how much of a place nuclei cover
 const MOST_PX = 1024;
 const SLOTS = [[0, 0], [1, 1], [1, 0], [0, 1]]; // so that halves lie across
+export const PLAIN = "#ffffff"; // nuclei without a class beside such with one: no class is white
+const EDGE_PX = 1.4; // of the line below a line, on each side
 const RAMP = ["#3b1f70", "#3f4a8a", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
 export function rgb(hex) {
@@ -50,8 +52,14 @@ export function each(data, call) {
   }
 }
 
-// Outlines of a square, one path for each colour.
-export function drawOutlines(context, data, { left, top, scale, line, style, colour, within }) {
+// Light below dark colours, dark below light ones: a line is seen on chromatin and on glass.
+export function edgeOf(colour) {
+  const [r, g, b] = rgb(colour);
+  return 0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#00000070" : "#ffffffa0";
+}
+
+// Outlines of a square, one path for each colour; with an edge where there is room for it.
+export function drawOutlines(context, data, { left, top, scale, line, style, colour, within, hasEdge }) {
   const paths = new Map();
   each(data, (k, ring, point) => {
     if (within && !within(data.centre[2 * k], data.centre[2 * k + 1])) return;
@@ -66,9 +74,11 @@ export function drawOutlines(context, data, { left, top, scale, line, style, col
       context.fillStyle = `${is}99`;
       context.fill("evenodd");
     }
-    context.strokeStyle = is;
-    context.lineWidth = line;
-    context.stroke();
+    for (const [shade, width] of hasEdge || is === PLAIN ? [[edgeOf(is), line + EDGE_PX], [is, line]] : [[is, line]]) {
+      context.strokeStyle = shade;
+      context.lineWidth = width;
+      context.stroke();
+    }
   }
 }
 

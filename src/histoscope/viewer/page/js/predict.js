@@ -3,6 +3,7 @@ import * as api from "./api.js";
 import { tell } from "./chrome.js";
 import { hex, number } from "./legend.js";
 import { Overlay } from "./overlay.js";
+import { PLAIN } from "./paint.js";
 import { element } from "./study.js";
 
 const $ = (id) => document.getElementById(id);
@@ -11,10 +12,12 @@ const MOST = 5; // previews that are kept in sight
 const LEAST_PX = 8; // of a rectangle on the screen; smaller ones are clicks
 const EVENTS = ["update-viewport", "open", "resize", "animation"];
 
+const colour = (results, kind) => (results.classes.length ? hex(results.colours[kind] || results.colours[0]) : PLAIN);
+
 export class Predictions {
-  // pane() and item() say what is shown, reload(id) looks at the folder anew and opens one.
-  constructor(state, { pane, item, reload }) {
-    Object.assign(this, { state, pane, item, reload, previews: [], drawing: false, known: null, mpps: new Map() });
+  // pane() and item() say what is shown, reload(id) looks at the folder anew and opens one, tap(point) is a click.
+  constructor(state, { pane, item, reload, tap }) {
+    Object.assign(this, { state, pane, item, reload, tap, previews: [], drawing: false, known: null, mpps: new Map() });
     $("predict-all").addEventListener("click", () => this.ask(null));
     $("predict-model").addEventListener("change", () => this.warm());
     $("predict-done").addEventListener("click", () => this.toggle(false));
@@ -88,7 +91,7 @@ export class Predictions {
       const { left, top, width, height } = place(event), is = event.type === "pointerup" && Math.min(width, height) >= LEAST_PX;
       drawn.remove();
       from = drawn = null;
-      if (!is) return;
+      if (!is) { if (event.type === "pointerup") this.tap(new OSD.Point(left, top)); return; }
       const corner = pane.at(new OSD.Point(left, top)), far = pane.at(new OSD.Point(left + width, top + height));
       this.ask({ x: corner.x, y: corner.y, width: far.x - corner.x, height: far.y - corner.y });
     };
@@ -100,7 +103,7 @@ export class Predictions {
   mpp(slide) {
     if (slide.mpp) return slide.mpp;
     if (!this.mpps.has(slide.id)) {
-      const said = window.prompt("How large is a pixel, in micrometres? Mostly 0.25 for a 40x scan, 0.5 for 20x.", "0.25");
+      const said = window.prompt("Pixel size in µm? It is about 0.25 for a 40x scan and 0.5 for 20x.", "0.25");
       const value = Number((said || "").replace(",", "."));
       if (!(value > 0 && value < 100)) return null;
       this.mpps.set(slide.id, value);
@@ -112,7 +115,7 @@ export class Predictions {
   async ask(rectangle) {
     const pane = this.pane(), { slide } = pane, [across, down] = slide.size_px;
     const mpp = this.mpp(slide);
-    if (!mpp) { tell("Without the size of a pixel, the model does not know how large nuclei are."); return; }
+    if (!mpp) { tell("The model needs the pixel size to know how large nuclei are."); return; }
     const low = (value) => Math.max(Math.round(value), 0);
     const part = rectangle ? { x: low(rectangle.x), y: low(rectangle.y) } : { x: 0, y: 0 };
     const width = rectangle ? Math.min(Math.round(rectangle.x + rectangle.width), across) - part.x : across;
@@ -150,7 +153,8 @@ export class Predictions {
     if (pane.slide.id !== preview.slide || !preview.results) return;
     const look = { off: new Set(), least: 0, opacity: 1, style: "outline", by: "class", colours: {}, hidden: this.state.hidden };
     const { results } = preview;
-    preview.overlay = new Overlay(pane, look, (kind) => hex(results.colours[kind] || results.colours[0]));
+    preview.overlay = new Overlay(pane, look, (kind) => colour(results, kind));
+    preview.overlay.canvas.classList.add("preview");
     preview.overlay.show({ ...results, size_px: pane.slide.size_px, mpp: preview.found.mpp });
     preview.later = () => preview.overlay.later();
     for (const event of EVENTS) pane.viewer.addHandler(event, preview.later);
@@ -209,12 +213,15 @@ export class Predictions {
       const size = `${number(part.width)} × ${number(part.height)} px`;
       const row = element("li", {}, element("p", {}, element("strong", { textContent: found ? `${number(found.n)} nuclei` : "Finding nuclei …" }), shut), element("small", { textContent: found ? `${size}, by ${model}, ${found.seconds.toFixed(1)} s` : `${size}, by ${model}` }));
       if (results && results.classes.length) row.append(element("p", { className: "kinds" }, ...Object.entries(found.counts).map(([name, n]) => {
-        const dot = element("i"), kind = results.classes.indexOf(name) + 1;
-        dot.style.background = hex(results.colours[kind] || results.colours[0]);
+        const dot = element("i");
+        dot.style.background = colour(results, results.classes.indexOf(name) + 1);
         return element("span", {}, dot, `${name} ${number(n)}`);
       })));
       return row;
     }));
+    if (!here.some((one) => one.results)) return;
+    const command = element("code", { textContent: `histoscope predict ${here.at(-1).model} ${this.item().name} out/` });
+    $("previews").append(element("li", {}, element("small", {}, "A preview: it is not saved and cannot be corrected. For results to keep: ", command)));
   }
 
   // An image that is dropped on the page is kept by the server while it runs, shown, and predicted.

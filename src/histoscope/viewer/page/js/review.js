@@ -9,7 +9,7 @@ const AT_ONCE = 48, SVG = "http://www.w3.org/2000/svg";
 export class Review {
   constructor(correct) {
     Object.assign(this, { correct, nuclei: [], at: 0, isOpen: false, asked: [] });
-    this.box = make("section", { id: "review", hidden: true, ariaLabel: "Least sure nuclei" });
+    this.box = make("section", { id: "review", hidden: true, ariaLabel: "Uncertain nuclei" });
     document.querySelector("main").append(this.box);
   }
 
@@ -23,7 +23,7 @@ export class Review {
 
   async more() {
     const { results } = this.correct.pane.overlay;
-    this.box.replaceChildren(make("p", { className: "next", textContent: "Looking for the least sure nuclei …" }));
+    this.box.replaceChildren(make("p", { className: "next", textContent: "Looking for the most uncertain nuclei …" }));
     try {
       const { nuclei, n_looked_at, n } = await api.leastSure(results.id, AT_ONCE);
       Object.assign(this, { nuclei, n_looked_at, n, at: 0, asked: [] });
@@ -80,7 +80,7 @@ export class Review {
     }
     const card = make("button", { type: "button", className: "card" });
     card.setAttribute("role", "option");
-    card.append(svg, make("span", { className: "what" }));
+    card.append(svg, make("span", { className: "what" }), make("span", { className: "sure" }));
     card.addEventListener("click", () => this.focus(k));
     card.addEventListener("dblclick", () => this.onSlide());
     return card;
@@ -97,19 +97,20 @@ export class Review {
       const words = !said ? name : { delete: "✕ not a nucleus", confirm: `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
       answered += said ? 1 : 0;
       card.classList.toggle("answered", Boolean(said));
-      card.style.setProperty("--kind", this.correct.colourOf(kind));
+      card.style.setProperty("--kind", kind === one.was && ["delete", "covered"].includes(said?.says) ? "var(--quiet)" : this.correct.colourOf(kind));
       card.querySelector(".what").textContent = words;
-      card.title = said ? "" : `${name}${one.probability === null ? "" : `, probability ${one.probability.toFixed(2)}`}`;
+      card.querySelector(".sure").textContent = said ? "" : doubt(one);
     });
     const left = this.nuclei.length - answered;
-    this.progress.textContent = left ? `${answered} of ${this.nuclei.length} answered, ${left} left` : `All ${this.nuclei.length} are answered.`;
+    const sofar = this.n_looked_at ? `; ${number(this.n_looked_at)} were answered before` : "";
+    this.progress.textContent = left ? `${answered} of ${this.nuclei.length} answered, ${left} left${sofar}` : `All ${this.nuclei.length} are answered; N shows more.`;
     this.progress.dataset.left = left;
-    this.progress.title = `${number(this.n_looked_at + answered)} of ${number(this.n)} nuclei of this slide were looked at`;
+    this.progress.title = `${number(this.n_looked_at + answered)} of ${number(this.n)} nuclei of this slide are answered`;
     this.next.classList.toggle("strong", !left);
   }
 
   empty() {
-    this.progress.textContent = "All nuclei of this slide were looked at.";
+    this.progress.textContent = "All nuclei of this slide are answered.";
   }
 
   focus(k) {
@@ -160,4 +161,10 @@ export class Review {
     }[key];
     return run || (key.length === 1 && key !== "?" && key !== "e" && key !== "d" ? () => {} : null); // the slide is hidden
   }
+}
+
+// How uncertain the model is: its first two classes, or the probability that it is a nucleus.
+function doubt({ closest, probability }) {
+  if (closest?.length) return closest.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(", ");
+  return probability === null ? "" : `probability ${probability.toFixed(2)}`;
 }

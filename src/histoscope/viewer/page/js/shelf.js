@@ -25,6 +25,7 @@ export function fillList(library, choose) {
     if (item.has_picture) { picture.dataset.src = api.thumbnail(item.id); watch.observe(picture); }
     words.append(item.name);
     note.textContent = told(item);
+    note.className = "told";
     words.append(note);
     button.append(picture, words);
     button.addEventListener("click", () => choose(item.id));
@@ -44,6 +45,12 @@ function told(item) {
   const counted = item.results.filter((one) => one.n !== null);
   if (counted.length === 1) return `${number(counted[0].n)} ${counted[0].kind}`;
   return item.results.map((one) => one.label).join(", ");
+}
+
+// The numbers of an item, after corrections.
+export function recount(item) {
+  const note = document.querySelector(`#items li[data-id="${item.id}"] .told`);
+  if (note) note.textContent = told(item);
 }
 
 export function markChosen(id) {

@@ -8,6 +8,17 @@ const MINUS = "−", SIGNS = { helps: "▲", harms: "▼", "no difference shown"
 const THREE = (value) => (value === null ? "–" : value.toFixed(3).replace("-", MINUS));
 const signed = (value) => `${value > 0 ? "+" : ""}${THREE(value)}`;
 
+const MEANS = {
+  aji: "AJI, aggregated Jaccard index: overlap of all nuclei with the ground truth, with missed and false-positive area counted against it. 0 to 1.",
+  pq: "PQ, panoptic quality: F1 of matched nuclei (IoU above 0.5) times their mean IoU. 0 to 1.",
+  dq: "DQ, detection quality: F1 of nuclei matched at an IoU above 0.5. 0 to 1.",
+  sq: "SQ, segmentation quality: mean IoU of matched nuclei. 0.5 to 1.",
+  f1: "F1: harmonic mean of precision and recall. 0 to 1.",
+  dice: "Dice: overlap of nuclear area with the ground truth; touching nuclei are not told apart. 0 to 1.",
+  iou: "IoU, intersection over union: overlap of nuclear area with the ground truth. 0 to 1.",
+  accuracy: "Accuracy: share of images whose class is right. 0 to 1.",
+};
+
 export function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
   made.append(...children);
@@ -64,17 +75,19 @@ export class Studies {
     for (const { name, label } of page.metrics) choice.append(new Option(name === page.metric ? `${label} (primary)` : label, name));
     choice.value = metric;
     choice.addEventListener("change", () => this.draw(page, choice.value));
-    const { finished, planned } = page.runs;
+    const { finished, planned } = page.runs, where = page.conditions.find((one) => one.name === page.primary_condition && primary.length);
     $("study").replaceChildren(element("div", { className: "sheet" },
       element("p", { className: "kicker" }, page.factor === "run" ? `Run ${page.name}` : `Study ${page.name}, ${finished === planned ? `${planned} runs` : `${finished} of ${planned} runs are finished`}`),
       element("h2", { textContent: page.question }),
+      ...(where ? [element("p", { className: "where" }, "Compared on ", element("b", { textContent: where.label }), ":")] : []),
       element("ul", { className: "said" }, ...primary.map((one) => element("li", { textContent: models(page, one) + one.sentence }))),
       element("label", { className: "metric" }, "Score ", choice),
+      ...(MEANS[metric] ? [element("p", { className: "note", textContent: MEANS[metric] })] : []),
       element("p", { className: "note", textContent: "Means with 95 % intervals. Click a number for the images behind it, the worst first." }),
       ...page.models.map((model) => this.table(page, model, metric)),
       element("dl", { className: "conditions" }, ...page.conditions.flatMap((one) => [element("dt", { textContent: one.label }), element("dd", { textContent: one.about })])),
       ...page.problems.slice(0, 10).map(({ run, why }) => element("p", { className: "warning", textContent: `${run}: ${why}` })),
-      ...(page.report ? [element("p", { className: "note" }, "The whole report: ", element("code", { textContent: page.report }))] : []),
+      ...(page.has_report ? [element("p", {}, element("a", { href: `api/studies/${page.id}/report`, target: "_blank", rel: "noopener", textContent: "Open the full report" }))] : []),
     ));
   }
 
@@ -123,7 +136,7 @@ export class Studies {
     const name = (list, one) => list.find((each) => each.name === one)?.label || one;
     $("walk-back").textContent = `‹ ${page.name}`;
     $("walk-title").textContent = `${label}, ${name(page.levels, number.level)}`;
-    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.${page.conditions.find((one) => one.name === number.condition)?.is_restained ? " The network saw them re-stained; they are shown as they are." : ""}`;
+    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.${page.conditions.find((one) => one.name === number.condition)?.is_restained ? " The network saw them re-stained; they are shown unchanged." : ""}`;
     const most = Math.max(...images.map((one) => Math.abs(one.score)), 1e-9);
     const watch = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) if (isIntersecting) { target.src = target.dataset.src; watch.unobserve(target); }
@@ -191,7 +204,7 @@ export class Studies {
       const seeds = one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
       words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}. `);
     }
-    words.push("Outlines are coloured by outcome; missed nuclei show the annotation. Press B for the ground truth alongside.");
+    words.push("Outlines are coloured by outcome; missed nuclei show the annotation. Side by side (B) shows the ground truth.");
     return words;
   }
 }
