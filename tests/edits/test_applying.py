@@ -1,5 +1,7 @@
 """Edits applied to a table of cells: what was meant is changed, what was not meant never."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from histoscope.edits import Edit, apply, labels_of, merged, read_cells
 from histoscope.edits.applying import EDITED
+from histoscope.edits.cells import table_of
 
 SIDE = 8  # of each nucleus, in pixels
 
@@ -114,3 +117,16 @@ def test_labels_lie_where_the_polygons_are(results):
         x0, y0, x1, y1 = shapely.from_wkb(table["geometry"][int(row)].as_py()).bounds
         assert (labels[int(y0) : int(y1), int(x0) : int(x1)] == k).all()
     assert np.count_nonzero(labels) == 12 * SIDE * SIDE
+
+
+def test_unsure_nuclei_stay_of_no_class(results):
+    """In all tables class 0 is called `unsure`; as a class of its own it would be learned."""
+    found = read_cells(results)
+    classes, named = ("stroma", "tumour", "unsure"), ["stroma", "unsure"] * 6
+    polygons = shapely.from_wkb(found.table["geometry"].to_numpy())
+    ids = found.table["id"].to_pylist()
+    found = replace(found, table=table_of(ids, named, classes, [0.9] * 12, polygons, {}), classes=classes)
+    assert found.table["class_id"].to_pylist() == [1, 0] * 6
+    fixed = apply(found, merged([of(found, 1, "reclassify", class_name="tumour")])).table
+    assert fixed["class"].to_pylist()[:4] == ["stroma", "tumour", "stroma", "unsure"]
+    assert fixed["class_id"].to_pylist()[:4] == [1, 2, 1, 0]

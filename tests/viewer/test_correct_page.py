@@ -123,10 +123,40 @@ def test_a_correction_is_drawn_counted_written_and_survives_a_reload(corrector, 
     one.choose(8)
     one.page.keyboard.press("Delete")
     one.until(lambda: len(written()) == 2)
+    one.until(lambda: "59 nuclei" in one.page.inner_text("#items"))
     one.open(one.start)
     one.until(lambda: one.in_view() == 59)
+    one.until(lambda: "59 nuclei" in one.page.inner_text("#lead"))
+    assert one.page.is_visible("#layers button:has-text('Corrections')")
     assert one.page.inner_text("#legend li[data-kind='2'] .count") == "31"
     assert one.page.inner_text("#legend li[data-kind='1'] .count") == "28"
+
+
+def test_a_nucleus_that_was_clicked_before_is_selected_and_its_card_says_whose_numbers_it_has(corrector):
+    one = corrector()
+    x, y = (one.table[name][6].as_py() for name in ("x_px", "y_px"))
+    one.open(f"{one.start}&x={x}&y={y}&zoom=6")
+    one.page.mouse.click(*one.middle())
+    one.until(lambda: "Class probabilities (model)" in one.page.inner_text("#nucleus"))
+    one.corrects()
+    one.until(lambda: "1 nucleus is selected" in one.page.inner_text("#correct .next"))
+    assert one.page.is_disabled("#correct [data-held=undo]")
+    one.page.keyboard.press("2")
+    one.until(lambda: one.page.is_enabled("#correct [data-held=undo]"))
+    one.page.mouse.click(*one.middle())
+    one.until(lambda: "Model's class" in one.page.inner_text("#nucleus"))
+
+
+def test_a_pressed_button_is_not_made_anew(corrector):
+    """Else a click is lost when the panel is drawn again between press and release."""
+    one = corrector().corrects()
+    box = one.page.locator("#correct [data-held=done]").bounding_box()
+    one.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    one.page.mouse.down()
+    one.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    one.page.wait_for_timeout(800)
+    one.page.mouse.up()
+    one.until(lambda: not one.page.is_visible("#correct"))
 
 
 def test_undone_with_keys_and_from_the_list_and_done_again(corrector, written):

@@ -264,6 +264,7 @@ def test_least_sure_nuclei_have_an_outline_in_a_square_and_leave_when_looked_at(
         left, top, side = one["crop_px"]
         ring = np.array(one["rings"][0])
         assert ((ring >= (left, top)) & (ring <= (left + side, top + side))).all()
+        assert one["closest"] == [["epithelial", 0.5], ["inflammatory", 0.5]]
     ada.say("confirm", row=first["nuclei"][0]["row"])
     again = ada.get(address, params={"n": 40}).json()
     assert first["nuclei"][0]["row"] not in [one["row"] for one in again["nuclei"]]

@@ -69,6 +69,7 @@ def test_a_rectangle_shows_its_nuclei_with_counts_and_goes_again(one):
     said = one.page.inner_text("#previews")
     assert "nuclei" in said
     assert "epithelial" in said
+    assert "histoscope predict nuclei slide.tif out/" in said  # how to keep what is only a preview
 
     def yellow():
         return (np.abs(one.picture().astype(int) - (255, 255, 0)).sum(axis=2) < 90).sum()
@@ -97,3 +98,18 @@ def test_a_file_that_is_no_image_is_refused_with_words(one):
     one.page.evaluate(DROP, [base64.b64encode(b"no image").decode(), "notes.txt"])
     one.until(lambda: "PNG, JPEG or TIFF" in one.page.inner_text("#message"))
     assert one.page.inner_text("#title") == "slide.tif"
+
+
+def test_where_an_image_does_not_say_its_pixel_size_the_page_asks(one):
+    packed = io.BytesIO()
+    Pillow.fromarray(synth.generate((120, 160), mpp=0.5, rng=4).image).save(packed, "PNG")
+    asked = []
+
+    def answer(dialog):
+        asked.append(dialog.message)
+        dialog.accept("0,5")  # as it is written in half of Europe
+
+    one.page.on("dialog", answer)
+    one.page.evaluate(DROP, [base64.b64encode(packed.getvalue()).decode(), "mine.png"])
+    one.until(lambda: "48 nuclei" in one.page.inner_text("#previews"))
+    assert asked == ["Pixel size in µm? It is about 0.25 for a 40x scan and 0.5 for 20x."]

@@ -172,3 +172,27 @@ def test_a_run_without_its_images_lists_their_scores(trained):
     (trained / "runs" / "first" / "config.yaml").write_text("model: 3", encoding="utf-8")
     with pytest.raises(CorruptDataError, match="no configuration"):
         StudyPages(Library([trained]).search()).page(key)
+
+
+def test_the_report_is_served_where_it_reaches_nothing(tmp_path):
+    testclient = pytest.importorskip("fastapi.testclient")
+    from histoscope.viewer.server import create_app
+
+    folder = tmp_path / "study"
+    shutil.copytree(OLD / "nuclei", folder)
+    (folder / "report.html").unlink(missing_ok=True)
+    library = Library([tmp_path]).search()
+    (key,) = library.studies
+    client = testclient.TestClient(create_app(library), base_url="http://127.0.0.1")
+    assert client.get(f"/api/studies/{key}/report").status_code == 404
+    assert client.get(f"/api/studies/{key}").json()["has_report"] is False
+    (folder / "report.html").write_text("<h1>All of it</h1><script>1</script>", encoding="utf-8")
+    found = client.get(f"/api/studies/{key}/report")
+    assert "All of it" in found.text
+    (policy,) = found.headers.get_list("content-security-policy")
+    assert policy.startswith("sandbox allow-scripts; default-src 'none'")
+    outside = tmp_path.parent / f"{tmp_path.name}.html"
+    outside.write_text("secret", encoding="utf-8")
+    (folder / "report.html").unlink()
+    (folder / "report.html").symlink_to(outside)
+    assert client.get(f"/api/studies/{key}/report").status_code == 404

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscope.data.annotations.drawing import draw_polygons
-from histoscope.edits.cells import Found, table_of
+from histoscope.edits.cells import Found, numbers_of, table_of
 from histoscope.edits.edit import Edit
 from histoscope.edits.merging import SAME_IOU, State, iou, polygons_of
 from histoscope.types import Labels
@@ -97,7 +97,7 @@ def apply(found: Found, state: State) -> Applied:
     keep[replaced] = False
     new = [edit.class_name for edit in (*rows.values(), *drawn) if edit.kind != "delete"]
     classes = tuple(dict.fromkeys([*found.classes, *sorted({name for name in new if name} - {_no(found)})]))
-    place = {name: k for k, name in enumerate(classes, 1)}
+    place = numbers_of(classes)
     table = _with(found.table, "class", pa.array(names, pa.string()).dictionary_encode())
     table = _with(table, "class_id", pa.array([place.get(name, 0) for name in names], pa.uint8()))
     table = _with(table, EDITED, pa.array(edited.tolist(), pa.string())).filter(pa.array(keep))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from histoscope.class_names import UNSURE
 from histoscope.errors import CorruptDataError, DatasetNotFoundError, FormatVersionError
 from histoscope.export.cells import located
 from histoscope.export.cells_measure import ABOUT
@@ -207,7 +208,7 @@ def table_of(
     import shapely
 
     centre = np.array([[p.x, p.y] if not p.is_empty else [np.nan] * 2 for p in shapely.centroid(polygons)])
-    place = {name: k for k, name in enumerate(classes, 1)}
+    place = numbers_of(classes)
     columns: dict[str, Any] = {
         "id": pa.array(ids, pa.string()),
         "class": pa.array(names, pa.string()).dictionary_encode(),
@@ -218,3 +219,14 @@ def table_of(
         **{name: np.array(values, np.float32) for name, values in more.items()},
     }
     return located(columns, polygons)
+
+
+def numbers_of(classes: Sequence[str]) -> dict[str, int]:
+    """Number of each class, from 1; `unsure` has none, and is 0 in all tables.
+
+    Examples
+    --------
+    >>> numbers_of(["stroma", "tumour", "unsure"])
+    {'stroma': 1, 'tumour': 2}
+    """
+    return {name: k for k, name in enumerate(classes, 1) if name != UNSURE}

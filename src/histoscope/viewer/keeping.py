@@ -13,7 +13,7 @@ from histoscope.viewer.marks import Marks
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORMAT = "histoscope marks 1"
+_FORMAT = "histoscope marks 2"
 _FIELDS = ("key", "class_id", "band", "row")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from histoscope.class_names import UNSURE
 from histoscope.errors import ConfigError, FormatVersionError
 from histoscope.viewer.marks import Marks
 from histoscope.viewer.reading import reading
@@ -110,7 +111,7 @@ class TableResults:
                 if "x_px" in columns:
                     centre = np.stack([rows[name].to_numpy() for name in ("x_px", "y_px")], axis=1)
                 if "class_id" in columns:
-                    class_id = rows["class_id"].to_numpy()
+                    class_id = _shown(rows["class_id"].to_numpy(), classes)
                 else:
                     class_id = _ids(rows["class"].to_pylist(), classes)
                 yield Batch(centre, class_id, probability, polygons)
@@ -183,6 +184,11 @@ def _ids(names: list[str], classes: list[str]) -> Any:
     """Class of each name, from 1; 0 for others."""
     places = {name: k for k, name in enumerate(classes, 1)}
     return np.array([places.get(name, 0) for name in names], np.uint8)
+
+
+def _shown(class_id: Any, classes: list[str]) -> Any:
+    """Classes as the legend has them: `unsure` is 0 in a table, and in the legend what it is called."""
+    return np.where(class_id, class_id, _ids([UNSURE], classes)[0]) if UNSURE in classes else class_id
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -71,8 +71,8 @@ export class CorrectPanel {
 
   // What one can do next.
   words() {
-    const { tool, chosen, shape, journal } = this.correct, [is, ends] = chosen.length > 1 ? ["nuclei are selected: what are they", "they are correct as shown, or not nuclei"] : ["nucleus is selected: what is it", "it is correct as shown, or not a nucleus"];
-    const text = chosen.length ? `${number(chosen.length)} ${is}? ${journal.state.classes.length ? "Give the class; or say that " : "Say that "}${ends}.` : {
+    const { tool, chosen, shape, journal } = this.correct, isOne = chosen.length === 1, classes = journal.state.classes.length ? "Choose the class, or: " : "";
+    const text = chosen.length ? `${number(chosen.length)} ${isOne ? "nucleus is" : "nuclei are"} selected. ${classes}${classes ? "correct" : "Correct"} as shown, or not ${isOne ? "a nucleus" : "nuclei"}?` : {
       choose: `Click a nucleus that is wrong; ${isTouch() ? "Select several" : "drag with Shift"} for more than one.`,
       several: "Drag a rectangle over the nuclei to select.",
       draw: "Draw around a nucleus that was missed; the outline closes itself.",

@@ -50,7 +50,7 @@ export class Review {
     this.progress = make("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
     const head = make("header", {}, make("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
-    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Give its class; or say that " : "Say that "}it is correct as shown, or not a nucleus.` });
+    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus?` });
     this.grid = make("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
     const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
     const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", make("kbd", { textContent: name })); return made; };
