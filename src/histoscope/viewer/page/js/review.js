@@ -102,7 +102,7 @@ export class Review {
       card.querySelector(".sure").textContent = said ? "" : doubt(one);
     });
     const left = this.nuclei.length - answered;
-    const sofar = this.n_looked_at ? `; ${number(this.n_looked_at)} were answered before` : "";
+    const sofar = this.n_looked_at ? `; ${number(this.n_looked_at)} answered before` : "";
     this.progress.textContent = left ? `${answered} of ${this.nuclei.length} answered, ${left} left${sofar}` : `All ${this.nuclei.length} are answered; N shows more.`;
     this.progress.dataset.left = left;
     this.progress.title = `${number(this.n_looked_at + answered)} of ${number(this.n)} nuclei of this slide are answered`;
