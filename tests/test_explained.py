@@ -53,6 +53,6 @@ def test_sections_are_found_where_they_may_be_left_out():
 
 def test_settings_of_a_dataclass_are_told_too():
     text = explained.example(TrainConfig(steps=7))
-    assert text.startswith("# Batches to learn from.\nsteps: 7\n")
+    assert text.startswith("# Training steps, one batch each.\nsteps: 7\n")
     assert "precision: 32-true\n" in text
     assert "patience: null\n" in text

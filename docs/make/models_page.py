@@ -1,4 +1,4 @@
-"""Write docs/models.md from the cards of the models that come along: python docs/make/models_page.py."""
+"""Write docs/models.md from the cards of the models that ship: python docs/make/models_page.py."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ DOCS = Path(__file__).resolve().parents[1]
 PAGE = DOCS / "models.md"
 SCORES = ("aji", "pq", "f1_50", "dice")
 CHOICE = {
-    "nuclei": "Begin with it, for any use with credit.",
-    "nuclei-free": "Where even credit is too much to ask: it learned from drawn tissue alone.",
-    "nuclei-research": "For classes of nuclei, and for research only: they were learned from colon.",
+    "nuclei": "Start here: any use, with credit.",
+    "nuclei-free": "Use without credit; trained on drawn tissue alone.",
+    "nuclei-research": "Classes of nuclei, for research only; the classes are from colon.",
 }
-HEAD = f"""\
+HEAD = """\
 # Which model should I take?
 
 Take `nuclei`, unless you need classes:
@@ -28,23 +28,26 @@ Take `nuclei`, unless you need classes:
 histoscope predict nuclei slide.svs out/
 ```
 
-{{choice}}
+{choice}
 
-Colon is their weakest tissue: of crowded pale nuclei of glands, a third to a half is missed or merged.
+**Colon is their weakest tissue**: a third to a half of the crowded pale nuclei of glands is missed or merged.
 There, and wherever you have labels, [train from `nuclei` on your own](init.md). StarDist trained on colon's
-own labels reaches [AJI 0.469](results/stardist_consep.md) on the test part below.
+own labels reaches [AJI 0.469](results/stardist_consep.md) on the CoNSeP test part below.
 
-`histoscope models list` names them, `histoscope models show NAME` prints the card, with `--json` for
-machines ([all options](cli.md#histoscope-models)). A folder of your own, or of the Hugging Face Hub
-(`hf:owner/name`), is used in the same way.
+Your own model folder, or one of the Hugging Face Hub (`hf:owner/name`), is used in the same way.
+`histoscope models list` lists all models, `histoscope models show NAME` prints a card, with `--json` for
+scripts ([all options](cli.md#histoscope-models)).
 
 ## How good are they?
 
-All scores are on images that the model did not learn from: means over images, with a 95 % interval by
-patient. Where patients are not published, source images, groups of tiles that look alike, or single images
-stand in for them; such an interval may be too short.
-{MEANING}.
+{scores}
+
+AJI is the overlap of all nuclei at once; 1 is every pixel right ([all scores explained](metrics.md#nuclei)).
+All images are new to the model: means over images, with a 95 % interval by patient. If patients are not
+published, the unit is source images, groups of tiles that look alike, or single images; such an interval may
+be too short.
 """
+CREDITS = "## Licences of the pictures"
 
 
 def page() -> str:
@@ -54,39 +57,41 @@ def page() -> str:
         [f"`{name}`", CHOICE[name], ", ".join(about["input"]["classes"]) or "none", about["weights licence"]]
         for name, about in cards.items()
     ]
-    head = HEAD.strip().replace("{choice}", _table(["", "take it for", "classes", "licence"], rows))
-    return "\n\n".join([head, *compared(cards), *map(section, cards, cards.values())]) + "\n"
+    choice = _table(["", "take it for", "classes", "licence"], rows)
+    head = HEAD.strip().replace("{choice}", choice).replace("{scores}", compared(cards))
+    return "\n\n".join([head, *map(section, cards, cards.values()), CREDITS, credits_of()]) + "\n"
 
 
-def compared(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def compared(cards: Mapping[str, Mapping[str, Any]]) -> str:
     """AJI of all models on all laboratories."""
     titles = dict.fromkeys(title for about in cards.values() for title in about["test"])
     rows = [[title, *(_short(about["test"].get(title)) for about in cards.values())] for title in titles]
     names = [f"`{name}`" for name in cards]
     table = _table(["AJI on", *names], rows)
-    return [table, "\\* the model learned from other patients of this data set; the others it never saw."]
+    notes = [
+        "\\* trained on other patients of this data set; the model never saw the others.",
+        "The interval of two patients is the whole range: they say little.",
+    ]
+    return "\n\n".join([table, " ".join(notes)])
 
 
 def section(name: str, about: Mapping[str, Any]) -> str:
     """All about one model."""
     size = (find(name) / "model.safetensors").stat().st_size / 1e6
     classes = ", ".join(about["input"]["classes"]) or "none"
-    network = f"StarDist, {size:.1f} MB, {about['input']['mpp']:g} micrometres per pixel"
     facts = [
-        f"{about['about']} {network}, classes: {classes}.",
-        "\n".join(
-            [
-                f"- Licence of the weights: {about['weights licence']}",
-                f"- Trained on: {about['training data']['name']} ({about['training data']['licence']})",
-                f"- Credit: {about.get('credit') or about['training data']['citation']}",
-                f"- Made by: `{about['training command']}`",
-            ]
-        ),
+        ["network", f"StarDist, {size:.1f} MB, {about['input']['mpp']:g} micrometres per pixel"],
+        ["classes", classes],
+        ["licence of the weights", about["weights licence"]],
+        ["trained on", f"{about['training data']['name']} ({about['training data']['licence']})"],
+        ["made by", f"`{about['training command']}`"],
     ]
+    credit = f"Credit: {about.get('credit') or about['training data']['citation']}."
     tests = about["test"]
-    scores = [_scores(tests), *_by_class(tests), *_by_organ(tests)]
-    parts = [f"## `{name}`", *facts, *_pictures(name), _folded("All scores, by laboratory and organ", scores)]
-    return "\n\n".join([*parts, _folded("Pixel sizes it works at", _sizes(about)), *_failures(name, about)])
+    scores = [f"{MEANING}.", _scores(tests), *_by_class(tests), *_by_organ(tests)]
+    parts = [f"## `{name}`", about["about"], _table(["", ""], facts), credit, *_pictures(name)]
+    parts.append(_folded("All scores, by laboratory and organ", scores))
+    return "\n\n".join([*parts, _folded("Pixel sizes", _sizes(about)), *_failures(name, about)])
 
 
 def pictures_of(name: str) -> tuple[Path, Path]:
@@ -104,7 +109,7 @@ def _scores(tests: Mapping[str, Any]) -> str:
             rows.append([what, found.get("saw", ""), of, *(_span(found[key]) for key in SCORES)])
         else:
             rows.append([what, found["saw"], *[""] * 5])
-    return _table(["Tested on", "", "of", *(NAMES[key] for key in SCORES)], rows)
+    return _table(["Tested on", "", "unit", *(NAMES[key] for key in SCORES)], rows)
 
 
 def _by_class(tests: Mapping[str, Any]) -> Iterable[str]:
@@ -132,8 +137,8 @@ def _sizes(about: Mapping[str, Any]) -> Iterable[str]:
     if found:
         low, high = found["range"]
         yield (
-            f"**From {low:g} to {high:g} µm per pixel** AJI is within 0.05 of its best; `predict` warns of "
-            f"images and slides outside. Measured on {found['measured on']}."
+            f"**From {low:g} to {high:g} µm per pixel**, AJI is within 0.05 of its best; `predict` warns of "
+            f"images and slides outside it. Measured on {found['measured on']}."
         )
         mpp, aji = zip(*found["aji"], strict=True)
         yield _table(
@@ -159,7 +164,7 @@ def _failed_windows(name: str) -> Iterable[str]:
         yield f"![Windows with the most mistakes of {name}]({failed.relative_to(DOCS).as_posix()})"
         yield (
             "*Windows of the test tiles of MoNuSeg and TNBC with the most mistakes of each kind, 72 µm wide; "
-            "other outlines in yellow. MoNuSeg: CC BY-NC-SA 4.0 (Kumar et al. 2017), so this picture, too; "
+            "other outlines in yellow. This picture: CC BY-NC-SA 4.0, as MoNuSeg (Kumar et al. 2017); "
             "TNBC: CC BY 4.0 (Naylor et al. 2019).*"
         )
 
@@ -169,7 +174,10 @@ def _pictures(name: str) -> Iterable[str]:
     if sheet.is_file():
         place = sheet.relative_to(DOCS).as_posix()
         yield f"![Best, median and worst tile of each laboratory, with the outlines of {name}]({place})"
-        yield f"*{credits_of()}*"
+        yield (
+            "*Best, median and worst tile of each laboratory by AJI, in windows of 72 µm that score like it. "
+            "Yellow: the model. Cyan: the annotators. [Licences](#licences-of-the-pictures).*"
+        )
 
 
 def _folded(title: str, parts: Iterable[str]) -> str:
@@ -179,26 +187,23 @@ def _folded(title: str, parts: Iterable[str]) -> str:
 
 
 def credits_of() -> str:
-    """Whose images the sheet shows, and what it may not show."""
+    """Licences of the images on the sheets, and what may not be shown."""
     shown = [each for each in LABORATORIES.values() if each.shown == "truth"]
     images = [each for each in LABORATORIES.values() if each.shown == "image"]
     seen = {each.folder for each in [*shown, *images]}
     hidden = [each.title.partition(",")[0] for each in LABORATORIES.values() if each.folder not in seen]
-    return (
-        "Best, median and worst tile of each laboratory by AJI, windows of 72 µm that score like their tile: "
-        "the model in yellow, annotators in cyan. "
-        + "; ".join(f"{each.title.partition(',')[0]}: {each.licence} ({each.credit})" for each in shown)
-        + ". This picture is therefore under CC BY-NC-SA 4.0. "
-        + " and ".join(each.title.partition(",")[0] for each in images)
-        + ": images of The Cancer Genome Atlas, open access, without the annotators' outlines, which have no "
-        + "licence. "
-        + f"{', '.join(hidden)} has no licence and is not shown."
-    )
+    lines = [f"- {each.title.partition(',')[0]}: {each.licence} ({each.credit})" for each in shown]
+    names = " and ".join(each.title.partition(",")[0] for each in images)
+    lines += [
+        f"- {names}: images of The Cancer Genome Atlas, open access; outlines without licence, not shown.",
+        f"- {', '.join(hidden)} has no licence and is not shown.",
+    ]
+    return "\n".join(["The pictures of tiles are under CC BY-NC-SA 4.0, because MoNuSeg is.", "", *lines])
 
 
 def _short(found: Mapping[str, Any] | None) -> str:
     if not found or "aji" not in found:
-        return "" if not found else "learned from it"
+        return "" if not found else "trained on it"
     return _span(found["aji"]) + (" \\*" if "learned" in found.get("saw", "") else "")
 
 

@@ -15,22 +15,31 @@ OUT = Path(__file__).resolve().parents[1] / "settings.md"
 HEAD = """\
 # Every key of every YAML file
 
-Three verbs read a YAML file: `histoscope train`, `histoscope pretrain` and `histoscope study`. A data set may
-have one too. `histoscope init FOLDER` [writes one](init.md) for your own images, `histoscope train --example`
-prints one with every key explained. A file needs only the keys that differ from the defaults.
-`--set train.lr=1e-3` wins over the file. Text is taken as it is written: dates, `on`, `no` and `010` stay
-text where text is wanted. A key that is unknown, or stands twice, is an error.
+| you want | do |
+|---|---|
+| a file for your own images | `histoscope init FOLDER` [writes one](init.md) |
+| a file with every key explained | `histoscope train --example` |
+| to change one key for one run | `--set train.lr=1e-3`; it overrides the file |
+| command keys | [train](#histoscope-train), [pretrain](#histoscope-pretrain), [study](#histoscope-study) |
+| data set keys | [dataset.yaml](#datasetyaml-of-a-data-set) |
 
-A run folder belongs to its settings. The same call goes on after a stop, or says that the run is finished.
-Other settings are refused with both values, but for **more `train.steps`**: the run then goes on from its
-last checkpoint. Its learning rate follows the schedule of the new length from that step on, so it rises
-again, and the end is near that of an unbroken run of that length, but not the same; the card says where the
-length changed. The earlier scores are kept as `per_image_STEPS_steps.csv`.
+A file needs only the keys that differ from the defaults. Text is kept as written: dates, `on`, `no` and `010`
+stay text where text is expected. An unknown or repeated key is an error.
+
+??? note "Changing the settings of a run that exists"
+
+    A run folder belongs to its settings. The same command resumes after a stop, or says that the run is
+    finished. Other settings are refused, and both values are named.
+
+    The exception is **more `train.steps`**: the run then continues from its last checkpoint. From that step
+    on, its learning rate follows the schedule of the new length, so it rises again. The result is near that
+    of an uninterrupted run of that length, but not the same; the card says where the length changed. The
+    earlier scores are kept as `per_image_STEPS_steps.csv`.
 """
 
 SHEET = """
-Beside the images, for what an index cannot say; [your own images](data.md) has an example. `format: 1` says
-which version wrote it.
+A file beside the images, for what an index cannot hold; [your own images](data.md) has an example.
+`format: 1` is the version of the format.
 """
 KEYS = ("name", "title", "url", "licence", "citation", "classes", "mpp", "counts")
 
@@ -58,7 +67,7 @@ def describe(kind: Any, *, is_top: bool) -> list[str]:
 
 def table(kind: Any, names: Iterable[str]) -> str:
     """Settings of a class, each with its default and what it is."""
-    words, rows = explained.described(kind), ["| key | default | |", "|---|---|---|"]
+    words, rows = explained.described(kind), ["| key | default | meaning |", "|---|---|---|"]
     for name in names:
         told = words.get(name, "").replace("|", "\\|") or "A section, see below."
         rows.append(f"| `{name}` | {default(kind, name)} | {told} |")

@@ -82,7 +82,7 @@ def test_a_card_with_organs_and_pixel_sizes(tmp_path):
         "  worst image: a7, AJI 0.25: 20 of 300 nuclei missed, 1 outline of something else",
     ]
     assert "Other: not measured: the model learned from 3 of 4 images" in lines
-    assert "Pixel sizes: from 0.2 to 0.55 um AJI is within 0.05 of its best, on 9 tiles" in lines
+    assert "Pixel sizes: 0.2 to 0.55 um, AJI within 0.05 of its best, on 9 tiles" in lines
     assert lines[lines.index("  um   0.2    0.5") + 1] == "  AJI  0.600  0.610"
     assert "credit: me" in lines
     assert worst_of(left) == ""

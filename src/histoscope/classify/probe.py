@@ -31,10 +31,10 @@ class ProbeConfig:
     Parameters
     ----------
     l2 : sequence of float
-        L2 penalties to try, each as in `baselines.LogisticRegression`; the one with the least log loss on
-        the validation part is taken.
+        L2 penalties to try, each as in `baselines.LogisticRegression`; the one with the lowest log loss on
+        the validation part is used.
     cache : str or None
-        Folder in which features are kept; None computes them each time.
+        Folder for computed features; None computes them each time.
     """
 
     l2: tuple[float, ...] = L2

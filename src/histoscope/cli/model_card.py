@@ -8,8 +8,8 @@ from histoscope.words import count, listed
 NAMES = {"aji": "AJI", "pq": "PQ", "f1_50": "F1", "dice": "Dice", "mpq_plus": "mPQ+"}
 """How scores are written, those of all nuclei first."""
 MEANING = (
-    "AJI and PQ: nuclei found and outlined, 1 is every pixel right; F1: nuclei found, at an IoU of 0.5; "
-    "Dice: pixels of nuclei"
+    "AJI and PQ score nuclei found and outlined (1: every pixel right), F1 nuclei found at an IoU of 0.5, "
+    "Dice the pixels of all nuclei"
 )
 
 
@@ -35,18 +35,18 @@ def described(about: Mapping[str, Any]) -> list[str]:
     if failures:
         lines += ["", *failures]
     if about.get("pictures"):
-        lines.append(f"pictures, the worst among them: {about['pictures']}")
+        lines.append(f"pictures, including the worst: {about['pictures']}")
     return lines
 
 
 def classes_of(about: Mapping[str, Any]) -> str:
     """Classes of a model in words."""
     names = about["input"]["classes"]
-    return f"classes {listed(names)}" if names else "tells no classes apart"
+    return f"classes {listed(names)}" if names else "no classes"
 
 
 def _class_rule(about: Mapping[str, Any]) -> list[str]:
-    """What taught a network its classes, and how many nuclei it is sure of."""
+    """The data that a network learned classes from, and how many nuclei it is sure of."""
     looks, told = about.get("classes learned from") or {}, about.get("validation") or {}
     lines = []
     if looks:
@@ -141,7 +141,7 @@ def _pixel_sizes(found: Mapping[str, Any]) -> list[str]:
     points = [[f"{mpp:g}", f"{aji:.3f}"] for mpp, aji in found["aji"]]
     return [
         "",
-        f"Pixel sizes: from {low:g} to {high:g} um AJI is within 0.05 of its best, on {found['measured on']}",
+        f"Pixel sizes: {low:g} to {high:g} um, AJI within 0.05 of its best, on {found['measured on']}",
         *_aligned([["um", *(mpp for mpp, _ in points)], ["AJI", *(aji for _, aji in points)]]),
     ]
 

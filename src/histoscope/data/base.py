@@ -39,7 +39,7 @@ class Datasheet:
     name, title : str
         Short and full name.
     url, licence, citation : str
-        Where it comes from, on what terms, and the paper to cite.
+        Where it comes from, its licence, and the paper to cite.
     classes : mapping of int to str
         Name of each class: of nuclei (ids from 1; 0 is background or unknown) or of whole patches (from 0).
     mpp : float

@@ -22,24 +22,24 @@ from histoscope.train.parts import DataConfig
 
 
 class PatchesConfig(config.Config):
-    """What a study of patches needs beside the rest.
+    """Further settings of a study of patches.
 
     Parameters
     ----------
     backbone : dict
         Arguments of the one network that all levels share; its classes are those of the data.
     imagenet : Path, optional
-        File of its ImageNet weights; the hub's are fetched if left out.
+        File of its ImageNet weights; downloaded from the hub if left out.
     test : float
-        Share of the patches that is tested on.
+        Share of the patches used for testing.
     drawn : int
-        Synthetic tiles to pretrain on.
+        Number of synthetic tiles to pretrain on.
     synthetic, self_supervised : TrainConfig
-        How it is pretrained on these, and on unlabelled training tiles.
+        Pretraining on synthetic tiles, and on unlabelled training tiles.
     tuned : TransferConfig, optional
-        Rates and freezing of the backbone where ImageNet's weights are fine-tuned.
+        Learning rates and freezing of the backbone when ImageNet's weights are fine-tuned.
     tuned_lr : float
-        Learning rate there.
+        Learning rate of that fine-tuning.
     """
 
     backbone: dict[str, Any] = Field(default_factory=lambda: {"backbone": "tf_efficientnet_lite0"})
@@ -53,14 +53,14 @@ class PatchesConfig(config.Config):
 
 
 class StepSeconds(config.Config):
-    """Seconds of a training step, as ``histoscope study plan`` measures them on the machine of the study.
+    """Seconds per training step, as measured by ``histoscope study plan`` on the machine of the study.
 
     Parameters
     ----------
     encoder : float
-        Of the network with an encoder, which ``models`` describes.
+        For the network with an encoder, as described by ``models``.
     unet : float
-        Of the same network on our own U-Net. It learns for so many more steps that the minutes are equal.
+        For the same network on our own U-Net, which gets as many more steps as fit into the same time.
     """
 
     encoder: float = Field(gt=0)
@@ -68,14 +68,14 @@ class StepSeconds(config.Config):
 
 
 class NucleiConfig(config.Config):
-    """What a study of beginnings of networks that find nuclei needs beside the rest.
+    """Further settings of the study ``transfer_nuclei``, which compares initial weights.
 
     Parameters
     ----------
     imagenet : Path, optional
-        File of the encoder's ImageNet weights; the hub's are fetched if left out.
+        File of the encoder's ImageNet weights; downloaded from the hub if left out.
     step_seconds : StepSeconds, optional
-        Pace of both networks.
+        Speed of both networks.
     """
 
     imagenet: Path | None = None
@@ -83,26 +83,26 @@ class NucleiConfig(config.Config):
 
 
 class ExternalConfig(DataConfig):
-    """An external test set: images of another laboratory, which no network of the study learns from.
+    """An external test set: images of another laboratory that no network of the study is trained on.
 
     Parameters
     ----------
     part : {"test", "all"}
-        Test on its published test part, if it has one, or on all of it.
+        Test on its published test part, if it has one, or on all images.
     """
 
     part: Literal["test", "all"] = "test"
 
 
 class TissueConfig(SyntheticConfig):
-    """A synthetic data set of a study, and the labels that went into it.
+    """A synthetic data set of a study, and the number of labelled tiles it was made from.
 
     Parameters
     ----------
     fitted_to : int
-        Labelled real tiles that it was fitted to. It stands beside the results: who fits a generator to 30
-        labelled tiles has labelled 30 tiles. Where each seed has a set of its own, fitted to that seed's
-        tiles, `root` has ``{seed}`` in it.
+        Number of labelled real tiles that it was fitted to, reported with the results: a generator fitted to
+        30 labelled tiles has cost 30 labelled tiles. If each seed has its own set, fitted to that
+        seed's tiles, put ``{seed}`` into `root`.
     """
 
     fitted_to: int = Field(default=0, ge=0)
@@ -114,7 +114,7 @@ class TissueConfig(SyntheticConfig):
 
 @renamed(elsewhere="external")
 class StudyConfig(config.Config):
-    """A study as its YAML file gives it; what it leaves out comes from the declaration.
+    """A study as written in its YAML file; the declaration gives what the file leaves out.
 
     Parameters
     ----------
@@ -123,34 +123,34 @@ class StudyConfig(config.Config):
     data : DataConfig
         The images.
     models : dict
-        Name of a network -> its arguments. Of a study of patches, sizes of the training part instead:
+        Name of a network -> its arguments. For a study of patches, sizes of the training part instead:
         ``{groups_16: {}, all: {}}``.
     patches : PatchesConfig
-        What a study of patches needs beside the rest.
+        Further settings of a study of patches.
     nuclei : NucleiConfig
-        What the study ``transfer_nuclei`` needs beside the rest.
+        Further settings of the study ``transfer_nuclei``.
     train : TrainConfig
-        The same for every run, but for the seed.
+        Training, the same for every run except for the seed.
     augment : str
-        A key of ``augment.AUGMENTATIONS``; the factor's level instead, where augmentation is the factor.
+        A key of ``augment.AUGMENTATIONS``. If augmentation is the factor, the level decides instead.
     jitter : str
-        A key of ``stain.JITTERS``, or none; the factor's level instead, where it names one. Of studies of
-        nuclei alone.
+        A key of ``stain.JITTERS``, or none. If the factor's level names a jitter, that is used instead. Only
+        for studies of nuclei.
     seeds, levels, conditions : tuple, optional
-        A choice of the study's own, or further levels and seeds.
+        Some of the study's own, or further levels and seeds.
     external : dict, optional
-        External test sets: a name of your choice -> another data set to test on. A set ``tnbc`` is condition
-        ``external_tnbc``. One set may stand here without a name; its condition is ``external``.
+        External test sets: a name you choose -> another data set to test on. The set ``tnbc`` gives the
+        condition ``external_tnbc``. A single set needs no name; its condition is ``external``.
     synthetic : dict
-        Name of a synthetic data set -> where it lies, and its share of the patches where it is mixed with
-        real tiles. Levels that need one that is not named are left out.
+        Name of a synthetic data set -> its folder, and its share of the patches when mixed with real tiles.
+        Levels that need a set not named here are left out.
     pretraining : float
-        Share of the steps that pretraining on synthetic tissue takes. Tuning takes the rest, so that all
-        levels learn equally long.
+        Share of the steps spent on pretraining on synthetic tissue. Fine-tuning gets the rest, so that all
+        levels train equally long.
     tuning_lr : float, optional
-        Learning rate of tuning; ``train.lr`` if left out. A low one keeps more of what pretraining taught.
+        Learning rate of fine-tuning; ``train.lr`` if left out. A low one keeps more of the pretraining.
     sizes : dict
-        Network -> numbers of real tiles that it is trained with, where not all that the levels have.
+        Network -> numbers of real tiles to train it with, if not all that the levels have.
     out : Path, optional
         Folder of the study; ``runs/<study>`` if left out.
     """

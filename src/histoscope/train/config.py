@@ -89,15 +89,15 @@ class TransferConfig:
     Parameters
     ----------
     backbone_lr : float
-        Learning rate of the whole backbone relative to the head's; 0 trains the head alone.
+        Learning rate of the backbone relative to the head's; 0 trains only the head.
     layer_decay : float
-        Of two neighbouring blocks, the one nearer to the image learns so much slower: 1 all alike, 0.75 is
-        usual for transformers [1]_.
+        Factor by which the learning rate falls from each block to the next one nearer to the image: 1 gives
+        all the same rate, 0.75 is usual for transformers [1]_.
     unfreeze_every : int
-        Gradual unfreezing [2]_: the head is trained alone at first, and after every so many steps the next
-        block is unfrozen, from the head down. 0 trains all blocks from the first step.
+        Gradual unfreezing [2]_: at first only the head is trained; each time this many steps have passed, the
+        next block is unfrozen, from the head down. 0 trains all blocks from the first step.
     frozen : int
-        Blocks nearest to the image that stay frozen.
+        Number of blocks, counted from the image, that stay frozen.
 
     References
     ----------
@@ -144,57 +144,58 @@ class TransferConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How a model is trained; lengths are in steps (batches), whatever the size of the data.
+    """How a model is trained. Lengths are in steps (batches), not epochs.
 
     Parameters
     ----------
     steps : int
-        Batches to learn from.
+        Training steps, one batch each.
     batch_size : int
-        Patches a batch.
+        Patches per batch.
     patch_px : int
-        Side of a patch, in pixels at the model's resolution; a classifier has its own.
+        Side of a patch, in pixels at the model's resolution. Not for classifiers, which have their own.
     on_nuclei : float
-        Share of patches that are centred on a nucleus; the others lie anywhere.
+        Share of patches centred on a nucleus; the others are placed anywhere.
     labelled_share : float
-        Share of patches from images whose nuclei have classes, where others have none; 0 draws from all
-        images alike.
+        Share of patches drawn from images whose nuclei have classes, if only some images have them; 0 draws
+        from all images alike.
     class_precision : float
-        Share of right classes that is wanted of nuclei on the validation part: one whose class is too
-        improbable for that is called ``unsure``; 0 calls none so.
+        Precision wanted for classes on the validation part. To reach it, nuclei whose class is too improbable
+        are called ``unsure``; with 0, none are.
     lr : float
-        Highest learning rate, reached after `warmup` and left along a half cosine.
+        Highest learning rate. It is reached after `warmup` and then falls along a half cosine.
     warmup : float
         Share of the steps over which the learning rate rises.
     weight_decay : float
-        Of AdamW.
+        Weight decay of AdamW.
     ema : float in [0, 1)
-        Decay of an exponential moving average of the weights, such as 0.999: the average is validated and
-        kept in place of the weights themselves. 0 for none.
+        Decay of an exponential moving average of the weights, such as 0.999. The average is validated and
+        kept instead of the weights themselves. 0 for none.
     precision : str
-        ``32-true``, ``bf16-mixed``, ``16-mixed`` (on a GPU), or ``auto``: ``bf16-mixed``
-        where the hardware multiplies bfloat16 natively, about twice as fast, and ``32-true`` elsewhere.
+        ``32-true``, ``bf16-mixed``, ``16-mixed`` (on a GPU), or ``auto``: ``bf16-mixed`` if the hardware
+        multiplies bfloat16 natively (about twice as fast), otherwise ``32-true``.
     accelerator : str
         ``auto``, ``cpu``, ``gpu``, ``cuda``, ``mps``.
     devices : int
-        1: a training run uses one device.
+        Always 1: a training run uses one device.
     workers : int
         Loader processes; 0 prepares batches in a thread of this process.
     evaluate_every : int
-        Steps between two evaluations on the validation part.
+        Steps between evaluations on the validation part.
     patience : int or None
-        Early stopping: after so many evaluations without a better score; None trains to the end.
+        Early stopping: evaluations without a better score after which training ends; None trains to the end.
     monitor : str
-        Score that chooses the weights to keep; classifiers take ``nll``, the log loss, where it is left at a
-        score of nuclei. Of nuclei, also the name of a plug-in, or ``package.module:name`` of a metric.
+        Score that chooses the weights to keep. For nuclei, also the name of a plug-in, or
+        ``package.module:name`` of a metric. If a score of nuclei is set, classifiers use ``nll``, the log
+        loss.
     checkpoint_every : int
-        Steps between two checkpoints, from which a stopped run goes on exactly.
+        Steps between checkpoints, from which a stopped run resumes exactly.
     tensorboard : bool
         Also log for TensorBoard.
     seed : int
-        Of weights, patches and augmentation.
+        Seed of weights, patches and augmentation.
     transfer : TransferConfig, optional
-        Rates and freezing of a classifier's backbone.
+        Learning rates and freezing of a classifier's backbone.
 
     Examples
     --------

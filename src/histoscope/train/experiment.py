@@ -49,7 +49,7 @@ class ModelConfig(config.Config):
     name : str
         A key of ``models.MODELS``, ``timm/NAME``, ``smp/NAME``, or the name of a plug-in (docs/plugins.md).
     arguments : dict
-        What it is made with, such as ``{width: 16, depth: 5, mpp: 0.5}``; docs/reference/models.md has them.
+        Arguments of the network, such as ``{width: 16, depth: 5, mpp: 0.5}``; see docs/reference/models.md.
     """
 
     name: str
@@ -71,20 +71,20 @@ class Experiment(config.Config):
     ----------
     data : SplitDataConfig
     more : list of SplitDataConfig, optional
-        Further data sets; each is parted by itself, then the parts are joined.
+        Further data sets. Each is split on its own, then the parts are joined.
     model : ModelConfig
     synthetic : SyntheticConfig, optional
-        A synthetic data set to learn from, and its share of the patches.
+        A synthetic data set to train on as well, and its share of the patches.
     initial_weights : Path, optional
-        A model of the same kind whose weights training begins with, such as one pretrained on synthetic
+        A model of the same kind whose weights training starts from, such as one pretrained on synthetic
         tiles.
     normalizer : str
-        ``none``, a key of ``stain.NORMALIZERS``, or the name of a plug-in; it goes into the model's card, and
+        ``none``, a key of ``stain.NORMALIZERS``, or the name of a plug-in. It is saved with the model, and
         evaluation applies it.
     reference : Path, optional
-        Image or saved reference that the normaliser brings stains to; the bundled one if left out.
+        Image or saved reference whose stain the normaliser brings images to; the bundled one if left out.
     white : (3,) numbers, optional
-        Levels of bare glass, 1 to 255; without it, each image's own is looked for.
+        RGB of bare glass, each 1 to 255; if left out, it is estimated for each image.
     augment : str
         A key of ``augment.AUGMENTATIONS``, or the name of a plug-in, such as ``package.module:function``.
     jitter : str
@@ -96,7 +96,7 @@ class Experiment(config.Config):
         true and the predicted label map.
     train : TrainConfig
     probe : ProbeConfig, optional
-        Instead of training a classifier, fit its head alone, on features of the frozen backbone.
+        Fit only the head of a classifier, on features of the frozen backbone, instead of training it.
     out : Path
         Run folder.
     """

@@ -17,17 +17,17 @@ class SyntheticConfig(config.Config):
     Parameters
     ----------
     root : Path
-        Folder of the data set, such as ``histoscope synth`` writes.
+        Folder of the data set, such as one written by ``histoscope synth``.
     share : float in (0, 1]
-        Of the patches that come from it, however many tiles either side has; 1 leaves the real ones out.
+        Share of the patches that come from it, however many tiles each side has; 1 leaves real tiles out.
     tiles : int, optional
-        How many of its tiles; all if left out.
+        Number of its tiles to use; all if left out.
     name : str
         A key of ``data.DATASETS``, or the name of a plug-in (docs/plugins.md).
     mpp : float, optional
-        Micrometres per pixel, for formats that do not say.
+        Micrometres per pixel, if the files do not contain it.
     licence : str, optional
-        Terms, for a copy that does not say.
+        Licence, if the data set does not name one.
     """
 
     root: Path

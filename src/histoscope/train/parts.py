@@ -26,15 +26,15 @@ class DataConfig(config.Config):
     root : Path
         Folder of the data set.
     mpp : float, optional
-        Micrometres per pixel, for formats that do not say.
+        Micrometres per pixel, if the files do not contain it.
     val : float
-        Share of the groups that validates; unused where a validation part is published. In a study, 0 is
-        allowed: none validates, and the last weights are kept.
+        Share of the groups used for validation; unused if a validation part is published. In a study, 0 is
+        allowed: there is no validation, and the last weights are kept.
     val_by : str
-        What must not be in training and validation, where the split is the published one: ``patient``,
-        ``name`` where patients are not known, or a column of the index, such as the hospital.
+        What must not be in both training and validation, if the published split is used: ``patient``,
+        ``name`` if patients are not known, or a column of the index, such as the hospital.
     licence, citation : str, optional
-        Terms and paper, for copies that do not say.
+        Licence and paper, if the data set does not name them.
     """
 
     name: str = "folder"
@@ -52,18 +52,18 @@ class SplitDataConfig(DataConfig):
     Parameters
     ----------
     split_by : str
-        ``published`` uses the publisher's train and test parts and cuts validation out of train by patient;
-        any other word names what must never stand on two sides: ``patient``, ``source``, or a column of the
+        ``published`` uses the publisher's train and test parts and cuts validation out of train by patient.
+        Any other word names what must not be in two parts: ``patient``, ``source``, or a column of the
         index.
     test : float
-        Share of the groups that is tested on, where the split is not the published one.
+        Share of the groups used for testing, if the split is not the published one.
     index : Path, optional
         Another index for ``class_folder``, such as the groups that ``histoscope data audit --groups`` writes.
     split : Path, optional
-        CSV of names and parts, as ``histoscope data split --out`` writes it: used as published parts are.
+        CSV of names and parts, as written by ``histoscope data split --out``; used like published parts.
     tiles : int, optional
-        Learn from so many tiles of the training part alone; ``train.seed`` chooses them, and with one seed
-        the fewer are among the more.
+        Use only this many tiles of the training part. ``train.seed`` chooses them; with the same seed, a
+        smaller choice is part of a larger one.
     """
 
     split_by: str = "patient"

@@ -54,15 +54,15 @@ class Pretraining(config.Config):
     Parameters
     ----------
     data : SplitDataConfig
-        Its training part is learned from; labels, if there are any, are not looked at.
+        Its training part is used; labels, if there are any, are ignored.
     more : list of SplitDataConfig, optional
         Further data sets.
     backbone : dict
         Arguments of the classifier without classes, such as ``{backbone: resnet18, patch_px: 128}``.
     augment, jitter : str
-        As of an experiment; they decide what the features are blind to.
+        As for ``histoscope train``; they decide which differences the features ignore.
     train : TrainConfig
-        Steps, batch size (64 or more), rate, machine and seed; what is only for training with labels is
+        Steps, batch size (64 or more), learning rate, machine and seed. Settings that need labels are
         refused.
     out : Path
         Folder of the backbone.
