@@ -170,3 +170,11 @@ def test_the_whole_slide_fills_its_pane_beside_the_list(visit):
     assert one.page.is_visible("#list")
     box = one.page.locator("#pane-a").bounding_box()
     assert one.place()["zoom"] == pytest.approx(min(box["width"], box["height"]) / 512, rel=0.02)
+
+
+def test_the_addresses_for_programs_can_be_read(visit):
+    one = visit()
+    one.page.goto(one.page.url.partition("#")[0] + "openapi.html")
+    one.until(lambda: one.page.locator("#addresses details").count() > 10)
+    one.page.click("#addresses summary:has-text('/predict')")
+    assert "mpp" in one.page.inner_text("#addresses details[open]")

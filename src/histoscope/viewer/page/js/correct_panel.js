@@ -1,18 +1,13 @@
 // The panel while nuclei are corrected: what one can do next, the classes, the last corrections.
+import { element } from "./dom.js";
 import { grouped } from "./journal.js";
 import { number } from "./legend.js";
 
 const TOOLS = [["choose", "Select", "V"], ["several", "Select several", "A"], ["draw", "Draw", "W"], ["region", "Confirm region", "R"]];
 const SAID = { delete: "not a nucleus", confirm: "correct", draw: "drawn", reclassify: "" };
 
-export const make = (tag, more = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), more);
-  element.append(...children);
-  return element;
-};
-
 export const button = (text, run, more = {}) => {
-  const made = make("button", { type: "button", textContent: text, ...more });
+  const made = element("button", { type: "button", textContent: text, ...more });
   made.addEventListener("click", run);
   return made;
 };
@@ -20,21 +15,21 @@ export const button = (text, run, more = {}) => {
 // The classes with their numbers, as buttons.
 export function classButtons(correct, run, pressed = null) {
   return correct.journal.state.classes.map((name, k) => {
-    const dot = make("i"), made = button("", () => run(k));
+    const dot = element("i"), made = button("", () => run(k));
     dot.style.background = correct.colourOf(k + 1);
-    made.append(...(k < 9 ? [make("kbd", { textContent: String(k + 1) })] : []), dot, name);
+    made.append(...(k < 9 ? [element("kbd", { textContent: String(k + 1) })] : []), dot, name);
     if (pressed !== null) made.setAttribute("aria-pressed", String(pressed === name));
     return made;
   });
 }
 
 export const isTouch = () => matchMedia("(pointer: coarse)").matches;
-const withKey = (made, key) => { made.append(" ", make("kbd", { textContent: key })); return made; };
+const withKey = (made, key) => { made.append(" ", element("kbd", { textContent: key })); return made; };
 
 export class CorrectPanel {
   constructor(correct) {
     this.correct = correct;
-    this.box = make("section", { id: "correct", hidden: true, ariaLabel: "Correct nuclei" });
+    this.box = element("section", { id: "correct", hidden: true, ariaLabel: "Correct nuclei" });
     document.getElementById("sources").after(this.box);
     this.box.addEventListener("pointerdown", () => { this.isHeld = true; });
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => setTimeout(() => this.release()));
@@ -66,7 +61,7 @@ export class CorrectPanel {
     who.dataset.held = "who";
     const done = withKey(button("Done", () => this.correct.toggle(false), { className: "quiet" }), "E");
     done.dataset.held = "done";
-    return make("h2", {}, "Correct nuclei ", who, done);
+    return element("h2", {}, "Correct nuclei ", who, done);
   }
 
   // What one can do next.
@@ -78,7 +73,7 @@ export class CorrectPanel {
       draw: "Draw around a nucleus that was missed; the outline closes itself.",
       region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a region in which all nuclei are correct: training learns from it as it is.`,
     }[tool];
-    return make("p", { className: "next", textContent: text, ariaLive: "polite" });
+    return element("p", { className: "next", textContent: text, ariaLive: "polite" });
   }
 
   tools() {
@@ -93,7 +88,7 @@ export class CorrectPanel {
     grid.dataset.held = "grid";
     const undo = button("Undo", () => correct.undo(), { title: "Undo the last correction (U, Ctrl+Z)", disabled: !correct.journal.canUndo });
     undo.dataset.held = "undo";
-    return make("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid, undo);
+    return element("div", { className: "tools", role: "toolbar", ariaLabel: "Tools" }, ...made, grid, undo);
   }
 
   answers() {
@@ -104,11 +99,11 @@ export class CorrectPanel {
         one.setAttribute("aria-pressed", String(shape === value));
         return one;
       });
-      found.push(make("div", { className: "choice", role: "group", ariaLabel: "Form" }, ...choices));
+      found.push(element("div", { className: "choice", role: "group", ariaLabel: "Form" }, ...choices));
     }
     if (tool === "draw" || chosen.length)
-      found.push(make("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
-    const row = make("div", { className: "answers" });
+      found.push(element("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
+    const row = element("div", { className: "answers" });
     if (chosen.length) row.append(withKey(button("Correct as shown", () => correct.say("confirm")), "Y"), withKey(button("Not a nucleus", () => correct.say("delete")), "Del"), button("Export GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
     return row.children.length ? [...found, row] : found;
   }
@@ -120,7 +115,7 @@ export class CorrectPanel {
     else if (waits && trouble) found.push(`${number(waits)} correction${waits > 1 ? "s are" : " is"} kept in this browser and will be sent later: ${trouble}`);
     else if (trouble) found.push(trouble);
     if (state.n_elsewhere) found.push(`${number(state.n_elsewhere)} corrections beside these results are of other results, and are not shown.`);
-    return [...found, ...state.notes].map((textContent) => make("p", { className: "warning", textContent }));
+    return [...found, ...state.notes].map((textContent) => element("p", { className: "warning", textContent }));
   }
 
   conflicts() {
@@ -128,9 +123,9 @@ export class CorrectPanel {
     if (!conflicts.length) return [];
     const rows = conflicts.map((one) => {
       const said = one.said.map(({ author, kind, class_name }) => `${author}: ${SAID[kind] && !class_name ? SAID[kind] : class_name}`).join("; ");
-      return make("li", {}, make("span", { textContent: `${said} (counts)` }), button("Show", () => this.correct.go(one)));
+      return element("li", {}, element("span", { textContent: `${said} (counts)` }), button("Show", () => this.correct.go(one)));
     });
-    return [make("h3", { textContent: `People differ about ${number(conflicts.length)} ${conflicts.length > 1 ? "nuclei" : "nucleus"}` }), make("ul", { id: "conflicts" }, ...rows)];
+    return [element("h3", { textContent: `People differ about ${number(conflicts.length)} ${conflicts.length > 1 ? "nuclei" : "nucleus"}` }), element("ul", { id: "conflicts" }, ...rows)];
   }
 
   last() {
@@ -142,12 +137,12 @@ export class CorrectPanel {
     const rows = groups.map((group) => {
       const [first] = group, word = first.is_region ? "region confirmed" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `correct: ${first.class_name}` : SAID[first.kind] || first.class_name;
       const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
-      const note = make("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
+      const note = element("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
       const show = button(who, () => correct.go(first), { className: "quiet go", title: "Show it on the slide", disabled: first.x === undefined });
       const undo = button("Undo", () => journal.add(group.map(({ edit }) => ({ kind: "undo", undoes: edit })), { remember: "redos" }), { ariaLabel: `Undo: ${who}` });
-      return make("li", {}, make("span", {}, show, note), undo);
+      return element("li", {}, element("span", {}, show, note), undo);
     });
-    return [make("h3", { textContent: "Last corrections" }), make("ol", { id: "last" }, ...rows)];
+    return [element("h3", { textContent: "Last corrections" }), element("ol", { id: "last" }, ...rows)];
   }
 }
 

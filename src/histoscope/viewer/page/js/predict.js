@@ -1,10 +1,10 @@
 // Nuclei on demand: of a rectangle that is drawn on the slide, or of an image that is dropped on the page.
 import * as api from "./api.js";
 import { tell } from "./chrome.js";
+import { element } from "./dom.js";
 import { hex, number } from "./legend.js";
 import { Overlay } from "./overlay.js";
 import { PLAIN } from "./paint.js";
-import { element } from "./study.js";
 
 const $ = (id) => document.getElementById(id);
 const OSD = window.OpenSeadragon;

@@ -1,7 +1,8 @@
 // A grid of the least sure nuclei: each is answered with one key.
 import * as api from "./api.js";
 import { tell } from "./chrome.js";
-import { button, classButtons, make } from "./correct_panel.js";
+import { button, classButtons } from "./correct_panel.js";
+import { element } from "./dom.js";
 import { number } from "./legend.js";
 
 const AT_ONCE = 48, SVG = "http://www.w3.org/2000/svg";
@@ -9,7 +10,7 @@ const AT_ONCE = 48, SVG = "http://www.w3.org/2000/svg";
 export class Review {
   constructor(correct) {
     Object.assign(this, { correct, nuclei: [], at: 0, isOpen: false, asked: [] });
-    this.box = make("section", { id: "review", hidden: true, ariaLabel: "Uncertain nuclei" });
+    this.box = element("section", { id: "review", hidden: true, ariaLabel: "Uncertain nuclei" });
     document.querySelector("main").append(this.box);
   }
 
@@ -23,7 +24,7 @@ export class Review {
 
   async more() {
     const { results } = this.correct.pane.overlay;
-    this.box.replaceChildren(make("p", { className: "next", textContent: "Looking for the most uncertain nuclei …" }));
+    this.box.replaceChildren(element("p", { className: "next", textContent: "Looking for the most uncertain nuclei …" }));
     try {
       const { nuclei, n_looked_at, n } = await api.leastSure(results.id, AT_ONCE);
       Object.assign(this, { nuclei, n_looked_at, n, at: 0, asked: [] });
@@ -47,16 +48,16 @@ export class Review {
 
   build() {
     this.cards = this.nuclei.map((one, k) => this.card(one, k));
-    this.progress = make("p", { id: "review-progress", ariaLive: "polite" });
+    this.progress = element("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
-    const head = make("header", {}, make("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
-    const words = make("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus?` });
-    this.grid = make("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
+    const head = element("header", {}, element("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
+    const words = element("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus?` });
+    this.grid = element("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
     const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
-    const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", make("kbd", { textContent: name })); return made; };
+    const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", element("kbd", { textContent: name })); return made; };
     const others = [key("Correct as shown", "Y", () => this.answer("confirm")), key("Not a nucleus", "X", () => this.answer("delete")), key("Undo", "U", () => this.undo()), key("Show on slide", "Enter", () => this.onSlide())];
     this.next = key("Next", "N", () => this.more(), { id: "review-next", className: "strong" });
-    this.box.replaceChildren(head, words, this.grid, make("footer", {}, make("div", { className: "classes" }, ...side), make("div", { className: "answers" }, ...others, this.next)));
+    this.box.replaceChildren(head, words, this.grid, element("footer", {}, element("div", { className: "classes" }, ...side), element("div", { className: "answers" }, ...others, this.next)));
     this.show();
     this.focus(0);
   }
@@ -78,9 +79,9 @@ export class Review {
       drawn.setAttribute("class", name);
       svg.append(drawn);
     }
-    const card = make("button", { type: "button", className: "card" });
+    const card = element("button", { type: "button", className: "card" });
     card.setAttribute("role", "option");
-    card.append(svg, make("span", { className: "what" }), make("span", { className: "sure" }));
+    card.append(svg, element("span", { className: "what" }), element("span", { className: "sure" }));
     card.addEventListener("click", () => this.focus(k));
     card.addEventListener("dblclick", () => this.onSlide());
     return card;

@@ -1,6 +1,7 @@
 // Studies: the numbers of a report, and the images behind each of them, the worst first.
 import * as api from "./api.js";
 import { tell } from "./chrome.js";
+import { element } from "./dom.js";
 import { number as counted } from "./legend.js";
 
 const $ = (id) => document.getElementById(id);
@@ -18,12 +19,6 @@ const MEANS = {
   iou: "IoU, intersection over union: overlap of nuclear area with the ground truth. 0 to 1.",
   accuracy: "Accuracy: share of images whose class is right. 0 to 1.",
 };
-
-export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
 
 export class Studies {
   // open(slide) shows an image, all() those of no study, found(slide, results) adds results; changed() is called when the address is another.
