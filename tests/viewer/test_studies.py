@@ -115,6 +115,21 @@ def test_a_score_that_is_better_when_lower_turns_the_order(library):
     assert {one["slide"] for one in found["images"]} == {None}  # it keeps no images
 
 
+def test_patches_are_found_in_the_data_folder_with_their_classes(tmp_path):
+    shutil.copytree(OLD / "patches", tmp_path / "study")
+    for kind in ("pink", "blue"):
+        write_image(tmp_path / "patches" / kind / "2_0.png", synth.generate((32, 32), mpp=0.5).image)
+    library = Library([tmp_path]).search()
+    (key,) = library.studies
+    found = StudyPages(library).images(key, "all", "colour", "grouped", "nll")["images"]
+    shown = {one["name"]: one for one in found if one["slide"]}
+    assert library.items[shown["pink__2_0"]["slide"]].path == tmp_path / "patches" / "pink" / "2_0.png"
+    assert all(library.items[one["slide"]].path.stem == "2_0" for one in shown.values())
+    table = pd.read_csv(tmp_path / "study" / "colour-all-seed0" / "per_image.csv")
+    row = table[(table["name"] == "pink__2_0") & (table["condition"] == "grouped")].iloc[0]
+    assert shown["pink__2_0"]["said"] == f"pink, predicted {['blue', 'pink'][int(row['predicted'])]}"
+
+
 def test_numbers_that_are_not_there_are_refused_with_those_that_are(library):
     (key,) = library.studies
     pages = StudyPages(library)

@@ -151,16 +151,23 @@ class Library:
         """The slide or image at a path."""
         return self.items.get(self.id_of(path))
 
-    def labelled(self, name: str, root: str) -> Item | None:
-        """The image of a data folder with ground truth, by its name; of several, that below `root`."""
+    def image(self, name: str, root: str) -> Item | None:
+        """The image of a data folder by the name that a table of scores has, `CLASS__NAME` in class folders.
+
+        Of several, one with ground truth, or the one below a folder called as `root` is.
+        """
+        end = f"__{name}"
         found = [
             item
             for item in self.items.values()
-            if item.path is not None and item.path.stem == name and not item.study
-            if any(one.label == TRUTH for one in item.results)
+            if item.path is not None and not item.study
+            if f"__{'__'.join(item.path.with_suffix('').parts)}".endswith(end)
         ]
-        if len(found) > 1:
-            found = [item for item in found if item.path and Path(root).name in item.path.parts]
+        for narrower in (
+            [item for item in found if any(one.label == TRUTH for one in item.results)],
+            [item for item in found if item.path and Path(root).name in item.path.parts],
+        ):
+            found = narrower if len(found) > 1 and narrower else found
         return found[0] if len(found) == 1 else None
 
     def is_below(self, path: Path) -> bool:

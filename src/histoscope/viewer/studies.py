@@ -30,6 +30,7 @@ from histoscope.studies import folder as study_folder
 from histoscope.viewer.library import Library
 from histoscope.viewer.shelf import Lately, stamp_of
 from histoscope.viewer.study_folders import RUN, prediction_of, read_run
+from histoscope.words import listed
 
 _MOST = 8
 _REPORT = "report.html"
@@ -101,6 +102,8 @@ class StudyPages:
             self._image(folder, condition, runs, part.sort_values("seed"), by)
             for _, part in table.groupby("name", sort=True)
         ]
+        classes = _classes(study, model, level, condition)
+        rows = [row | {"said": classes.get(row["name"], "")} for row in rows]
         rows.sort(key=lambda row: row["score"], reverse=not higher_is_better(by))
         return {"metric": by, "metric_label": metric_label(by), "images": rows}
 
@@ -112,8 +115,8 @@ class StudyPages:
         truth = folder / "truth" / "images"
         places = (self._library.of(truth / f"{name}{end}") for end in (".jpg", ".png", ".tif"))
         item = next((one for one in places if one is not None), None)
-        if item is None and not _is_study(folder):
-            item = self._library.labelled(name, self._root_of(folder))
+        if item is None:
+            item = self._library.image(name, self._root_of(folder))
         seeds = []
         for seed, score in zip(part["seed"], part[metric], strict=True):
             path = prediction_of(folder, runs[int(seed)], condition, name)
@@ -148,6 +151,26 @@ class StudyPages:
 
     def _results(self, folder: Path) -> StudyResults:
         return self._read.get((folder, _stamp(folder)), lambda: _read(folder))
+
+
+def _classes(study: StudyResults, model: str, level: str, condition: str) -> dict[str, str]:
+    """True class of each patch and what the networks predicted; nothing where no patches were classified."""
+    parts = []
+    for run in study.finished(model, level):
+        if run.table is not None and {"true", "predicted"} <= {*run.table}:
+            names = [name[2:] for name in run.table if name.startswith("p_")]
+            part = run.table[run.table["condition"] == condition]
+            numbers = part[["true", "predicted"]].astype(int)
+            parts.append(numbers.map(lambda k, names=names: names[k]).assign(name=part["name"]))
+    said = {}
+    for name, part in pd.concat(parts).groupby("name") if parts else ():
+        counts = part["predicted"].value_counts()
+        by = [
+            str(word) if len(counts) == 1 else f"{word} ({n} of {len(part)} seeds)"
+            for word, n in counts.items()
+        ]
+        said[str(name)] = f"{part['true'].iloc[0]}, predicted {listed(by)}"
+    return said
 
 
 def _is_study(folder: Path) -> bool:

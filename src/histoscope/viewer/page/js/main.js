@@ -225,7 +225,7 @@ function lead(slide, results) {
   box.replaceChildren();
   if (!slide) { box.textContent = "This slide cannot be shown; the others can."; return; }
   const what = results?.kind === "tiles" ? "tiles" : "nuclei";
-  if (results?.kind === "outcomes") box.append(...studies.lead(results));
+  if (results?.kind === "outcomes" || (!results && studies.images)) box.append(...studies.lead(results));
   else if (results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");

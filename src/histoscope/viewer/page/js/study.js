@@ -117,7 +117,7 @@ export class Studies {
     Object.assign(this.state, { study: id, number });
     this.walk({ page, number, ...found });
     const at = found.images.findIndex((one) => slide && one.slide === slide), first = at >= 0 ? at : found.images.findIndex((one) => one.slide);
-    if (first < 0) { tell(found.images[0]?.model ? "The test images are not below the folder; name their data folder, too: histoscope view RUN DATA." : "This study keeps no images of what was tested; the list has their scores.", { stays: true }); return true; }
+    if (first < 0) { tell("The list has the scores. To see the images, name their data folder as well: histoscope view FOLDER DATA.", { stays: true }); return true; }
     await this.go(first, at >= 0);
     return true;
   }
@@ -141,7 +141,7 @@ export class Studies {
       if (one.slide) { picture.dataset.src = api.thumbnail(one.slide); watch.observe(picture); }
       const bar = element("i", { className: "bar-of" });
       bar.style.width = `${(100 * Math.abs(one.score)) / most}%`;
-      const button = element("button", { type: "button", disabled: !one.slide }, ...(one.slide ? [picture] : []), element("span", {}, one.name, element("small", { textContent: `${label} ${THREE(one.score)}` }), bar));
+      const button = element("button", { type: "button", disabled: !one.slide }, ...(one.slide ? [picture] : []), element("span", {}, one.name, element("small", { textContent: `${label} ${THREE(one.score)}${one.said ? `; ${one.said}` : ""}` }), bar));
       button.addEventListener("click", () => this.go(k));
       return element("li", {}, button);
     }));
@@ -196,9 +196,10 @@ export class Studies {
     const one = this.images?.images[this.at];
     const words = [];
     if (one) {
-      const seeds = one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
-      words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}. `);
+      const seeds = results && one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
+      words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}.${one.said ? ` True class ${one.said}.` : ""} `);
     }
+    if (!results) return words;
     words.push("Outlines are coloured by outcome; missed nuclei show the annotation. Side by side (B) shows the ground truth.");
     return words;
   }
