@@ -158,7 +158,7 @@ def _classes(study: StudyResults, model: str, level: str, condition: str) -> dic
     parts = []
     for run in study.finished(model, level):
         if run.table is not None and {"true", "predicted"} <= {*run.table}:
-            names = [name[2:] for name in run.table if name.startswith("p_")]
+            names = [name[2:] for name in map(str, run.table.columns) if name.startswith("p_")]
             part = run.table[run.table["condition"] == condition]
             numbers = part[["true", "predicted"]].astype(int)
             parts.append(numbers.map(lambda k, names=names: names[k]).assign(name=part["name"]))
