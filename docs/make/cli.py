@@ -13,19 +13,18 @@ OUT = Path(__file__).resolve().parents[1] / "cli.md"
 HEAD = """\
 # Command line
 
-Every verb answers to `--help`. Results go to the screen, progress goes to stderr, and where a machine would
-read along there is `--json`.
+Every command has `--help`. Results go to stdout, progress to stderr; `--json` prints results for scripts.
 
-| exit code | means |
+| exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | done in part: some inputs failed, and the summary names them; or, from the doctor, not ready |
-| 2 | wrong input: one line says what was got, what was expected, and what to do |
-| 75 | asked to leave by SIGUSR1, as schedulers do before time is up: the same command continues |
-| 130 | interrupted (Ctrl-C); the same command continues from what is finished, or says what to delete |
+| 1 | done in part: some inputs failed, and the summary names them; from `doctor`: not ready |
+| 2 | wrong input: one line says what was given, what was expected, and what to do |
+| 75 | stopped by SIGUSR1, which schedulers send before the time limit; the same command resumes |
+| 130 | interrupted (Ctrl-C); the same command resumes, or says what to delete |
 
-`histoscope --version` prints the version. `histoscope --use my_lab:Net predict ...` opens models of
-[classes of your own](plugins.md).
+`histoscope --version` prints the version. `histoscope --use my_lab:Net predict ...` opens models with
+[your own classes](plugins.md).
 """
 
 

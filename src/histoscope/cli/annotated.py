@@ -58,37 +58,39 @@ def from_qupath(
     ] = None,
     objects: Annotated[
         Objects,
-        typer.Option(help="Which objects are nuclei; auto takes detections and cells, or else annotations."),
+        typer.Option(help="Which objects are nuclei; auto: detections and cells, otherwise annotations."),
     ] = Objects.AUTO,
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Classes in their order, such as tumour,stroma; others become unknown. By default all, by "
-            "the alphabet."
+            help="Classes in their order, such as tumour,stroma; others become unknown. By default all, in "
+            "alphabetical order."
         ),
     ] = None,
     origin: Annotated[
         Origin | None,
         typer.Option(
-            help="Where coordinates begin: at the slide's scanned part, as in QuPath, or at its first pixel. "
-            "By default what the file says, else as its program has it."
+            help="Origin of coordinates: the slide's scanned part, as in QuPath, or its first pixel. By "
+            "default as the file says, otherwise as its program does."
         ),
     ] = None,
     patient: Annotated[
         str,
-        typer.Option(help="Patient of all slides. By default each slide is one; of TCGA the barcode says."),
+        typer.Option(
+            help="Patient of all slides. By default, each slide is a patient; for TCGA, the barcode names it."
+        ),
     ] = "",
-    tile_px: Annotated[int, typer.Option(help="Larger images are cut in tiles.", min=64)] = 2048,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    tile_px: Annotated[int, typer.Option(help="Larger images are cut into tiles.", min=64)] = 2048,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Cut labelled images out of slides along annotations of QuPath, ImageScope or ASAP, to train on.
 
-    Each region of interest becomes an image. Without regions a plain image is taken whole, and of a slide the
-    box around all nuclei. Other annotations, or detections and cells, are nuclei, with their classes. OUT is
-    our own layout (see docs/data.md), with `overlays/`, where what was read is drawn on each image.
+    Each region of interest becomes an image. Without regions, a plain image is used whole, and a slide is cut
+    to the box around all nuclei. Other annotations, or detections and cells, are nuclei with their classes.
+    OUT has our own layout (see docs/data.md), with `overlays/`: everything that was read, drawn on its image.
 
     What is left out or changed is counted: points, outlines that cross themselves, overlaps, nuclei outside
-    of all images or cut by their edges. Exit code 1 if slides or images were left out or have no counterpart.
+    all images or cut by their edges. Exit code 1 if slides or images were left out or have no counterpart.
 
     - `histoscope data from-qupath slide.svs slide.geojson mine/`
 

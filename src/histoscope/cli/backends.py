@@ -21,8 +21,8 @@ BackendOption: TypeAlias = Annotated[
     Backend,
     typer.Option(
         envvar="HISTOSCOPE_BACKEND",
-        help="Library that runs the network on a processor: torch, openvino or onnxruntime (extras openvino, "
-        "onnx). Auto takes the fastest that is installed, measured once.",
+        help="Library that runs the network on a CPU: torch, openvino or onnxruntime (extras openvino, "
+        "onnx). Auto uses the fastest that is installed, measured once.",
     ),
 ]
 

@@ -9,7 +9,7 @@ import typer
 from histoscope.errors import ConfigError
 from histoscope.words import count
 
-app = typer.Typer(help="Look at many slides together.", no_args_is_help=True)
+app = typer.Typer(help="Report on many slides together.", no_args_is_help=True)
 
 
 @app.callback()
@@ -24,7 +24,9 @@ def report(
     ],
     clinical: Annotated[
         Path | None,
-        typer.Option(help="Table of your own, CSV: a row a slide (column `slide` or `image`) or a patient."),
+        typer.Option(
+            help="Your own table, CSV: one row per slide (column `slide` or `image`) or per patient."
+        ),
     ] = None,
     by: Annotated[str, typer.Option(help="Column of the patient in that table.")] = "patient",
     group: Annotated[
@@ -34,9 +36,9 @@ def report(
 ) -> None:
     """Write `cohort.html`: what ran, what failed and why, distributions, outliers with pictures.
 
-    One file that needs no network, from `cohort.parquet` alone; also while workers go on. With a table of
-    your own, densities are compared between groups of patients: intervals, permutation tests, Holm's
-    correction. Slides without a row and rows without a slide are named.
+    The page is one file and needs no network. It is made from `cohort.parquet` alone, also while workers are
+    running. With your own table, densities are compared between groups of patients: intervals, permutation
+    tests, Holm's correction. Slides without a row and rows without a slide are named.
 
     - `histoscope cohort report out/`
 

@@ -21,10 +21,10 @@ def compare(
     ] = "folder",
     mpp: Annotated[
         float | None,
-        typer.Option(callback=checked_mpp, help="Micrometres per pixel of REAL, where its files do not say."),
+        typer.Option(callback=checked_mpp, help="Micrometres per pixel of REAL, if its files lack it."),
     ] = None,
     synthetic_mpp: Annotated[
-        float | None, typer.Option(callback=checked_mpp, help="That of SYNTHETIC.")
+        float | None, typer.Option(callback=checked_mpp, help="Micrometres per pixel of SYNTHETIC.")
     ] = None,
     encoder: Annotated[
         str,
@@ -37,9 +37,10 @@ def compare(
 ) -> None:
     """Measure how close synthetic tissue is to real tissue, and whether a generator memorised its tiles.
 
-    Writes one page: kernel distance, also between two halves of the real images; distributions of size,
-    shape and colour; a shuffled sheet with its key; and the nearest pairs. If REAL has a part 'train', its
-    other parts are the reference. Exit code 1 if images could not be read; they are named and left out.
+    Writes one page: kernel distance, also between two halves of the real images for comparison; distributions
+    of size, shape and colour; a shuffled sheet with its key; and the nearest pairs. If REAL has a part
+    'train', its other parts are the reference. Exit code 1 if images could not be read; they are named and
+    left out.
 
     Example: `histoscope data compare data/my_tiles mine realism`
     """

@@ -29,7 +29,7 @@ Name = Annotated[
     typer.Argument(metavar="NAME", help="The reader: folder, monuseg, consep, pannuke, ... (see data list)."),
 ]
 Root = Annotated[Path, typer.Argument(metavar="ROOT", help="The folder of the data set.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 By = Annotated[
     str | None,
     typer.Option(
@@ -250,7 +250,7 @@ def audit(
     seed: Seed = 0,
     min_similarity: Annotated[
         float,
-        typer.Option(help="Least correlation of two aligned images that count as copies.", min=0.5, max=1),
+        typer.Option(help="Minimum correlation of two aligned images to count as copies.", min=0.5, max=1),
     ] = 0.8,
     groups: Annotated[
         Path | None,
@@ -262,7 +262,7 @@ def audit(
     min_overlap: Annotated[
         float,
         typer.Option(
-            help="With --groups: least shared area of two images; 0.5 joins copies only, not images that "
+            help="With --groups: minimum shared area of two images; 0.5 joins copies only, not images that "
             "overlap at an edge.",
             min=0,
             max=1,
@@ -271,15 +271,15 @@ def audit(
     features: Annotated[
         Path | None,
         typer.Option(
-            help="With --groups: .npy array of features, a row a patch; nearest neighbours are compared, too."
+            help="With --groups: .npy array of features, one row per patch; also compares nearest neighbours."
         ),
     ] = None,
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Audit a split for leakage: patients, sources and images (also rotated) that are in two parts.
+    """Audit a split for leakage: patients, sources and images (even rotated) that are in two parts.
 
-    Exit code 1 if there are any, or label maps that do not lie on the nuclei of their image.
+    Exit code 1 if there are any, or if label maps do not lie on the nuclei of their image.
     With --groups, finds rotated, flipped, zoomed, skewed and overlapping images of one data set instead, and
     proposes groups that a split must keep together. Exit code 1 if images could not be read.
     """

@@ -18,12 +18,12 @@ def demo(
     opens: Annotated[
         bool, typer.Option("--view", help="Then open the page on the results, see `histoscope view`.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """A stain study in two minutes: networks trained on one laboratory, tested on another.
 
-    Needs no data, no internet and no GPU; takes about two minutes on two cores. The same command goes on
-    after a stop. The tissue is synthetic: it shows how a study works and says nothing about real slides.
+    Needs no data, no internet and no GPU; takes about two minutes on two cores. After a stop, the same
+    command resumes. The tissue is synthetic: it shows how a study works and says nothing about real slides.
     """
     import dataclasses
     import json

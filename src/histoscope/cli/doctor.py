@@ -29,9 +29,7 @@ class Check:
 
 
 def doctor(
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object for a machine to read.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Check Python, PyTorch, GPU, memory, caches and disk, with advice on what is wrong.
 

@@ -49,7 +49,7 @@ def from_edits(
         str,
         typer.Option(help="Patient of all slides. By default each slide is one; of TCGA the barcode says."),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Cut labelled images out of slides where people corrected nuclei, to train on.
 

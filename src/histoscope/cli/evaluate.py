@@ -34,17 +34,17 @@ def evaluate(
         typer.Option("--tta", help="Test-time augmentation: all eight rotations and flips. Slower, better."),
     ] = False,
     backend: BackendOption = Backend.AUTO,
-    out: Annotated[Path | None, typer.Option(help="CSV file for the scores, one row an image.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the scores, one row per image.")] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--class", help="Name of a class in the data set and in the model: stroma=connective. Repeatable."
+            "--class", help="Match class names of data set and model: stroma=connective. Repeatable."
         ),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="A score of your own: package.module:function of true and predicted label maps. Repeatable."
+            help="Your own score: package.module:function of true and predicted label maps. Repeatable."
         ),
     ] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Also look for copies of training images.")] = False,
@@ -52,13 +52,13 @@ def evaluate(
 ) -> None:
     """Score a model against ground truth: nuclei image by image, or classes of patches.
 
-    Scores come with a 95 % confidence interval over patients, or over sources where patients are unknown.
+    Scores come with a 95 % confidence interval over patients, or over sources if patients are unknown.
     Images go through the model's own stain normaliser. Classes are matched by name.
 
-    Leakage is reported: images that the model was trained or validated on, that synthetic training images
-    were fitted to or that stains are normalised to, other images of their patients and, with `--audit`,
-    rotated, rescaled or recompressed copies are counted and scored apart. In the table of `--out`, the column
-    `seen` says which they are.
+    Leakage is reported: images that the model has seen are counted and scored separately. These are images
+    used for training or validation, images that synthetic training images were fitted to or that stains are
+    normalised to, other images of their patients and, with `--audit`, rotated, rescaled or recompressed
+    copies. In the table of `--out`, the column `seen` marks them.
 
     Images that cannot be read or scored are named at the end; the exit code is then 1.
 

@@ -49,7 +49,7 @@ def explain(
     which: Annotated[Which, typer.Option(help="Which patches to show.")] = Which.MISTAKES,
     n: Annotated[int, typer.Option("--n", min=1, help="How many patches to show.")] = 24,
     per_group: Annotated[
-        int, typer.Option(min=1, help="At most so many patches of one patient or source.")
+        int, typer.Option(min=1, help="Maximum number of patches of one patient or source.")
     ] = 1,
 ) -> None:
     """Explain a classifier's predictions with attribution maps, the most confident mistakes first.

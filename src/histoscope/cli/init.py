@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def init(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="FOLDER", help="Folder of images with labels, or of a folder for each class."),
+        typer.Argument(metavar="FOLDER", help="Folder of images with labels, or with one folder per class."),
     ],
     out: Annotated[
         Path | None, typer.Option(help="YAML file to write. Default: FOLDER's name with .yaml.")
@@ -25,23 +25,20 @@ def init(
     mpp: Mpp = None,
     task: Annotated[
         str | None,
-        typer.Option(help="nuclei or patches, where the labels allow both; else the labels decide."),
+        typer.Option(help="nuclei or patches, if the labels allow both; otherwise the labels decide."),
     ] = None,
     time: Annotated[
         bool,
-        typer.Option("--time/--no-time", help="Time a few training steps, to estimate how long all take."),
+        typer.Option("--time/--no-time", help="Time a few training steps to estimate the whole time."),
     ] = True,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a YAML file that is there.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing YAML file.")] = False,
 ) -> None:
     """Propose training settings for labelled images, as a commented YAML file.
 
-    Recognised are images/ with labels/ (an id for each nucleus), a folder for each class of patches, and
-    published sets as they are unpacked. Images, pixel size, nuclei, classes, patients and stains are
-    summarised. Each value in the YAML file has a comment: the reason, and the alternatives. Images of one
-    patient stay in one part wherever patients are known; a note says so where they are not. Nothing else is
-    written, and nothing is downloaded.
+    It recognises images/ with labels/ (one id per nucleus), one folder per class of patches, and published
+    sets as unpacked. It sums up images, pixel size, nuclei, classes, patients and stains. In the YAML file,
+    a comment gives the reason for each value and the alternatives. Images of one patient stay in one part;
+    if patients are not known, a note says so. Nothing else is written, and nothing is downloaded.
 
     Examples: `histoscope init data/mine --mpp 0.25`, then `histoscope train mine.yaml`. Both at once:
     `histoscope train --data data/mine --set data.mpp=0.25`

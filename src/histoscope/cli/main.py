@@ -71,11 +71,11 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     use: Annotated[
         list[str] | None,
-        typer.Option(help="package.module:Name of yours that a model folder may name; see docs/plugins.md."),
+        typer.Option(help="Your own package.module:Name that model folders may use; see docs/plugins.md."),
     ] = None,
 ) -> None:
     if use:

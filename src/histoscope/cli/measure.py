@@ -18,23 +18,23 @@ def measure(
 ) -> None:
     """Measure slides: densities, class mix, distances between classes, neighbourhoods.
 
-    One row a slide, from `cells.parquet` alone:
+    One row per slide, from `cells.parquet` alone:
 
     - `cells_per_mm2`, `per_mm2_CLASS`: per mm² of tissue, or of the region of interest; `n_CLASS`,
       `share_CLASS`;
 
     - `nearest_um`: mean distance from a cell to the nearest one. `clark_evans` divides it by that of a random
-      pattern of the same density: below 1 cells cluster, above 1 they keep apart;
+      pattern of the same density: below 1 cells cluster, above 1 they are spread out;
 
     - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides
-      it by that under random labelling (places stay, classes are shuffled): below 1 the two lie together.
-      `nearest_p_A_to_B` is its two-sided p-value by 99 permutations;
+      it by that under random labelling (positions stay, classes are shuffled): below 1, the two lie together.
+      `nearest_p_A_to_B` is its two-sided p value from 99 permutations;
 
-    - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A, `neighbours_ratio_A_to_B` by
-      random labelling.
+    - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A. `neighbours_ratio_A_to_B` divides
+      it by that under random labelling.
 
-    Without cells, densities and shares are 0; distances and neighbourhoods need cells, and are empty (null
-    with `--json`) where there are too few.
+    Without cells, densities and shares are 0. Distances and neighbourhoods are empty (null with `--json`) if
+    there are too few cells.
 
     - `histoscope measure out/`
 

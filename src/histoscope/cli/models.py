@@ -22,14 +22,14 @@ class _ListedByDefault(TyperGroup):
 app = typer.Typer(
     cls=_ListedByDefault, help="List the models that come with Histoscope; show a model's card."
 )
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
     """List the models that come with Histoscope, for `predict` and `evaluate`.
 
-    AJI, the aggregated Jaccard index, is of MoNuSeg's published test images: 1 is every pixel right.
+    AJI, the aggregated Jaccard index, is measured on MoNuSeg's published test images; 1 is every pixel right.
     """
     from histoscope.weights import WEIGHTS, card
 
@@ -39,9 +39,7 @@ def list_models(as_json: Json = False) -> None:
         return
     for name, about in cards.items():
         typer.echo(line(name, about))
-    typer.echo(
-        "histoscope models show NAME says more; a model or run folder of yours does in place of a name"
-    )
+    typer.echo("histoscope models show NAME says more; your own model or run folder works in place of a name")
 
 
 @app.command("show")
@@ -53,7 +51,7 @@ def show_model(
 ) -> None:
     """Show the card of a model: data, licence, scores by laboratory and organ, pixel sizes, failures.
 
-    Scores have 95 % intervals by patient. For each data set it is said whether the model learned from it.
+    Scores have 95 % intervals by patient. It says for each data set whether the model was trained on it.
 
     - `histoscope models show nuclei`
 

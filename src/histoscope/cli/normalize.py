@@ -24,7 +24,7 @@ class Scope(StrEnum):
 def normalize(
     source: Annotated[
         str,
-        typer.Argument(metavar="IN", help="An image, a folder (searched to the bottom) or a quoted glob."),
+        typer.Argument(metavar="IN", help="An image, a folder (searched recursively) or a quoted glob."),
     ],
     out: Annotated[
         Path,
@@ -46,13 +46,13 @@ def normalize(
     ] = "default",
     estimate: Annotated[
         Scope,
-        typer.Option(help="Estimate stains for each image, or once per folder (one folder a slide)."),
+        typer.Option(help="Estimate stains for each image, or once per folder (one folder per slide)."),
     ] = Scope.IMAGE,
     white: Annotated[
         str | None,
         typer.Option(
             metavar="R,G,B",
-            help="White point, levels of bare glass from 1 to 255; estimated from each image if left out.",
+            help="White point: RGB of bare glass, each 1 to 255; estimated from each image if left out.",
         ),
     ] = None,
     save_reference: Annotated[
@@ -60,16 +60,16 @@ def normalize(
         typer.Option(help="JSON file to save the reference in, for other laboratories."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Write finished images again.")] = False,
-    workers: Annotated[int, typer.Option(min=0, help="Threads; 0 takes one a core.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Threads; 0: one per core.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Normalise the stains of images to a reference, so that laboratories look alike.
 
-    File names and sub-folders are kept, and so are the size of a pixel, the ICC profile, and how viewers show
-    the image: one that asks to be turned is turned. Formats that are not written (SVS, NDPI) become TIFF.
-    Images that OUT has from the same reference are skipped, so an interrupted run goes on where it stopped;
-    files that are not ours are never written over. Images with too little tissue are copied as they are and
-    counted. Files that cannot be read are listed at the end; the exit code is then 1.
+    File names, sub-folders, pixel size and ICC profile are kept. Images look as viewers show them: if a file
+    asks to be rotated, it is. Formats that cannot be written (SVS, NDPI) become TIFF. Images already in OUT
+    from the same reference are skipped, so the same command resumes an interrupted run. Files that Histoscope
+    did not write are never overwritten. Images with too little tissue are copied as they are and counted.
+    Files that cannot be read are listed at the end; the exit code is then 1.
 
     - `histoscope normalize tiles/ normalized/`
 

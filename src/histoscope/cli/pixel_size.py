@@ -16,7 +16,7 @@ Mpp = Annotated[
     float | None,
     typer.Option(
         callback=checked_mpp,
-        help="Micrometres per pixel, where the files do not say: 0.25 at 40x, 0.5 at 20x.",
+        help="Micrometres per pixel, if the files lack it: 0.25 at 40x, 0.5 at 20x.",
     ),
 ]
 CutMpp = Annotated[

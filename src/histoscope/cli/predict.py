@@ -57,7 +57,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IN",
-            help="Images or slides, folders of them (to the bottom) or quoted globs; slides also s3://, https://.",
+            help="Images or slides, folders (searched recursively) or quoted globs; slides also s3://, https://.",
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")],
@@ -65,7 +65,7 @@ def predict(
         float | None,
         typer.Option(
             callback=checked_mpp,
-            help="Micrometres per pixel of all files, 0.25 at 40x; without it, each header must have it.",
+            help="Micrometres per pixel of all files, 0.25 at 40x; if left out, each file must contain it.",
         ),
     ] = None,
     tta: Annotated[
@@ -77,7 +77,7 @@ def predict(
         Shown,
         typer.Option(
             "--as",
-            help="Nuclei: image or slide. Classifiers: patch, tiles or slide. Auto decides by the file.",
+            help="Nuclei: image or slide. Classifiers: patch, tiles or slide. Auto decides for each file.",
         ),
     ] = Shown.AUTO,
     reader: Annotated[
@@ -86,13 +86,13 @@ def predict(
     ] = "auto",
     origin: Annotated[
         Origin,
-        typer.Option(help="Slides: GeoJSON counts from QuPath's origin (the scanned part) or level 0's."),
+        typer.Option(help="Slides: origin of the GeoJSON, QuPath's (the scanned part) or that of level 0."),
     ] = Origin.QUPATH,
     roi: Annotated[
         Path | None,
         typer.Option(
             exists=True,
-            help="Slides: annotations in place of the tissue (GeoJSON, ImageScope, ASAP); file or folder.",
+            help="Slides: annotations to use instead of tissue (GeoJSON, ImageScope, ASAP); file or folder.",
         ),
     ] = None,
     cells: Annotated[
@@ -100,7 +100,7 @@ def predict(
         typer.Option(
             exists=True,
             help="Classifiers: classify these cells of slides, not tiles: cells.parquet, or the folder of "
-            "an earlier call.",
+            "an earlier run.",
         ),
     ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Slides: also write cells.csv or tiles.csv.")] = False,
@@ -111,22 +111,22 @@ def predict(
         bool, typer.Option("--anndata", help="Slides: also write cells.h5ad, for scanpy and squidpy.")
     ] = False,
     least_tissue: Annotated[
-        float, typer.Option(min=0, max=1, help="Classifiers: least share of tissue in a tile.")
+        float, typer.Option(min=0, max=1, help="Classifiers: minimum share of tissue in a tile.")
     ] = 0.1,
     least_focus: Annotated[
         float,
         typer.Option(
             min=0,
-            help="Slides: least sharpness of tissue; 0.2 leaves out what is blurred by 1.5 um, 0 nothing.",
+            help="Slides: minimum sharpness; 0.2 leaves out tissue blurred by 1.5 um, 0 nothing.",
         ),
     ] = 0.2,
     least_area: Annotated[
-        float, typer.Option(min=0, help="Models of nuclei: least area of a nucleus, in um2.")
+        float, typer.Option(min=0, help="Models of nuclei: minimum area of a nucleus, in um2.")
     ] = 4.0,
     device: Annotated[
         str,
         typer.Option(
-            help="cpu, cuda or cuda:1; of slides also several: cuda:0,cuda:1. By default the fastest."
+            help="cpu, cuda or cuda:1; for slides also several: cuda:0,cuda:1. By default the fastest."
         ),
     ] = "",
     backend: BackendOption = Backend.AUTO,
@@ -134,85 +134,86 @@ def predict(
         str,
         typer.Option(
             callback=checked_workers,
-            help="Slides: processes at a time, which share the GPUs and cores out; or ray, or ray://HOST.",
+            help="Slides: number of processes, which share the GPUs and cores; or ray, or ray://HOST.",
         ),
     ] = "1",
     claim: Annotated[
         bool,
         typer.Option(
             "--claim",
-            help="Slides: one of several calls on one OUT, on any machines; leave when others do the rest.",
+            help="Slides: share OUT with other calls, on any machines; exit when they do the rest.",
         ),
     ] = False,
     stage: Annotated[
         Path | None,
         typer.Option(
             file_okay=False,
-            help="Slides elsewhere (s3://) that cannot be read there: folder for copies, on a local disk.",
+            help="Remote slides (s3://) that cannot be read in place: folder for copies, on a local disk.",
         ),
     ] = None,
     stage_limit: Annotated[
-        str, typer.Option(help="Slides: size of all those copies together, such as 50GB.")
+        str, typer.Option(help="Remote slides: maximum size of all copies together, such as 50GB.")
     ] = "50GB",
     work: Annotated[
         Path | None,
         typer.Option(
             file_okay=False,
-            help="Slides, if OUT is elsewhere: folder of the ledger, and of results before they go there.",
+            help="Slides, if OUT is remote: local folder of the ledger, and of results before upload.",
         ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Slides: try again those that failed.")
+        bool, typer.Option("--retry-failed", help="Slides: retry those that failed.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict what is finished again.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict finished files again.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON; of slides, also events, one a line.")
+        bool, typer.Option("--json", help="Print the summary as JSON; for slides, also one event per line.")
     ] = False,
 ) -> None:
     """Find nuclei in images, or classify patches: overlays, label maps, GeoJSON for QuPath, tables.
 
-    With a model of **nuclei**, OUT gets for an image NAME
+    With a model of **nuclei**, each image NAME gets these files in OUT:
 
-    - `NAME_overlay.png`: the image with outlines, a colour for each class;
+    - `NAME_overlay.png`: the image with outlines, one colour per class;
 
-    - `NAME_labels.png`: a 16-bit map, one number for each nucleus (`.tif` for more than 65,535);
+    - `NAME_labels.png`: a 16-bit map, one number per nucleus (`.tif` for more than 65,535);
 
-    - `NAME.geojson`: polygons with classes and measurements; drop it on the open image in QuPath;
+    - `NAME.geojson`: polygons with classes and measurements; drop it onto the open image in QuPath;
 
-    - `NAME.csv`: position, size, shape, stain and class of each nucleus;
+    - `NAME.csv`: position, size, shape, stain and class of each nucleus.
 
-    and `summary.csv` has counts and densities per mm² of tissue, one row an image.
+    `summary.csv` has counts and densities per mm² of tissue, one row per image.
 
-    A **slide** (SVS, NDPI, MRXS, SCN, BIF, DICOM, any pyramid) gets a folder of its own, with
+    A **slide** (SVS, NDPI, MRXS, SCN, BIF, DICOM, any pyramid) gets its own folder, with
 
     - `cells.parquet`: polygons, classes and measurements, for DuckDB, geopandas and SpatialData;
 
-    - `cells.0001.geojson.gz`, ...: the same for QuPath, and `centres.geojson.gz`, which is light;
+    - `cells.0001.geojson.gz`, ...: the same for QuPath, and the smaller `centres.geojson.gz`;
 
-    - `overview.png`, `tissue.geojson`, `problems.csv`: what was seen, where, and what could not be read.
+    - `overview.png`, `tissue.geojson`, `problems.csv`: a picture of the result, the tissue that was found,
+      and places that could not be read.
 
-    With a **classifier**, `predictions.csv` has a row for each patch: its class, and the probability of each.
+    With a **classifier**, `predictions.csv` has one row per patch: its class, and the probability of each.
     An image at least two patches long is cut into tiles, and those with tissue are classified:
 
-    - `NAME_heatmap.png`: the image under the colours of its tiles' classes, opaque where probable;
+    - `NAME_heatmap.png`: the image in the colours of its tiles' classes, opaque where probable;
 
     - `NAME.geojson`: the tiles with classes and probabilities, for QuPath;
 
-    - `NAME_tiles.csv`: position, tissue, class and probabilities of each tile;
+    - `NAME_tiles.csv`: position, tissue, class and probabilities of each tile.
 
-    and `summary.csv` has the share of each class in the tissue. A **slide** gets a folder with
+    `summary.csv` has the share of each class in the tissue. A **slide** gets a folder with
 
     - `tiles.parquet`, `tiles.0001.geojson.gz`: the tiles with tissue, their classes and probabilities;
 
     - `overview.png`: a map of the classes, and `heatmap_CLASS.png`: the probability of each.
 
-    With `--cells`, a classifier looks at a patch around each nucleus that was found before, and writes
+    With `--cells`, a classifier looks at a patch around each nucleus found earlier, and writes
     `cells.parquet` with its classes.
 
     Images are resampled to the network's resolution, so their pixel size matters; results are on the image's
-    own pixels. What is finished is skipped, so an interrupted call goes on where it stopped. Files that
+    own pixels. Finished files are skipped, so the same command resumes an interrupted run. Files that
     cannot be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are
-    never overwritten, and results of an earlier call are not taken for images.
+    never overwritten, and results of an earlier run are not taken for images.
 
     - `histoscope predict nuclei tiles/ out/ --mpp 0.25`
 

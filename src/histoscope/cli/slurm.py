@@ -14,7 +14,7 @@ def slurm(
     call: Annotated[
         list[str],
         typer.Argument(
-            metavar="predict MODEL IN... OUT", help="The call, with all its options, as it is typed."
+            metavar="predict MODEL IN... OUT", help="The command with all its options, as you would type it."
         ),
     ],
     tasks: Annotated[int, typer.Option(min=1, help="Tasks of the array.")] = 8,
@@ -23,19 +23,19 @@ def slurm(
     time: Annotated[
         str,
         typer.Option(
-            help="Limit of each task: 240 (minutes), 4:00:00 or 1-12 (days-hours); else the partition's."
+            help="Time limit per task: 240 (minutes), 4:00:00 or 1-12 (days-hours); else the partition's."
         ),
     ] = "",
-    partition: Annotated[str, typer.Option(help="Partition; else the cluster's default.")] = "",
+    partition: Annotated[str, typer.Option(help="Partition; otherwise the cluster's default.")] = "",
 ) -> None:
     """Print a job script for SLURM that predicts slides as an array; options of the array come first.
 
     - `histoscope slurm --tasks 8 --gpus 1 --time 4:00:00 predict nuclei slides/ out/ | sbatch`
 
-    Any number of tasks share the slides, may start and end at any time, and need not be as many as slides.
-    Before its time is up, a task ends the part that it is at, leaves and is queued again; so it is after its
-    node failed. What else the cluster wants (`--account`, `--mem`) can be given to `sbatch`, or written into
-    the script. The call is checked now, and nothing is run.
+    Any number of tasks share the slides; they may start and end at any time. Before its time limit, a task
+    finishes its part, exits and is queued again, as it is after its node failed. Give other settings of the
+    cluster (`--account`, `--mem`) to `sbatch`, or write them into the script. The command is checked now, but
+    nothing is run.
     """
     from histoscope.jobs.slurm import Array
 

@@ -28,7 +28,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: train.steps=100. Repeatable."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @app.command("list")
@@ -84,12 +84,12 @@ def run(
     jobs: Jobs = 1,
     workers: Annotated[
         str,
-        typer.Option(help="ray or ray://HOST: share the runs out to a Ray cluster, in place of --jobs."),
+        typer.Option(help="ray or ray://HOST: distribute the runs over a Ray cluster, instead of --jobs."),
     ] = "",
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train and test every run that is not finished; the same command again goes on after a stop.
+    """Train and test every run that is not finished; after a stop, the same command resumes.
 
     Exit code 1 if runs failed or images could not be read (the summary names them), 130 after Ctrl-C.
     """

@@ -60,14 +60,14 @@ Form = Annotated[
 ]
 LikeMpp = Annotated[
     float | None,
-    typer.Option(callback=checked_mpp, help="Micrometres per pixel of --like, where its files do not say."),
+    typer.Option(callback=checked_mpp, help="Micrometres per pixel of --like, if its files lack it."),
 ]
 LikeTiles = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Use only so many tiles of --like, chosen by --seed: those that a study of few labelled tiles "
-        "trains on with that seed [default: all].",
+        help="Use only this many tiles of --like, chosen by --seed: the same that a study of few labelled "
+        "tiles trains on with that seed [default: all].",
     ),
 ]
 Spec = Annotated[
@@ -83,8 +83,8 @@ Method = Annotated[
 GeneratorFolder = Annotated[
     Path | None,
     typer.Option(
-        help="With --method learned: folder of the network. One that is there is used, and --like may be "
-        "left out; else it is trained and written there [default: beside OUT]."
+        help="With --method learned: folder of the network. If it exists, it is used, and --like may be "
+        "left out; otherwise the network is trained and saved there [default: beside OUT]."
     ),
 ]
 Steps = Annotated[
@@ -92,9 +92,9 @@ Steps = Annotated[
 ]
 Width = Annotated[
     int | None,
-    typer.Option(min=1, help="Channels of the network; 48 is for accelerators [default: 16]."),
+    typer.Option(min=1, help="Channels of the network; use 48 on GPUs [default: 16]."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print a JSON object for a machine to read.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @dataclasses.dataclass(slots=True)
@@ -143,10 +143,10 @@ def synth(
     width: Width = None,
     as_json: Json = False,
 ) -> None:
-    """Generate tissue with exact labels and write it as a data set that every other verb reads.
+    """Generate tissue with exact labels and write it as a data set that every other command reads.
 
-    Nothing is downloaded. Nuclei are epithelial, lymphocyte, spindle or plasma, and known to the pixel.
-    With --like they carry the class names of your own data set, and the folder holds a readable spec.json.
+    Nothing is downloaded. Nuclei are epithelial, lymphocyte, spindle or plasma, and labelled to the pixel.
+    With --like they have the class names of your own data set, and the folder contains a readable spec.json.
 
     Examples: `histoscope synth tissue --n 40 --stain default --stain purple`;
     `histoscope synth mine --n 50 --like data/my_tiles`;

@@ -62,14 +62,14 @@ def train(
     folder: Annotated[
         Path | None,
         typer.Option(
-            "--data", help="In place of CONFIG: a folder of labelled images; settings are proposed for it."
+            "--data", help="Instead of CONFIG: a folder of labelled images; settings are proposed for it."
         ),
     ] = None,
     start: Annotated[
         str,
         typer.Option(
             "--from",
-            help="With --data: go on from this model of nuclei, a name or a folder, in small steps.",
+            help="With --data: fine-tune this model of nuclei, a name or a folder, at a low rate.",
         ),
     ] = "",
     changes: Annotated[
@@ -91,7 +91,7 @@ def train(
 
     Writes a run folder: the model, its card, a log (also for TensorBoard) and `per_image.csv` with the test
     scores.
-    The same command goes on from the last checkpoint after a stop, and with more `train.steps` from a
+    After a stop, the same command resumes from the last checkpoint. With more `train.steps`, it continues a
     finished run. With --data it proposes settings as `histoscope init` does, prints them, and trains.
 
     Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. At once:
