@@ -27,6 +27,7 @@ from histoscope.types import Image
 PAGE = Path(__file__).resolve().parents[1] / "results" / "audit_lc25000.md"
 JOINED = PAGE.with_name("audit_lc25000_joined.csv")
 SHEET = PAGE.parent / "img" / "audit_groups.jpg"
+CELL_PX, GAP_PX, HEAD_PX, COLUMNS = 172, 4, 44, 4
 COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a")
 
 
@@ -111,7 +112,7 @@ def leak_lines(dataset: data.Dataset, known: list[str], links: list[Copy]) -> li
 
 
 def draw(dataset: data.Dataset, known: list[str], group: np.ndarray, links: list[Copy]) -> Image:
-    """Draw six proposed groups, a row each; the colour of a frame is the known group."""
+    """Draw six proposed groups, four patches of each in a row; the colour of a frame is the known group."""
     members: dict[int, list[int]] = defaultdict(list)
     for place, name in enumerate(group.tolist()):
         members[name].append(place)
@@ -123,23 +124,22 @@ def draw(dataset: data.Dataset, known: list[str], group: np.ndarray, links: list
     whole = [name for name, places in members.items() if name not in strength and len(places) == 7]
     joined = [name for name, _ in strength.most_common()]
     chosen = [*whole[:2], joined[1], joined[len(joined) // 3], joined[2 * len(joined) // 3], joined[-1]]
-    size, margin, columns = 112, 4, 8
-    sheet = Pillow.new("RGB", (columns * (size + margin), len(chosen) * (size + 20)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    sheet = Pillow.new("RGB", (COLUMNS * (CELL_PX + GAP_PX), len(chosen) * (CELL_PX + HEAD_PX)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(26)  # letters for a telephone
     for row, name in enumerate(chosen):
         sources = sorted({known[place] for place in members[name]})
-        top = row * (size + 20)
+        top = row * (CELL_PX + HEAD_PX)
         text = f"{len(members[name])} patches, known as {', '.join(sources)}"
-        pen.text((2, top + 2), text, "black", font)
-        shown = sorted(members[name], key=lambda place: known[place])
-        for column, place in enumerate(shown[:: max(1, -(-len(shown) // columns))][:columns]):
-            left, low = column * (size + margin), top + 18
+        pen.text((2, top + 4), text, "black", font)
+        ordered = sorted(members[name], key=lambda place: known[place])
+        spread = np.linspace(0, len(ordered) - 1, min(COLUMNS, len(ordered))).round().astype(int)
+        for column, place in enumerate(ordered[k] for k in spread):
+            left, low = column * (CELL_PX + GAP_PX), top + HEAD_PX - 4
             frame = COLOURS[sources.index(known[place]) % len(COLOURS)]
-            pen.rectangle((left, low, left + size - 1, low + size - 1), fill=frame)
-            cell = Pillow.fromarray(dataset[place].image).resize(
-                (size - 6, size - 6), Pillow.Resampling.LANCZOS
-            )
-            sheet.paste(cell, (left + 3, low + 3))
+            pen.rectangle((left, low, left + CELL_PX - 1, low + CELL_PX - 1), fill=frame)
+            inner = (CELL_PX - 10, CELL_PX - 10)
+            cell = Pillow.fromarray(dataset[place].image).resize(inner, Pillow.Resampling.LANCZOS)
+            sheet.paste(cell, (left + 5, low + 5))
     return np.asarray(sheet)
 
 

@@ -1,19 +1,17 @@
-"""How the figures of docs/results look: as wide as a telephone, without a background.
-
-Colours and grey letters are seen on white and on black.
-"""
+"""How the figures of docs/results look: as wide as a telephone, in the scheme of the page, light or dark."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from drawing import SCHEMES, paint
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from histoscope.report.figures import NARROW_IN, STYLE
+from histoscope.report.figures import NARROW_IN, STYLE, svg
 
-INK, RULE = "#7b7f88", "#9aa0aa80"
+INK, RULE = SCHEMES["light"]["ink"], "#9aa0aa80"
 PURPLE, PINK, GREEN, OCHRE, GREY = "#8d6bd0", "#e0559b", "#1f9d86", "#c98410", "#8b909a"
 LOOK = {
     **STYLE,
@@ -119,3 +117,9 @@ def bars(rows: Iterable[tuple[str, float, str, str]], xlabel: str) -> Figure:
     axes.set_xlabel(xlabel)
     axes.tick_params(axis="y", length=0)
     return drawing
+
+
+def drawn(figure: Figure) -> str:
+    """SVG of a figure whose ink and ground follow the page's scheme."""
+    head, rest = svg(figure).replace(INK, "var(--ink)").split(">", 1)
+    return f"{head}>{paint()}{rest}"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
-from finding_look import GREEN, GREY, LOOK, OCHRE, PINK, PURPLE, Row, bars, intervals, lines
+from finding_look import GREEN, GREY, LOOK, OCHRE, PINK, PURPLE, Row, bars, drawn, intervals, lines
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from histoscope.report.figures import NARROW_IN, svg
+from histoscope.report.figures import NARROW_IN
 from histoscope.tables import read_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -437,7 +437,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=", ".join(FIGURES))
     for name in parser.parse_args().names or FIGURES:
         with rc_context(LOOK):
-            text = svg(FIGURES[name]())
+            text = drawn(FIGURES[name]())
         (RESULTS / "img" / f"{name}.svg").write_text(text, encoding="utf-8")
 
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from drawing import WIDTH, Box, picture, text
+
 OUT = Path(__file__).resolve().parents[1] / "img" / "rooms.svg"
-INK, LINE = "#2d2140", "#8d7aa8"
-ARRAYS, TORCH, PEOPLE = "#f9dfe9", "#efe6f7", "#fdf0d5"
+ARRAYS, TORCH, PEOPLE = "pink", "violet", "yellow"
 LEGEND = ((ARRAYS, "arrays alone: no torch"), (TORCH, "networks"), (PEOPLE, "people and studies"))
 
 # From the top: rooms of a floor, each with what is in it. A room uses what stands below it.
@@ -34,37 +35,37 @@ FLOORS = [
         ("types, errors", "Sample", ARRAYS),
     ],
 ]
-WIDTH, HEIGHT, GAP = 760, 52, 10
+HEIGHT, GAP, ACROSS = 50, 8, 3
+ABOUT = "Rooms from bottom to top: arrays, data and models, training, prediction, studies, the command line"
 
 
-def box(x: float, y: float, width: float, name: str, about: str, colour: str) -> str:
-    """Rounded box with the name of a room and what is in it."""
-    middle = x + width / 2
-    return (
-        f'<rect x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{HEIGHT}" rx="8" fill="{colour}" '
-        f'stroke="{LINE}"/>'
-        f'<text x="{middle:.0f}" y="{y + 23:.0f}" font-size="15" font-weight="600">{name}</text>'
-        f'<text x="{middle:.0f}" y="{y + 41:.0f}" font-size="12">{about}</text>'
-    )
+def floor_of(rooms: list[tuple[str, str, str]], top: float) -> tuple[list[str], float]:
+    """Draw the rooms of a floor on one band, three a row, and say where it ends."""
+    rows = [rooms[k : k + ACROSS] for k in range(0, len(rooms), ACROSS)]
+    end = top + len(rows) * (HEIGHT + GAP) + GAP
+    parts = [f'<rect y="{top}" width="{WIDTH}" height="{end - top}" rx="8" style="fill: var(--band)"/>']
+    for number, row in enumerate(rows):
+        width = (WIDTH - GAP * (len(row) + 1)) / len(row)
+        y = top + GAP + number * (HEIGHT + GAP)
+        for k, (name, about, colour) in enumerate(row):
+            parts.append(Box(GAP + k * (width + GAP), y, name, about, colour, width, HEIGHT).drawn())
+    return parts, end
 
 
-def picture() -> str:
-    """The whole picture."""
-    parts, height = list[str](), len(FLOORS) * (HEIGHT + GAP) + 50
-    for floor, rooms in enumerate(FLOORS):
-        width = (WIDTH - GAP * (len(rooms) + 1)) / len(rooms)
-        y = GAP + floor * (HEIGHT + GAP)
-        parts += [box(GAP + k * (width + GAP), y, width, *room) for k, room in enumerate(rooms)]
-    for k, (colour, words) in enumerate(LEGEND):
-        x, y = GAP + k * 250, height - 26
-        parts.append(f'<rect x="{x}" y="{y}" width="16" height="16" rx="3" fill="{colour}" stroke="{LINE}"/>')
-        parts.append(f'<text x="{x + 24}" y="{y + 13}" font-size="13" text-anchor="start">{words}</text>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="Helvetica, Arial, sans-serif" text-anchor="middle" fill="{INK}">'
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>{"".join(parts)}</svg>\n'
-    )
+def main() -> None:
+    """Write the file."""
+    parts, y = list[str](), 0.0
+    for rooms in FLOORS:
+        floor, end = floor_of(rooms, y)
+        parts, y = parts + floor, end + 6
+    x = GAP
+    for colour, words in LEGEND:
+        style = f"fill: var(--{colour}); stroke: var(--line)"
+        parts.append(f'<rect x="{x}" y="{y + 5}" width="14" height="14" rx="3" style="{style}"/>')
+        parts.append(text(x + 20, y + 17, words, more='text-anchor="start"'))
+        x += 34 + 7 * len(words)
+    OUT.write_text(picture(parts, y + 26, ABOUT), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    OUT.write_text(picture(), encoding="utf-8")
+    main()

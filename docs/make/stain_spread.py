@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont, ImageOps
 
 from histoscope import read_image, stain
 from histoscope.errors import StainError
@@ -209,21 +209,18 @@ def page_lines(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def draw(images: list[list[Image]], region: int, size: int = 104) -> Image:
-    """Draw one region: a column a staining, a row a method."""
-    names = ("original", *METHODS)
-    margin, head = 84, 20
-    sheet = Pillow.new("RGB", (margin + size * len(images), head + size * len(names)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for column, slide in enumerate(images):
-        pen.text((margin + size * column + size // 2 - 4, 2), str(column + 1), "black", font)
-        for row, apply in enumerate(appliers(slide, "slide").values()):
-            cell = Pillow.fromarray(apply(slide[region])).resize(
-                (size - 2, size - 2), Pillow.Resampling.LANCZOS
-            )
-            sheet.paste(cell, (margin + size * column, head + size * row))
-    for row, name in enumerate(names):
-        pen.text((4, head + size * row + size // 2 - 8), name, "black", font)
+def draw(images: list[list[Image]], region: int, size: tuple[int, int] = (144, 96)) -> Image:
+    """Draw the middle of one region: a row a staining, a column a method; its letters are for a telephone."""
+    names, (width, height), margin, head = ("original", *METHODS), size, 28, 38
+    sheet = Pillow.new("RGB", (margin + width * len(names), head + height * len(images)), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(25)
+    for row, slide in enumerate(images):
+        pen.text((4, head + height * row + height // 2), str(row + 1), "black", font, anchor="lm")
+        for column, apply in enumerate(appliers(slide, "slide").values()):
+            cell = ImageOps.fit(Pillow.fromarray(apply(slide[region])), (width - 2, height - 2))
+            sheet.paste(cell, (margin + width * column, head + height * row))
+    for column, name in enumerate(names):
+        pen.text((margin + width * column + width // 2, 4), name, "black", font, anchor="mt")
     return np.asarray(sheet)
 
 
