@@ -18,7 +18,7 @@ BOXES = {
     "augment": Box(LEFT, 4 + 4 * ROW, "augment", "patches"),
     "train": Box(LEFT, 4 + 5 * ROW, "train", "models"),
     "model": Box(LEFT, 4 + 6 * ROW, "model folder", "safetensors, card", "yellow"),
-    "evaluate": Box(MIDDLE, 4 + 6 * ROW, "evaluate", "a row an image"),
+    "evaluate": Box(MIDDLE, 4 + 6 * ROW, "evaluate", "one row per image"),
     "run": Box(RIGHT, 4 + 6 * ROW, "run folder", "tables, predictions", "yellow"),
     "report": Box(RIGHT, 4 + 5 * ROW, "report", "intervals, tests"),
 }

@@ -28,12 +28,12 @@ def band(x: float, width: float, height: float, title: str) -> str:
 
 @page
 def remote() -> str:
-    store = Box(LEFT, 4, "s3://lab/slides/", "or whatever else fsspec knows", "pink", WHOLE)
+    store = Box(LEFT, 4, "s3://lab/slides/", "or any store that fsspec supports", "pink", WHOLE)
     place = Box(LEFT, 4 + ROW, "read in place", "TIFF, SVS, DICOM: by ranges", width=HALF)
     stage = Box(RIGHT, 4 + ROW, "--stage", "the others: a copy on disk", "yellow", HALF)
     predict = Box(LEFT, 4 + 2 * ROW, "histoscope predict", "one worker or many", width=WHOLE)
-    work = Box(LEFT, 4 + 3 * ROW, "--work", "shared folder, while it runs", "yellow", HALF)
-    out = Box(RIGHT, 4 + 3 * ROW, "OUT", "files of a slide that is done", "pink", HALF)
+    work = Box(LEFT, 4 + 3 * ROW, "--work", "shared, during the run", "yellow", HALF)
+    out = Box(RIGHT, 4 + 3 * ROW, "OUT", "files of finished slides", "pink", HALF)
     boxes = (store, place, stage, predict, work, out)
     ways = ((store, place), (store, stage), (place, predict), (stage, predict), (predict, work), (work, out))
     parts = [*(arrow(*way) for way in ways), *(box.drawn() for box in boxes)]
@@ -46,8 +46,8 @@ def containers() -> str:
     gpu = Box(LEFT, 120, "GPU", "if there is one", "yellow", 136)
     browser = Box(LEFT, 200, "browser", "localhost:8765", "yellow", 136)
     data = Box(272, 40, "/data", "the same folder", "pink", 152)
-    predict = Box(272, 120, "predict", "models come along", width=152)
-    view = Box(272, 200, "view", "the page of results", width=152)
+    predict = Box(272, 120, "predict", "models included", width=152)
+    view = Box(272, 200, "view", "page of results", width=152)
     ties = ((folder, data, '-v "$PWD:/data"'), (gpu, predict, "--gpus all"), (browser, view, "-p 8765:8765"))
     parts = [band(260, 176, 262, "in the container")]
     for outside, inside, said in ties:
@@ -63,11 +63,11 @@ def containers() -> str:
 @page
 def offline() -> str:
     steps = [
-        Box(16, 40, "pip wheel .", "Histoscope and its packages", width=184),
+        Box(16, 40, "pip wheel .", "Histoscope, its dependencies", width=184),
         Box(16, 120, "wheels/", "a folder of files", "yellow", 184),
         Box(240, 120, "wheels/", "the same files", "yellow", 184),
         Box(240, 200, "pip install", "--no-index --find-links wheels", width=184),
-        Box(240, 280, "histoscope doctor", "does everything fit?", width=184),
+        Box(240, 280, "histoscope doctor", "checks the installation", width=184),
     ]
     parts = [band(4, 208, 182, "with a network"), band(228, 208, 342, "without a network")]
     parts += [arrow(one, other) for one, other in pairwise(steps)]
@@ -79,12 +79,12 @@ def offline() -> str:
 @page
 def cohort() -> str:
     slides = Box(LEFT, 4, "slides/", "on a disk that all machines see", "pink", WHOLE)
-    ledger = Box(LEFT, 4 + ROW, "out/.ledger", "hands out slides, the largest first", "yellow", WHOLE)
+    ledger = Box(LEFT, 4 + ROW, "out/.ledger", "hands out slides, largest first", "yellow", WHOLE)
     workers = [
         Box(4 + 149 * k, 4 + 2 * ROW, f"worker {k + 1}", about, width=134) for k, about in enumerate(WORKERS)
     ]
-    out = Box(LEFT, 4 + 3 * ROW, "out/NAME/", "a folder for each slide, whoever did it", "yellow", WHOLE)
-    report = Box(LEFT, 4 + 4 * ROW, "histoscope cohort report", "also while workers go on", width=WHOLE)
+    out = Box(LEFT, 4 + 3 * ROW, "out/NAME/", "one folder per slide", "yellow", WHOLE)
+    report = Box(LEFT, 4 + 4 * ROW, "histoscope cohort report", "also while workers run", width=WHOLE)
     parts = [arrow(slides, ledger), arrow(out, report)]
     parts += [way for worker in workers for way in (arrow(ledger, worker), arrow(worker, out))]
     parts += [box.drawn() for box in (slides, ledger, *workers, out, report)]

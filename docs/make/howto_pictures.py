@@ -127,7 +127,9 @@ def outline(
 ) -> None:
     """Draw closed lines on an image."""
     points = [np.round(ring * 16).astype(np.int32) for ring in rings]
-    cv2.polylines(image, points, True, colour, thickness, cv2.LINE_AA, 4)
+    cv2.polylines(
+        image, points, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA, shift=4
+    )
 
 
 def beside(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
