@@ -127,7 +127,7 @@ def test_a_correction_is_drawn_counted_written_and_survives_a_reload(corrector, 
     one.open(one.start)
     one.until(lambda: one.in_view() == 59)
     one.until(lambda: "59 nuclei" in one.page.inner_text("#lead"))
-    assert one.page.is_visible("#layers button:has-text('Corrections')")
+    assert one.page.is_visible("#layers button:has-text('Corrected')")
     assert one.page.inner_text("#legend li[data-kind='2'] .count") == "31"
     assert one.page.inner_text("#legend li[data-kind='1'] .count") == "28"
 

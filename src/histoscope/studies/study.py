@@ -285,7 +285,8 @@ TRANSFER_NUCLEI = Study(
 
 DEMO = Study(
     name="demo",
-    question="Trained on one laboratory's stain, does a network find nuclei in another's? Does Macenko help?",
+    question="Trained on one laboratory's stain, does a network find nuclei in another's? "
+    "Does Macenko normalisation help?",
     factor="normalizer",
     levels=("none", "macenko"),
     baseline="none",

@@ -110,7 +110,7 @@ class Compared:
             ),
         ]
         about = {"classes": list(OUTCOMES), "colours": OUTCOME_COLOURS, "size_px": list(pred.shape[::-1])}
-        return sorted_marks(batches, about)
+        return sorted_marks(batches, about | {"n_true": len(true)})
 
     def features(self, row: int) -> dict[str, Any]:
         """What became of one nucleus, and its IoU with the true one that it overlaps most."""

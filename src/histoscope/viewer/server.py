@@ -149,6 +149,7 @@ class Routes:
                     "colours": [list(each) for each in marks.about.get("colours") or colours(classes)],
                     "counts": marks.counts(),
                     "n": len(marks),
+                    "n_true": marks.about.get("n_true"),
                     "busiest": marks.busiest(),
                     "size_px": marks.about.get("size_px"),
                     "mpp": marks.about.get("mpp"),

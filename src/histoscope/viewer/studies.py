@@ -29,7 +29,7 @@ from histoscope.report.summary import (
 from histoscope.studies import folder as study_folder
 from histoscope.viewer.library import Library
 from histoscope.viewer.shelf import Lately, stamp_of
-from histoscope.viewer.study_folders import RUN, prediction_of, read_run
+from histoscope.viewer.study_folders import RUN, prediction_of, read_run, sheet_of_study
 from histoscope.words import listed
 
 _MOST = 8
@@ -222,8 +222,18 @@ def _page(key: str, study: StudyResults) -> dict[str, Any]:
         "numbers": [_number(row, study) for row in rows],
         "runs": {"finished": len(study.finished()), "planned": len(study.runs)},
         "problems": [{"run": run.name, "why": run.problem or run.status} for run in study.unfinished()],
+        "data": _data(study),
         "has_report": (study.folder / _REPORT).is_file(),
     }
+
+
+def _data(study: StudyResults) -> str:
+    """What the images are, and under which licence, as their datasheet says."""
+    given = study.settings.get("config", {}).get("data") or {}
+    sheet = sheet_of_study(study.folder, str(given.get("root", "")))
+    licence = given.get("licence") or (sheet.licence if sheet else "")
+    title = (sheet.title or sheet.name) if sheet else Path(str(given.get("root") or "")).name
+    return ". ".join(part for part in (title, licence and f"Licence: {licence}") if part)
 
 
 def _number(row: Effect, study: StudyResults) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from histoscope.data import Datasheet
 from histoscope.errors import CorruptDataError, HistoscopeError
 from histoscope.report.results import RunResult, StudyResults
 from histoscope.studies import folder as study_folder
@@ -90,11 +91,18 @@ def mpp_of_study(folder: Path) -> float | None:
         given = study_folder.read_settings(folder)["config"]["data"]
         if given.get("mpp"):
             return float(given["mpp"])
-        root = Path(given["root"])
-        for place in (root, folder / root, folder.parent / root.name):
-            sheet = sheet_of(place) if place.is_dir() else None
-            if sheet is not None and sheet.mpp > 0:
-                return sheet.mpp
+        sheet = sheet_of_study(folder, given["root"])
+        if sheet is not None and sheet.mpp > 0:
+            return sheet.mpp
+    return None
+
+
+def sheet_of_study(folder: Path, root: str) -> Datasheet | None:
+    """Datasheet of the data of a study or run, where they lie or beside it."""
+    for place in (Path(root), folder / root, folder.parent / Path(root).name):
+        sheet = sheet_of(place) if place.is_dir() else None
+        if sheet is not None:
+            return sheet
     return None
 
 

@@ -8,6 +8,7 @@ import { GONE } from "./paint.js";
 import { CorrectPanel } from "./correct_panel.js";
 import { Review } from "./review.js";
 
+const UNSURE = "unsure"; // nuclei whose class a model was not sure enough of
 const LOOK_AGAIN_MS = 10000;
 const MOST_CHOSEN = 5000;
 const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the keyboard
@@ -66,13 +67,28 @@ export class Correct {
     }
     if (this.on && !this.journal) this.toggle(false);
     this.panel.show();
+    if (pane === this.pane) this.offer();
+  }
+
+  // Whether there is something to correct.
+  offer() {
+    const button = document.getElementById("correct-button");
+    button.classList.toggle("dim", !this.journal);
+    button.title = this.journal ? "Correct nuclei (E)" : this.why();
+  }
+
+  why() {
+    const kind = this.pane.overlay.results?.kind;
+    if (kind === "outcomes") return "These outlines compare a model with the ground truth. Only results of histoscope predict can be corrected.";
+    if (kind && kind !== "nuclei") return "Only nuclei that a model found can be corrected.";
+    return "There are no nuclei here to correct yet. Find nuclei (P) shows a preview; histoscope predict makes results to keep.";
   }
 
   changed(pane, journal) {
     const before = pane.overlay.results.classes.length;
     pane.overlay.correct(journal.patch);
     if (pane === this.pane && before !== journal.patch.classes.length) this.page.legend().rows();
-    if (pane === this.pane && !journal.state.classes.includes(this.kind)) this.kind = journal.state.classes[0] || "";
+    if (pane === this.pane && !this.answers.includes(this.kind)) this.kind = this.answers[0] || "";
     this.chosen = this.chosen.filter(({ drawn }) => !drawn || journal.patch.drawn.has(drawn));
     if (pane !== this.pane) return;
     this.page.changed(pane.overlay.results, journal.patch.rows.size + journal.patch.drawn.size);
@@ -90,7 +106,7 @@ export class Correct {
   toggle(is = !this.on) {
     const { journal } = this;
     if (is && !journal) {
-      tell("There are no nuclei of a model here to correct. To find some, run histoscope predict, then reload this page; P shows a preview of them.", { stays: true });
+      tell(this.why(), { stays: true });
       return;
     }
     if (is && !journal.state) { // not known yet, or it could not be read
@@ -139,10 +155,10 @@ export class Correct {
   drawn(shape, points) {
     if (this.tool === "draw") {
       if (shape === "tap") tell("Hold the button or the finger down and draw around the nucleus.");
-      else this.add([{ kind: "draw", polygon_px: points, class_name: this.kind }], "Drawn.");
+      else this.add([{ kind: "draw", polygon_px: points, class_name: this.kind }], this.kind ? `Drawn as ${this.kind}.` : "Drawn.");
     } else if (this.tool === "region") {
       if (shape === "tap") tell("Drag over a region in which all nuclei are correct.");
-      else this.add([{ kind: "confirm", polygon_px: points }], "Region confirmed, including your corrections.");
+      else this.add([{ kind: "confirm", polygon_px: points }], `Region confirmed, including your corrections.${this.unsureIn(points)}`);
     } else if (shape !== "tap") {
       const [[left, top], , [right, bottom]] = points;
       const found = this.pane.overlay.inBox({ left, top, right, bottom });
@@ -151,6 +167,17 @@ export class Correct {
       else { this.page.unpick(); this.choose(found); if (!found.length) tell("No nucleus has its centre in there."); }
     }
   }
+
+  // Nuclei without a class in a region, of which no class is learned.
+  unsureIn(ring) {
+    const { classes } = this.journal.state, [xs, ys] = [0, 1].map((axis) => ring.map((point) => point[axis]));
+    const found = this.pane.overlay.inBox({ left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) });
+    const n = found === "far" ? 0 : found.filter((one) => classes[one.kind - 1] === UNSURE && isWithin(ring, one)).length;
+    return n ? ` ${number(n)} ${n > 1 ? "nuclei in it are" : "nucleus in it is"} unsure and will teach no class.` : "";
+  }
+
+  // Classes that can be given: to be unsure is none.
+  get answers() { return this.journal.state.classes.filter((name) => name !== UNSURE); }
 
   add(said, word) {
     const { journal } = this;
@@ -176,7 +203,7 @@ export class Correct {
   }
 
   classKey(at) {
-    const name = this.journal.state.classes[at];
+    const name = this.answers[at];
     if (!name) return;
     if (this.tool === "draw") { this.kind = name; this.panel.show(); } else this.say("reclassify", name);
   }
@@ -261,16 +288,22 @@ export class Correct {
     const patch = pane.overlay.patch;
     if (!patch) return;
     const mine = pane === this.pane, isNear = pane.overlay.squares.level(view.scale).what === "outlines";
-    if (isNear && (this.on || !this.page.state.hidden.has("edits"))) this.paintSigns(context, view, patch);
-    if (!this.on) return;
-    for (const { polygon_px } of patch.regions.values()) {
-      trace(context, view, polygon_px);
-      context.fillStyle = "#ffffff24";
-      context.fill();
-      stroke(context, [8, 5], "#ffffff", 1.6);
+    if (this.on || !this.page.state.hidden.has("edits")) {
+      for (const { polygon_px } of patch.regions.values()) {
+        trace(context, view, polygon_px);
+        if (this.on) { context.fillStyle = "#ffffff24"; context.fill(); }
+        stroke(context, [8, 5], "#ffffff", 1.6);
+      }
+      if (isNear) this.paintSigns(context, view, patch);
     }
+    if (!this.on) return;
     if (!mine) return;
-    for (const { rings } of this.chosen) for (const ring of rings) { trace(context, view, ring); stroke(context, [], "#ffffff", 2.4); }
+    for (const { rings, kind } of this.chosen) for (const ring of rings) {
+      trace(context, view, ring);
+      stroke(context, [], "#ffffff", 4.5);
+      Object.assign(context, { strokeStyle: kind === GONE ? "#111" : this.colourOf(kind), lineWidth: 1.8 });
+      context.stroke();
+    }
     pane.ink.draw(context, view);
   }
 
@@ -292,6 +325,16 @@ export class Correct {
   colourOf(kind) {
     return colourOf(this.pane.overlay.results, this.page.state, kind);
   }
+}
+
+// Whether a point lies in a ring.
+function isWithin(ring, { x, y }) {
+  let is = false;
+  ring.forEach(([ax, ay], k) => {
+    const [bx, by] = ring.at(k - 1);
+    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) is = !is;
+  });
+  return is;
 }
 
 function sign(context, x, y, text) {

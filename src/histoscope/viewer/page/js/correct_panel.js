@@ -14,9 +14,9 @@ export const button = (text, run, more = {}) => {
 
 // The classes with their numbers, as buttons.
 export function classButtons(correct, run, pressed = null) {
-  return correct.journal.state.classes.map((name, k) => {
+  return correct.answers.map((name, k) => {
     const dot = element("i"), made = button("", () => run(k));
-    dot.style.background = correct.colourOf(k + 1);
+    dot.style.background = correct.colourOf(correct.journal.state.classes.indexOf(name) + 1);
     made.append(...(k < 9 ? [element("kbd", { textContent: String(k + 1) })] : []), dot, name);
     if (pressed !== null) made.setAttribute("aria-pressed", String(pressed === name));
     return made;
@@ -57,7 +57,7 @@ export class CorrectPanel {
       const name = prompt("Who corrects? Each correction is kept with this name.", journal.author);
       if (name !== null) journal.author = name.trim().slice(0, 100);
     };
-    const who = button(`as ${journal.author}`, ask, { className: "quiet who", title: "Change who corrects" });
+    const who = button(`as ${journal.author}`, ask, { className: "quiet who", title: "Change the name that your corrections carry" });
     who.dataset.held = "who";
     const done = withKey(button("Done", () => this.correct.toggle(false), { className: "quiet" }), "E");
     done.dataset.held = "done";
@@ -136,7 +136,8 @@ export class CorrectPanel {
     if (!groups.length) return [];
     const rows = groups.map((group) => {
       const [first] = group, word = first.is_region ? "region confirmed" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `correct: ${first.class_name}` : SAID[first.kind] || first.class_name;
-      const who = `${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
+      const was = first.kind === "reclassify" && group.length === 1 && state.classes[(journal.patch.rows.get(first.row)?.was || 0) - 1];
+      const who = `${was && was !== first.class_name ? `${was} → ` : ""}${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
       const note = element("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
       const show = button(who, () => correct.go(first), { className: "quiet go", title: "Show it on the slide", disabled: first.x === undefined });
       const undo = button("Undo", () => journal.add(group.map(({ edit }) => ({ kind: "undo", undoes: edit })), { remember: "redos" }), { ariaLabel: `Undo: ${who}` });

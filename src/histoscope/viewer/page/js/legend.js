@@ -44,7 +44,7 @@ export class Legend {
   }
 
   layers() {
-    for (const [value, word] of [["picture", "Slide"], ["marks", "Nuclei"], ["tissue", "Tissue"], ["edits", "Corrections"]]) {
+    for (const [value, word] of [["picture", "Slide"], ["marks", "Nuclei"], ["tissue", "Tissue"], ["edits", "Corrected"]]) {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
       button.dataset.value = value;
       button.addEventListener("click", () => this.toggle(value));
@@ -102,8 +102,9 @@ export class Legend {
       colour.disabled = state.by === "probability";
       colour.addEventListener("input", () => { state.colours[kind] = colour.value; this.changed(); });
       button.querySelector(".name").textContent = name;
-      button.title = `Switch ${name} on or off (${kind})`;
+      button.title = `Show or hide ${name}${kind ? ` (${kind})` : ""}; double click: only ${name}`;
       button.addEventListener("click", () => this.flip(kind));
+      button.addEventListener("dblclick", () => this.only(kind));
       list.append(row);
     }
     this.switches();
@@ -119,6 +120,16 @@ export class Legend {
   flip(kind) {
     const { off } = this.state;
     if (!off.delete(kind)) off.add(kind);
+    this.switches();
+    this.changed();
+  }
+
+  // This class alone, or all again.
+  only(kind) {
+    const { off } = this.state, others = kindsOf(this.results).map((one) => one.kind).filter((one) => one !== kind);
+    const isAlone = !off.has(kind) && others.every((one) => off.has(one));
+    off.clear();
+    if (!isAlone) for (const one of others) off.add(one);
     this.switches();
     this.changed();
   }
@@ -151,15 +162,14 @@ export class Legend {
     const { state, results } = this;
     const seen = found.totals.reduce((sum, n, kind) => sum + (state.off.has(kind) ? 0 : n), 0);
     const more = found.whole ? "" : "…";
-    const word = results.kind === "tiles" ? (seen === 1 ? "tile" : "tiles") : seen === 1 ? "nucleus" : "nuclei";
-    $("in-view").textContent = `${number(seen)}${more} ${word} in view`;
+    const all = found.totals.reduce((sum, n) => sum + n, 0), [one, many] = results.kind === "tiles" ? ["tile", "tiles"] : ["nucleus", "nuclei"];
+    $("in-view").textContent = `${number(all)}${more} ${all === 1 ? one : many} in view${seen < all ? `, ${number(seen)} shown` : ""}`;
     $("in-view").dataset.n = seen;
     $("in-view-of").textContent = `of ${number(results.n)}`;
     for (const row of $("legend").children) {
       const n = found.totals[Number(row.dataset.kind)] || 0;
       row.querySelector(".count").textContent = number(n) + more;
-      const isOff = state.off.has(Number(row.dataset.kind)); // shares are of what is shown
-      row.querySelector(".share").textContent = seen && !isOff && results.classes.length ? `${Math.round((100 * n) / seen)} %` : "";
+      row.querySelector(".share").textContent = all && results.classes.length && results.kind !== "outcomes" ? `${Math.round((100 * n) / all)} %` : "";
     }
   }
 }

@@ -44,7 +44,8 @@ function corrected(results, n) {
   source.n = results.n;
   recount(item);
   legend.edited(n);
-  lead(panes[0].slide, results);
+  for (const option of document.querySelectorAll("#sources option")) if (option.value === results.id) option.textContent = optionOf(source);
+  lead(panes[0].slide, results, n);
 }
 
 // The other pane shows the same place.
@@ -118,17 +119,19 @@ async function show(id, place = null) {
   tell(why, { stays: true });
   document.body.classList.toggle("no-slide", !slide);
   if (!slide) { lead(null, null); legend.show(null); about(null); return; }
-  await panes[0].open(slide, place);
+  await panes[0].open({ ...slide, stain: state.split ? "" : state.stain }, place);
   predictions.moved();
   if (state.split) await openSecond(slide);
   await withResults(0, results, slide);
   const tissue = item.has_tissue ? await api.tissue(id).catch(() => null) : null;
   for (const pane of panes) { pane.overlay.tissue = tissue; pane.overlay.later(); }
-  lead(slide, results);
+  if (!edited()) lead(slide, results);
   about(slide);
   restyled();
   rightKey();
 }
+
+const edited = () => panes[0].overlay.patch && panes[0].overlay.patch.rows.size + panes[0].overlay.patch.drawn.size;
 
 async function withResults(which, results, slide = panes[which].slide) {
   const whole = results && { ...results, size_px: results.size_px || slide.size_px, mpp: results.mpp || slide.mpp };
@@ -169,14 +172,14 @@ function sources() {
   const box = $("sources");
   box.replaceChildren();
   const shown = state.split ? [0, 1] : [0];
-  if (item.results.length < 2 && !state.split && !item.results.some((one) => one.problem)) return;
-  for (const which of shown) {
+  const isChoice = item.results.length > 1 || state.split || item.results.some((one) => one.problem);
+  for (const which of isChoice ? shown : []) {
     const label = document.createElement("label"), select = document.createElement("select");
-    label.append(state.split ? ["Left", "Right"][which] : "Results", select);
+    label.append(state.split ? sideOf(which) : "Results", select);
     if (which) label.append(Object.assign(document.createElement("small"), { id: "right-key" }));
     select.append(new Option("none: the slide alone", ""));
     for (const one of item.results) {
-      const option = new Option(`${one.label}${one.n === null ? "" : ` (${number(one.n)})`}${one.problem ? " – cannot be shown" : ""}`, one.id);
+      const option = new Option(optionOf(one), one.id);
       option.disabled = Boolean(one.problem);
       option.title = one.problem;
       select.append(option);
@@ -194,7 +197,7 @@ function sources() {
     });
     box.append(label);
   }
-  if (state.split) box.append(stains());
+  box.append(stains());
   for (const one of item.results.filter((each) => each.problem)) {
     box.append(Object.assign(document.createElement("p"), { className: "warning", textContent: one.problem }));
   }
@@ -202,25 +205,48 @@ function sources() {
 
 // Colours of the right pane that the legend does not have.
 function rightKey() {
+  names();
   const box = $("right-key"), results = panes[1]?.overlay.results;
   if (!box) return;
   const isPlain = results && !results.classes.length && colourIn(panes[1], 0) !== colourOf(results, state, 0);
-  box.replaceChildren(...(isPlain ? [Object.assign(document.createElement("i"), { style: "background: #fff" }), `${number(results.n)} nuclei, white`] : []));
+  box.replaceChildren(...(isPlain ? [document.createElement("i"), `${number(results.n)} nuclei, white outlines`] : []));
 }
 
-// The slide on the right as it is, or through a normaliser.
+// The slide, or the right one, as it is or through a normaliser.
 function stains() {
   const select = document.createElement("select"), label = document.createElement("label");
   for (const [method, word] of [["", "original"], ["macenko", "normalised by Macenko"], ["reinhard", "normalised by Reinhard"], ["vahadane", "normalised by Vahadane"]]) select.append(new Option(word, method));
   select.value = state.stain;
   select.id = "stain";
-  select.addEventListener("change", async () => { state.stain = select.value; await openSecond(panes[0].slide); remember(); });
-  label.append("Right slide", select);
+  select.addEventListener("change", () => restain(select.value));
+  label.append(state.split ? `${sideOf(1)}: stain` : "Stain", select);
   return label;
 }
 
+async function restain(method) {
+  state.stain = method;
+  if (method) tell("Normalising: the stains of the whole slide are estimated first …", { stays: true });
+  const pane = state.split ? panes[1] : panes[0], place = panes[0].isWhole() ? null : panes[0].place();
+  pane.viewer.addOnceHandler("tile-loaded", () => tell(""));
+  if (state.split) await openSecond({ ...panes[0].slide, stain: "" });
+  else await pane.open({ ...pane.slide, stain: method }, place);
+  remember();
+}
+
+const sideOf = (which) => (isNarrow() ? ["Top", "Bottom"] : ["Left", "Right"])[which];
+const optionOf = (one) => `${one.label}${one.n === null ? "" : ` (${number(one.n)})`}${one.problem ? " – cannot be shown" : ""}`;
+
+// What each of two panes shows.
+function names() {
+  if (!item) return; // nothing is chosen yet
+  for (const [which, pane] of panes.entries()) {
+    const one = item.results.find(({ id }) => id === state.results[which]);
+    pane.element.dataset.name = [one?.label || "slide", which && state.stain ? `${state.stain[0].toUpperCase()}${state.stain.slice(1)}` : ""].filter(Boolean).join(", ");
+  }
+}
+
 // The first words: what one sees, and what one can do.
-function lead(slide, results) {
+function lead(slide, results, nEdits = 0) {
   const box = $("lead"), source = item.results.find((one) => one.id === results?.id);
   box.replaceChildren();
   if (!slide) { box.textContent = "This slide cannot be shown; the others can."; return; }
@@ -228,7 +254,7 @@ function lead(slide, results) {
   if (results?.kind === "outcomes" || (!results && studies.images)) box.append(...studies.lead(results));
   else if (results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
-    box.append(strong(`${number(results.n)} ${what}`), named.length > 1 ? `, coloured by class, ` : ", ");
+    box.append(strong(`${number(results.n)} ${what}`), nEdits ? ` after ${number(nEdits)} correction${nEdits > 1 ? "s" : ""}` : "", named.length > 1 ? `, coloured by class, ` : ", ");
     box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
     box.append(`${howTo()} Click one of the ${what} for its measurements.${results.kind === "nuclei" ? " Fix mistakes with Correct." : ""}`);
   } else {
@@ -254,14 +280,14 @@ function about(slide) {
 
 function pick(pane, { x, y }) {
   const preview = predictions.hit(pane, x, y);
-  if (preview && !correct.on) { unpick(); showNucleus(preview.results, state, preview.found, unpick); return; }
+  if (preview && !correct.on) { unpick(); showNucleus(preview.results, preview.colour, preview.found, unpick); return; }
   const found = pane.overlay.hit(x, y);
   for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
   if (correct.pick(pane, found)) return;
   if (found === "far") { tell("Zoom in to click a single nucleus: from here they are drawn as densities."); hideNucleus(); return; }
   if (!found) { hideNucleus(); return; }
   pane.overlay.picked = found;
-  showNucleus(pane.overlay.results, state, correct.dress(pane, found), () => unpick());
+  showNucleus(pane.overlay.results, colourIn(pane, found.kind), correct.dress(pane, found), () => unpick(), pane !== panes[0]);
 }
 
 function unpick() {
@@ -284,7 +310,8 @@ async function copyLink() {
   remember();
   try {
     await navigator.clipboard.writeText(location.href);
-    tell("Link copied: it opens this view.");
+    const isHere = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+    tell(isHere ? "Link copied. It opens this view on this machine; for others, start histoscope view with --host." : "Link copied: it opens this view.");
   } catch {
     tell("The address of this page is the link: copy it from the browser.");
   }
@@ -332,7 +359,7 @@ function setUp() {
   on("panel-grip", () => togglePanel());
   on("split-button", () => split());
   on("link-button", copyLink);
-  on("save-button", () => panes[0].slide && savePng(panes[0], { name: item.name, key: legend.key() }).then((file) => tell(`${file} is in your downloads.`)));
+  on("save-button", () => panes[0].slide && savePng(panes[0], { name: item.name, key: legend.key(), about: [item.name, item.results.find(({ id }) => id === state.results[0])?.label, $("magnification").textContent].filter(Boolean).join(", ") }).then((file) => tell(`${file} is in your downloads.`)));
   on("correct-button", correcting);
   on("predict-button", predicting);
   on("theme-button", switchTheme);
@@ -360,7 +387,7 @@ function setUp() {
     { keys: ["d"], shown: ["D"], does: "light or dark", run: switchTheme },
     ...KEYS.map(({ keys = [], ...rest }) => ({ keys, ...rest, run: correcting })),
     { keys: ["?"], shown: ["?"], does: "this help", run: () => ($("help").open ? $("help").close() : $("help").showModal()) },
-    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: () => { unpick(); predictions.toggle(false); } },
+    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: () => { if (isNarrow() && !$("list").hidden) toggleList(false); else { unpick(); predictions.toggle(false); } } },
   ]);
 }
 
@@ -375,12 +402,14 @@ async function reload(id) {
 }
 
 function choose(id) {
+  history.pushState(null, "", location.href); // Back returns to where one was
   studies.leave();
   show(id);
 }
 
 async function start() {
   if (!window.OpenSeadragon) { tell("OpenSeadragon is missing: run python build_page.py in the source folder, then reload.", { stays: true }); return; }
+  if (isTouch()) $("all-keys").open = false;
   setUp();
   fromHash(location.hash);
   legend = new Legend(state, restyled);

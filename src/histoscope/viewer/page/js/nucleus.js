@@ -1,19 +1,20 @@
 // What is known of the nucleus that was clicked.
 import * as api from "./api.js";
-import { colourOf, number } from "./legend.js";
+import { number } from "./legend.js";
 
 const box = document.getElementById("nucleus");
 const WORDS = {
   probability: ["Nucleus probability", ""], area_um2: ["Area", "µm²"], perimeter_um: ["Perimeter", "µm"],
   major_axis_um: ["Major axis", "µm"], minor_axis_um: ["Minor axis", "µm"], eccentricity: ["Eccentricity", ""],
   solidity: ["Solidity", ""], circularity: ["Circularity", ""], haematoxylin_od: ["Haematoxylin", "OD"],
-  x_px: ["x", "px"], y_px: ["y", "px"], area_px: ["Area", "px"], id: ["Number", ""],
+  iou: ["IoU", ""], x_px: ["x", "px"], y_px: ["y", "px"], area_px: ["Area", "px"], id: ["Number", ""],
 };
 
-export async function showNucleus(results, state, picked, close) {
+export async function showNucleus(results, colour, picked, close, isRight = false) {
   const asked = picked.drawn || picked.row;
   box.dataset.row = asked;
   box.hidden = false;
+  box.classList.toggle("right", isRight);
   let known;
   try {
     known = picked.known || (await api.row(results.id, asked));
@@ -24,7 +25,7 @@ export async function showNucleus(results, state, picked, close) {
   const { class: name, ...rest } = known;
   box.replaceChildren();
   const head = document.createElement("h2"), dot = document.createElement("i"), shut = document.createElement("button");
-  dot.style.background = colourOf(results, state, picked.kind);
+  dot.style.background = colour;
   head.append(dot, picked.corrected || name || known.problem || "nucleus");
   Object.assign(shut, { className: "icon", title: "Close (Esc)", textContent: "×" });
   shut.addEventListener("click", close);

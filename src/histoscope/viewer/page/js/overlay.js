@@ -75,7 +75,7 @@ export class Overlay {
       waits = this.drawMarks(context, view, ratio);
       context.restore();
       context.globalAlpha = 1;
-      if (this.picked) drawOne(context, this.picked.data, this.picked.k, { left: view.left, top: view.top, scale: view.scale });
+      if (this.picked) drawOne(context, this.picked.data, this.picked.k, { left: view.left, top: view.top, scale: view.scale, line: this.colourOf(this.picked.kind) });
     }
     this.after(context, view);
     if (waits) this.later();
@@ -107,7 +107,7 @@ export class Overlay {
         if (performance.now() > until) waits = true;
         else {
           square.canvas = what === "outlines"
-            ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, options)
+            ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, { ...options, hasEdge: zoom === 0 })
             : paintDensity(square.data, at, side, this.results, colour);
           square.version = this.version;
         }

@@ -82,12 +82,12 @@ export function drawOutlines(context, data, { left, top, scale, line, style, col
   }
 }
 
-export function drawOne(context, data, k, { left, top, scale }) {
+export function drawOne(context, data, k, { left, top, scale, line }) {
   each(data, (at, ring, point) => {
     if (at !== k) return;
     context.beginPath();
     trace(context, data, k, ring, point, left, top, scale);
-    for (const [colour, width] of [["#000000b0", 5], ["#ffffff", 2.5]]) {
+    for (const [colour, width] of [["#000000b0", 7], ["#ffffff", 4.5], [line, 1.8]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.stroke();

@@ -196,7 +196,7 @@ export class Predictions {
     if (pane !== this.pane()) return null;
     for (const preview of this.previews) {
       const found = preview.overlay?.hit(x, y);
-      if (found && found !== "far") return { results: preview.overlay.results, overlay: preview.overlay, found };
+      if (found && found !== "far") return { results: preview.overlay.results, overlay: preview.overlay, found, colour: colour(preview.results, found.kind) };
     }
     return null;
   }
@@ -210,7 +210,8 @@ export class Predictions {
     $("previews").replaceChildren(...here.map((preview) => {
       const { found, results, part, model } = preview, shut = element("button", { type: "button", className: "icon", title: "Remove", textContent: "×" });
       shut.addEventListener("click", () => this.remove(preview));
-      const size = `${number(part.width)} × ${number(part.height)} px`;
+      const um = this.pane().slide.mpp, sides = [part.width, part.height];
+      const size = um ? `${sides.map((side) => number(Math.round(side * um))).join(" × ")} µm` : `${sides.map(number).join(" × ")} px`;
       const row = element("li", {}, element("p", {}, element("strong", { textContent: found ? `${number(found.n)} nuclei` : "Finding nuclei …" }), shut), element("small", { textContent: found ? `${size}, by ${model}, ${found.seconds.toFixed(1)} s` : `${size}, by ${model}` }));
       if (results && results.classes.length) row.append(element("p", { className: "kinds" }, ...Object.entries(found.counts).map(([name, n]) => {
         const dot = element("i");

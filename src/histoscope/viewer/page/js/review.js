@@ -51,9 +51,9 @@ export class Review {
     this.progress = element("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
     const head = element("header", {}, element("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
-    const words = element("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus?` });
+    const words = element("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus? Shown are ${AT_ONCE} at a time from all over the slide, ${this.nuclei.some((one) => one.closest?.length) ? "those whose two most probable classes are closest" : "those of the lowest probability"}.` });
     this.grid = element("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
-    const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.journal.state.classes[k]));
+    const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.answers[k]));
     const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", element("kbd", { textContent: name })); return made; };
     const others = [key("Correct as shown", "Y", () => this.answer("confirm")), key("Not a nucleus", "X", () => this.answer("delete")), key("Undo", "U", () => this.undo()), key("Show on slide", "Enter", () => this.onSlide())];
     this.next = key("Next", "N", () => this.more(), { id: "review-next", className: "strong" });
@@ -95,7 +95,7 @@ export class Review {
     this.nuclei.forEach((one, k) => {
       const said = patch.rows.get(one.row), card = this.cards[k], kind = said && said.says !== "delete" ? said.shown : one.was;
       const name = kind ? this.correct.journal.state.classes[kind - 1] : this.correct.journal.state.classes.length ? "no class" : "nucleus";
-      const words = !said ? name : { delete: "✕ not a nucleus", confirm: `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
+      const words = !said ? name : { delete: "✕ not a nucleus", confirm: name === "unsure" ? "✓ nucleus, no class" : `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
       answered += said ? 1 : 0;
       card.classList.toggle("answered", Boolean(said));
       card.style.setProperty("--kind", kind === one.was && ["delete", "covered"].includes(said?.says) ? "var(--quiet)" : this.correct.colourOf(kind));
@@ -152,7 +152,7 @@ export class Review {
   }
 
   keyOf(key, target) {
-    if (/^[1-9]$/.test(key)) return () => { const name = this.correct.journal.state.classes[Number(key) - 1]; if (name) this.answer("reclassify", name); };
+    if (/^[1-9]$/.test(key)) return () => { const name = this.correct.answers[Number(key) - 1]; if (name) this.answer("reclassify", name); };
     if ((key === "Enter" || key === " ") && target.closest?.("#review") && !target.closest(".card")) return null; // a button
     const across = this.grid ? getComputedStyle(this.grid).gridTemplateColumns.split(" ").length : 1;
     const run = {

@@ -2,7 +2,7 @@
 
 const LINE_PX = 19, PAD_PX = 12;
 
-export async function savePng(pane, { name, key }) {
+export async function savePng(pane, { name, key, about }) {
   const view = pane.view(), ratio = Math.min(window.devicePixelRatio || 1, 2);
   const canvas = document.createElement("canvas");
   Object.assign(canvas, { width: view.width * ratio, height: view.height * ratio });
@@ -10,7 +10,7 @@ export async function savePng(pane, { name, key }) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (const source of pane.element.querySelectorAll(".openseadragon-canvas canvas"))
-    if (!source.closest(".navigator")) context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    if (!source.closest(".navigator") && source.checkVisibility()) context.drawImage(source, 0, 0, canvas.width, canvas.height);
   const bar = document.getElementById("scale-bar").offsetWidth, word = document.getElementById("scale-text").textContent;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = "#ffffffd9";
@@ -20,6 +20,10 @@ export async function savePng(pane, { name, key }) {
   context.font = "13px sans-serif";
   context.fillText(word, 24, view.height - 28);
   paintKey(context, view, key);
+  context.fillStyle = "#ffffffd9";
+  context.fillRect(12, 12, context.measureText(about).width + 24, 28);
+  context.fillStyle = "#111";
+  context.fillText(about, 24, 31);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name}.png` });
   link.click();

@@ -15,8 +15,9 @@ export const state = {
   hidden: new Set(), // of "picture", "marks", "tissue"
   colours: {}, // class -> colour that somebody chose
   split: false,
-  stain: "", // normaliser that the slide on the right goes through
+  stain: "", // normaliser of the slide; of the right one where there are two
   study: "",
+  metric: "", // score of a study that is shown, where it is not the primary one
   number: null, // {model, level, condition, metric}: the number whose images are walked through
 };
 const NUMBER = ["model", "level", "condition", "metric"];
@@ -26,10 +27,11 @@ export function toHash() {
   const add = (name, value, usual) => value !== usual && parts.set(name, value);
   add("study", state.study, "");
   if (state.study && state.number) for (const name of NUMBER) parts.set(name, state.number[name]);
+  add("metric", state.study && !state.number ? state.metric : "", "");
   add("slide", state.slide, "");
   add("results", state.results[0], "");
   add("split", state.split ? state.results[1] || "none" : "", "");
-  add("stain", state.split ? state.stain : "", "");
+  add("stain", state.stain, "");
   if (state.place && state.slide) {
     parts.set("x", state.place.x.toFixed(1));
     parts.set("y", state.place.y.toFixed(1));
@@ -58,6 +60,7 @@ export function fromHash(hash) {
   const one = (name, known) => (known.includes(parts.get(name)) ? parts.get(name) : known[0]);
   state.study = parts.get("study") || "";
   state.number = NUMBER.every((name) => parts.get(name)) ? Object.fromEntries(NUMBER.map((name) => [name, parts.get(name)])) : null;
+  state.metric = parts.get("metric") || "";
   state.slide = parts.get("slide") || "";
   state.stain = one("stain", ["", "reinhard", "macenko", "vahadane"]);
   state.split = parts.has("split");

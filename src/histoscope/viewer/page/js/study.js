@@ -14,6 +14,9 @@ const MEANS = {
   pq: "PQ, panoptic quality: F1 of matched nuclei (IoU above 0.5) times their mean IoU. 0 to 1.",
   dq: "DQ, detection quality: F1 of nuclei matched at an IoU above 0.5. 0 to 1.",
   sq: "SQ, segmentation quality: mean IoU of matched nuclei. 0.5 to 1.",
+  f1_50: "F1: harmonic mean of precision and recall of nuclei matched at an IoU above 0.5. 0 to 1.",
+  nll: "Negative log-likelihood of the true class: lower is better.",
+  brier: "Brier score of the class probabilities: lower is better.",
   f1: "F1: harmonic mean of precision and recall. 0 to 1.",
   dice: "Dice: overlap of nuclear area with the ground truth; touching nuclei are not told apart. 0 to 1.",
   iou: "IoU, intersection over union: overlap of nuclear area with the ground truth. 0 to 1.",
@@ -31,7 +34,7 @@ export class Studies {
   fill(library) {
     const list = $("studies");
     list.replaceChildren(...library.studies.map(({ id, name }) => {
-      const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "numbers, and the images behind them" })));
+      const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "results, and the images behind them" })));
       button.addEventListener("click", () => this.show(id));
       const row = element("li", {}, button);
       row.dataset.id = id;
@@ -53,6 +56,7 @@ export class Studies {
   // The page of a study; nothing else is in sight.
   async show(id) {
     let page;
+    if (this.state.study !== id || this.state.number) history.pushState(null, "", location.href);
     try { page = await this.page(id); } catch (error) { tell(error.message, { stays: true }); return; }
     this.walk(null);
     Object.assign(this.state, { study: id, number: null, slide: "" });
@@ -60,8 +64,7 @@ export class Studies {
     $("title").textContent = page.name;
     document.title = `${page.name} – Histoscope`;
     for (const row of $("studies").children) row.classList.toggle("chosen", row.dataset.id === id);
-    this.draw(page, page.metric);
-    this.changed();
+    this.draw(page, page.metrics.some(({ name }) => name === this.state.metric) ? this.state.metric : page.metric);
   }
 
   draw(page, metric) {
@@ -71,9 +74,12 @@ export class Studies {
     choice.value = metric;
     choice.addEventListener("change", () => this.draw(page, choice.value));
     const { finished, planned } = page.runs, where = page.conditions.find((one) => one.name === page.primary_condition && primary.length);
+    Object.assign(this.state, { metric: metric === page.metric ? "" : metric });
+    this.changed();
     $("study").replaceChildren(element("div", { className: "sheet" },
       element("p", { className: "kicker" }, page.factor === "run" ? `Run ${page.name}` : `Study ${page.name}, ${finished === planned ? `${planned} runs` : `${finished} of ${planned} runs are finished`}`),
       element("h2", { textContent: page.question }),
+      ...(page.data ? [element("p", { className: "data", textContent: `Data: ${page.data}` })] : []),
       ...(where ? [element("p", { className: "where" }, "Compared on ", element("b", { textContent: where.label }), ":")] : []),
       element("ul", { className: "said" }, ...primary.map((one) => element("li", { textContent: models(page, one) + one.sentence }))),
       element("label", { className: "metric" }, "Score ", choice),
@@ -86,10 +92,12 @@ export class Studies {
     ));
   }
 
+  // The condition that answers the question comes first.
   table(page, model, metric) {
-    const head = element("tr", {}, element("th", { textContent: page.models.length > 1 ? model.label : "" }), ...page.conditions.map((one) => element("th", { scope: "col", textContent: one.label })));
+    const conditions = [...page.conditions].sort((a, b) => (b.name === page.primary_condition) - (a.name === page.primary_condition));
+    const head = element("tr", {}, element("th", { textContent: page.models.length > 1 ? model.label : "" }), ...conditions.map((one) => element("th", { scope: "col", textContent: one.label })));
     const rows = page.levels.map((level) => {
-      const cells = page.conditions.map((condition) => {
+      const cells = conditions.map((condition) => {
         const one = page.numbers.find((each) => each.model === model.name && each.level === level.name && each.condition === condition.name && each.metric === metric);
         return element("td", {}, ...(one && one.mean !== null ? this.cell(page, one) : ["–"]));
       });
@@ -114,6 +122,7 @@ export class Studies {
       page = await this.page(id);
       found = await api.json(`api/studies/${id}/images?${new URLSearchParams(number)}`);
     } catch (error) { tell(error.message, { stays: true }); return false; }
+    history.pushState(null, "", location.href); // Back returns to where one was
     Object.assign(this.state, { study: id, number });
     this.walk({ page, number, ...found });
     const at = found.images.findIndex((one) => slide && one.slide === slide), first = at >= 0 ? at : found.images.findIndex((one) => one.slide);
@@ -131,7 +140,7 @@ export class Studies {
     const name = (list, one) => list.find((each) => each.name === one)?.label || one;
     $("walk-back").textContent = `‹ ${page.name}`;
     $("walk-title").textContent = `${label}, ${name(page.levels, number.level)}`;
-    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.${page.conditions.find((one) => one.name === number.condition)?.is_restained ? " The network saw them re-stained; they are shown unchanged." : ""}`;
+    $("walk-about").textContent = `${name(page.models, number.model)}, ${name(page.conditions, number.condition)}: ${counted(images.length)} images, the worst first. J and K step through them.${page.conditions.find((one) => one.name === number.condition)?.is_restained ? " The networks saw them re-stained; they are shown unchanged." : ""}`;
     const most = Math.max(...images.map((one) => Math.abs(one.score)), 1e-9);
     const watch = new IntersectionObserver((entries) => {
       for (const { isIntersecting, target } of entries) if (isIntersecting) { target.src = target.dataset.src; watch.unobserve(target); }
@@ -196,11 +205,18 @@ export class Studies {
     const one = this.images?.images[this.at];
     const words = [];
     if (one) {
-      const seeds = results && one.seeds.length > 1 ? ` (mean of ${one.seeds.length} seeds; this is seed ${one.seeds.find((each) => each.results === results.id)?.seed ?? "?"})` : "";
-      words.push(element("strong", { textContent: `${this.images.metric_label} ${THREE(one.score)}` }), ` on ${one.name}${seeds}.${one.said ? ` True class ${one.said}.` : ""} `);
+      const { page, number, metric_label: label } = this.images, shown = results && one.seeds.find((each) => each.results === results.id);
+      const back = element("button", { type: "button", className: "back", textContent: `‹ ${page.name}` });
+      back.addEventListener("click", () => this.show(page.id));
+      words.push(back, element("strong", { textContent: `${label} ${THREE(shown ? shown.score : one.score)}` }), ` on ${one.name}`);
+      if (one.seeds.length > 1) words.push(shown ? ` (seed ${shown.seed}; mean of ${one.seeds.length} seeds ${THREE(one.score)})` : ` (mean of ${one.seeds.length} seeds)`);
+      words.push(`.${one.said ? ` True class ${one.said}.` : ""} `);
+      if (page.factor === "normalizer" && number.level !== "none") words.push("The network saw this image normalised. ");
     }
     if (!results) return words;
-    words.push("Outlines are coloured by outcome; missed nuclei show the annotation. Side by side (B) shows the ground truth.");
+    const [, found] = results.counts.map((bands) => bands.reduce((sum, n) => sum + n, 0));
+    if (results.n_true) words.push(`Of ${counted(results.n_true)} true nuclei, ${counted(found)} (${Math.round((100 * found) / results.n_true)} %) were found. `);
+    words.push("Outlines show what the model predicted, coloured by outcome, and the missed nuclei. Side by side (B) shows the ground truth.");
     return words;
   }
 }
