@@ -34,7 +34,7 @@ COLOURS = ("#1b9e77", "#d95f02", "#7570b3", "#e7298a")
 def agreement_table(known: list[str], links: list[Copy]) -> list[str]:
     """One row for each meaning of "belongs together"."""
     lines = [
-        "| joined are | groups | adjusted Rand | pair recall | pair precision |",
+        "| joined | groups | adjusted Rand | pair recall | pair precision |",
         "|---|---|---|---|---|",
         f"| known (published list) | {len(set(known))} | | | |",
     ]
@@ -57,14 +57,14 @@ def link_lines(known: list[str], links: list[Copy]) -> list[str]:
     return [
         (
             f"- {len(within)} of {pairs} known pairs are linked directly ({len(within) / pairs:.1%}); "
-            "most of the rest come together through others of their group."
+            "most of the others are joined through other patches of their group."
         ),
         (
-            f"- {len(beyond)} links stand between different known groups; median overlap "
-            f"{np.median([link.overlap for link in beyond]):.2f}, least correlation once aligned "
+            f"- {len(beyond)} links are between different known groups; median overlap "
+            f"{np.median([link.overlap for link in beyond]):.2f}, lowest correlation after alignment "
             f"{min(link.similarity for link in beyond):.2f}."
         ),
-        f"- Matches of a link: median {sure[1]:.0f}, 1st percentile {sure[0]:.0f}; 8 are asked for.",
+        f"- Matches of a link: median {sure[1]:.0f}, 1st percentile {sure[0]:.0f}; 8 are required.",
     ]
 
 
@@ -101,8 +101,9 @@ def leak_lines(dataset: data.Dataset, known: list[str], links: list[Copy]) -> li
     seen = {place for pair in linked for place in pair} & test
     return [
         (
-            f"- Of {len(crossing)} known pairs that a random 70 / 15 / 15 % split cuts, the pictures alone "
-            f"show {len(linked & set(crossing))}; {len(linked - set(crossing))} more between known groups."
+            f"- Of {len(crossing)} known pairs that a random 70 / 15 / 15 % split separates, the pictures "
+            f"alone show {len(linked & set(crossing))}; {len(linked - set(crossing))} more between known "
+            "groups."
         ),
         (
             f"- {len(leaked)} of {len(test)} test patches have a copy in training or validation; from "
@@ -172,7 +173,7 @@ def main() -> None:
         "",
         *link_lines(known, links),
         *leak_lines(dataset, known, links),
-        f"- Processor time: {seconds:.0f} s for {len(dataset)} patches of 224 px.",
+        f"- CPU time: {seconds:.0f} s for {len(dataset)} patches of 224 px.",
         f"- {len(joined)} pairs of known groups were joined by links: [{JOINED.name}]({JOINED.name}).",
     ]
     print("\n".join(lines))

@@ -5,7 +5,7 @@ set -euo pipefail
 
 printf '\n## %s\n' '1. Patches with a trap in them'
 cat > draw_patches.py <<'EOF'
-"""Draw patches of two classes: shifted, turned and mirrored parts of a few photographs."""
+"""Draw patches of two classes: shifted, rotated and mirrored parts of a few photographs."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ for folder, classes in {
     rng = np.random.default_rng(0)
     for name, tissue in classes.items():
         Path(folder, name).mkdir(parents=True)
-        numbers = iter(rng.permutation(96))  # names tell nothing
+        numbers = iter(rng.permutation(96))  # file names give nothing away
         for _ in range(12):
             photograph = hs.synth.generate((144, 144), mpp=0.5, tissue=tissue, rng=rng).image
             for _ in range(8):

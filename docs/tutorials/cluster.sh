@@ -21,7 +21,7 @@ for number in range(6):
     slide = np.full((768, 768, 3), 244, np.uint8)
     slide[128:640, 128:640] = hs.synth.generate((512, 512), mpp=0.5, tissue=tissue, rng=number).image
     with tifffile.TiffWriter(f"slides/P{number:02d}.tif") as file:
-        for step in (1, 4):  # a pyramid, as slides have it
+        for step in (1, 4):  # a pyramid, as in slides
             file.write(
                 np.ascontiguousarray(slide[::step, ::step]),
                 tile=(128, 128),

@@ -21,7 +21,7 @@ EOF
 
 printf '\n## %s\n' '2. Masks become nuclei'
 cat > number.py <<'EOF'
-"""Write the folder `mine`: images, label maps, who is whose patient, and what a pixel measures."""
+"""Write the folder `mine`: images, label maps, the patient of each image, and the pixel size."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ def block(inside, outside):
 
 
 class Net(nn.Module):
-    """Logits of background, inside and rim of nuclei, (B, 3, H, W), of images (B, 3, H, W)."""
+    """From images (B, 3, H, W), logits (B, 3, H, W): background, inside and rim of nuclei."""
 
     def __init__(self, width=16):
         super().__init__()

@@ -67,7 +67,7 @@ EOF
 histoscope data from-edits out mine
 histoscope data verify folder mine
 
-printf '\n## %s\n' '6. Go on from there'
+printf '\n## %s\n' '6. Fine-tune'
 histoscope train --from nuclei --data mine --set train.steps=10
 histoscope predict runs/mine slide.tif again
 

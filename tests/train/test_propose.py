@@ -76,14 +76,14 @@ def test_patients_stay_together(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("patients", "words"), [(2, "there are 2 by 'patient'"), (1, "there is 1"), (0, "nothing")]
+    ("patients", "words"), [(2, "there are 2 by 'patient'"), (1, "there is 1"), (0, "no usable column")]
 )
 def test_too_few_patients_are_told_and_images_parted_one_by_one(tmp_path, patients, words):
     proposal = propose(look(tiles(tmp_path / "a", of_patients(8, patients))))
     assert flat(proposal.values())["data.split_by"] == "name"
     assert len(proposal.notes) == 1
     assert words in proposal.notes[0]
-    assert "say nothing sure of new patients" in proposal.notes[0]
+    assert "say little about new patients" in proposal.notes[0]
 
 
 def test_another_column_may_name_the_patient(tmp_path):
@@ -170,7 +170,7 @@ def test_what_finds_no_nuclei_is_not_gone_on_from(tmp_path):
     models.save(network, tmp_path / "model")
     with pytest.raises(ConfigError, match="is a classifier, which finds no nuclei"):
         propose(look(root), tmp_path / "model")
-    with pytest.raises(ConfigError, match="patches with classes, and --from takes a model of nuclei"):
+    with pytest.raises(ConfigError, match="patches with classes, but --from takes a model of nuclei"):
         propose(look(patches(tmp_path / "b", {"x": 4, "y": 4}), given={"mpp": 0.5}), "nuclei-free")
     with pytest.raises(HistoscopeError, match="nuclei-fre"):
         propose(look(root), "nuclei-fre")

@@ -131,7 +131,7 @@ def show(
     for line in _remarks(summary, whole):
         sys.stdout.write(f"{line}\n")
     if where is not None:
-        sys.stdout.write(f"One row {'an' if row == 'image' else 'a'} {row}: {where}\n")
+        sys.stdout.write(f"One row per {row}: {where}\n")
 
 
 def _of_images(table: "pd.DataFrame", unit: str | None) -> Summary:

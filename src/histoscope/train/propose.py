@@ -82,8 +82,8 @@ def propose(seen: Seen, start: str | Path = "") -> Proposal:
     """
     if start and seen.task != "nuclei":
         raise ConfigError(
-            f"{seen.root} has patches with classes, and --from takes a model of nuclei; a classifier begins "
-            "with other weights by --set model.arguments.weights=FOLDER"
+            f"{seen.root} has patches with classes, but --from takes a model of nuclei; a classifier starts "
+            "from other weights with --set model.arguments.weights=FOLDER"
         )
     if seen.task == "patches" and sum(n > 0 for n in seen.classes.values()) < 2:
         raise DataError(
@@ -130,13 +130,13 @@ def _parted(seen: Seen) -> tuple[dict[str, Any], Split, list[str]]:
             parts = open_parts(chosen)
             _check(parts)
         except HistoscopeError as error:
-            refused.append(f"not parted by {by!r}: {error}")
+            refused.append(f"not split by {by!r}: {error}")
             continue
         if by == "name":
             refused.append(_by_name(seen))
         return _data(seen, chosen, parts, val_by), parts, refused
     raise DataError(
-        f"{seen.root} has {count(len(seen.dataset), 'image')}, which cannot be parted for training, "
+        f"{seen.root} has {count(len(seen.dataset), 'image')}, which cannot be split into training, "
         f"validation and test ({'; '.join(refused)}); label more images, or cut large ones into tiles"
     )
 
@@ -174,10 +174,10 @@ def _by_name(seen: Seen) -> str:
         key, n = next(iter(few.items()))
         why = f"there {'is' if n == 1 else 'are'} {n} by {key!r}, too few for three parts"
     else:
-        why = "nothing that works as a group says which images are of one patient"
+        why = "no usable column groups the images by patient"
     return (
-        f"images are parted one by one, since {why}: images of one patient may stand on both sides, so the "
-        "scores say nothing sure of new patients. A column patient in index.csv mends that"
+        f"images are split one by one, since {why}: images of one patient may be on both sides, so the "
+        "scores say little about new patients. Add a column patient to index.csv to change that"
     )
 
 
@@ -185,9 +185,9 @@ def _data(seen: Seen, chosen: SplitDataConfig, parts: Split, val_by: str) -> dic
     """Variables of the template about the data and their parts."""
     by = chosen.split_by
     why = {
-        "published": "The parts that the data set comes with.",
-        "name": "Each image by itself: nothing better works here.",
-    }.get(by, f"What is of one {by} stays in one part.")
+        "published": "The parts published with the data set.",
+        "name": "Each image on its own: no better grouping works here.",
+    }.get(by, f"All images of one {by} stay in one part.")
     return {
         "data": chosen,
         "split_why": why + (" So the test is on new patients." if by.lower() in PATIENTS else ""),
