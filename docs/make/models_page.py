@@ -89,7 +89,7 @@ def section(name: str, about: Mapping[str, Any]) -> str:
     credit = f"Credit: {about.get('credit') or about['training data']['citation']}."
     tests = about["test"]
     scores = [f"{MEANING}.", _scores(tests), *_by_class(tests), *_by_organ(tests)]
-    parts = [f"## `{name}`", about["about"], _table(["", ""], facts), credit, *_pictures(name)]
+    parts = [f"## `{name}`", about["about"], _table(facts[0], facts[1:]), credit, *_pictures(name)]
     parts.append(_folded("All scores, by laboratory and organ", scores))
     return "\n\n".join([*parts, _folded("Pixel sizes", _sizes(about)), *_failures(name, about)])
 
