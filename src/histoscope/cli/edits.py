@@ -30,7 +30,9 @@ def from_edits(
     ],
     slides: Annotated[
         Path | None,
-        typer.Option(help="Folder of the slides, if they are no longer where `predict` found them; or one."),
+        typer.Option(
+            help="Folder of the slides, or one slide, if they are no longer where `predict` found them."
+        ),
     ] = None,
     mpp: Mpp = None,
     to_mpp: CutMpp = None,
@@ -38,8 +40,8 @@ def from_edits(
         bool,
         typer.Option(
             "--trust-model",
-            help="Also take squares around corrections in which nuclei are left that nobody looked at: they "
-            "count as the model has them, and dataset.yaml says so.",
+            help="Also use squares around corrections in which some nuclei were not checked: they count as "
+            "the model has them, and dataset.yaml says so.",
         ),
     ] = False,
     square_um: Annotated[
@@ -47,19 +49,21 @@ def from_edits(
     ] = 96.0,
     patient: Annotated[
         str,
-        typer.Option(help="Patient of all slides. By default each slide is one; of TCGA the barcode says."),
+        typer.Option(
+            help="Patient of all slides. By default, each slide is a patient; for TCGA, the barcode names it."
+        ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Cut labelled images out of slides where people corrected nuclei, to train on.
 
-    What is not outlined in an image counts as background. So images are cut where all was looked at: regions
-    that somebody confirmed, and squares around corrections in which no nucleus is left that nobody decided
-    on. `--trust-model` takes the others, too. Classes go by their names. FOLDER is our own layout (see
-    docs/data.md), with `overlays/`; its licence is that of the slides, which is left to you.
+    Everything in a training image that is not outlined counts as background. So images are cut only where
+    every nucleus was checked: confirmed regions, and squares around corrections in which somebody decided on
+    every nucleus. `--trust-model` also uses the other squares. Classes are matched by name. FOLDER has our
+    own layout (see docs/data.md), with `overlays/`; its licence is that of the slides, which you have to add.
 
-    Corrections of other results, and nuclei of which people say different things, are counted. Exit code 1 if
-    slides or images were left out.
+    Corrections of other results, and nuclei about which people disagree, are counted. Exit code 1 if slides
+    or images were left out.
 
     - `histoscope data from-edits out/ mine/`, then `histoscope train --from nuclei --data mine`
 
@@ -96,8 +100,8 @@ def from_edits(
     tell(outcome, {}, folder, as_json=as_json)
     if trust_model:
         typer.echo(
-            "note: most of the nuclei in these images are the model's own, so scores on them say little of a "
-            "model: test it on images that people outlined",
+            "note: most of the nuclei in these images are the model's own, so scores on them say little "
+            "about a model: test it on images that people outlined",
             err=True,
         )
     if outcome.nuclei < FEW_NUCLEI:
