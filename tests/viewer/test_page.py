@@ -178,3 +178,25 @@ def test_the_addresses_for_programs_can_be_read(visit):
     one.until(lambda: one.page.locator("#addresses details").count() > 10)
     one.page.click("#addresses summary:has-text('/predict')")
     assert "mpp" in one.page.inner_text("#addresses details[open]")
+
+
+def test_a_slide_is_shown_normalised_alone_and_beside_the_original(visit):
+    one = visit()
+    before = one.picture()[200:600, 300:600].mean(axis=(0, 1))
+    one.page.select_option("#stain", "macenko")
+    one.until(lambda: np.abs(one.picture()[200:600, 300:600].mean(axis=(0, 1)) - before).max() > 4)
+    assert "stain=macenko" in one.page.url
+    one.page.keyboard.press("b")
+    one.until(lambda: one.page.get_attribute("#pane-b", "data-name") == "slide, Macenko")
+    assert one.page.get_attribute("#pane-a", "data-name") == "out"
+
+
+def test_back_returns_to_the_slide_before_and_one_class_is_shown_alone(visit):
+    one = visit()
+    one.page.dblclick("#legend li[data-kind='1'] button")
+    one.until(lambda: one.in_view() == 150)
+    assert "300 nuclei in view, 150 shown" in one.page.inner_text("#in-view")
+    one.page.click("#items li button:has-text('field.png')")
+    one.until(lambda: one.page.inner_text("#title") == "field.png")
+    one.page.go_back()
+    one.until(lambda: one.page.inner_text("#title") == "slide.tif")

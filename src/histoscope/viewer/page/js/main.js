@@ -19,7 +19,7 @@ const known = new Map(); // id of results -> what the server says of them
 const panes = [];
 let library, item, legend, predictions;
 const correct = new Correct({ panes, state, legend: () => legend, unpick: () => unpick(), name: () => item.name, changed: corrected });
-const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id), found: (id, results) => library.items.find((one) => one.id === id).results.push(results) });
+const studies = new Studies(state, { open: (id, keeps) => show(id, keeps ? state.place : null), changed: () => isLeaving || history.replaceState(null, "", toHash()), all: () => choose(library.items.find((one) => !one.study)?.id), found: (id, results) => library.items.find((one) => one.id === id).results.push(results) });
 
 function addPane(element, navigator) {
   const pane = new Pane(element, state, (kind) => colourIn(pane, kind), { navigator });
@@ -70,8 +70,10 @@ function settled(pane) {
   document.body.dataset.settled = String(Number(document.body.dataset.settled || 0) + 1);
 }
 
+let isLeaving = false; // the page is loaded anew from an address that must stay as it is
+
 function remember() {
-  if (document.body.classList.contains("in-study")) return;
+  if (isLeaving || document.body.classList.contains("in-study")) return;
   state.place = panes[0].place();
   history.replaceState(null, "", toHash());
 }
@@ -162,7 +164,8 @@ async function split(is = !state.split) {
   }
   sources();
   rightKey();
-  if (panes[0].slide) await panes[0].show(place);
+  if (panes[0].slide && state.stain) await panes[0].open({ ...panes[0].slide, stain: is ? "" : state.stain }, place);
+  else if (panes[0].slide) await panes[0].show(place);
   restyled();
 }
 
@@ -230,6 +233,7 @@ async function restain(method) {
   pane.viewer.addOnceHandler("tile-loaded", () => tell(""));
   if (state.split) await openSecond({ ...panes[0].slide, stain: "" });
   else await pane.open({ ...pane.slide, stain: method }, place);
+  names();
   remember();
 }
 
@@ -420,7 +424,7 @@ async function start() {
   fillList(library, choose);
   studies.fill(library);
   toggleList(library.items.length + library.studies.length > 1 && !isNarrow());
-  window.addEventListener("hashchange", () => location.reload());
+  window.addEventListener("hashchange", () => { isLeaving = true; location.reload(); });
   if (state.split) await split(true);
   if (!state.slide && !state.study && library.studies.length) state.study = library.studies[0].id;
   if (state.study && state.number && (await studies.begin(state.study, state.number, state.slide))) return;
