@@ -5,7 +5,10 @@ import shutil
 
 import pytest
 
+from histoscope import synth
 from histoscope.errors import ConfigError, HistoscopeError
+from histoscope.files import write_image
+from histoscope.jobs.naming import JOURNAL
 from histoscope.viewer.library import Library
 from histoscope.viewer.shelf import Shelf
 
@@ -27,6 +30,17 @@ def test_slides_and_images_are_found_with_their_results(library):
     assert items["slide.tif"].tissue is not None
     assert [one.label for one in items["field.png"].results] == ["beside"]
     assert not items["broken.svs"].results
+
+
+@pytest.mark.parametrize(("mpp", "known"), [(0.3, 0.3), ("wide", None), (-1, None), (None, None)])
+def test_images_are_as_large_as_they_were_predicted_at(tmp_path, mpp, known):
+    image = tmp_path / "field.png"
+    write_image(image, synth.generate((32, 40), mpp=0.5).image)
+    lines = {"format": 2, "settings": {}}, {"name": "field", "image": [str(image), "x"], "row": {"mpp": mpp}}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / JOURNAL).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (item,) = Library([tmp_path]).search().items.values()
+    assert item.mpp == known
 
 
 def test_ids_follow_from_places_and_stay(library, shown):

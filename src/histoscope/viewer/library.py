@@ -16,7 +16,7 @@ from histoscope.jobs.lines import read
 from histoscope.jobs.naming import ENDINGS, JOURNAL
 from histoscope.predict.slides.planning import names_in_plan
 from histoscope.viewer.reading import reading
-from histoscope.viewer.results import about_of
+from histoscope.viewer.results import MOST_MPP, about_of
 from histoscope.viewer.study_folders import Studies, is_model, mpp_of_study
 from histoscope.viewer.truth import Maps
 
@@ -304,6 +304,7 @@ class Library:
                 item = self._add(image)
             if item is not None:
                 self._add_result(item, journal.parent / line["name"], journal.parent.name, digest)
+                item.mpp = item.mpp or _mpp_of(line)
 
     def _add_neighbours(self, files: Sequence[Path]) -> None:
         """Results that lie beside an image, without a journal."""
@@ -324,6 +325,13 @@ class Library:
             if path.is_file() and self.is_below(path):
                 item.results.append(Found(self.id_of(path), path, label, digest=digest))
                 return
+
+
+def _mpp_of(line: dict[str, Any]) -> float | None:
+    """Micrometres per pixel that an image was predicted at, in a line of a journal."""
+    row = line.get("row")
+    mpp = row.get("mpp") if isinstance(row, dict) else None
+    return float(mpp) if isinstance(mpp, int | float) and 0 < mpp < MOST_MPP else None
 
 
 def _planned(table: Path) -> Path | None:

@@ -18,7 +18,7 @@ _MOST_BYTES = 300_000_000
 """Of a GeoJSON that is read whole."""
 _NEEDED = ("class", "class_id", "probability", "x_px", "y_px", "geometry")
 _BATCH_ROWS, _BUFFER_BYTES = 100_000, 1 << 20
-_MOST_MPP = 1e4
+MOST_MPP = 1e4
 _NO_FEATURES = frozenset({"geometry", "bbox", "id", "part"})
 
 
@@ -77,7 +77,7 @@ def _drawn(said: Mapping[str, Any]) -> dict[str, Any]:
     size_px, mpp = said.get("size_px"), said.get("mpp")
     mpp = float(mpp[0] if isinstance(mpp, list) else mpp) if mpp else None
     size_px = [int(width_or_height) for width_or_height in size_px] if size_px else None
-    if (mpp is not None and not 0 < mpp < _MOST_MPP) or (size_px and (len(size_px) != 2 or min(size_px) < 1)):
+    if (mpp is not None and not 0 < mpp < MOST_MPP) or (size_px and (len(size_px) != 2 or min(size_px) < 1)):
         raise ValueError(f"mpp is {mpp} and size_px {size_px}, expected numbers above 0")
     return {"classes": list(map(str, said.get("classes", []))), "size_px": size_px, "mpp": mpp}
 
