@@ -103,6 +103,7 @@ async function show(id, place = null) {
   if (!item) { tell("This slide is not here any more; choose another."); return; }
   state.slide = id;
   state.place = place;
+  if (!isLeaving) history.replaceState(null, "", toHash());
   markChosen(id);
   hideNucleus();
   $("title").textContent = item.name;
