@@ -80,4 +80,4 @@ def test_a_slow_disk_is_told(slide_path, monkeypatch):
     told = []
     read_salvaged(slide, Box(0, 0, 10, 10), 0.5)
     assert str(slide_path) in told[0]
-    assert "the same command goes on" in told[0]
+    assert "the same command resumes" in told[0]

@@ -48,7 +48,7 @@ def test_no_remedy_is_no_change(star, samples):
 
 
 def test_models_without_classes_are_refused(samples, fresh_model):
-    with pytest.raises(ConfigError, match="tells no classes apart"):
+    with pytest.raises(ConfigError, match="has no classes"):
         loop._remedies(fresh_model(), samples, balance.get("both"))
 
 

@@ -103,7 +103,7 @@ def test_more_steps_go_on_from_a_finished_run(settings):
     longer = settings(train={"steps": 6})
     experiment.run(longer, on_step=lambda step, _: steps.append(step), on_note=said.append)
     assert steps == [5, 6]
-    assert any("goes on from the first 4" in line for line in said)
+    assert any("continues from the first 4" in line for line in said)
     assert (longer.out / "per_image_4_steps.csv").read_bytes() == before
     assert "steps: 6" in (longer.out / "config.yaml").read_text()
     experiment.run(longer, on_step=stopped_at(0))  # finished in its turn
@@ -169,7 +169,7 @@ def test_a_run_that_moved_is_the_same_run(settings, tmp_path):
     [
         {"model": {"name": "unet", "arguments": {"width": 4, "depth": 6, "mpp": 0.5}}},  # patches too small
         {"train": {"monitor": "auroc"}},
-        {"balance": "both"},  # a U-Net tells no classes apart
+        {"balance": "both"},  # a U-Net has no classes
         {"initial_weights": "nowhere"},
         {"synthetic": {"root": "nowhere"}},
     ],

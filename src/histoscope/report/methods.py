@@ -175,13 +175,13 @@ def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
     if study.settings.get("task") == "patches":
         test = study.config["patches"]["test"]
         return (
-            f"Drawn anew with each seed: a share of {test} tests, one of {share} validates. By group: "
-            f"no {sheet.get('val_by')} stands on two sides; and patch by patch at random."
+            f"Drawn again for each seed: a share of {test} for testing, {share} for validation. By group, "
+            f"with no {sheet.get('val_by')} on both sides; and patch by patch at random."
         )
     if isinstance(share, int | float):
         return (
-            f"The published test part. Of the training patients {share * 100:g} % validate, unless a "
-            "validation part is published. The same for every run."
+            f"The published test part. {share * 100:g} % of the training patients are used for validation, "
+            "unless a validation part is published. The same for every run."
         )
     return NOT_RECORDED
 

@@ -97,8 +97,8 @@ def check_remedies(model: Model, config: BalanceConfig) -> None:
         task_of(model).check_remedies(model, config)
     if not model.spec.classes:
         raise ConfigError(
-            f"remedies for rare classes were asked for, but model {model.name!r} tells no classes apart; "
-            "take stardist and labels with classes, or set balance to none"
+            f"remedies for rare classes were asked for, but model {model.name!r} has no classes; "
+            "use stardist and labels with classes, or set balance to none"
         )
 
 

@@ -163,7 +163,7 @@ def _run(experiment: Experiment, listener: Listener, progress: Progress | None) 
     if finished.is_file() and standing.is_settled:
         _check_unchanged(experiment, standing, listener.note)
         listener.note(
-            f"{out} is finished: nothing was trained, these are its scores. More train.steps go on from it; "
+            f"{out} is finished: nothing was trained, these are its scores. More train.steps continue it; "
             "--set out=... starts another run"
         )
         return read_table(finished)

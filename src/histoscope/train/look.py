@@ -100,7 +100,7 @@ class Seen:
             yield "labels", f"{count(self.nuclei, 'nucleus')}, {each}"
         shares = [f"{name} {n:,}" for name, n in self.classes.items()]
         shares += [f"without a class {self.without_class:,}"] if self.without_class else []
-        yield "classes", ", ".join(shares) or "none: nuclei are found, and not told apart"
+        yield "classes", ", ".join(shares) or "none: nuclei are found, but not classified"
         named = (record.split for record in self.dataset.records)
         parts = Counter(part for part in named if part.lower() in PART_NAMES)
         groups = [f"{n} by {key!r}" for key, n in self.groups.items()] or ["not known"]

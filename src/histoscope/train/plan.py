@@ -77,10 +77,12 @@ class Plan:
         config, shorter = self.experiment.train, self.standing.shorter
         length = f"training for {config.steps:,} steps of {count(config.batch_size, 'patch')}"
         if shorter:
-            return f"{length}: goes on from the first {shorter:,}, whose scores are kept beside the new ones"
+            return (
+                f"{length}: continues from the first {shorter:,}, whose scores are kept beside the new ones"
+            )
         if (self.experiment.out / run_folder.CHECKPOINT).is_file():
-            return f"{length}: goes on from the last checkpoint"
-        return f"{length}; how long it takes is told after the first"
+            return f"{length}: continues from the last checkpoint"
+        return f"{length}; the time it takes is shown after the first"
 
     def contents(self) -> pd.DataFrame:
         """Digests of all that the scores depend on beside the settings: columns part, name and digest."""

@@ -208,7 +208,7 @@ def _doubts(seen: Seen) -> list[str]:
         )
     if seen.task == "nuclei" and not seen.classes and len(seen.dataset) and _has_classes(seen):
         said.append(
-            "nuclei have classes without names, so they are not told apart; name them in dataset.yaml"
+            "nuclei have classes without names, so they are not classified; name them in dataset.yaml"
         )
     said += [f"class {name!r} does not occur in what was read" for name, n in seen.classes.items() if not n]
     if seen.faults:
