@@ -9,13 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image as Picture
+from PIL import ImageDraw, ImageFont
 
 from histoscope import synth
 from histoscope.augment import AUGMENTATIONS, AugmentConfig, AugmentParams, apply, augment, margin_px
 from histoscope.files import whole
 from histoscope.types import Image, Sample
 
-SIZE, TITLE, GAP, COLUMNS = 224, 26, 10, 4
+SIZE, TITLE, GAP, COLUMNS = 224, 32, 8, 3
 OUT = Path(__file__).parents[1] / "img" / "augment_sheet.jpg"
 CONFIG = AugmentConfig(elastic_um=6.0)
 PANELS = {
@@ -39,7 +40,7 @@ def main() -> None:
     side = SIZE + 2 * margin_px(strong, SIZE, 0.25)
     sample = synth.generate((side, side), mpp=0.25, rng=np.random.default_rng(3))
     tiles = [panel(name, apply(sample, CONFIG, params, size_px=SIZE)) for name, params in PANELS.items()]
-    for k in range(3):
+    for k in range(2):
         drawn = augment(sample, strong, np.random.default_rng(k + 1), size_px=SIZE)
         tiles.append(panel(f'"strong", draw {k + 1}', drawn))
     bordered = replace(
@@ -62,9 +63,10 @@ def panel(name: str, sample: Sample) -> Image:
             mask = (sample.instances == k).astype(np.uint8)
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(image, outlines, -1, (20, 190, 40), 1)
-    title = np.full((TITLE, SIZE, 3), 255, np.uint8)
-    cv2.putText(title, name, (2, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
-    return np.vstack([title, image])
+    title = Picture.new("RGB", (SIZE, TITLE), "white")
+    font = ImageFont.load_default(21)  # letters for a telephone
+    ImageDraw.Draw(title).text((2, TITLE // 2), name, "black", font, anchor="lm")
+    return np.vstack([np.asarray(title), image])
 
 
 def grid(tiles: list[Image]) -> Image:

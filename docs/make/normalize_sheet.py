@@ -8,32 +8,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image as Picture
+from PIL import ImageDraw, ImageFont
 
 from histoscope import stain, synth
 from histoscope.files import whole
 from histoscope.types import Image
 
-SIZE, TITLE, LEFT, GAP = 200, 24, 86, 6
+SIZE, SIDE, CROP, TITLE, GAP = 200, 180, 150, 34, 6
 LAMP = np.array([223.0, 210.0, 190.0])
 OUT = Path(__file__).parents[1] / "img" / "normalize_sheet.jpg"
 
 
 def main() -> None:
-    columns = panels()
-    rows = {"as it is": lambda image: image}
-    rows |= {name: stain.open(name) for name in ("reinhard", "macenko", "ruifrok")}
-    height, width = SIZE + GAP, SIZE + GAP
-    sheet = np.full((TITLE + len(rows) * height, LEFT + len(columns) * width, 3), 255, np.uint8)
-    for k, (title, image) in enumerate(columns.items()):
-        left = LEFT + k * width
-        write(sheet, title, left + 2, 17)
-        for r, change in enumerate(rows.values()):
-            top = TITLE + r * height
-            sheet[top : top + SIZE, left : left + SIZE] = change(image)
-    for r, name in enumerate(rows):
-        write(sheet, name, 2, TITLE + r * height + SIZE // 2)
+    columns = {"as it is": lambda image: image}
+    columns |= {name: stain.open(name) for name in ("reinhard", "macenko", "ruifrok")}
+    rows, width, height = panels(), SIDE + GAP, CROP + TITLE
+    sheet = Picture.new("RGB", (len(columns) * width - GAP, TITLE + len(rows) * height), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(24)  # letters for a telephone
+    for k, (name, change) in enumerate(columns.items()):
+        pen.text((k * width + SIDE // 2, TITLE // 2), name, "black", font, anchor="mm")
+        for r, image in enumerate(rows.values()):
+            tile = Picture.fromarray(change(image)).crop((0, 0, SIZE, round(SIZE * CROP / SIDE)))
+            sheet.paste(tile.resize((SIDE, CROP)), (k * width, TITLE * 2 + r * height))
+    for r, title in enumerate(rows):
+        pen.text((2, TITLE * 3 // 2 + r * height), title, "black", font, anchor="lm")
     with whole(OUT) as temporary:
-        Picture.fromarray(sheet).save(temporary, quality=70)  # write_image's 95 is for data
+        sheet.save(temporary, quality=80)  # write_image's 95 is for data
     print(OUT)
 
 
@@ -68,11 +68,6 @@ def tissue_white(image: Image) -> np.ndarray:
     """White point of an image, as a normaliser takes it."""
     found = stain.white_point(stain.thumbnail(image))
     return np.full(3, 240.0) if found is None else found
-
-
-def write(sheet: Image, text: str, left: int, base: int) -> None:
-    """Write a title."""
-    cv2.putText(sheet, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30), 1, cv2.LINE_AA)
 
 
 if __name__ == "__main__":
