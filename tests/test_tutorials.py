@@ -102,6 +102,17 @@ def test_a_reader_sees_what_the_page_shows(name):
             assert lacking(part.text, reader.printed) == [], reader.printed
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.usefixtures("shell")
+def test_a_notebook_runs_in_jupyter():
+    """One of them: what its blocks do is tested above, how cells call them is the same in all."""
+    pytest.importorskip("ipykernel")
+    client, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    cells = nbformat.reads(MAKE["notebook"]("network"), as_version=4)
+    client.execute(cells, timeout=800, kernel_name="python3", resources={"metadata": {"path": Path.cwd()}})
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", ["script", "notebook"])
 def test_script_and_notebook_are_current(name, kind):

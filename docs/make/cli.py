@@ -1,6 +1,7 @@
 """Write docs/cli.md from the command line itself: python docs/make/cli.py. A test compares the two."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import typer
 
 from histoscope.cli.main import app
 
-OUT = Path(__file__).resolve().parents[1] / "cli.md"
+DOCS = Path(__file__).resolve().parents[1]
+OUT = DOCS / "cli.md"
 HEAD = """\
 # Command line
 
@@ -39,6 +41,8 @@ def describe(name: str, verb: Any, depth: int = 2) -> Iterator[str]:
     """Heading, text and table of a verb; of a group, those of its verbs too."""
     yield f"{'#' * depth} `histoscope {name}`"
     yield inspect.cleandoc(verb.help or "").replace("\f", "")
+    if pages := how_to(name):
+        yield f"How to: {', '.join(pages)}."
     if hasattr(verb, "commands"):
         for inner, command in sorted(verb.commands.items()):
             yield from describe(f"{name} {inner}", command, depth + 1)
@@ -47,6 +51,16 @@ def describe(name: str, verb: Any, depth: int = 2) -> Iterator[str]:
     if options:
         rows = [f"| {spelt(option)} | {about(option)} |" for option in options]
         yield "\n".join(["| | |", "|---|---|", *rows])
+
+
+def how_to(name: str) -> list[str]:
+    """Links to the pages that link to a verb, under their names in the navigation."""
+    navigation = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    link = f"cli.md#histoscope-{name.replace(' ', '-')})"
+    pages = re.findall(r"^ +- ([^:\n]+): (\w+\.md)$", navigation, re.MULTILINE)
+    return [
+        f"[{title}]({page})" for title, page in pages if link in (DOCS / page).read_text(encoding="utf-8")
+    ]
 
 
 def spelt(option: Any) -> str:
