@@ -67,7 +67,7 @@ def page(path: Path, heading: str) -> NDArray[np.uint8]:
 
     with sync_playwright() as at:
         browser = at.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        opened = browser.new_page(viewport={"width": 560, "height": 480}, device_scale_factor=1.6)
+        opened = browser.new_page(viewport={"width": 560, "height": 660}, device_scale_factor=1.6)
         opened.goto(path.resolve().as_uri())
         opened.locator(heading).first.evaluate("one => one.scrollIntoView()")
         picture = opened.screenshot(type="png")
