@@ -74,6 +74,23 @@ def test_text_can_be_read_on_its_ground(scheme: str, ground: str, names: tuple[s
         assert _contrast(colour, ground) >= 4.5, f"{name} {colour} on {ground}"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_letters_of_drawings_can_be_read_on_all_their_grounds(scheme: str) -> None:
+    colours = runpy.run_path(str(DOCS / "make" / "drawing.py"))["SCHEMES"][scheme]
+    for ground in set(colours) - {"ink", "line"}:
+        assert _contrast(colours["ink"], colours[ground]) >= 4.5, ground
+
+
+@pytest.mark.parametrize(
+    "drawing", sorted({*DOCS.rglob("*.svg")} - {DOCS / "img/logo.svg"}), ids=lambda one: one.stem
+)
+def test_drawings_follow_the_scheme_of_the_page(drawing: Path) -> None:
+    text = drawing.read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in text
+    assert "fill: var(--ground)" in text
+    assert "var(--ink)" in text
+
+
 def test_addresses_are_found_in_prose_and_not_in_code() -> None:
     text = "See [a](https://a.org/x#part), <https://b.org/>, [e](https://e.org/1(75)9) and `https://c.org`.\n"
     text += "\n```\n[d](https://d.org)\n```\n"
