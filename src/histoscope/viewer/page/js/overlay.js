@@ -6,6 +6,7 @@ import { colouring, drawOne, drawOutlines, each, GONE, paintDensity, paintOutlin
 import { ringsOf } from "./patch.js";
 
 const PAINT_MS = 9; // of a frame
+const REST_MS = 140; // without a move
 const DIRECT_FROM = 1.0; // screen pixels for one of level 0, from which few enough are in view to draw them anew
 
 export class Overlay {
@@ -40,6 +41,7 @@ export class Overlay {
     this.squares?.stop();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.timer);
+    clearTimeout(this.resting);
     this.canvas.remove();
   }
 
@@ -58,6 +60,7 @@ export class Overlay {
     const ratio = Math.min(window.devicePixelRatio || 1, 2), { canvas } = this;
     const width = Math.round(view.width * ratio), height = Math.round(view.height * ratio);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    this.follow(view);
     const context = canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, view.width, view.height);
@@ -83,6 +86,15 @@ export class Overlay {
     this.timer = setTimeout(() => this.settled(), 250);
   }
 
+  // While the view moves, lines have no edge: it takes most of the time of a frame.
+  follow(view) {
+    const now = performance.now(), seen = `${view.left} ${view.top} ${view.scale}`;
+    if (seen !== this.seen) Object.assign(this, { seen, moved: this.seen ? now : 0 });
+    this.isMoving = now - this.moved < REST_MS;
+    clearTimeout(this.resting);
+    if (this.isMoving) this.resting = setTimeout(() => this.later(), REST_MS);
+  }
+
   // Draw what is there, paint a little of what is not; say whether some is left to paint.
   drawMarks(context, view, ratio) {
     const { zoom, what } = this.squares.level(view.scale), side = this.squares.side(zoom);
@@ -100,14 +112,14 @@ export class Overlay {
       }
       if (what === "outlines" && view.scale >= DIRECT_FROM) {
         const edge = (x, y) => x > view.left - reach && x < view.right + reach && y > view.top - reach && y < view.bottom + reach;
-        drawOutlines(context, square.data, { ...options, line: Math.min(line * Math.sqrt(view.scale), 3), left: view.left, top: view.top, scale: view.scale, within: edge, hasEdge: true });
+        drawOutlines(context, square.data, { ...options, line: Math.min(line * Math.sqrt(view.scale), 3), left: view.left, top: view.top, scale: view.scale, within: edge, hasEdge: !this.isMoving });
         continue;
       }
       if (square.version !== this.version) {
         if (performance.now() > until) waits = true;
         else {
           square.canvas = what === "outlines"
-            ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, { ...options, hasEdge: zoom === 0 })
+            ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, options)
             : paintDensity(square.data, at, side, this.results, colour);
           square.version = this.version;
         }
@@ -116,7 +128,7 @@ export class Overlay {
       else this.drawInstead(context, view, at);
     }
     if (what === "outlines" && this.patch?.drawnMarks.n)
-      drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale, hasEdge: view.scale >= DIRECT_FROM });
+      drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale, hasEdge: view.scale >= DIRECT_FROM && !this.isMoving });
     return waits;
   }
 
