@@ -110,7 +110,7 @@ def test_a_notebook_runs_in_jupyter():
     pytest.importorskip("ipykernel")
     client, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     cells = nbformat.reads(MAKE["notebook"]("network"), as_version=4)
-    client.execute(cells, timeout=800, kernel_name="python3", resources={"metadata": {"path": Path.cwd()}})
+    client.execute(cells, cwd=str(Path.cwd()), timeout=800, kernel_name="python3")
 
 
 @pytest.mark.parametrize("name", NAMES)
