@@ -7,6 +7,7 @@ import { ringsOf } from "./patch.js";
 
 const PAINT_MS = 9; // of a frame
 const REST_MS = 140; // without a move
+const MOST_COARSE = 3; // screen pixels, to which painted squares are enlarged while one moves
 const DIRECT_FROM = 1.0; // screen pixels for one of level 0, from which few enough are in view to draw them anew
 
 export class Overlay {
@@ -110,19 +111,17 @@ export class Overlay {
         this.drawInstead(context, view, at);
         continue;
       }
-      if (what === "outlines" && view.scale >= DIRECT_FROM) {
+      const isPainted = square.canvas && square.version === this.version, isCoarse = this.isMoving && view.scale < MOST_COARSE;
+      if (what === "outlines" && view.scale >= DIRECT_FROM && !(isCoarse && isPainted)) {
         const edge = (x, y) => x > view.left - reach && x < view.right + reach && y > view.top - reach && y < view.bottom + reach;
         drawOutlines(context, square.data, { ...options, line: Math.min(line * Math.sqrt(view.scale), 3), left: view.left, top: view.top, scale: view.scale, within: edge, hasEdge: !this.isMoving });
+        if (!isCoarse || performance.now() > until) continue;
+        this.paintSquare(square, at, ratio, { ...options, what, side, colour }); // for the frames to come
         continue;
       }
       if (square.version !== this.version) {
         if (performance.now() > until) waits = true;
-        else {
-          square.canvas = what === "outlines"
-            ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, options)
-            : paintDensity(square.data, at, side, this.results, colour);
-          square.version = this.version;
-        }
+        else this.paintSquare(square, at, ratio, { ...options, what, side, colour });
       }
       if (square.canvas) place(context, view, square.canvas);
       else this.drawInstead(context, view, at);
@@ -130,6 +129,13 @@ export class Overlay {
     if (what === "outlines" && this.patch?.drawnMarks.n)
       drawOutlines(context, this.patch.drawnMarks, { ...options, line: Math.min(line * Math.max(Math.sqrt(view.scale), 1), 3), left: view.left, top: view.top, scale: view.scale, hasEdge: view.scale >= DIRECT_FROM && !this.isMoving });
     return waits;
+  }
+
+  paintSquare(square, at, ratio, { what, side, colour, ...options }) {
+    square.canvas = what === "outlines"
+      ? paintOutlines(square.data, at, side, this.squares.results.square_px * ratio, { ...options, colour })
+      : paintDensity(square.data, at, side, this.results, colour);
+    square.version = this.version;
   }
 
   // What was painted of a wider or of narrower squares, until this one is there.
