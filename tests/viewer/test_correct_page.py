@@ -476,3 +476,17 @@ def test_a_read_only_folder_says_so_and_takes_nothing(corrector, written, monkey
     one.until(lambda: "read-only" in one.page.inner_text("#message"))
     assert one.waiting() == []
     assert written() == ()
+
+
+def test_the_same_results_in_both_panes_have_the_same_corrections(corrector, written):
+    """Such as the original beside the normalised slide."""
+    one = corrector()
+    x, y = (one.table[name][6].as_py() for name in ("x_px", "y_px"))
+    results = re.search(r"results=(\w+)", one.start)[1]
+    one.open(f"{one.start}&split={results}&x={x}&y={y}&zoom=6")
+    one.corrects()
+    one.page.mouse.click(*one.middle())
+    one.until(lambda: "1 nucleus is selected" in one.page.inner_text("#correct .next"))
+    one.page.keyboard.press("x")
+    one.until(lambda: len(written()) == 1 and one.last() == ["not a nucleus"])
+    assert one.page.is_enabled("#correct [data-held=undo]")

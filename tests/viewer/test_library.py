@@ -156,3 +156,15 @@ def test_a_table_that_is_none_is_named(tmp_path):
     (tmp_path / "cells.parquet").write_bytes(b"PAR1 no table")
     (item,) = Library([tmp_path]).search().items.values()
     assert "damaged" in item.results[0].problem
+
+
+def test_an_image_of_scores_is_found_by_class_and_name_below_its_root(tmp_path):
+    for place in ("data/patches/pink/2_0", "data/patches/blue/2_0", "elsewhere/pink/7", "elsewhere/a__b"):
+        write_image(tmp_path / f"{place}.png", synth.generate((32, 32), mpp=0.5).image)
+    library = Library([tmp_path]).search()
+    found = library.image("pink__2_0", "data/patches")
+    assert found.path == tmp_path / "data" / "patches" / "pink" / "2_0.png"
+    assert library.image("2_0", "data/patches") is None  # two are called so
+    assert library.image("pink__7", "data/patches") is None  # of other data
+    assert library.image("b", "elsewhere") is None
+    assert library.image("a__b", "elsewhere").path.stem == "a__b"

@@ -118,12 +118,13 @@ class Library:
     studies: dict[str, Path] = field(default_factory=dict)
     models: dict[str, Path] = field(default_factory=dict)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    by_stem: dict[str, list[Item]] = field(default_factory=dict)
 
     def search(self) -> "Library":
         """Look at the folders; if this was done before, others see what was found then until it is done."""
         found = Library(self.folders, self.beyond)._searched()
         self.items, self.studies, self.models = found.items, found.studies, found.models
-        self.left_out = found.left_out
+        self.left_out, self.by_stem = found.left_out, found.by_stem
         return self
 
     def _searched(self) -> "Library":
@@ -145,6 +146,9 @@ class Library:
         self._add_studies(studies)
         self.studies.update({self.id_of(folder): folder for folder in studies.runs})
         self.models.update({self._short(path.parent): path.parent for path in files if is_model(path)})
+        for item in self.items.values():
+            if item.path is not None and not item.study:
+                self.by_stem.setdefault(item.path.stem, []).append(item)
         return self
 
     def of(self, path: Path) -> Item | None:
@@ -154,21 +158,18 @@ class Library:
     def image(self, name: str, root: str) -> Item | None:
         """The image of a data folder by the name that a table of scores has, `CLASS__NAME` in class folders.
 
-        Of several, one with ground truth, or the one below a folder called as `root` is.
+        It has ground truth, or lies below a folder called as `root` is; both, where there are several.
         """
-        end = f"__{name}"
+        parts, place = tuple(name.split("__")), Path(root).name
         found = [
-            item
-            for item in self.items.values()
-            if item.path is not None and not item.study
-            if f"__{'__'.join(item.path.with_suffix('').parts)}".endswith(end)
+            (item, any(one.label == TRUTH for one in item.results), place in item.path.parts)
+            for item in (*self.by_stem.get(name, ()), *self.by_stem.get(parts[-1], ()))
+            if item.path is not None
+            if item.path.stem == name or (*item.path.parts[:-1], item.path.stem)[-len(parts) :] == parts
         ]
-        for narrower in (
-            [item for item in found if any(one.label == TRUTH for one in item.results)],
-            [item for item in found if item.path and Path(root).name in item.path.parts],
-        ):
-            found = narrower if len(found) > 1 and narrower else found
-        return found[0] if len(found) == 1 else None
+        found = [one for one in found if one[1] or one[2]]
+        best = [one for one in found if one[1] and one[2]] or found
+        return best[0][0] if len({item.id for item, *_ in best}) == 1 else None
 
     def is_below(self, path: Path) -> bool:
         """Whether a file lies in one of the folders, and is no link that leads out of them."""

@@ -347,7 +347,6 @@ def _drawn(edit: Edit, place: dict[str, int]) -> dict[str, Any]:
 def _closest(cells: "pa.Table", row: int) -> list[tuple[str, float]]:
     """The two most probable classes of a nucleus, with their probabilities; none where there are no two."""
     names = [name for name in cells.column_names if name.startswith("p_")]
-    shares = [(name[2:], float(cells[name][row].as_py())) for name in names]
-    if len(shares) < 2 or not np.isfinite([share for _, share in shares]).all():
-        return []
-    return sorted(shares, key=lambda one: -one[1])[:2]
+    known = [(name[2:], cells[name][row].as_py()) for name in names]
+    shares = [(name, float(share)) for name, share in known if share is not None and np.isfinite(share)]
+    return sorted(shares, key=lambda one: -one[1])[:2] if len(shares) > 1 else []

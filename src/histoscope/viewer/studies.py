@@ -27,7 +27,7 @@ from histoscope.report.summary import (
     sentence,
 )
 from histoscope.studies import folder as study_folder
-from histoscope.viewer.library import Library
+from histoscope.viewer.library import TRUTH, Library
 from histoscope.viewer.shelf import Lately, stamp_of
 from histoscope.viewer.study_folders import RUN, prediction_of, read_run, sheet_of_study
 from histoscope.words import listed
@@ -129,7 +129,7 @@ class StudyPages:
             "patient": "" if pd.isna(patient) else str(patient),
             "score": float(part[metric].mean()),
             "slide": None if item is None else item.id,
-            "truth": None if item is None or not item.results else item.results[0].id,
+            "truth": None if item is None else next((r.id for r in item.results if r.label == TRUTH), None),
             "seeds": seeds,
             "model": None if _is_study(folder) else self._model_of(folder),
         }
@@ -186,7 +186,8 @@ def _stamp(folder: Path) -> str:
     if not _is_study(folder):
         return stamp_of(folder / study_folder.RESULT)
     tables = sorted(folder.glob(f"*/{study_folder.RESULT}"))
-    return ".".join(stamp_of(path) for path in (folder / study_folder.STUDY, *tables))
+    report = [path for path in (folder / _REPORT,) if path.is_file()]
+    return ".".join(stamp_of(path) for path in (folder / study_folder.STUDY, *tables, *report))
 
 
 def _page(key: str, study: StudyResults) -> dict[str, Any]:
@@ -223,7 +224,7 @@ def _page(key: str, study: StudyResults) -> dict[str, Any]:
         "runs": {"finished": len(study.finished()), "planned": len(study.runs)},
         "problems": [{"run": run.name, "why": run.problem or run.status} for run in study.unfinished()],
         "data": _data(study),
-        "has_report": (study.folder / _REPORT).is_file(),
+        "has_report": (study.folder / _REPORT).is_file() and not (study.folder / _REPORT).is_symlink(),
     }
 
 

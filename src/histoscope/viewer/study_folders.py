@@ -99,11 +99,8 @@ def mpp_of_study(folder: Path) -> float | None:
 
 def sheet_of_study(folder: Path, root: str) -> Datasheet | None:
     """Datasheet of the data of a study or run, where they lie or beside it."""
-    for place in (Path(root), folder / root, folder.parent / Path(root).name):
-        sheet = sheet_of(place) if place.is_dir() else None
-        if sheet is not None:
-            return sheet
-    return None
+    places = (Path(root), folder / root, folder.parent / Path(root).name) if root else ()
+    return next((sheet for place in places if (sheet := sheet_of(place)) is not None), None)
 
 
 def name_of(folder: Path) -> str:

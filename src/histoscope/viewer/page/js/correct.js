@@ -30,7 +30,7 @@ export const KEYS = [
 ];
 
 export class Correct {
-  // page: {panes, state, legend(), unpick(), name(), changed(results, n): the corrected results, and how many corrections}
+  // page: {panes, state, legend(), unpick(), name(), changed(results, patch): the corrected results, and what is corrected}
   constructor(page) {
     Object.assign(this, { page, on: false, tool: "choose", chosen: [], kind: "", shape: "box", journals: new Map() });
     this.panel = new CorrectPanel(this);
@@ -53,7 +53,9 @@ export class Correct {
     }
     this.choose([]);
     const { results } = pane.overlay;
-    if (results?.kind === "nuclei") {
+    const isSame = pane !== this.pane && results && this.journal?.results.id === results.id;
+    if (isSame) { if (this.journal.patch) pane.overlay.correct(this.journal.patch); } // one journal for both panes
+    else if (results?.kind === "nuclei") {
       const journal = new Journal(results, {
         tell: (text) => tell(text),
         changed: () => { if (pane.overlay.results === results) this.changed(pane, journal); },
@@ -86,12 +88,12 @@ export class Correct {
 
   changed(pane, journal) {
     const before = pane.overlay.results.classes.length;
-    pane.overlay.correct(journal.patch);
+    for (const each of this.page.panes) if (each === pane || each.overlay.results?.id === pane.overlay.results.id) each.overlay.correct(journal.patch);
     if (pane === this.pane && before !== journal.patch.classes.length) this.page.legend().rows();
     if (pane === this.pane && !this.answers.includes(this.kind)) this.kind = this.answers[0] || "";
     this.chosen = this.chosen.filter(({ drawn }) => !drawn || journal.patch.drawn.has(drawn));
     if (pane !== this.pane) return;
-    this.page.changed(pane.overlay.results, journal.patch.rows.size + journal.patch.drawn.size);
+    this.page.changed(pane.overlay.results, journal.patch);
     this.panel.show();
     this.review.show();
   }
@@ -177,7 +179,7 @@ export class Correct {
   }
 
   // Classes that can be given: to be unsure is none.
-  get answers() { return this.journal.state.classes.filter((name) => name !== UNSURE); }
+  get answers() { return (this.journal?.state?.classes || []).filter((name) => name !== UNSURE); }
 
   add(said, word) {
     const { journal } = this;
@@ -288,7 +290,8 @@ export class Correct {
     const patch = pane.overlay.patch;
     if (!patch) return;
     const mine = pane === this.pane, isNear = pane.overlay.squares.level(view.scale).what === "outlines";
-    if (this.on || !this.page.state.hidden.has("edits")) {
+    const { hidden } = this.page.state;
+    if (this.on || !(hidden.has("edits") || hidden.has("marks"))) {
       for (const { polygon_px } of patch.regions.values()) {
         trace(context, view, polygon_px);
         if (this.on) { context.fillStyle = "#ffffff24"; context.fill(); }
@@ -313,7 +316,8 @@ export class Correct {
     const contested = new Set(this.on ? this.journal.state.conflicts.map(({ row, drawn }) => drawn || row) : []);
     for (const one of [...patch.rows.values(), ...patch.drawn.values()]) {
       const [x, y] = at(one);
-      if (!isIn([x, y]) || one.says === "covered" || (!this.on && one.shown === GONE)) continue;
+      const isHidden = !this.on && (one.shown === GONE || this.page.state.off.has(one.shown) || one.band < this.page.state.least);
+      if (!isIn([x, y]) || one.says === "covered" || isHidden) continue;
       context.beginPath();
       if (one.shown === GONE) for (const [dx, dy] of [[1, 1], [1, -1]]) { context.moveTo(x - 4 * dx, y - 4 * dy); context.lineTo(x + 4 * dx, y + 4 * dy); }
       else context.arc(x, y, 3, 0, 7);

@@ -4,6 +4,7 @@ import { grouped } from "./journal.js";
 import { number } from "./legend.js";
 
 const TOOLS = [["choose", "Select", "V"], ["several", "Select several", "A"], ["draw", "Draw", "W"], ["region", "Confirm region", "R"]];
+const CLICK_MS = 80; // from the end of a press to its click, at most
 const SAID = { delete: "not a nucleus", confirm: "correct", draw: "drawn", reclassify: "" };
 
 export const button = (text, run, more = {}) => {
@@ -31,8 +32,9 @@ export class CorrectPanel {
     this.correct = correct;
     this.box = element("section", { id: "correct", hidden: true, ariaLabel: "Correct nuclei" });
     document.getElementById("sources").after(this.box);
-    this.box.addEventListener("pointerdown", () => { this.isHeld = true; });
-    for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => setTimeout(() => this.release()));
+    this.box.addEventListener("pointerdown", (event) => { this.isHeld = event.button === 0; });
+    this.box.addEventListener("click", () => setTimeout(() => this.release()));
+    for (const end of ["pointerup", "pointercancel", "contextmenu", "blur"]) window.addEventListener(end, () => setTimeout(() => this.release(), CLICK_MS));
   }
 
   // A button that is pressed stays until it is let go: a click on one that was made anew is lost.
@@ -136,7 +138,7 @@ export class CorrectPanel {
     if (!groups.length) return [];
     const rows = groups.map((group) => {
       const [first] = group, word = first.is_region ? "region confirmed" : first.kind === "draw" ? `drawn${first.class_name ? `: ${first.class_name}` : ""}` : first.kind === "confirm" && first.class_name ? `correct: ${first.class_name}` : SAID[first.kind] || first.class_name;
-      const was = first.kind === "reclassify" && group.length === 1 && state.classes[(journal.patch.rows.get(first.row)?.was || 0) - 1];
+      const was = first.kind === "reclassify" && group.length === 1 && state.classes[([...journal.patch.rows.values()].find(({ edit }) => edit === first.edit)?.was || 0) - 1];
       const who = `${was && was !== first.class_name ? `${was} → ` : ""}${group.length > 1 ? `${number(group.length)} nuclei: ` : ""}${word}`;
       const note = element("small", { textContent: `${first.author}, ${first.time ? ago(first.time) : "not sent yet"}` });
       const show = button(who, () => correct.go(first), { className: "quiet go", title: "Show it on the slide", disabled: first.x === undefined });

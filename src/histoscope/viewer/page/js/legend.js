@@ -84,7 +84,7 @@ export class Legend {
   // Corrections can be marked where there are some.
   edited(n) {
     $("layers").lastChild.hidden = !n;
-    $("layers").lastChild.title = `Mark the ${number(n)} nuclei that were corrected`;
+    $("layers").lastChild.title = `Mark what was corrected or confirmed: ${number(n)}`;
   }
 
   rows() {

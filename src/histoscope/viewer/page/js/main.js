@@ -38,12 +38,13 @@ function colourIn(pane, kind) {
 }
 
 // The numbers of these results have changed by corrections.
-function corrected(results, n) {
+function corrected(results, patch) {
   const source = item.results.find((one) => one.id === results.id);
   if (!source) return;
   source.n = results.n;
   recount(item);
-  legend.edited(n);
+  const n = patch.rows.size + patch.drawn.size;
+  legend.edited(n + patch.regions.size);
   for (const option of document.querySelectorAll("#sources option")) if (option.value === results.id) option.textContent = optionOf(source);
   lead(panes[0].slide, results, n);
 }
@@ -167,7 +168,7 @@ async function split(is = !state.split) {
   rightKey();
   if (panes[0].slide && state.stain) await panes[0].open({ ...panes[0].slide, stain: is ? "" : state.stain }, place);
   else if (panes[0].slide) await panes[0].show(place);
-  restyled();
+  again();
 }
 
 // Which results are shown, where there are several.
@@ -195,13 +196,14 @@ function sources() {
       try {
         const results = await resultsOf(select.value);
         await withResults(which, results);
+        restyled(); // colours of the right pane depend on what is left
         rightKey();
         if (which === 0) lead(panes[0].slide, results);
       } catch (error) { tell(error.message, { stays: true }); }
     });
     box.append(label);
   }
-  box.append(stains());
+  if (!document.body.classList.contains("no-slide") && panes[0].slide?.stamp !== "") box.append(stains());
   for (const one of item.results.filter((each) => each.problem)) {
     box.append(Object.assign(document.createElement("p"), { className: "warning", textContent: one.problem }));
   }
@@ -231,15 +233,22 @@ async function restain(method) {
   state.stain = method;
   if (method) tell("Normalising: the stains of the whole slide are estimated first …", { stays: true });
   const pane = state.split ? panes[1] : panes[0], place = panes[0].isWhole() ? null : panes[0].place();
-  pane.viewer.addOnceHandler("tile-loaded", () => tell(""));
+  for (const end of ["tile-loaded", "tile-load-failed"]) pane.viewer.addOnceHandler(end, () => tell(end === "tile-loaded" ? "" : "This slide cannot be normalised."));
   if (state.split) await openSecond({ ...panes[0].slide, stain: "" });
   else await pane.open({ ...pane.slide, stain: method }, place);
-  names();
+  again();
   remember();
 }
 
 const sideOf = (which) => (isNarrow() ? ["Top", "Bottom"] : ["Left", "Right"])[which];
 const optionOf = (one) => `${one.label}${one.n === null ? "" : ` (${number(one.n)})`}${one.problem ? " – cannot be shown" : ""}`;
+
+// A slide was opened anew: what lies over it comes back.
+function again() {
+  predictions.moved();
+  names();
+  restyled();
+}
 
 // What each of two panes shows.
 function names() {
@@ -364,7 +373,7 @@ function setUp() {
   on("panel-grip", () => togglePanel());
   on("split-button", () => split());
   on("link-button", copyLink);
-  on("save-button", () => panes[0].slide && savePng(panes[0], { name: item.name, key: legend.key(), about: [item.name, item.results.find(({ id }) => id === state.results[0])?.label, $("magnification").textContent].filter(Boolean).join(", ") }).then((file) => tell(`${file} is in your downloads.`)));
+  on("save-button", () => panes[0].slide && savePng(panes[0], { name: item.name, key: legend.key(), about: [item.name, item.results.find(({ id }) => id === state.results[0])?.label, !state.split && state.stain, $("magnification").textContent].filter(Boolean).join(", ") }).then((file) => tell(`${file} is in your downloads.`), (error) => tell(error.message)));
   on("correct-button", correcting);
   on("predict-button", predicting);
   on("theme-button", switchTheme);
@@ -392,7 +401,7 @@ function setUp() {
     { keys: ["d"], shown: ["D"], does: "light or dark", run: switchTheme },
     ...KEYS.map(({ keys = [], ...rest }) => ({ keys, ...rest, run: correcting })),
     { keys: ["?"], shown: ["?"], does: "this help", run: () => ($("help").open ? $("help").close() : $("help").showModal()) },
-    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: () => { if (isNarrow() && !$("list").hidden) toggleList(false); else { unpick(); predictions.toggle(false); } } },
+    { keys: ["Escape"], shown: ["Esc"], does: "close what is open", run: () => { if (isNarrow() && !$("list").hidden) toggleList(false); else { tell(""); unpick(); predictions.toggle(false); } } },
   ]);
 }
 

@@ -10,7 +10,7 @@ export async function savePng(pane, { name, key, about }) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   for (const source of pane.element.querySelectorAll(".openseadragon-canvas canvas"))
-    if (!source.closest(".navigator") && source.checkVisibility()) context.drawImage(source, 0, 0, canvas.width, canvas.height);
+    if (!source.closest(".navigator") && getComputedStyle(source).display !== "none") context.drawImage(source, 0, 0, canvas.width, canvas.height);
   const bar = document.getElementById("scale-bar").offsetWidth, word = document.getElementById("scale-text").textContent;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = "#ffffffd9";

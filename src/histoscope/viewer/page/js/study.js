@@ -27,15 +27,15 @@ export class Studies {
   // open(slide) shows an image, all() those of no study, found(slide, results) adds results; changed() is called when the address is another.
   constructor(state, { open, changed, all, found }) {
     Object.assign(this, { state, open, changed, all, found, pages: new Map(), images: null });
-    $("walk-back").addEventListener("click", () => this.show(state.study));
-    $("walk-leave").addEventListener("click", () => { this.leave(); this.all(); });
+    $("walk-back").addEventListener("click", () => this.visit(state.study));
+    $("walk-leave").addEventListener("click", () => this.all());
   }
 
   fill(library) {
     const list = $("studies");
     list.replaceChildren(...library.studies.map(({ id, name }) => {
       const button = element("button", { type: "button" }, element("span", {}, name, element("small", { textContent: "results, and the images behind them" })));
-      button.addEventListener("click", () => this.show(id));
+      button.addEventListener("click", () => this.visit(id));
       const row = element("li", {}, button);
       row.dataset.id = id;
       return row;
@@ -53,10 +53,16 @@ export class Studies {
     return this.pages.get(id);
   }
 
+  // Somebody asks for a study: Back returns to where they were.
+  visit(id) {
+    history.pushState(null, "", location.href);
+    return this.show(id);
+  }
+
   // The page of a study; nothing else is in sight.
   async show(id) {
     let page;
-    if (this.state.study !== id || this.state.number) history.pushState(null, "", location.href);
+    if (this.state.study !== id) this.state.metric = "";
     try { page = await this.page(id); } catch (error) { tell(error.message, { stays: true }); return; }
     this.walk(null);
     Object.assign(this.state, { study: id, number: null, slide: "" });
@@ -110,9 +116,14 @@ export class Studies {
     const interval = one.low === null ? "" : `${THREE(one.low)} to ${THREE(one.high)}`;
     const button = element("button", { type: "button", className: "number", title: `${counted(one.n_images)} images, the worst first` }, element("b", { textContent: THREE(one.mean) }), element("small", { textContent: interval }));
     Object.assign(button.dataset, { level: one.level, model: one.model, condition: one.condition });
-    button.addEventListener("click", () => this.begin(page.id, { model: one.model, level: one.level, condition: one.condition, metric: one.metric }));
+    button.addEventListener("click", () => this.leaf(page.id, { model: one.model, level: one.level, condition: one.condition, metric: one.metric }));
     if (one.difference === null) return [button];
     return [button, element("small", { className: "against", title: `${one.sentence}`, textContent: `${signed(one.difference)} ${SIGNS[one.verdict] || ""} ${one.verdict}` })];
+  }
+
+  leaf(id, number) {
+    history.pushState(null, "", location.href);
+    return this.begin(id, number);
   }
 
   // The images behind a number; the worst is opened, or that which the address names.
@@ -122,8 +133,8 @@ export class Studies {
       page = await this.page(id);
       found = await api.json(`api/studies/${id}/images?${new URLSearchParams(number)}`);
     } catch (error) { tell(error.message, { stays: true }); return false; }
-    history.pushState(null, "", location.href); // Back returns to where one was
     Object.assign(this.state, { study: id, number });
+    this.changed();
     this.walk({ page, number, ...found });
     const at = found.images.findIndex((one) => slide && one.slide === slide), first = at >= 0 ? at : found.images.findIndex((one) => one.slide);
     if (first < 0) { tell("The list has the scores. To see the images, name their data folder as well: histoscope view FOLDER DATA.", { stays: true }); return true; }
@@ -174,7 +185,7 @@ export class Studies {
 
   // A run that kept no nuclei finds them again, by the weights that it kept.
   async again(one) {
-    if (!one.model || one.seeds.some((each) => each.results)) return;
+    if (!one.model || !one.truth || one.seeds.some((each) => each.results)) return;
     tell("Finding the nuclei by the run's model …", { stays: true });
     try {
       const found = await api.json(`predict?${new URLSearchParams({ slide: one.slide, model: one.model, against: one.truth })}`, { method: "POST" });
@@ -207,7 +218,7 @@ export class Studies {
     if (one) {
       const { page, number, metric_label: label } = this.images, shown = results && one.seeds.find((each) => each.results === results.id);
       const back = element("button", { type: "button", className: "back", textContent: `‹ ${page.name}` });
-      back.addEventListener("click", () => this.show(page.id));
+      back.addEventListener("click", () => this.visit(page.id));
       words.push(back, element("strong", { textContent: `${label} ${THREE(shown ? shown.score : one.score)}` }), ` on ${one.name}`);
       if (one.seeds.length > 1) words.push(shown ? ` (seed ${shown.seed}; mean of ${one.seeds.length} seeds ${THREE(one.score)})` : ` (mean of ${one.seeds.length} seeds)`);
       words.push(`.${one.said ? ` True class ${one.said}.` : ""} `);
