@@ -39,7 +39,7 @@ def test_tiles_at_once_are_those_of_one_after_the_other(model, monkeypatch):
     image = np.random.default_rng(0).integers(0, 255, (152, 216, 3), dtype=np.uint8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     one, more = (inference.assembled(inference.tiles_of(model, image, tile_px=64, at_once=n)) for n in (1, 3))
-    assert all(torch.equal(one[name], more[name]) for name in one)
+    torch.testing.assert_close(one, more, rtol=1e-5, atol=1e-6)  # the last bit depends on the processor
 
 
 def test_a_bare_tile_has_the_heads_of_glass_and_does_not_reach_the_network(model):
