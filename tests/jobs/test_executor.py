@@ -39,7 +39,7 @@ class Opener:
         if self.kind == "full":
             raise OSError(28, "No space left on device", name)
         if self.kind == "slow":
-            os.write(1, b"begun\n")  # whole, whoever else writes
+            os.write(1, b"begun" + os.linesep.encode())  # whole, whoever else writes
             for _ in range(40):
                 time.sleep(0.05)
                 leave_if_asked()
