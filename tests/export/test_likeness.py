@@ -87,3 +87,14 @@ def test_windows_of_a_large_image_are_few(looks, monkeypatch):
     monkeypatch.setattr(likeness, "_described", lambda *_: asked.append(1))
     assert likeness.described(np.zeros((16 * side, 16 * side, 3), np.uint8), nuclei, 0.5).shape == (0, 14)
     assert len(asked) == likeness.MOST_WINDOWS
+
+
+def test_windows_that_are_all_alike_have_a_distance():
+    """Their covariance has no inverse by itself, and training must not end by it."""
+    from histoscope.export.likeness import _distance, _fitted
+
+    rows = [np.tile(np.linspace(-1, 1, 14), (2, 1)) for _ in range(3)]
+    rows[0] = rows[0] + np.linspace(0, 1e-9, 14)
+    mean, inverse = _fitted(rows, inverted=True)
+    assert 0 <= _distance(rows[0], mean, inverse) < 1
+    assert _distance(rows[0] + 1.0, mean, inverse) > 100

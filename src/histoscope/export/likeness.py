@@ -199,6 +199,10 @@ def _described(window: Image, labels: Labels, mpp: float) -> NDArray[np.float64]
     return np.concatenate([*colours, np.log([np.median(areas), len(areas)])])
 
 
+_LEAST_STD, _RIDGE = 1e-3, 1e-4
+"""So that windows of which some numbers are all alike, or follow from each other, have an inverse."""
+
+
 def _fitted(
     rows: Sequence[NDArray[np.float64]], *, inverted: bool = False
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -206,8 +210,9 @@ def _fitted(
     from sklearn.covariance import ledoit_wolf
 
     every = np.concatenate(rows)
-    scale = every.std(axis=0) + 1e-6
-    spread = ledoit_wolf(every / scale)[0] * np.outer(scale, scale)
+    scale = np.maximum(every.std(axis=0), _LEAST_STD)
+    shares = ledoit_wolf(every / scale)[0] + _RIDGE * np.eye(every.shape[1])
+    spread = shares * np.outer(scale, scale)
     return every.mean(axis=0), np.linalg.inv(spread) if inverted else spread
 
 
