@@ -201,6 +201,20 @@ def test_texture_in_pieces_of_tissue_on_bare_glass_is_no_text(seed: int) -> None
     assert not find_marks(_jpeg(np.where(piece[..., None] > 0, tissue, picture), 92, WHOLE)).any()
 
 
+def test_pale_tissue_is_not_glass_with_rows_of_letters() -> None:
+    tissue = generate((300, 300), rng=np.random.default_rng(1)).image
+    assert not find_marks((255 - (255 - tissue) / 2).astype(np.uint8)).any()
+
+
+def test_nuclei_in_rows_on_pale_stroma_are_not_text(rng: np.random.Generator) -> None:
+    picture = np.full((300, 300, 3), (228, 190, 222), float)
+    picture[:, 200:] = (240, 238, 241)  # a lumen, as white as glass
+    rows, columns = np.mgrid[:300, :300]
+    for row, column in ((r, c) for r in range(40, 300, 60) for c in range(15, 190, 14)):
+        picture[((rows - row) / 5) ** 2 + ((columns - column) / 4) ** 2 < 1] = (120, 80, 160)
+    assert not find_marks(np.clip(picture + rng.normal(0, 2, picture.shape), 0, 255).astype(np.uint8)).any()
+
+
 def test_a_dark_picture_has_no_marks() -> None:
     picture = np.zeros((80, 80, 3), np.uint8)
     picture[20:40, 20:40] = 180

@@ -21,8 +21,10 @@ _MOST = 0.75
 """Where more would be marks, the image is dark, and they are its ground."""
 _GREY_PICTURE = 8
 """Median difference of channels up to which an image is grey itself."""
-_GLASS, _INK = 180, 10
-"""Least channel of bare glass, and how many levels ink differs from it at least."""
+_GLASS, _TINT, _BARE = 180, 16, 0.5
+"""Least channel of bare glass, largest difference of its channels, and its share of an image."""
+_INK = 10
+"""How many levels ink differs from glass at least."""
 _LETTERS, _LETTER_SHARE = 3, 0.4
 """So many pieces as high as this share of a line make it a line of text."""
 _LONG, _HIGH, _LOW = 2.5, 1 / 8, 1 / 120
@@ -90,9 +92,11 @@ def _on_glass(image: Image, marks: Mask) -> Mask:
 
     rest = image[~marks]
     glass = np.median(rest, axis=0) if rest.size else np.zeros(3)
-    if glass.min() < _GLASS:
+    if glass.min() < _GLASS or np.ptp(glass) > _TINT:
         return np.zeros(marks.shape, bool)
     contrast = np.where(marks, 0, np.abs(image - glass).max(axis=2)).astype(np.uint8)
+    if (contrast[~marks] <= _INK).mean() < _BARE:  # pale tissue, whose nuclei stand in rows like letters
+        return np.zeros(marks.shape, bool)
     reach = 2 * (min(contrast.shape) // 30) + 1
     around = cv2.dilate(contrast, np.ones((reach, reach), np.uint8))
     drawn = (contrast > _INK) & (2.0 * contrast > around)
