@@ -29,14 +29,14 @@ def _tables(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", STUDIES, ids=lambda page: page.stem)
-def test_a_study_answers_first_then_shows_and_says_how_far_to_believe_it(page: Path) -> None:
+def test_a_study_answers_first_then_shows_and_names_its_limitations(page: Path) -> None:
     text = _open(page)
     title, _, rest = text.partition("\n\n")
     assert re.fullmatch(r"# .+\?", title), "the title asks"
     assert rest.startswith("**"), "the answer comes first, in bold"
     assert re.search(r"^!\[.+\]\(img/[\w/.-]+\)", text, re.MULTILINE), "no figure"
     heads = re.findall(r"^## (.+)", text, re.MULTILINE)
-    assert {"How", "How far to believe it"} <= set(heads)
+    assert {"How", "Limitations"} <= set(heads)
     assert len(text.split()) <= WORDS
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         assert table.count("\n") - 2 <= ROWS, "longer tables are CSV files beside the page"

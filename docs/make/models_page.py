@@ -16,8 +16,8 @@ PAGE = DOCS / "models.md"
 SCORES = ("aji", "pq", "f1_50", "dice")
 CHOICE = {
     "nuclei": "Start here: any use, with credit.",
-    "nuclei-free": "Use without credit; trained on drawn tissue alone.",
-    "nuclei-research": "Classes of nuclei, for research only; the classes are from colon.",
+    "nuclei-free": "Use without credit; trained on synthetic tissue only.",
+    "nuclei-research": "Classes of nuclei, for research only; classes were learned on colon.",
 }
 HEAD = """\
 # Which model should I take?
@@ -31,21 +31,22 @@ histoscope predict nuclei slide.svs out/
 {choice}
 
 **Colon is their weakest tissue**: a third to a half of the crowded pale nuclei of glands is missed or merged.
-There, and wherever you have labels, [train from `nuclei` on your own](init.md). StarDist trained on colon's
-own labels reaches [AJI 0.469](results/stardist_consep.md) on the CoNSeP test part below.
+For colon, and for any tissue that you have labels for, [fine-tune `nuclei` on your labels](init.md).
+A StarDist trained on labelled colon reaches [AJI 0.469](results/stardist_consep.md) on the CoNSeP test part
+below.
 
-Your own model folder, or one of the Hugging Face Hub (`hf:owner/name`), is used in the same way.
-`histoscope models list` lists all models, `histoscope models show NAME` prints a card, with `--json` for
-scripts ([all options](cli.md#histoscope-models)).
+Use your own model folder, or a model of the Hugging Face Hub (`hf:owner/name`), in the same way.
+`histoscope models list` lists all models, and `histoscope models show NAME` prints a model's card, with
+`--json` for scripts ([all options](cli.md#histoscope-models)).
 
 ## How good are they?
 
 {scores}
 
-AJI is the overlap of all nuclei at once; 1 is every pixel right ([all scores explained](metrics.md#nuclei)).
-All images are new to the model: means over images, with a 95 % interval by patient. If patients are not
-published, the unit is source images, groups of tiles that look alike, or single images; such an interval may
-be too short.
+AJI (aggregated Jaccard index) is the overlap of all nuclei at once; at 1, every pixel is right
+([all scores explained](metrics.md#nuclei)). Scores are means over images that the model was not trained on,
+with a 95 % interval by patient. If the data set does not name patients, the unit is the source image, a group
+of tiles that look alike, or the single image; such an interval may be too narrow.
 """
 CREDITS = "## Licences of the pictures"
 
@@ -69,8 +70,8 @@ def compared(cards: Mapping[str, Mapping[str, Any]]) -> str:
     names = [f"`{name}`" for name in cards]
     table = _table(["AJI on", *names], rows)
     notes = [
-        "\\* trained on other patients of this data set; the model never saw the others.",
-        "The interval of two patients is the whole range: they say little.",
+        "\\* The model was trained on other patients of this data set; without a star, on none of it.",
+        "Two patients say little: their interval is the whole range.",
     ]
     return "\n\n".join([table, " ".join(notes)])
 
@@ -137,8 +138,8 @@ def _sizes(about: Mapping[str, Any]) -> Iterable[str]:
     if found:
         low, high = found["range"]
         yield (
-            f"**From {low:g} to {high:g} µm per pixel**, AJI is within 0.05 of its best; `predict` warns of "
-            f"images and slides outside it. Measured on {found['measured on']}."
+            f"**From {low:g} to {high:g} µm per pixel**, AJI is within 0.05 of its best; outside this range, "
+            f"`predict` warns. Measured on {found['measured on']}."
         )
         mpp, aji = zip(*found["aji"], strict=True)
         yield _table(
@@ -164,8 +165,8 @@ def _failed_windows(name: str) -> Iterable[str]:
         yield f"![Windows with the most mistakes of {name}]({failed.relative_to(DOCS).as_posix()})"
         yield (
             "*Windows of the test tiles of MoNuSeg and TNBC with the most mistakes of each kind, 72 µm wide; "
-            "other outlines in yellow. This picture: CC BY-NC-SA 4.0, as MoNuSeg (Kumar et al. 2017); "
-            "TNBC: CC BY 4.0 (Naylor et al. 2019).*"
+            "other outlines in yellow. This picture is under CC BY-NC-SA 4.0, like MoNuSeg "
+            "(Kumar et al. 2017); TNBC: CC BY 4.0 (Naylor et al. 2019).*"
         )
 
 
@@ -175,8 +176,9 @@ def _pictures(name: str) -> Iterable[str]:
         place = sheet.relative_to(DOCS).as_posix()
         yield f"![Best, median and worst tile of each laboratory, with the outlines of {name}]({place})"
         yield (
-            "*Best, median and worst tile of each laboratory by AJI, in windows of 72 µm that score like it. "
-            "Yellow: the model. Cyan: the annotators. [Licences](#licences-of-the-pictures).*"
+            "*Best, median and worst tile of each laboratory by AJI, each shown as a window of 72 µm with "
+            "about the same score. Yellow: the model. Cyan: the annotators. "
+            "[Licences](#licences-of-the-pictures).*"
         )
 
 
@@ -195,7 +197,7 @@ def credits_of() -> str:
     lines = [f"- {each.title.partition(',')[0]}: {each.licence} ({each.credit})" for each in shown]
     names = " and ".join(each.title.partition(",")[0] for each in images)
     lines += [
-        f"- {names}: images of The Cancer Genome Atlas, open access; outlines without licence, not shown.",
+        f"- {names}: images of The Cancer Genome Atlas, open access; outlines have no licence, so not shown.",
         f"- {', '.join(hidden)} has no licence and is not shown.",
     ]
     return "\n".join(["The pictures of tiles are under CC BY-NC-SA 4.0, because MoNuSeg is.", "", *lines])

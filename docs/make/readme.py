@@ -14,7 +14,10 @@ SHOWN = {
     "CPM-15": "brain tumours (CPM-15)",
     "CoNSeP, published test part": "colon (CoNSeP)",
 }
-SCORES = {"aji": "AJI: overlap with true nuclei", "f1_50": "F1: nuclei found"}
+SCORES = {
+    "aji": "[AJI](docs/metrics.md#nuclei): overlap with the annotated nuclei",
+    "f1_50": "[F1](docs/metrics.md#nuclei): nuclei found",
+}
 
 
 def page() -> str:
@@ -35,10 +38,10 @@ def numbers() -> str:
         *([words, *(f"{found[key][0]:.2f}" for found in tests)] for key, words in SCORES.items()),
     ]
     said = (
-        f"[`{NAME}`](docs/models.md) comes with Histoscope ({megabytes:.1f} MB, {about['weights licence']})"
+        f"[`{NAME}`](docs/models.md) ships with Histoscope ({megabytes:.1f} MB, {about['weights licence']})"
     )
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{said}. On laboratories that it never saw:\n\n{table}\n"
+    return f"{said}. Its scores on laboratories that it was not trained on:\n\n{table}\n"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 # In a new folder: bash classify.sh
 set -euo pipefail
 
-printf '\n## %s\n' '1. Patches with a trap in them'
+printf '\n## %s\n' '1. Patches that are copies'
 cat > draw_patches.py <<'EOF'
 """Draw patches of two classes: shifted, rotated and mirrored parts of a few photographs."""
 
@@ -54,7 +54,7 @@ printf '\n## %s\n' '5. Classes that differ'
 histoscope data audit class_folder other --mpp 0.5 --groups other.csv
 histoscope train probe.yaml --set data.root=other --set data.index=other.csv --set data.split_by=source --set out=runs/other
 
-printf '\n## %s\n' '6. Look before you believe'
+printf '\n## %s\n' '6. Look at its mistakes'
 histoscope explain runs/other other why --mpp 0.5 --n 8
 histoscope predict runs/other other/tumour predicted --mpp 0.5
 
