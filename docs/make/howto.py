@@ -91,6 +91,29 @@ def cohort() -> str:
     return picture(parts, 5 * ROW - 18, "Workers share slides through a folder")
 
 
+@page
+def images() -> str:
+    file = Box(LEFT, 4, "a file", "PNG, JPEG, TIFF, ...", "pink", WHOLE)
+    first = Box(LEFT, 4 + ROW, "format", "first bytes, not suffix", width=HALF)
+    size = Box(RIGHT, 4 + ROW, "resolution", "from the metadata, or --mpp", width=HALF)
+    rgb = Box(LEFT, 4 + 2 * ROW, "pixels", "8-bit RGB, as viewers show it", "yellow", HALF)
+    mpp = Box(RIGHT, 4 + 2 * ROW, "0.25", "micrometres per pixel", "yellow", HALF)
+    parts = [arrow(file, first), arrow(file, size), arrow(first, rgb), arrow(size, mpp)]
+    parts += [box.drawn() for box in (file, first, size, rgb, mpp)]
+    return picture(parts, 3 * ROW - 18, "What is read from an image file")
+
+
+@page
+def plugins() -> str:
+    mine = Box(LEFT, 4, "my_lab.py", "your classes and functions", "pink", WHOLE)
+    name = Box(LEFT, 4 + ROW, "my_lab:Net", "package.module:Name", width=HALF)
+    entry = Box(RIGHT, 4 + ROW, "our_net", "an entry point of your package", width=HALF)
+    use = Box(LEFT, 4 + 2 * ROW, "Histoscope", "in YAML, on the command line, in Python", "yellow", WHOLE)
+    parts = [arrow(mine, name), arrow(mine, entry), arrow(name, use), arrow(entry, use)]
+    parts += [box.drawn() for box in (mine, name, entry, use)]
+    return picture(parts, 3 * ROW - 18, "Two ways to name your own code")
+
+
 WORKERS = ("a process", "a task of an array", "another machine")
 
 

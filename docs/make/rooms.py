@@ -1,4 +1,4 @@
-"""Draw docs/img/rooms.svg, the rooms of the code in docs/architecture.md: python docs/make/rooms.py."""
+"""Draw docs/img/rooms.svg, the layers of the code in docs/architecture.md: python docs/make/rooms.py."""
 
 from pathlib import Path
 
@@ -6,25 +6,25 @@ from drawing import WIDTH, Box, picture, text
 
 OUT = Path(__file__).resolve().parents[1] / "img" / "rooms.svg"
 ARRAYS, TORCH, PEOPLE = "pink", "violet", "yellow"
-LEGEND = ((ARRAYS, "arrays alone: no torch"), (TORCH, "networks"), (PEOPLE, "people and studies"))
+LEGEND = ((ARRAYS, "arrays only, no torch"), (TORCH, "networks"), (PEOPLE, "people and studies"))
 
-# From the top: rooms of a floor, each with what is in it. A room uses what stands below it.
+# From the top: the packages of each layer, with what is in them. A package uses those below it.
 FLOORS = [
-    [("cli", "a file a verb", PEOPLE), ("viewer", "look at it", PEOPLE), ("demo", "the first study", PEOPLE)],
+    [("cli", "the commands", PEOPLE), ("viewer", "in the browser", PEOPLE), ("demo", "the first study", PEOPLE)],
     [("report", "tables, figures; no torch", ARRAYS), ("generate", "the learned generator", TORCH)],
     [("studies", "one factor, many runs", PEOPLE)],
-    [("predict", "nuclei or classes of images", TORCH), ("explain", "where it looked", TORCH)],
+    [("predict", "nuclei or classes of images", TORCH), ("explain", "where a network looked", TORCH)],
     [("train", "recipe, loop, tasks", TORCH), ("classify", "features, probe", TORCH)],
     [
-        ("jobs", "once for each file", ARRAYS),
+        ("jobs", "each file once", ARRAYS),
         ("edits", "corrections", ARRAYS),
         ("export", "GeoJSON, overlays", ARRAYS),
     ],
-    [("models", "networks, model folders", TORCH), ("weights", "models that come along", TORCH)],
+    [("models", "networks, model folders", TORCH), ("weights", "models that ship", TORCH)],
     [("data", "readers, splits, leaks", ARRAYS), ("synth", "synthetic tissue", ARRAYS)],
     [
         ("stain", "normalise", ARRAYS),
-        ("augment", "move, colour", ARRAYS),
+        ("augment", "geometry, colour", ARRAYS),
         ("geometry", "star-convex", ARRAYS),
         ("balance", "rare classes", ARRAYS),
         ("metrics", "scores, intervals", ARRAYS),
@@ -36,11 +36,11 @@ FLOORS = [
     ],
 ]
 HEIGHT, GAP, ACROSS = 50, 8, 3
-ABOUT = "Rooms from bottom to top: arrays, data and models, training, prediction, studies, the command line"
+ABOUT = "Packages from bottom to top: arrays, data and models, training, prediction, studies, the command line"
 
 
 def floor_of(rooms: list[tuple[str, str, str]], top: float) -> tuple[list[str], float]:
-    """Draw the rooms of a floor on one band, three a row, and say where it ends."""
+    """Draw the packages of a layer on one band, three per row, and return where it ends."""
     rows = [rooms[k : k + ACROSS] for k in range(0, len(rooms), ACROSS)]
     end = top + len(rows) * (HEIGHT + GAP) + GAP
     parts = [f'<rect y="{top}" width="{WIDTH}" height="{end - top}" rx="8" style="fill: var(--band)"/>']
