@@ -10,7 +10,11 @@ LEGEND = ((ARRAYS, "arrays only, no torch"), (TORCH, "networks"), (PEOPLE, "peop
 
 # From the top: the packages of each layer, with what is in them. A package uses those below it.
 FLOORS = [
-    [("cli", "the commands", PEOPLE), ("viewer", "in the browser", PEOPLE), ("demo", "the first study", PEOPLE)],
+    [
+        ("cli", "the commands", PEOPLE),
+        ("viewer", "in the browser", PEOPLE),
+        ("demo", "the first study", PEOPLE),
+    ],
     [("report", "tables, figures; no torch", ARRAYS), ("generate", "the learned generator", TORCH)],
     [("studies", "one factor, many runs", PEOPLE)],
     [("predict", "nuclei or classes of images", TORCH), ("explain", "where a network looked", TORCH)],
@@ -36,7 +40,9 @@ FLOORS = [
     ],
 ]
 HEIGHT, GAP, ACROSS = 50, 8, 3
-ABOUT = "Packages from bottom to top: arrays, data and models, training, prediction, studies, the command line"
+ABOUT = (
+    "Packages from bottom to top: arrays, data and models, training, prediction, studies, the command line"
+)
 
 
 def floor_of(rooms: list[tuple[str, str, str]], top: float) -> tuple[list[str], float]:
