@@ -67,7 +67,7 @@ def test_an_unknown_key_is_answered_with_its_place_and_the_nearest(yaml_file, te
 
 
 def test_a_missing_key_is_named(yaml_file) -> None:
-    with pytest.raises(ConfigError, match="model: missing, please set it"):
+    with pytest.raises(ConfigError, match="model: missing; set it"):
         load(Experiment, yaml_file("seeds: [1]"))
 
 

@@ -103,6 +103,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, name):
     path = tmp_path / "mine" / name
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="something else"):
+    with pytest.raises(ConfigError, match="something other than a demo"):
         demo.run_demo(tmp_path / "mine", size=SMALL)
     assert [p for p in (tmp_path / "mine").rglob("*") if p.is_file()] == [path]

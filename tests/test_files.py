@@ -42,9 +42,9 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path: Path, monkeypa
     require_writable(tmp_path / "new" / "er")
     require_writable(tmp_path / "file", file=True)
     for place in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(ConfigError, match="file is a file; name a folder"):
+        with pytest.raises(ConfigError, match="file is a file; choose a folder"):
             require_writable(place)
-    with pytest.raises(ConfigError, match="it is a folder; name a file in it"):
+    with pytest.raises(ConfigError, match="it is a folder; give the name of a file in it"):
         require_writable(tmp_path, file=True)
     with pytest.raises(ConfigError, match="file is a file"):
         require_writable(tmp_path / "file" / "a.csv", file=True)
@@ -325,7 +325,7 @@ def test_a_profile_is_written_and_others_read_it(tmp_path: Path, picture: np.nda
 
 def test_a_suffix_that_is_not_written_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
     for name in ("a.svs", "a.webp", "a"):
-        with pytest.raises(ConfigError, match=r"is none of \.bmp, \.jpeg"):
+        with pytest.raises(ConfigError, match=r"is not one of \.bmp, \.jpeg"):
             write_image(tmp_path / name, picture)
     assert list(tmp_path.iterdir()) == []
 

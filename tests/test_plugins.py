@@ -67,14 +67,14 @@ def test_nothing_of_others_is_imported_until_it_is_named(install: Install):
 
 def test_a_name_of_ours_wins_and_the_clash_is_said(install: Install):
     install("lab_nets", NET, "[histoscope.models]\nunet = lab_nets:Net\n")
-    with pytest.warns(UserWarning, match="'unet': Histoscope's own is taken, not lab_nets:Net of lab_nets"):
+    with pytest.warns(UserWarning, match="'unet': Histoscope's own is used, not lab_nets:Net of lab_nets"):
         assert models.get("unet") is UNet
 
 
 def test_of_two_plugins_with_one_name_the_first_is_taken_and_the_other_named(install: Install):
     install("lab_b", NET, "[histoscope.models]\ntwice = lab_b:Net\n")
     install("lab_a", NET, "[histoscope.models]\ntwice = lab_a:Net\n")
-    with pytest.warns(UserWarning, match="that of lab_a is taken, not lab_b:Net of lab_b"):
+    with pytest.warns(UserWarning, match="that of lab_a is used, not lab_b:Net of lab_b"):
         assert models.get("twice").__module__ == "lab_a"
 
 
@@ -171,7 +171,7 @@ def test_the_list_of_data_sets_names_it(others, capsys):
     from histoscope.cli.data import list_datasets
 
     list_datasets()
-    assert "reads  as lab_others:Grey of lab_others does" in capsys.readouterr().out
+    assert "reads  as defined by lab_others:Grey of lab_others" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("by", ["entry point", "path"])
@@ -195,7 +195,7 @@ def test_every_other_kind_is_found_too(others, by):
         (metrics.get, "math:pi", "a function"),
         (models.get, "math:pi", "a class of models, of torch modules"),
         (get_jitter, "math:pi", "a function"),
-        (lambda name: data.open(name, "."), "math:pi", "what takes a folder"),
+        (lambda name: data.open(name, "."), "math:pi", "function that takes a folder"),
     ],
 )
 def test_what_is_no_such_thing_is_refused(get, name, expected):

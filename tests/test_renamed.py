@@ -48,7 +48,7 @@ def test_a_function_takes_the_old_keyword() -> None:
 
 
 def test_both_names_at_once_are_refused() -> None:
-    with pytest.raises(TypeError, match="both turned and tta"):
+    with pytest.raises(TypeError, match="both turned and its new name tta"):
         predict(3, turned=True, tta=False)
 
 
@@ -101,7 +101,7 @@ def test_set_takes_old_keys_at_every_depth(tmp_path: Path) -> None:
 
 
 def test_yaml_with_both_keys_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="both elsewhere and external"):
+    with pytest.raises(ConfigError, match="both elsewhere and its new name external"):
         load_text(tmp_path, "elsewhere: {}\nexternal: {}")
 
 

@@ -14,8 +14,8 @@ _SHOWN, _WIDTH = 6, 100  # numbers of an array, and letters of a value, that are
 def brief(cls: C) -> C:
     """Give a dataclass or named tuple a ``repr`` of one short line.
 
-    Arrays and tables are shown by their shape, collections by their number; what has its default is left out,
-    and so are fields with ``repr=False``. All is still in the attributes.
+    Arrays and tables are shown by their shape, collections by their length; fields with their default value
+    or with ``repr=False`` are left out. The attributes keep everything.
 
     Examples
     --------

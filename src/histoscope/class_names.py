@@ -8,7 +8,7 @@ from histoscope.errors import DataError
 from histoscope.types import class_key
 
 UNSURE = "unsure"
-"""Name of nuclei whose class a model is not sure enough of; see `histoscope.models.ClassRule`."""
+"""Name for nuclei whose class a model is not sure enough of; see `histoscope.models.ClassRule`."""
 _BACKGROUND = frozenset(("background", "bg", "backgr", "back", "hintergrund", "fond", "fondo"))
 _NO_CLASS = _BACKGROUND | frozenset(
     (
@@ -25,7 +25,7 @@ def names_of_nuclei(given: Any, where: object) -> dict[int, str]:
     Parameters
     ----------
     given : mapping
-        Names by number, as a YAML or JSON file holds them; numbers may be text.
+        Names by number, as in a YAML or JSON file; numbers may be text.
     where : object
         The file, for messages.
 
@@ -37,8 +37,8 @@ def names_of_nuclei(given: Any, where: object) -> dict[int, str]:
     Raises
     ------
     DataError
-        If a number is none or out of 0 to 255, a name is empty or stands twice (also in other letter case),
-        0 is a class, or background is not 0.
+        If a number is not one from 0 to 255, a name is empty or occurs twice (ignoring case), 0 is a class,
+        or background is not 0.
 
     Examples
     --------
@@ -55,22 +55,22 @@ def names_of_nuclei(given: Any, where: object) -> dict[int, str]:
     for number, name in names.items():
         if _plain(name) in _BACKGROUND:
             raise DataError(
-                f"{where}: class {number} is called {name!r}, but background is 0 in label and class maps; "
-                f"write 0 in place of {number} in the class maps, and take the line out"
+                f"{where}: class {number} is called {name!r}, but background is 0 in label and class "
+                f"maps; write 0 in place of {number} in the class maps, and remove the line"
             )
     return _checked(names, where)
 
 
 def names_of_patches(given: Any, where: object) -> dict[int, str]:
-    """Read the names of classes of whole patches, by label from 0; else as `names_of_nuclei`."""
+    """Read the names of classes of whole patches, by label from 0; otherwise as `names_of_nuclei`."""
     return _checked(_numbered(given, where), where)
 
 
 def names_in_order(classes: Mapping[int, str], *, first: int = 1) -> tuple[str, ...]:
     """Give the names of all classes from `first` on; a number without a name is called ``class 3``.
 
-    The place of a name is its number (less `first`), whatever numbers are missing. What stands below `first`,
-    as background in a table of nuclei, is left out.
+    The position of a name is its number (minus `first`), even if numbers are missing. Numbers below `first`,
+    such as the background in a table of nuclei, are left out.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def unique_keys(pairs: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, Any]:
     Raises
     ------
     ValueError
-        If a key stands twice: the first value would be lost.
+        If a key occurs twice: the first value would be lost.
     """
     found: dict[Hashable, Any] = {}
     for key, value in pairs:
@@ -107,7 +107,7 @@ def _numbered(given: Any, where: object) -> dict[int, str]:
     for key, name in given.items():
         number = _number(key, name, where)
         if number in names:
-            raise DataError(f"{where}: class {number} is given twice; keep one line of each class")
+            raise DataError(f"{where}: class {number} is given twice; keep one line per class")
         if not isinstance(name, str | int | None) or isinstance(name, bool):
             raise DataError(
                 f"{where}: the name of class {number} is {name!r}, expected a word; put it in quotes"
@@ -121,7 +121,7 @@ def _number(key: Any, name: Any, where: object) -> int:
     if isinstance(key, bool) or not (text.isascii() and text.isdecimal()):
         swapped = isinstance(name, int) and not isinstance(name, bool)
         hint = f"; number and name seem to be swapped: write {name}: {text}" if swapped else ""
-        raise DataError(f"{where}: {text!r} is no number of a class; expected classes as 1: name{hint}")
+        raise DataError(f"{where}: {text!r} is not a class number; expected classes as 1: name{hint}")
     if int(text) > _MAX_CLASS:
         raise DataError(f"{where}: class {text}, expected numbers from 0 to {_MAX_CLASS}")
     return int(text)

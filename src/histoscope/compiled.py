@@ -36,14 +36,14 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Callable
 
     Compiled code is cached where Numba puts it: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's
     cache folder. Where none of them is writable, as in a read-only container, it is cached in a temporary
-    folder of this user, and where there is none either, each start compiles again.
+    folder of this user, and where there is none either, each start compiles them again.
 
     Parameters
     ----------
     function : callable, optional
         The kernel; not given together with options.
     **options
-        As of ``numba.njit``.
+        As for ``numba.njit``.
 
     Examples
     --------

@@ -38,8 +38,8 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     path : str or Path
         The YAML file.
     overrides : sequence of str
-        ``a.b=value`` lines that win over the file; values are read as YAML, or as they are where text is
-        wanted.
+        ``a.b=value`` lines that override the file; values are read as YAML, or literally where text is
+        expected.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     Warns
     -----
     RenamedWarning
-        For each key under an old name, which works for one version more.
+        For each key under an old name, which works for one more version.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,7 +62,7 @@ def load(kind: type[C], path: str | Path, overrides: Sequence[str] = ()) -> C:
     values = typed(written, [kind])
     values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top")
+        raise ConfigError(f"{path} holds {type(values).__name__}, expected keys and values at the top level")
     return parse(kind, overridden(kind, values, overrides), where=str(path))
 
 
@@ -72,7 +72,7 @@ def overridden(kind: type[Config], values: dict[str, Any], overrides: Sequence[s
     Raises
     ------
     ConfigError
-        If a line is none of that form.
+        If a line does not have that form.
 
     Examples
     --------
@@ -133,8 +133,8 @@ def _explain(kind: type[Config], item: Any) -> str:
         name, known = str(item["loc"][-1]), _keys_at(kind, item["loc"][:-1])
         return f"{place}: {UnknownNameError('key', name, known)}" if known else f"{place}: unknown key"
     if item["type"] == "missing":
-        return f"{place}: missing, please set it"
-    if item["type"] == "value_error":  # in our own words, with what was got
+        return f"{place}: missing; set it"
+    if item["type"] == "value_error":  # in our own words, with the value that was given
         told = str(item["ctx"]["error"])
         return told if told.startswith(place) else f"{place}: {told}"
     return f"{place}: {item['msg']} (got {item['input']!r})"
@@ -161,7 +161,7 @@ def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
         written = text
     is_null = isinstance(written, plain.Plain) and written.value is None
     if _is_text(options) and text[:1] not in {"'", '"'} and not is_null:
-        written = text  # letter by letter, whatever it means in YAML
+        written = text  # literally, whatever it means in YAML
     values[last] = typed(written, options)
 
 
@@ -169,14 +169,14 @@ def _override(values: dict[str, Any], line: str, kind: type[Config]) -> None:
 
 
 def typed(value: Any, options: Sequence[Any]) -> Any:
-    """Resolve scalars by the expected types: text where text is expected, letter by letter.
+    """Resolve scalars by the expected types: text where text is expected, literally.
 
     Parameters
     ----------
     value : object
         From `histoscope.plain.read`.
     options : sequence of types
-        That may stand there, such as ``[Experiment]``.
+        Types that are allowed here, such as ``[Experiment]``.
     """
     if isinstance(value, dict):
         value = _under_new_names(value, options)
@@ -213,7 +213,7 @@ def _under_new_names(values: dict[Any, Any], options: Sequence[Any]) -> dict[Any
     names = _renamed(options)
     for old in names.keys() & values.keys():
         if names[old] in values:
-            raise ConfigError(f"got both {old} and {names[old]}, which is its new name; leave {old} out")
+            raise ConfigError(f"got both {old} and its new name {names[old]}; leave {old} out")
         warn(old, names[old])
     return under_new_names(values, names)
 

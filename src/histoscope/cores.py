@@ -1,4 +1,4 @@
-"""Parallel tiles and patches, one core each, or a few."""
+"""Tiles and patches in parallel, with one core each, or a few."""
 
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
@@ -24,13 +24,13 @@ def a_core_each(
 ) -> Generator[Result, None, None]:
     """Map over cores: ``work(item)`` of each item, in order, one thread of torch and OpenCV each.
 
-    So no network waits for other threads at every layer, and no core is idle while something else than a
+    No network waits for other threads at every layer, and no core is idle while something other than a
     network runs.
 
     Parameters
     ----------
     work, items, ahead, name
-        As `histoscope.threads.in_order`.
+        As for `histoscope.threads.in_order`.
     cores : int
         Items at a time.
     threads : int

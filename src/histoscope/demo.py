@@ -51,7 +51,7 @@ class Size:
     steps, width, patch_px : int
         Of training, and of the U-Net.
     seeds : int
-        Networks a level.
+        Networks per level.
     """
 
     train_patients: int = 12
@@ -106,7 +106,7 @@ def run_demo(
     tell : callable, optional
         Given the study's events.
     say : callable, optional
-        Given one line at the begin of each stage.
+        Given one line at the start of each stage.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def run_demo(
     with stage("draw", f"drawing tissue of {size.train_patients + 2 * size.test_patients} patients ..."):
         draw(out / "data", seed, size)
     config = configure(out, seed, size)
-    with stage("normalise", "bringing laboratory B's stain to laboratory A's ..."):
+    with stage("normalise", "normalising laboratory B's stain to laboratory A's ..."):
         picture = write_picture(out / "before_after.png", config)
     runs = len(config.runs())
     with stage("train", f"training {runs} small networks and testing each on both laboratories ..."):
@@ -134,7 +134,7 @@ def run_demo(
     with stage("report", "comparing them, patient by patient ..."):
         report = write_report(config.folder)
         sentences = tuple(findings(config.folder))
-    with stage("predict", f"finding the nuclei of a tile of laboratory B by the model {weights.DEFAULT} ..."):
+    with stage("predict", f"finding nuclei in a tile of laboratory B with the model {weights.DEFAULT} ..."):
         outlines = write_outlines(out / "outlines.png", config)
     return DemoResult(sentences, report, picture, outlines, seconds, summary)
 
@@ -151,23 +151,23 @@ def claim(out: Path, seed: int, size: Size) -> None:
         found = yaml.safe_load(marker.read_text(encoding="utf-8"))
         if not isinstance(found, dict) or found.get("format") != study_folder.FORMAT:
             raise FormatVersionError(
-                f"{marker} was written by another version of Histoscope; name another folder"
+                f"{marker} was written by another version of Histoscope; choose another folder"
             )
         if found != mine:
             raise ConfigError(
-                f"{out} holds a demo with seed {found.get('seed')} and another seed or size is asked for; "
-                "name another folder"
+                f"{out} holds a demo with seed {found.get('seed')}, but another seed or size was asked "
+                "for; choose another folder"
             )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and holds something else; name a folder that is new or empty")
+        raise ConfigError(f"{out} exists and holds something other than a demo; choose a new or empty folder")
     write_text(marker, yaml.safe_dump(mine, sort_keys=False))
 
 
 def draw(folder: Path, seed: int, size: Size) -> Path:
     """Synthesise the cohort as a data set, unless it exists."""
     if (folder / UNFINISHED).exists():
-        shutil.rmtree(folder)  # half of it, from a stop
+        shutil.rmtree(folder)  # incomplete, from an interrupted run
     if (folder / "index.csv").is_file():
         return folder
     samples = [

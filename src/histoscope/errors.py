@@ -12,12 +12,12 @@
     ├── ShapeError (ValueError)               an array of the wrong shape or type
     ├── StainError (ValueError)               no stains can be estimated where they are needed
     ├── FormatVersionError (ValueError)       written by another version of Histoscope
-    ├── TrainingError (RuntimeError)          training diverged or cannot go on
-    ├── UnknownNameError (KeyError)           a name that nothing answers to
+    ├── TrainingError (RuntimeError)          training diverged or cannot continue
+    ├── UnknownNameError (KeyError)           an unknown name
     └── MissingDependencyError (ImportError)  an optional part is not installed
 
-Every message says what was got, what was expected and what to do. The command line prints the message
-alone and exits with 2; the traceback is for programmers.
+Every message says what was given, what was expected and what to do. The command line prints only the message
+and exits with 2; the traceback is for programmers.
 """
 
 from collections.abc import Iterable
@@ -45,11 +45,11 @@ class CorruptDataError(DataError):
 
 
 class IncompleteError(CorruptDataError):
-    """A file of which a part is missing: no other reader would find it either."""
+    """Part of a file is missing: no other reader could read it either."""
 
 
 class LeakError(HistoscopeError, ValueError):
-    """The same patient, source or image stands on both sides of a split."""
+    """The same patient, source or image is on both sides of a split."""
 
 
 class ShapeError(HistoscopeError, ValueError):
@@ -57,7 +57,7 @@ class ShapeError(HistoscopeError, ValueError):
 
 
 class StainError(HistoscopeError, ValueError):
-    """Stains were asked of something that shows none."""
+    """Stains cannot be estimated from what was given."""
 
 
 class FormatVersionError(HistoscopeError, ValueError):
@@ -65,18 +65,18 @@ class FormatVersionError(HistoscopeError, ValueError):
 
 
 class TrainingError(HistoscopeError, RuntimeError):
-    """Training diverged or cannot go on."""
+    """Training diverged or cannot continue."""
 
 
 class UnknownNameError(HistoscopeError, KeyError):
-    """A name that nothing answers to; the message offers the nearest right one.
+    """An unknown name; the message suggests the nearest known one.
 
     Parameters
     ----------
     kind : str
         What was looked for, in the user's words: "normaliser", "model".
     name : str
-        The name that was got.
+        The name that was given.
     known : iterable of str
         The names that exist.
 
@@ -94,7 +94,7 @@ class UnknownNameError(HistoscopeError, KeyError):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        # KeyError would print the repr of the message.
+        # KeyError would print the repr of the message
         return self.message
 
 

@@ -70,7 +70,7 @@ def example(settings: Any) -> str:
     Parameters
     ----------
     settings : Config or dataclass
-        With sections of the same kinds.
+        Its sections may be either, too.
     """
     return "\n".join(_lines(settings)) + "\n"
 

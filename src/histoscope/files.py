@@ -43,10 +43,10 @@ def whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name: together with that of the file it might be too long.
+    # A short name: appended to a long file name, a longer one could exceed the limit.
     temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix[:_SUFFIX]}"
     try:
-        temporary.touch(exist_ok=False)  # with the rights that new files get here
+        temporary.touch(exist_ok=False)  # with the permissions that new files get here
         yield temporary
         if path.exists():
             shutil.copymode(path, temporary)
@@ -91,33 +91,33 @@ def require_writable(out: str | Path, *, file: bool = False) -> None:
     Parameters
     ----------
     out : str or Path
-        A folder to be.
+        The folder to write to.
     file : bool
-        A file to be.
+        Whether `out` is a file to write, not a folder.
 
     Raises
     ------
     ConfigError
-        With what is in the way.
+        The message says what is in the way.
     """
     out = Path(out).absolute()
     if file and out.is_dir():
-        raise ConfigError(f"cannot write to {out}: it is a folder; name a file in it")
+        raise ConfigError(f"cannot write to {out}: it is a folder; give the name of a file in it")
     if file:
         out = out.parent
     there = next(place for place in (out, *out.parents) if place.exists())
     if not there.is_dir():
-        raise ConfigError(f"cannot write to {out}: {there} is a file; name a folder")
+        raise ConfigError(f"cannot write to {out}: {there} is a file; choose a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise ConfigError(f"cannot write to {out}: {there} is read-only; name another place")
+        raise ConfigError(f"cannot write to {out}: {there} is read-only; choose another place")
 
 
 def read_image(path: str | Path, *, ignore_alpha: bool = False, least_px: int | None = None) -> Image:
     """Read an image file as RGB.
 
-    What a file is, its first bytes tell. Any colour model becomes RGB (transparent parts become white, like
-    glass), 16 bits are scaled to 8 by what the file says, and an image that asks to be turned is turned. Of a
-    slide the finest level is read.
+    The format is recognised from the first bytes. Any colour model becomes RGB (transparent parts become
+    white, like glass), 16 bits are scaled to 8 as the file specifies, and an image that asks to be rotated is
+    rotated. Of a slide, the finest level is read.
 
     Parameters
     ----------
@@ -127,7 +127,8 @@ def read_image(path: str | Path, *, ignore_alpha: bool = False, least_px: int | 
         Take the colours under transparent parts instead of white, for files whose fourth channel means
         nothing.
     least_px : int, optional
-        JPEG may be decoded at a half, a quarter or an eighth, if its sides still have so many pixels.
+        JPEG may be decoded at a half, a quarter or an eighth, if its sides still have at least this many
+        pixels.
 
     Returns
     -------
@@ -138,8 +139,8 @@ def read_image(path: str | Path, *, ignore_alpha: bool = False, least_px: int | 
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it cannot be decoded to the end, is of a format or a colour model that is not read, or does not fit
-        the memory.
+        If it cannot be decoded completely, has a format or colour model that is not supported, or does not
+        fit in memory.
     """
     path = Path(path)
     raw = reading.stored(path, colour=True, least_px=least_px)
@@ -157,9 +158,9 @@ def read_labels(path: str | Path) -> Labels:
     Raises
     ------
     DatasetNotFoundError, CorruptDataError
-        As `read_image`.
+        As for `read_image`.
     ShapeError
-        If the file holds more than one channel, or numbers that are no ids.
+        If the file holds more than one channel, or numbers that are not ids.
     """
     path = Path(path)
     raw = reading.stored(path, colour=False)
@@ -171,12 +172,12 @@ def read_labels(path: str | Path) -> Labels:
         )
     if pixels.ndim != 2:
         raise ShapeError(
-            f"{path}: label map has shape {pixels.shape} ({raw.model}), expected one channel of integers; "
-            "save the ids as grey PNG or TIFF"
+            f"{path}: the label map has shape {pixels.shape} ({raw.model}), expected one channel of "
+            "integers; save the ids as grey PNG or TIFF"
         )
     if pixels.dtype.kind not in "bui":
         raise ShapeError(
-            f"{path}: label map holds {pixels.dtype}, expected whole numbers; save it as integers"
+            f"{path}: the label map holds {pixels.dtype}, expected whole numbers; save it as integers"
         )
     _check_ids(pixels, 2**31 - 1, f"{path}: expected ids from 0 to 2147483647")
     return colours.upright(pixels.astype(np.int32), raw.orientation)
@@ -193,12 +194,12 @@ def write_image(path: str | Path, image: Image, *, mpp: float | None = None, icc
     mpp : float, optional
         Micrometres per pixel, for `histoscope.images.resolution.mpp_of` and other programs to read.
     icc : bytes
-        ICC profile; BMP holds none.
+        ICC profile; BMP cannot store one.
 
     Raises
     ------
     ConfigError
-        If the suffix is not of a format that is written.
+        If the suffix is not that of a format that can be written.
 
     Examples
     --------

@@ -24,12 +24,12 @@ def relabel(
     labels : (H, W) integers
         0 is background.
     keep : (n,) bool, optional
-        Which of the ids 1..n to keep; the others become background. Without, all ids that are in the map.
+        Which of the ids 1..n to keep; the others become background. By default, all ids in the map.
 
     Returns
     -------
     labels : (H, W) int32
-        The given array where nothing is to be left out, else a new one.
+        The given array if nothing changes, otherwise a new one.
     ids : (N,) int64
         The id that each nucleus had.
 
@@ -50,7 +50,7 @@ def relabel(
     if low < 0 or (keep is not None and top > len(keep)):
         most = "" if keep is None else f" up to {len(keep)}"
         raise ShapeError(f"label map holds ids from {low} to {top}, expected 0 for background, ids{most}")
-    if keep is None and top > largest_small_id(labels):  # a table by id would take gigabytes
+    if keep is None and top > largest_small_id(labels):  # a table indexed by id would take gigabytes
         ids = np.setdiff1d(labels, [0]).astype(np.int64)
         return np.searchsorted(np.append(0, ids), labels).astype(np.int32), ids
     flat = np.ascontiguousarray(labels, np.int32).ravel()
@@ -63,14 +63,14 @@ def relabel(
 
 
 def centroids(labels: Labels, n: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Number and mean place of the pixels of each nucleus.
+    """Number and mean position of the pixels of each nucleus.
 
     Parameters
     ----------
     labels : (H, W) int32
         Ids from 0 to `n`.
     n : int, optional
-        Nuclei; without, the largest id.
+        Number of nuclei; by default, the largest id.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def checked(labels: ArrayLike, name: str = "labels", *, ids: bool = True) -> Lab
     Raises
     ------
     ShapeError
-        If it is no map of integers from 0 to 2**31 - 1.
+        If it is not a map of integers from 0 to 2**31 - 1.
     """
     array = np.asarray(labels)
     if array.ndim != 2:
@@ -129,14 +129,14 @@ def checked(labels: ArrayLike, name: str = "labels", *, ids: bool = True) -> Lab
 
 
 def read_only(array: NDArray[T]) -> NDArray[T]:
-    """Read-only view: Numba compiles a kernel anew for each mix of writable and read-only arrays."""
+    """Read-only view: Numba recompiles a kernel for each mix of writable and read-only arrays."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def largest_small_id(labels: NDArray[np.integer[Any]]) -> int:
-    """Give the largest id with which tables by id take about as much memory as the map itself."""
+    """Largest id for which tables indexed by id take about as much memory as the map itself."""
     return max(2**20, labels.size)
 
 

@@ -18,10 +18,10 @@ def attach(
     package : str
         Its ``__name__``; ``dir`` shows its ``__all__``.
     names : mapping of str to str
-        What is loaded late -> the module that has it, without the package's name if it is one of its own. A
-        module that is offered itself has an empty one.
+        Lazy name -> the module that defines it, without the package's name if it is in the package. For a
+        module itself, the value is empty.
     moved : mapping of str to str, optional
-        Old name -> where it is now, ``module:name``. It works for one version more, with a warning.
+        Old name -> where it is now, ``module:name``. It works for one more version, with a warning.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""File locks: one writer a folder. The system releases the lock of a process that ends."""
+"""File locks: one writer per folder. The system releases the lock of a process that ends."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def alone_in(folder: str | Path) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        If another call holds it, or it cannot be made or written.
+        If another process holds it, or the folder cannot be created or written.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def alone_in(folder: str | Path) -> Iterator[None]:
         with suppress(OSError):
             (folder / LOCK).unlink()
         file.close()
-        with suppress(OSError):  # they hold something
+        with suppress(OSError):  # the folder is not empty
             for place in made:
                 place.rmdir()
 
@@ -65,14 +65,14 @@ def take(path: Path) -> TextIO:
     Raises
     ------
     ConfigError
-        If another call holds it; the last line of its `job` tells who.
+        If another process holds it; the last line of the file names it.
     """
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
             _lock(file)
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                return file  # and not one that its holder has just taken away
+                return file  # and not one that its holder has just deleted
         except BlockingIOError:
             file.close()
             raise ConfigError(
@@ -107,4 +107,4 @@ def _lock(file: TextIO) -> None:
     except BlockingIOError:
         raise
     except OSError:
-        return  # some network disks know no locks
+        return  # some network disks do not support locks

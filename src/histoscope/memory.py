@@ -26,11 +26,11 @@ _WORDS = (
 def keep_freed() -> bool:
     """Let this process keep freed memory for later arrays, instead of returning it to the system.
 
-    A network on a CPU allocates and frees some ten megabytes at each layer. Memory of the system comes in
-    pages of 4 KB, each zeroed and mapped when it is first used. Kept, it saves a fifth of the processor time
-    of a prediction (4096 x 4096 pixels: 6.0 s in place of 7.7, at a peak of 1.65 GB in place of 1.4), and
-    about as much of training. The process stays as large as its peak. The command line calls this for itself;
-    programs may, before they start threads.
+    A network on a CPU allocates and frees some ten megabytes at each layer. Memory from the system comes in
+    pages of 4 KB, each zeroed and mapped when it is first used. Keeping freed memory saves a fifth of the
+    processor time of a prediction (4096 x 4096 pixels: 6.0 s instead of 7.7, at a peak of 1.65 GB instead of
+    1.4), and about as much in training. The process stays as large as its peak. The command line calls this
+    itself; programs may, before they start threads.
 
     Returns
     -------
@@ -55,7 +55,8 @@ def keep_freed() -> bool:
 def give_back() -> bool:
     """Return freed memory to the system now, also where `keep_freed` holds.
 
-    Between two pieces of work it keeps a heap that several threads share from growing by its gaps.
+    Between two pieces of work, this keeps a heap shared by several threads from growing through
+    fragmentation.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return True
         is_of_library = isinstance(error, RuntimeError | ValueError) or type(error).__module__ == "cv2"
-        is_ours = isinstance(error, HistoscopeError)  # about files and settings
+        is_ours = isinstance(error, HistoscopeError)  # ours are about files and settings
         if is_of_library and not is_ours and any(words in str(error).lower() for words in _WORDS):
             return True
         if isinstance(error, RuntimeError) and str(error) == "could not create a primitive":  # oneDNN

@@ -56,7 +56,7 @@ _SPECS: dict[int, ModuleSpec | None] = {}
 
 
 class Moved:
-    """Import finder of modules under their old names; the last of the finders."""
+    """Import finder for modules under their old names; it comes last."""
 
     @staticmethod
     def find_spec(

@@ -13,8 +13,8 @@ from histoscope.types import Image
 def templates(*, html: bool) -> Environment:
     """Templates of ``histoscope/templates``; undefined names are errors.
 
-    Every page includes ``page.css``, and so reads alike, on telephones and in both colour schemes. Filters:
-    ``jpeg_uri`` and ``svg_uri``, for pages that need no other file.
+    Every page includes ``page.css``, so that all look the same, also on phones and in both colour schemes.
+    Filters: ``jpeg_uri`` and ``svg_uri``, for pages that need no other file.
     """
     environment = Environment(
         loader=PackageLoader("histoscope", "templates"),

@@ -1,8 +1,8 @@
 """YAML with fewer implicit types: dates, on and off are text, duplicate keys are errors.
 
-YAML 1.1 makes a date of ``2024-11-05``, 8 of ``010``, false of ``off`` and text of ``1e-3``. Here only whole
-numbers, numbers, true, false and null are more than text, and of these the text stays known, so that a name
-written ``005`` can stay one.
+YAML 1.1 reads ``2024-11-05`` as a date, ``010`` as 8, ``off`` as false and ``1e-3`` as text. Here only
+numbers, true, false and null are more than text, and they keep their source text, so that a name written
+``005`` stays a name.
 """
 
 import re
@@ -40,7 +40,7 @@ class PlainLoader(yaml.SafeLoader):
     def construct_mapping(
         self,
         node: yaml.MappingNode,
-        deep: bool = False,  # noqa: FBT001, FBT002  # as YAML's own loader has it
+        deep: bool = False,  # noqa: FBT001, FBT002  # the signature of YAML's own loader
     ) -> dict[Hashable, Any]:
         """Construct a mapping; a duplicate key is an error."""
         seen = set()
@@ -82,7 +82,7 @@ def read(text: str) -> Any:
     Raises
     ------
     ValueError
-        If it is not YAML, or a key stands twice; the message is one line, with the line and column.
+        If it is not YAML, or a key occurs twice; the message is one line, with the line and column.
 
     Examples
     --------

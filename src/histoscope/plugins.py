@@ -5,8 +5,8 @@ A package offers a model, say, in its own ``pyproject.toml``; it is imported whe
     [project.entry-points."histoscope.models"]
     hovernet = "hovernet_lab.network:HoVerNet"
 
-Names of Histoscope's own win. Only the user names code: what a file names, such as the card of a model, is
-no reason to import anything, see `is_trusted`.
+Histoscope's own names win. Only the user may name code to import: a name in a file, such as a model's card,
+is not enough, see `is_trusted`.
 """
 
 import sys
@@ -30,24 +30,24 @@ def find(kind: str, name: str, ours: Mapping[str, Any], group: str) -> Any:
     Parameters
     ----------
     kind : str
-        What it is, in the words of messages: "model".
+        What is looked up, as messages call it: "model".
     name : str
     ours : mapping
-        Name -> what is given for it.
+        Built-in names and their objects.
     group : str
-        Of entry points, such as ``histoscope.models``.
+        Group of entry points, such as ``histoscope.models``.
 
     Returns
     -------
     object
-        What stands under the name, as it is: whether it is of use is for the caller to check.
+        The object of that name; the caller checks whether it is usable.
 
     Raises
     ------
     UnknownNameError
         If nothing has that name; the message lists what exists, plug-ins too.
     ConfigError
-        If a plug-in, or what ``package.module:Name`` says, cannot be imported; with the reason.
+        If a plug-in or ``package.module:Name`` cannot be imported; the message gives the reason.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def offers(group: str) -> dict[str, str]:
 
 
 def name_of(what: Any, group: str) -> str:
-    """Name by which `find` gives a class or function: that of its entry point, or ``package.module:Name``."""
+    """Name under which `find` finds a class or function: its entry point's, or ``package.module:Name``."""
     path = f"{what.__module__}:{what.__qualname__}"
     offered = (name for name, found in _installed(group).items() if found[0].value == path)
     return next(offered, path)
@@ -90,7 +90,7 @@ def trust(name: str) -> None:
     Raises
     ------
     ConfigError
-        If it is no such name, or cannot be imported.
+        If it is not such a name, or cannot be imported.
     """
     if ":" not in name:
         raise ConfigError(f"got {name!r}, expected package.module:Name, such as my_lab:Net")
@@ -110,7 +110,7 @@ def _installed(group: str) -> dict[str, list[EntryPoint]]:
     found: dict[str, list[EntryPoint]] = {}
     for entry in sorted(entry_points(group=group), key=lambda entry: (_package(entry), entry.value)):
         same = found.setdefault(entry.name, [])
-        if entry not in same:  # a package that stands twice on the path is one
+        if entry not in same:  # a package found twice on the path counts once
             same.append(entry)
     return found
 
@@ -126,8 +126,8 @@ def _tell_clash(kind: str, name: str, found: Sequence[EntryPoint], *, is_ours: b
         taken = "Histoscope's own" if is_ours else f"that of {_package(found[0])}"
         left = ", ".join(f"{entry.value} of {_package(entry)}" for entry in others)
         warnings.warn(
-            f"{kind} {name!r}: {taken} is taken, not {left}, which has the same name; that one can be "
-            "named as package.module:Name",
+            f"{kind} {name!r}: {taken} is used, not {left}, which has the same name; to use that one, "
+            "write package.module:Name",
             stacklevel=4,
         )
 
@@ -135,7 +135,7 @@ def _tell_clash(kind: str, name: str, found: Sequence[EntryPoint], *, is_ours: b
 def _loaded(kind: str, name: str, entry: EntryPoint) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # whatever a module of others does when it is imported
+    except Exception as error:  # third-party modules may raise anything on import
         raise ConfigError(
             f"{kind} {name!r} of the plug-in {_package(entry)} ({entry.value}) cannot be imported: "
             f"{_reason(error)}; repair or uninstall that package"
@@ -154,8 +154,8 @@ def _by_path(kind: str, name: str) -> Any:
             found = getattr(found, attribute)
     except Exception as error:
         raise ConfigError(
-            f"{kind} {name!r} cannot be imported: {_reason(error)}; expected package.module:Name, "
-            "in an installed package or in the folder that this is run in"
+            f"{kind} {name!r} cannot be imported: {_reason(error)}; expected package.module:Name, in an "
+            "installed package or in the working folder"
         ) from error
     _asked.add(name)
     return found

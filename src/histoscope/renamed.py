@@ -1,6 +1,6 @@
 """Deprecated names: they work for one more version, with a warning that names the new one.
 
-A table ``{old: new}`` serves keywords of a function, fields of a class with their keys in YAML, and options.
+A table ``{old: new}`` covers keywords of a function, fields of a class with their keys in YAML, and options.
 """
 
 import warnings
@@ -18,7 +18,7 @@ class RenamedWarning(DeprecationWarning):
 
 def warn(old: str, new: str, *, stacklevel: int = 2) -> None:
     """Warn that a name is deprecated."""
-    text = f"{old} is now {new}; the old name goes with the next version"
+    text = f"{old} is now {new}; the old name will be removed in the next version"
     warnings.warn(text, RenamedWarning, stacklevel=stacklevel + 1)
 
 
@@ -28,8 +28,8 @@ def renamed(**names: str) -> Callable[[T], T]:
     Parameters
     ----------
     **names : str
-        Old keyword -> new one. A class, which may be a configuration or a dataclass, also answers to the old
-        ones as attributes, and as keys of a YAML file.
+        Old keyword -> new one. A class (also a configuration or dataclass) accepts the old names as
+        attributes and as keys of a YAML file, too.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def renamed(**names: str) -> Callable[[T], T]:
     ...     predict(None, turned=True)
     True
     >>> print(told[0].message)
-    predict(turned=) is now predict(tta=); the old name goes with the next version
+    predict(turned=) is now predict(tta=); the old name will be removed in the next version
     """
 
     def decorate(target: T) -> T:
@@ -81,7 +81,7 @@ def _taking(function: Any, names: Mapping[str, str], called: str = "") -> Any:
         for old in names.keys() & given.keys():
             new = names[old]
             if new in given:
-                raise TypeError(f"{called}: got both {old} and {new}, which is its new name")
+                raise TypeError(f"{called}: got both {old} and its new name {new}; leave {old} out")
             warn(f"{called}({old}=)", f"{called}({new}=)")
         return function(*args, **under_new_names(given, names))
 

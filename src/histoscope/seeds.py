@@ -7,7 +7,7 @@ import numpy as np
 from histoscope.errors import ConfigError
 
 RandomSource: TypeAlias = int | np.random.Generator
-"""A seed gives the same numbers at each call; a generator keeps its state."""
+"""A seed gives the same numbers in each call; a generator keeps its state."""
 
 
 def generator(rng: RandomSource) -> np.random.Generator:
@@ -20,7 +20,7 @@ def generator(rng: RandomSource) -> np.random.Generator:
     Raises
     ------
     ConfigError
-        If it is neither: None would give other numbers each time.
+        If it is neither: None would give different numbers each time.
 
     Examples
     --------

@@ -26,10 +26,10 @@ def read_table(path: str | Path, *, text: Collection[str] = TEXT_COLUMNS) -> "pd
     Parameters
     ----------
     path : str or Path
-        UTF-8, with a header; a byte order mark is passed over.
+        UTF-8, with a header; a byte order mark is skipped.
     text : collection of str
-        Columns that are kept as strings, letter by letter; an empty cell is the empty string. Every other
-        column becomes numbers where all its cells are numbers or empty (NaN), else it stays text as well.
+        Columns that are kept as strings, unchanged; an empty cell is the empty string. Every other column
+        becomes numbers if all its cells are numbers or empty (NaN); otherwise it stays text as well.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def _numbers(cells: "pd.Series[str]") -> "pd.Series[str] | pd.Series[float]":
         numbers = pd.to_numeric(cells.mask(empty))
     except (ValueError, TypeError):
         return cells
-    if numbers.dtype.kind == "f":  # pandas itself may be off in the last digit
+    if numbers.dtype.kind == "f":  # pandas may be off in the last digit
         with suppress(ValueError):
             return cells.mask(empty, "nan").astype(float)
     return numbers.astype(float) if empty.all() else numbers

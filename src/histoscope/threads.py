@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SMALLEST_BAND = 1 << 16
-"""Pixels of a cheap kernel below which another thread does not pay."""
+"""Pixels of a cheap kernel below which another thread does not pay off."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 
@@ -31,12 +31,12 @@ def over(kernel: Callable[..., Any], n: int, smallest: int, *arguments: Any) -> 
 
     The kernel must release the GIL and write only what belongs to its part. The number of threads is Numba's
     (all cores that the process may use, or the environment's ``NUMBA_NUM_THREADS``). Numba's own parallel
-    loops are left aside: they abort when two threads call in at once, or after a fork; data loaders do both.
+    loops are not used: they abort when two threads enter at once, or after a fork; data loaders do both.
 
     Returns
     -------
     list
-        What the kernel gave for each part, in order.
+        What the kernel returned for each part, in order.
 
     Examples
     --------
@@ -93,7 +93,7 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     except RuntimeError as error:
-        # Ctrl-C between the taking and the giving back of a lock: Python then tells of the lock instead.
+        # Ctrl-C between acquiring and releasing a lock: Python then complains about the lock instead.
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
@@ -103,7 +103,7 @@ def in_order(
 
 @contextmanager
 def told_after(seconds: float, words: str) -> Iterator[None]:
-    """Warn if the block still runs after so many seconds.
+    """Warn if the block is still running after so many seconds.
 
     Examples
     --------

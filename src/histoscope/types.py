@@ -28,7 +28,8 @@ Mask: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.floating]
 
 MAX_ID = 20_000_000
-"""Samples hold ids up to this, or to their number of pixels, so that tables by id fit in memory."""
+"""Samples hold ids up to this, or up to their number of pixels, so that tables indexed by id fit in
+memory."""
 
 _NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
@@ -57,7 +58,7 @@ class Record:
     patient, source : str
         Patient and source image or slide; neither may be on both sides of a split.
     split : str
-        The part that its publisher put it in ("train", "test") or "".
+        The published part ("train", "test") or "".
     label : int or None
         Class of a whole patch; None for images with instance maps.
     tags : mapping of str to str
@@ -100,8 +101,8 @@ class Sample:
     Raises
     ------
     ShapeError
-        If an array has another type or shape than stated, if they do not fit together, or if a number is
-        impossible: nothing later has to check again.
+        If an array has a type or shape other than stated, if they do not fit together, or if a number is
+        impossible: later code need not check again.
 
     Examples
     --------
@@ -136,7 +137,7 @@ class Sample:
         if not _is_number(self.mpp) or not 0 < self.mpp < np.inf:
             raise self._wrong(f"mpp is {self.mpp}, expected micrometres per pixel above 0")
         if self.label is not None and (not isinstance(self.label, int | np.integer) or self.label < 0):
-            raise self._wrong(f"label is {self.label!r}, expected the number of a class, 0 or above")
+            raise self._wrong(f"label is {self.label!r}, expected a class number, 0 or above")
         if self.instances is not None:
             self._check_instances(self.instances)
         if self.classes is not None:
@@ -188,5 +189,5 @@ def _is_number(value: object) -> bool:
 
 
 def _form(array: object) -> str:
-    """Shape and type of an array, or the type of what is none."""
+    """Shape and dtype of an array; for anything else, its type."""
     return f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__

@@ -33,7 +33,7 @@ def test_a_folder_of_images(made):
     done = call(made / "images", made / "notes", made / "out")
     assert done.exit_code == 0
     assert "4 images with" in done.output
-    assert "no regions of interest: in the images, all that is not outlined" in done.output
+    assert "no regions of interest: everything in the images that is not outlined" in done.output
     assert f"histoscope data verify folder {made / 'out'}" in done.output.replace("\n", " ").replace(
         "  ", " "
     )
@@ -92,4 +92,4 @@ def test_a_label_map_beside_its_nuclei_is_named(made):
     hs.export.write_geojson(made / "wrong.geojson", Nuclei.from_labels(labels[::-1].copy(), mpp=0.5))
     done = call(made / "images" / "0.png", made / "wrong.geojson", made / "out")
     assert done.exit_code == 0
-    assert "0: the label map does not lie on the nuclei; it would if" in done.output
+    assert "0: the label map does not match the nuclei; it would if" in done.output

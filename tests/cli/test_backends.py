@@ -89,5 +89,5 @@ def test_a_processors_backend_is_refused_on_another_device(monkeypatch):
     monkeypatch.setattr("histoscope.models.device.devices_of", lambda names: tuple(names.split(",")))
     assert devices_for("auto", "cuda:0") == ("cuda:0",)
     assert devices_for("openvino", "cpu") == ("cpu",)
-    with pytest.raises(ConfigError, match="is for processors, and --device is cuda:0"):
+    with pytest.raises(ConfigError, match="runs on a CPU, but --device is cuda:0"):
         devices_for("openvino", "cuda:0")

@@ -235,7 +235,7 @@ def test_audit_ends_with_one_on_a_turned_label_map(root: Path) -> None:
     write_image(root / "images" / "t3.png", drawn.image)
     write_labels(root / "labels" / "t3.png", np.rot90(drawn.instances).copy())
     told = _run("audit", "folder", root)
-    assert (told.exit_code, "labels   train/t3: the label map does not lie" in told.stdout) == (1, True)
+    assert (told.exit_code, "labels   train/t3: the label map does not match" in told.stdout) == (1, True)
     answer = json.loads(_run("audit", "folder", root, "--json").stdout)
     assert (answer["clean"], [one["name"] for one in answer["labels"]]) == (False, ["train/t3"])
 

@@ -85,5 +85,5 @@ def test_a_failed_run_ends_with_1(asked):
 
 def test_a_foreign_folder_is_one_clear_error(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="something else"):
+    with pytest.raises(ConfigError, match="something other than a demo"):
         CliRunner().invoke(app, ["demo", str(tmp_path)], catch_exceptions=False)

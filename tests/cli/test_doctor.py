@@ -121,9 +121,9 @@ def test_a_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert doctor.disk(tmp_path).status == "FAIL"
     assert "NUMBA_CACHE_DIR" in doctor.numba_cache().advice
     monkeypatch.setattr(compiled, "temporary_folder", lambda: tmp_path)
-    assert doctor.numba_cache().found.endswith(f"until it is emptied, {tmp_path} is used")
+    assert doctor.numba_cache().found.endswith(f"{tmp_path} is used until it is emptied")
     monkeypatch.setattr(compiled, "temporary_folder", lambda: None)
-    assert doctor.numba_cache().found.endswith("each start compiles again")
+    assert doctor.numba_cache().found.endswith("kernels are compiled again at each start")
     assert doctor.numba_cache().status == "WARN"
 
 

@@ -45,7 +45,7 @@ def test_that_the_model_is_its_own_truth_is_said(corrected, tmp_path):
 
 def test_few_nuclei_are_told(corrected, tmp_path, monkeypatch):
     call = ["data", "from-edits", str(corrected), str(tmp_path / "mine")]
-    assert "may be too few to learn from" in CliRunner().invoke(app, call).stderr
+    assert "may be too few to train on" in CliRunner().invoke(app, call).stderr
     monkeypatch.setattr("histoscope.cli.edits.FEW_NUCLEI", 1)
     call = ["data", "from-edits", str(corrected), str(tmp_path / "other")]
     assert "too few" not in CliRunner().invoke(app, call).stderr
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_said_before_anything_is_written(corrected, tmp_path):
     for arguments, words in (
         ([corrected, tmp_path / "full"], "not an empty folder"),
         ([tmp_path / "in", tmp_path / "mine"], "no corrected results"),
-        ([corrected, tmp_path / "mine", "--slides", tmp_path / "full"], "name its folder with --slides"),
+        ([corrected, tmp_path / "mine", "--slides", tmp_path / "full"], "give its folder with --slides"),
     ):
         result = CliRunner().invoke(app, ["data", "from-edits", *map(str, arguments)])
         assert result.exit_code

@@ -64,12 +64,12 @@ def test_files_of_the_user_stay_and_its_own_are_replaced(folder, patches, tmp_pa
     (out / "predictions.csv").write_text("with notes of mine")
     done = call(folder, patches, out, "--mpp", 1)
     assert isinstance(done.exception, ConfigError)
-    assert "predictions.csv was changed since" in str(done.exception)
+    assert "predictions.csv has been changed since" in str(done.exception)
     assert (out / "predictions.csv").read_text() == "with notes of mine"
     for inside in (patches, patches / "out"):
         done = call(folder, patches, inside, "--mpp", 1)
         assert isinstance(done.exception, ConfigError)
-        assert "inside of the patches" in str(done.exception)
+        assert "inside the folder of patches" in str(done.exception)
 
 
 def test_a_missing_extra_is_told_before_the_work(folder, tmp_path, monkeypatch):

@@ -10,15 +10,15 @@ CALLS = {
     "predict nuclei-free IN out --mpp 0.5 --reader tiff": "--reader is for slides",
     "predict nuclei-free IN out --mpp 0.5 --as tiles": "--as tiles is for classifiers",
     "predict nuclei-free IN out --mpp 0.5 --least-tissue 0.1": "--least-tissue is for classifiers",
-    "data audit folder IN --min-overlap 0": "--min-overlap goes with --groups",
-    "data audit folder IN --features rows.npy": "--features goes with --groups",
+    "data audit folder IN --min-overlap 0": "--min-overlap only works with --groups",
+    "data audit folder IN --features rows.npy": "--features only works with --groups",
     "data audit folder IN IN --by patient": "--by makes parts",
-    "data audit folder IN --seed 0": "--seed goes with --by",
+    "data audit folder IN --seed 0": "--seed only works with --by",
     "data audit folder IN --groups g.csv --stratify lab": "--stratify makes parts",
-    "synth OUT --like-tiles 3": "--like-tiles is about --like",
-    "synth OUT --format monuseg": "--format is about --like",
-    "synth OUT --steps 10": "--steps is of the network",
-    "synth OUT --method learned --like IN --hard": "--hard is for synthetic tissue",
+    "synth OUT --like-tiles 3": "--like-tiles only works with --like",
+    "synth OUT --format monuseg": "--format only works with --like",
+    "synth OUT --steps 10": "--steps is for the network",
+    "synth OUT --method learned --like IN --hard": "--hard is for tissue drawn by rules",
 }
 
 

@@ -61,7 +61,7 @@ def test_it_prints_what_it_saw_and_writes_what_train_reads(folder, call, tmp_pat
         "patients",
         "stain",
     ]
-    assert "mine.yaml is written; next: histoscope train mine.yaml" in said
+    assert "mine.yaml written; next: histoscope train mine.yaml" in said
     written = load(Experiment, tmp_path / "mine.yaml")
     assert (written.data.root, written.data.mpp, written.model.name) == (folder, 0.5, "stardist")
     changes = [word for line in [*SMALL, "initial_weights=null", "out=run"] for word in ("--set", line)]
@@ -101,5 +101,5 @@ def test_a_file_or_a_folder_is_given(call, words):
 
 def test_a_file_names_itself_what_it_goes_on_from(call, tmp_path):
     (tmp_path / "a.yaml").write_text("{}", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"--from goes with --data.* write initial_weights: nuclei"):
+    with pytest.raises(ConfigError, match=r"--from works with --data.* set initial_weights: nuclei"):
         call("train", "a.yaml", "--from", "nuclei")

@@ -41,4 +41,4 @@ def test_the_second_ctrl_c_ends_what_hears_nothing(patience, is_told, deaf):
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
-        assert "left at once" in process.stderr.read()
+        assert "interrupted at once" in process.stderr.read()

@@ -132,4 +132,4 @@ def test_every_terminal_can_print_it(encoding, arguments, tmp_path):
 def test_a_disk_that_is_gone_is_told(boom, capsys, number):
     assert boom(OSError(number, os.strerror(number), "/slides/a.svs")) == 2
     assert "/slides/a.svs" in (words := capsys.readouterr().err)
-    assert "see that its disk is there, and run the same command again" in words
+    assert "check that its disk is available, and run the same command again" in words

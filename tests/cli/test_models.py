@@ -108,7 +108,7 @@ def test_the_card_says_what_taught_the_classes_and_how_many_nuclei_are_sure():
     }
     text = "\n".join(described(card))
     assert "classes learned from: colon, 23 images" in text
-    assert "of 2,682 validation nuclei, 93% keep a class and 80% of these have the right one" in text
+    assert "of 2,682 validation nuclei, 93% get a class, 80% of these correctly" in text
     del card["classes learned from"], card["validation"]
     assert "unsure" not in "\n".join(described(card))
 

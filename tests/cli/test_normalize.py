@@ -123,7 +123,7 @@ def test_originals_are_never_written_over(tiles, tmp_path):
     ]:
         done = call(source, out, "--overwrite")
         assert isinstance(done.exception, ConfigError)
-        assert "never written over" in str(done.exception)
+        assert "never overwritten" in str(done.exception)
     assert (tiles / "a" / "one.png").read_bytes() == before
 
 

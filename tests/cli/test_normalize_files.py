@@ -68,7 +68,7 @@ def test_the_size_of_a_pixel_the_profile_and_what_viewers_show_are_kept(tmp_path
         assert ImageOps.exif_transpose(one).size == other.size
     if suffix != ".bmp":
         assert profile_of(after) == PROFILE
-        assert ("1 image turned upright" in done.stdout) == (turn != 1)
+        assert ("1 image rotated upright" in done.stdout) == (turn != 1)
 
 
 def test_a_slide_becomes_a_tiff_with_its_resolution(tmp_path):
@@ -120,7 +120,7 @@ def test_one_is_one_and_progress_is_told_in_lines(tiles, tmp_path):
     done = call(tiles / "a", tmp_path / "out")
     assert "1 image normalised (macenko)" in done.stdout
     assert "normalising: 1 of 1" in done.stderr
-    assert "1 image finished before" in call(tiles / "a", tmp_path / "out").stdout
+    assert "1 image already done" in call(tiles / "a", tmp_path / "out").stdout
 
 
 # --- what is never touched ---
@@ -143,7 +143,7 @@ def test_a_result_that_the_user_changed_is_kept(tiles, tmp_path):
     changed = tmp_path / "out" / "a" / "one.png"
     write_image(changed, tile(9))
     done = call(tiles, tmp_path / "out", "--overwrite")
-    assert "was changed since it was written" in str(done.exception)
+    assert "has been changed since it was written" in str(done.exception)
     assert np.array_equal(read_image(changed), tile(9))
 
 
@@ -188,7 +188,7 @@ def test_images_in_out_are_no_inputs_and_are_named(tiles):
     write_image(tiles / "out" / "theirs.png", tile(9))
     done = call(tiles, tiles / "out")
     assert done.exit_code == 0, done.output
-    assert "theirs.png: lies in the folder for the results" in done.stderr
+    assert "theirs.png: is in the folder for the results" in done.stderr
     assert "2 images normalised" in done.stdout
     assert np.array_equal(read_image(tiles / "out" / "theirs.png"), tile(9))
 
@@ -197,7 +197,7 @@ def test_results_of_an_earlier_call_are_no_inputs(tiles, tmp_path):
     call(tiles / "a", tiles / "done")
     done = call(tiles, tmp_path / "out")
     assert "2 images normalised" in done.stdout
-    assert "done: holds results of an earlier call" in done.stderr
+    assert "done: holds results of an earlier run" in done.stderr
 
 
 def test_two_images_for_one_name_are_refused(tiles, tmp_path):
@@ -245,7 +245,7 @@ def test_a_saved_reference_is_not_written_over_by_another(tiles, tmp_path):
     other = ("--reference", tiles / "b" / "two.png", "--save-reference", lab)
     done = call(tiles, tmp_path / "o2", *other)
     assert isinstance(done.exception, ConfigError)
-    assert "exists with other contents" in str(done.exception)
+    assert "exists with different contents" in str(done.exception)
     assert lab.read_bytes() == before
     assert call(tiles, tmp_path / "o2", *other, "--overwrite").exit_code == 0
     assert lab.read_bytes() != before

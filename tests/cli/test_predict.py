@@ -78,7 +78,10 @@ def test_an_image_that_asks_to_be_turned_is_turned_and_said_so(model, tmp_path, 
     exif[274] = 6  # a quarter to the right
     picture.save(tmp_path / "tile.png", exif=exif)
     done = call(model, tmp_path / "tile.png", tmp_path / "out", "--mpp", 0.25, "--only", "labels")
-    assert "1 image turned upright, as EXIF or TIFF ask; results are of what viewers show" in done.stderr
+    assert (
+        "1 image rotated upright, as their EXIF or TIFF tags ask; results fit what viewers show"
+        in done.stderr
+    )
     found = read_labels(tmp_path / "out" / "tile_labels.png") > 0
     assert np.array_equal(found, np.rot90(disks.instances > 0, -1))
 
@@ -165,7 +168,7 @@ def test_non_commercial_weights_say_so_once(model, tile, tmp_path):
     [
         ({"model": "nucle"}, UnknownNameError, "unknown model 'nucle'"),
         ({"image": "none.png"}, DatasetNotFoundError, "no image or slide at none.png"),
-        ({"mpp": []}, ConfigError, "tile.png does not say its resolution"),
+        ({"mpp": []}, ConfigError, "tile.png does not give its resolution"),
         ({"mpp": ["--mpp", "-1"]}, ConfigError, "from 0.05 to 5"),
     ],
 )
@@ -265,7 +268,7 @@ def test_a_device_is_named(model, classifier, tile, tmp_path):
     for k, chosen in enumerate((model, classifier)):
         assert call(chosen, tile, tmp_path / str(k), "--mpp", 0.25, "--device", "cpu").exit_code == 0
         several = call(chosen, tile, tmp_path / "no", "--mpp", 0.25, "--device", "cpu,cpu")
-        assert "several are for slides" in str(several.exception)
+        assert "several devices are for slides" in str(several.exception)
     slides = [model, tile, tmp_path / "slides", "--mpp", 0.25, "--as", "slide"]
     assert call(*slides, "--device", "cpu,cpu").exit_code == 0
     assert "no device 'tpu'" in str(call(*slides, "--device", "tpu").exception)

@@ -107,7 +107,7 @@ def test_ray_that_is_missing_or_has_its_devices_named_is_told_before_any_work(sl
     assert "pip install 'histoscope[ray]'" in str(done.exception)
     monkeypatch.setitem(sys.modules, "ray", object())
     done = call(slides, tmp_path, "--workers", "ray", "--device", "cpu")
-    assert "Ray gives each worker its device" in str(done.exception)
+    assert "Ray assigns a device to each worker" in str(done.exception)
     assert not list(tmp_path.iterdir())
 
 

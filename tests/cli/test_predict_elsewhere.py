@@ -47,11 +47,11 @@ def test_slides_come_from_elsewhere_and_results_go_there(bucket, tmp_path):
     ("words", "why"),
     [
         (["memory://cli/in", "memory://cli/out"], "give --work DIR"),
-        (["memory://cli/in", "OUT", "--work", "OUT"], "--work is for an OUT elsewhere"),
+        (["memory://cli/in", "OUT", "--work", "OUT"], "--work is for a remote OUT"),
         (["memory://cli/in", "OUT", "--stage", "s3://bucket"], "--stage s3://bucket: expected a folder"),
         (["memory://cli/in", "OUT", "--stage-limit", "much"], "expected a size such as 50GB"),
         (["memory://cli/none", "OUT"], "no image or slide at memory://cli/none"),
-        (["memory://cli/in", "OUT", "--as", "image"], "only slides are read from elsewhere"),
+        (["memory://cli/in", "OUT", "--as", "image"], "only slides can be read from remote storage"),
     ],
 )
 def test_what_cannot_be_is_refused_before_any_work(bucket, tmp_path, words, why):
@@ -72,7 +72,7 @@ def s3(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("gone", "source", "why"),
     [
-        ("SECRET_ACCESS_KEY", "s3://bucket/in", "s3://bucket/in: no credentials"),
+        ("SECRET_ACCESS_KEY", "s3://bucket/in", "s3://bucket/in: no valid credentials"),
         ("", "s3://none/in", "s3://none/in: no such file or bucket"),
         ("", "s3://bucket/a.svs", "no image or slide at s3://bucket/a.svs"),
         pytest.param(

@@ -67,15 +67,15 @@ def test_cells_that_are_given_make_slides_of_files(classifier, slide, tmp_path):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--as", "slide", "--labels"], "--labels is for nuclei, and here tiles are classified"),
+        (["--as", "slide", "--labels"], "--labels is for nuclei, but here tiles are classified"),
         (["--as", "slide", "--anndata"], "--anndata is for nuclei"),
         (["--as", "slide", "--only", "csv"], "--only is for images"),
         (["--as", "slide", "--least-area", "4"], "--least-area is for models of nuclei"),
         (["--as", "image"], "--as image is for models of nuclei"),
         (["--as", "tiles", "--csv"], "--csv is for slides"),
-        (["--cells", "FOUND", "--labels"], "--labels has no meaning for cells that are given"),
-        (["--cells", "FOUND", "--least-tissue", "0.5"], "--least-tissue has no meaning"),
-        (["--cells", "FOUND", "--as", "patch"], "--as patch has no meaning for cells"),
+        (["--cells", "FOUND", "--labels"], "--labels has no effect with --cells"),
+        (["--cells", "FOUND", "--least-tissue", "0.5"], "--least-tissue has no effect"),
+        (["--cells", "FOUND", "--as", "patch"], "--as patch has no effect with --cells"),
     ],
 )
 def test_what_has_no_meaning_is_refused(classifier, slide, tmp_path, options, why):
@@ -87,4 +87,4 @@ def test_what_has_no_meaning_is_refused(classifier, slide, tmp_path, options, wh
 
 def test_models_of_nuclei_classify_no_cells(slide, tmp_path):
     done = call("nuclei-free", slide, tmp_path / "out", "--cells", tmp_path)
-    assert "--cells is for classifiers, and this model finds nuclei" in str(done.exception)
+    assert "--cells is for classifiers, but this model finds nuclei" in str(done.exception)

@@ -80,7 +80,7 @@ def test_where_patients_are_not_known_that_is_said(capsys: pytest.CaptureFixture
     assert "The patient of 1 image is not known" in told
     of_sources = _shown(capsys, _table(["a", "", "b"], source=["s", "s", "t"]).assign(source=["s", "s", "t"]))
     assert _row(of_sources, "dice")[-1] == "2"
-    assert "source images are taken as independent" in _flat(of_sources)
+    assert "source images are treated as independent" in _flat(of_sources)
 
 
 def test_classes_are_shown_with_their_true_nuclei(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,7 +89,7 @@ def test_classes_are_shown_with_their_true_nuclei(capsys: pytest.CaptureFixture[
     assert (name, nuclei, score, value, patients) == ("round", "6", "pq", "0.667", "3")
     assert _row(told, "rare") == ["rare", "1", "pq", "1.000", "", "1"]
     assert told.count("detection_f1") == 2
-    assert "one of the patients alone decides" in told
+    assert "a score depends on only one of the patients" in told
 
 
 def test_a_title_says_which_images_these_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ def test_options_of_the_call_stay_with_it(tmp_path):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["train", "a.yaml"], "expected the call of predict"),
+        (["train", "a.yaml"], "expected a predict command"),
         (["predict", "nuclei-free", ".", "out", "--overwrite"], "--overwrite with --claim"),
         (["predict", "nuclei-fre", ".", "out"], "nuclei-free"),
         (["predict", "nuclei-free", "no/where", "out"], "no/where does not exist"),

@@ -69,7 +69,7 @@ def test_run_then_plan_then_report(config, tmp_path):
     result = invoke("run", config)
     assert result.exit_code == 0, result.output
     assert "2 runs done" in result.stdout
-    assert "2 were done before" in invoke("run", config).stdout
+    assert "2 done earlier" in invoke("run", config).stdout
     assert set(plans.plan_study(studies.read_config(config)).states.values()) == {"finished"}
     assert "0 of 2 runs to do" in invoke("plan", config).stdout
     reported = invoke("report", tmp_path / "out")

@@ -167,10 +167,10 @@ def test_what_is_asked_of_a_network_reaches_it(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        (["--like-tiles", "2"], ConfigError, "whose folder is not given; leave it out"),
+        (["--like-tiles", "2"], ConfigError, "only works with --like; leave it out"),
         (["--like", "lab", "--spec", "spec.json"], ConfigError, "give one of them"),
         (["--like", "lab", "--stain", "pink"], ConfigError, "leave one out"),
-        (["--method", "learned"], ConfigError, "give its folder as --like"),
+        (["--method", "learned"], ConfigError, "give its folder with --like"),
         (["--like", "nowhere"], DatasetNotFoundError, "nowhere"),
         (["--spec", "nowhere.json"], DatasetNotFoundError, "no synth spec"),
         (["--like", "lab", "--format", "monusek"], UnknownNameError, "monuseg"),

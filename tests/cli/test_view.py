@@ -25,7 +25,7 @@ def test_it_lists_what_there_is_to_see(call, tmp_path):
     (tmp_path / "cells.parquet").write_bytes(b"none")
     said = call(tmp_path, "--list")
     assert "a/tissue.png: no results" in said
-    assert "results alone" in said
+    assert "results only" in said
 
 
 def test_a_folder_with_nothing_to_show_says_what_to_run(call, tmp_path):

@@ -86,7 +86,7 @@ def test_labels_of_another_image_are_told(seed: int) -> None:
     assert found is not None
     assert found.best is None
     assert not found.sure
-    assert "of another image" in str(found)
+    assert "from another image" in str(found)
 
 
 def test_noise_and_plain_images_are_of_no_image(rng: np.random.Generator) -> None:
@@ -113,4 +113,4 @@ def test_verify_names_the_tile() -> None:
         if "gaps" not in problem.message
     ]
     assert (problem.name, problem.severity) == ("t7", "error")
-    assert "does not lie on the nuclei" in problem.message
+    assert "does not match the nuclei" in problem.message

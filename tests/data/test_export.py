@@ -117,7 +117,7 @@ def test_patches_cover_every_pixel(height: int, width: int) -> None:
                 np.full(2, 5, np.uint8),
                 name="a",
             ),
-            r"class 5 is none of \[1, 2\]",
+            r"class 5 is not one of \[1, 2\]",
         ),
     ],
 )

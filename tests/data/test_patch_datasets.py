@@ -81,7 +81,7 @@ def test_lc25000_one_organ_with_groups(lc25000: Path, tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("path,cluster\na.jpeg,1\n", "no path or no group"),
-        ("path,group\na.jpeg,g1\nx/a.jpeg,g2\n", "'a' stands in the groups 'g1' and 'g2'"),
+        ("path,group\na.jpeg,g1\nx/a.jpeg,g2\n", "'a' is in the groups 'g1' and 'g2'"),
     ],
 )
 def test_wrong_list_of_groups(lc25000: Path, tmp_path: Path, text: str, says: str) -> None:
@@ -311,7 +311,7 @@ def test_pcam_bad_files(pcam_tree: Path) -> None:
     with pytest.raises(DataError, match="holds labels, expected 'y'"):
         data.open("pcam", pcam_tree, part="test")
     test_y.write_bytes(b"nothing")
-    with pytest.raises(CorruptDataError, match="no whole HDF5"):
+    with pytest.raises(CorruptDataError, match="not a complete HDF5"):
         data.open("pcam", pcam_tree, part="test")
     test_y.unlink()
     with pytest.raises(DatasetNotFoundError, match="needs _x"):

@@ -254,5 +254,5 @@ def test_shares_are_as_near_as_whole_groups_allow(groups: list[list[str]], drawn
 @pytest.mark.parametrize("split", [data.split_by, data.split_published])
 def test_a_name_that_stands_twice_is_not_split(split: object) -> None:
     records = [Record(name, patient=name, split="train") for name in "abca"]
-    with pytest.raises(DataError, match=r"1 name\(s\) of 'made' stand more than once, such as 'a'"):
+    with pytest.raises(DataError, match=r"1 name\(s\) of 'made' occur more than once, such as 'a'"):
         split(_dataset(records))

@@ -136,7 +136,7 @@ class TestJoined:
         assert data.joined([only]) is only
 
     def test_what_does_not_fit_is_refused(self):
-        with pytest.raises(DataError, match="nothing to join"):
+        with pytest.raises(DataError, match="no data sets to join"):
             data.joined([])
         with pytest.raises(DataError, match="in two data sets"):
             data.joined([self.one("a", {}), self.one("a", {})])

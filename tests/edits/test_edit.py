@@ -51,12 +51,12 @@ def test_ids_are_random():
         ("draw", {}, "lacks polygon_px"),
         ("confirm", {"polygon_px": TRIANGLE}, "lacks results"),
         ("draw", {"polygon_px": TRIANGLE[:2]}, "2 points, expected 3"),
-        ("draw", {"polygon_px": ((0, 0), (2, 2), (2, 0), (0, 2))}, "no simple polygon"),
+        ("draw", {"polygon_px": ((0, 0), (2, 2), (2, 0), (0, 2))}, "not a simple polygon"),
         ("draw", {"polygon_px": ((0, 0), (1, 1), (2, 2))}, "no area"),
         ("draw", {"polygon_px": ((0, 0), (1, math.nan), (2, 2))}, "expected x and y"),
         ("draw", {"polygon_px": ((0, 0), (1, 1e12), (2, 2))}, "expected x and y"),
         ("confirm", {**NUCLEUS, "class_name": "a\nb"}, "on one line"),
-        ("confirm", {**NUCLEUS, "class_name": "a" * 501}, "500 letters"),
+        ("confirm", {**NUCLEUS, "class_name": "a" * 501}, "500 characters"),
     ],
 )
 def test_what_is_no_edit_is_refused(kind, what, words):

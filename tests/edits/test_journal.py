@@ -53,7 +53,7 @@ def test_a_torn_line_is_said_and_the_next_is_whole(tmp_path_factory, cut, n, edi
     assert kept == tuple(whole[:-1])
     lost_all = cut == len(whole[-1].to_line())
     assert len(notes) == (not lost_all)
-    assert lost_all or "torn" in notes[0]
+    assert lost_all or "cut short" in notes[0]
     later = edit(second=9)
     write(folder, [later])
     assert read(folder).edits == (*whole[:-1], later)
@@ -85,9 +85,9 @@ def test_a_newer_version_is_refused_by_name(tmp_path, edit):
 
 
 def test_edits_of_several_authors_are_not_written_together(tmp_path, edit):
-    with pytest.raises(DataError, match="edits of 2 authors"):
+    with pytest.raises(DataError, match="edits by 2 authors"):
         write(tmp_path, [edit(author="ada"), edit(author="bob")])
-    with pytest.raises(DataError, match="edits of 0 authors"):
+    with pytest.raises(DataError, match="edits by 0 authors"):
         write(tmp_path, [])
 
 

@@ -79,7 +79,8 @@ def test_a_confirmed_region_is_an_image_with_all_that_was_corrected_in_it(correc
 def test_a_square_with_a_nucleus_that_nobody_decided_on_is_no_truth(corrections, write):
     corrections.add("delete", "ada", row=0)
     with pytest.raises(
-        DataError, match=r"has 1 corrected nucleus, but no place where all was looked at.*--trust-model"
+        DataError,
+        match=r"has 1 corrected nucleus, but no area where every nucleus was checked.*--trust-model",
     ):
         write()
     # Nuclei 0 to 2 of each row reach into the first square (10 to 18, 30 to 38, 50 to 58 px).
@@ -96,7 +97,7 @@ def test_where_the_model_is_trusted_it_is_said(corrections, write):
     outcome, found = write(trust_model=True)
     assert (outcome.images, outcome.nuclei) == (1, 8)
     assert found.records[0].tags["region"] == TRUSTED
-    assert "nuclei that nobody looked at are as the model has them" in found.info.title
+    assert "unchecked nuclei are the model's own" in found.info.title
 
 
 def test_squares_that_touch_a_confirmed_region_are_not_cut_out_again(corrections, write):
@@ -127,9 +128,9 @@ def test_what_was_not_applied_is_counted(corrections, write):
     assert drawn.id in corrections.state().drawn
     assert {key: n for key, n in outcome.counts.items() if n and key != "region of interest"} == {
         "edit of other results was left out": 1,
-        "nucleus that people say different things of: the latest counts": 1,
+        "nucleus that people disagree about: the latest edit counts": 1,
         "found nucleus was replaced by one that was drawn over it": 1,
-        "line that is no edit was left out": 1,
+        "line that is not an edit was left out": 1,
     }
 
 
@@ -167,7 +168,9 @@ def test_edits_and_slides_are_found(tmp_path, slide, corrections, write_cells):
     corrections.add("delete", "ada", row=0)
     assert corrected_results([tmp_path / "out"]) == [corrections.results]
     assert corrected_results([corrections.results, tmp_path / "out"]) == [corrections.results]
-    with pytest.raises(DatasetNotFoundError, match=r"slide\.png, is not in .*--slides"):
+    with pytest.raises(
+        DatasetNotFoundError, match=r"slide\.png, is neither where it was nor beside its results.*--slides"
+    ):
         source_of(corrections.results)
     assert source_of(corrections.results, slide.parent) == slide
     assert source_of(corrections.results, slide) == slide

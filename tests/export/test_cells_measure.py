@@ -53,7 +53,7 @@ def test_what_is_no_table_of_cells_is_told(tmp_path):
     (tmp_path / "a.parquet").write_text("no")
     pq.write_table(pa.table({"x": [1]}), tmp_path / "b.parquet")
     for name in "ab":
-        with pytest.raises(CorruptDataError, match="no table of cells"):
+        with pytest.raises(CorruptDataError, match="not a table of cells"):
             measure_cells(tmp_path / f"{name}.parquet")
 
 

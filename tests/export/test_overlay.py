@@ -60,7 +60,7 @@ def test_seven_classes_differ_and_more_come_again():
 
 
 def test_other_images_are_refused():
-    with pytest.raises(ShapeError, match="give their image"):
+    with pytest.raises(ShapeError, match="give the image that they were found in"):
         export.draw(np.zeros((5, 5, 3), np.uint8), two())
 
 
@@ -70,7 +70,7 @@ def test_a_label_map_is_drawn_as_its_nuclei_are():
     of_map = export.draw(image, labels.astype(np.uint16), mpp=0.5)
     assert np.array_equal(of_map, export.draw(image, Nuclei.from_labels(labels, mpp=0.5)))
     assert (of_map != image).any()
-    with pytest.raises(ShapeError, match="give their image"):
+    with pytest.raises(ShapeError, match="give the image that they were found in"):
         export.draw(image[1:], labels)
 
 
@@ -86,5 +86,5 @@ def test_the_legend_goes_where_the_fewest_nuclei_are():
 
 
 def test_outlines_are_no_longer_given():
-    with pytest.warns(DeprecationWarning, match="nuclei have their outlines"):
+    with pytest.warns(DeprecationWarning, match="nuclei have their own outlines"):
         export.draw(np.zeros((40, 60, 3), np.uint8), two(), outlines=two().outlines)

@@ -320,7 +320,7 @@ def test_fewer_bits_that_are_not_told_are_refused(tmp_path, bits, suffix):
 
 def test_a_file_that_says_fewer_bits_than_it_uses_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", DEEP, photometric="rgb", extratags=[(281, 3, 3, (4095,) * 3, True)])
-    with pytest.raises(CorruptDataError, match="uses 12 bits, but its numbers go up to"):
+    with pytest.raises(CorruptDataError, match="uses 12 bits, but its values go up to"):
         read_image(tmp_path / "a.tif")
 
 

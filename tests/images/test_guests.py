@@ -33,7 +33,7 @@ def scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_reader_it_is_no_image(scan: Path) -> None:
     assert images.find_images(scan.parent).images == []
-    with pytest.raises(CorruptDataError, match="first bytes are those of no image"):
+    with pytest.raises(CorruptDataError, match="first bytes are not those of an image"):
         read_image(scan)
 
 
@@ -58,7 +58,7 @@ def test_a_slide_that_is_not_read_otherwise(scan: Path) -> None:
     images.add_reader(".CZI", lambda path: (PIXELS, None))
     assert np.array_equal(read_image(slide), PIXELS)
     assert images.mpp_of(slide) is None
-    assert "does not say" in why_unknown(slide)
+    assert "does not give" in why_unknown(slide)
 
 
 def test_a_reader_is_found_by_its_entry_point(

@@ -234,11 +234,11 @@ def test_a_jpeg_tells_it_in_its_header_or_in_exif(tmp_path):
 def test_why_it_is_not_known(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(PIXELS).save(path)
-    assert why_unknown(path) == "does not say its resolution"
+    assert why_unknown(path) == "does not give its resolution"
     Image.fromarray(PIXELS).save(path, dpi=(72, 72))
     assert why_unknown(path) == "says 352.7 micrometres per pixel, expected 0.05 to 5"
     Image.fromarray(PIXELS).save(path, dpi=(101_600, 50_800))
-    assert why_unknown(path) == "says that its pixels are 0.25 x 0.5 micrometres, expected squares"
+    assert why_unknown(path) == "says that its pixels are 0.25 x 0.5 micrometres, expected square pixels"
 
 
 @pytest.mark.parametrize("value", [0.05, 0.25, 5])

@@ -88,7 +88,7 @@ def test_a_task_that_kills_its_workers_is_given_up_and_the_rest_is_done(tmp_path
     ("kind", "error", "why"),
     [
         ("no model", HistoscopeError, "no such model"),
-        ("dies at once", HistoscopeError, "did nothing: its process ended with exit code 3"),
+        ("dies at once", HistoscopeError, "did no work: its process ended with exit code 3"),
         ("full", OSError, "No space left"),
     ],
 )

@@ -46,7 +46,7 @@ def test_normalize_goes_on_with_half_a_folder_of_0_1(folder):
     out = folder / "normalized"
     before = contents(out)
     done = call("normalize", folder / "tiles", out)
-    assert "2 images finished before" in done.stdout
+    assert "2 images already done" in done.stdout
     assert contents(out) == before
     assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png", "c.png", "d.png"]
     assert (out / "c.png").stat().st_size > 1000

@@ -95,7 +95,7 @@ def test_a_file_of_ours_that_was_changed_is_the_users(tmp_path, job):
     finish(out, job)
     finish(out, job, "again", overwrite=True)  # as we wrote it: may be replaced
     (out / "a.csv").write_text("corrected by hand")
-    with pytest.raises(ConfigError, match=r"a\.csv was changed since"):
+    with pytest.raises(ConfigError, match=r"a\.csv has been changed since"):
         finish(out, job, overwrite=True)
     assert (out / "a.csv").read_text() == "corrected by hand"
     assert is_finished(out, job)  # a call that is refused loses nothing

@@ -53,7 +53,7 @@ def test_names_that_cannot_be_written_everywhere_are_made_plain():
 
 def test_names_of_earlier_calls_stay():
     assert names("slide.png", "slide.tif", kept={0: "slide"}) == ["slide", "slide.tif"]
-    with pytest.raises(ConfigError, match="no names can be found"):
+    with pytest.raises(ConfigError, match="no free names can be found"):
         names("a.png", "b.png", kept={0: "a", 1: "a"})
 
 

@@ -138,7 +138,7 @@ def test_a_worker_that_dies_at_work_is_replaced(stand_in, tmp_path):
 
 def test_one_that_does_nothing_is_named_and_the_others_go_on(stand_in, tmp_path):
     stand_in(deaths={0: "at once"})
-    with pytest.warns(UserWarning, match="a worker did nothing: host: no module named histoscope"):
+    with pytest.warns(UserWarning, match="a worker did no work: host: no module named histoscope"):
         Ray()(tmp_path / "a", TASKS, opener)
     assert len(rows(tmp_path / "a")) == len(TASKS)
 

@@ -276,7 +276,7 @@ def test_many_nuclei_become_a_tiff(tmp_path):
 
 
 def test_unknown_resolutions_are_told_before_anything_is_done(detector, tiles, tmp_path):
-    with pytest.raises(ConfigError, match=r"one\.png \(and 1 of 2 more images\).*--mpp"):
+    with pytest.raises(ConfigError, match=r"one\.png \(and 1 more of 2 images\).*--mpp"):
         batch.run(detector, plan([tiles], tmp_path / "out"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match=r"--mpp is .* from 0\.05 to 5"):
@@ -307,13 +307,13 @@ def test_what_was_written_is_never_an_image(detector, tmp_path, painted):
     told = []
     assert [job.name for job in plan([folder], folder, on_skip=told.append)] == ["a"]
     assert {(one.path.name, one.reason) for one in told} == {
-        ("a_overlay.png", "written by an earlier call"),
-        ("a_labels.png", "written by an earlier call"),
+        ("a_overlay.png", "is a result of an earlier run"),
+        ("a_labels.png", "is a result of an earlier run"),
     }
     named = sorted(folder.glob("*.png"))  # as a shell does
     assert [job.name for job in plan(named, folder)] == ["a"]
     assert [job.name for job in plan([str(folder / "*.png")], tmp_path / "out")] == ["a"]
-    with pytest.raises(DatasetNotFoundError, match="written by an earlier call"):
+    with pytest.raises(DatasetNotFoundError, match="results of an earlier run"):
         plan([folder / "a_overlay.png"], tmp_path / "out")
     assert batch.run(detector, plan([folder], folder), folder, mpp=0.25).skipped == 1
     # images below the folder for the results
@@ -346,7 +346,7 @@ def test_files_of_other_pixels_are_taken_away(detector, tiles, tmp_path, painted
     predicted(detector, tiles, out)
     (out / "a" / "one_labels.png").write_bytes(b"corrected by hand")
     write_image(tiles / "a" / "one.png", painted(4))
-    with pytest.raises(ConfigError, match=r"one_labels\.png was changed since"):
+    with pytest.raises(ConfigError, match=r"one_labels\.png has been changed since"):
         predicted(detector, tiles, out)
     assert predicted(detector, tiles, out, kinds=["csv"]).skipped == 1
     assert {path.name for path in (out / "a").iterdir()} == {"one.csv", "one_labels.png"}

@@ -234,7 +234,7 @@ def test_an_image_without_tissue(classifier, tmp_path):
 def test_wrong_input_is_told(classifier, big, blobs, model_folder, tmp_path, patches):
     with pytest.raises(ConfigError, match="expected a classifier"):
         predict.PatchClassifier.open(model_folder)
-    with pytest.raises(ShapeError, match="give their image"):
+    with pytest.raises(ShapeError, match="give the image that they were predicted on"):
         draw_heatmap(big[:20], predict.classify_tiles(big, classifier, 0.5), classifier.classes)
     with pytest.raises(ConfigError, match="--mpp"):
         run(classifier, patches, tmp_path / "out", mpp=None)

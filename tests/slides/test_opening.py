@@ -160,10 +160,10 @@ def test_what_cannot_be_opened_is_named_with_every_reader_that_was_tried(slide_p
     for name, error, words in [
         ("gone.svs", DatasetNotFoundError, "no slide at"),
         ("empty.svs", CorruptDataError, "empty"),
-        ("cut.svs", CorruptDataError, r"ends before its pixels.*tiles are missing"),
+        ("cut.svs", CorruptDataError, r"ends before its pixel data.*tiles are missing"),
         ("index last.svs", CorruptDataError, r"it has 100,000 of at least 300,000 bytes; copy it again$"),
         ("notes.svs", CorruptDataError, "picture: "),
-        ("tissue.mrxs", CorruptDataError, "folder tissue beside it, and there is none"),
+        ("tissue.mrxs", CorruptDataError, "folder tissue beside it, but there is none"),
         (".", ConfigError, "folder without DICOM slides"),
     ]:
         with pytest.raises(error, match=words):

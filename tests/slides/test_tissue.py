@@ -73,5 +73,5 @@ def test_a_slide_of_which_nothing_can_be_read_is_told(slide_path, monkeypatch):
         raise CorruptDataError("a tile is broken")
 
     monkeypatch.setattr(slide.reader, "crop", broken)
-    with pytest.raises(CorruptDataError, match=r"nothing of .* can be read \(a tile is broken\)"):
+    with pytest.raises(CorruptDataError, match=r"no part of .* can be read \(a tile is broken\)"):
         find_tissue(slide)

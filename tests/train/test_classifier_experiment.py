@@ -150,7 +150,7 @@ def test_settings_of_an_earlier_version_are_the_same_settings(recipe, tmp_path, 
     older = [change.replace("l2", "pulls") for change in chosen]
     assert cli(monkeypatch, "train", recipe, "--json", *older) == 0
     told = capsys.readouterr().err.splitlines()
-    assert told[0] == "warning: pulls is now l2; the old name goes with the next version"
+    assert told[0] == "warning: pulls is now l2; the old name will be removed in the next version"
     assert "is finished" in told[1]
 
 

@@ -88,7 +88,7 @@ def test_it_trains_within_a_job_of_slurm(samples, fresh_model, config, tmp_path,
 
 def test_a_file_in_the_place_of_the_folder_is_named(samples, fresh_model, config, tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(ConfigError, match="file is a file; name a folder"):
+    with pytest.raises(ConfigError, match="file is a file; choose a folder"):
         train.fit(fresh_model(), samples[:3], [], config, out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 

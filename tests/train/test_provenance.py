@@ -221,7 +221,7 @@ def test_where_nothing_is_unseen_there_is_no_score_of_it(trained, cohort, tmp_pa
     data.write_folder(tmp_path / "other", renamed, Datasheet(name="other", mpp=0.5))
     assert cli(monkeypatch, "evaluate", trained, tmp_path / "other", "--json") == 0
     said = capsys.readouterr()
-    assert "the model has seen every image: there is no score of unseen ones" in said.err
+    assert "the model has seen every image, so there are no scores on unseen ones" in said.err
     assert "unseen" not in json.loads(said.out)
 
 
@@ -340,5 +340,5 @@ def test_a_model_without_a_list_says_that_it_is_not_known(trained, cohort, tmp_p
     models.save(models.load(trained), tmp_path / "old", {})
     assert cli(monkeypatch, "evaluate", tmp_path / "old", cohort, "--out", tmp_path / "t.csv") == 0
     said = capsys.readouterr()
-    assert said.err.count("not known what this model learned from") == 1
+    assert said.err.count("the images that this model was trained on are not known") == 1
     assert "seen" not in read_table(tmp_path / "t.csv")

@@ -465,7 +465,7 @@ def test_a_read_only_folder_says_so_and_takes_nothing(corrector, written, monkey
     from histoscope.errors import ConfigError
 
     def refuse(_):
-        raise ConfigError("cannot write to out: it is read-only; name another place")
+        raise ConfigError("cannot write to out: it is read-only; choose another place")
 
     for module in ("notebook", "correcting"):
         monkeypatch.setattr(f"histoscope.viewer.{module}.require_writable", refuse)

@@ -220,7 +220,7 @@ def test_a_folder_that_is_read_only_is_told_before_and_after(ada, monkeypatch):
     from histoscope.errors import ConfigError
 
     def refuse(_):
-        raise ConfigError("cannot write to out: it is read-only; name another place")
+        raise ConfigError("cannot write to out: it is read-only; choose another place")
 
     for module in ("notebook", "correcting"):
         monkeypatch.setattr(f"histoscope.viewer.{module}.require_writable", refuse)

@@ -31,7 +31,7 @@ from histoscope.studies.task import Pace, StudyTask
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*no score of that class:UserWarning",
     "ignore:.*non-commercial use only:UserWarning",
-    "ignore:.*unlike. take classes as a guess:UserWarning",
+    "ignore:.*different. treat classes as a guess:UserWarning",
 )
 
 SLURM = ["predict", "nuclei-free", "IMAGES", "OUT"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Origin(StrEnum):
-    """Where coordinates begin."""
+    """Origin of the coordinates."""
 
     QUPATH = "qupath"
     SLIDE = "slide"
@@ -40,13 +40,11 @@ def from_qupath(
         Path,
         typer.Argument(
             metavar="ANNOTATIONS",
-            help="GeoJSON of QuPath (.geojson, .json, .gz, .zip), or XML of Aperio ImageScope or ASAP; or a "
-            "folder of them, called like the images.",
+            help="GeoJSON from QuPath (.geojson, .json, .gz, .zip), or XML from Aperio ImageScope or "
+            "ASAP; or a folder of such files, named like the images.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet, or is empty.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     mpp: Mpp = None,
     to_mpp: CutMpp = None,
     roi_class: Annotated[
@@ -63,34 +61,39 @@ def from_qupath(
     classes: Annotated[
         str | None,
         typer.Option(
-            help="Classes in their order, such as tumour,stroma; others become unknown. By default all, in "
+            help="Classes in order, such as tumour,stroma; others become unknown. By default all, in "
             "alphabetical order."
         ),
     ] = None,
     origin: Annotated[
         Origin | None,
         typer.Option(
-            help="Origin of coordinates: the slide's scanned part, as in QuPath, or its first pixel. By "
-            "default as the file says, otherwise as its program does."
+            help="Origin of the coordinates: the slide's scanned area, as in QuPath, or its first pixel. "
+            "By default, what the file says, or else what its program uses."
         ),
     ] = None,
     patient: Annotated[
         str,
         typer.Option(
-            help="Patient of all slides. By default, each slide is a patient; for TCGA, the barcode names it."
+            help="The patient, if all slides are from one. By default, each slide is a patient; for "
+            "TCGA, the barcode gives the patient."
         ),
     ] = "",
-    tile_px: Annotated[int, typer.Option(help="Larger images are cut into tiles.", min=64)] = 2048,
+    tile_px: Annotated[
+        int, typer.Option(help="Larger images are cut into tiles of this size.", min=64)
+    ] = 2048,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Cut labelled images out of slides along annotations of QuPath, ImageScope or ASAP, to train on.
+    """Cut labelled images for training out of slides, along annotations from QuPath, ImageScope or ASAP.
 
-    Each region of interest becomes an image. Without regions, a plain image is used whole, and a slide is cut
-    to the box around all nuclei. Other annotations, or detections and cells, are nuclei with their classes.
-    OUT has our own layout (see docs/data.md), with `overlays/`: everything that was read, drawn on its image.
+    Each region of interest becomes an image. Without regions, a plain image is used as a whole, and a slide
+    is cropped to the bounding box of all nuclei. Other annotations, or detections and cells, are nuclei with
+    their classes. OUT has our own layout (see docs/data.md), plus `overlays/`: everything that was read,
+    drawn on its image.
 
-    What is left out or changed is counted: points, outlines that cross themselves, overlaps, nuclei outside
-    all images or cut by their edges. Exit code 1 if slides or images were left out or have no counterpart.
+    Objects that are left out or changed are counted: points, outlines that cross themselves, overlaps, nuclei
+    outside all images or cut by their edges. Exit code 1 if slides or images were left out or have no
+    counterpart.
 
     - `histoscope data from-qupath slide.svs slide.geojson mine/`
 
@@ -143,7 +146,7 @@ def write_overlay(path: Path, sample: "Sample", names: list[str]) -> None:
 
 
 def tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json: bool) -> None:
-    """Say what came of cutting out images."""
+    """Print the outcome of cutting out images."""
     import json
 
     if as_json:
@@ -168,7 +171,9 @@ def tell(outcome: "Outcome", lone: dict[str, list[str]], out: Path, *, as_json: 
     for reason, n in outcome.counts.items():
         typer.echo(f"{n:,} x {reason}")
     if outcome.counts.get("region of interest", 0) == 0:
-        typer.echo("no regions of interest: in the images, all that is not outlined counts as background")
+        typer.echo(
+            "no regions of interest: everything in the images that is not outlined counts as background"
+        )
     parts = (
         ", ".join(f"{name} {n:,}" for name, n in sorted(outcome.of_class.items())) if outcome.classes else ""
     )

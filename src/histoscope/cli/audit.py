@@ -1,4 +1,4 @@
-"""What ``histoscope data audit`` prints and writes."""
+"""Output of ``histoscope data audit``."""
 
 import json
 import shlex
@@ -55,7 +55,7 @@ def write_proposed(
     from histoscope.data.leaks.groups import places_in_index
     from histoscope.data.readers.containers import open_npy
 
-    places_in_index(dataset)  # what cannot be written is refused before pictures are compared
+    places_in_index(dataset)  # groups that cannot be written are refused before images are compared
 
     rows = None if features is None else open_npy(features, -1, -1)
     with progress("comparing images") as advance:
@@ -89,10 +89,12 @@ def refuse_unused(context: typer.Context, *, n_roots: int, has_groups: bool, is_
     if has_groups:
         if n_roots > 1:
             raise ConfigError(f"--groups takes one folder, got {n_roots}; run it for each")
-        refuse_given(context, *_CUTTING, because="makes parts, and --groups compares none")
+        refuse_given(context, *_CUTTING, because="makes parts, but --groups does not compare parts")
         return
-    refuse_given(context, "min_overlap", "features", because="goes with --groups")
+    refuse_given(context, "min_overlap", "features", because="only works with --groups")
     if n_roots > 1:
-        refuse_given(context, *_CUTTING, because="makes parts, and here each folder is one")
+        refuse_given(context, *_CUTTING, because="makes parts, but here each folder is a part")
     elif not is_cut:
-        refuse_given(context, *_CUTTING[1:], because="goes with --by; published parts are taken as they are")
+        refuse_given(
+            context, *_CUTTING[1:], because="only works with --by; published parts are used as they are"
+        )

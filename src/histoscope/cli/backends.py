@@ -1,4 +1,4 @@
-"""The option ``--backend``, which verbs that predict share."""
+"""The option ``--backend`` of all commands that predict."""
 
 from enum import StrEnum
 from typing import Annotated, TypeAlias
@@ -22,13 +22,13 @@ BackendOption: TypeAlias = Annotated[
     typer.Option(
         envvar="HISTOSCOPE_BACKEND",
         help="Library that runs the network on a CPU: torch, openvino or onnxruntime (extras openvino, "
-        "onnx). Auto uses the fastest that is installed, measured once.",
+        "onnx). Auto uses the fastest one installed, timed once.",
     ),
 ]
 
 
 def devices_for(backend: str, names: str) -> tuple[str, ...]:
-    """Devices by their names; a backend for processors is refused on another.
+    """Devices by name; a CPU backend is refused on other devices.
 
     Raises
     ------
@@ -38,5 +38,5 @@ def devices_for(backend: str, names: str) -> tuple[str, ...]:
 
     devices = devices_of(names)
     if backend not in {Backend.AUTO, Backend.TORCH} and set(devices) - {"cpu"}:
-        raise ConfigError(f"--backend {backend} is for processors, and --device is {names}; leave one out")
+        raise ConfigError(f"--backend {backend} runs on a CPU, but --device is {names}; leave one out")
     return devices

@@ -1,4 +1,4 @@
-"""``histoscope cohort``: many slides as one answer."""
+"""``histoscope cohort``: one report on many slides."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ app = typer.Typer(help="Report on many slides together.", no_args_is_help=True)
 
 @app.callback()
 def _root() -> None:
-    """Keep the verb's name, although it is the only one."""
+    """Keep the name of the subcommand, although it is the only one."""
 
 
 @app.command("report")
@@ -28,7 +28,7 @@ def report(
             help="Your own table, CSV: one row per slide (column `slide` or `image`) or per patient."
         ),
     ] = None,
-    by: Annotated[str, typer.Option(help="Column of the patient in that table.")] = "patient",
+    by: Annotated[str, typer.Option(help="Column of that table with the patient.")] = "patient",
     group: Annotated[
         str | None, typer.Option(help="Column of that table with 2 to 6 groups of patients to compare.")
     ] = None,
@@ -36,7 +36,7 @@ def report(
 ) -> None:
     """Write `cohort.html`: what ran, what failed and why, distributions, outliers with pictures.
 
-    The page is one file and needs no network. It is made from `cohort.parquet` alone, also while workers are
+    The page is one file and needs no network. It is made from `cohort.parquet` alone, even while workers are
     running. With your own table, densities are compared between groups of patients: intervals, permutation
     tests, Holm's correction. Slides without a row and rows without a slide are named.
 
@@ -48,7 +48,7 @@ def report(
     from histoscope.report.cohort import write_cohort_report
 
     if clinical is None and group is not None:
-        raise ConfigError(f"--group {group} is a column of your own table; give the table with --clinical")
+        raise ConfigError(f"--group {group} names a column of your own table; give the table with --clinical")
     summary.refresh(out)
     planned = planning.names_in_plan(out).values()
     page, found = write_cohort_report(out, planned=planned, clinical=clinical, by=by, group=group)

@@ -1,4 +1,4 @@
-"""One view over all workers of a folder, whichever machines they run on."""
+"""One view of all workers on a folder, whichever machines they run on."""
 
 import json
 import threading
@@ -17,12 +17,12 @@ _EVERY_S = 1.0
 
 @dataclass(slots=True)
 class View:
-    """What is done of some tasks, and how fast.
+    """How many of some tasks are done, and how fast.
 
     Parameters
     ----------
     folder : Path
-        Of the ledger.
+        The ledger's folder.
     tasks : sequence of Task
     board : Board
         Where it is shown.
@@ -40,7 +40,7 @@ class View:
         self._known = {task.row for task in self.tasks} & Rows(self.folder / "rows").names()
 
     def update(self) -> None:
-        """Look at the folder, and show what is new."""
+        """Read the folder, and show what is new."""
         rows = Rows(self.folder / "rows")
         names = rows.names()
         done = [task for task in self.tasks if task.row in names]
@@ -83,7 +83,7 @@ def shown(folder: Path, tasks: Sequence[Task]) -> Iterator[None]:
 
         def look() -> None:
             while not over.wait(_EVERY_S):
-                with suppress(OSError):  # of a disk that stalls; the workers tell
+                with suppress(OSError):  # a stalled disk; the workers report it
                     view.update()
 
         thread = threading.Thread(target=look, daemon=True, name="view")

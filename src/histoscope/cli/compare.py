@@ -1,4 +1,4 @@
-"""``histoscope data compare``: real tissue beside synthetic."""
+"""``histoscope data compare``: real against synthetic tissue."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ from histoscope.cli.pixel_size import checked_mpp
 def compare(
     real: Annotated[
         Path,
-        typer.Argument(metavar="REAL", help="Folder of the real data set; what the generator was fitted to."),
+        typer.Argument(metavar="REAL", help="Folder of the real data set that the generator was fitted to."),
     ],
     synthetic: Annotated[Path, typer.Argument(metavar="SYNTHETIC", help="Folder of the synthetic data set.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for realism.html and realism.json.")],
@@ -32,7 +32,7 @@ def compare(
             help="Encoder of the features: nuclei-free, nuclei-research, a model folder or a timm backbone."
         ),
     ] = "nuclei-free",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the halves, and of the order of the sheet.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the two halves and the order of the sheet.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Measure how close synthetic tissue is to real tissue, and whether a generator memorised its tiles.
@@ -78,8 +78,8 @@ def compare(
         raise typer.Exit(bool(left_out))
     typer.echo(str(found.distance))
     typer.echo(
-        f"{found.nearest.suspicious:.1%} of the synthetic patches are suspiciously near to what was seen "
-        f"(chance: 1%); {len(found.nearest.shared)} show the same place as a real tile"
+        f"{found.nearest.suspicious:.1%} of the synthetic patches are suspiciously close to the tiles "
+        f"that were seen (chance: 1%); {len(found.nearest.shared)} show the same place as a real tile"
     )
     typer.echo(f"page: {page}")
     if left_out:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from histoscope.data.checks import Problem
 
 _TEXT_OPTIONS = {"index", "groups", "licence", "citation"}
-"""Options of readers that are always text, such as a file called 5."""
+"""Reader options that are always text, such as a file called 5."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 By = Annotated[
     str | None,
     typer.Option(
-        help="What stays together: patient, source, name, or a column of the index such as tcga_site."
+        help="What to keep together: patient, source, name, or a column of the index such as tcga_site."
     ),
 ]
 Stratify = Annotated[str | None, typer.Option(help="Stratify by this column, or by label.")]
@@ -62,7 +62,7 @@ def list_datasets(as_json: Json = False) -> None:
         for name, reader in sorted(DATASETS.items())
     ]
     others = [one for one in plugins.offers(GROUP).items() if one[0] not in DATASETS]
-    given += [(name, "a plug-in", f"as {what} does", "", "") for name, what in others]
+    given += [(name, "a plug-in", f"as defined by {what}", "", "") for name, what in others]
     rows = [dict(zip(("name", "title", "layout", "licence", "url"), each, strict=True)) for each in given]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
@@ -79,7 +79,7 @@ def list_datasets(as_json: Json = False) -> None:
 def info(name: Name, root: Root, mpp: Mpp = None, option: ReaderOption = None, as_json: Json = False) -> None:
     """Print the datasheet: licence, classes, pixel size, counts, and the nuclei of each class.
 
-    Label maps are read to count nuclei; images that cannot be read are named, and the others counted.
+    Label maps are read to count nuclei; images that cannot be read are named and not counted.
     """
     import dataclasses
     import json
@@ -137,30 +137,28 @@ def verify(
 def convert_dataset(
     name: Name,
     root: Root,
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A folder that does not exist yet, or is empty.")
-    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     mpp: Mpp = None,
     to: Annotated[
         str,
         typer.Option(
-            help="The layout to write: folder (our own), or 256 px patches in the arrays of conic "
-            "(0.5 um/px) or pannuke (0.25 um/px), whose class names the data must have."
+            help="Layout to write: folder (our own), or 256 px patches in arrays, as in conic (0.5 "
+            "um/px) or pannuke (0.25 um/px); the data must have the same class names."
         ),
     ] = "folder",
     to_mpp: Annotated[
         float | None,
         typer.Option(
             callback=checked_mpp,
-            help="Bring everything to this pixel size (default: as it is; that of the arrays).",
+            help="Resample to this pixel size (default: unchanged, or that of the arrays).",
         ),
     ] = None,
     option: ReaderOption = None,
 ) -> None:
     """Convert a data set to another layout, with classes, parts and tags.
 
-    Exit code 1 if samples were left out. Nothing is overwritten. The readers refuse what an interrupted run
-    leaves: delete it and run again.
+    Exit code 1 if samples were left out. Nothing is overwritten. The readers refuse the incomplete folder of
+    an interrupted run: delete it and run again.
     """
     from histoscope.data.export import convert
 
@@ -196,7 +194,7 @@ def split(
 ) -> None:
     """Split a data set into train, val and test parts that share no patient (or source, or hospital).
 
-    The table of --out is the setting data.split of training.
+    Training uses the table of --out as its setting data.split.
     """
     import json
 
@@ -211,8 +209,8 @@ def split(
     if published_parts:
         found = ", ".join(f"{part} {n}" for part, n in sorted(published_parts.items()))
         typer.echo(
-            f"note: the published parts ({found}) are not used here; training takes them with "
-            "data.split_by: published, data audit without --by",
+            f"note: the published parts ({found}) are not used here; training uses them with "
+            "data.split_by: published, and data audit without --by",
             err=True,
         )
     if as_json:
@@ -277,11 +275,11 @@ def audit(
     option: ReaderOption = None,
     as_json: Json = False,
 ) -> None:
-    """Audit a split for leakage: patients, sources and images (even rotated) that are in two parts.
+    """Audit a split for leakage: patients, sources and images (even if rotated) that are in two parts.
 
-    Exit code 1 if there are any, or if label maps do not lie on the nuclei of their image.
-    With --groups, finds rotated, flipped, zoomed, skewed and overlapping images of one data set instead, and
-    proposes groups that a split must keep together. Exit code 1 if images could not be read.
+    Exit code 1 if there are any, or if label maps do not match the nuclei of their images.
+    With --groups, it finds rotated, flipped, zoomed, skewed and overlapping images in one data set instead,
+    and proposes groups that a split must keep together. Exit code 1 if images could not be read.
     """
     from histoscope.cli.audit import compare_parts, refuse_unused, write_proposed
     from histoscope.data import split_by
@@ -323,13 +321,13 @@ def open_dataset(name: str, root: Path, mpp: float | None, options: list[str] | 
             raise ConfigError(f"option {key.strip()!r} is given twice; keep one")
         given[key.strip()] = value
         if key.strip() not in _TEXT_OPTIONS:
-            with suppress(ValueError):  # text as it is
+            with suppress(ValueError):  # text stays text
                 given[key.strip()] = plain.bare(plain.read(value))
     return data.open(name, root, **given)
 
 
 def published(dataset: "Dataset") -> "Split":
-    """Published parts, without a warning of leaks: the audit reports them."""
+    """Published parts, without a warning about leaks: the audit reports them."""
     import warnings
 
     from histoscope.data import split_published

@@ -1,4 +1,4 @@
-"""``histoscope demo``: the whole story in about two minutes, with no data and no network."""
+"""``histoscope demo``: a whole study in about two minutes, with no data and no network."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +16,14 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of images and networks.", min=0)] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds: too small for conclusions.")] = False,
     opens: Annotated[
-        bool, typer.Option("--view", help="Then open the page on the results, see `histoscope view`.")
+        bool, typer.Option("--view", help="Then open the results in the browser, as `histoscope view` does.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """A stain study in two minutes: networks trained on one laboratory, tested on another.
 
-    Needs no data, no internet and no GPU; takes about two minutes on two cores. After a stop, the same
-    command resumes. The tissue is synthetic: it shows how a study works and says nothing about real slides.
+    Needs no data, no internet and no GPU; takes about two minutes on two cores. If interrupted, the same
+    command resumes. The tissue is synthetic: it shows how a study works, but says nothing about real slides.
     """
     import dataclasses
     import json
@@ -53,8 +53,8 @@ def demo(
         typer.echo(
             "The tissue is synthetic: this shows how a study works, and proves nothing about real slides."
         )
-        typer.echo(f"Look at all of it, image by image: histoscope view {shlex.quote(str(out))}")
-        typer.echo(f"Nuclei of your own image: histoscope predict {DEFAULT} IMAGE OUT --mpp 0.25")
+        typer.echo(f"See all results, image by image: histoscope view {shlex.quote(str(out))}")
+        typer.echo(f"Find nuclei in your own image: histoscope predict {DEFAULT} IMAGE OUT --mpp 0.25")
     if told.summary.failed:
         for name, note in told.summary.failed.items():
             typer.secho(f"{name} failed: {note}", err=True)

@@ -31,9 +31,9 @@ class Check:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Check Python, PyTorch, GPU, memory, caches and disk, with advice on what is wrong.
+    """Check Python, PyTorch, GPU, memory, caches and disk, with advice on any problem.
 
-    Exit code 0 if everything needed is there (warnings included), 1 if something is missing.
+    Exit code 0 if everything needed is there (warnings are allowed), 1 if something is missing.
     """
     checks = examine()
     healthy = all(check.status != "FAIL" for check in checks)
@@ -75,7 +75,7 @@ def python(version: tuple[Any, ...]) -> Check:
     """Python 3.11 to 3.13 are tested; older ones cannot read the source."""
     found = ".".join(map(str, version[:3]))
     if version[:2] < (3, 11):
-        return Check("Python", "FAIL", found, "Histoscope needs 3.11 or newer: make an environment with one")
+        return Check("Python", "FAIL", found, "Histoscope needs 3.11 or newer: create an environment with it")
     if version[:2] > (3, 13):
         return Check("Python", "WARN", found, "tested on 3.11 to 3.13 only")
     return Check("Python", "PASS", f"{found} ({platform.system()}, {platform.machine()})")
@@ -113,7 +113,7 @@ def libraries() -> list[Check]:
 
 
 def torch_pair() -> list[Check]:
-    """Load torch and torchvision: unless they match, nothing that uses them can be imported."""
+    """Load torch and torchvision: unless they match, code that uses them cannot be imported."""
     try:
         torch = _import("torch")
     except Exception as error:  # noqa: BLE001  (a broken binary raises anything)
@@ -129,26 +129,26 @@ def torch_pair() -> list[Check]:
         ]
     ours, theirs = _build(torch.__version__), _build(vision.__version__)
     if ours != theirs:
-        found = f"{vision.__version__} beside torch {torch.__version__}"
-        return [*checks, Check("torchvision", "WARN", found, "different builds: take both from one index")]
+        found = f"{vision.__version__} with torch {torch.__version__}"
+        return [*checks, Check("torchvision", "WARN", found, "different builds: install both from one index")]
     return [*checks, Check("torchvision", "PASS", vision.__version__)]
 
 
 def encoders() -> list[Check]:
-    """Load the libraries that bring the encoders and decoders."""
+    """Load the libraries that provide encoders and decoders."""
     checks = []
     for name in ("timm", "segmentation_models_pytorch"):
         try:
             checks.append(Check(name, "PASS", _import(name).__version__))
         except Exception as error:  # noqa: BLE001
             is_pair = "torchvision" in str(error)
-            advice = "torchvision is to blame: see its line" if is_pair else f"pip install {name}"
+            advice = "caused by torchvision: see its line" if is_pair else f"pip install {name}"
             checks.append(Check(name, "FAIL", _first_line(error), advice))
     return checks
 
 
 def backends() -> Check:
-    """Libraries that networks predict with on a processor, and how a missing one is installed."""
+    """Libraries that run networks on a CPU, and how to install a missing one."""
     from importlib import metadata
 
     try:
@@ -177,8 +177,11 @@ def gpu() -> list[Check]:
     except Exception as error:  # noqa: BLE001
         return [Check("GPU", "WARN", _first_line(error), "see the torch line")]
     if shutil.which("nvidia-smi"):
-        advice = f"if there is a GPU, this torch does not reach it; for the CUDA build: {DEFAULT_WHEELS}"
-        return [Check("GPU", "WARN", "the NVIDIA driver is there, but torch sees no GPU", advice)]
+        advice = (
+            "if this machine has a GPU, this build of torch cannot use it; for the CUDA build: "
+            f"{DEFAULT_WHEELS}"
+        )
+        return [Check("GPU", "WARN", "an NVIDIA driver is installed, but torch sees no GPU", advice)]
     return [Check("GPU", "PASS", "none; networks run on the processor")]
 
 
@@ -190,12 +193,12 @@ def cores_and_memory() -> Check:
     memory = limits.free_memory()
     found = f"{cores} cores, {memory / 2**30:.1f} GiB free"
     if memory < 3 * 2**30:
-        return Check("cores, memory", "WARN", found, "under 3 GiB: take small patches and batches")
+        return Check("cores, memory", "WARN", found, "under 3 GiB: use small patches and batches")
     return Check("cores, memory", "PASS", found)
 
 
 def numba_cache() -> Check:
-    """Folder where compiled kernels are kept; without one each start compiles again, for half a minute."""
+    """Folder for compiled kernels; without one, each start compiles them again, which takes half a minute."""
     import histoscope
     from histoscope.compiled import temporary_folder
 
@@ -205,10 +208,14 @@ def numba_cache() -> Check:
     if _writable(folder):
         return Check("kernel cache", "PASS", str(folder))
     home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "numba"
-    if not chosen and _writable(home):  # where Numba goes by itself
+    if not chosen and _writable(home):  # Numba's default
         return Check("kernel cache", "PASS", str(home))
     temporary = temporary_folder()
-    kept = "each start compiles again" if temporary is None else f"until it is emptied, {temporary} is used"
+    kept = (
+        "kernels are compiled again at each start"
+        if temporary is None
+        else f"{temporary} is used until it is emptied"
+    )
     found = f"{folder} is read-only; {kept}"
     return Check("kernel cache", "WARN", found, "export NUMBA_CACHE_DIR=/a/folder/you/can/write")
 
@@ -216,7 +223,7 @@ def numba_cache() -> Check:
 def disk(folder: Path) -> Check:
     """Free space in the output folder, and permission to write."""
     if not _writable(folder):
-        return Check("disk", "FAIL", f"{folder} cannot be written", "change to a folder of your own")
+        return Check("disk", "FAIL", f"cannot write to {folder}", "work in a folder of your own")
     free = shutil.disk_usage(folder).free / 2**30
     found = f"{free:.1f} GiB free in {folder}"
     if free < 0.2:
@@ -231,7 +238,7 @@ def _import(name: str) -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a library has to say while loading is not news here
+        warnings.simplefilter("ignore")  # warnings of libraries on import do not matter here
         return importlib.import_module(name)
 
 
@@ -240,7 +247,7 @@ def _pair_advice(torch_version: str, error: Exception) -> str:
         return f"pip install torchvision (the one that matches torch {torch_version})"
     cure = CPU_WHEELS if _build(torch_version) == "cpu" else DEFAULT_WHEELS
     return (
-        f"torch {torch_version} and torchvision do not match (a CPU wheel of one beside a CUDA wheel of the "
+        f"torch {torch_version} and torchvision do not match (a CPU wheel of one with a CUDA wheel of the "
         f"other?); reinstall both from one index: {cure}"
     )
 

@@ -15,19 +15,18 @@ if TYPE_CHECKING:
     from histoscope.types import Sample
 
 FEW_NUCLEI = 500
-"""With about a hundred, training made models worse or left them as they were; with 600 to 900, better."""
+"""With about a hundred, training made models worse or had no effect; with 600 to 900, better."""
 
 
 def from_edits(
     outs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="OUT...", help="Folders of `histoscope predict` with corrections, or files of results."
+            metavar="OUT...",
+            help="Folders written by `histoscope predict`, with corrections, or result files.",
         ),
     ],
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A folder that does not exist yet, or is empty.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     slides: Annotated[
         Path | None,
         typer.Option(
@@ -40,8 +39,8 @@ def from_edits(
         bool,
         typer.Option(
             "--trust-model",
-            help="Also use squares around corrections in which some nuclei were not checked: they count as "
-            "the model has them, and dataset.yaml says so.",
+            help="Also use squares around corrections in which some nuclei were not checked: the model's "
+            "outlines then count as ground truth, and dataset.yaml says so.",
         ),
     ] = False,
     square_um: Annotated[
@@ -50,20 +49,22 @@ def from_edits(
     patient: Annotated[
         str,
         typer.Option(
-            help="Patient of all slides. By default, each slide is a patient; for TCGA, the barcode names it."
+            help="The patient, if all slides are from one. By default, each slide is a patient; for "
+            "TCGA, the barcode gives the patient."
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
-    """Cut labelled images out of slides where people corrected nuclei, to train on.
+    """Cut labelled images for training out of slides, where people corrected nuclei.
 
     Everything in a training image that is not outlined counts as background. So images are cut only where
-    every nucleus was checked: confirmed regions, and squares around corrections in which somebody decided on
-    every nucleus. `--trust-model` also uses the other squares. Classes are matched by name. FOLDER has our
-    own layout (see docs/data.md), with `overlays/`; its licence is that of the slides, which you have to add.
+    every nucleus was checked: in confirmed regions, and in squares around corrections in which every nucleus
+    was decided on. `--trust-model` also uses the other squares. Classes are matched by name. FOLDER has our
+    own layout (see docs/data.md), plus `overlays/`; its licence is that of the slides, which you have to fill
+    in.
 
-    Corrections of other results, and nuclei about which people disagree, are counted. Exit code 1 if slides
-    or images were left out.
+    Corrections that belong to other results, and nuclei about which people disagree, are counted. Exit code 1
+    if slides or images were left out.
 
     - `histoscope data from-edits out/ mine/`, then `histoscope train --from nuclei --data mine`
 
@@ -100,20 +101,21 @@ def from_edits(
     tell(outcome, {}, folder, as_json=as_json)
     if trust_model:
         typer.echo(
-            "note: most of the nuclei in these images are the model's own, so scores on them say little "
-            "about a model: test it on images that people outlined",
+            "note: most nuclei in these images are the model's own, so scores on them say little about a "
+            "model; test it on images outlined by people",
             err=True,
         )
     if outcome.nuclei < FEW_NUCLEI:
         typer.echo(
-            f"note: {count(outcome.nuclei, 'nucleus')} may be too few to learn from: with a hundred, models "
-            f"got no better or worse, with more than {FEW_NUCLEI} better; correct and confirm more regions",
+            f"note: {count(outcome.nuclei, 'nucleus')} may be too few to train on: with about a hundred, "
+            f"models got worse or did not change; with more than {FEW_NUCLEI}, they got better. Correct "
+            "and confirm more regions",
             err=True,
         )
     if not as_json:
         typer.echo(
-            f"the licence in {folder / 'dataset.yaml'} is that of the slides: write it in. Then: "
-            f"histoscope train --from MODEL --data {shlex.quote(str(folder))}"
+            f"fill in the licence in {folder / 'dataset.yaml'}, that of the slides. Then: histoscope "
+            f"train --from MODEL --data {shlex.quote(str(folder))}"
         )
     if outcome.failed:
         raise typer.Exit(1)

@@ -56,9 +56,9 @@ def evaluate(
     Images go through the model's own stain normaliser. Classes are matched by name.
 
     Leakage is reported: images that the model has seen are counted and scored separately. These are images
-    used for training or validation, images that synthetic training images were fitted to or that stains are
-    normalised to, other images of their patients and, with `--audit`, rotated, rescaled or recompressed
-    copies. In the table of `--out`, the column `seen` marks them.
+    used for training or validation, images that synthetic training images were fitted to, stain references,
+    other images of the same patients and, with `--audit`, rotated, rescaled or recompressed copies. In the
+    table of `--out`, the column `seen` marks them.
 
     Images that cannot be read or scored are named at the end; the exit code is then 1.
 
@@ -122,21 +122,21 @@ def _pairs(classes: list[str]) -> dict[str, str]:
 
 
 def _of_seen(found: "Seen | None") -> Iterator[str]:
-    """Lines on the images that the model has seen."""
+    """Lines about the images that the model has seen."""
     if found is None:
         yield (
-            "it is not known what this model learned from (its card names no list): images that it was "
-            "trained on are scored like others"
+            "the images that this model was trained on are not known (its card has no list), so they are "
+            "scored like all others"
         )
         return
     yield f"warning: {found}" if any(found.status) else str(found)
     yield from found.notes()
     if all(found.status):
-        yield "the model has seen every image: there is no score of unseen ones"
+        yield "the model has seen every image, so there are no scores on unseen ones"
 
 
 def _show(tested: "Scored", *, where: Path | None, as_json: bool) -> None:
-    """Print scores of all images, then of each part, with intervals over one unit."""
+    """Print scores of all images, then of each part, with intervals over the same unit."""
     from histoscope.cli import scores
 
     whole, parts = scores.summarise(tested.table), tested.parts()

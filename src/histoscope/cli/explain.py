@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Which(StrEnum):
-    """Which patches are shown."""
+    """Which patches to show."""
 
     MISTAKES = "mistakes"
     SUREST = "surest"
@@ -82,7 +82,7 @@ def explain(
 
     opened = models.open_model(model, models.Classifier)
     network = opened.network
-    method_of(network)  # what is missing is told before the work
+    method_of(network)  # a missing package is reported before any work
     _require_apart(root, out)
     skipped: dict[str, str] = {}
     dataset = images_of(datasets.open(data, root, mpp=mpp), split, root)
@@ -99,7 +99,9 @@ def explain(
         with journal.writing(FILES):
             write(out, table, gallery, method, title=title)
     wrong = int((table["true"] != table["predicted"]).sum())
-    typer.echo(f"{count(len(table), 'patch')}, {wrong} mistaken; {len(gallery)} shown in {out}/patches.html")
+    typer.echo(
+        f"{count(len(table), 'patch')}, {wrong} misclassified; {len(gallery)} shown in {out}/patches.html"
+    )
     for name, why in skipped.items():
         scores.note(f"skipped {name}: {why}")
     if skipped:
@@ -107,11 +109,11 @@ def explain(
 
 
 def _require_apart(root: Path, out: Path) -> None:
-    """Refuse an output folder among the patches: the next call would take it for a class."""
+    """Refuse an output folder among the patches: the next run would take it for a class."""
     from histoscope.errors import ConfigError
 
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
-        raise ConfigError(f"OUT is {out}, inside of the patches in {root}; choose a folder outside of them")
+        raise ConfigError(f"OUT is {out}, inside the folder of patches {root}; choose a folder outside it")
 
 
 def choose(table: "pd.DataFrame", which: str, n: int, per_group: int) -> "pd.DataFrame":

@@ -8,7 +8,7 @@ import typer
 
 
 class Target(StrEnum):
-    """What the network is written for."""
+    """What the network is exported for."""
 
     ONNX = "onnx"
     TORCHSCRIPT = "torchscript"
@@ -35,13 +35,13 @@ def export(
 
     The network takes RGB of 0 to 255 as float32, (n, 3, height, width), and normalises it by itself. OUT gets
 
-    - `model.onnx` or `model.pt`: the network; its metadata say layout, resolution, classes and thresholds;
+    - `model.onnx` or `model.pt`: the network; its metadata give layout, resolution, classes and thresholds;
 
     - `detect_nuclei.groovy`, for QuPath: open it in QuPath's script editor and run it;
 
     - `card.json`: the model's card, with licence and training data.
 
-    What other programs compute with it is compared with torch before anything is left in OUT. ONNX needs
+    The outputs of other runtimes are compared with torch's before anything is left in OUT. ONNX needs
     `pip install 'histoscope[onnx]'`.
 
     Example: `histoscope export nuclei out/ --to qupath`

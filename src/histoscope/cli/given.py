@@ -1,4 +1,4 @@
-"""Checks of options that several verbs share."""
+"""Checks of options that several commands share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ def refuse_given(context: typer.Context, *names: str, because: str) -> None:
     Parameters
     ----------
     context : typer.Context
-        Of the running verb.
+        That of the running command.
     *names : str
-        Of the verb's parameters, such as ``"least_tissue"``.
+        Parameters of the command, such as ``"least_tissue"``.
     because : str
-        Why they have no meaning in this call; it ends the message.
+        Why they have no effect in this call; the message ends with it.
 
     Raises
     ------
     ConfigError
-        If one of them was given, also with its default value.
+        If one of them was given, even with its default value.
     """
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")

@@ -1,4 +1,4 @@
-"""``histoscope init``: a training's settings, from a look at the data."""
+"""``histoscope init``: training settings proposed from the data."""
 
 import shlex
 from pathlib import Path
@@ -29,16 +29,16 @@ def init(
     ] = None,
     time: Annotated[
         bool,
-        typer.Option("--time/--no-time", help="Time a few training steps to estimate the whole time."),
+        typer.Option("--time/--no-time", help="Time a few training steps to estimate the total time."),
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing YAML file.")] = False,
 ) -> None:
     """Propose training settings for labelled images, as a commented YAML file.
 
     It recognises images/ with labels/ (one id per nucleus), one folder per class of patches, and published
-    sets as unpacked. It sums up images, pixel size, nuclei, classes, patients and stains. In the YAML file,
-    a comment gives the reason for each value and the alternatives. Images of one patient stay in one part;
-    if patients are not known, a note says so. Nothing else is written, and nothing is downloaded.
+    sets as unpacked. It summarises images, pixel size, nuclei, classes, patients and stains. In the YAML
+    file, a comment gives the reason for each value and the alternatives. Images of one patient stay in one
+    part; if patients are unknown, a note says so. Nothing else is written, and nothing is downloaded.
 
     Examples: `histoscope init data/mine --mpp 0.25`, then `histoscope train mine.yaml`. Both at once:
     `histoscope train --data data/mine --set data.mpp=0.25`
@@ -59,10 +59,10 @@ def init(
         from histoscope.train.pace import seconds_of
 
         taken = duration(seconds_of(chosen, proposal.parts))
-        typer.echo(_line("time", f"about {taken} on this machine, and some more to validate and test"))
-    head = f"# Settings of histoscope train for {folder}, by histoscope init. Each value may be changed.\n"
+        typer.echo(_line("time", f"about {taken} on this machine, plus validation and testing"))
+    head = f"# Settings of histoscope train for {folder}, by histoscope init. Any value may be changed.\n"
     write_text(path, head + proposal.text)
-    typer.echo(f"{path} is written; next: histoscope train {shlex.quote(str(path))}")
+    typer.echo(f"{path} written; next: histoscope train {shlex.quote(str(path))}")
 
 
 def proposed(

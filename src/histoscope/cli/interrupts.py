@@ -1,4 +1,4 @@
-"""Ctrl-C while a disk stalls: a word on what is waited for, and the second one ends at once."""
+"""Ctrl-C while a disk stalls: a note on what is being waited for; a second Ctrl-C stops at once."""
 
 import _thread
 import os
@@ -11,24 +11,22 @@ from typing import TextIO
 _POLL_S = 0.3
 _NAME = "interrupts"
 PATIENCE_S = 3.0
-"""After so long, a person is told what is waited for."""
-WAITING = "stopping; what is being read or written is waited for. Ctrl-C again leaves at once"
-LEFT_AT_ONCE = (
-    "interrupted; left at once. The same command continues from what is finished, or says what to delete"
-)
+"""Time after which a note says what is being waited for."""
+WAITING = "stopping when the current read or write is done; press Ctrl-C again to stop at once"
+LEFT_AT_ONCE = "interrupted at once; the same command resumes, or says what to delete"
 
 
 def watch(stream: TextIO, code: int) -> None:
-    """Watch for Ctrl-C beside the main thread, which hears nothing while it waits for a disk.
+    """Watch for Ctrl-C outside the main thread, which cannot react while it waits for a disk.
 
-    All results are written whole or not at all, so that a process may end at any moment.
+    All results are written completely or not at all, so a process may end at any moment.
 
     Parameters
     ----------
     stream : text stream
-        Where a person is told.
+        Where the note is printed.
     code : int
-        Exit code of a process that is left.
+        Exit code of a process that is stopped at once.
     """
     is_watched = any(thread.name == _NAME for thread in threading.enumerate())
     if os.name != "posix" or is_watched or threading.current_thread() is not threading.main_thread():
@@ -40,12 +38,12 @@ def watch(stream: TextIO, code: int) -> None:
 
 
 def _listen(reader: int, stream: TextIO, code: int) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the main thread's, as long as it hears
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the main thread gets it while it can react
     times, is_told = 0, False
     since = 0.0
     while times < 2:
         if hasattr(signal, "sigtimedwait") and signal.sigtimedwait({signal.SIGINT}, 0) is not None:
-            _thread.interrupt_main()  # it waits for a disk, and would not be told before that answers
+            _thread.interrupt_main()  # it waits for a disk and cannot notice
         if select.select([reader], [], [], _POLL_S)[0]:
             times += os.read(reader, 1)[0] == signal.SIGINT
             since = monotonic()
@@ -62,7 +60,7 @@ def _say(stream: TextIO, words: str) -> None:
 
 
 def leave_when_asked() -> None:
-    """Leave upon SIGUSR1, which schedulers send before time is up; who first ends a part replaces this."""
+    """Exit on SIGUSR1, which schedulers send before the time limit; some workers replace this handler."""
     if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGUSR1, _left)
 

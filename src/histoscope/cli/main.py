@@ -1,6 +1,6 @@
-"""The ``histoscope`` command: gathers the verbs, and turns errors into one clear line and an exit code.
+"""The ``histoscope`` command: collects the subcommands, and turns errors into one line and an exit code.
 
-Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 75 asked to leave by
+Exit codes: 0 done; 1 done in part (some inputs failed; see the summary); 2 wrong input; 75 stopped by
 SIGUSR1; 130 interrupted; 143 ended by SIGTERM.
 """
 
@@ -47,7 +47,7 @@ NOT_ALLOWED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
     *(errno.EEXIST, errno.EISDIR, errno.ELOOP),
 }
-"""Errors of the file system that are the user's to solve."""
+"""File system errors that the user can solve."""
 
 _REPAIR = "run pip install . again in the source folder (histoscope doctor says what else is missing)"
 
@@ -124,9 +124,9 @@ def main() -> None:
     try:
         app()
     except SystemExit as leave:
-        if leave.code != INTERRUPTED:  # what Typer makes of Ctrl-C
+        if leave.code != INTERRUPTED:  # Typer's exit code for Ctrl-C
             raise
-        message = "interrupted; the same command continues from what is finished, or says what to delete"
+        message = "interrupted; the same command resumes, or says what to delete"
         code = INTERRUPTED
     except HistoscopeError as error:
         message, code = f"error: {error}", WRONG
@@ -146,20 +146,22 @@ def _warned(message: Warning | str, *_where: Any, **_more: Any) -> None:
 
 
 def _of_the_disk(error: OSError) -> str:
-    """Message for an error of the file system; other errors are bugs and raised again."""
+    """Message for a file system error; other errors are bugs and raised again."""
     place = str(error.filename or "")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return f"the disk is full{f' ({place})' if place else ''}; free space and run again"
+        return f"the disk is full{f' ({place})' if place else ''}; free some space and run again"
     from histoscope.jobs.failures import GONE
     from histoscope.places import PlaceError
 
     if isinstance(error, PlaceError):
         return f"{place}: {error.strerror}"
     if error.errno in NOT_ALLOWED and place:
-        return f"cannot read or write {place}: {error.strerror}; name another place, or change its rights"
+        return (
+            f"cannot read or write {place}: {error.strerror}; choose another place, or change its permissions"
+        )
     if error.errno in GONE:
-        what = f"cannot read or write {place}" if place else "a file cannot be read or written"
-        return f"{what}: {error.strerror}; see that its disk is there, and run the same command again"
+        what = f"cannot read or write {place}" if place else "cannot read or write a file"
+        return f"{what}: {error.strerror}; check that its disk is available, and run the same command again"
     raise error
 
 

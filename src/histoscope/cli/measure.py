@@ -11,7 +11,9 @@ from histoscope.words import count
 def measure(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="IN", help="`cells.parquet` of slides, or folders of `histoscope predict`."),
+        typer.Argument(
+            metavar="IN", help="`cells.parquet` files, or folders written by `histoscope predict`."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="CSV to write; without it, the table is printed.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
@@ -27,8 +29,8 @@ def measure(
       pattern of the same density: below 1 cells cluster, above 1 they are spread out;
 
     - `nearest_um_A_to_B`: mean distance from a cell of A to the nearest of B. `nearest_ratio_A_to_B` divides
-      it by that under random labelling (positions stay, classes are shuffled): below 1, the two lie together.
-      `nearest_p_A_to_B` is its two-sided p value from 99 permutations;
+      it by that under random labelling (positions stay, classes are shuffled): below 1, the two classes lie
+      close together. `nearest_p_A_to_B` is its two-sided p value from 99 permutations;
 
     - `neighbours_A_to_B`: share of B among the 10 cells around a cell of A. `neighbours_ratio_A_to_B` divides
       it by that under random labelling.
@@ -51,7 +53,8 @@ def measure(
     paths = [path for source in sources for path in _tables(source)]
     if not paths:
         raise DatasetNotFoundError(
-            f"no cells.parquet at {', '.join(map(str, sources))}; `histoscope predict` writes one a slide"
+            f"no cells.parquet at {', '.join(map(str, sources))}; run `histoscope predict` on the slides "
+            "to write one for each"
         )
     rows = [measure_cells(path) for path in paths]
     if out is not None:

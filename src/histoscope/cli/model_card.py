@@ -6,10 +6,10 @@ from typing import Any
 from histoscope.words import count, listed
 
 NAMES = {"aji": "AJI", "pq": "PQ", "f1_50": "F1", "dice": "Dice", "mpq_plus": "mPQ+"}
-"""How scores are written, those of all nuclei first."""
+"""Display names of scores, those of all nuclei first."""
 MEANING = (
-    "AJI and PQ score nuclei found and outlined (1: every pixel right), F1 nuclei found at an IoU of 0.5, "
-    "Dice the pixels of all nuclei"
+    "AJI and PQ score detection and outlines (1: every pixel right), F1 detection at an IoU of 0.5, Dice "
+    "the pixels of all nuclei"
 )
 
 
@@ -46,7 +46,7 @@ def classes_of(about: Mapping[str, Any]) -> str:
 
 
 def _class_rule(about: Mapping[str, Any]) -> list[str]:
-    """The data that a network learned classes from, and how many nuclei it is sure of."""
+    """The data that classes were learned from, and how many nuclei the network is sure of."""
     looks, told = about.get("classes learned from") or {}, about.get("validation") or {}
     lines = []
     if looks:
@@ -55,13 +55,13 @@ def _class_rule(about: Mapping[str, Any]) -> list[str]:
         )
     if "class precision" in told:
         n, share = told["nuclei of known class"], told["share with a class"]
-        right = f"{told['class precision']:.0%} of these have the right one; the others are unsure"
-        lines.append(f"of {n:,} validation nuclei, {share:.0%} keep a class and {right}")
+        right = f"{told['class precision']:.0%} of these correctly; the others are unsure"
+        lines.append(f"of {n:,} validation nuclei, {share:.0%} get a class, {right}")
     return lines
 
 
 def score(value: float | Sequence[float | None], about: Mapping[str, Any]) -> str:
-    """One score; of several images with its 95 % interval and number of patients (or other units)."""
+    """One score; for several images, with its 95 % interval and number of patients (or other units)."""
     if isinstance(value, float):
         return f"{value:.3f}"
     from histoscope.metrics.intervals import counted
@@ -72,7 +72,7 @@ def score(value: float | Sequence[float | None], about: Mapping[str, Any]) -> st
 
 
 def name_of(key: str) -> str:
-    """How a score is written.
+    """Display name of a score.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def name_of(key: str) -> str:
 
 
 def worst_of(found: Mapping[str, Any]) -> str:
-    """The worst image of a data set in words; "" where the card does not have it."""
+    """The worst image of a data set in words; "" if the card does not give it."""
     worst = found.get("worst")
     if not worst:
         return ""
@@ -95,7 +95,7 @@ def worst_of(found: Mapping[str, Any]) -> str:
 
 
 def _tests(tests: Mapping[str, Any]) -> list[str]:
-    """Scores of each data set, those that training wrote first."""
+    """Scores on each data set, those written by training first."""
     by_set = {part: found for part, found in tests.items() if isinstance(found, dict)}
     own = {key: value for key, value in tests.items() if key not in by_set}
     lines = []
@@ -134,7 +134,7 @@ def _of_organ(found: Mapping[str, Any], key: str) -> str:
 
 
 def _pixel_sizes(found: Mapping[str, Any]) -> list[str]:
-    """The curve of AJI against pixel size, and the range that is good."""
+    """The curve of AJI against pixel size, and its good range."""
     if not found:
         return []
     low, high = found["range"]
@@ -147,7 +147,7 @@ def _pixel_sizes(found: Mapping[str, Any]) -> list[str]:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines, columns below each other."""
+    """Rows of cells as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -39,7 +39,10 @@ def list_models(as_json: Json = False) -> None:
         return
     for name, about in cards.items():
         typer.echo(line(name, about))
-    typer.echo("histoscope models show NAME says more; your own model or run folder works in place of a name")
+    typer.echo(
+        "histoscope models show NAME prints a model's card; instead of a name, a model or run "
+        "folder works, too"
+    )
 
 
 @app.command("show")
@@ -51,7 +54,8 @@ def show_model(
 ) -> None:
     """Show the card of a model: data, licence, scores by laboratory and organ, pixel sizes, failures.
 
-    Scores have 95 % intervals by patient. It says for each data set whether the model was trained on it.
+    Scores have 95 % intervals by patient. For each data set, the card says whether the model was trained on
+    it.
 
     - `histoscope models show nuclei`
 
@@ -65,7 +69,7 @@ def show_model(
 
 
 def naming(verb: Callable[..., None]) -> str:
-    """Help text of a verb, with a line for each model that comes with Histoscope, from its card."""
+    """Help text of a command, with a line for each model that comes with Histoscope, from its card."""
     from histoscope.weights import WEIGHTS, card
 
     first, rest = inspect.cleandoc(str(verb.__doc__)).split("\n\n", 1)

@@ -1,4 +1,4 @@
-"""``histoscope normalize``: bring the stains of an image, a folder or a glob to one reference."""
+"""``histoscope normalize``: normalise the stains of an image, a folder or a glob to one reference."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Scope(StrEnum):
-    """What shares one estimate of the stains."""
+    """What one estimate of the stains is for."""
 
     IMAGE = "image"
     FOLDER = "folder"
@@ -65,11 +65,11 @@ def normalize(
 ) -> None:
     """Normalise the stains of images to a reference, so that laboratories look alike.
 
-    File names, sub-folders, pixel size and ICC profile are kept. Images look as viewers show them: if a file
-    asks to be rotated, it is. Formats that cannot be written (SVS, NDPI) become TIFF. Images already in OUT
-    from the same reference are skipped, so the same command resumes an interrupted run. Files that Histoscope
-    did not write are never overwritten. Images with too little tissue are copied as they are and counted.
-    Files that cannot be read are listed at the end; the exit code is then 1.
+    File names, sub-folders, pixel size and ICC profile are kept. Images are written as viewers show them: if
+    a file asks to be rotated, it is. Formats that cannot be written (SVS, NDPI) become TIFF. Images already
+    in OUT from the same reference are skipped, so the same command resumes an interrupted run. Files that
+    Histoscope did not write are never overwritten. Images with too little tissue are copied unchanged and
+    counted. Files that cannot be read are listed at the end; the exit code is then 1.
 
     - `histoscope normalize tiles/ normalized/`
 
@@ -113,7 +113,7 @@ def normalize(
 
 
 def levels_of(white: str) -> tuple[float, ...]:
-    """Levels of R, G and B out of text such as 230,228,226."""
+    """Levels of R, G and B from text such as 230,228,226."""
     from histoscope.errors import ConfigError
 
     try:
@@ -123,7 +123,7 @@ def levels_of(white: str) -> tuple[float, ...]:
 
 
 def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
-    """Write the reference; another one that is there is kept, unless `overwrite`."""
+    """Write the reference; an existing different one is kept, unless `overwrite`."""
     import tempfile
 
     from histoscope.errors import ConfigError
@@ -134,7 +134,8 @@ def save(target: "BaseNormalizer[Any]", path: Path, *, overwrite: bool) -> None:
             is_same = (Path(folder) / "same.json").read_bytes() == path.read_bytes()
         if not is_same:
             raise ConfigError(
-                f"--save-reference {path} exists with other contents; name another file, or give --overwrite"
+                f"--save-reference {path} exists with different contents; choose another file, or add "
+                "--overwrite"
             )
     target.save(path)
 
@@ -145,21 +146,21 @@ def _report(outcome: "Outcome", method: str, out: Path, *, by_image: bool) -> No
     typer.echo(f"{count(outcome.normalized, 'image')} normalised ({method}) in {out}")
     if outcome.skipped:
         typer.echo(
-            f"{count(outcome.skipped, 'image')} finished before and skipped; --overwrite writes them again"
+            f"{count(outcome.skipped, 'image')} already done and skipped; --overwrite writes them again"
         )
     if outcome.unchanged:
-        why = "copied unchanged, with too little tissue to estimate from"
+        why = "copied unchanged, with too little tissue to estimate stains from"
         typer.echo(f"{len(outcome.unchanged)} {why}: {_some(outcome.unchanged)}")
     for note, paths in sorted(outcome.notes.items()):
         typer.echo(f"{len(paths)} with {note}: {_some(paths)}")
     if by_image and outcome.notes and outcome.normalized > 1:
         typer.echo(
-            "each image was measured by itself; with --estimate folder, all tiles of a folder (one slide) "
-            "share one estimate"
+            "stains were estimated for each image separately; with --estimate folder, all tiles of a "
+            "folder (one slide) share one estimate"
         )
     if outcome.turned:
         turned = count(len(outcome.turned), "image")
-        typer.echo(f"{turned} turned upright, as EXIF or TIFF ask: {_some(outcome.turned)}")
+        typer.echo(f"{turned} rotated upright, as their EXIF or TIFF tags ask: {_some(outcome.turned)}")
     for failure in outcome.failed:
         typer.echo(line_of(failure), err=True)
     if outcome.failed:

@@ -1,4 +1,4 @@
-"""The options of pixel size, and their check."""
+"""The options for pixel size, and their check."""
 
 from typing import Annotated
 

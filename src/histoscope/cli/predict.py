@@ -27,7 +27,7 @@ class Output(StrEnum):
 
 
 class Shown(StrEnum):
-    """How an image is taken."""
+    """How to treat an image."""
 
     AUTO = "auto"
     PATCH = "patch"
@@ -37,7 +37,7 @@ class Shown(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where places in the GeoJSON of a slide are counted from."""
+    """Origin of the coordinates in a slide's GeoJSON."""
 
     QUPATH = "qupath"
     SLIDE = "slide"
@@ -82,11 +82,15 @@ def predict(
     ] = Shown.AUTO,
     reader: Annotated[
         str,
-        typer.Option(help="Slides: auto, tiff, openslide, pydicom or picture; the summary names it."),
+        typer.Option(
+            help="Slides: reader (auto, tiff, openslide, pydicom or picture); the summary names the one used."
+        ),
     ] = "auto",
     origin: Annotated[
         Origin,
-        typer.Option(help="Slides: origin of the GeoJSON, QuPath's (the scanned part) or that of level 0."),
+        typer.Option(
+            help="Slides: origin of the GeoJSON coordinates, QuPath's (the scanned area) or that of level 0."
+        ),
     ] = Origin.QUPATH,
     roi: Annotated[
         Path | None,
@@ -141,7 +145,8 @@ def predict(
         bool,
         typer.Option(
             "--claim",
-            help="Slides: share OUT with other calls, on any machines; exit when they do the rest.",
+            help="Slides: share OUT with other calls, on any machines; exit when only work taken by "
+            "others is left.",
         ),
     ] = False,
     stage: Annotated[
@@ -189,13 +194,13 @@ def predict(
 
     - `cells.0001.geojson.gz`, ...: the same for QuPath, and the smaller `centres.geojson.gz`;
 
-    - `overview.png`, `tissue.geojson`, `problems.csv`: a picture of the result, the tissue that was found,
-      and places that could not be read.
+    - `overview.png`, `tissue.geojson`, `problems.csv`: a picture of the result, the tissue found, and places
+      that could not be read.
 
     With a **classifier**, `predictions.csv` has one row per patch: its class, and the probability of each.
     An image at least two patches long is cut into tiles, and those with tissue are classified:
 
-    - `NAME_heatmap.png`: the image in the colours of its tiles' classes, opaque where probable;
+    - `NAME_heatmap.png`: the image in the colours of its tiles' classes, more opaque where more probable;
 
     - `NAME.geojson`: the tiles with classes and probabilities, for QuPath;
 
@@ -210,10 +215,10 @@ def predict(
     With `--cells`, a classifier looks at a patch around each nucleus found earlier, and writes
     `cells.parquet` with its classes.
 
-    Images are resampled to the network's resolution, so their pixel size matters; results are on the image's
-    own pixels. Finished files are skipped, so the same command resumes an interrupted run. Files that
-    cannot be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are
-    never overwritten, and results of an earlier run are not taken for images.
+    Images are resampled to the network's resolution, so their pixel size matters; results are in the image's
+    own pixels. Finished files are skipped, so the same command resumes an interrupted run. Files that cannot
+    be read are listed at the end; the exit code is then 1. Files that Histoscope did not write are never
+    overwritten, and results of an earlier run are not treated as images.
 
     - `histoscope predict nuclei tiles/ out/ --mpp 0.25`
 
@@ -241,7 +246,7 @@ def predict(
     from histoscope.places import is_remote
 
     begin = perf_counter()
-    folder = weights.find(model)  # before torch is loaded: a wrong name is told at once
+    folder = weights.find(model)  # before torch is loaded: a wrong name is reported at once
     from histoscope.predict import batch
 
     out, placed = places_of(out, work, stage, stage_limit)
@@ -252,14 +257,16 @@ def predict(
     for line in lines_of(left_out):
         typer.echo(line, err=True)
     if upright := turned_upright(job.image for job in jobs if not is_remote(job.image)):
-        is_said = "turned upright, as EXIF or TIFF ask; results are of what viewers show, such as"
+        is_said = "rotated upright, as their EXIF or TIFF tags ask; results fit what viewers show, such as"
         typer.echo(f"{count(len(upright), 'image')} {is_said} {upright[0]}", err=True)
     settings: dict[str, Any] = {"mpp": mpp, "overwrite": overwrite}
     kinds = [str(kind) for kind in only or []]
     as_slides = cells is not None or takes_slides(jobs, out, shown)
     refuse(context, shown, classifies=classifies, as_slides=as_slides, has_cells=cells is not None)
     if not as_slides and len(devices) > 1:
-        raise ConfigError(f"--device {device}: several are for slides, and these are images; give one")
+        raise ConfigError(
+            f"--device {device}: several devices are for slides, but these are images; give one"
+        )
     opened: dict[str, Any] = {"tta": tta, "backend": str(backend)}
     of_slides = {"least_tissue": least_tissue, "cells": cells} if as_slides else {}
     opened |= of_slides if classifies else {"least_area_um2": least_area}

@@ -100,18 +100,18 @@ def classes_of(
 
 
 def _known(only: list[str], outputs: Mapping[str, Any], what: str) -> list[str]:
-    """Outputs to write: the given ones, or all of such a model."""
+    """Outputs to write: the given ones, or all that such a model has."""
     from histoscope.errors import ConfigError
 
     foreign = [kind for kind in only if kind not in outputs]
     if foreign:
-        raise ConfigError(f"--only {foreign[0]}: {what} writes {', '.join(outputs)}; choose among these")
+        raise ConfigError(f"--only {foreign[0]}: {what} writes {', '.join(outputs)}; choose from these")
     return [kind for kind in outputs if not only or kind in only]
 
 
 @contextmanager
 def _watched() -> Iterator[tuple["OnBegin", "OnImage", "OnTiles"]]:
-    """Progress of images, and of the tiles of a large image."""
+    """Progress over images, and over the tiles of a large image."""
     from histoscope.cli.progress import Board
 
     done, total = 0, 0

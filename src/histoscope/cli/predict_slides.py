@@ -28,11 +28,11 @@ SLIDES_ONLY = (
     *("reader", "origin", "roi", "least_focus", "csv", "labels", "anndata", "cells"),
     *("workers", "claim", "retry_failed", "stage", "stage_limit", "work"),
 )
-"""Parameters that mean nothing for images."""
+"""Parameters that have no effect on images."""
 
 
 def takes_slides(jobs: "list[Job]", out: Path, shown: str) -> bool:
-    """Whether the files are taken as slides: all of them if one is, or if they were before."""
+    """Whether to treat the files as slides: all of them if one is, or if they were before."""
     from histoscope.images.kinds import only_as_slide
     from histoscope.places import is_remote
     from histoscope.predict.slides.batch import is_slide
@@ -40,23 +40,25 @@ def takes_slides(jobs: "list[Job]", out: Path, shown: str) -> bool:
 
     elsewhere = [job.image for job in jobs if is_remote(job.image)]
     if elsewhere and shown not in {"auto", "slide"}:
-        raise ConfigError(f"{elsewhere[0]}: only slides are read from elsewhere; copy images to a disk")
+        raise ConfigError(
+            f"{elsewhere[0]}: only slides can be read from remote storage; copy images to a disk"
+        )
     if elsewhere or shown != "auto":
         return bool(elsewhere) or shown == "slide"
     known = names_in_plan(out)
     if known and all(str(job.image.resolve()) in known for job in jobs):
-        return True  # so that of many workers only the first one opens them all
+        return True  # so that only the first of many workers opens them all
     slides = [job for job in jobs if only_as_slide(job.image) or is_slide(job.image)]
     if slides and len(slides) < len(jobs):
         others = count(len(jobs) - len(slides), "image")
-        typer.echo(f"{others} beside {count(len(slides), 'slide')}: all are taken as slides", err=True)
+        typer.echo(f"{others} besides {count(len(slides), 'slide')}: all are treated as slides", err=True)
     return bool(slides)
 
 
 def places_of(
     out: Path, work: Path | None, stage: Path | None, stage_limit: str
 ) -> tuple[Path, dict[str, Any]]:
-    """The folder on a disk that results are written to; and settings of what is elsewhere.
+    """The local folder that results are written to, and settings for remote slides and results.
 
     Raises
     ------
@@ -74,12 +76,12 @@ def places_of(
             raise ConfigError(f"{name} {place(path)}: expected a folder on a disk")
     if not is_remote(out):
         if work is not None:
-            raise ConfigError("--work is for an OUT elsewhere, such as s3://; leave it out")
+            raise ConfigError("--work is for a remote OUT, such as s3://; leave it out")
         return out, {**placed, "put_to": None}
     if work is None:
         raise ConfigError(
-            f"{place(out)}: the ledger, and results until they are whole, need a disk; give --work DIR, "
-            "which all workers see"
+            f"{place(out)}: the ledger and unfinished results need a disk; give --work DIR, a folder that "
+            "all workers can see"
         )
     return work, {**placed, "put_to": place(out)}
 
@@ -94,43 +96,47 @@ def refuse(context: typer.Context, shown: str, *, classifies: bool, as_slides: b
     if as_slides:
         refuse_given(context, "only", because="is for images; slides have --csv, --labels, --anndata")
     else:
-        refuse_given(context, *SLIDES_ONLY, because="is for slides, and these are images (--as slide)")
+        refuse_given(
+            context,
+            *SLIDES_ONLY,
+            because="is for slides, but these are images (to treat them as slides: --as slide)",
+        )
     if not classifies:
         if shown in {"patch", "tiles"}:
-            raise ConfigError(f"--as {shown} is for classifiers, and this model finds nuclei; leave it out")
+            raise ConfigError(f"--as {shown} is for classifiers, but this model finds nuclei; leave it out")
         refuse_given(
-            context, "least_tissue", "cells", because="is for classifiers, and this model finds nuclei"
+            context, "least_tissue", "cells", because="is for classifiers, but this model finds nuclei"
         )
         return
     if shown == "image":
-        raise ConfigError("--as image is for models of nuclei, and this one is a classifier; leave it out")
-    refuse_given(context, "least_area", because="is for models of nuclei, and this one tells patches apart")
+        raise ConfigError("--as image is for models of nuclei, but this one is a classifier; leave it out")
+    refuse_given(context, "least_area", because="is for models of nuclei, but this one is a classifier")
     if has_cells:
         if shown not in {"auto", "slide"}:
-            raise ConfigError(f"--as {shown} has no meaning for cells that are given; leave it out")
+            raise ConfigError(f"--as {shown} has no effect with --cells; leave it out")
         refuse_given(
             context,
             *("roi", "least_focus", "least_tissue", "labels"),
-            because="has no meaning for cells that are given",
+            because="has no effect with --cells",
         )
     elif as_slides:
-        refuse_given(context, "labels", "anndata", because="is for nuclei, and here tiles are classified")
+        refuse_given(context, "labels", "anndata", because="is for nuclei, but here tiles are classified")
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How slides are shared out.
+    """How slides are distributed.
 
     Parameters
     ----------
     workers : str
         Processes of this call, or a Ray cluster; see `histoscope.cli.workers`.
     claim : bool
-        Whether it is one of several calls that share OUT, and may leave before all is done.
+        Whether it is one of several calls that share OUT, and may exit before all is done.
     overwrite, retry_failed : bool
         As for `histoscope.predict.slides.batch.run`.
     as_json : bool
-        Whether events are printed, and no progress.
+        Whether to print events instead of progress.
     """
 
     workers: str = "1"
@@ -140,7 +146,7 @@ class Start:
     as_json: bool = False
 
     def require_sense(self) -> None:
-        """Refuse what each of several calls would do again.
+        """Refuse options that each of several calls would carry out again.
 
         Raises
         ------
@@ -150,8 +156,8 @@ class Start:
             if self.claim and getattr(self, name):
                 option = "--" + name.replace("_", "-")
                 raise ConfigError(
-                    f"{option} with --claim: each call would begin again; call once with {option} and "
-                    "without --claim, and then the others"
+                    f"{option} with --claim: each call would start over; call once with {option} and "
+                    "without --claim, then start the others"
                 )
 
 
@@ -172,7 +178,9 @@ def predict_slides(
     check_reader(written["reader"])
     start.require_sense()
     if is_ray(start.workers) and written["devices"]:
-        raise ConfigError("--device with --workers ray: Ray gives each worker its device; leave it out")
+        raise ConfigError(
+            "--device with --workers ray: Ray assigns a device to each worker; leave --device out"
+        )
     if "anndata" in written["kinds"]:
         require_anndata()
     opener = OpenModel(folder, out, batch.SlideSettings(**written), **opened)
@@ -182,7 +190,7 @@ def predict_slides(
         cohort = batch.Cohort.plan(work, batch.one_a_slide(jobs), out, opener.settings, **anew)
         outcome, mine = _done(cohort, work, opener, start, stdout)
     n_left = len(cohort.tasks) - len(outcome.done) - len(outcome.failed)
-    if start.claim:  # what others failed at is in the exit code of theirs
+    if start.claim:  # failures of other calls are in their exit codes
         paths = {task.what for task in cohort.tasks if task.name in mine}
         outcome.failed = [one for one in outcome.failed if one["path"] in paths]
     batch.tell(work, outcome)
@@ -206,7 +214,7 @@ def predict_slides(
 def _done(
     cohort: "Cohort", work: "Work", opener: "OpenModel", start: Start, stdout: TextIO
 ) -> "tuple[Outcome, set[str]]":
-    """Do the slides, and show how far they are; the outcome, and what this call did."""
+    """Process the slides and show progress; gives the outcome, and what this call did."""
     from histoscope.cli.cohort_view import shown
     from histoscope.cli.progress import Board
     from histoscope.cli.slide_events import Events
@@ -241,7 +249,7 @@ def _done(
 
 
 def _line(row: dict[str, Any], unit: str, classes: "Sequence[str]") -> str:
-    """A slide in a line."""
+    """A slide in one line."""
     found = f"{row['slide']}: {row[unit]:,} {unit}, {row['tissue_mm2']:g} mm2 of tissue"
     if unit == "tiles":
         found += "".join(f", {name}: {100 * row[f'share_{name}']:.0f} %" for name in classes)

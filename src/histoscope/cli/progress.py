@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SHARE = 0.1
-"""A line is printed when so much more is done,"""
+"""A line is printed when this much more is done,"""
 FIRST_SECONDS, SECONDS, LEAST_SECONDS = 10.0, 30.0, 1.0
 """or when the second line is due, or any later one; never sooner than the last."""
 SLOWER = 0.02
@@ -30,16 +30,16 @@ class Pace:
     what : str
         Its name.
     began : float
-        Seconds of the clock at the first report.
+        Clock time in seconds at the first report.
     done_before : float
-        What was done by then: it says nothing of how fast the rest goes.
+        What was done by then: it says nothing about how fast the rest is.
     done : float
     total : float or None
-        None while it is not known.
+        None while unknown.
     note : str
         Such as the loss.
     share : float, optional
-        How much is done where what is counted is of different sizes; the time left follows it.
+        Fraction done, for items of different sizes; the remaining time is estimated from it.
     """
 
     what: str
@@ -55,7 +55,7 @@ class Pace:
     said_done: float = 0.0
 
     def left(self, now: float) -> float | None:
-        """Estimate the seconds that the rest takes; None while nothing can be said.
+        """Estimate the seconds that the rest takes; None while no estimate is possible.
 
         Examples
         --------
@@ -80,7 +80,7 @@ class Pace:
         return since >= wait or (tenth and since >= LEAST_SECONDS)
 
     def line(self, now: float) -> str:
-        """Write it as a line.
+        """Format it as a line.
 
         Examples
         --------
@@ -148,18 +148,18 @@ class Board:
         note: str = "",
         share: float | None = None,
     ) -> None:
-        """Report the progress of a piece of work; it is shown from the first report on.
+        """Report the progress of a piece of work, which is shown from the first report on.
 
         Parameters
         ----------
         what : str
-            Its name; unique among those that are shown.
+            Its name; unique among those shown.
         done, total : float
             Steps, images, or whatever is counted.
         note : str
             Such as the loss.
         share : float, optional
-            How much is done, from 0 to 1, where what is counted is of different sizes.
+            Fraction done, from 0 to 1, for items of different sizes.
         """
         now = self.clock()
         work = self._works.setdefault(what, Pace(what, now, done, share_before=share or 0.0))
@@ -189,7 +189,7 @@ class Board:
 
 @contextmanager
 def progress(what: str, total: float | None = None) -> Iterator[Callable[..., None]]:
-    """Progress of one piece of work; gives what to call with (done, total, note), the last two optional.
+    """Progress of one piece of work; gives a function of (done, total, note), the last two optional.
 
     Examples
     --------
@@ -207,7 +207,7 @@ def progress(what: str, total: float | None = None) -> Iterator[Callable[..., No
 
 @contextmanager
 def counted(what: str, total: int) -> Iterator[Callable[..., None]]:
-    """Progress of work that is counted one by one; gives what to call when one more is done."""
+    """Progress of work that is counted one by one; gives a function to call when one more is done."""
     with Board() as board:
         done = count(1)
         yield lambda *_: board.move(what, next(done), total)

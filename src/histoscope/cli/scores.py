@@ -26,7 +26,7 @@ ROW = {"images": "image", "patches": "patch"}
 
 @contextmanager
 def steps_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """Progress of training; gives what to call with a step and its losses."""
+    """Progress of training; gives a function of a step and its losses."""
     with progress("Training", steps) as advance:
         yield lambda step, losses: advance(
             step, note=f"loss {losses['loss']:.3f}" if "loss" in losses else ""
@@ -52,7 +52,7 @@ class Summary:
     Parameters
     ----------
     what : {"images", "patches"}
-        What a row is.
+        What the rows are.
     n : int
         Rows.
     unit : str
@@ -60,9 +60,9 @@ class Summary:
     found : dict of str to Interval
         By name of the score.
     classes : dict of str to OfClass
-        By name of the class; of nuclei pooled over images. Empty if there are no classes.
+        By name of the class; for nuclei, pooled over images. Empty if there are no classes.
     unknown : int
-        Rows whose patient is not known, if that is why the unit is not the patient.
+        Rows whose patient is unknown, if that is why the unit is not the patient.
     """
 
     what: str
@@ -85,8 +85,8 @@ class Summary:
 def summarise(table: "pd.DataFrame", unit: str | None = None) -> Summary:
     """Summarise a table of `histoscope.train.evaluate` or of classified patches.
 
-    Intervals of images are over `unit`, such as that of a table that these are some rows of; left out, over
-    the coarsest that is known of every row.
+    Intervals over images use `unit`, such as that of a larger table that these rows are from; by default, the
+    coarsest unit that is known for every row.
     """
     return _of_patches(table) if "predicted" in table else _of_images(table, unit)
 
@@ -104,13 +104,13 @@ def show(
     Parameters
     ----------
     table : DataFrame
-        One row an image or patch.
+        One row per image or patch.
     where : Path, optional
         File that the table was written to.
     as_json : bool
-        Print JSON in place of a table.
+        Print JSON instead of a table.
     title : str
-        What these images are, if they are not all.
+        Which images these are, if not all.
     unit : str, optional
         As in `summarise`.
     """
@@ -180,7 +180,7 @@ def _rows_of_classes(summary: Summary, whole: str) -> Iterator[dict[str, str]]:
 
 
 def _cells(heading: str, value: "Interval", whole: str) -> dict[str, str]:
-    """Mean, interval and number of patients; empty where there is none."""
+    """Mean, interval and number of patients; empty if there are none."""
     return {
         heading: f"{value.estimate:.3f}" if math.isfinite(value.estimate) else "undefined",
         "95 % interval": f"{value.low:.3f} to {value.high:.3f}" if math.isfinite(value.low) else "",
@@ -189,20 +189,20 @@ def _cells(heading: str, value: "Interval", whole: str) -> dict[str, str]:
 
 
 def _remarks(summary: Summary, whole: str) -> Iterator[str]:
-    """Say why an interval is missing, and what limits those that are there."""
+    """Say why an interval is missing, and what limits the others."""
     from histoscope.metrics.intervals import counted
 
     of_classes = [value for each in summary.classes.values() for value in each.found.values()]
     every = [*summary.found.values(), *of_classes]
     missing = [value for value in every if math.isfinite(value.estimate) and not math.isfinite(value.low)]
     if max((value.n_clusters for value in every), default=0) < 2:
-        yield f"No interval: it takes {summary.what} of at least two {whole}."
+        yield f"No interval: it needs {summary.what} from at least two {whole}."
     elif missing:
-        yield f"No interval where one of the {whole} alone decides a score."
+        yield f"No interval where a score depends on only one of the {whole}."
     if summary.unknown:
         yield (
-            f"The patient of {counted(summary.unknown, 'name')} is not known, so that {whole} are taken as "
-            "independent: too short an interval if patients have several."
+            f"The patient of {counted(summary.unknown, 'name')} is not known, so {whole} are treated as "
+            "independent: intervals are too narrow if patients have several."
         )
 
 

@@ -1,4 +1,4 @@
-"""What happens to slides, for machines: a JSON object a line on stdout."""
+"""Events about slides for scripts: one JSON object per line on stdout."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from histoscope.jobs.executor import News
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Prints what the workers of this call do, as it happens.
+    """Prints what the workers of this call do, while it happens.
 
     Parameters
     ----------
     paths : mapping
-        Name of a slide -> where it lies.
+        Name of a slide -> its path.
     unit : str
         What is counted: ``nuclei`` or ``tiles``.
     stdout : file
@@ -28,7 +28,7 @@ class Events:
     stdout: TextIO
 
     def __call__(self, news: News) -> None:
-        """Print it."""
+        """Print the event."""
         words = news.words
         if news.stage == "started":
             event: dict[str, Any] = {"event": "started"}

@@ -23,17 +23,18 @@ def slurm(
     time: Annotated[
         str,
         typer.Option(
-            help="Time limit per task: 240 (minutes), 4:00:00 or 1-12 (days-hours); else the partition's."
+            help="Time limit per task: 240 (minutes), 4:00:00 or 1-12 (days-hours); by default the "
+            "partition's."
         ),
     ] = "",
-    partition: Annotated[str, typer.Option(help="Partition; otherwise the cluster's default.")] = "",
+    partition: Annotated[str, typer.Option(help="Partition; by default the cluster's.")] = "",
 ) -> None:
-    """Print a job script for SLURM that predicts slides as an array; options of the array come first.
+    """Print a SLURM job script that predicts slides as a job array; options of the array come first.
 
     - `histoscope slurm --tasks 8 --gpus 1 --time 4:00:00 predict nuclei slides/ out/ | sbatch`
 
     Any number of tasks share the slides; they may start and end at any time. Before its time limit, a task
-    finishes its part, exits and is queued again, as it is after its node failed. Give other settings of the
+    finishes its part, exits and is requeued, and so is a task whose node failed. Give other settings of the
     cluster (`--account`, `--mem`) to `sbatch`, or write them into the script. The command is checked now, but
     nothing is run.
     """
@@ -48,7 +49,7 @@ def slurm(
 
 
 def _checked(context: typer.Context, call: list[str]) -> dict[str, Any]:
-    """Parameters of the call; what is wrong with it is told now, not by every task at night.
+    """Parameters of the call; mistakes are reported now, not later by every task.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def _checked(context: typer.Context, call: list[str]) -> dict[str, Any]:
     verb, *words = call
     if verb != "predict":
         raise ConfigError(
-            f"{verb!r}, expected the call of predict, as in histoscope slurm predict MODEL IN OUT"
+            f"{verb!r}, expected a predict command, as in histoscope slurm predict MODEL IN OUT"
         )
     root = context.find_root()
     command: Any = root.command

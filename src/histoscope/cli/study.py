@@ -62,7 +62,7 @@ def plan(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Show what would run, what is finished, and how long the rest takes on this machine; nothing is run."""
+    """Show all runs, which are finished, and how long the rest would take on this machine; nothing is run."""
     import json
 
     from histoscope.studies import read_config
@@ -89,7 +89,7 @@ def run(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Train and test every run that is not finished; after a stop, the same command resumes.
+    """Train and test every unfinished run; if interrupted, the same command resumes.
 
     Exit code 1 if runs failed or images could not be read (the summary names them), 130 after Ctrl-C.
     """
@@ -134,7 +134,7 @@ def _cluster(workers: str, jobs: int) -> "Ray":
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of a study, such as runs/stain.")],
 ) -> None:
-    """Write report.html, report.md and their figures from the run folders; of unfinished studies, too."""
+    """Write report.html, report.md and their figures from the run folders, also for unfinished studies."""
     from histoscope.report.write import write_report
 
     typer.echo(f"report: {write_report(folder)}")
@@ -164,9 +164,9 @@ def show_plan(planned: "Plan") -> None:
 
 
 def say(summary: "Summary") -> None:
-    """Print how a study ended."""
+    """Print the outcome of a study."""
     done, failed = count(len(summary.done), "run"), len(summary.failed)
-    typer.echo(f"{done} done, {len(summary.kept)} were done before, {failed} failed; in {summary.folder}")
+    typer.echo(f"{done} done, {len(summary.kept)} done earlier, {failed} failed; in {summary.folder}")
     for name, note in summary.failed.items():
         typer.secho(f"  {name}: {note} (traceback: {summary.folder / name / 'error.txt'})", err=True)
     for name, why in summary.left_out.items():
@@ -176,7 +176,7 @@ def say(summary: "Summary") -> None:
 
 
 class Screen(Board):
-    """Progress of a study on stderr: of all runs, and of each running one.
+    """Progress of a study on stderr: overall, and of each current run.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class Screen(Board):
         self._stages: dict[str, Event] = {}
 
     def tell(self, event: "Event") -> None:
-        """Show an event of a run."""
+        """Show the event of a run."""
         before = self._stages.pop(event.run, None)
         if before is not None and before.stage != event.stage:
             self.end(_work(before))
@@ -206,7 +206,9 @@ class Screen(Board):
             self.move(_work(event), event.done, event.total or None)
         under_way = sum(each.share for each in self._stages.values() if not each.is_before)
         done = self._ended + under_way
-        todo = self._runs - self._kept  # runs of an earlier call say nothing of how long the others take
+        todo = (
+            self._runs - self._kept
+        )  # finished runs of an earlier call say nothing about how long the others take
         self.move("runs", done, self._runs, share=(done - self._kept) / todo if todo else 1.0)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SPEC = "spec.json"
 
-Out = Annotated[Path, typer.Argument(help="Folder to write: new, or empty.")]
+Out = Annotated[Path, typer.Argument(help="Folder to write to, new or empty.")]
 Number = Annotated[int, typer.Option("--n", min=1, help="How many images.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")]
 Size = Annotated[int, typer.Option(min=16, max=20000, help="Height and width in pixels.")]
@@ -35,11 +35,11 @@ Mpp = Annotated[
 ]
 Stain = Annotated[
     list[str] | None,
-    typer.Option(help="default, purple, pink, faint, blue or dark; give several, patients take turns."),
+    typer.Option(help="default, purple, pink, faint, blue or dark. Repeatable; patients take turns."),
 ]
 Patients = Annotated[
     int | None,
-    typer.Option(min=1, help="Patients, who differ in tissue, stain and focus [default: n / 5]."),
+    typer.Option(min=1, help="Number of patients, who differ in tissue, stain and focus [default: n / 5]."),
 ]
 Hard = Annotated[
     bool,
@@ -66,8 +66,8 @@ LikeTiles = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Use only this many tiles of --like, chosen by --seed: the same that a study of few labelled "
-        "tiles trains on with that seed [default: all].",
+        help="Use only this many tiles of --like, chosen by --seed: the same tiles that a study of few "
+        "labelled tiles trains on with that seed [default: all].",
     ),
 ]
 Spec = Annotated[
@@ -99,7 +99,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 @dataclasses.dataclass(slots=True)
 class _Images:
-    """Images to write, and what is known of them."""
+    """Images to write, and what is known about them."""
 
     samples: "Iterable[Sample]"
     info: "Datasheet"
@@ -145,8 +145,9 @@ def synth(
 ) -> None:
     """Generate tissue with exact labels and write it as a data set that every other command reads.
 
-    Nothing is downloaded. Nuclei are epithelial, lymphocyte, spindle or plasma, and labelled to the pixel.
-    With --like they have the class names of your own data set, and the folder contains a readable spec.json.
+    Nothing is downloaded. Nuclei are epithelial, lymphocyte, spindle or plasma, and are labelled to the
+    pixel. With --like they have the class names of your own data set, and the folder contains a readable
+    spec.json.
 
     Examples: `histoscope synth tissue --n 40 --stain default --stain purple`;
     `histoscope synth mine --n 50 --like data/my_tiles`;
@@ -203,26 +204,29 @@ def _check(
     if like is not None and spec is not None:
         raise ConfigError("--like fits a spec and --spec reads one; give one of them")
     if stain and not learned and (like is not None or spec is not None):
-        raise ConfigError("--stain names a stain and --like or --spec brings its own; leave one out")
+        raise ConfigError("--stain names a stain, but --like or --spec brings its own; leave one out")
     if generator is not None and not learned:
-        raise ConfigError("--generator is the folder of a network; it goes with --method learned")
+        raise ConfigError(
+            "--generator, the folder of a network, only works with --method learned; add "
+            "it, or leave --generator out"
+        )
     if learned and like is None and generator is None:
         raise ConfigError(
-            "--method learned learns from a data set; give its folder as --like, or that of a trained "
-            "network as --generator"
+            "--method learned learns from a data set; give its folder with --like, or that of a trained "
+            "network with --generator"
         )
     if like is None:
-        refuse_given(
-            context, "like_tiles", "like_mpp", "form", because="is about --like, whose folder is not given"
-        )
+        refuse_given(context, "like_tiles", "like_mpp", "form", because="only works with --like")
     if learned:
-        refuse_given(context, "hard", "patients", because="is for synthetic tissue, not for --method learned")
+        refuse_given(
+            context, "hard", "patients", because="is for tissue drawn by rules, not for --method learned"
+        )
     else:
-        refuse_given(context, "steps", "width", because="is of the network that --method learned trains")
+        refuse_given(context, "steps", "width", because="is for the network that --method learned trains")
 
 
 def _opened(form: str, root: Path, mpp: float | None, tiles: int | None, seed: int) -> "Dataset":
-    """Open a data set; of its published parts, the one for training alone, and of this so many tiles."""
+    """Open a data set: only its published training part, if any, and of that only so many tiles."""
     from histoscope import data
     from histoscope.data.split import part_of
 
@@ -252,7 +256,7 @@ def _read(spec: Path | None) -> "Target":
 
 
 def _behind(target: "Target", dataset: "Dataset | None", spec: Path | None) -> "tuple[tuple[str, ...], ...]":
-    """List the tiles that a spec was fitted to; of one that was read, the list beside it."""
+    """List the tiles that a spec was fitted to; for one that was read, from the list beside it."""
     from histoscope.data import origins
     from histoscope.train import provenance
 
@@ -306,19 +310,19 @@ def _like(
         tiles, patients = count(on["tiles"], "tile"), count(on["patients"], "patient")
         notes.append(f"fitted to {on['nuclei']:,} nuclei in {tiles} of {patients}")
         if on["tiles"] == 1:
-            notes.append("one tile alone: stain, density and sizes are those of one patient")
+            notes.append("only one tile: stain, density and sizes are those of one patient")
     if target.by_class:
         notes.append("drawn as " + ", ".join(f"{k}: {one.style}" for k, one in target.by_class.items()))
     asked, fits = target.density()
     if fits < 0.85 * asked:
-        notes.append(f"{asked:,.0f} nuclei per mm2 were asked for, {fits:,.0f} fit: density stops there")
+        notes.append(f"{asked:,.0f} nuclei per mm2 were asked for, but only {fits:,.0f} fit")
     return _Images(samples, info, len(shares), notes)
 
 
 def _generator(
     dataset: "Dataset | None", folder: Path, settings: dict[str, Any], stains: list[str] | None
 ) -> "LearnedGenerator":
-    """Generator of a folder; trained on the data set and written there, if the folder has none."""
+    """Generator in a folder; trained on the data set and written there, if the folder has none."""
     from histoscope.cli import scores
     from histoscope.errors import UnknownNameError
     from histoscope.generate.generator import fit_generator, is_fitted, load_generator
@@ -336,7 +340,7 @@ def _generator(
 
 
 def _learned(made: "LearnedGenerator", n: int, size: int, seed: int, stains: list[str] | None) -> _Images:
-    """Tissue of a learned generator."""
+    """Tissue from a learned generator."""
     from histoscope.generate.generator import Tally, generate_dataset
     from histoscope.synth import STAINS
 

@@ -12,7 +12,7 @@ _PLAIN = str.maketrans(
 def print_anywhere(stream: TextIO) -> None:
     """Let a stream print any text: characters that its encoding lacks are replaced.
 
-    Terminals that are not UTF-8 lack µ and arrows; names of files may hold bytes that are no text at all.
+    Terminals without UTF-8 lack µ and arrows; file names may contain bytes that are not text at all.
 
     Examples
     --------

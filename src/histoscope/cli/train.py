@@ -28,7 +28,7 @@ def _example(wanted: bool) -> None:
 
 
 def _chosen(config: Path | None, folder: Path | None, start: str, changes: list[str]) -> "Experiment":
-    """Experiment of a file, or the proposed one for a folder."""
+    """Experiment from a file, or the one proposed for a folder."""
     from histoscope.config import load, overridden
     from histoscope.train.experiment import Experiment
 
@@ -40,7 +40,8 @@ def _chosen(config: Path | None, folder: Path | None, start: str, changes: list[
         )
     if config is not None and start:
         raise ConfigError(
-            f"--from goes with --data FOLDER; in {config} write initial_weights: {start}, with its network"
+            f"--from works with --data FOLDER; in {config}, set initial_weights: {start}, with the same "
+            "network"
         )
     if config is not None:
         return load(Experiment, config, changes)
@@ -77,7 +78,7 @@ def train(
         typer.Option("--set", help="Override a setting: train.lr=1e-3. Repeatable."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the test scores as JSON.")] = False,
-    example: Annotated[  # it has done its work when it is read
+    example: Annotated[  # its callback prints and exits
         bool,
         typer.Option(
             "--example",
@@ -91,12 +92,12 @@ def train(
 
     Writes a run folder: the model, its card, a log (also for TensorBoard) and `per_image.csv` with the test
     scores.
-    After a stop, the same command resumes from the last checkpoint. With more `train.steps`, it continues a
+    If interrupted, the same command resumes from the last checkpoint. With more `train.steps`, it continues a
     finished run. With --data it proposes settings as `histoscope init` does, prints them, and trains.
 
-    Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. At once:
-    `histoscope train --data data/mine --set data.mpp=0.25`. Fine-tune a model:
-    `histoscope train --from nuclei --data data/mine`. By hand: `histoscope train --example > my.yaml`
+    Examples: `histoscope init data/mine`, then `histoscope train mine.yaml --set train.steps=5000`. Both at
+    once: `histoscope train --data data/mine --set data.mpp=0.25`. Fine-tune a model: `histoscope train --from
+    nuclei --data data/mine`. By hand: `histoscope train --example > my.yaml`
     """
     from histoscope.cli import scores
     from histoscope.cli.progress import progress

@@ -14,7 +14,7 @@ RAY = "ray"
 
 
 def checked_workers(text: str) -> str:
-    """Refuse what is neither a number of processes nor a Ray cluster."""
+    """Refuse anything but a number of processes or a Ray cluster."""
     if not is_ray(text) and not (text.isdigit() and int(text) > 0):
         raise typer.BadParameter(f"{text!r}, expected a number of processes, ray or ray://HOST")
     return text
@@ -27,9 +27,9 @@ def is_ray(text: str) -> bool:
 
 @contextmanager
 def reached(workers: str) -> Iterator[TextIO]:
-    """Connect to the Ray cluster first, if one is named: one that is not there is told before any work.
+    """Connect to the Ray cluster first, if one is named, so that a missing one is reported before any work.
 
-    Gives stdout; what Ray says of its nodes goes to stderr, since machines may read stdout.
+    Gives stdout; Ray's messages about its nodes go to stderr, since scripts may read stdout.
 
     Raises
     ------
@@ -48,14 +48,14 @@ def reached(workers: str) -> Iterator[TextIO]:
 def executor_of(
     workers: str, most: int, *, waits: bool = True, on_news: "OnNews | None" = None
 ) -> "Executor":
-    """The way to start so many workers, at most one a task; without several, this process does the work.
+    """The way to start so many workers, at most one per task; with only one, this process does the work.
 
     Parameters
     ----------
     workers : str
         See `checked_workers`.
     most : int
-        Tasks.
+        Number of tasks.
     waits, on_news
         As for `histoscope.jobs.executor.Here`.
 

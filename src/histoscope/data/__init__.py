@@ -56,7 +56,7 @@ from histoscope.data.write import write_folder
 from histoscope.errors import ConfigError, UnknownNameError
 from histoscope.lazy import attach
 
-# The module of 0.1 had the name of this function; `histoscope.moved` would put the module in its place.
+# In 0.1 a module had the name of this function; `histoscope.moved` would put the module in its place.
 sys.modules[f"{__name__}.audit"] = sys.modules[audit.__module__]
 
 DATASETS: dict[str, Any] = {
@@ -91,11 +91,11 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     ----------
     name : str
         A key of `DATASETS`, of an installed plug-in (``histoscope.datasets``), or ``package.module:Name``: a
-        class or function that takes the folder and gives a `Dataset`.
+        class or function that takes the folder and returns a `Dataset`.
     root : str or Path
         Its folder.
     **options
-        Of the reader, such as ``mpp=0.25``; None is as if it were left out.
+        Options of the reader, such as ``mpp=0.25``; None means not given.
 
     Raises
     ------
@@ -107,7 +107,9 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     options = {key: value for key, value in options.items() if value is not None}
     reader = plugins.find("data set", name, DATASETS, GROUP)
     if not callable(reader):
-        raise ConfigError(f"data set {name!r} is {reader!r}, expected what takes a folder")
+        raise ConfigError(
+            f"data set {name!r} is {reader!r}, expected a class or function that takes a folder"
+        )
     parameters = inspect.signature(reader).parameters
     known = [key for key in list(parameters)[1:] if parameters[key].kind is not inspect.Parameter.VAR_KEYWORD]
     takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values())
@@ -119,7 +121,7 @@ def open(name: str, root: str | Path, **options: Any) -> Dataset:  # noqa: A001 
     if lacking:
         raise ConfigError(
             f"data set {name!r} gives a {type(dataset).__name__} without {', '.join(lacking)}; derive its "
-            "class from histoscope.data.Dataset, which brings all but info, records and __getitem__"
+            "class from histoscope.data.Dataset, which provides all but info, records and __getitem__"
         )
     return dataset
 

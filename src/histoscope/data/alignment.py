@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 from histoscope.types import Image, Labels
 
 _WINDOW_PX = 65
-"""Window of the local mean that is subtracted: glass and folds count little."""
+"""Window of the local mean that is subtracted, so that glass and folds matter little."""
 _LEAST_NOISE = 0.03
 """Optical density below which variation is noise."""
 _MAX_SHIFT = 0.25
-"""Shifts up to this share of the shorter side are tried, and at most `_MAX_SHIFT_PX`."""
+"""Shifts up to this share of the shorter side are tried, but at most `_MAX_SHIFT_PX`."""
 _MAX_SHIFT_PX = 128
 _NEAR_PX = 2
 """Annotators are up to 2 px off."""
 _LEAST_FIT, _LEAST_SIGMAS = 0.2, 4.0
-"""Least fit, and how many times what chance gives with as many nuclei."""
+"""Minimum fit, absolute and as a multiple of the fit expected by chance for as many nuclei."""
 _SURE, _BETTER_SHIFT = 1.5, 1.1
-"""How many times better another place must fit; on 295 published tiles none reaches 0.5 and 0.98."""
+"""How many times better another position must fit; on 295 published tiles none reaches 0.5 and 0.98."""
 _LEAST_SIDE_PX = 32
 _NO_FIT, _ENOUGH_NUCLEI, _ALIKE = 0.1, 20, 0.5
-"""So many nuclei that fit so little are of another image; on the published tiles they fit by 0.27 or more."""
+"""This many nuclei with so low a fit are from another image; on the published tiles, it is at least 0.27."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +49,35 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A label map that fits its image much better in another place (`best`, None if nowhere) than `here`."""
+    """A label map that fits its image much better in another position (`best`; None if none) than `here`."""
 
     here: Placement
     best: Placement | None
 
     @property
     def sure(self) -> bool:
-        """Whether the other place is better by more than chance."""
+        """Whether the other position is better by more than chance."""
         return self.best is not None and self.best.fit >= _SURE * self.here.fit
 
     def __str__(self) -> str:
         if self.best is None:
             return (
-                f"the label map does not lie on the nuclei (fit {self.here.fit:.2f}), and turned or moved it "
-                "would not either: is it of another image?"
+                f"the label map does not match the nuclei (fit {self.here.fit:.2f}), not even turned or "
+                "moved: is it from another image?"
             )
         return (
-            f"the label map does not lie on the nuclei; it would if {self.best} "
-            f"(fit {self.best.fit:.2f}, as it is {self.here.fit:.2f})"
+            f"the label map does not match the nuclei; it would if {self.best} (fit {self.best.fit:.2f}, "
+            f"now {self.here.fit:.2f})"
         )
 
 
 def misplaced(image: Image, instances: Labels) -> Misplaced | None:
-    """Say where a label map fits its image much better than where it lies; None if it lies well.
+    """Find the position in which a label map fits its image much better than now; None if it is right.
 
-    Nuclei are darker (or, under fluorescence, brighter) than what is around them. The mask of the nuclei and
-    the optical density, both less their local mean, are correlated in all eight turns and flips and over
-    shifts. Tiles that show too little to be sure are passed; where many nuclei fit nowhere, the label map may
-    be of another image.
+    Nuclei are darker (or, under fluorescence, brighter) than their surroundings. The mask of the nuclei and
+    the optical density, both minus their local mean, are correlated in all eight rotations and flips and over
+    shifts. Tiles with too little to be sure pass; if many nuclei fit nowhere, the label map may be from
+    another image.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def misplaced(image: Image, instances: Labels) -> Misplaced | None:
     here, best = placements(image, instances)
     factor = _BETTER_SHIFT if (best.turns, best.flipped) == (0, False) else _SURE
     n_nuclei, share = np.count_nonzero(np.unique(instances)), float(np.mean(instances > 0))
-    by_chance = np.sqrt(share / n_nuclei)  # one over the root of how many nuclei would fill the image
+    by_chance = np.sqrt(share / n_nuclei)  # 1 / sqrt(number of nuclei that fill the image)
     if best.fit < max(_LEAST_FIT, _LEAST_SIGMAS * by_chance, factor * here.fit):
         fits_nowhere = n_nuclei >= _ENOUGH_NUCLEI and here.fit < _NO_FIT and _shows_things(image, instances)
         return Misplaced(here, None) if fits_nowhere else None
@@ -103,7 +103,7 @@ def misplaced(image: Image, instances: Labels) -> Misplaced | None:
 
 
 def placements(image: Image, instances: Labels) -> tuple[Placement, Placement]:
-    """Fit of a label map where it lies (give or take 2 px), and the best of all other places."""
+    """Fit of a label map in its present position (within 2 px), and the best of all other positions."""
     density, mask = _halved(image, instances)
     density = _less_local_mean(density)
     density /= np.sqrt(_mean_around(density**2) + _LEAST_NOISE**2)
@@ -139,7 +139,7 @@ def _halved(image: Image, instances: Labels) -> tuple[NDArray[np.float32], NDArr
 
 
 def _shows_things(image: Image, instances: Labels) -> bool:
-    """Whether an image is more than one level or noise: neighbours are alike."""
+    """Whether an image is more than a constant or noise: neighbouring pixels are similar."""
     density = _halved(image, instances)[0]
     density -= density.mean()
     spread = float(np.mean(density**2))
@@ -158,7 +158,7 @@ def _less_local_mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _correlations(a: NDArray[np.float32], b: NDArray[np.float32], reach: int) -> NDArray[np.float64]:
-    """Size of the correlation of `a` with `b` moved by -reach to reach pixels down and right."""
+    """Absolute correlation of `a` with `b` shifted by -reach to reach pixels down and right."""
     from scipy import fft
 
     shape = [fft.next_fast_len(side + reach, real=True) for side in a.shape]

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 _MAX_TRIES = 32
 SHARE_TOLERANCE = 0.05
-"""How much farther from the requested shares a stratified split may be than one that looks at sizes alone."""
+"""How much further from the requested shares a stratified split may be than one based on sizes alone."""
 
 
 def assign(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) -> NDArray[np.intp]:
     """Part of each group: counts is (groups, strata), shares (parts,).
 
-    Assignments by size alone say how near the shares can come. Of those that come as near, give or take
-    `SHARE_TOLERANCE`, the one with the evenest strata is kept.
+    Assignments by size alone show how close to the shares a split can be. Of those as close, within
+    `SHARE_TOLERANCE`, the one with the most even strata is kept.
     """
     sizes = counts.sum(axis=1, keepdims=True)
     by_size = list(_assignments(sizes, shares, np.random.default_rng(seed)))
@@ -29,7 +29,7 @@ def assign(counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int) 
 def _assignments(
     counts: NDArray[np.float64], shares: NDArray[np.float64], rng: np.random.Generator
 ) -> Iterator[NDArray[np.intp]]:
-    """Assign the groups, in random orders, to the part that lacks most of what they hold."""
+    """Assign the groups, in random order, to the part that most lacks their content."""
     totals = counts.sum(axis=0)
     targets = (shares / shares.sum())[:, None] * totals
     for _ in range(int(np.clip(20_000 // len(counts), 1, _MAX_TRIES))):
@@ -48,7 +48,7 @@ def _assignments(
 def _deviation(
     counts: NDArray[np.float64], shares: NDArray[np.float64], owner: NDArray[np.intp]
 ) -> tuple[float, float]:
-    """How far an assignment is from the shares: most in any stratum, and chi-squared over all of them."""
+    """Distance of an assignment from the shares: the largest in any stratum, and chi-squared over all."""
     totals = counts.sum(axis=0)
     wanted = (shares / shares.sum())[:, None] * totals
     held = np.stack([counts[owner == part].sum(axis=0) for part in range(len(shares))])

@@ -47,7 +47,7 @@ class Datasheet:
     counts : mapping of str to int
         ``images``, ``patients``, ``sources``, ``nuclei``, and images in each published part, where known.
     origins : tuple of rows
-        Of synthetic images: the real ones that they were fitted to, as `histoscope.data.origins` lists them.
+        For synthetic images, the real ones that they were fitted to, as in `histoscope.data.origins`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Datasheet:
 class Dataset(Protocol):
     """Data set: images with their ground truth.
 
-    A reader gives `info`, `records` and ``__getitem__``; the rest follows from them. Subclassing is not
+    A reader defines `info`, `records` and ``__getitem__``; the rest follows from them. Subclassing is not
     needed: anything with these members is a data set.
     """
 
@@ -75,7 +75,7 @@ class Dataset(Protocol):
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """What is known of each sample without decoding pixels."""
+        """What is known about each sample without decoding pixels."""
         ...
 
     def __getitem__(self, index: int) -> Sample: ...
@@ -98,7 +98,7 @@ class Dataset(Protocol):
         return None
 
     def data_name(self, index: int) -> str:
-        """Name of the data set that sample `index` is of: where several are joined, of its own."""
+        """Name of the data set that sample `index` comes from, also if several are joined."""
         return self.info.name
 
     def verify(self, *, progress: Progress | None = None) -> list[Problem]:
@@ -107,7 +107,7 @@ class Dataset(Protocol):
 
 
 def count_records(records: Sequence[Record]) -> dict[str, int]:
-    """Number of images, patients, sources, nuclei and images of each part, as far as the records say."""
+    """Number of images, patients, sources, nuclei and images of each part, as far as records give them."""
     counts = {"images": len(records)}
     for key in ("patient", "source"):
         values = {record.group(key) for record in records} - {""}
@@ -128,19 +128,19 @@ def require_mpp(mpp: float | None, name: str) -> float:
     DataError
         If it is missing.
     ConfigError
-        If no microscope has it.
+        If no microscope has such a pixel size.
     """
     if mpp is None:
         raise DataError(
             f"the pixel size of data set {name!r} is unknown; give it in micrometres per pixel as "
-            "mpp=0.25 (command line: --mpp 0.25; for what --like names, --like-mpp 0.25), or as a line "
-            "'mpp: 0.25' in dataset.yaml"
+            "mpp=0.25 (command line: --mpp 0.25; for the data set of --like, --like-mpp 0.25), or as a "
+            "line 'mpp: 0.25' in dataset.yaml"
         )
     return check_mpp(float(mpp), f"mpp of data set {name!r}")
 
 
 def classes_of(instances: Labels, class_map: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Class of each instance (n_ids + 1,): the commonest in its pixels (the smaller class id wins a tie).
+    """Class of each instance (n_ids + 1,): the most common in its pixels (the smaller class id wins a tie).
 
     Background (0) in the class map counts only where an instance has nothing else. The ids of `instances`
     should have no large gaps, see `histoscope.data.compact`.

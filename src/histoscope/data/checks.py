@@ -21,13 +21,13 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with (samples done, all samples)."""
 
 UNREADABLE = (HistoscopeError, OSError, ValueError, MemoryError)
-"""Errors of reading one sample: that sample is left out, the others are not."""
+"""Errors on reading one sample: only that sample is left out."""
 
 _MANY_PIECES = 5
-"""A nucleus in so many pieces is none; annotators leave up to four."""
+"""A nucleus in this many pieces is not a nucleus; annotators leave up to four."""
 _MASK_PIECES, _SPECK_PX = 3, 5
 _BACKGROUND, _LEAST_SIDE_PX = 0.5, 32
-"""Share of an image that no nucleus covers which touches all four edges, in images of so many pixels."""
+"""No nucleus that touches all four edges covers this share of an image of at least so many pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Problem:
 
 
 def reason(error: BaseException) -> str:
-    """One line that says why a sample could not be read."""
+    """One line on why a sample could not be read."""
     if isinstance(error, MemoryError):
         return f"not enough memory to read it ({str(error) or 'out of memory'})"
     return str(error) or type(error).__name__
@@ -54,7 +54,8 @@ def check_samples(
 ) -> list[Problem]:
     """Problems of names, of every sample of a data set (each is read once), and of its classes.
 
-    `notes` gives further warnings of the sample at an index, of what reading it leaves no trace of.
+    `notes` gives further warnings for the sample at an index, about problems that cannot be seen after
+    reading.
     """
     problems = _doubled_names(dataset.records)
     used: Counter[int] = Counter()
@@ -85,8 +86,8 @@ def count_nuclei(
 ) -> tuple[dict[str, int], list[Problem]]:
     """Nuclei of a data set, and the samples that could not be read and are not counted.
 
-    The counts are ``all`` and those of each class by name; none if no sample has a label map. Whole patches
-    are not read: they have no nuclei.
+    Counts are for ``all`` and for each class by name; there are none if no sample has a label map. Whole
+    patches are not read, since they have no nuclei.
     """
     if all(record.label is not None for record in dataset.records):
         return {}, []
@@ -124,7 +125,7 @@ def check_sample(sample: Sample, classes: Mapping[int, str] | None = None) -> li
 
 
 def check_placement(sample: Sample) -> list[Problem]:
-    """Say if the label map of a sample is turned, flipped or shifted against its image, or of another one."""
+    """Check whether a label map is rotated, flipped or shifted relative to its image, or from another one."""
     found = None if sample.instances is None else misplaced(sample.image, sample.instances)
     return [] if found is None else [Problem(sample.name, "error" if found.sure else "warning", str(found))]
 
@@ -137,7 +138,7 @@ def _check_ids(name: str, instances: Labels) -> list[Problem]:
     pieces, large = _pieces(instances, ids)
     if (background := _background(instances, ids, areas)) is not None:
         return [Problem(name, "error", background)]
-    advice = "give each nucleus a number of its own (skimage.measure.label numbers connected regions)"
+    advice = "give each nucleus its own id (skimage.measure.label numbers connected regions)"
     if ids.size == 1 and pieces[0] > 1:
         text = f"one nucleus of {areas[0]} pixels in {pieces[0]} pieces (id {ids[0]})"
         if large[0] >= _MASK_PIECES or pieces[0] >= _MANY_PIECES:
@@ -163,7 +164,7 @@ def _check_ids(name: str, instances: Labels) -> list[Problem]:
 
 
 def _background(instances: Labels, ids: NDArray[np.int32], areas: NDArray[np.int64]) -> str | None:
-    """Say which id looks like the background, if one does."""
+    """Report an id that looks like the background, if any."""
     largest = int(areas.argmax())
     share, one = areas[largest] / instances.size, ids[largest]
     edges = instances[0], instances[-1], instances[:, 0], instances[:, -1]
@@ -177,7 +178,7 @@ def _background(instances: Labels, ids: NDArray[np.int32], areas: NDArray[np.int
 
 
 def _pieces(instances: Labels, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Connected pieces of each id (N,), and those that are no specks; corners connect."""
+    """Connected pieces of each id (N,), and those that are not specks; corners connect."""
     from skimage.measure import label
 
     regions = label(instances, background=0, connectivity=2)
@@ -190,7 +191,7 @@ def _pieces(instances: Labels, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64
 
 
 def unnamed_classes(sample: Sample, names: Mapping[int, str]) -> list[str]:
-    """Say which classes of a sample's nuclei have no name; nothing where no class has one."""
+    """Report classes of a sample's nuclei that have no name; nothing if no class has one."""
     if not names or sample.classes is None:
         return []
     counts = Counter(classes_of_nuclei(sample).tolist())
@@ -216,7 +217,7 @@ def _doubled_names(records: Sequence[Record]) -> list[Problem]:
         Problem(
             name,
             "error",
-            f"the name stands {times} times: in the index, or in files that differ only in their suffix "
+            f"the name occurs {times} times: in the index, or in files that differ only in their suffix "
             "(a.png, a.jpg); keep one",
         )
         for name, times in names.items()

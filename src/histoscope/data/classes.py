@@ -24,9 +24,9 @@ class ClassMatch:
     Parameters
     ----------
     number : mapping of int to int
-        From the number of a class in the data set to the wanted one, for the classes that both have.
+        Class number in the data set -> wanted number, for classes that both have.
     foreign : mapping of int to str
-        Classes that the data set has alone.
+        Classes that only the data set has.
     lacking : mapping of int to str
         Classes that the data set lacks.
     """
@@ -37,18 +37,18 @@ class ClassMatch:
 
 
 def match_classes(theirs: Mapping[int, str], wanted: Mapping[int, str]) -> ClassMatch:
-    """Match the classes of a data set with a model's by name; capitals and spaces do not count.
+    """Match the classes of a data set with a model's by name; capitals and spaces do not matter.
 
     Parameters
     ----------
     theirs, wanted : mapping of int to str
-        Number and name of each class. Wanted classes from 1 are of nuclei: a 0 of the data set is then the
-        background, whatever it is called, and no class.
+        Number and name of each class. Wanted classes that start at 1 are of nuclei: a 0 in the data set is
+        then the background, whatever its name, and not a class.
 
     Raises
     ------
     DataError
-        If a name fits two wanted classes and is written like neither.
+        If a name matches two wanted classes and is spelt like neither.
 
     Examples
     --------
@@ -70,23 +70,23 @@ def renumbered(dataset: Dataset, wanted: Mapping[int, str], *, whose: str = "the
     Parameters
     ----------
     dataset : Dataset
-        Without class names it may have no classes at all: it teaches where nuclei are, and no class.
+        Without class names it may have no classes at all: it then teaches where nuclei are, but no class.
     wanted : mapping of int to str
         Classes of nuclei (from 1) or of patches (from 0); all that the data set has must be among them.
     whose : str
-        Who wants them, for the message.
+        What the wanted classes belong to, for the message.
 
     Raises
     ------
     DataError
-        If the data set has a class that is not wanted, or classes without names (those of nuclei are seen
+        If the data set has a class that is not wanted, or classes without names (for nuclei, this shows only
         when a sample is read).
     """
     match = match_classes(dataset.info.classes, wanted)
     if match.foreign:
         raise DataError(
-            f"data set {dataset.info.name!r} has the classes {listed(dataset.info.classes)}, {whose} "
-            f"{listed(wanted)}: {listed(match.foreign)} only the data set; {HOW}"
+            f"data set {dataset.info.name!r} has the classes {listed(dataset.info.classes)}, {whose} has "
+            f"{listed(wanted)}; only the data set has {listed(match.foreign)}; {HOW}"
         )
     labelled = next((record for record in dataset.records if record.label is not None), None)
     if labelled is not None and not match.number:
@@ -95,7 +95,7 @@ def renumbered(dataset: Dataset, wanted: Mapping[int, str], *, whose: str = "the
 
 
 def numbered(dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, str]) -> Dataset:
-    """A data set with other numbers (from old to new) for its classes; the same one if nothing changes.
+    """A data set with new numbers (old to new) for its classes; the same one if nothing changes.
 
     `classes` names the new numbers. A sample of a class without a number is an error when it is read.
     """
@@ -105,18 +105,18 @@ def numbered(dataset: Dataset, number: Mapping[int, int], classes: Mapping[int, 
 
 
 def renamed(dataset: Dataset, names: Mapping[str, str]) -> Dataset:
-    """A data set with other names for its classes; numbers stay.
+    """A data set with new names for its classes; numbers stay the same.
 
     Parameters
     ----------
     dataset : Dataset
     names : mapping of str to str
-        From the name of a class in the data set to the new one.
+        Class name in the data set -> new name.
 
     Raises
     ------
     DataError
-        If the data set has no class of such a name.
+        If the data set has no class with such a name.
     """
     theirs = dict(dataset.info.classes)
     for old, new in names.items():
@@ -179,11 +179,12 @@ def _unnamed(dataset: Dataset, what: str) -> DataError:
 
 
 def _find(name: str, wanted: Mapping[int, str]) -> int | None:
-    """Number of the class of that name: written alike, else alike but for capitals and spaces."""
+    """Number of the class of that name: spelt the same, otherwise ignoring capitals and spaces."""
     exact = [number for number, other in wanted.items() if other == name]
     alike = exact or [number for number, other in wanted.items() if class_key(other) == class_key(name)]
     if len(alike) > 1:
         raise DataError(
-            f"class {name!r} fits {' and '.join(repr(wanted[number]) for number in alike)}; write it like one"
+            f"class {name!r} matches {' and '.join(repr(wanted[number]) for number in alike)}; spell it "
+            "like one of them"
         )
     return alike[0] if alike else None

@@ -31,17 +31,17 @@ def write_conic(
 ) -> Path:
     """Write ``images.npy``, ``labels.npy``, ``patch_info.csv`` and ``counts.csv`` as CoNIC does.
 
-    Images are cut in patches of 256 px that cover them; where a side is no multiple of 256 the patches
-    overlap. A patch is named ``SOURCE-0000`` with any ``-`` of the source replaced by a dot, because what
-    stands before the ``-`` is how its readers know the source. ``counts.csv`` counts the nuclei of the
-    central 224 px, as the challenge does. Samples are taken one at a time, so a generator of any length does.
-    The layout has no place for parts and tags of `records`.
+    Images are cut into patches of 256 px that cover them; if a side is not a multiple of 256, the patches
+    overlap. A patch is named ``SOURCE-0000`` with any ``-`` of the source replaced by a dot, because readers
+    take the part before the ``-`` as the source. ``counts.csv`` counts the nuclei of the central 224 px, as
+    the challenge does. Samples are read one at a time, so a generator of any length works. The layout cannot
+    store the parts and tags of `records`.
 
     Raises
     ------
     DataError
-        If `out` is not empty, a class is none of CoNIC's, a sample is smaller than 256 px or has no classes,
-        or there are no samples.
+        If `out` is not empty, a class is not one of CoNIC's, a sample is smaller than 256 px or has no
+        classes, or there are no samples.
     """
     import pandas as pd
 
@@ -69,10 +69,10 @@ def write_pannuke(
 ) -> Path:
     """Write ``fold1/images/fold1/{images,types}.npy`` and ``fold1/masks/fold1/masks.npy`` as PanNuke does.
 
-    Images are cut, and refused, as in `write_conic`. The fold is the tag ``fold`` of a record (found by name)
-    where it is fold1 to fold3; else the training part is fold 1, validation fold 2 and test fold 3, and what
-    has no part is fold 1. The tissue is the tag ``tissue`` or ``organ``. Pixels and ids are float64, as
-    published: 4.7 MB a patch.
+    Images are cut, or refused, as in `write_conic`. The fold is the tag ``fold`` of a record (found by name)
+    if it is fold1 to fold3; otherwise the training part is fold 1, validation fold 2 and test fold 3, and
+    samples without a part go to fold 1. The tissue is the tag ``tissue`` or ``organ``. Pixels and ids are
+    float64, as published: 4.7 MB per patch.
     """
     class_map = _class_map(info, PANNUKE_CLASSES, "PanNuke")
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
@@ -97,7 +97,7 @@ EXPORTS: dict[str, tuple[Callable[..., Path], float]] = {
     "conic": (write_conic, 0.5),
     "pannuke": (write_pannuke, 0.25),
 }
-"""What else can be written than our own folder, and the pixel size that its readers take for granted."""
+"""Layouts other than our own folder, and the pixel size that their readers assume."""
 
 
 def convert(
@@ -115,13 +115,13 @@ def convert(
     ----------
     dataset : Dataset
     out : str or Path
-        A folder that does not exist yet, or is empty.
+        A new or empty folder.
     to : str
         ``folder``, or a key of `EXPORTS`.
     mpp : float, optional
-        Pixel size to resample to; if left out, as it is, or that of the arrays.
+        Pixel size to resample to; by default unchanged, or that of the arrays.
     on_skip : callable
-        Called for each sample that is left out, since it cannot be read or does not fit the layout.
+        Called for each sample that is left out because it cannot be read or does not fit the layout.
     progress : callable, optional
         Called with (samples done, all samples).
 
@@ -155,7 +155,7 @@ def convert(
 def patches_of(
     sample: Sample, class_map: Mapping[int, int]
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint8]]]:
-    """Cut a sample in patches of 256 px that cover it: image, ids 1..N, and the class of each id.
+    """Cut a sample into patches of 256 px that cover it: image, ids 1..N, and the class of each id.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def patches_of(
     classes = lookup[given]
     unnamed = np.flatnonzero((given > 0) & (classes == 0))
     if unnamed.size:
-        raise DataError(f"{sample.name}: class {given[unnamed[0]]} is none of {sorted(class_map)}")
+        raise DataError(f"{sample.name}: class {given[unnamed[0]]} is not one of {sorted(class_map)}")
     height, width = instances.shape
     for top in _starts(height):
         for left in _starts(width):
@@ -178,7 +178,7 @@ def patches_of(
 
 
 def require_patchable(sample: Sample) -> tuple[Labels, NDArray[np.uint8]]:
-    """Return the ids and classes of a sample that an array layout can hold.
+    """Return the ids and classes of a sample that an array layout can store.
 
     Raises
     ------
@@ -187,15 +187,13 @@ def require_patchable(sample: Sample) -> tuple[Labels, NDArray[np.uint8]]:
     """
     height, width = sample.image.shape[:2]
     if min(height, width) < SIDE_PX:
-        raise DataError(f"{sample.name}: {height} x {width} px, expected at least {SIDE_PX} px a side")
+        raise DataError(f"{sample.name}: {height} x {width} px, expected at least {SIDE_PX} px per side")
     if sample.instances is None or sample.classes is None:
-        raise DataError(f"{sample.name}: no classes of nuclei; the array layouts need them")
+        raise DataError(f"{sample.name}: the nuclei have no classes; the array layouts need them")
     ids = np.unique(sample.instances)
     missing = int((sample.classes[ids[ids > 0]] == 0).sum())
     if missing:
-        raise DataError(
-            f"{sample.name}: {missing} nuclei have no class; the array layouts have no place for them"
-        )
+        raise DataError(f"{sample.name}: {missing} nuclei have no class; the array layouts cannot store them")
     return sample.instances, sample.classes
 
 
@@ -205,7 +203,7 @@ def _starts(side: int) -> list[int]:
 
 
 def _class_map(info: Datasheet, wanted: Mapping[int, str], layout: str) -> dict[int, int]:
-    """Number that the layout has for each class of a data set."""
+    """Number in the layout for each class of a data set."""
     ids = {name: number for number, name in wanted.items()}
     strange = [name for name in info.classes.values() if name not in ids]
     if strange or not info.classes:
@@ -216,7 +214,7 @@ def _class_map(info: Datasheet, wanted: Mapping[int, str], layout: str) -> dict[
 
 @contextmanager
 def _stacks(out: Path) -> Iterator[Callable[[str, NDArray[Any], type[np.generic]], None]]:
-    """Give a function that adds an entry to an array file in `out`, of as many entries as will come.
+    """Return a function that adds an entry to an array file in `out`, of any number of entries.
 
     Entries wait in a temporary folder until their number is known.
     """
@@ -240,4 +238,4 @@ def _stacks(out: Path) -> Iterator[Callable[[str, NDArray[Any], type[np.generic]
                 for row, path in enumerate(paths):
                     array[row] = np.load(path)
                     path.unlink()
-                del array  # a mapped file cannot be renamed everywhere
+                del array  # not every system can rename a mapped file

@@ -31,8 +31,8 @@ _BESIDE = ("_mask", "_masks", "_label", "_labels", "_gt", "_instances", "_seg")
 _SLIDES = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".mrxs", ".czi", ".vsi", ".dcm", ".isyntax"})
 _LAYOUT = (
     "expected images/NAME.png with labels/NAME.png (an id for each nucleus, 0 is background), or "
-    "CLASS/NAME.png, a folder for each class of patches, or a published set as it is unpacked (histoscope "
-    "data list)"
+    "CLASS/NAME.png, a folder for each class of patches, or a published set as unpacked (histoscope data "
+    "list)"
 )
 _TRIED = 20
 """Samples that are tried before a reader is given up."""
@@ -145,38 +145,38 @@ def _reasons(root: Path) -> Iterator[str]:
     slides = [path for path in every if path.suffix.lower() in _SLIDES]
     if slides:
         yield (
-            f"{root} holds {count(len(slides), 'whole slide')} (such as {slides[0].name}), and training "
-            "learns from tiles: export labelled regions as PNG or TIFF, with QuPath for instance, into "
-            f"images/ and labels/; {_LAYOUT}"
+            f"{root} holds {count(len(slides), 'whole slide')} (such as {slides[0].name}), but training "
+            "needs tiles: export labelled regions as PNG or TIFF, for instance with QuPath, into images/ "
+            f"and labels/; {_LAYOUT}"
         )
     if of_labels:
         masks = of_labels[0]
         if not find_images(masks).images:
-            yield f"{masks} holds no label map, so nothing can be learned; {_LAYOUT}"
+            yield f"{masks} holds no label map, so there is nothing to learn from; {_LAYOUT}"
         yield (
-            f"{root} holds {masks.name}/, but not in a layout that is read: name the folders images/ and "
-            "labels/, and the files of an image and of its label map alike, and let each nucleus have an id "
-            "of its own (skimage.measure.label numbers the regions of a mask)"
+            f"{root} holds {masks.name}/, but not in a layout that Histoscope reads: name the folders "
+            "images/ and labels/, give an image and its label map the same file name, and give each "
+            "nucleus its own id (skimage.measure.label numbers the regions of a mask)"
         )
     inner = [folder for folder in folders if (folder / "images").is_dir()]
     if inner:
         parts = ", ".join(f"{folder.name}/" for folder in inner[:3])
         yield (
-            f"{root} holds {parts} with images in each: name one of them, or bring their images together in "
+            f"{root} holds {parts} with images in each: choose one of them, or put all their images into "
             "one images/ (and labels/), with an index.csv that has the columns image_id and split"
         )
     beside = [path for path in every if path.stem.lower().endswith(_BESIDE)]
     if beside:
         yield (
-            f"{root} holds {beside[0].name} among its images, which looks like a label map: put images into "
-            "images/ and label maps into labels/, the two of an image under the same name"
+            f"{root} holds {beside[0].name} among its images, which looks like a label map: put images "
+            "into images/ and label maps into labels/, under the same name"
         )
     if not (root / "images").is_dir():
         yield from _nearly_classes(root)
     yield (
-        f"{root} holds {count(len(every), 'image')} and no labels: nothing can be learned from them. Put "
-        "a label map of each into labels/, or sort patches into a folder for each class. Without labels, "
-        "histoscope predict nuclei finds nuclei, and histoscope pretrain learns features"
+        f"{root} holds {count(len(every), 'image')} but no labels, so there is nothing to learn from. Put "
+        "a label map for each into labels/, or sort patches into a folder for each class. Without "
+        "labels, histoscope predict nuclei finds nuclei, and histoscope pretrain learns features"
     )
 
 

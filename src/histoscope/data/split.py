@@ -25,9 +25,9 @@ PART_NAMES = {
     "testing": "test",
 }
 _HOW_TO_GROUP = (
-    "; where it is not known which patches belong together, histoscope data audit --groups groups.csv "
+    "; if it is not known which patches belong together, histoscope data audit --groups groups.csv "
     "proposes groups from the images, and data.index: groups.csv (on the command line --option "
-    "index=groups.csv) uses it"
+    "index=groups.csv) uses them"
 )
 
 
@@ -166,9 +166,10 @@ def split_published(
         part = part_of(record)
         if not part:
             raise DataError(
-                f"record {record.name!r} of {dataset.info.name!r} has the published part {record.split!r}, "
-                "expected train, val or test; cut it by patient instead: split_by(dataset, 'patient'), on "
-                "the command line data split --by patient, in a training's file data: {split_by: patient}"
+                f"record {record.name!r} of {dataset.info.name!r} has the published part "
+                f"{record.split!r}, expected train, val or test; split it by patient instead: "
+                "split_by(dataset, 'patient'), on the command line data split --by patient, in a "
+                "training's file data: {split_by: patient}"
             )
         chosen[part].append(index)
     parts = {name: subset(dataset, indices) for name, indices in chosen.items()}
@@ -178,7 +179,9 @@ def split_published(
         for group, members in shared_groups(parts, key)
     ]
     if leak and on_leak == "raise":
-        raise LeakError(f"published parts of {dataset.info.name!r} leak: {leak[0]}; on_leak='warn' goes on")
+        raise LeakError(
+            f"published parts of {dataset.info.name!r} leak: {leak[0]}; on_leak='warn' continues anyway"
+        )
     if leak:
         warnings.warn(
             f"published parts of {dataset.info.name!r} leak: {'; '.join(leak)}", UserWarning, stacklevel=2
@@ -239,7 +242,7 @@ def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, 
         kind = dataset.info.classes.get(label, str(label))
         if not 1 <= n_groups <= len(names):
             raise ConfigError(
-                f"{n_groups} groups of class {kind!r} were asked for, and {dataset.info.name!r} has "
+                f"{n_groups} groups of class {kind!r} were asked for, but {dataset.info.name!r} has "
                 f"{len(names)} by {by!r}; ask for 1 to {len(names)}, or None for all"
             )
         order = np.random.default_rng([seed, label]).permutation(len(names))
@@ -304,7 +307,7 @@ def tile_subset(dataset: Dataset, tiles: int | None, *, seed: int = 0) -> Datase
         return dataset
     if not 1 <= tiles <= len(dataset):
         raise ConfigError(
-            f"{tiles} tiles were asked for, and the training part of {dataset.info.name!r} has "
+            f"{tiles} tiles were asked for, but the training part of {dataset.info.name!r} has "
             f"{len(dataset)}; ask for 1 to {len(dataset)}, or leave it out for all"
         )
     return subset(dataset, sorted(tile_order(dataset.records, seed=seed)[:tiles]))
@@ -332,7 +335,7 @@ def _require_unique(dataset: Dataset) -> None:
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise DataError(
-            f"{len(twice)} name(s) of {dataset.info.name!r} stand more than once, such as {twice[0]!r}; "
+            f"{len(twice)} name(s) of {dataset.info.name!r} occur more than once, such as {twice[0]!r}; "
             "keep one row (or file) of each"
         )
 
@@ -346,9 +349,9 @@ def _groups(records: Sequence[Record], by: str, name: str) -> dict[str, list[int
         known = sorted({key for record in records for key in record.tags})
         of_patches = by in {"source", "patient"} and records[lacking[0]].label is not None
         raise DataError(
-            f"{len(lacking)} of {len(records)} records of {name!r} have no {by!r} "
-            f"(first: {records[lacking[0]].name!r}); "
-            f"split by patient, source, name{''.join(', ' + key for key in known)}, where it is filled in"
+            f"{len(lacking)} of {len(records)} records of {name!r} have no {by!r} (first: "
+            f"{records[lacking[0]].name!r}); split by patient, source, "
+            f"name{''.join(', ' + key for key in known)}, whichever is filled in"
             + (_HOW_TO_GROUP if of_patches else "")
         )
     return dict(sorted(members.items()))
@@ -363,7 +366,7 @@ def _strata(records: Sequence[Record], stratify: str | None, name: str) -> list[
     ]
     if not any(values):
         raise DataError(
-            f"no record of {name!r} has {stratify!r} to stratify by; leave stratify out or name another tag"
+            f"no record of {name!r} has {stratify!r} to stratify by; leave stratify out or choose another tag"
         )
     numbers = {value: number for number, value in enumerate(sorted(Counter(values)))}
     return [numbers[value] for value in values]

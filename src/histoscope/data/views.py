@@ -191,7 +191,7 @@ def joined(datasets: Sequence[Dataset]) -> Dataset:
         If there is none, if two have images of one name, or if two tell different classes apart.
     """
     if not datasets:
-        raise DataError("there is nothing to join; give at least one data set")
+        raise DataError("there are no data sets to join; give at least one data set")
     first = next((part.info for part in datasets if part.info.classes), None)
     if first is not None:
         datasets = [_in_classes_of(first, part) for part in datasets]
@@ -208,7 +208,7 @@ def _in_classes_of(first: Datasheet, part: Dataset) -> Dataset:
     theirs = part.info.classes
     if theirs and match_classes(theirs, first.classes).lacking:
         raise DataError(
-            f"data set {part.info.name!r} has the classes {listed(theirs)}, {first.name!r} "
+            f"data set {part.info.name!r} has the classes {listed(theirs)}, but {first.name!r} has "
             f"{listed(first.classes)}; {HOW}"
         )
     return renumbered(part, first.classes, whose=repr(first.name))

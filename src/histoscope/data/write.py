@@ -57,7 +57,9 @@ def write_folder(
     out = Path(out)
     require_new(out)
     known = {record.name: record for record in (*getattr(samples, "records", ()), *records)}
-    write_text(out / UNFINISHED, "This folder is being written, or its writing was cut off: do not use it.\n")
+    write_text(
+        out / UNFINISHED, "This folder is being written, or writing it was interrupted: do not use it.\n"
+    )
     rows: list[dict[str, Any]] = []
     written: dict[str, Record] = {}
     carries: tuple[bool, bool] | None = None
@@ -68,8 +70,8 @@ def write_folder(
         carried = (sample.instances is not None, sample.classes is not None)
         if carries is not None and carried != carries:
             raise DataError(
-                f"sample {sample.name!r} has (label map, classes) = {carried}, the ones before {carries}; "
-                "write them into two folders"
+                f"sample {sample.name!r} has (label map, classes) = {carried}, but those before have "
+                f"{carries}; write them into two folders"
             )
         carries = carried
         _write_sample(out, sample)
@@ -99,22 +101,24 @@ def require_new(out: Path) -> None:
         If it cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        unfinished = ": a write to it was cut off, or still goes on" if (out / UNFINISHED).exists() else ""
+        unfinished = (
+            ": writing to it was interrupted, or is still going on" if (out / UNFINISHED).exists() else ""
+        )
         raise DataError(
-            f"{out} exists and is not an empty folder{unfinished}; name another one, or delete it first"
+            f"{out} exists and is not an empty folder{unfinished}; choose another one, or delete it first"
         )
     require_writable(out)
 
 
 def _check_name(name: str, written: Mapping[str, Record]) -> None:
     if not name or name != name.strip() or name.startswith(".") or any(sign in name for sign in "/\\\0\n\r"):
-        raise DataError(f"{name!r} cannot be the name of a file; rename the sample")
+        raise DataError(f"{name!r} cannot be a file name; rename the sample")
     same = written.get(plain(name))
     if same is not None:
         raise DataError(
             f"two samples are called {name!r}; names must be unique"
             if same.name == name
-            else f"{same.name!r} and {name!r} are one file on disks that know no letter case; rename one"
+            else f"{same.name!r} and {name!r} are the same file on disks that ignore letter case; rename one"
         )
 
 
@@ -137,8 +141,8 @@ def _row(sample: Sample, record: Record) -> dict[str, Any]:
     for tag in record.tags:
         if known_column(tag) in {*_COLUMNS[:-1], "name", "file", "filename", "path", "group"}:
             raise DataError(
-                f"sample {sample.name!r} has a tag called {tag!r}, which index.csv keeps for its own column; "
-                "rename the tag"
+                f"sample {sample.name!r} has a tag called {tag!r}, which index.csv reserves for its own "
+                "column; rename the tag"
             )
     return {
         **record.tags,

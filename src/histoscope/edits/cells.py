@@ -79,7 +79,7 @@ def read_cells(path: str | Path, *, outlines: bool = True) -> Found:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetNotFoundError(f"no results at {path}; `histoscope predict` writes them")
+        raise DatasetNotFoundError(f"no results at {path}; run `histoscope predict` to write them")
     if path.suffix.lower() == ".parquet":
         return _of_table(path, outlines=outlines)
     return _of_geojson(path) if path.suffix.lower() == ".geojson" else _of_labels(path)
@@ -135,12 +135,15 @@ def read_about(path: Path) -> dict[str, Any]:
         schema = pq.read_schema(path)
         said: dict[str, Any] = json.loads((schema.metadata or {}).get(ABOUT, b"{}"))
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise CorruptDataError(f"{path} is no table of nuclei: {error}") from error
+        raise CorruptDataError(
+            f"{path} is not a table of nuclei ({error}); run histoscope predict --overwrite"
+        ) from error
     lacks = [name for name in _NEEDED if name not in schema.names]
     if lacks or not said:
         raise FormatVersionError(
-            f"{path} lacks {', '.join(lacks) or 'what slide it is of'}; another version or program wrote it "
-            f"({said.get('software', 'it does not say which')}): run histoscope predict --overwrite"
+            f"{path} lacks {', '.join(lacks) or 'the slide it belongs to'}; another version or program "
+            f"wrote it ({said.get('software', 'it does not say which')}): run histoscope predict "
+            "--overwrite"
         )
     return said
 
@@ -175,7 +178,9 @@ def _of_geojson(path: Path) -> Found:
         names = [str((one.get("classification") or {}).get("name") or NO_CLASS) for one in said]
         numbers = [one.get("measurements") or {} for one in said]
     except (ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
-        raise CorruptDataError(f"{path} is no GeoJSON of polygons: {error!r}") from error
+        raise CorruptDataError(
+            f"{path} is not GeoJSON with polygons ({error!r}); run histoscope predict --overwrite"
+        ) from error
     ids = [str(each.get("id", k)) for k, each in enumerate(features, 1)]
     probability = [float(one.get("probability", 1.0)) for one in numbers]
     shares = sorted({key for one in numbers for key in one if key.startswith("p_")})

@@ -119,7 +119,7 @@ class Edit:
                 _check_text(field.name, value)
         for name in ("author", "id"):
             if not getattr(self, name):
-                raise DataError(f"an edit has no {name}; every edit names who made it, and has an id")
+                raise DataError(f"an edit has no {name}; every edit has an id and the name of its author")
         _instant(self.time)
         if self.centre_px is not None:
             _point(self.centre_px)
@@ -131,7 +131,7 @@ class Edit:
         """Refuse an edit that lacks what its kind needs."""
         lacks = {
             "draw": not self.polygon_px and "polygon_px, the outline of the nucleus",
-            "undo": not self.undoes and "undoes, the id of the edit that is taken back",
+            "undo": not self.undoes and "undoes, the id of the edit to undo",
             "reclassify": not self.class_name and "class_name, the new class",
         }.get(self.kind, False)
         is_region = self.kind == "confirm" and not self.nucleus and self.polygon_px
@@ -161,7 +161,7 @@ class Edit:
         try:
             said = json.loads(line)
         except ValueError as error:
-            raise DataError(f"no JSON ({error})") from error
+            raise DataError(f"not JSON ({error})") from error
         if not isinstance(said, dict):
             raise DataError(f"{type(said).__name__}, expected an edit")
         written = said.pop("format", None)
@@ -176,14 +176,14 @@ class Edit:
             said["polygon_px"] = tuple(_point(point) for point in said.get("polygon_px", ()))
             return cls(**said)
         except TypeError as error:
-            raise DataError(f"no edit ({error})") from error
+            raise DataError(f"not an edit ({error})") from error
 
 
 def _check_text(name: str, value: object) -> None:
     if not isinstance(value, str) or len(value) > _MOST_LETTERS or not value.isprintable():
         raise DataError(
-            f"{name} of an edit is {str(value)[:40]!r}, expected a word or a few on one line "
-            f"({_MOST_LETTERS} letters at most)"
+            f"{name} of an edit is {str(value)[:40]!r}, expected a few words on one line (at most "
+            f"{_MOST_LETTERS} characters)"
         )
 
 
@@ -215,4 +215,4 @@ def _check_polygon(points: tuple[Point, ...]) -> None:
     shape = shapely.Polygon(points)
     if not shape.is_valid or shape.area <= 0:
         reason = shapely.is_valid_reason(shape) if shape.area > 0 else "it has no area"
-        raise DataError(f"outline is no simple polygon: {reason}; draw it again")
+        raise DataError(f"outline is not a simple polygon: {reason}; draw it again")

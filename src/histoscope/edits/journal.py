@@ -89,7 +89,7 @@ def write(folder: str | Path, edits: Sequence[Edit]) -> Path:
     folder = Path(folder)
     authors = {edit.author for edit in edits}
     if len(authors) != 1:
-        raise DataError(f"edits of {len(authors)} authors, expected those of one: each has a file")
+        raise DataError(f"edits by {len(authors)} authors, expected one: each author has a file")
     require_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_plain(authors.pop())}@{_plain(socket.gethostname())}{ENDING}"
@@ -133,8 +133,8 @@ def read(folder: str | Path) -> Read:
                     f"{path}, line {number}: {error}; open it with the version that wrote it"
                 ) from error
             except (DataError, UnicodeDecodeError) as error:
-                torn = "was torn (a power cut?)" if number == len(lines) else "is no edit"
-                notes.append(f"{path.name}: line {number} {torn} and is passed over: {error}")
+                torn = "was cut short (a power cut?)" if number == len(lines) else "is not an edit"
+                notes.append(f"{path.name}: line {number} {torn} and is skipped: {error}")
     return Read(tuple(found), tuple(notes))
 
 

@@ -96,7 +96,7 @@ def write_corrected(
     ]
     title = f"Nuclei of a model, corrected by {listed(authors) or 'nobody'}"
     if trust_model:
-        title += "; around the corrections, nuclei that nobody looked at are as the model has them"
+        title += "; around the corrections, unchecked nuclei are the model's own"
     outcome = write_placed(out, taken, open_scene, cutting, on_sample, title=title)
     del outcome.counts[OUTSIDE]  # most of a slide is no part of it
     return outcome
@@ -199,17 +199,18 @@ def _check_slide(one: Corrected, scene: Scene) -> None:
     wanted, got = one.corrections.found.of, getattr(scene, "quick_hash", "")
     if wanted and got and wanted != got:
         raise DataError(
-            f"{one.slide} is not the slide that {one.corrections.results} is of: its digest is another; name "
-            "the folder of the right one with --slides"
+            f"{one.slide} is not the slide of {one.corrections.results}: its digest differs; give the "
+            "folder of the right one with --slides"
         )
 
 
 def _nothing(one: Corrected, state: State) -> str:
     """Why a slide gives no image, and what to do."""
     return (
-        f"{one.corrections.folder} has {count(len(state), 'corrected nucleus')}, but no place where all was "
-        "looked at: confirm a region (an edit 'confirm' with an outline), decide on every nucleus around a "
-        "correction, or let the model's other nuclei count as truth with --trust-model"
+        f"{one.corrections.folder} has {count(len(state), 'corrected nucleus')}, but no area where every "
+        "nucleus was checked: confirm a region (an edit 'confirm' with an outline), decide on every "
+        "nucleus around a correction, or let the model's other nuclei count as ground truth with "
+        "--trust-model"
     )
 
 
@@ -218,10 +219,10 @@ def _counts(one: Corrected, fixed: Applied, state: State, mpp: float) -> Counter
     return +Counter(
         {
             "edit of other results was left out": len(fixed.unmatched),
-            "edit of what was taken back was left out": len(state.lost),
-            "nucleus that people say different things of: the latest counts": len(state.conflicts),
+            "edit of something undone was left out": len(state.lost),
+            "nucleus that people disagree about: the latest edit counts": len(state.conflicts),
             "found nucleus was replaced by one that was drawn over it": fixed.replaced,
-            "line that is no edit was left out": len(one.corrections.read().notes),
+            "line that is not an edit was left out": len(one.corrections.read().notes),
             f"confirmed region narrower than {_LEAST_UM:g} um was left out": sum(
                 _width(piece) * mpp < _LEAST_UM for piece in _pieces(fixed)
             ),

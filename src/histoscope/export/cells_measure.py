@@ -64,13 +64,15 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise DatasetNotFoundError(
-            f"no table of cells at {path}; `histoscope predict` writes one for each slide"
+            f"no table of cells at {path}; run `histoscope predict` to write one for each slide"
         )
     try:
         about = json.loads((pq.read_schema(path).metadata or {})[ABOUT])
         table = pq.read_table(path, columns=["class", "x_px", "y_px"])
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise CorruptDataError(f"{path} is no table of cells of a slide: {error}") from error
+        raise CorruptDataError(
+            f"{path} is not a table of cells of a slide ({error}); run `histoscope predict` to write one"
+        ) from error
     points = np.stack([table["x_px"].to_numpy(), table["y_px"].to_numpy()], axis=1) * about["mpp"]
     names = table["class"].cast(pa.string()).combine_chunks().dictionary_encode()
     known = names.dictionary.to_pylist()

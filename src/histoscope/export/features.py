@@ -128,8 +128,8 @@ def _shapes(nuclei: Nuclei, image: Image) -> list[NDArray[np.float64]]:
     beyond = by.box.min(initial=0) < 0 or (by.box[:, 2:] > image.shape[:2]).any()
     if nuclei.shape != image.shape[:2] or top > n or beyond:
         raise ShapeError(
-            f"nuclei are on {nuclei.shape} with ids up to {top}; "
-            f"expected {image.shape[:2]} as the image, and ids 1 to {n}, the rows of the table"
+            f"nuclei have shape {nuclei.shape} and ids up to {top}; expected {image.shape[:2]}, as the "
+            f"image, and ids 1 to {n}, the rows of the table"
         )
     geometry = outlines.points, outlines.starts, by.order, by.first, by.box
     parts = over(_kernels.shapes, len(by.ids), _LEAST, *geometry, image, _haematoxylin())

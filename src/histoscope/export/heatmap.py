@@ -39,7 +39,10 @@ def draw_heatmap(
     """
     height, width = tiles.shape
     if abs(image.shape[0] * width - image.shape[1] * height) > max(height, width) * 2:
-        raise ShapeError(f"image is {image.shape[:2]}, its tiles are of {tiles.shape}; give their image")
+        raise ShapeError(
+            f"image is {image.shape[:2]}, but its tiles are of {tiles.shape}; give the image "
+            "that they were predicted on"
+        )
     by = min(largest_px / max(image.shape[:2]), 1.0)
     size = max(round(image.shape[1] * by), 1), max(round(image.shape[0] * by), 1)
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -114,7 +114,10 @@ def draw(
     if isinstance(nuclei, np.ndarray):
         nuclei = Nuclei.from_labels(nuclei, mpp=mpp)
     if image.shape[:2] != nuclei.shape:
-        raise ShapeError(f"image is {image.shape[:2]}, its nuclei are on {nuclei.shape}; give their image")
+        raise ShapeError(
+            f"image is {image.shape[:2]}, but its nuclei are on {nuclei.shape}; give the "
+            "image that they were found in"
+        )
     found = nuclei.outlines
     palette = colours(classes, unsure=nuclei.may_be_unsure)
     class_of_ring = nuclei.class_id[found.label - 1]
@@ -167,7 +170,8 @@ def warn_outlines(outlines: object) -> None:
     """Warn of the former argument outlines."""
     if outlines is not None:
         warnings.warn(
-            "outlines= is no longer used and goes with the next version: nuclei have their outlines",
+            "outlines= is no longer used and will be removed in the next version: nuclei have their own "
+            "outlines",
             DeprecationWarning,
             stacklevel=3,
         )

@@ -28,8 +28,8 @@ def to_rgb(raw: Raw, path: Path, *, ignore_alpha: bool = False) -> Image:
     count = _CHANNELS.get(raw.model, 1)
     if pixels.shape[2] < count or (count == 1 and pixels.shape[2] > 2) or 0 in pixels.shape:
         raise CorruptDataError(
-            f"{path} holds an array of shape {pixels.shape} that is said to be {raw.model}, expected "
-            f"{count} channels, and one of alpha; save it as RGB"
+            f"{path} holds an array of shape {pixels.shape} labelled {raw.model}, expected {count} "
+            "channels, plus at most one of alpha; save it as RGB"
         )
     pixels = _unsigned(pixels, raw, path)
     stored = pixels[:, :, :count]
@@ -70,7 +70,7 @@ def _unsigned(pixels: NDArray[Any], raw: Raw, path: Path) -> NDArray[Any]:
         return pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
     if pixels.dtype not in (np.bool_, np.uint8, np.uint16):
         raise CorruptDataError(
-            f"{path} holds {pixels.dtype} pixels, expected 8 or 16 bits a channel; save it as 8 bits"
+            f"{path} holds {pixels.dtype} pixels, expected 8 or 16 bits per channel; save it with 8 bits"
         )
     return pixels
 
@@ -83,15 +83,15 @@ def _bits_used(pixels: NDArray[Any], raw: Raw, path: Path) -> int:
     bits, top = raw.bits or stored, int(pixels.max())
     if top.bit_length() > bits:
         raise CorruptDataError(
-            f"{path} says that it uses {bits} bits, but its numbers go up to {top}; correct it, or save it "
-            "as 8 bits"
+            f"{path} says that it uses {bits} bits, but its values go up to {top}; correct that, or save "
+            "it with 8 bits"
         )
     is_judged = raw.bits is None and stored == 16 and raw.model in {"grey", "rgb"}
     if is_judged and 0 < top.bit_length() <= _LIKELY_BITS:
         raise CorruptDataError(
-            f"{path} has 16 bits a channel, but its numbers end at {top}, as if only "
-            f"{max(top.bit_length(), 8)} bits were used, and it does not say so: give it the TIFF tag "
-            "MaxSampleValue (or SignificantBits of OME), or save it as 8 bits"
+            f"{path} has 16 bits per channel, but its values end at {top}, as if only "
+            f"{max(top.bit_length(), 8)} bits were used, and the number of bits used is not given: add "
+            "the TIFF tag MaxSampleValue (or SignificantBits in OME), or save it with 8 bits"
         )
     return bits
 
@@ -180,7 +180,7 @@ def _through_profile(stored: NDArray[np.uint8], mode: str, icc: bytes) -> NDArra
 def _looked_up(indices: NDArray[Any], palette: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
     if int(indices.max()) >= len(palette):
         raise CorruptDataError(
-            f"{path} names colour {int(indices.max())} of a palette of {len(palette)}; replace or remove it"
+            f"{path} uses colour {int(indices.max())} of a palette of {len(palette)}; replace or remove it"
         )
     return np.asarray(palette[indices])
 
@@ -191,8 +191,8 @@ def _on_white(
     """Lay an image on white, like glass."""
     if not alpha.any() and (kind == "straight" and (colours != colours[:1, :1]).any()):
         raise CorruptDataError(
-            f"{path} is transparent everywhere (its alpha is 0), over a picture: nothing of it would be "
-            "seen; save it without alpha"
+            f"{path} is transparent everywhere (its alpha is 0), so its picture would not be visible; "
+            "save it without alpha"
         )
     if alpha.min(initial=255) == 255:
         return colours

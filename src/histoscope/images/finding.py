@@ -99,7 +99,7 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     source = place(source)
     if is_remote(source):
         if not slides:
-            raise ConfigError(f"{source}: only slides are read from elsewhere; copy images to a disk")
+            raise ConfigError(f"{source}: only slides can be read from remote storage; copy images to a disk")
         return _elsewhere(forget(source))
     if source.is_file():
         return Found(source.parent, [source])
@@ -129,7 +129,7 @@ def _elsewhere(source: Path) -> Found:
     paths = found_below(source, (*_SLIDES_ELSEWHERE, ".json"))
     results = {path.parent for path in paths if path.name in JOURNALS}
     found.images.extend(path for path in paths if path.suffix != ".json" and path.parent not in results)
-    found.skipped.extend(Skipped(folder, "holds results of an earlier call") for folder in sorted(results))
+    found.skipped.extend(Skipped(folder, "holds results of an earlier run") for folder in sorted(results))
     return found
 
 
@@ -167,7 +167,7 @@ def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:
     """Give the files of a folder, and of those below it if `deep`; links are followed, each folder once."""
 
     def refused(error: OSError) -> None:
-        found.skipped.append(Skipped(Path(error.filename), f"cannot be entered ({error.strerror})"))
+        found.skipped.append(Skipped(Path(error.filename), f"cannot be opened ({error.strerror})"))
 
     entered: set[Path] = set()
     for name, folders, files in os.walk(top, onerror=refused, followlinks=True):
@@ -186,7 +186,7 @@ def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
         if folder not in results:
             results[folder] = any((folder / journal).is_file() for journal in JOURNALS)
             if results[folder]:
-                reason = "holds results of an earlier call; name this folder itself to take its images"
+                reason = "holds results of an earlier run; to use its images, give this folder itself"
                 found.skipped.append(Skipped(folder, reason))
         if results[folder]:
             return True
@@ -197,7 +197,7 @@ def _sort(path: Path, found: Found, *, slides: bool) -> None:
     """Add a file to the images, or to what is left out."""
     if path.is_symlink() and not path.exists():
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            found.skipped.append(Skipped(path, "is a link that leads nowhere"))
+            found.skipped.append(Skipped(path, "is a broken link"))
     elif path.is_file() and looks_like_image(path):
         try:
             reason = "" if slides and only_as_slide(path) else unreadable(path)

@@ -53,7 +53,7 @@ def add_reader(suffix: str, read: ImageReader) -> None:
     suffix = suffix.lower()
     if not suffix.startswith(".") or suffix in OURS:
         raise ConfigError(
-            f"cannot add a reader for {suffix!r}: expected a suffix such as '.czi', and none of "
+            f"cannot add a reader for {suffix!r}: expected a suffix such as '.czi', other than "
             f"{', '.join(sorted(OURS))}"
         )
     _added[suffix] = read

@@ -40,7 +40,8 @@ def check_memory(path: Path, size: tuple[int, int], pixel_bytes: float) -> None:
     needed, free = (2 * pixel_bytes + 3) * size[0] * size[1], free_memory()
     if needed > free:
         said = (
-            f"{size[1]} x {size[0]} pixels need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+            f"{size[1]} x {size[0]} pixels need {needed / 1e9:.1f} GB of memory, but only "
+            f"{free / 1e9:.1f} GB are free"
         )
         raise too_large(path, said)
 
@@ -53,8 +54,8 @@ def damaged(path: Path, why: object) -> CorruptDataError:
 def too_large(path: Path, why: str) -> CorruptDataError:
     """Error for a file that this machine cannot hold."""
     return CorruptDataError(
-        f"{path} is too large to be read whole ({why}); cut it into tiles, or export the region: whole slide "
-        "images of this size are not read yet"
+        f"{path} is too large to read at once ({why}); cut it into tiles, or export the region: whole "
+        "slide images of this size cannot be read yet"
     )
 
 

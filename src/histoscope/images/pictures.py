@@ -93,7 +93,7 @@ def _check(picture: Any, path: Path, kind: str, depth: int) -> None:
     n_frames = getattr(picture, "n_frames", 1)
     if n_frames > 1:
         raise CorruptDataError(
-            f"{path} is an animation of {n_frames} frames, expected one picture; save the frame that is meant"
+            f"{path} is an animation of {n_frames} frames, expected one picture; save the frame that you want"
         )
 
 

@@ -145,10 +145,10 @@ def check_labels_fit(image: Path, labels: Path) -> None:
     shown, drawn = size_of(image), size_of(labels)
     if drawn == shown and turn >= 5 and shown[0] != shown[1]:
         return
-    fits = "fits the image as it is stored" if drawn != shown else "may be drawn on the image as it is stored"
+    fits = "fits the image as stored" if drawn != shown else "may have been drawn on the image as stored"
     raise DataError(
-        f"{image} asks viewers to turn it (orientation {turn} in EXIF or TIFF), and its label map {labels} "
-        f"{fits}; save the image turned and without the tag, so that both fit for certain"
+        f"{image} asks viewers to rotate it (orientation {turn} in EXIF or TIFF), but its label map "
+        f"{labels} {fits}; save the image rotated and without the tag, so that the two match"
     )
 
 
@@ -178,7 +178,7 @@ def _guarded(
         if reader is not None:
             return of_guest(*guests.read(path, reader))
         if not kind:
-            raise limits.damaged(path, "its first bytes are those of no image")
+            raise limits.damaged(path, "its first bytes are not those of an image")
         return of_tiff() if kind == "TIFF" else of_picture(kind)
     except (HistoscopeError, PlaceError):
         raise

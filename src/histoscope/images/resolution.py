@@ -50,7 +50,7 @@ def check_mpp(value: float, where: str) -> float:
     if not LEAST_MPP <= value <= MOST_MPP:  # not a number is neither
         raise ConfigError(
             f"{where} is {value:g}, expected micrometres per pixel from {LEAST_MPP:g} to {MOST_MPP:g}: "
-            "mostly 0.25 for a 40x scan, 0.5 for 20x"
+            "usually 0.25 for a 40x scan, 0.5 for 20x"
         )
     return value
 
@@ -99,10 +99,10 @@ def why_unknown(path: str | Path) -> str:
     """
     found = reading.header(Path(path), _of_tiff, _of_picture, _of_guest)
     if not found:
-        return "does not say its resolution"
+        return "does not give its resolution"
     x, y = found[0]
     if abs(x - y) > 0.01 * x:
-        return f"says that its pixels are {x:.4g} x {y:.4g} micrometres, expected squares"
+        return f"says that its pixels are {x:.4g} x {y:.4g} micrometres, expected square pixels"
     return f"says {x:.4g} micrometres per pixel, expected {LEAST_MPP:g} to {MOST_MPP:g}"
 
 

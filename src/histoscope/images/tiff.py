@@ -55,7 +55,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
     with tifffile.TiffFile(handle(path)) as file:
         if file.is_bif:
             raise CorruptDataError(
-                f"{path} is a Ventana BIF slide, whose tiles overlap: it is not read yet; export the "
+                f"{path} is a Ventana BIF slide, whose tiles overlap, and cannot be read yet; export the "
                 "region as TIFF with QuPath"
             )
         yield file, _main(file, path)
@@ -69,14 +69,17 @@ def read(path: Path) -> Raw:
         if not model:
             name = getattr(page.photometric, "name", page.photometric)
             raise CorruptDataError(
-                f"{path} is a TIFF of the colour model {name}, which is not read; save it as RGB"
+                f"{path} is a TIFF with the colour model {name}, which cannot be read; save it as RGB"
             )
         axes, shape = (page.axes, page.shape) if len(series.pages) == 1 else (series.axes, series.shape)
         order = _channels_last(axes, shape, model, path)
         if "C" in order:
             model = _channels_as_rgb(file, path)
         if any(one is None for one in series):
-            raise CorruptDataError(f"{path} is a part of a set of files, of which others are missing")
+            raise CorruptDataError(
+                f"{path} is one of a set of files, and others of the set are missing; "
+                "copy all of them into one folder"
+            )
         _check(page, path, len(series.pages))
         pixels = _decoded(page, series, path, model).reshape(shape)
         pixels = np.squeeze(pixels, tuple(k for k, axis in enumerate(axes) if axis not in order))
@@ -117,7 +120,7 @@ def _main(file: Any, path: Path) -> Any:
     if areas.count(max(areas)) > 1 and best.kind in {"generic", "uniform", "shaped", "ome", "imagej"}:
         raise CorruptDataError(
             f"{path} holds {areas.count(max(areas))} images of {best.keyframe.imagewidth} x "
-            f"{best.keyframe.imagelength} pixels, expected one; save the right one in a file of its own"
+            f"{best.keyframe.imagelength} pixels, expected one; save the right one as a separate file"
         )
     return best
 
@@ -129,7 +132,7 @@ def _require_index(file: Any, path: Path) -> None:
     place = int.from_bytes(handle.read(form.offsetsize), "little" if form.byteorder == "<" else "big")
     if place >= handle.size:
         size = f"{handle.size:,} of at least {place:,} bytes"
-        raise IncompleteError(f"{path} ends before its pixels: it has {size}; copy it again")
+        raise IncompleteError(f"{path} ends before its pixel data: it has {size}; copy it again")
 
 
 def _channels_last(axes: str, shape: tuple[int, ...], model: str, path: Path) -> str:
@@ -219,7 +222,7 @@ def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
         cv2.utils.logging.setLogLevel(level)
     if not done or images[0].shape[:2] != (page.imagelength, page.imagewidth):
         raise CorruptDataError(
-            f"{path} is a TIFF of the colour model YCbCr with subsampled colours, which could not be "
+            f"{path} is a TIFF with the colour model YCbCr and subsampled colours, which could not be "
             "decoded; save it as RGB"
         )
     return np.ascontiguousarray(images[0][:, :, ::-1])

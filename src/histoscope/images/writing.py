@@ -29,11 +29,11 @@ def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: byt
     suffix = path.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
         raise ConfigError(
-            f"cannot write {path}: the suffix {suffix!r} is none of {', '.join(sorted(IMAGE_SUFFIXES))}"
+            f"cannot write {path}: the suffix {suffix!r} is not one of {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     if suffix in {".jpg", ".jpeg"} and max(pixels.shape[:2]) > _MOST_JPEG_PX:
         raise ConfigError(
-            f"cannot write {path}: JPEG has at most {_MOST_JPEG_PX} rows and columns, these are "
+            f"cannot write {path}: JPEG has at most {_MOST_JPEG_PX} rows and columns, but these are "
             f"{pixels.shape[0]} x {pixels.shape[1]}; write TIFF"
         )
     pixels = np.ascontiguousarray(pixels)

@@ -258,7 +258,7 @@ class _Crew:
                 return
             if k not in self.at_work:  # the next one would do nothing, either
                 how = how_it_ended(process.exitcode)
-                raise HistoscopeError(f"worker {k} did nothing: {how}; see what it wrote above")
+                raise HistoscopeError(f"worker {k} did no work: {how}; see its output above")
             self.at_work.discard(k)
             self.begin(k)
 

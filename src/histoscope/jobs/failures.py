@@ -23,17 +23,17 @@ def message_of(job: Job, error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         raise error
     if is_out_of_memory(error):
-        return f"{job.image}: out of memory; cut the image into tiles, or give the machine more memory"
+        return f"{job.image}: out of memory; cut the image into tiles, or use a machine with more memory"
     if isinstance(error, HistoscopeError):
         return str(error)
     if isinstance(error, OSError):
         is_gone = error.errno in GONE and not isinstance(error, PlaceError)  # which gives its own advice
-        advice = "; see that its disk is there, and run the same command again" * is_gone
+        advice = "; check that its disk is available, and run the same command again" * is_gone
         return f"{error.filename or job.image}: {error.strerror or error}{advice}"
     where = traceback.extract_tb(error.__traceback__)[-1:]
     at = "".join(f" in {Path(place.filename).name}, line {place.lineno}" for place in where)
     what = f"{type(error).__name__}{at}: {error}"
-    return f"{job.image}: {what}; this is a fault of Histoscope's, please report it"
+    return f"{job.image}: {what}; this is a bug in Histoscope, please report it"
 
 
 def line_of(failure: Mapping[str, str]) -> str:

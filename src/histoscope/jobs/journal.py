@@ -278,8 +278,8 @@ def _check_settings(path: Path, state: State, settings: Mapping[str, Any]) -> No
         then, now = before.get(key), settings.get(key)
         if then != now:
             raise ConfigError(
-                f"{path.parent} holds results with {key} {then!r}, now it is {now!r}; "
-                "choose another folder, or start over with --overwrite"
+                f"{path.parent} holds results with {key} {then!r}, but now it is {now!r}; choose another "
+                "folder, or start over with --overwrite"
             )
 
 

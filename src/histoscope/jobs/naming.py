@@ -63,7 +63,7 @@ def unique_names(paths: Sequence[PurePath], kept: Mapping[int, str] | None = Non
             free = [k for k in group if k not in fixed and levels[k] < _WITH_DIGEST]
             if not free:
                 some = " and ".join(str(paths[k]) for k in group[:2])
-                raise ConfigError(f"{some}: no names can be found for the results; rename the image")
+                raise ConfigError(f"{some}: no free names can be found for the results; rename the image")
             lowest = min(levels[k] for k in free)
             up |= {k for k in free if levels[k] == lowest}
         for k in up:

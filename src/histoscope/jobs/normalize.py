@@ -108,7 +108,7 @@ def plan(source: str | Path, out: Path) -> Plan:
         ]
         left_out = [
             *found.skipped,
-            *(Skipped(image, "lies in the folder for the results") for image in inside),
+            *(Skipped(image, "is in the folder for the results") for image in inside),
         ]
         images = [image for image in found.images if image not in set(inside)]
         if not images:
@@ -224,7 +224,7 @@ class _Work:
             notes = stains.notes if source is None else ()
         except StainError as error:
             stains, what = None, "unchanged"
-            notes = ("marks of a pen and no tissue (copied unchanged)",) if PEN in str(error) else ()
+            notes = ("pen marks and no tissue (copied unchanged)",) if PEN in str(error) else ()
         with nullcontext() if self.journal is None else self.journal.writing([job.name]):
             if stains is not None:
                 write_image(path, self.target(image, source=stains), **about)
@@ -275,7 +275,7 @@ def _check(planned: Plan) -> None:
     for job in planned.jobs:
         path = planned.out / job.name
         if path.resolve() in taken:
-            raise ConfigError(f"{path} is an input: originals are never written over; give another OUT")
+            raise ConfigError(f"{path} is an input: originals are never overwritten; give another OUT")
         if job.name in names:
             raise ConfigError(
                 f"{names[job.name]} and {job.image} would both be written to {path}; rename one of them"

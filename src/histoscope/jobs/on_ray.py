@@ -201,8 +201,8 @@ def _require_answer(place: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"no Ray head answers at {place} ({error}); see that it runs there (`ray start --head`, whose "
-            "clients' port is 10001), or use --workers ray on a machine of the cluster"
+            f"no Ray head answers at {place} ({error}); check that it is running there (`ray start "
+            "--head`, whose client port is 10001), or use --workers ray on a machine of the cluster"
         ) from error
 
 
@@ -270,7 +270,9 @@ class _Crew:
             ready, _ = self.ray.wait(list(self.active), num_returns=1, timeout=_LOOK_S)
             if not self.up and not self.n_over and time.monotonic() > told_at_s:
                 told_at_s = math.inf
-                warnings.warn("no worker has begun yet; `ray status` tells what has the cores", stacklevel=2)
+                warnings.warn(
+                    "no worker has started yet; `ray status` shows what is using the cores", stacklevel=2
+                )
             if executor.is_asked() and not self.is_asked:
                 self.is_asked = True
                 self.ask()
@@ -308,7 +310,7 @@ class _Crew:
             return
         self.lost = f"{hand.slot.host}: {why.strip().splitlines()[-1]}"
         if not hand.is_again:  # the next one would do nothing, either; a second one had no node any more
-            warnings.warn(f"a worker did nothing: {self.lost}", stacklevel=2)
+            warnings.warn(f"a worker did no work: {self.lost}", stacklevel=2)
 
     def ask(self) -> None:
         """Ask all to leave."""

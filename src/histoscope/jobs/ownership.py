@@ -77,7 +77,7 @@ class Owned:
         for file in files:
             if not self.may_replace(file):
                 is_known = self.files.get(file, ABSENT) != ABSENT
-                why = "was changed since it was written" if is_known else "was not written by Histoscope"
+                why = "has been changed since it was written" if is_known else "was not written by Histoscope"
                 path = self.out / file
                 raise ConfigError(
                     f"{path} {why}, and would be overwritten; move it away, or choose another folder"

@@ -82,11 +82,11 @@ def how_it_ended(code: int | None) -> str:
     --------
     >>> how_it_ended(1), how_it_ended(-9)
     ('its process ended with exit code 1',
-     'its process was killed by signal 9 (SIGKILL), perhaps for want of memory')
+     'its process was killed by signal 9 (SIGKILL), perhaps because memory ran out')
     """
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        return f"its process was killed by signal {-code} ({name}), perhaps for want of memory"
+        return f"its process was killed by signal {-code} ({name}), perhaps because memory ran out"
     return f"its process ended with exit code {code}"
 
 

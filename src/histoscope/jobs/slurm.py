@@ -44,8 +44,8 @@ class Array:
     def __post_init__(self) -> None:
         if self.time and minutes_of(self.time) < LEAST_MINUTES:
             raise ConfigError(
-                f"--time {self.time}: a task is asked to leave {NOTICE_S} s before the end, or a minute "
-                f"sooner, and would hardly begin; give {LEAST_MINUTES} minutes or more"
+                f"--time {self.time}: a task is asked to stop {NOTICE_S} s before the end, or up to a "
+                f"minute earlier, and would hardly start; give {LEAST_MINUTES} minutes or more"
             )
 
     def script(self, call: Sequence[str], folder: Path) -> str:

@@ -37,7 +37,7 @@ def read_range(uri: str, start: int, count: int) -> bytes:
     def ask() -> bytes:
         found: bytes = fs.cat_file(name, start=start, end=start + count, **_patience(fs))
         if len(found) > count:
-            raise NoRangesError(errno.ENOTSUP, "its server gives files only whole", uri)
+            raise NoRangesError(errno.ENOTSUP, "its server cannot send parts of files", uri)
         if len(found) < count:
             raise PlaceError(errno.EIO, f"its server gave {len(found)} of {count} bytes", uri)
         return found
@@ -150,13 +150,13 @@ def _told(error: Exception, uri: str) -> PlaceError | None:
     is_of_network = type(cause).__module__.partition(".")[0] in _OF_NETWORKS
     if not isinstance(cause, OSError | asyncio.TimeoutError | TimeoutError) and not is_of_network:
         return None
-    again = "see that it can be reached, and run the same command again"
+    again = "check that it can be reached, and run the same command again"
     number, words = errno.EIO, f"its server failed ({str(cause) or name}); {again}"
     if "Credential" in name or status == 401:
-        number, words = errno.EACCES, "no credentials, or none that hold; give them as its tools ask for"
+        number, words = errno.EACCES, "no valid credentials; set them as its own tools expect"
         words += ", such as AWS_PROFILE"
     elif isinstance(cause, PermissionError) or status == 403:
-        number, words = errno.EACCES, f"access is denied ({cause}); see the rights of its key"
+        number, words = errno.EACCES, f"access is denied ({cause}); check the permissions of its key"
     elif isinstance(cause, FileNotFoundError) or status in {404, 410} or "NoSuchBucket" in str(cause):
         number, words = errno.ENOENT, "no such file or bucket; check the address"
     elif "Timeout" in name:

@@ -56,7 +56,7 @@ def place(path: str | Path) -> Path:
         return Path(f"/{rest}")
     if scheme not in library().available_protocols():
         raise ConfigError(
-            f"{path}: {scheme}:// is no kind of place that fsspec knows; such are s3, gs, https"
+            f"{path}: {scheme}:// is not a kind of place that fsspec knows; use for example s3, gs or https"
         )
     return RemotePath(f"{scheme}:/{rest}")
 
@@ -142,7 +142,7 @@ class RemotePath(_Base):
     def open(self, mode: str = "r", *_: Any, encoding: str | None = None, **__: Any) -> Any:
         """Open it for reading; ranges are read when they are asked for."""
         if set(mode) & set("wax+"):
-            raise ConfigError(f"{self} is only read; write to a disk")
+            raise ConfigError(f"{self} is read-only; write to a disk")
         from histoscope.places.ranges import RemoteFile
 
         raw = io.BufferedReader(RemoteFile(self))

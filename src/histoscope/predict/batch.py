@@ -124,7 +124,7 @@ def plan(
         for image in taken:
             images.setdefault(image.resolve(), (image, image.relative_to(found.root)))
     if not images:
-        raise DatasetNotFoundError("all images that were given were written by an earlier call; give others")
+        raise DatasetNotFoundError("all the images given are results of an earlier run; give others")
     places = [image for image, _ in images.values()]
     paths = [path for _, path in images.values()]
     if len({path.with_suffix("") for path in paths}) < len(paths):
@@ -139,10 +139,10 @@ def plan(
 def _why_ours(image: Path, root: Path, results: Results, out: Path) -> str:
     """Why an image is one of our results; "" if it is not."""
     if image in results:
-        return "written by an earlier call"
+        return "is a result of an earlier run"
     folder = out.resolve()
     is_below = root.resolve() in folder.parents and folder in image.resolve().parents
-    return "lies in the folder for the results" if is_below else ""
+    return "is in the folder for the results" if is_below else ""
 
 
 def _nothing(source: str | Path, skipped: Sequence[Skipped], *, slides: bool) -> str:
@@ -230,10 +230,10 @@ def require_mpp(jobs: list[Job], mpp: float | None) -> None:
         return
     unknown = [job for job in jobs if not _says_mpp(job.image)]
     if unknown:
-        more = f" (and {len(unknown) - 1} of {len(jobs)} more images)" if len(unknown) > 1 else ""
+        more = f" (and {len(unknown) - 1} more of {len(jobs)} images)" if len(unknown) > 1 else ""
         raise ConfigError(
-            f"{unknown[0].image}{more} {why_unknown(unknown[0].image)}; give its micrometres per pixel with "
-            "--mpp: mostly 0.25 for a 40x scan, 0.5 for 20x"
+            f"{unknown[0].image}{more} {why_unknown(unknown[0].image)}; give its micrometres per pixel "
+            "with --mpp: usually 0.25 for a 40x scan, 0.5 for 20x"
         )
 
 

@@ -204,8 +204,8 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
     found = mpp_of(path) if mpp is None else check_mpp(mpp, "mpp")
     if found is None:
         raise ConfigError(
-            f"{path} {why_unknown(path)}; give its micrometres per pixel with --mpp "
-            "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
+            f"{path} {why_unknown(path)}; give its micrometres per pixel with --mpp (from Python, mpp=): "
+            "usually 0.25 for a 40x scan, 0.5 for 20x"
         )
     return found
 

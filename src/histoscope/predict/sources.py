@@ -29,7 +29,7 @@ def corrected_results(places: Iterable[Path]) -> list[Path]:
         here = [path for folder in folders for path in _results_of(folder)] or [place] * place.is_file()
         if not here:
             raise DatasetNotFoundError(
-                f"no corrected results in {place}; corrections of out/slide/cells.parquet lie in "
+                f"no corrected results in {place}; corrections of out/slide/cells.parquet are in "
                 "out/slide/edits/, those of out/NAME.geojson in out/NAME.edits/"
             )
         found += here
@@ -75,10 +75,8 @@ def source_of(results: Path, among: Path | None = None) -> Path:
         is_meant = path.name == name or path.stem == Path(name).stem == name
         if is_meant and path.suffix.lower() in _SUFFIXES:
             return path
-    where = among or "where it was, nor beside its results"
-    raise DatasetNotFoundError(
-        f"the slide of {results}, {name}, is not in {where}; name its folder with --slides"
-    )
+    where = f"not in {among}" if among else "neither where it was nor beside its results"
+    raise DatasetNotFoundError(f"the slide of {results}, {name}, is {where}; give its folder with --slides")
 
 
 def slide_name(results: Path) -> str:

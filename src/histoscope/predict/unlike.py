@@ -50,5 +50,5 @@ def tell_unlike(card: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]
     if n and card is not None:
         whence = card[likeness.KEY].get("name") or "other images"
         look = f"the {what} looks" if len(rows) == 1 else f"{n} of {len(rows)} {what}s look"
-        told = f"classes were learned from {whence}, and {look} unlike: take classes as a guess"
+        told = f"classes were learned from {whence}, and {look} different: treat classes as a guess"
         warnings.warn(told, stacklevel=4)

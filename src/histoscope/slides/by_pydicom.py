@@ -67,7 +67,7 @@ class DicomReader:
         if "RESAMPLED" in _words(finest) and len(self.files) > 1:
             raise IncompleteError(
                 f"{path}: the finest level of the series is missing; of its {len(self.files)} files here the "
-                "largest has {} x {} px, a reduction: copy all into one folder".format(*size(finest))
+                "largest has {} x {} px, a smaller copy: put all files into one folder".format(*size(finest))
             )
         self.levels: tuple[Level, ...] = levels_of([size(parts[0]) for parts in levels])
         self.mpp = _mpp(finest)
@@ -166,9 +166,9 @@ def _header(path: Path) -> Any:
     except PlaceError:
         raise
     except (InvalidDicomError, OSError, EOFError) as error:
-        raise CorruptDataError(f"{path} is no DICOM file: {error}") from error
+        raise CorruptDataError(f"{path} is not a DICOM file: {error}") from error
     if header.get("SOPClassUID") != _WHOLE_SLIDE or "TotalPixelMatrixColumns" not in header:
-        kind = getattr(header.get("SOPClassUID"), "name", "no kind that is known")
+        kind = getattr(header.get("SOPClassUID"), "name", "an unknown kind")
         raise CorruptDataError(f"{path} is DICOM, but of {kind}, expected a whole slide image")
     return header
 
@@ -238,8 +238,8 @@ def _by_seams(
     rows_first, columns_first = seam(by_rows), seam(by_columns)
     if max(rows_first, columns_first) < _CLEARER * min(rows_first, columns_first):
         raise CorruptDataError(
-            f"{path} does not say in what order its frames stand (DimensionOrganizationType), and their "
-            "seams do not tell; convert it again, for example with wsidicomizer"
+            f"{path} does not give the order of its frames (DimensionOrganizationType), and their seams "
+            "do not show it; convert it again, for example with wsidicomizer"
         )
     return by_rows if rows_first < columns_first else by_columns
 

@@ -127,7 +127,7 @@ class TiffReader:
         stored = self._file.read_at(offset, count)
         if len(stored) < count:
             raise CorruptDataError(
-                f"{self.files[0]} ends at a tile, after {len(stored)} of {count} bytes; copy it again"
+                f"{self.files[0]} ends within a tile, after {len(stored)} of {count} bytes; copy it again"
             )
         return stored
 
@@ -147,8 +147,8 @@ def _check_size(path: Path, index: list[tuple[Any, Any]], size_bytes: int) -> No
     missing = int((ends > size_bytes).sum())
     if missing:
         raise IncompleteError(
-            f"{path} ends before its pixels: it has {size_bytes:,} of at least {int(ends.max()):,} bytes "
-            f"({missing} of {len(ends)} tiles are missing); copy it again"
+            f"{path} ends before its pixel data: it has {size_bytes:,} of at least {int(ends.max()):,} "
+            f"bytes ({missing} of {len(ends)} tiles are missing); copy it again"
         )
 
 
@@ -160,10 +160,10 @@ def _why_not(page: Any) -> str:
     is_rgb8 = page.dtype == np.uint8 and int(page.samplesperpixel) == 3 and int(page.planarconfig) == 1
     reasons = {
         "is not tiled": not page.is_tiled,
-        f"holds {page.samplesperpixel} samples of {page.dtype} a pixel, expected RGB of 8 bits": not is_rgb8,
-        f"is compressed by a method that is not known ({compression})": compression not in TIFF.DECOMPRESSORS,
+        f"holds {page.samplesperpixel} samples of {page.dtype} per pixel, expected 8-bit RGB": not is_rgb8,
+        f"is compressed with an unknown method ({compression})": compression not in TIFF.DECOMPRESSORS,
         "holds YCbCr that is not JPEG": model == _YCBCR and compression not in _JPEGS | {_APERIO_YCBCR},
-        f"is of the colour model {page.photometric!r}, expected RGB": model not in {_RGB, _YCBCR},
-        "is stored turned": tiff.orientation_of(page) != 1,
+        f"has the colour model {page.photometric!r}, expected RGB": model not in {_RGB, _YCBCR},
+        "is stored rotated": tiff.orientation_of(page) != 1,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

@@ -57,8 +57,8 @@ class Frames:
         found = self.path.stat().st_size
         if found < expected:
             raise IncompleteError(
-                f"{self.path} ends before its pixels: it has {found:,} of at least {expected:,} bytes; "
-                "copy it again"
+                f"{self.path} ends before its pixel data: it has {found:,} of at least {expected:,} "
+                "bytes; copy it again"
             )
 
     def want(self, numbers: Iterable[int]) -> None:
@@ -129,11 +129,13 @@ class Frames:
                 f"<{len(short) // 4}I", short
             )
             if len(starts) != self.count:
-                raise CorruptDataError(f"{self.path} has no table of where its frames lie")
+                raise CorruptDataError(f"{self.path} has no table of frame offsets")
             ends = [*starts[1:], starts[-1] + 8 + length_at(begin + starts[-1])]
             for k in (0, self.count // 2):
                 if length_at(begin + starts[k]) != ends[k] - starts[k] - 8:
-                    raise CorruptDataError(f"{self.path} has frames in pieces, or a wrong table of them")
+                    raise CorruptDataError(
+                        f"{self.path} has fragmented frames, or a wrong table of frame offsets"
+                    )
         return [[(begin + start + 8, end - start - 8)] for start, end in zip(starts, ends, strict=True)]
 
 
@@ -162,5 +164,5 @@ def _codec_of(header: Any, path: Path) -> str:
     except NotImplementedError:
         pass
     raise CorruptDataError(
-        f"{path} is compressed as {syntax.name}, which is not read; convert it to JPEG or JPEG 2000"
+        f"{path} is compressed as {syntax.name}, which cannot be read; convert it to JPEG or JPEG 2000"
     )

@@ -144,7 +144,7 @@ def _opened(path: Path, reader: str, mpp: float | None) -> Slide:
             continue
         if name == "tiff" and reader == "auto" and not _agrees(opened, path):
             opened.close()
-            reasons.append("tiff: its pixels are not those of OpenSlide")
+            reasons.append("tiff: its pixels differ from OpenSlide's")
             continue
         return Slide(path, name, opened, mpp)
     raise CorruptDataError(f"{path} cannot be opened as a slide ({'; '.join(reasons)})")
@@ -257,8 +257,8 @@ def _file_of(path: Path) -> Path:
             raise CorruptDataError(f"{path} is empty (0 bytes); copy it again")
         if path.suffix.lower() == ".mrxs" and not (path.with_suffix("") / "Slidedat.ini").is_file():
             raise CorruptDataError(
-                f"{path} is a MIRAX slide, whose pixels lie in a folder {path.stem} beside it, and there is "
-                "none with a Slidedat.ini; copy both"
+                f"{path} is a MIRAX slide, whose pixels are in a folder {path.stem} beside it, but there "
+                "is none with a Slidedat.ini; copy both"
             )
         return path
     from histoscope.slides.by_pydicom import first_files

@@ -18,6 +18,6 @@ def told_if_slow(path: Path) -> AbstractContextManager[None]:
     """
     return told_after(
         PATIENCE_S,
-        f"reading {path} takes longer than {PATIENCE_S:.0f} s: its disk is slow, or stalls. Still "
+        f"reading {path} takes longer than {PATIENCE_S:.0f} s: its disk is slow or has stalled. Still "
         "waiting; if you stop, the same command resumes",
     )

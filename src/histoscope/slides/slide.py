@@ -243,8 +243,8 @@ class Slide:
         """
         if self.mpp is None:
             raise ConfigError(
-                f"{self.path} does not say its resolution; give its micrometres per pixel with --mpp "
-                "(from Python, mpp=): mostly 0.25 for a 40x scan, 0.5 for 20x"
+                f"{self.path} does not give its resolution; set its micrometres per pixel with --mpp "
+                "(from Python, mpp=): usually 0.25 for a 40x scan, 0.5 for 20x"
             )
         return self.mpp
 

@@ -89,7 +89,7 @@ class Stage:
         size = sum(size for _, _, size in files)
         if size > self.limit_bytes:
             raise DataError(
-                f"{path} takes {size / 1e9:.3g} GB, and copies of slides may take "
+                f"{path} takes {size / 1e9:.3g} GB, but copies of slides may take only "
                 f"{self.limit_bytes / 1e9:.3g} GB; raise --stage-limit"
             )
         lock = _waited_for(_lock_of(folder))
@@ -215,7 +215,7 @@ def _fetch(path: Path, size: int, to: Path) -> None:
     found = forget(path).stat()
     if (found.st_size, found.st_mtime_ns) != (size, before) or part.stat().st_size != size:
         part.unlink()
-        raise DataError(f"{path} was changed while it was copied; run again when it is whole")
+        raise DataError(f"{path} was changed while it was copied; run again when it is complete")
     part.replace(to)
 
 

@@ -148,5 +148,5 @@ def overview_of(slide: Slide) -> tuple[Image, Mask]:
             for place in (one.box for one in broken if one.is_lost):
                 unknown[place.y : place.y + place.height, place.x : place.x + place.width] = True
     if unknown.all():
-        raise CorruptDataError(f"nothing of {slide.path} can be read ({problems[0].why}); copy it again")
+        raise CorruptDataError(f"no part of {slide.path} can be read ({problems[0].why}); copy it again")
     return out, unknown

@@ -324,7 +324,7 @@ def test_classes_are_chosen_and_ordered(cut):
     ("classes", "words"),
     [
         (["x"], "no nucleus has the class 'x'; there are b and nuclei without a class"),
-        (["b", "B"], "stands twice"),
+        (["b", "B"], "is given twice"),
     ],
 )
 def test_classes_that_are_not_there(cut, classes, words):
@@ -370,14 +370,14 @@ def test_where_coordinates_begin(cut, origin, metadata, corner):
 
 
 def test_annotations_of_another_image_are_refused(cut):
-    words = r"2 of 3 annotations lie beyond the image; they reach from x 5 to 1,010 and from y 5 to 500, the "
-    words += r"image has 200 x 120 px: is it of another image"
+    words = r"2 of 3 annotations lie outside the image; they span x 5 to 1,010 and y 5 to 500, but the "
+    words += r"image has 200 x 120 px: is it from another image"
     with pytest.raises(DataError, match=words):
         cut([box(5, 5, 15, 15), box(1000, 5, 1010, 15), box(5, 490, 15, 500)])
 
 
 def test_the_wrong_origin_is_named(cut):
-    with pytest.raises(DataError, match="with --origin slide all of them would be on it"):
+    with pytest.raises(DataError, match="with --origin slide all of them would lie inside it"):
         cut([box(190, 5, 195, 15)], bounds=(30, 40))
 
 
@@ -401,7 +401,7 @@ def test_beyond_the_edge_of_the_image_nuclei_are_cut(cut):
             [{"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}}],
             "no outlines .1 object: point",
         ),
-        ([box(0, 0, 50, 50, of="ROI")], "1 region of interest and no nuclei"),
+        ([box(0, 0, 50, 50, of="ROI")], "1 region of interest but no nuclei"),
     ],
 )
 def test_without_nuclei_nothing_is_written(cut, tmp_path, features, words):
@@ -493,7 +493,7 @@ def test_wrong_calls(tmp_path):
     notes.write_text(json.dumps([box(1, 1, 5, 5)]), encoding="utf-8")
     with pytest.raises(ConfigError, match="tile_px is 10, expected at least 64"):
         Cutting(tile_px=10)
-    with pytest.raises(ConfigError, match="does not say its resolution"):
+    with pytest.raises(ConfigError, match="does not give its resolution"):
         write_annotated(tmp_path / "out", [(image, [notes])], open_slide)
     with pytest.raises(DataError, match="is not an empty folder"):
         write_annotated(tmp_path, [(image, [notes])], open_slide)

@@ -125,7 +125,7 @@ def test_cells_give_the_outline_of_their_nucleus(read):
     nucleus = {"type": "Polygon", "coordinates": [[[1, 1], [2, 1], [2, 2], [1, 1]]]}
     found = read([feature(objectType="cell", nucleusGeometry=nucleus), feature(objectType="cell")])
     assert [one.polygon.area for one in found.objects] == [0.5, 16]
-    assert found.notes == {"cell without an outline of its nucleus: its own is taken": 1}
+    assert found.notes == {"cell without a nucleus outline: its own outline is used": 1}
 
 
 def test_children_holes_and_pieces(read):
@@ -178,7 +178,7 @@ def test_measurements_may_be_no_numbers(read):
         (b'{"type": "FeatureCollection"}', "without an array of features"),
         (b'{"type": "Feature", "geometry": {"type": "Circle"}}', "'Circle'"),
         (b"<Annotations>", "broken XML"),
-        (b"<svg/>", "XML of <svg>"),
+        (b"<svg/>", "XML with root <svg>"),
         (b'<Annotations><Annotation><Region><V X="1" Y="2"/></Region></Annotation></Annotations>', "HALO"),
         (b"\x1f\x8b\x08\0", "cannot be unpacked"),
         (gzip.compress(b"[]" * 99)[:-9], "cannot be unpacked"),
@@ -269,7 +269,7 @@ def test_imagescope(read):
     assert found.objects[4].polygon.area == pytest.approx(32, abs=0.01)
     assert found.origin == "slide"
     assert found.left_out == {"line (no area)": 1, "outline without an area": 1}
-    with pytest.raises(CorruptDataError, match="no pair of numbers"):
+    with pytest.raises(CorruptDataError, match="not a pair of numbers"):
         read(imagescope("<Annotation><Region><Vertex X='a' Y='1'/></Region></Annotation>"))
 
 
@@ -295,8 +295,8 @@ def test_asap(read):
     found = read(head + "".join(body) + end)
     assert [(each.class_name, each.polygon.area) for each in found.objects] == [("tumour", 16), ("", 16)]
     assert found.left_out == {"point (a nucleus needs an outline)": 2, "line (no area)": 1}
-    assert found.notes == {"spline was taken as the polygon of its points": 1}
-    with pytest.raises(CorruptDataError, match="no pair of numbers"):
+    assert found.notes == {"spline was read as the polygon of its points": 1}
+    with pytest.raises(CorruptDataError, match="not a pair of numbers"):
         read(head + one("Polygon", "None", [("x", 0)]) + end)
 
 

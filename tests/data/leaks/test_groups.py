@@ -102,7 +102,7 @@ def test_groups_are_written_as_an_index_for_class_folder(
 
 def test_patches_that_are_no_files_are_not_written(tmp_path: Path) -> None:
     dataset = _patches(2, 2)
-    with pytest.raises(DataError, match="are no files of one folder"):
+    with pytest.raises(DataError, match="are not files in one folder"):
         data.write_groups(tmp_path / "groups.csv", dataset, data.propose_groups(dataset))
 
 

@@ -64,7 +64,7 @@ def test_sheet_gives_mpp(class_tree: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path,class\n../../etc/passwd,a\n", "lies outside"),
+        ("path,class\n../../etc/passwd,a\n", "is outside"),
         ("path,kind\na,b\n", "expected one of class, label"),
         ("path,class\n,tumour\n", "has no path"),
         ("path,class\nnormal/p0.png,\n", "has no class"),
@@ -114,15 +114,15 @@ def test_another_index(class_tree: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folders", "says"),
     [
-        (["tumour", "masks"], "masks/ is no class"),
-        (["images", "labels"], "images/ is no class.*reader for images with label maps is folder"),
-        (["train", "test", "Masks"], "Masks/ is no class"),
-        (["train/images", "train/labels", "test/images"], "images/ is no class"),
-        (["train", "tumour"], "train/ is a part, not all are"),
-        (["train", "test", "normal", "tumour"], "test/ is a part, not all are"),
-        (["patches", "binary_masks"], "binary_masks/ is no class"),
-        (["normal", "normalMask"], "normalMask/ is no class"),
-        (["train_images", "test_images"], "test_images/ is no class"),
+        (["tumour", "masks"], "masks/ is not a class"),
+        (["images", "labels"], "images/ is not a class.*for images with label maps, use the reader folder"),
+        (["train", "test", "Masks"], "Masks/ is not a class"),
+        (["train/images", "train/labels", "test/images"], "images/ is not a class"),
+        (["train", "tumour"], "train/ is a part, but not all folders are"),
+        (["train", "test", "normal", "tumour"], "test/ is a part, but not all folders are"),
+        (["patches", "binary_masks"], "binary_masks/ is not a class"),
+        (["normal", "normalMask"], "normalMask/ is not a class"),
+        (["train_images", "test_images"], "test_images/ is not a class"),
         (["Training Set/normal", "Test Set/normal"], "If Test Set is a part, call it train, val or test"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_class_that_is_called_like_something_else_can_be_named(tmp_path: Path)
 def test_parts_without_classes_say_so(tmp_path: Path) -> None:
     write_image(tmp_path / "train" / "a.png", np.full((8, 8, 3), 9, np.uint8))
     with pytest.raises(
-        DataError, match=r"train is the folder of a part, and holds images without a class.*'a'"
+        DataError, match=r"train is the folder of a part, but holds images without a class.*'a'"
     ):
         data.open("class_folder", tmp_path, mpp=0.5)
 
@@ -151,7 +151,9 @@ def test_parts_without_classes_say_so(tmp_path: Path) -> None:
 def test_patients_below_classes_say_so(tmp_path: Path) -> None:
     for name in ("tumour/p1/a.png", "normal/p2/a.png"):
         write_image(tmp_path / name, np.full((8, 8, 3), 9, np.uint8))
-    with pytest.raises(DataError, match=r"normal has no patches, but folders that have some \(p2\).*patient"):
+    with pytest.raises(
+        DataError, match=r"normal has no patches itself, only folders with patches \(p2\).*patient"
+    ):
         data.open("class_folder", tmp_path, mpp=0.5)
     write_image(tmp_path / "normal" / "b.png", np.full((8, 8, 3), 9, np.uint8))
     write_image(tmp_path / "tumour" / "c.png", np.full((8, 8, 3), 9, np.uint8))
@@ -164,7 +166,7 @@ def test_twins_are_told_in_words_that_fit(class_tree: Path) -> None:
     dataset = data.open("class_folder", class_tree, mpp=0.5)
     told = {problem.name: problem.message for problem in dataset.verify() if problem.severity == "error"}
     assert "files that differ only in their suffix (a.png, a.jpg)" in told["normal__p0"]
-    with pytest.raises(DataError, match=r"stand more than once, such as 'normal__p0'"):
+    with pytest.raises(DataError, match=r"occur more than once, such as 'normal__p0'"):
         data.split_by(dataset, "name")
 
 
@@ -208,4 +210,4 @@ def test_images_beside_the_classes_are_named(class_tree: Path) -> None:
     patch = next(class_tree.rglob("*.png"))
     (class_tree / "loose.png").write_bytes(patch.read_bytes())
     problems = data.open("class_folder", class_tree, mpp=0.5).verify()
-    assert [problem.name for problem in problems if "in no folder of a class" in problem.message] == ["loose"]
+    assert [problem.name for problem in problems if "not in a class folder" in problem.message] == ["loose"]

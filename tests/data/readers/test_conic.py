@@ -126,7 +126,7 @@ def test_bad_arrays_are_named(root: Path, truncate: Callable[[Path], None]) -> N
 
 def test_bad_tables_are_named(root: Path) -> None:
     (root / "patch_info.csv").write_text("patch_info\nconsep_1-0000\n")
-    with pytest.raises(DataError, match="names 1 patches"):
+    with pytest.raises(DataError, match="lists 1 patches"):
         data.open("conic", root)
     (root / "patch_info.csv").write_text("name,x\nconsep_1-0000,1\n")
     with pytest.raises(DataError, match="expected one of patch_info"):

@@ -57,7 +57,7 @@ def test_known_columns_in_any_case_and_others_as_they_are(tmp_path: Path) -> Non
         (
             "image_id,,split\na,b,c\n",
             DataError,
-            "column 2 has no name in the header, and holds 'b' in line 2",
+            "column 2 has no name in the header, but holds 'b' in line 2",
         ),
         ('image_id\n"a\n', CorruptDataError, "not a CSV table"),
     ],

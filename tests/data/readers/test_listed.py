@@ -23,7 +23,7 @@ def test_parts_of_a_table_take_the_place_of_the_published_ones(tmp_path: Path) -
     ("text", "says"),
     [
         ("name,split\na,train\nb,test\n", "'c' is not in the list"),
-        ("name,split\na,train\nb,test\nc,val\nd,val\n", "'d' is no image"),
+        ("name,split\na,train\nb,test\nc,val\nd,val\n", "'d' is not an image"),
         ("name,split\na,train\na,test\nb,train\nc,train\n", "'a' is in 'train' and in 'test'"),
         ("name,part\na,train\n", "expected one of split"),
     ],

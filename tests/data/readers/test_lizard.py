@@ -88,7 +88,7 @@ def test_one_nucleus_and_none(root: Path) -> None:
     [
         ({"class": np.full((5, 1), 7)}, DataError, "class 7, expected 0 to 6"),
         ({"class": np.ones((4, 1))}, DataError, "5 rows of id and 4 of class"),
-        ({"id": np.ones((5, 1))}, DataError, "one each a nucleus"),
+        ({"id": np.ones((5, 1))}, DataError, "one of each per nucleus"),
         ({"id": np.array([1, 2, 3, 4, 9])}, DataError, "nucleus 5 of inst_map"),
         ({"inst_map": np.ones((9, 9))}, ShapeError, "same height and width"),
     ],

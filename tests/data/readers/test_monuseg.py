@@ -110,7 +110,7 @@ def test_same_stem_with_two_suffixes(monuseg_tree: Path) -> None:
     found = [(problem.name, problem.message) for problem in dataset.verify()]
     assert found[0][0] == "TCGA-HC-7209-01A-01-TS1"
     assert "files that differ only in their suffix" in found[0][1]
-    with pytest.raises(DataError, match="stand more than once"):
+    with pytest.raises(DataError, match="occur more than once"):
         data.split_published(dataset)
 
 

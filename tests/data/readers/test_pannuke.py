@@ -143,7 +143,7 @@ def test_bad_folders_are_named(root: Path, tmp_path_factory: pytest.TempPathFact
         data.open("pannuke", root)
     (root / "Fold 2").rename(root / "Fold 1 again")
     (root / "Fold 1 again/images/fold2").rename(root / "Fold 1 again/images/fold1")
-    with pytest.raises(DataError, match="fold 1 stands twice"):
+    with pytest.raises(DataError, match="fold 1 is there twice"):
         data.open("pannuke", root)
     with pytest.raises(DatasetNotFoundError, match="no fold of PanNuke"):
         data.open("pannuke", tmp_path_factory.mktemp("empty"))

@@ -33,7 +33,11 @@ def test_background_in_the_datasheet_shifts_no_name(folder_tree: Path, name: str
         ("dataset.yaml", "classes: {1: round, 1: long}\n", "duplicate key 1"),
         ("dataset.yaml", "mpp: 1\nmpp: 2\n", "duplicate key 'mpp'"),
         ("dataset.yaml", "classes: [round, long]\n", "classes are list"),
-        ("dataset.yaml", "classes: {1: long, 2: round}\n", "'long' is class 1 in dataset.yaml, class 2 in"),
+        (
+            "dataset.yaml",
+            "classes: {1: long, 2: round}\n",
+            "'long' is class 1 in dataset.yaml, but class 2 in",
+        ),
         ("classes.json", '{"1": "round", "1": "long"}', "duplicate key '1'"),
         ("classes.json", '{"round": 1, "long": 2}', "swapped"),
         ("classes.json", '{"1": "background", "2": "long"}', "background is 0"),

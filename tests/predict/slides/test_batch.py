@@ -334,7 +334,7 @@ def test_a_disk_that_is_gone_is_a_row_that_says_what_to_do(path, rays, undisturb
 
     monkeypatch.setattr(one, "predict_slide", gone)
     (failed,) = run(rays, [Job(path, "one")], tmp_path, SMALL).failed
-    assert failed["error"].startswith(f"{path.name}: Stale file handle; see that its disk is there")
+    assert failed["error"].startswith(f"{path.name}: Stale file handle; check that its disk is available")
     monkeypatch.undo()
     run(rays, [Job(path, "one")], tmp_path, SMALL)
     assert contents(tmp_path) == undisturbed

@@ -172,9 +172,9 @@ def test_what_is_no_table_of_cells_is_refused(path, classifier, found, tmp_path)
     pq.write_table(table.replace_schema_metadata({}), tmp_path / "bare.parquet")
     told = {
         "nothing": "no cells.parquet in",
-        "notes.parquet": "is no table of cells",
+        "notes.parquet": "is not a table of cells",
         "lacks.parquet": "lacks x_px, area_um2",
-        "bare.parquet": "is no table of cells",
+        "bare.parquet": "is not a table of cells",
         "gone.parquet": "no table of cells at",
     }
     for name, why in told.items():
@@ -186,7 +186,7 @@ def test_two_tables_of_one_slide_are_refused(path, classifier, found, tmp_path):
         (tmp_path / "both" / name).mkdir(parents=True)
         table = pq.read_table(found / "one" / "cells.parquet")
         pq.write_table(table, tmp_path / "both" / name / "cells.parquet")
-    assert "two tables of cells of one slide" in refused(
+    assert "two tables of cells for one slide" in refused(
         path, classifier, tmp_path / "both", tmp_path / "out"
     )
 

@@ -225,7 +225,7 @@ def test_a_slide_whose_workers_are_lost_is_a_row(slides, regions, tmp_path):
         claim = ledger.draw([Task("a", what=str(slides / "a" / "one.tif"))])
         row = OneSlide(as_work(regions), tmp_path, SMALL)(replace(claim, lost=3))
     assert (row.row["stage"], row.may_pass) == ("worker", False)
-    assert "lost 3 times, perhaps for want of memory" in row.error
+    assert "lost 3 times, perhaps because memory ran out" in row.error
 
 
 def test_overwriting_is_refused_while_others_work(slides, regions, tmp_path):

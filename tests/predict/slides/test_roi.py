@@ -35,7 +35,7 @@ def test_a_region_that_the_call_would_write_over_is_refused(path, rays, tmp_path
     corrected = write(tmp_path / "one" / "tissue.geojson", TRIANGLE).read_bytes()
     settings = SlideSettings(roi=tmp_path / "one" / "tissue.geojson")
     (failed,) = run(rays, [Job(path, "one")], tmp_path, settings, overwrite=True).failed
-    assert "is written anew by this call; give a copy" in failed["error"]
+    assert "would be overwritten by this run; give a copy" in failed["error"]
     assert (tmp_path / "one" / "tissue.geojson").read_bytes() == corrected
     assert (tmp_path / "one" / "cells.parquet").is_file()
 

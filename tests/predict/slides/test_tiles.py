@@ -193,7 +193,7 @@ def test_other_settings_and_other_work_are_refused(path, classifier, rays, tmp_p
         run(ClassifyTiles(classifier, 0.5), job, tmp_path, SMALL)
     with pytest.raises(ConfigError, match="model: 'fresh' there"):
         run(rays, job, tmp_path, SMALL)
-    with pytest.raises(ConfigError, match="labels: of tiles are written geojson, csv"):
+    with pytest.raises(ConfigError, match="labels cannot be written for tiles, only geojson, csv"):
         run(classifier, job, tmp_path, SlideSettings(kinds=("labels",)))
 
 

@@ -1,1 +1,1 @@
-"""Outlines that people or programs drew on slides, and labelled images cut out along them."""
+"""Outlines drawn on slides by people or programs, and labelled images cut out along them."""

@@ -18,7 +18,7 @@ def draw(
     labels: NDArray[np.int32],
     own: NDArray[np.int64],
 ) -> None:
-    """Write polygon k as id k + 1, those that come later over the others.
+    """Write polygon k as id k + 1, later ones over earlier ones.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def draw(
     first : (N + 1,) int64
         First ring of each polygon, and end of the last. A point in an odd number of them is inside.
     order : (N,) int64
-        Polygons as they are drawn.
+        Order in which polygons are drawn.
     labels : (H, W) int32
-        Drawn on. A pixel belongs to a polygon that holds its centre; one whose centre lies on an edge that
-        two polygons share belongs to one of them.
+        Drawn on. A pixel belongs to the polygon that contains its centre; if the centre is on an edge shared
+        by two polygons, it belongs to one of them.
     own : (N,) int64
         Set to the pixels that each polygon covers.
     """

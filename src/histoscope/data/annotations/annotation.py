@@ -1,4 +1,4 @@
-"""Annotations of a slide: outlines with classes, whatever file they come from."""
+"""Annotations of a slide: outlines with classes, from any file format."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import shapely
 
 KINDS = ("annotation", "detection", "cell")
-"""What draws an outline: a person (or a region finder), a detector of nuclei, a detector of cells."""
+"""What drew an outline: a person (or a region finder), a nucleus detector, a cell detector."""
 _LARGEST = 1e9
 """No slide has so many pixels in a row."""
 POINT, LINE, NO_AREA = "point (a nucleus needs an outline)", "line (no area)", "outline without an area"
@@ -41,21 +41,21 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What an annotation file holds.
+    """Content of an annotation file.
 
     Parameters
     ----------
     objects : list of Annotation
         In the order of the file.
     origin : {"qupath", "slide"}
-        Where coordinates begin in files of this kind: at the slide's bounds, as QuPath has it, or at the
-        first pixel of level 0.
+        Origin of the coordinates in files of this kind: the slide's bounds, as in QuPath, or the first pixel
+        of level 0.
     offset_px : (float, float), optional
-        x, y on level 0 of where coordinates begin, if the file says so.
+        x, y of the origin on level 0, if the file gives it.
     left_out : Counter of str
-        Objects that have no outline, by the reason.
+        Objects without an outline, by reason.
     notes : Counter of str
-        Outlines that are not quite what the file holds, by the reason.
+        Outlines that differ from those in the file, by reason.
     """
 
     objects: list[Annotation]
@@ -96,7 +96,7 @@ class Collector:
         pieces : iterable of sequences of (n, 2) points
             Each an outer ring, then the holes in it.
         class_name, name, kind : str
-            As of `Annotation`.
+            As for `Annotation`.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Collector:
         self.left_out[reason] += n
 
     def finish(self, *, origin: str, offset_px: tuple[float, float] | None = None) -> Annotations:
-        """Repair outlines that cross themselves, and give all objects."""
+        """Repair outlines that cross themselves, and return all objects."""
         import shapely
 
         shapes = np.array([each[0] for each in self._found], object)

@@ -13,23 +13,23 @@ from histoscope.errors import CorruptDataError
 
 _FREEHAND, _RECTANGLE, _ELLIPSE = "0", "1", "2"
 _RIM_PX = 1e-4
-"""Outlines are widened by it: pixels whose centres lie on them belong to the region."""
+"""Outlines are widened by this, so that pixels whose centres lie on them belong to the region."""
 _CORNERS = 64
-"""Of the polygon that stands for an ellipse."""
+"""Vertices of the polygon that replaces an ellipse."""
 
 
 def read_aperio_xml(root: ElementTree.Element, where: object) -> Annotations:
     """Read the regions of ImageScope.
 
     The class is the name of the layer, or of the layer's attribute, or the text of the region. Negative
-    regions are holes of the region of their layer that they share most with. Vertices count from pixel
-    centres (see docs/data.md, what we measured), so half a pixel is added; a pixel whose centre is on the
-    outline belongs to the region.
+    regions are holes in the region of the same layer that they overlap most. Vertices count from pixel
+    centres (measured, see docs/data.md), so half a pixel is added; a pixel whose centre is on the outline
+    belongs to the region.
 
     Raises
     ------
     CorruptDataError
-        If it is not ImageScope's, or a vertex is not a finite number.
+        If it is not a file from ImageScope, or a vertex is not a finite number.
     """
     import shapely
 
@@ -40,7 +40,7 @@ def read_aperio_xml(root: ElementTree.Element, where: object) -> Annotations:
         for region in layer.iter("Region"):
             if region.find(".//V") is not None:
                 raise CorruptDataError(
-                    f"{where} is of HALO, expected XML of ImageScope or ASAP, or GeoJSON; export GeoJSON"
+                    f"{where} is from HALO, expected XML from ImageScope or ASAP, or GeoJSON; export GeoJSON"
                 )
             if region.get("Type", _FREEHAND) not in {_FREEHAND, _RECTANGLE, _ELLIPSE}:
                 found.leave_out(LINE)
@@ -65,7 +65,7 @@ def _outline(region: ElementTree.Element, where: object) -> NDArray[np.float64]:
         ).reshape(-1, 2)
     except (KeyError, ValueError) as error:
         raise CorruptDataError(
-            f"{where} has a vertex that is no pair of numbers ({error}); export it again"
+            f"{where} has a vertex that is not a pair of numbers ({error}); export it again"
         ) from error
     points = points + 0.5
     kind = region.get("Type", _FREEHAND)

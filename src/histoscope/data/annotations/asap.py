@@ -9,9 +9,9 @@ _LEFT_OUT = {"dot": POINT, "pointset": POINT, "measurement": LINE}
 
 
 def read_asap_xml(root: ElementTree.Element, where: object) -> Annotations:
-    """Read the annotations of ASAP; the class is the group that an annotation is part of.
+    """Read the annotations of ASAP; the class is the group of an annotation.
 
-    A spline is taken as the polygon of its points.
+    A spline is read as the polygon of its points.
 
     Raises
     ------
@@ -31,10 +31,10 @@ def read_asap_xml(root: ElementTree.Element, where: object) -> Annotations:
             ]
         except (KeyError, ValueError) as error:
             raise CorruptDataError(
-                f"{where}: {one.get('Name', 'an annotation')!r} has a coordinate that is no pair of numbers "
-                f"({error}); save it again in ASAP"
+                f"{where}: {one.get('Name', 'an annotation')!r} has a coordinate that is not a pair of "
+                f"numbers ({error}); save it again in ASAP"
             ) from error
-        found.notes["spline was taken as the polygon of its points"] += kind == "spline"
+        found.notes["spline was read as the polygon of its points"] += kind == "spline"
         group = one.get("PartOfGroup", "None")
         ring = [(x, y) for _, x, y in sorted(placed, key=lambda point: point[0])]
         class_name = "" if group == "None" else group

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from histoscope.data.annotations.annotation import Annotation
 
 MARGIN_PX = 32
-"""Around the box of all nuclei."""
+"""Margin around the box of all nuclei."""
 Box = tuple[int, int, int, int]
 """x, y, width and height."""
 
@@ -26,7 +26,7 @@ class Crop:
     box : (int, int, int, int)
         x, y, width and height, in pixels of the image's resolution.
     region : shapely polygon, optional
-        Outline of the region of interest, in the same pixels; None if the crop is no region.
+        Outline of the region of interest, in the same pixels; None if the crop is not a region.
     name : str
         Of the region.
     """
@@ -47,9 +47,9 @@ def crops_of(
 ) -> list[Crop]:
     """Parts of a slide that become images.
 
-    Regions of interest, if there are any; else the whole image (`is_whole`), or the box around all nuclei.
-    What is larger than `tile_px` on a side is cut in tiles of about the same size; of a box around nuclei,
-    tiles without a nucleus are left out.
+    Regions of interest, if there are any; otherwise the whole image (`is_whole`), or the box around all
+    nuclei. Parts larger than `tile_px` on a side are cut into tiles of about equal size; in a box around
+    nuclei, tiles without a nucleus are left out.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def crops_of(
     size : (int, int)
         Width and height of the slide at the wanted resolution.
     scale : (float, float)
-        Pixels of level 0 for one of that resolution, across and down.
+        Pixels of level 0 per pixel of that resolution, across and down.
     tile_px : int
     is_whole : bool
     """

@@ -10,7 +10,7 @@ from histoscope.types import Labels, Mask
 
 
 class Drawn(NamedTuple):
-    """An instance map, and what became of each polygon.
+    """An instance map, and the outcome for each polygon.
 
     Parameters
     ----------
@@ -26,15 +26,15 @@ class Drawn(NamedTuple):
 
 
 def draw_polygons(polygons: NDArray[np.object_], shape: tuple[int, int]) -> Drawn:
-    """Draw polygons as an instance map; where they overlap the smaller one wins, of equals the later.
+    """Draw polygons as an instance map; where they overlap, the smaller one wins, among equals the later one.
 
     Parameters
     ----------
     polygons : (N,) object
-        Shapely polygons or multipolygons; pixel (0, 0) covers the square from 0 to 1. A pixel belongs to a
-        polygon that holds its centre.
+        Shapely polygons or multipolygons; pixel (0, 0) covers the square from 0 to 1. A pixel belongs to the
+        polygon that contains its centre.
     shape : (int, int)
-        Height and width; polygons may reach beyond.
+        Height and width; polygons may extend beyond.
 
     Examples
     --------

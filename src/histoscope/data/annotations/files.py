@@ -1,4 +1,4 @@
-"""Which annotation files belong to which slide."""
+"""Matching annotation files to slides."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from histoscope.errors import DatasetNotFoundError
 from histoscope.words import count, listed
 
 _PARTS = "cells.[0-9][0-9][0-9][0-9].geojson.gz"
-"""What `histoscope predict` writes of a slide."""
+"""Files that `histoscope predict` writes for a slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Pairs:
     found : list of (Path, list of Path)
         A slide and its annotation files.
     lone_images, lone_annotations : list of Path
-        Without the other.
+        Those without a counterpart.
     """
 
     found: list[tuple[Path, list[Path]]]
@@ -32,20 +32,20 @@ class Pairs:
 
 
 def pair(image: Path, annotations: Path) -> Pairs:
-    """Find out which annotation files belong to which slide.
+    """Match annotation files to slides.
 
     Parameters
     ----------
     image : Path
         A slide, or a folder of slides.
     annotations : Path
-        An annotation file; or a folder with files called like the slides (``a.svs`` has ``a.geojson``,
+        An annotation file; or a folder with files named like the slides (``a.svs`` has ``a.geojson``,
         ``a.svs.geojson``, ``a.xml`` or ``a.0001.geojson.gz``), or with folders that ``predict`` wrote.
 
     Raises
     ------
     DatasetNotFoundError
-        If one is not there, or nothing belongs together.
+        If one is missing, or no file belongs to a slide.
     """
     for path, what in ((image, "image"), (annotations, "annotation file")):
         if not path.exists():
@@ -54,8 +54,8 @@ def pair(image: Path, annotations: Path) -> Pairs:
     if not annotations.is_dir():
         if not single:
             raise DatasetNotFoundError(
-                f"{image} is a folder of images, and {annotations} one file; give the folder of their "
-                "annotation files, each called like its image"
+                f"{image} is a folder of images, but {annotations} is one file; give the folder of their "
+                "annotation files, each named like its image"
             )
         return Pairs([(image, [annotations])], [], [])
     if single and (parts := sorted(annotations.glob(_PARTS))):
@@ -73,7 +73,7 @@ def pair(image: Path, annotations: Path) -> Pairs:
             lone.append(each)
     if not found:
         raise DatasetNotFoundError(
-            f"none of {count(len(images), 'image')} of {image} has an annotation file of its name in "
+            f"none of {count(len(images), 'image')} of {image} has an annotation file of the same name in "
             f"{annotations}; there are {listed(sorted(groups)[:5]) or 'no annotation files'}"
         )
     unused = [path for key, files in groups.items() if key not in used for path in files]
@@ -99,7 +99,7 @@ def _keys(image: Path, groups: Mapping[str, list[Path]]) -> set[str]:
 
 
 def _groups(folder: Path) -> dict[str, list[Path]]:
-    """Annotation files of a folder by the slide's name, as a disk without letter case has it."""
+    """Annotation files of a folder by the slide's name, ignoring case."""
     groups: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
@@ -111,7 +111,7 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
 
 
 def _key(name: str) -> str | None:
-    """Name without the suffixes of annotations and the number of a part; None if it is no such file."""
+    """Name without the suffixes of annotations and the number of a part; None if it is not such a file."""
     stem = _without(name, PACKED)
     bare = _without(stem, SUFFIXES)
     if bare == stem and not name.lower().endswith(".zip"):

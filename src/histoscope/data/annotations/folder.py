@@ -25,14 +25,14 @@ from histoscope.words import count
 
 _TCGA = re.compile(r"TCGA-\w{2}-\w{4}(?!\w)", re.IGNORECASE)
 _SAME_MPP = 0.01
-"""A pixel whose sides differ by less is a square."""
+"""A pixel whose sides differ by less counts as square."""
 _LEAST_TILE_PX = 64
 _LARGE_UM2 = 2000
 _LARGE = f"nucleus larger than {_LARGE_UM2:,} um2: is it a region of interest (--roi-class), or an area?"
 
 
 class Scene(Protocol):
-    """What is asked of a slide, see `histoscope.slides.Slide`."""
+    """The parts of `histoscope.slides.Slide` that are used here."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -41,7 +41,7 @@ class Scene(Protocol):
 
     @property
     def bounds(self) -> Any:
-        """x, y, width and height of the scanned part."""
+        """x, y, width and height of the scanned area."""
         ...
 
     @property
@@ -54,7 +54,7 @@ class Scene(Protocol):
         ...
 
     def scale_at(self, mpp: float) -> tuple[float, float]:
-        """Pixels of level 0 for one at a resolution."""
+        """Pixels of level 0 per pixel at a resolution."""
         ...
 
     def size_at(self, mpp: float) -> tuple[int, int]:
@@ -79,14 +79,14 @@ class Cutting:
     mpp : float, optional
         Micrometres per pixel of the images; by default those of the slide.
     origin, roi_class, objects
-        As in `histoscope.data.annotations.placing.place`.
+        As for `histoscope.data.annotations.placing.place`.
     classes : sequence of str, optional
-        As in `histoscope.data.annotations.naming.numbered_classes`.
+        As for `histoscope.data.annotations.naming.numbered_classes`.
     patient : str
-        Of all slides. By default each slide is a patient of its own; of slides of TCGA the barcode names
-        the patient.
+        The patient of all slides. By default each slide is its own patient; for TCGA slides, the barcode
+        gives the patient.
     tile_px : int
-        Larger images are cut in tiles.
+        Larger images are cut into tiles of this size.
     """
 
     mpp: float | None = None
@@ -104,7 +104,7 @@ class Cutting:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it.
+    """Outcome of writing a folder.
 
     Parameters
     ----------
@@ -112,11 +112,11 @@ class Outcome:
         Images written; nuclei with a pixel in one of them, each counted once.
     classes : dict of int to str
     of_class : Counter of str
-        Nuclei of each class.
+        Number of nuclei of each class.
     counts : Counter of str
-        What was left out or changed, by the reason.
+        Number of objects left out or changed, by reason.
     doubts : list of (str, str)
-        Images whose label map does not seem to lie on their nuclei, and why.
+        Images whose label map does not seem to match their nuclei, and why.
     failed : list of (str, str)
         Slides and images that were left out, and why.
     """
@@ -152,11 +152,11 @@ class _Plan:
         return barcode[0].upper() if barcode else self.stem
 
     def corner(self, crop: Crop) -> tuple[int, int]:
-        """Pixel of level 0 at the corner of a crop."""
+        """Level 0 pixel at the corner of a crop."""
         return round(crop.box[0] * self.scale[0]), round(crop.box[1] * self.scale[1])
 
     def named(self) -> Iterator[tuple[str, Crop]]:
-        """Crops with their names; regions that begin at the same pixel are told apart by a number."""
+        """Crops with their names; regions with the same corner are distinguished by a number."""
         times: Counter[str] = Counter()
         for crop in self.crops:
             x, y = self.corner(crop)
@@ -177,14 +177,15 @@ def write_annotated(
     cutting: Cutting = Cutting(),
     on_sample: Callable[[Sample, dict[int, str]], None] | None = None,
 ) -> Outcome:
-    """Cut labelled images out of slides and write them as a folder that training takes.
+    """Cut labelled images out of slides and write them as a folder for training.
 
-    Each region of interest becomes an image; without regions a plain image is taken whole, and of a slide
-    the box around all nuclei. Where the region is no upright rectangle, what lies beyond it is painted white,
-    since nuclei there have no labels. An image is called ``SLIDE_x100_y200`` by its corner on level 0.
+    Each region of interest becomes an image; without regions, a plain image is taken as a whole, and a slide
+    is cropped to the box around all nuclei. If a region is not an upright rectangle, pixels outside it are
+    painted white, since nuclei there have no labels. Images are named by their corner on level 0:
+    ``SLIDE_x100_y200``.
 
-    Slides that cannot be opened, or that their annotations do not fit, are left out, and so are images that
-    cannot be decoded; a single slide raises.
+    Slides that cannot be opened or do not fit their annotations are left out, and so are images that cannot
+    be decoded; with a single slide, this is an error.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def write_annotated(
     DataError
         If `out` holds files, annotations cannot be read or do not fit their slide, or hold no nuclei.
     ConfigError
-        If a slide does not say its resolution.
+        If a slide does not give its resolution.
     """
     sources = [(path, partial(_read, path=path, files=files, cutting=cutting)) for path, files in pairs]
     return write_placed(out, sources, open_scene, cutting, on_sample)
@@ -228,7 +229,7 @@ def write_placed(
     ----------
     out : str or Path
     sources : sequence of (Path, callable)
-        Slides, and what gives the nuclei and regions of each, once it is open.
+        Slides, and for each a function that gives nuclei and regions once it is open.
     open_scene, cutting, on_sample
         As of `write_annotated`.
     title : str
@@ -241,8 +242,8 @@ def write_placed(
     if not names:
         regions = sum(len(plan.placed.regions) for plan in plans)
         raise DataError(
-            f"{sources[0][0].name}: {count(regions, 'region')} of interest and no nuclei, expected outlines "
-            "of nuclei (--objects and --roi-class say which objects are what)"
+            f"{sources[0][0].name}: {count(regions, 'region')} of interest but no nuclei, expected "
+            "outlines of nuclei (choose the objects with --objects and --roi-class)"
         )
     outcome.classes, numbers = numbered_classes(names, cutting.classes)
     records = [
@@ -267,7 +268,7 @@ def write_placed(
 def _plans(
     sources: Sequence[tuple[Path, PlaceOn]], open_scene: OpenScene, cutting: Cutting, outcome: Outcome
 ) -> list[_Plan]:
-    """What to cut out of each slide; raises the first error where no slide is good."""
+    """What to cut out of each slide; raises the first error if no slide is usable."""
     plans, errors = [], []
     for path, place_on in sources:
         try:
@@ -281,7 +282,7 @@ def _plans(
 
 
 def _read(scene: Scene, *, path: Path, files: Sequence[Path], cutting: Cutting) -> Placed:
-    """Nuclei and regions that annotation files hold."""
+    """Nuclei and regions in annotation files."""
     return place(
         [each for file in files for each in read_annotations(file)],
         scene.size,
@@ -296,7 +297,7 @@ def _read(scene: Scene, *, path: Path, files: Sequence[Path], cutting: Cutting) 
 def _plan(
     path: Path, place_on: PlaceOn, open_scene: OpenScene, cutting: Cutting, counts: Counter[str]
 ) -> _Plan:
-    """Say which parts of a slide become images."""
+    """Choose the parts of a slide that become images."""
     with open_scene(path) as scene:
         placed = place_on(scene)
         sides = scene.known_mpp()

@@ -1,4 +1,4 @@
-"""Label maps of crops, and what became of each nucleus."""
+"""Label maps of crops, and the outcome for each nucleus."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ OUTSIDE = "nucleus outside of all images"
 
 
 class Fates:
-    """What became of each nucleus of a slide, over all its images."""
+    """The outcome for each nucleus of a slide, over all its images."""
 
     OUTSIDE, TINY, HIDDEN, SEEN = range(4)
 
@@ -24,7 +24,7 @@ class Fates:
         self.is_overlapped, self.is_cut = np.zeros(n, bool), np.zeros(n, bool)
 
     def counts(self) -> Counter[str]:
-        """How many nuclei were lost or changed, by the reason."""
+        """Number of nuclei that were lost or changed, by reason."""
         return Counter(
             {
                 OUTSIDE: int((self.best == self.OUTSIDE).sum()),
@@ -45,7 +45,7 @@ def labelled(
     number: NDArray[np.int64],
     fates: Fates,
 ) -> tuple[Image, Labels, NDArray[np.int64]]:
-    """Image and label map of a crop, white beyond the region, and the nuclei of its ids."""
+    """Image and label map of a crop, white outside the region, and the nuclei of its ids."""
     import shapely
 
     corner, shape = np.array(crop.box[:2], float), image.shape[:2]
@@ -59,7 +59,7 @@ def labelled(
             labels[~mask] = 0
             seen = np.bincount(labels.ravel(), minlength=len(polygons) + 1)[1:]
     box = shapely.bounds(placed)
-    # Half a pixel beyond the edge there is no centre of a pixel.
+    # Half a pixel beyond the edge there is no pixel centre.
     reaches_out = (box[:, :2] < -0.5).any(axis=1) | (box[:, 2:] > np.array(shape[::-1]) + 0.5).any(axis=1)
     is_seen, is_covered = seen > 0, (drawn.own_px > 0) & (drawn.seen_px == 0)
     is_tiny = (drawn.own_px == 0) & ~reaches_out

@@ -1,4 +1,4 @@
-"""Numbers of the classes that annotations name."""
+"""Numbers for the classes in annotations."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from histoscope.types import class_key
 from histoscope.words import listed
 
 _OURS = "nucleus"
-"""What our own exports call nuclei of no class, spelt so; QuPath's users have classes Nucleus and Cell."""
+"""How our exports spell nuclei without a class; QuPath users have classes Nucleus and Cell."""
 _NO_CLASS = frozenset(("", "unclassified", "unknown", "none", "no class"))
 _MOST = 255
 
@@ -23,19 +23,19 @@ def numbered_classes(
     names : iterable of str
         Class of each nucleus.
     chosen : sequence of str, optional
-        Classes in their order; others get 0, unknown. By default all that occur, by the alphabet; capitals
-        and spaces do not count, and of several spellings the commonest stays.
+        Classes in order; others get 0, unknown. By default all that occur, in alphabetical order; capitals
+        and spaces do not matter, and of several spellings the most common is kept.
 
     Returns
     -------
     classes : dict of int to str
     numbers : dict of str to int
-        By `histoscope.types.class_key`; what is not there is 0.
+        By `histoscope.types.class_key`; missing names are 0.
 
     Raises
     ------
     DataError
-        If a chosen class does not occur or stands twice, or there are more than 255.
+        If a chosen class does not occur or is given twice, or there are more than 255.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def numbered_classes(
                 there = listed([*known, *["nuclei without a class"] * ("" in spellings)])
                 raise DataError(f"no nucleus has the class {name!r}; there are {there}")
         if len(set(keys)) < len(keys):
-            raise DataError(f"a class stands twice in {','.join(words)}; name each once")
+            raise DataError(f"a class is given twice in {','.join(words)}; name each once")
     if len(keys) > _MOST:
         raise DataError(
             f"{len(keys)} classes, expected at most {_MOST}; choose some with --classes (are they names of "

@@ -1,4 +1,4 @@
-"""Annotations on a slide: where they lie, which are regions of interest, and which nuclei."""
+"""Annotations on a slide: their position, and which are regions of interest or nuclei."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ from histoscope.words import count, listed
 ORIGINS = ("qupath", "slide")
 OBJECTS = ("auto", "detections", "annotations", "all")
 MOST_OUTSIDE = 0.01
-"""Share of annotations that may lie beyond the image: a few strays. More are of another image."""
+"""Share of annotations that may lie outside the image: a few strays. More mean another image."""
 _REGION = re.compile(r"(rois?|regions?)(?![a-z])", re.IGNORECASE)
 _IGNORED = "ignore*"
 
@@ -35,7 +35,7 @@ class Placed:
     regions : list of Annotation
         Regions of interest.
     counts : Counter of str
-        What was read, left out and changed.
+        Number of objects read, left out and changed.
     """
 
     nuclei: NDArray[np.object_]
@@ -54,7 +54,7 @@ def place(
     roi_class: str | None = None,
     objects: str = "auto",
 ) -> Placed:
-    """Place annotations on their slide and part them into nuclei and regions of interest.
+    """Place annotations on their slide and divide them into nuclei and regions of interest.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ def place(
     size : (int, int)
         Width and height of level 0.
     bounds : (int, int)
-        x, y of the part of level 0 that was scanned, where QuPath's coordinates begin.
+        x, y of the scanned area on level 0, the origin of QuPath's coordinates.
     where : str
         Annotations and image, for messages.
     origin : {"qupath", "slide"}, optional
-        Where coordinates begin. By default what the files say, else as files of their kind have it.
+        Origin of the coordinates. By default, as the files say, otherwise as in files of their kind.
     roi_class : str, optional
         Class or name of the regions of interest. By default annotations whose class or name begins with ROI
         or region, such as QuPath's ``Region*``.
     objects : {"auto", "detections", "annotations", "all"}
-        Which other objects are nuclei; auto takes detections and cells, and annotations where there are none.
+        Which other objects are nuclei; auto takes detections and cells, or annotations if there are none.
 
     Raises
     ------
     DataError
-        If there is nothing in the files, they do not fit the image, or no region is called `roi_class`.
+        If the files are empty or do not fit the image, or no region is called `roi_class`.
     """
     found = [
         Annotation(shape, one.class_name, one.name, one.kind)
@@ -98,7 +98,7 @@ def place(
     counts["region of interest"] = int(is_region.sum())
     counts["object of the class Ignore* was left out"] = int(is_ignored.sum())
     kept = "detections and cells" if objects == "detections" else "annotations"
-    counts[f"other object was left out: {kept} are taken (see --objects)"] = int((rest & ~is_nucleus).sum())
+    counts[f"other object was left out: {kept} are used (see --objects)"] = int((rest & ~is_nucleus).sum())
     nuclei = [found[k] for k in np.flatnonzero(is_nucleus)]
     shapes = np.array([one.polygon for one in nuclei], object)
     regions = [found[k] for k in np.flatnonzero(is_region)]
@@ -138,7 +138,7 @@ def _check_extent(
     *,
     where: str,
 ) -> None:
-    """Refuse annotations that lie beyond the image."""
+    """Refuse annotations that lie outside the image."""
     import shapely
 
     boxes: Any = shapely.bounds(np.array([one.polygon for one in found], object))
@@ -147,14 +147,14 @@ def _check_extent(
         return
     x0, y0 = boxes[:, :2].min(axis=0)
     x1, y1 = boxes[:, 2:].max(axis=0)
-    hint = "is it of another image, or of this one at another resolution?"
+    hint = "is it from another image, or from this one at another resolution?"
     corner = np.array((*bounds, *bounds))
     for moved, name in ((boxes - corner, "slide"), (boxes + corner, "qupath")):
         if bounds != (0, 0) and not _beyond(moved, size).any():
-            hint = f"with --origin {name} all of them would be on it"
+            hint = f"with --origin {name} all of them would lie inside it"
     raise DataError(
-        f"{where}: {beyond.sum():,} of {len(found):,} annotations lie beyond the image; they reach "
-        f"from x {x0:,.0f} to {x1:,.0f} and from y {y0:,.0f} to {y1:,.0f}, the image has {size[0]:,} x "
+        f"{where}: {beyond.sum():,} of {len(found):,} annotations lie outside the image; they span x "
+        f"{x0:,.0f} to {x1:,.0f} and y {y0:,.0f} to {y1:,.0f}, but the image has {size[0]:,} x "
         f"{size[1]:,} px: {hint}"
     )
 

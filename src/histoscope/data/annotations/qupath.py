@@ -20,7 +20,7 @@ _IDS_OF_KINDS = {
     "TMACoreObject": "tmaCore",
     "PathRootObject": "root",
 }
-"""QuPath 0.2 named the kind in place of an id."""
+"""QuPath 0.2 wrote the kind instead of an id."""
 _NO_NUCLEI = {
     "tile": "tile of QuPath",
     "tmacore": "core of a tissue microarray",
@@ -37,8 +37,8 @@ _GEOMETRIES = {
 def read_qupath(content: bytes, where: object) -> Annotations:
     """Read the GeoJSON of QuPath: an array, a FeatureCollection, a feature or a bare geometry.
 
-    Of a cell the outline of its nucleus is taken, where it has one. Children in ``childObjects`` count like
-    objects of their own.
+    For a cell, the outline of its nucleus is used, if it has one. Children in ``childObjects`` count as
+    separate objects.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def read_qupath(content: bytes, where: object) -> Annotations:
     Raises
     ------
     CorruptDataError
-        If it is no such file, or a coordinate is not a finite number.
+        If it is not such a file, or a coordinate is not a finite number.
     """
     try:
         root = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise CorruptDataError(
-            f"{where} is not JSON ({error}); export it again, in QuPath by File > Export objects as GeoJSON"
+            f"{where} is not JSON ({error}); export it again, in QuPath with File > Export objects as GeoJSON"
         ) from error
     found = Collector(where)
     for feature in _features(root, where):
@@ -68,7 +68,9 @@ def _features(root: Any, where: object) -> Iterator[Mapping[str, Any]]:
     if isinstance(root, dict) and root.get("type") == "FeatureCollection":
         members = root.get("features")
         if not isinstance(members, list):
-            raise CorruptDataError(f"{where} is a FeatureCollection without an array of features")
+            raise CorruptDataError(
+                f"{where} is a FeatureCollection without an array of features; export it again"
+            )
     for member in members:
         kind = str(_dict(member).get("type"))
         if kind == "Feature":
@@ -82,8 +84,8 @@ def _features(root: Any, where: object) -> Iterator[Mapping[str, Any]]:
                 else f"a {type(member).__name__}"
             )
             raise CorruptDataError(
-                f"{where} holds {got}, expected GeoJSON: features as QuPath exports them by File > Export "
-                "objects as GeoJSON"
+                f"{where} holds {got}, expected GeoJSON: features as QuPath exports them with File > "
+                "Export objects as GeoJSON"
             )
 
 
@@ -105,7 +107,7 @@ def _add(found: Collector, feature: Mapping[str, Any], where: object) -> None:
     geometry = feature.get("geometry")
     if kind == "cell":
         nucleus = feature.get("nucleusGeometry") or properties.get("nucleusGeometry")
-        found.notes["cell without an outline of its nucleus: its own is taken"] += nucleus is None
+        found.notes["cell without a nucleus outline: its own outline is used"] += nucleus is None
         geometry = nucleus or geometry
     reason, pieces = _pieces(_dict(geometry), where)
     if reason:
@@ -130,7 +132,7 @@ def _kind(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
 
 
 def _class_name(properties: Mapping[str, Any]) -> str:
-    """Name of the class; parts of a derived class are joined as QuPath shows them."""
+    """Name of the class; the parts of a derived class are joined as in QuPath."""
     given = properties.get("classification")
     if isinstance(given, dict):
         names = given.get("names")
@@ -142,7 +144,7 @@ def _class_name(properties: Mapping[str, Any]) -> str:
 
 
 def _pieces(geometry: Mapping[str, Any], where: object) -> tuple[str, list[list[Any]]]:
-    """Why a geometry has no outline, or its polygons."""
+    """Reason why a geometry has no outline, and its polygons."""
     kind, coordinates = str(geometry.get("type", "")), _list(geometry.get("coordinates"))
     if kind == "Polygon":
         return "", [coordinates]
@@ -156,11 +158,11 @@ def _pieces(geometry: Mapping[str, Any], where: object) -> tuple[str, list[list[
         return _GEOMETRIES[kind], []
     if not kind:
         return "object without a geometry", []
-    raise CorruptDataError(f"{where} holds a geometry of the type {kind!r}, expected Polygon or MultiPolygon")
+    raise CorruptDataError(f"{where} holds a geometry of type {kind!r}, expected Polygon or MultiPolygon")
 
 
 def _offset(root: Any) -> tuple[float, float] | None:
-    """Where coordinates begin, as our own files say it."""
+    """Origin of the coordinates, as our own files give it."""
     offset = _dict(_dict(root).get("metadata")).get("offset_px")
     if not isinstance(offset, list) or [type(one) in {int, float} for one in offset] != [True, True]:
         return None

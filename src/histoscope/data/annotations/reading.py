@@ -1,4 +1,4 @@
-"""From an annotation file to outlines: which program wrote it is seen from its content."""
+"""Reading annotation files: their content shows which program wrote them."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from histoscope.errors import CorruptDataError, DatasetNotFoundError
 SUFFIXES = (".geojson", ".json", ".xml")
 PACKED = (".gz", ".zip")
 _GZIP, _ZIP, _JAVA = b"\x1f\x8b", b"PK\x03\x04", b"\xac\xed"
-_EXPECTED = "GeoJSON of QuPath, or XML of Aperio ImageScope or ASAP (also packed as .gz or .zip)"
+_EXPECTED = "GeoJSON from QuPath, or XML from Aperio ImageScope or ASAP (also packed as .gz or .zip)"
 
 
 def read_annotations(path: str | Path) -> list[Annotations]:
@@ -23,19 +23,19 @@ def read_annotations(path: str | Path) -> list[Annotations]:
     Parameters
     ----------
     path : str or Path
-        GeoJSON of QuPath, XML of Aperio ImageScope or of ASAP; packed by gzip, or several in a ZIP archive.
+        GeoJSON from QuPath, XML from Aperio ImageScope or ASAP; packed by gzip, or several in a ZIP archive.
 
     Returns
     -------
     list of Annotations
-        One; of an archive one for each of its files.
+        One; for an archive, one for each of its files.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it is none of these, cut off or empty, or a coordinate is not a finite number.
+        If it is none of these, is truncated or empty, or a coordinate is not a finite number.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,7 +44,7 @@ def read_annotations(path: str | Path) -> list[Annotations]:
 
 
 def _unpacked(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
-    """Contents of the files in a file, and where they are."""
+    """Contents of the files inside a file, and their names."""
     try:
         if content.startswith(_GZIP):
             yield from _unpacked(gzip.decompress(content), where)
@@ -76,7 +76,7 @@ def _parsed(content: bytes, where: str) -> Annotations:
             f"{where} is QuPath's own data (.qpdata), expected GeoJSON; open it in QuPath, then File > "
             "Export objects as GeoJSON"
         )
-    # UTF-16 has a zero beside each sign of plain text.
+    # UTF-16 has a zero byte beside each plain character.
     start = content[:200].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:1]
     if not start:
         raise CorruptDataError(f"{where} is empty, expected {_EXPECTED}")
@@ -92,4 +92,4 @@ def _parsed(content: bytes, where: str) -> Annotations:
         return read_asap_xml(root, where)
     if root.tag == "Annotations":
         return read_aperio_xml(root, where)
-    raise CorruptDataError(f"{where} is XML of <{root.tag}>, expected {_EXPECTED}")
+    raise CorruptDataError(f"{where} is XML with root <{root.tag}>, expected {_EXPECTED}")

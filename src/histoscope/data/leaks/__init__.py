@@ -1,1 +1,1 @@
-"""Leakage: the same tissue in two parts, found by pixels; groups that keep it in one part."""
+"""Leakage: the same tissue in two parts, found from pixels; groups that keep it in one part."""

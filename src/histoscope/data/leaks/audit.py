@@ -27,8 +27,9 @@ class Leak:
     """Leak: a patient, source, name or image that two parts share.
 
     `left_name` and `right_name` are a sample in each part, the first of several; `what` is the shared
-    patient, source or name, or how the right image is turned; `count` the samples of the shared group in both
-    parts, 2 for images and names; `similarity` the correlation of aligned images, else 1.
+    patient, source or name, or how the right image is rotated; `count` is the number of samples of the shared
+    group in both parts, 2 for images and names; `similarity` is the correlation of aligned images, otherwise
+    1.
     """
 
     kind: str
@@ -49,13 +50,13 @@ class AuditReport:
     sizes: Mapping[str, int]
     unreadable: tuple[str, ...] = ()
     unseen_classes: tuple[str, ...] = ()
-    """Classes that the part called train, if there is one, lacks."""
+    """Classes missing from the part called train, if there is one."""
     labels: tuple[Problem, ...] = ()
-    """Label maps that cannot be read or do not lie on the nuclei of their image, called ``part/name``."""
+    """Label maps that cannot be read or do not match the nuclei of their image, as ``part/name``."""
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is shared, and the label maps lie where they should."""
+        """Whether nothing is shared, and label maps match their images."""
         return not self.leaks and not self.labels
 
     def counts(self) -> dict[str, int]:
@@ -63,7 +64,7 @@ class AuditReport:
         return dict(Counter(leak.kind for leak in self.leaks))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the leaks as plain dictionaries, for a table or JSON."""
+        """Leaks as plain dictionaries, for a table or JSON."""
         return [asdict(leak) for leak in self.leaks]
 
     def __repr__(self) -> str:
@@ -108,19 +109,19 @@ def audit(
 ) -> AuditReport:
     """Leakage audit: compare every part with every other, and label maps with their images.
 
-    Patients, sources and names are compared as they are written. Images are compared by
-    `data.leaks.copies.find_copies`, which finds those that were flipped, turned by any angle, zoomed,
-    skewed, saved again, rescaled, made brighter or paler, and those that overlap in part. Label maps are
-    judged by `histoscope.data.alignment.misplaced`, as `Dataset.verify` does.
+    Patients, sources and names are compared as written. Images are compared by
+    `data.leaks.copies.find_copies`, which finds those that were flipped, rotated by any angle, zoomed,
+    skewed, saved again, rescaled, made brighter or paler, and those that partly overlap. Label maps are
+    checked by `histoscope.data.alignment.misplaced`, as `Dataset.verify` does.
 
     Parameters
     ----------
     parts : mapping of str to Dataset
         Such as ``split.parts()``, or the data sets of a training and a test cohort.
     min_similarity : float
-        Correlation of two aligned images, where they overlap, from which they count as one, in (0, 1].
+        Minimum correlation of two aligned images in their overlap to count as the same, in (0, 1].
     labels : bool
-        Whether label maps are read and judged; it takes about as long as the images.
+        Whether to read and check label maps; it takes about as long as the images.
     progress : callable, optional
         Called with (images read, all images).
 
@@ -166,7 +167,7 @@ def landmarks_of(
     """Landmarks of every image of every part, and the names of those that could not be read.
 
     Unreadable images have no landmarks, so they match nothing. If `problems` is given, label maps are
-    judged, and what is wrong with them is appended.
+    checked, and their problems are appended.
     """
     total = sum(map(len, parts.values()))
     images: list[Landmarks] = []
@@ -202,5 +203,5 @@ def _read(dataset: Dataset, *, labels: bool) -> Iterator[tuple[Landmarks | None,
         except UNREADABLE as error:
             return found, [Problem(record.name, "error", reason(error))]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders let go of the interpreter
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter
         yield from pool.map(read, range(len(dataset)))

@@ -10,9 +10,9 @@ from histoscope.data.base import Progress
 from histoscope.data.leaks.landmarks import Landmarks, Pairs, candidate_pairs, flipped
 
 MIN_MATCHES = 8
-"""Landmarks that an affine map must bring together; by chance it is up to 4."""
+"""Landmarks that an affine map must align; by chance, up to 4 align."""
 _RATIO = 0.8
-"""Ratio test: a match is kept if it is nearer than this times the second nearest."""
+"""Ratio test: a match is kept if it is closer than this times the second closest."""
 _SLACK = 0.05
 """Reprojection error of an inlier, in halves of the shorter side."""
 _MAX_ZOOM, _MAX_STRETCH = 4.0, 2.0
@@ -41,11 +41,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two images that show the same place.
+    """Two images of the same place.
 
-    `left` and `right` are their indices, `n_matches` the landmarks that one affine map brings together,
-    `similarity` the correlation of grey levels where they overlap once aligned, and `overlap` the share of
-    the smaller one that they have in common: near 1 for copies, small for images of neighbouring places.
+    `left` and `right` are their indices, `n_matches` the number of landmarks that one affine map aligns,
+    `similarity` the correlation of grey levels in the overlap once aligned, and `overlap` the share of the
+    smaller one that they have in common: near 1 for copies, small for images of neighbouring places.
     """
 
     left: int
@@ -64,12 +64,12 @@ def find_copies(
     pairs: Pairs | None = None,
     progress: Progress | None = None,
 ) -> list[Copy]:
-    """Pairs of images of different parts that show the same place, wholly or in part, ordered by index.
+    """Pairs of images in different parts that show the same place, fully or partly, ordered by index.
 
-    Images with similar landmarks are compared, and those in `pairs` (n, 3): left, right, flip. An affine
-    map must bring at least 8 landmarks of one on those of the other, and once aligned their grey levels must
-    correlate by `min_similarity` where they overlap. Brightness and contrast do not matter. Images of one
-    `part` (N,), and those without landmarks, match nothing.
+    Images with similar landmarks are compared, and those in `pairs` (n, 3): left, right, flip. An affine map
+    must align at least 8 landmarks of the two, and once aligned, their grey levels must correlate by
+    `min_similarity` in the overlap. Brightness and contrast do not matter. Images in the same `part` (N,) are
+    not compared, and those without landmarks match nothing.
     """
     todo = candidate_pairs(images, part)
     if pairs is not None:
@@ -98,7 +98,7 @@ def compare(images: Sequence[Landmarks], left: int, right: int, *, flip: bool) -
     affine, inside = cv2.estimateAffine2D(start, end, ransacReprojThreshold=_SLACK, maxIters=500)
     if affine is None or not _plausible(affine):
         return None
-    # One place often carries two landmarks of different directions: it counts once.
+    # A point often has two landmarks of different directions: it counts once.
     places = np.unique(np.round(end[inside.ravel() > 0] / (_SLACK / 2)), axis=0)
     if len(places) < MIN_MATCHES:
         return None
@@ -145,7 +145,7 @@ def _overlap(left: NDArray[np.float64], right: NDArray[np.float32]) -> float:
 
 
 def _similarity(a: Landmarks, b: Landmarks, affine: Affine, *, flip: bool) -> float:
-    """Correlation of two images where they overlap once aligned, and nothing is drawn on either."""
+    """Correlation of two aligned images where they overlap and nothing is drawn on either."""
     import cv2
 
     right = b.grey

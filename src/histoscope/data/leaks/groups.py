@@ -19,11 +19,11 @@ from histoscope.tables import write_table
 from histoscope.types import Record
 
 _STRONG = 20
-"""A link of so many matches joins groups by itself."""
+"""A link with this many matches joins groups by itself."""
 _MIN_SUPPORT = 0.1
 """Weaker links join groups only if they connect this share of the pairs between them."""
 _N_NEAR = 10
-"""Neighbours by features that are compared."""
+"""Nearest neighbours by features that are compared."""
 
 
 @brief
@@ -34,7 +34,7 @@ class Groups:
     Parameters
     ----------
     records : tuple of Record
-        As they were, with the proposed group as ``source``.
+        The given records, with the proposed group as ``source``.
     links : tuple of Copy
         Pairs of images that show the same place; indices are those of the records.
     unreadable : tuple of str
@@ -64,7 +64,7 @@ class Groups:
 
     @property
     def agreement(self) -> "Agreement | None":
-        """Agreement with the sources that were known; None where they are not known for all."""
+        """Agreement with the known sources; None if they are not known for all."""
         if not all(self.known):
             return None
         return compare_groups(self.known, [record.source for record in self.records])
@@ -114,21 +114,21 @@ def propose_groups(
 ) -> Groups:
     """Find the patches that come from one photograph, or from overlapping ones.
 
-    Images that show the same place (see `histoscope.data.leaks.copies.find_copies`) are linked, and what is
-    linked is one group. So that a chance link does not chain two groups, a weak one (below 20 matches) joins
-    them only if at least a tenth of the pairs between them are linked.
+    Images that show the same place (see `histoscope.data.leaks.copies.find_copies`) are linked, and linked
+    images form a group. A weak link (below 20 matches) joins two groups only if at least a tenth of the pairs
+    between them are linked, so that a chance link does not join them.
 
     Parameters
     ----------
     dataset : Dataset
         The patches.
     min_similarity : float
-        Correlation of two aligned images from which they are linked, in (0, 1].
+        Minimum correlation of two aligned images to be linked, in (0, 1].
     min_overlap : float
         Share of the smaller image that two must have in common. 0 also joins photographs that overlap at
         the edges, which a split must not divide either; 0.5 joins copies only.
     features : (N, D) floats, optional
-        A row for each record, such as of a pretrained network: the nearest neighbours are compared, too.
+        A row for each record, for example from a pretrained network: nearest neighbours are compared, too.
     progress : callable, optional
         Called with (images read, all images).
 
@@ -164,7 +164,7 @@ def propose_groups(
 
 
 def near_pairs(features: NDArray[np.floating]) -> NDArray[np.intp]:
-    """Pairs (n, 3) of each row and its ten nearest by cosine, as they are (0) and flipped (1)."""
+    """Pairs (n, 3) of each row and its ten nearest by cosine, unflipped (0) and flipped (1)."""
     from sklearn.neighbors import NearestNeighbors
 
     n_near = min(_N_NEAR, len(features) - 1)
@@ -177,7 +177,7 @@ def near_pairs(features: NDArray[np.floating]) -> NDArray[np.intp]:
 
 
 def joined_by(links: Sequence[Copy], n: int) -> NDArray[np.intp]:
-    """Group (n,) of each image: links merge groups, the strongest first, weak ones with support."""
+    """Group (n,) of each image: links merge groups, strongest first, weak ones only with support."""
     group = np.arange(n)
     members = {place: [place] for place in range(n)}
     seen: dict[int, Counter[int]] = defaultdict(Counter)  # links so far between a group and the others
@@ -216,7 +216,9 @@ def compare_groups(true: Sequence[str], proposed: Sequence[str]) -> Agreement:
     from sklearn.metrics.cluster import pair_confusion_matrix
 
     if len(true) != len(proposed):
-        raise DataError(f"{len(true)} true and {len(proposed)} proposed groups; expected as many")
+        raise DataError(
+            f"{len(true)} true and {len(proposed)} proposed groups; expected the same number of each"
+        )
     (_, only_proposed), (only_true, both) = pair_confusion_matrix(true, proposed).tolist()
     in_true, in_proposed = both + only_true, both + only_proposed
     return Agreement(
@@ -234,7 +236,7 @@ def write_groups(path: str | Path, dataset: Dataset, groups: Groups) -> None:
     Raises
     ------
     DataError
-        If the patches have no classes or are no files below one folder.
+        If the patches have no classes or are not files below one folder.
     """
     import pandas as pd
 
@@ -251,19 +253,19 @@ def places_in_index(dataset: Dataset) -> list[tuple[str, str]]:
     Raises
     ------
     DataError
-        If the patches have no classes or are no files below one folder.
+        If the patches have no classes or are not files below one folder.
     """
     root = getattr(dataset, "root", None)
     files = [dataset.image_path(place) for place in range(len(dataset))]
     if root is None or None in files:
-        raise DataError(f"patches of {dataset.info.name!r} are no files of one folder; use groups.records")
+        raise DataError(f"patches of {dataset.info.name!r} are not files in one folder; use groups.records")
     base, places = images_folder(Path(root)), []
     for file, record in zip(files, dataset.records, strict=True):
         if file is None or record.label is None or not file.is_relative_to(base):
             raise DataError(
-                f"groups are written for patches with one class each, in files below {base}: "
-                f"{record.name!r} has no class or lies elsewhere; images of nuclei are compared between "
-                "parts (without --groups, with --by name for one folder)"
+                f"groups can be written only for patches with one class each, in files below {base}: "
+                f"{record.name!r} has no class or lies elsewhere; to compare images of nuclei between "
+                "parts, leave out --groups (for one folder, add --by name)"
             )
         places.append((file.relative_to(base).as_posix(), dataset.info.classes[record.label]))
     return places

@@ -39,7 +39,9 @@ def read_aperio(path: str | Path) -> Annotation:
         If it is not such XML, or a vertex is not a finite number.
     """
     if not Path(path).is_file():
-        raise DatasetNotFoundError(f"no annotation at {path}; expected the XML of the same name as its tile")
+        raise DatasetNotFoundError(
+            f"no annotation at {path}; expected an XML file of the same name as its tile"
+        )
     try:
         root = ElementTree.parse(path).getroot()
         regions = [(_is_negative(region), _polygon(region)) for region in root.iter("Region")]

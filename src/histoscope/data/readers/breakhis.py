@@ -55,7 +55,7 @@ class BreakHis(Reader):
     ) -> None:
         self._wanted = {magnification} if isinstance(magnification, int) else set(magnification)
         if not self._wanted or not self._wanted <= set(MPP):
-            raise ConfigError(f"magnification is {magnification}, expected one or some of 40, 100, 200, 400")
+            raise ConfigError(f"magnification is {magnification}, expected one or more of 40, 100, 200, 400")
         if classes not in {"tumour", "type"}:
             raise ConfigError(f"classes is {classes!r}, expected 'tumour' (2 classes) or 'type' (8)")
         names = _MALIGNANT.values() if classes == "tumour" else _TYPES

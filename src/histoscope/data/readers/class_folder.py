@@ -121,7 +121,7 @@ class ClassFolder(Reader):
         """Images beside the folders of classes, which are no patches."""
         patches = {self.image_path(index) for index in range(len(self))}
         found = find_images(self.root, deep=False).images
-        text = "lies in no folder of a class, and no index names it: it is left out"
+        text = "is not in a class folder, and no index lists it: it is left out"
         return [Problem(path.stem, "warning", f"{path}: {text}") for path in found if path not in patches]
 
 
@@ -178,11 +178,16 @@ def _refuse_others(root: Path, parts: list[Path], kinds: list[Path], *, mixed: b
     strange = next((folder for folder in kinds if _is_no_class(folder.name)), None)
     if strange is None and not (parts and mixed):
         return
-    what = f"{strange.name}/ is no class" if strange else f"{parts[0].name}/ is a part, not all are"
+    what = (
+        f"{strange.name}/ is not a class"
+        if strange
+        else (f"{parts[0].name}/ is a part, but not all folders are")
+    )
     raise DataError(
         f"{root} holds {', '.join(f'{one.name}/' for one in _folders_in(root))}: {what}. class_folder "
-        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png; the reader for images with "
-        "label maps is folder; else name patches in index.csv (path,class,split), or give classes="
+        "expects CLASS/NAME.png, or train/CLASS/NAME.png and test/CLASS/NAME.png; for images with label "
+        "maps, use the reader folder; otherwise list the patches in index.csv (path,class,split), or "
+        "give classes="
     )
 
 
@@ -198,12 +203,13 @@ def _check_inner(kind: Path, *, has_patches: bool) -> None:
         return
     some = ", ".join(inner[:3])
     if has_patches:
-        warn(f"patches in folders below {kind} are left out ({some}); index.csv can name them")
+        warn(f"patches in folders below {kind} are left out ({some}); list them in index.csv to include them")
         return
     raise DataError(
-        f"{kind} has no patches, but folders that have some ({some}); expected {kind.name}/NAME.png. "
-        f"If {kind.name} is a part, call it train, val or test; if it holds the classes, open it instead. "
-        "If the folders are patients, name the patches in index.csv, with the columns path,class,patient"
+        f"{kind} has no patches itself, only folders with patches ({some}); expected "
+        f"{kind.name}/NAME.png. If {kind.name} is a part, call it train, val or test; if it holds the "
+        "classes, open it instead. If the folders are patients, list the patches in index.csv, with the "
+        "columns path,class,patient"
     )
 
 
@@ -215,7 +221,7 @@ def _classes_in(part: Path) -> list[Path]:
     """Folders of classes in the folder of a part."""
     if loose := images_by_stem(part):
         raise DataError(
-            f"{part} is the folder of a part, and holds images without a class, such as "
+            f"{part} is the folder of a part, but holds images without a class, such as "
             f"{next(iter(loose))!r}; expected {part.name}/CLASS/NAME.png, or an index.csv with path,class"
         )
     return _folders_in(part)
@@ -226,7 +232,7 @@ def _inside(base: Path, relative: str) -> Path:
     path = Path(os.path.normpath(base / relative.replace("\\", "/")))
     base = Path(os.path.normpath(base))
     if not path.is_relative_to(base):
-        raise DataError(f"the index names {relative!r}, which lies outside {base}; paths must stay inside")
+        raise DataError(f"the index names {relative!r}, which is outside {base}; paths must stay inside")
     if path.is_file():
         return path
     folder = base

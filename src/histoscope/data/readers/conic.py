@@ -98,7 +98,9 @@ class CoNIC(Reader):
         rows = read_index(path)
         column = first_column(rows, ("patch_info",), path)
         if len(rows) != n_patches:
-            raise DataError(f"{path} names {len(rows)} patches, images.npy holds {n_patches}; get both again")
+            raise DataError(
+                f"{path} lists {len(rows)} patches, but images.npy holds {n_patches}; get both again"
+            )
         names = [row[column] for row in rows]
         sources = [name.split("-")[0] for name in names]
         try:

@@ -26,7 +26,7 @@ def read_mat(path: str | Path, *names: str) -> dict[str, Labels]:
     path = Path(path)
     if not path.is_file():
         raise DatasetNotFoundError(
-            f"no labels at {path}; expected the MATLAB file of the same name as its image"
+            f"no labels at {path}; expected a MATLAB file of the same name as its image"
         )
     try:
         held = loadmat(path, variable_names=list(names))
@@ -61,11 +61,11 @@ def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise DatasetNotFoundError(f"no array at {path}; check that the archive was unpacked to its end")
+        raise DatasetNotFoundError(f"no array at {path}; check that the archive was fully unpacked")
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise CorruptDataError(f"{path} is not a whole NumPy file ({error}); get it again") from error
+        raise CorruptDataError(f"{path} is not a complete NumPy file ({error}); get it again") from error
     fits = len(array.shape) == len(shape) and all(
         want in (-1, side) for side, want in zip(array.shape, shape, strict=True)
     )

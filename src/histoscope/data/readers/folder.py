@@ -82,7 +82,7 @@ class Folder(Reader):
     def find(self) -> Iterator[Entry]:
         """List the rows of the index, or else the images."""
         if (self.root / UNFINISHED).exists():
-            raise DataError(f"{self.root} was never written to its end; delete it and write it again")
+            raise DataError(f"{self.root} was never finished; delete it and write it again")
         self._images = images_by_stem(self.root / "images")
         if not self._images:
             raise self.nothing_found("".join(f"; {line}" for line in lines_of(self._left_out())))
@@ -159,8 +159,8 @@ class Folder(Reader):
         other = float(np.mean((of_nucleus != class_map[inside])[of_nucleus > 0])) if of_nucleus.any() else 0.0
         if other < _ASKEW:
             return []
-        text = f"{other:.0%} of the pixels of nuclei have another class in the class map than their nucleus"
-        return [f"{text}, or none: is the class map shifted or turned against the label map?"]
+        text = f"{other:.0%} of nuclear pixels have a different class in the class map from their nucleus"
+        return [f"{text}, or none: is the class map shifted or turned relative to the label map?"]
 
     def image_path(self, index: int) -> Path | None:
         """File of the image."""
@@ -193,7 +193,7 @@ class Folder(Reader):
             return [{} for _ in self._images], tuple(Record(name) for name in self._images)
         rows = read_index(path)
         if not rows:
-            raise DataError(f"{path} lists no images; expected a header and one row an image")
+            raise DataError(f"{path} lists no images; expected a header and one row per image")
         column = first_column(rows, _NAME_COLUMNS, path)
         return rows, tuple(_record(row, _stem(row[column], self._images), path) for row in rows)
 

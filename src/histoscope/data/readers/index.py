@@ -44,7 +44,7 @@ def read_text(path: Path) -> str:
             continue
         if "\0" not in text:
             return text
-    raise CorruptDataError(f"{path} is no text in UTF-8, UTF-16 or Windows-1252; save it again as UTF-8")
+    raise CorruptDataError(f"{path} is not text in UTF-8, UTF-16 or Windows-1252; save it again as UTF-8")
 
 
 def read_index(path: Path) -> list[Row]:
@@ -81,12 +81,12 @@ def read_index(path: Path) -> list[Row]:
             f"{path} is not a UTF-8 CSV file: its header is {filled[0][1]}; save it again as CSV"
         )
     if len(set(named)) < len(named):
-        raise DataError(f"{path}: a column name stands twice in {named}; names must be unique")
+        raise DataError(f"{path}: a column name occurs twice in {named}; names must be unique")
     for number, cells in filled[1:]:
         if any(cells[len(columns) :]):
             raise CorruptDataError(
                 f"{path}: line {number} has more fields ({len(cells)}) than the header ({len(columns)}); "
-                "put names with a comma in quotes"
+                "put values with a comma in quotes"
             )
         _check_unnamed(path, number, columns, cells)
     rows = [dict(zip(columns, cells + [""] * len(columns), strict=False)) for _, cells in filled[1:]]
@@ -124,8 +124,8 @@ def _check_unnamed(path: Path, number: int, columns: list[str], cells: list[str]
     for place, (column, cell) in enumerate(zip(columns, cells, strict=False)):
         if cell and not column and place:
             raise DataError(
-                f"{path}: column {place + 1} has no name in the header, and holds {cell!r} in line {number}; "
-                "name it, or empty it"
+                f"{path}: column {place + 1} has no name in the header, but holds {cell!r} in line "
+                f"{number}; name it or clear it"
             )
 
 

@@ -80,7 +80,7 @@ class Kumar(Reader):
         path = entry.labels
         if not path.is_file():
             raise DatasetNotFoundError(
-                f"no annotation of {entry.image}; expected {path.stem}.mat or {path.stem}.xml"
+                f"no annotation for {entry.image}; expected {path.stem}.mat or {path.stem}.xml"
             )
         if path.suffix.lower() == ".xml":
             return read_aperio(path).drawn(shape), None

@@ -68,7 +68,7 @@ class LC25000(Reader):
         if lacking:
             raise DataError(
                 f"{self._groups} has no group for {len(lacking)} of {len(found)} patches (first: "
-                f"{lacking[0]!r}); add them, or make the list anew with data audit --groups"
+                f"{lacking[0]!r}); add them, or make a new list with histoscope data audit --groups"
             )
         for path, label in found:
             kind, source = self.sheet.classes[label], known.get(composed(path.stem), "")

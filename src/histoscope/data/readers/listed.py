@@ -43,12 +43,12 @@ def with_parts(dataset: Dataset, path: str | Path) -> Dataset:
                 f"{path}: {row[name]!r} is in {parts[row[name]]!r} and in {row[part]!r}; keep one row"
             )
     have = {composed(record.name) for record in dataset.records}
-    pairs = ((have - set(parts), "is not in the list"), (set(parts) - have, "is no image"))
+    pairs = ((have - set(parts), "is not in the list"), (set(parts) - have, "is not an image"))
     for lacking, where in pairs:
         if lacking:
             raise DataError(
-                f"{path} does not fit {dataset.info.name!r}: {min(lacking)!r} {where} "
-                f"(and {len(lacking) - 1} more); write the list anew with histoscope data split --out"
+                f"{path} does not match {dataset.info.name!r}: {min(lacking)!r} {where} (and "
+                f"{len(lacking) - 1} more); write a new list with histoscope data split --out"
             )
     return _Parted(dataset, parts)
 

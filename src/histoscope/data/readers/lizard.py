@@ -85,7 +85,7 @@ class Lizard(Reader):
         instances, ids, types = held["inst_map"], held["id"].ravel(), held["class"].ravel()
         if ids.size != types.size or np.unique(ids).size != ids.size:
             raise DataError(
-                f"{path}: {ids.size} rows of id and {types.size} of class, expected one each a nucleus"
+                f"{path}: {ids.size} rows of id and {types.size} of class, expected one of each per nucleus"
             )
         unlisted = np.setdiff1d(instances, [0, *ids])
         if unlisted.size:

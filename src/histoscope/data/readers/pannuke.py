@@ -106,7 +106,9 @@ class PanNuke(Reader):
     def notes(self, index: int) -> list[str]:
         """Say how many nuclei others cover."""
         hidden = self._joined(self._entries[index])[2]
-        return [f"{hidden} nuclei are wholly covered by nuclei of other channels and left out"] * bool(hidden)
+        return [f"{hidden} nuclei are completely covered by nuclei of other channels and left out"] * bool(
+            hidden
+        )
 
     @staticmethod
     def _joined(entry: Entry) -> tuple[Labels, NDArray[np.uint8], int]:
@@ -145,7 +147,7 @@ def _find_folds(root: Path, name: str) -> dict[int, Path]:
             continue
         fold = int(named[-1])
         if fold in found:
-            raise DataError(f"fold {fold} stands twice: {found[fold]} and {folder / name}; keep one")
+            raise DataError(f"fold {fold} is there twice: {found[fold]} and {folder / name}; keep one")
         found[fold] = folder / name
     return found
 

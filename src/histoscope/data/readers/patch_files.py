@@ -37,7 +37,7 @@ def patches_in(root: Path, classes: Sequence[str], *suffixes: str) -> list[tuple
 def warn_empty(classes: Sequence[str], root: Path) -> None:
     """Say which classes have no patches; the others can be used."""
     if classes:
-        warn(f"no patches of class {', '.join(classes)} in {root}; going on with the other classes")
+        warn(f"no patches of class {', '.join(classes)} in {root}; continuing with the other classes")
 
 
 def warn(text: str) -> None:
@@ -64,7 +64,7 @@ def read_groups(path: str | Path | None) -> Mapping[str, str]:
             raise DataError(f"{path}: a row has no path or no group: {row}; expected the columns path, group")
         stem = composed(Path(file.replace("\\", "/")).stem)
         if groups.setdefault(stem, group) != group:
-            raise DataError(f"{path}: {stem!r} stands in the groups {groups[stem]!r} and {group!r}; keep one")
+            raise DataError(f"{path}: {stem!r} is in the groups {groups[stem]!r} and {group!r}; keep one")
     return groups
 
 

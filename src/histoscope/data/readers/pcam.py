@@ -132,7 +132,7 @@ def _opened(path: Path, key: str, _process: int) -> Any:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise CorruptDataError(f"{path} is no whole HDF5 file ({error}); get it again") from error
+        raise CorruptDataError(f"{path} is not a complete HDF5 file ({error}); get it again") from error
     if key not in file:
         raise DataError(f"{path} holds {', '.join(file) or 'nothing'}, expected {key!r}; get it again")
     return file[key]

@@ -30,7 +30,8 @@ def read_sheet(root: Path, *, of_patches: bool = False) -> Datasheet:
     version = values.pop("format", FORMAT)
     if version != FORMAT:
         raise FormatVersionError(
-            f"{root / 'dataset.yaml'} has format {version}, this Histoscope reads {FORMAT}; update it"
+            f"{root / 'dataset.yaml'} has format {version}, but this Histoscope reads {FORMAT}; update "
+            "Histoscope"
         )
     classes = _class_names(root, values.get("classes"), of_patches=of_patches)
     try:
@@ -59,8 +60,8 @@ def _class_names(root: Path, in_sheet: Any, *, of_patches: bool) -> dict[int, st
         for name in sorted(set(first) & set(second)):
             if first[name] != second[name]:
                 raise DataError(
-                    f"{root}: {name!r} is class {first[name]} in dataset.yaml, class {second[name]} in "
-                    "classes.json; keep the right file"
+                    f"{root}: {name!r} is class {first[name]} in dataset.yaml, but class {second[name]} "
+                    "in classes.json; keep the right file"
                 )
     return next(iter(named.values()), {})
 

@@ -266,10 +266,14 @@ def _check(work: Work, out: Path, kinds: Sequence[str]) -> None:
     """Refuse outputs that such work does not write, and a folder that holds other things."""
     for kind in kinds:
         if kind not in work.outputs:
-            raise ConfigError(f"{kind}: of {work.unit} are written {', '.join(work.outputs)}; leave it out")
+            raise ConfigError(
+                f"{kind} cannot be written for {work.unit}, only {', '.join(work.outputs)}; leave it out"
+            )
     if (out / JOURNAL).is_file():
         raise ConfigError(f"{out} holds results of images ({JOURNAL}); give slides another OUT")
     if work.source is not None:
         one, other = work.source.resolve(), out.resolve()
         if one == other or other in one.parents or one in other.parents:
-            raise ConfigError(f"{out} and {work.source}, which is read, lie in one another; give another OUT")
+            raise ConfigError(
+                f"one of OUT, {out}, and the input, {work.source}, is inside the other; give another OUT"
+            )

@@ -172,8 +172,9 @@ class ClassifyCells(Classifying):
             return found
         others = sorted({str(about_of(path)["slide"]) for path in self._files.values()})
         raise ConfigError(
-            f"{self.cells} has cells of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}, not of "
-            f"{slide.path.name} (the file's digest is another); find its nuclei first, or give their folder"
+            f"{self.cells} has cells of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}, not "
+            f"of {slide.path.name} (the file's digest differs); find its nuclei first, or give the folder "
+            "of its cells"
         )
 
     @cached_property
@@ -188,14 +189,16 @@ class ClassifyCells(Classifying):
         paths = sorted(self.cells.rglob(CELLS)) if self.cells.is_dir() else [self.cells]
         if not paths:
             raise DatasetNotFoundError(
-                f"no {CELLS} in {self.cells}; `histoscope predict` with a model of nuclei writes one a slide"
+                f"no {CELLS} in {self.cells}; run `histoscope predict` with a model of nuclei to write "
+                "one per slide"
             )
         found: dict[str, Path] = {}
         for path in paths:
             digest = str(about_of(path)["slide_hash"])
             if digest in found:
                 raise ConfigError(
-                    f"{self.cells} has two tables of cells of one slide, {found[digest]} and {path}; give one"
+                    f"{self.cells} has two tables of cells for one slide, {found[digest]} and {path}; "
+                    "give one"
                 )
             found[digest] = path
         return found
@@ -215,13 +218,15 @@ def about_of(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise DatasetNotFoundError(f"no table of cells at {path}; `histoscope predict` writes one a slide")
+        raise DatasetNotFoundError(
+            f"no table of cells at {path}; run `histoscope predict` to write one per slide"
+        )
     wrote = "expected one that `histoscope predict` wrote for a slide"
     try:
         schema = pq.read_schema(path)
         about: dict[str, Any] = json.loads((schema.metadata or {})[ABOUT])
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise CorruptDataError(f"{path} is no table of cells ({error}); {wrote}") from error
+        raise CorruptDataError(f"{path} is not a table of cells ({error}); {wrote}") from error
     lacks = [key for key in ("slide", "slide_hash", "tissue_mm2", "classes") if key not in about]
     columns = Cells.none(()).to_arrow((), part="", slide="").column_names
     lacks += [name for name in columns if name not in schema.names]

@@ -71,7 +71,7 @@ class OneSlide:
         job, self._stages = Job(place(claim.task.what), claim.task.name), Stages()
         self._files = {job.image}
         if claim.lost >= MOST_LOST:
-            text = f"{job.image}: its worker was lost {claim.lost} times, perhaps for want of memory"
+            text = f"{job.image}: its worker was lost {claim.lost} times, perhaps because memory ran out"
             return self._failed(claim, f"{text}; --retry-failed tries again", stage="worker")
         for attempt in range(_TRIES):
             try:
@@ -103,7 +103,7 @@ class OneSlide:
         plan = plan_of(slide, self.work, part_px=settings.part_px)
         annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
         if any(one.resolve() == (folder / TISSUE).resolve() for one in annotations):
-            raise ConfigError(f"--roi {folder / TISSUE} is written anew by this call; give a copy of it")
+            raise ConfigError(f"--roi {folder / TISSUE} would be overwritten by this run; give a copy of it")
         if annotations:
             plan["roi"] = f"{roi.digest_of(annotations)}, origin {settings.origin}"
         else:
@@ -133,7 +133,8 @@ class OneSlide:
                 forget(path)
             if dates != _dates(slide) or quick_hash(slide.reader.files) != before:
                 raise DataError(
-                    f"{slide.path} was changed while it was read; run again with --overwrite when it is whole"
+                    f"{slide.path} was changed while it was read; run again with --overwrite when it is "
+                    "complete"
                 )
             self._stages.enter("files")
             row = plain(write_slide(slide, found, kinds=settings.kinds, origin=settings.origin))
