@@ -207,7 +207,7 @@ def numba_cache() -> Check:
     folder = Path(chosen) if chosen else beside
     if _writable(folder):
         return Check("kernel cache", "PASS", str(folder))
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "numba"
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "numba"  # noqa: PTH111
     if not chosen and _writable(home):  # Numba's default
         return Check("kernel cache", "PASS", str(home))
     temporary = temporary_folder()

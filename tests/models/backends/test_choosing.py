@@ -2,13 +2,14 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
 from histoscope.errors import ConfigError, MissingDependencyError, UnknownNameError
 from histoscope.models import backends, precision
-from histoscope.models.backends import choosing
+from histoscope.models.backends import choosing, written
 from histoscope.predict import Detector
 
 
@@ -131,9 +132,22 @@ def test_and_is_left_aside_by_auto_which_says_so(model, monkeypatch, cache):
     assert list(json.loads(kept.read_text())["refused"]) == ["openvino", "onnxruntime"]
 
 
+def _no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize("home", [lambda: Path("/dev/null"), _no_home])
+def test_without_a_writable_home_the_cache_is_temporary(home, tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(written.Path, "home", home)
+    monkeypatch.setattr(written, "temporary_folder", lambda: tmp_path)
+    assert written.cache_folder() == tmp_path / "histoscope"
+
+
 def test_a_cache_that_cannot_be_written_leaves_torch(model, measured, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(written, "temporary_folder", lambda: None)
     with pytest.warns(UserWarning, match="predicting with torch"):
         backends.use(model, "auto", "one")
     assert model.runner is None

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 import histoscope
-from histoscope.files import whole
+from histoscope.compiled import temporary_folder
+from histoscope.errors import ConfigError
+from histoscope.files import require_writable, whole
 from histoscope.models.base import Heads, Model
 from histoscope.models.portable.network import Portable
 from histoscope.models.portable.runtimes import write_onnx
@@ -26,14 +28,25 @@ class Bare(Portable):
 
 
 def cache_folder() -> Path:
-    """Where networks and what was measured are kept; it may be deleted at any time.
+    """Where networks and measured times are kept; it may be deleted at any time.
+
+    This is ``XDG_CACHE_HOME`` or the ``.cache`` of the home folder. Where that is read-only, as for a user
+    without a home in a container, it is a temporary folder of this user.
 
     Examples
     --------
     >>> cache_folder().name
     'histoscope'
     """
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "histoscope"
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "histoscope"
+        require_writable(folder)
+    except (ConfigError, RuntimeError):  # the latter for a user without a home folder
+        temporary = temporary_folder()
+        if temporary is None:
+            raise
+        return temporary / "histoscope"
+    return folder
 
 
 def digest(key: Mapping[str, Any]) -> str:
