@@ -105,11 +105,11 @@ def test_a_reader_sees_what_the_page_shows(name):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("shell")
-def test_a_notebook_runs_in_jupyter():
-    """One of them: what its blocks do is tested above, how cells call them is the same in all."""
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_in_jupyter(name):
     pytest.importorskip("ipykernel")
     client, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
-    cells = nbformat.reads(MAKE["notebook"]("network"), as_version=4)
+    cells = nbformat.reads(MAKE["notebook"](name), as_version=4)
     client.execute(cells, cwd=str(Path.cwd()), timeout=800, kernel_name="python3")
 
 
