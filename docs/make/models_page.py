@@ -32,8 +32,8 @@ histoscope predict nuclei slide.svs out/
 
 **Colon is their weakest tissue**: a third to a half of the crowded pale nuclei of glands is missed or merged.
 For colon, and for any tissue that you have labels for, [fine-tune `nuclei` on your labels](init.md).
-A StarDist trained on labelled colon reaches [AJI 0.469](results/stardist_consep.md) on the CoNSeP test part
-below.
+A StarDist trained on labelled colon reaches an AJI (aggregated Jaccard index) of
+[0.469](results/stardist_consep.md) on the CoNSeP test part below.
 
 Use your own model folder, or a model of the Hugging Face Hub (`hf:owner/name`), in the same way.
 `histoscope models list` lists all models, and `histoscope models show NAME` prints a model's card, with
@@ -43,7 +43,7 @@ Use your own model folder, or a model of the Hugging Face Hub (`hf:owner/name`),
 
 {scores}
 
-AJI (aggregated Jaccard index) is the overlap of all nuclei at once; at 1, every pixel is right
+AJI is the overlap of all nuclei at once; at 1, every pixel is right
 ([all scores explained](metrics.md#nuclei)). Scores are means over images that the model was not trained on,
 with a 95 % interval by patient. If the data set does not name patients, the unit is the source image, a group
 of tiles that look alike, or the single image; such an interval may be too narrow.
