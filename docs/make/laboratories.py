@@ -85,7 +85,7 @@ LABORATORIES: dict[str, Laboratory] = {
             "TNBC, two test patients",
             "breast carcinoma, Institut Curie",
             "CC BY 4.0",
-            "Naylor et al., IEEE TMI 38, 2019, doi:10.1109/TMI.2018.2865709",
+            "Naylor et al., IEEE TMI 38(2), 2019, doi:10.1109/TMI.2018.2865709",
             splits=("test",),
             shown="truth",
         ),
@@ -94,7 +94,7 @@ LABORATORIES: dict[str, Laboratory] = {
             "TNBC, all eleven patients",
             "breast carcinoma, Institut Curie",
             "CC BY 4.0",
-            "Naylor et al., IEEE TMI 38, 2019, doi:10.1109/TMI.2018.2865709",
+            "Naylor et al., IEEE TMI 38(2), 2019, doi:10.1109/TMI.2018.2865709",
             whole=True,
         ),
         Laboratory(

@@ -90,7 +90,7 @@ def section(name: str, about: Mapping[str, Any]) -> str:
     credit = f"Credit: {about.get('credit') or about['training data']['citation']}."
     tests = about["test"]
     scores = [f"{MEANING}.", _scores(tests), *_by_class(tests), *_by_organ(tests)]
-    parts = [f"## `{name}`", about["about"], _table(facts[0], facts[1:]), credit, *_pictures(name)]
+    parts = [f"## `{name}`", about["about"], _table(["", ""], facts), credit, *_pictures(name)]
     parts.append(_folded("All scores, by laboratory and organ", scores))
     return "\n\n".join([*parts, _folded("Pixel sizes", _sizes(about)), *_failures(name, about)])
 
@@ -141,10 +141,7 @@ def _sizes(about: Mapping[str, Any]) -> Iterable[str]:
             f"**From {low:g} to {high:g} µm per pixel**, AJI is within 0.05 of its best; outside this range, "
             f"`predict` warns. Measured on {found['measured on']}."
         )
-        mpp, aji = zip(*found["aji"], strict=True)
-        yield _table(
-            ["µm per pixel", *(f"{each:g}" for each in mpp)], [["AJI", *(f"{each:.3f}" for each in aji)]]
-        )
+        yield _table(["µm per pixel", "AJI"], [[f"{mpp:g}", f"{aji:.3f}"] for mpp, aji in found["aji"]])
 
 
 def _failures(name: str, about: Mapping[str, Any]) -> Iterable[str]:

@@ -49,7 +49,7 @@ class Kumar(Reader):
     References
     ----------
     Kumar et al., "A Dataset and a Technique for Generalized Nuclear Segmentation for Computational
-    Pathology", IEEE TMI 36 (2017), doi:10.1109/TMI.2017.2677499
+    Pathology", IEEE TMI 36(7), 2017, doi:10.1109/TMI.2017.2677499
     """
 
     sheet = Datasheet(
@@ -57,7 +57,7 @@ class Kumar(Reader):
         title="Nuclei of seven organs (Kumar et al. 2017)",
         url="https://monuseg.grand-challenge.org/Data/",
         licence="CC BY-NC-SA 4.0",
-        citation="Kumar et al., IEEE TMI 36 (2017), doi:10.1109/TMI.2017.2677499",
+        citation="Kumar et al., IEEE TMI 36(7), 2017, doi:10.1109/TMI.2017.2677499",
         mpp=0.25,
     )
     layout = "train/Images/*.tif + train/Labels/*.mat (also test_same, test_diff), or *.tif + *.xml"

@@ -26,7 +26,7 @@ class TNBC(Reader):
     References
     ----------
     Naylor et al., "Segmentation of Nuclei in Histopathology Images by Deep Regression of the Distance Map",
-    IEEE TMI 38 (2019), doi:10.1109/TMI.2018.2865709
+    IEEE TMI 38(2), 2019, doi:10.1109/TMI.2018.2865709
     """
 
     sheet = Datasheet(
@@ -34,7 +34,7 @@ class TNBC(Reader):
         title="Triple-negative breast cancer nuclei",
         url="https://doi.org/10.5281/zenodo.1175282",
         licence="CC BY 4.0",
-        citation="Naylor et al., IEEE TMI 38 (2019), doi:10.1109/TMI.2018.2865709",
+        citation="Naylor et al., IEEE TMI 38(2), 2019, doi:10.1109/TMI.2018.2865709",
         mpp=0.25,
     )
     layout = "Slide_01/01_1.png + GT_01/01_1.png, and so on for each patient"
