@@ -33,7 +33,7 @@ def failures(tiles: Iterable[Tile]) -> list[Cell]:
         n, window, tile, labels = found[kind]
         noun, what = KINDS[kind]
         layers = [(tile.pred, PREDICTION, 1), (labels, COLOURS[kind], 2)]
-        cells.append(Cell(drawn(tile, window, layers), (f"{count(n, noun)} {what}", tile.name[:24])))
+        cells.append(Cell(drawn(tile, window, layers), f"{count(n, noun)} {what}", tile.name))
     return cells
 
 

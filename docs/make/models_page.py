@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from laboratories import LABORATORIES
 
 from histoscope.cli.model_card import MEANING, NAMES, name_of, worst_of
@@ -13,6 +14,8 @@ from histoscope.weights import WEIGHTS, card, find
 
 DOCS = Path(__file__).resolve().parents[1]
 PAGE = DOCS / "models.md"
+PICTURES = DOCS / "img" / "models"
+FAILED = "failures"
 SCORES = ("aji", "pq", "f1_50", "dice")
 CHOICE = {
     "nuclei": "Start here: any use, with credit.",
@@ -95,12 +98,6 @@ def section(name: str, about: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, _folded("Pixel sizes", _sizes(about)), *_failures(name, about)])
 
 
-def pictures_of(name: str) -> tuple[Path, Path]:
-    """Files of the sheet of laboratories, and of failures."""
-    folder = DOCS / "img" / "models"
-    return folder / f"{name}.jpg", folder / f"{name}_failures.jpg"
-
-
 def _scores(tests: Mapping[str, Any]) -> str:
     rows = []
     for title, found in tests.items():
@@ -157,26 +154,37 @@ def _failures(name: str, about: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _failed_windows(name: str) -> Iterable[str]:
-    _, failed = pictures_of(name)
-    if failed.is_file():
-        yield f"![Windows with the most mistakes of {name}]({failed.relative_to(DOCS).as_posix()})"
-        yield (
-            "*Windows of the test tiles of MoNuSeg and TNBC with the most mistakes of each kind, 72 µm wide; "
-            "other outlines in yellow. This picture is under CC BY-NC-SA 4.0, like MoNuSeg "
-            "(Kumar et al. 2017); TNBC: CC BY 4.0 (Naylor et al. 2019).*"
-        )
+    for title, picture, said in _rows(name):
+        if title == FAILED:
+            yield f"![Windows with the most mistakes of {name}]({picture})"
+            yield (
+                f"*Left to right: {said}. They are the windows of 72 µm with the most mistakes of each kind "
+                "in the test tiles of MoNuSeg and TNBC; other outlines in yellow. This picture is under "
+                "CC BY-NC-SA 4.0, like MoNuSeg (Kumar et al. 2017); TNBC: CC BY 4.0 (Naylor et al. 2019).*"
+            )
 
 
 def _pictures(name: str) -> Iterable[str]:
-    sheet, _ = pictures_of(name)
-    if sheet.is_file():
-        place = sheet.relative_to(DOCS).as_posix()
-        yield f"![Best, median and worst tile of each laboratory, with the outlines of {name}]({place})"
+    rows = [row for row in _rows(name) if row[0] != FAILED]
+    if rows:
         yield (
-            "*Best, median and worst tile of each laboratory by AJI, each shown as a window of 72 µm with "
-            "about the same score. Yellow: the model. Cyan: the annotators. "
-            "[Licences](#licences-of-the-pictures).*"
+            "Best, median and worst tile of each laboratory by AJI, each shown as a window of at most 72 µm "
+            "with about the same score. Yellow: the model. Cyan: the annotators. "
+            "[Licences](#licences-of-the-pictures), "
+            f"[names of the tiles]({PICTURES.relative_to(DOCS).as_posix()}/{name}.csv)."
         )
+    for title, picture, said in rows:
+        yield f"![Best, median and worst tile of {title}, with the outlines of {name}]({picture})"
+        yield f"*{title}: {said}.*"
+
+
+def _rows(name: str) -> Iterable[tuple[str, str, str]]:
+    """What each picture of a model is of, its place, and what is said of its windows."""
+    table = PICTURES / f"{name}.csv"
+    if table.is_file():
+        for picture, shown in pd.read_csv(table).groupby("picture", sort=False):
+            place = (PICTURES / str(picture)).relative_to(DOCS).as_posix()
+            yield shown["of"].iloc[0], place, "; ".join(shown["said"])
 
 
 def _folded(title: str, parts: Iterable[str]) -> str:

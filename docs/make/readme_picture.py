@@ -41,9 +41,8 @@ def main() -> None:
     field = synth.generate((HEIGHT, WIDTH), mpp=0.25, stain=synth.STAINS[OTHER_STAIN], rng=rng)
     if given.demo is None:
         normalised, outlines = stain.Macenko.default()(field.image), field.instances
-        figure, words = Figure(figsize=(16, 6.4), dpi=75), "nuclei, known to the pixel"
-        strip(figure.add_axes((0.005, 0.09, 0.99, 0.82)), field.image, normalised, outlines, words, size=28)
-        below = "Synthetic tissue, drawn, normalised and outlined by Histoscope."
+        figure, words = Figure(figsize=(16, 5.95), dpi=75), "nuclei, known to the pixel"
+        strip(figure.add_axes((0.005, 0.01, 0.99, 0.88)), field.image, normalised, outlines, words, size=28)
     else:
         normalised = StudyOfNuclei(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
         model = models.load(given.demo / "study" / "macenko-unet-seed0")
@@ -55,7 +54,7 @@ def main() -> None:
         below = (
             f"Synthetic tissue; Dice of what was found {score:.2f}. All of it is output of histoscope demo."
         )
-    figure.text(0.01, 0.025, below, color=QUIET, fontsize=12 if given.demo else 18)
+        figure.text(0.01, 0.025, below, color=QUIET, fontsize=12)
     figure.savefig(given.out, facecolor="white", pil_kwargs={"quality": 88})
 
 

@@ -6,7 +6,7 @@ The model is tested on every laboratory of `laboratories.py`, on images that it 
 measured against pixel size; what people say of it comes from `shipped_models.yaml`. Weights and card go into
 the package, pictures and pages into docs. Without ``--run`` the weights that are shipped are tested again.
 ``--only tnbc`` (repeatable) tests on some laboratories alone, without curve and pictures: a card that is
-made so lacks what the tests of the package ask for.
+made so lacks what the tests of the package ask for. ``--pictures`` makes the pictures and pages alone again.
 """
 
 import argparse
@@ -15,13 +15,14 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from laboratories import LABORATORIES
 from model_curve import curve
 from model_failures import failures
 from model_scores import scored
-from model_sheet import Tile, row_of, write_sheet
-from models_page import PAGE, page, pictures_of
+from model_sheet import Cell, Tile, row_of, write_row
+from models_page import FAILED, PAGE, PICTURES, page
 
 from histoscope import models
 from histoscope.files import write_text
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=list(LABORATORIES), help="a laboratory; repeatable"
     )
+    parser.add_argument("--pictures", action="store_true", help="leave weights and card as they are")
     given = parser.parse_args()
     folder = SHIPPED / given.name if given.run is None else given.run / "model"
     card = {key: value for key, value in read_card(folder).items() if key != "split"}
@@ -56,10 +58,10 @@ def main() -> None:
     titles = [each.title for each in LABORATORIES.values()]
     card["test"] = {title: {**kept, **tests}[title] for title in titles if title in {**kept, **tests}}
     if not given.only:
-        card[ON_CARD] = curve(folder, given.data)
-        write_sheet(pictures_of(given.name)[0], rows)
-        write_sheet(pictures_of(given.name)[1], {"": failed})
-    put(folder, given.name, card)
+        draw(given.name, rows | {FAILED: failed})
+    if not given.pictures:
+        card |= {} if given.only else {ON_CARD: curve(folder, given.data)}
+        put(folder, given.name, card)
     write_text(PAGE, page())
     command_line = runpy.run_path(str(HERE / "cli.py"))  # the help of predict names the models
     write_text(command_line["OUT"], command_line["page"]())
@@ -85,6 +87,17 @@ def tested(folder: Path, root: Path, names: list[str]) -> tuple[dict[str, Any], 
         if name in FAILURES_OF:
             seen += tiles.values()
     return tests, rows, failures(seen)
+
+
+def draw(name: str, rows: dict[str, list[Cell]]) -> None:
+    """A picture of each row, and a table of what they show."""
+    folders = {each.title: key for key, each in LABORATORIES.items()}
+    said = []
+    for title, cells in rows.items():
+        file = f"{name}_{folders.get(title, title)}.jpg"
+        write_row(PICTURES / file, cells)
+        said += [[file, title, cell.words, cell.tile] for cell in cells]
+    write_table(PICTURES / f"{name}.csv", pd.DataFrame(said, columns=["picture", "of", "said", "tile"]))
 
 
 def put(folder: Path, name: str, card: dict[str, Any]) -> None:

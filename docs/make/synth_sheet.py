@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageDraw
 from skimage.segmentation import find_boundaries
 
 from histoscope import data, read_image, read_labels, synth
@@ -23,8 +22,7 @@ from histoscope.types import Sample
 # Ruifrok and Johnston's vectors, the same for real and synthetic tiles: haematoxylin, eosin, rest.
 _RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 _COLOURS = {1: (255, 220, 0), 2: (0, 200, 255), 3: (0, 160, 0), 4: (255, 80, 0)}
-_TILE, _GAP, _BAR = 300, 6, 26
-_MONUSEG = "Real: MoNuSeg (Kumar et al. 2017 and 2020; CC BY-NC-SA 4.0)"
+_TILE, _GAP = 300, 6
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
@@ -126,16 +124,8 @@ def real_sheet(root: Path) -> NDArray[np.uint8]:
     tiles = [image[crop, crop] for image, _ in real(root / "monuseg", step=4)][:10]
     stains = ["default", "purple", "pink", "default", "dark"]
     fake = [s.image for s in synth.cohort(10, 1, shape_px=(_TILE, _TILE), stains=stains, seed=5)]
-    return stack(
-        [
-            bar("Real: MoNuSeg (Kumar et al. 2017 and 2020; CC BY-NC-SA 4.0), ten patients", 5),
-            row(tiles[:5]),
-            row(tiles[5:]),
-            bar("Synthetic: histoscope.synth, ten patients", 5),
-            row(fake[:5]),
-            row(fake[5:]),
-        ]
-    )
+    pairs = [stack([row(each[:5]), row(each[5:])]) for each in (tiles, fake)]
+    return stack(pairs, 4 * _GAP)
 
 
 def hard_sheet() -> NDArray[np.uint8]:
@@ -153,32 +143,24 @@ def like_sheet(root: Path) -> NDArray[np.uint8]:
     part = data.subset(opened, [train[round(k)] for k in np.linspace(0, len(train) - 1, 5)])
     crop = slice(340, 340 + _TILE)
     drawn = [s.image for s in synth.like(synth.fit(part), [1] * 5, shape_px=(_TILE, _TILE), seed=2)]
-    return stack(
-        [
-            bar(_MONUSEG, 5),
-            row([s.image[crop, crop] for s in part]),
-            bar("Drawn by numbers measured on these five tiles", 5),
-            row(drawn),
-        ]
-    )
+    return stack([row([s.image[crop, crop] for s in part]), row(drawn)], 4 * _GAP)
 
 
 def stains_sheet() -> NDArray[np.uint8]:
     """The same tissue in every named stain."""
     images = [
-        caption(synth.generate((_TILE, _TILE), stain=stain, rng=np.random.default_rng(11)).image, name)
-        for name, stain in synth.STAINS.items()
+        synth.generate((_TILE, _TILE), stain=stain, rng=np.random.default_rng(11)).image
+        for stain in synth.STAINS.values()
     ]
     return stack([row(images[:3]), row(images[3:])])
 
 
 def labels_sheet() -> NDArray[np.uint8]:
-    """Tissue at three resolutions, with outlines in the colour of the class below."""
+    """Tissue at three resolutions, with outlines in the colour of the class."""
     samples = [
         synth.generate((_TILE, _TILE), mpp=mpp, rng=np.random.default_rng(6)) for mpp in (0.25, 0.5, 1.0)
     ]
-    plain = [caption(s.image, f"{s.mpp:g} um per pixel") for s in samples]
-    return stack([row(plain), row([outlined(s) for s in samples]), legend(3)])
+    return stack([row([s.image for s in samples]), row([outlined(s) for s in samples])])
 
 
 def outlined(sample: Sample) -> NDArray[np.uint8]:
@@ -190,37 +172,13 @@ def outlined(sample: Sample) -> NDArray[np.uint8]:
     return image
 
 
-def legend(tiles: int) -> NDArray[np.uint8]:
-    strip = Pillow.fromarray(bar("", tiles))
-    pen = ImageDraw.Draw(strip)
-    for k, (name, number) in enumerate(synth.CLASSES.items()):
-        pen.rectangle((10 + 150 * k, 7, 22 + 150 * k, 19), fill=_COLOURS[number])
-        pen.text((28 + 150 * k, 6), name, fill=(30, 30, 30), font_size=14)
-    return np.asarray(strip)
-
-
-def caption(image: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    picture = Pillow.fromarray(image)
-    pen = ImageDraw.Draw(picture)
-    box = pen.textbbox((7, 5), text, font_size=15)
-    pen.rectangle((box[0] - 4, box[1] - 3, box[2] + 4, box[3] + 3), fill=(255, 255, 255))
-    pen.text((7, 5), text, fill=(20, 20, 20), font_size=15)
-    return np.asarray(picture)
-
-
-def bar(text: str, tiles: int) -> NDArray[np.uint8]:
-    strip = Pillow.new("RGB", (tiles * _TILE + (tiles - 1) * _GAP, _BAR), (255, 255, 255))
-    ImageDraw.Draw(strip).text((4, 5), text, fill=(30, 30, 30), font_size=16)
-    return np.asarray(strip)
-
-
 def row(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     gap = np.full((_TILE, _GAP, 3), 255, np.uint8)
     return np.hstack([part for image in images for part in (image, gap)][:-1])
 
 
-def stack(rows: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    gap = np.full((_GAP, rows[0].shape[1], 3), 255, np.uint8)
+def stack(rows: list[NDArray[np.uint8]], gap_px: int = _GAP) -> NDArray[np.uint8]:
+    gap = np.full((gap_px, rows[0].shape[1], 3), 255, np.uint8)
     return np.vstack([part for r in rows for part in (r, gap)][:-1])
 
 

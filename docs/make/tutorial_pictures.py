@@ -2,7 +2,8 @@
 
     python docs/make/tutorial_pictures.py FOLDER [NAME ...]
 
-FOLDER/NAME is the folder in which docs/tutorials/NAME.sh was run.
+FOLDER/NAME is the folder in which docs/tutorials/NAME.sh was run; that of "cohort" (docs/cohort.md) is made
+by benchmarks/cohort.py --slides 400 --folder FOLDER/cohort.
 """
 
 import io
@@ -61,6 +62,11 @@ def cluster(run: Path) -> NDArray[np.uint8]:
     return page(run / "out/cohort.html", "h2")
 
 
+def cohort(run: Path) -> NDArray[np.uint8]:
+    """The groups of a larger cohort, with made-up numbers."""
+    return cluster(run)
+
+
 def page(path: Path, heading: str) -> NDArray[np.uint8]:
     """A page as the machine's own Chromium shows it, from its first such heading on."""
     from playwright.sync_api import sync_playwright
@@ -82,7 +88,7 @@ def beside(*pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 MADE: dict[str, Callable[[Path], NDArray[np.uint8]]] = {
-    one.__name__: one for one in (masks, slide, classify, network, study, cluster)
+    one.__name__: one for one in (masks, slide, classify, network, study, cluster, cohort)
 }
 
 if __name__ == "__main__":

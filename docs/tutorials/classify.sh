@@ -52,7 +52,8 @@ histoscope train probe.yaml --set data.index=groups.csv --set data.split_by=sour
 
 printf '\n## %s\n' '5. Classes that differ'
 histoscope data audit class_folder other --mpp 0.5 --groups other.csv
-histoscope train probe.yaml --set data.root=other --set data.index=other.csv --set data.split_by=source --set out=runs/other
+histoscope train probe.yaml --set data.root=other --set data.index=other.csv --set data.split_by=source \
+  --set out=runs/other
 
 printf '\n## %s\n' '6. Look at its mistakes'
 histoscope explain runs/other other why --mpp 0.5 --n 8

@@ -130,7 +130,7 @@ def test_the_sheet_shows_what_the_licence_allows_and_failures_are_outlined(make,
         [0, 1],
     ]
     cells = failures.failures([tile])
-    assert [cell.words[0].split(" (")[0] for cell in cells] == [
+    assert [cell.words.split(" (")[0] for cell in cells] == [
         "1 outline of no nucleus",
         "1 missed nucleus",
         "1 outline over several nuclei",
@@ -142,7 +142,7 @@ def test_the_sheet_shows_what_the_licence_allows_and_failures_are_outlined(make,
         for cell in sheet.row_of(replace(laboratory, shown=shown), table, {"t": tile})[:1]
     ]
     assert cyan == [True, False]
-    sheet.write_sheet(tmp_path / "sheet.jpg", {"Lab": cells, "Other": cells})
+    sheet.write_row(tmp_path / "sheet.jpg", cells)
     with Pillow.open(tmp_path / "sheet.jpg") as picture:
         assert picture.width > 3 * sheet.CELL_PX
     assert (tmp_path / "sheet.jpg").stat().st_size <= sheet.MOST_BYTES
