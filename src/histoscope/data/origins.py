@@ -1,6 +1,6 @@
-"""Lists of training images: ``learned_from.csv``, a row an image.
+"""Lists of training images: ``learned_from.csv``, one row per image.
 
-Beside a model it lists what the model learned from; beside synthetic images, the real ones that they were
+Beside a model, it lists the model's training images; beside synthetic images, the real ones that they were
 fitted to.
 """
 
@@ -18,7 +18,7 @@ Row: TypeAlias = tuple[str, ...]
 
 
 def read(folder: str | Path) -> tuple[Row, ...]:
-    """Read the list in a folder; nothing if there is none.
+    """Read the list in a folder; empty if there is none.
 
     Raises
     ------

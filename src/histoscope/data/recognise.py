@@ -1,4 +1,4 @@
-"""Choosing the reader of a folder by the files in it."""
+"""Choosing the reader for a folder by the files in it."""
 
 import inspect
 import warnings
@@ -20,7 +20,7 @@ SPECIFIC_FIRST = (
     *("pcam", "conic", "pannuke", "consep", "lizard", "tnbc", "dsb2018", "nuinsseg", "monuseg", "kumar"),
     *("breakhis", "kather2016", "nct_crc", "lc25000", "class_folder"),
 )
-"""Readers in the order in which they are tried, after our own layout: the more a layout says, the earlier."""
+"""Readers in the order in which they are tried, after our own layout: the more specific, the earlier."""
 _OF_LABELS = frozenset(
     (
         *("label", "labels", "mask", "masks", "annotation", "annotations", "gt", "ground_truth"),
@@ -35,7 +35,7 @@ _LAYOUT = (
     "list)"
 )
 _TRIED = 20
-"""Samples that are tried before a reader is given up."""
+"""Samples to try before giving up on a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Recognised:
     """Data set that was opened without the name of its reader.
 
     `name` is the reader, a key of ``data.DATASETS``, and `first` a sample that can be read. If the pixel size
-    is not known (`knows_mpp`), all of it is as if a pixel measured one micrometre.
+    is unknown (not `knows_mpp`), pixels are treated as one micrometre.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Recognised:
 
 
 def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised:
-    """Open the data set in a folder with the reader that its files are for, or that `name` says.
+    """Open the data set in a folder with the reader that fits its files, or with `name`.
 
-    Options are of the reader, such as ``mpp=0.25``; a reader that lacks one is not meant.
+    Options are those of the reader, such as ``mpp=0.25``; readers without one of them are skipped.
 
     Raises
     ------
     DatasetNotFoundError
-        If it holds no training data; the message says what was found, and what to do.
+        If it contains no training data; the message says what was found, and what to do.
     DataError
-        If its layout is known, and its files are wrong.
+        If its layout is recognised, but its files are wrong.
     MissingDependencyError
-        If they take a package that is not installed.
+        If they need a package that is not installed.
     """
     root = Path(root)
     if not root.is_dir():
@@ -79,7 +79,7 @@ def recognise(root: str | Path, *, name: str = "", **options: Any) -> Recognised
     for reader in SPECIFIC_FIRST:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what is left out: once more when the data set is used
+                warnings.simplefilter("ignore")  # about files left out: repeated when the data set is used
                 found = _opened(reader, root, options)
         except MissingDependencyError:  # its files are there
             raise
@@ -101,7 +101,7 @@ def _plain_layout(root: Path) -> str:
 
 
 def _opened(name: str, root: Path, options: dict[str, Any]) -> Recognised:
-    """Open with one reader, and read a sample, so that what only looks like its layout is refused."""
+    """Open with one reader and read a sample, to refuse folders that only look like its layout."""
     knows_mpp = True
     try:
         dataset = data.open(name, root, **options)
@@ -114,7 +114,7 @@ def _opened(name: str, root: Path, options: dict[str, Any]) -> Recognised:
 
 
 def _first(dataset: Dataset) -> Sample:
-    """The first sample that can be read; if there is none, why the first cannot."""
+    """The first readable sample; if there is none, why the first cannot be read."""
     why: BaseException | None = None
     for index in range(min(len(dataset), _TRIED)):
         try:
@@ -129,7 +129,7 @@ def _first(dataset: Dataset) -> Sample:
 
 
 def _reasons(root: Path) -> Iterator[str]:
-    """Reasons why a folder is no training data, and what to do, the likeliest first."""
+    """Reasons why a folder is not training data, and what to do, the likeliest first."""
     found = find_images(root)
     every = [*found.images, *(one.path for one in found.skipped)]
     if not every:
@@ -181,7 +181,7 @@ def _reasons(root: Path) -> Iterator[str]:
 
 
 def _nearly_classes(root: Path) -> Iterator[str]:
-    """Say what is wrong with folders that are nearly those of classes."""
+    """Describe the problem with folders that are nearly class folders."""
     try:
         data.open("class_folder", root, mpp=1.0)
     except DatasetNotFoundError:

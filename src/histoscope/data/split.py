@@ -33,7 +33,7 @@ _HOW_TO_GROUP = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Three data sets that share no group; a part that was not asked for is empty."""
+    """Three data sets that share no group; a part that was not requested is empty."""
 
     train: Dataset
     val: Dataset
@@ -43,7 +43,7 @@ class Split:
         return f"Split({', '.join(f'{name} {len(part)}' for name, part in self)} images)"
 
     def parts(self) -> dict[str, Dataset]:
-        """Give the parts that hold something, by name, as `audit` takes them."""
+        """The non-empty parts by name, as `audit` takes them."""
         return {name: part for name, part in self if len(part)}
 
     def __iter__(self) -> Iterator[tuple[str, Dataset]]:
@@ -60,33 +60,33 @@ def split_by(
     stratify: str | None = None,
     seed: int = 0,
 ) -> Split:
-    """Cut a data set in parts so that no group is in two of them.
+    """Split a data set into parts so that no group is in two of them.
 
-    Groups are assigned in random order to the part that lacks most; of several assignments the one nearest
-    the requested shares is kept. With `stratify` it is the one with the most even strata of those within 0.05
-    of that: a rare class never costs a part its size.
+    Groups are assigned in random order to the part that lacks most; of several assignments, the one closest
+    to the requested shares is kept. With `stratify`, it is the one with the most even strata among those
+    within 0.05 of that, so that a rare class does not distort the sizes of the parts.
 
     The result depends on the records and the seed, not on the order of the files.
 
     Parameters
     ----------
     dataset : Dataset
-        What to cut.
+        The data set to split.
     by : str
-        What must stay together: ``patient``, ``source``, ``name``, or a tag such as ``tcga_site``.
+        What to keep together: ``patient``, ``source``, ``name``, or a tag such as ``tcga_site``.
     train, val, test : float
         Requested shares of the images; scaled to sum to 1. A share of 0 gives an empty part.
     stratify : str, optional
         A tag, or ``label``, whose values should be spread over the parts in the same proportions.
     seed : int
-        Another seed, another split.
+        Another seed gives another split.
 
     Raises
     ------
     ConfigError
         If the shares are not numbers of 0 or more with a sum above 0.
     DataError
-        If records lack the group, a name stands twice, or there are fewer groups than parts.
+        If records lack the group, a name occurs twice, or there are fewer groups than parts.
     """
     shares = {"train": float(train), "val": float(val), "test": float(test)}
     if any(not 0 <= share < np.inf for share in shares.values()) or not sum(shares.values()):
@@ -114,7 +114,7 @@ def split_by(
 
 
 def part_of(record: Record) -> str:
-    """Published part of a record, ``train``, ``val`` or ``test``, however it is spelt; "" for any other.
+    """Published part of a record, ``train``, ``val`` or ``test``, in any spelling; "" for any other.
 
     Examples
     --------
@@ -133,23 +133,24 @@ def split_published(
     seed: int = 0,
     on_leak: Literal["raise", "warn"] = "raise",
 ) -> Split:
-    """Take the parts as their publisher put them; optionally cut a validation part out of the training part.
+    """Use the published parts; optionally split a validation part off the training part.
 
     Parameters
     ----------
     dataset : Dataset
-        Its records must say their ``split``: train, val or test.
+        Its records must have a ``split``: train, val or test.
     val : float
-        Share of the training images to move into validation, in [0, 1). Only where none is published.
+        Share of the training images to move into validation, in [0, 1); only if no validation part is
+        published.
     by, stratify, seed
-        How to cut it, see `split_by`.
+        How to split it off, see `split_by`.
     on_leak : {"raise", "warn"}
         What to do if published parts share a patient or a source.
 
     Raises
     ------
     DataError
-        If a record has no or an unknown split, a name stands twice, or validation is asked for and already
+        If a record has no or an unknown split, a name occurs twice, or validation is requested but already
         published.
     LeakError
         If published parts share a patient or a source.
@@ -195,7 +196,7 @@ def split_published(
 
 
 def shared_groups(parts: Mapping[str, Dataset], key: str) -> Iterator[tuple[str, list[list[str]]]]:
-    """Groups that stand in more than one part, and the names of their samples in each part."""
+    """Groups in more than one part, and the names of their samples in each part."""
     members: dict[str, list[list[str]]] = defaultdict(lambda: [[] for _ in parts])
     for place, part in enumerate(parts.values()):
         for record in part.records:
@@ -209,25 +210,25 @@ def shared_groups(parts: Mapping[str, Dataset], key: str) -> Iterator[tuple[str,
 def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, seed: int = 0) -> Dataset:
     """Keep `n_groups` groups of each class, with all their patches.
 
-    Subsets of one seed are nested: the 16 groups are among the 64. A group of several classes counts for its
-    commonest (the smaller label wins a tie). The result depends on the records and the seed, not on the
-    order of the files.
+    Subsets with the same seed are nested: the 16 groups are among the 64. A group with several classes counts
+    for its most common one (the smaller label wins a tie). The result depends on the records and the seed,
+    not on the order of the files.
 
     Parameters
     ----------
     dataset : Dataset
-        With a label for each patch; cut off the test part before.
+        With a label for each patch; split off the test part first.
     n_groups : int or None
         Groups of each class; None keeps all.
     by : str
-        What a group is: ``source``, ``patient``, or a tag.
+        What defines a group: ``source``, ``patient``, or a tag.
     seed : int
-        Another seed, other groups.
+        Another seed gives other groups.
 
     Raises
     ------
     ConfigError
-        If a class has fewer groups than asked for.
+        If a class has fewer groups than requested.
     DataError
         If a record has no label or no group.
     """
@@ -251,17 +252,17 @@ def group_subset(dataset: Dataset, n_groups: int | None, by: str = "source", *, 
 
 
 def tile_order(records: Sequence[Record], *, seed: int = 0) -> list[int]:
-    """Order in which tiles are taken when only some may be used: patient after patient, at random.
+    """Order in which tiles are taken if only some may be used: patient after patient, at random.
 
-    The first 2 are among the first 8: subsets of one seed are nested, and at most the last patient of a
-    subset is cut apart. Where a patient is not known, the source counts as one, or else the tile. The order
-    depends on the records and the seed, not on the order of the files.
+    The first 2 are among the first 8: subsets with the same seed are nested, and at most the last patient of
+    a subset is divided. If the patient is unknown, the source is used, or else the tile. The order depends on
+    the records and the seed, not on the order of the files.
 
     Parameters
     ----------
     records : sequence of Record
     seed : int
-        Another seed, another order.
+        Another seed gives another order.
 
     Returns
     -------
@@ -287,16 +288,16 @@ def tile_order(records: Sequence[Record], *, seed: int = 0) -> list[int]:
 
 
 def tile_subset(dataset: Dataset, tiles: int | None, *, seed: int = 0) -> Dataset:
-    """Keep some of the tiles, in the order of the data set; which ones, `tile_order` says.
+    """Keep some of the tiles, chosen by `tile_order`, in the order of the data set.
 
     Parameters
     ----------
     dataset : Dataset
-        Cut off the test part before.
+        Split off the test part first.
     tiles : int or None
         How many; None keeps all.
     seed : int
-        Another seed, other tiles.
+        Another seed gives other tiles.
 
     Raises
     ------
@@ -314,7 +315,7 @@ def tile_subset(dataset: Dataset, tiles: int | None, *, seed: int = 0) -> Datase
 
 
 def unseen_classes(train: Dataset, *others: Dataset) -> list[str]:
-    """Names of the classes that the other parts have and the training part has not."""
+    """Names of classes that are in other parts but not in the training part."""
     seen = {record.label for record in train.records}
     found = {record.label for other in others for record in other.records}
     unseen = sorted(label for label in found - seen if label is not None)
@@ -330,7 +331,7 @@ def _commonest_label(records: Sequence[Record]) -> int:
 
 
 def _require_unique(dataset: Dataset) -> None:
-    """Refuse names that stand twice: one image would count double, or come to lie in two parts."""
+    """Refuse duplicate names: an image would count twice, or end up in two parts."""
     names = Counter(record.name for record in dataset.records)
     twice = [name for name, times in names.items() if times > 1]
     if twice:

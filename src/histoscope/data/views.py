@@ -1,4 +1,4 @@
-"""Data sets made of data sets: a part, a change, a copy in memory; and one physical scale for all."""
+"""Data sets derived from data sets: subsets, changes, copies in memory, and a common pixel size."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -95,7 +95,7 @@ class _Joined(Dataset):
 
 
 class InMemory(Dataset):
-    """Samples that are already read; also a way to make a data set of one's own arrays.
+    """Samples in memory; also a way to make a data set from your own arrays.
 
     Examples
     --------
@@ -120,7 +120,7 @@ class InMemory(Dataset):
 
     @classmethod
     def of(cls, samples: Iterable[Sample], info: Datasheet) -> "InMemory":
-        """Make a data set of samples; records come from their names, patients, sources and labels."""
+        """Make a data set from samples; records are made from their names, patients, sources and labels."""
         samples = tuple(samples)
         records = tuple(Record(s.name, patient=s.patient, source=s.source, label=s.label) for s in samples)
         return cls(replace(info, counts=count_records(records)), records, samples)
@@ -146,7 +146,7 @@ def subset(dataset: Dataset, indices: Iterable[int]) -> Dataset:
 
 
 def readable(dataset: Dataset, *, progress: Progress | None = None) -> tuple[Dataset, list[Problem]]:
-    """Read every sample once; give those that can be read, and what is wrong with the others.
+    """Read every sample once; returns the readable ones, and the problems of the others.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ def mapped(dataset: Dataset, function: Callable[[Sample], Sample]) -> Dataset:
 def joined(datasets: Sequence[Dataset]) -> Dataset:
     """Several data sets as one, in their order.
 
-    Classes are those of the first data set that has any. The others must have the same, by name; where they
-    are numbered otherwise, numbers are changed. Nuclei of data sets without classes stay without one: they
-    teach a network where nuclei are, and no class.
+    Classes are those of the first data set that has any. The others must have the same, by name; if they are
+    numbered differently, numbers are changed. Nuclei of data sets without classes stay without one: they
+    teach a network where nuclei are, but no class.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def joined(datasets: Sequence[Dataset]) -> Dataset:
     Raises
     ------
     DataError
-        If there is none, if two have images of one name, or if two tell different classes apart.
+        If there is none, if two have images with the same name, or if two have different classes.
     """
     if not datasets:
         raise DataError("there are no data sets to join; give at least one data set")
@@ -233,17 +233,17 @@ def in_memory(dataset: Dataset, *, progress: Progress | None = None) -> InMemory
 
 
 def resample(sample: Sample, mpp: float) -> Sample:
-    """Bring a sample to another pixel size.
+    """Resample a sample to another pixel size.
 
     The image is averaged over areas when it shrinks and interpolated linearly when it grows; label maps take
-    the nearest pixel. Nuclei that vanish are dropped and the others numbered without gaps.
+    the nearest pixel. Nuclei that vanish are dropped, and the others are renumbered without gaps.
 
     Parameters
     ----------
     sample : Sample
-        What to bring.
+        The sample to resample.
     mpp : float
-        Micrometres per pixel wanted.
+        Wanted micrometres per pixel.
 
     Returns
     -------

@@ -27,20 +27,20 @@ def write_folder(
 ) -> Path:
     """Write samples as ``images/``, ``labels/``, ``classes/``, ``index.csv`` and ``dataset.yaml``.
 
-    Samples are taken one at a time, so a generator of any length does. A file called ``UNFINISHED`` stands in
-    the folder until the last file is whole: what a killed or failed write leaves behind is refused by the
-    reader. Images are PNG, so reading gives the same pixels, ids and classes back.
+    Samples are read one at a time, so a generator of any length works. A file called ``UNFINISHED`` is in the
+    folder until the last file is complete: the reader refuses the remains of a killed or failed write. Images
+    are PNG, so reading gives the same pixels, ids and classes back.
 
     Parameters
     ----------
     out : str or Path
-        A folder that does not exist yet, or is empty.
+        A new or empty folder.
     samples : Dataset or iterable of Sample
-        With unique names; either all with label maps or none, and the same for classes.
+        With unique names; either all or none with label maps, and the same for classes.
     info : Datasheet
-        What is known of them.
+        What is known about them.
     records : iterable of Record, optional
-        Where the published part and the tags come from, found by name; a data set brings its own.
+        Source of the published parts and tags, found by name; a data set has its own.
 
     Returns
     -------
@@ -50,9 +50,9 @@ def write_folder(
     Raises
     ------
     DataError
-        If `out` holds files, a name is empty, doubled (also in other letter case) or no file name, samples
-        differ in what they carry or have a class that `info` does not name, a tag is called like a column of
-        ours, or there are no samples.
+        If `out` holds files; a name is empty, duplicate (ignoring case) or not a valid file name; samples
+        differ in what they contain or have a class that `info` does not name; a tag has the name of one of
+        our columns; or there are no samples.
     """
     out = Path(out)
     require_new(out)
@@ -91,7 +91,7 @@ def write_folder(
 
 
 def require_new(out: Path) -> None:
-    """Refuse a folder that is not empty, or cannot be made or written; nothing is made.
+    """Refuse a folder that is not empty, or cannot be created or written; nothing is created.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _check_name(name: str, written: Mapping[str, Record]) -> None:
 
 
 def _write_sample(out: Path, sample: Sample) -> None:
-    # With its pixel size, so that a single image of the folder is understood as well.
+    # With its pixel size, so that a single image of the folder can be used as well.
     write_image(out / "images" / f"{sample.name}.png", sample.image, mpp=sample.mpp)
     if sample.instances is None:
         return

@@ -1,4 +1,4 @@
-"""Corrections of nuclei that a model found: written beside the results, merged between people, applied.
+"""Corrections of a model's nuclei: written beside the results, merged across authors, applied.
 
 >>> from histoscope import edits
 >>> one = edits.Edit.new("delete", "ada", nucleus="n1", centre_px=(10.0, 20.0))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SAME_PX = 1.0
-"""Centres that differ by more are of two nuclei, whatever their ids say."""
+"""Centres further apart belong to two nuclei, even if their ids agree."""
 EDITED = "edited"
-"""Column of a corrected table: the kind of edit that decided a nucleus, empty where nobody said anything."""
+"""Column of a corrected table: the kind of edit that decided a nucleus, empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,18 +29,18 @@ class Applied:
     Parameters
     ----------
     table : pyarrow.Table
-        As of `read_cells`, with a column ``edited``; drawn nuclei stand last, with probability 1, and without
-        the numbers that a model gives or that were not measured. ``probability`` and ``p_CLASS`` of the
-        others stay as the model said them.
+        As from `read_cells`, with a column ``edited``; drawn nuclei come last, with probability 1, and
+        without the model's numbers and measurements. ``probability`` and ``p_CLASS`` of the others remain the
+        model's.
     classes : tuple of str
-        Names of class 1, 2, ...: those of the model, then those that edits named beside.
+        Names of class 1, 2, ...: those of the model, then those added by edits.
     unmatched : tuple of Edit
-        Edits of nuclei that are not in the table, or not at that place, and regions that were looked at with
-        other nuclei: they are of other results.
+        Edits of nuclei that are not in the table, or not in that position, and regions that were checked with
+        other nuclei: they belong to other results.
     regions : tuple of Edit
-        Regions in which all of these nuclei were looked at.
+        Regions in which all of these nuclei were checked.
     replaced : int
-        Nuclei that one drawn over them took the place of: they overlap by more than half.
+        Number of nuclei replaced by one drawn over them: they overlap by more than half.
     """
 
     table: "pa.Table"
@@ -56,9 +56,9 @@ class Applied:
 def apply(found: Found, state: State) -> Applied:
     """Correct the nuclei of a slide.
 
-    An edit is applied to the nucleus that has its id and lies within a pixel of its centre. An edit of
-    another slide, or of the results of another model, is given back, not applied; what was drawn on the same
-    slide is.
+    An edit is applied to the nucleus that has its id and lies within a pixel of its centre. Edits of another
+    slide, or of another model's results, are returned, not applied; nuclei drawn on the same slide are
+    applied.
 
     Parameters
     ----------
@@ -122,14 +122,14 @@ def labels_of(
     corner_px : (float, float)
         x, y of its first pixel on level 0.
     scale : float
-        Pixels of level 0 for one of the map.
+        Pixels of level 0 per pixel of the map.
 
     Returns
     -------
     labels : (H, W) int32
-        0 is background; where nuclei overlap the smaller one wins.
+        0 is background; where nuclei overlap, the smaller one wins.
     rows : (n,) int64
-        Row of the table of id 1, 2, ..., n.
+        Row of the table for id 1, 2, ..., n.
     """
     import shapely
 
@@ -144,12 +144,12 @@ def labels_of(
 
 
 def same_slide(edit: Edit, found: Found) -> bool:
-    """Whether an edit may be of the slide that these nuclei are of."""
+    """Whether an edit may belong to the slide of these nuclei."""
     return not (edit.of and found.of) or edit.of == found.of
 
 
 def rows_of(found: Found, ids: Sequence[str]) -> list[int | None]:
-    """Row of each id; None where no nucleus has it."""
+    """Row of each id; None if no nucleus has it."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -165,7 +165,7 @@ def rows_of(found: Found, ids: Sequence[str]) -> list[int | None]:
 def matched(
     found: Found, edits: Iterable[Edit], rows: Sequence[int | None]
 ) -> tuple[dict[int, Edit], list[Edit]]:
-    """Edits by the row that they speak of, and those that speak of none, given the row that has each's id."""
+    """Edits by the row that they refer to, and those that refer to none, given the row of each id."""
     x, y = (found.table[name].to_numpy() for name in ("x_px", "y_px"))
     of_row: dict[int, Edit] = {}
     unmatched = []
@@ -180,7 +180,7 @@ def matched(
 
 
 def covered(found: Found, shapes: NDArray[np.object_], keep: NDArray[np.bool_]) -> list[int]:
-    """Rows that a drawn nucleus takes the place of, of those to keep."""
+    """Rows to keep that a drawn nucleus replaces."""
     import shapely
 
     if not len(shapes):

@@ -1,4 +1,4 @@
-"""Nuclei of a slide or image as one table, whatever file a prediction left."""
+"""Nuclei of a slide or image as one table, from any file that a prediction wrote."""
 
 import hashlib
 import json
@@ -31,14 +31,14 @@ class Found:
     ----------
     table : pyarrow.Table
         ``id``, ``class``, ``class_id``, ``probability``, ``x_px``, ``y_px``, ``geometry`` (WKB in pixels of
-        level 0; absent where it was not asked for), ``p_CLASS`` where there are classes, and what else the
-        file has; rows as in the file.
+        level 0; absent if not asked for), ``p_CLASS`` if there are classes, and any other columns of the
+        file; rows as in the file.
     classes : tuple of str
         Names of class 1, 2, ...
     of : str
-        Digest of the slide; empty if the file does not say it.
+        Digest of the slide; empty if the file does not give it.
     model : str
-        What the file says of the model; empty if nothing.
+        The model according to the file; empty if not given.
     """
 
     table: "pa.Table"
@@ -51,7 +51,7 @@ class Found:
 
     @cached_property
     def digest(self) -> str:
-        """Digits that follow from which nuclei there are, and where."""
+        """Digest of the nuclei and their positions."""
         seen = hashlib.blake2b("\n".join(self.table["id"].to_pylist()).encode(), digest_size=8)
         for name in ("x_px", "y_px"):
             seen.update(np.rint(self.table[name].to_numpy() * 10).astype("<f8").tobytes())
@@ -66,7 +66,7 @@ def read_cells(path: str | Path, *, outlines: bool = True) -> Found:
     path : str or Path
         ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` (or ``.tif``) of `histoscope predict`.
     outlines : bool
-        Whether outlines and measurements are read, too: of a table they are nearly all of it.
+        Whether to read outlines and measurements, too: they make up most of a table.
 
     Raises
     ------
@@ -86,19 +86,18 @@ def read_cells(path: str | Path, *, outlines: bool = True) -> Found:
 
 
 def read_rows(path: str | Path, rows: Sequence[int]) -> Found:
-    """Read some nuclei, with all that is known of them.
+    """Read some nuclei, with all that is known about them.
 
     Parameters
     ----------
     path : str or Path
-        As of `read_cells`.
+        As for `read_cells`.
     rows : sequence of int
-        Ascending; those that are not there are left out.
+        Ascending; missing rows are left out.
 
     Raises
     ------
-    CorruptDataError, FormatVersionError
-        As `read_cells`.
+    CorruptDataError, FormatVersionError        As for `read_cells`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -121,12 +120,11 @@ def read_rows(path: str | Path, rows: Sequence[int]) -> Found:
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """What a table of cells says of itself: slide, digest, classes, model.
+    """Metadata of a table of cells: slide, digest, classes, model.
 
     Raises
     ------
-    CorruptDataError, FormatVersionError
-        As `read_cells`.
+    CorruptDataError, FormatVersionError        As for `read_cells`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -157,7 +155,7 @@ def _of_table(path: Path, *, outlines: bool) -> Found:
 
 
 def _found(table: "pa.Table", said: dict[str, Any]) -> Found:
-    """Nuclei of a table, and what it says of itself."""
+    """Nuclei of a table, and its metadata."""
     return Found(
         table,
         tuple(said.get("classes", ())),
@@ -208,7 +206,7 @@ def table_of(
     polygons: Any,
     more: dict[str, list[float]],
 ) -> "pa.Table":
-    """Table of nuclei, their centres from their polygons; a nucleus without a pixel has none (NaN)."""
+    """Table of nuclei, with centres from their polygons; a nucleus without a pixel has none (NaN)."""
     import pyarrow as pa
     import shapely
 

@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PER_SQUARE = 4
-"""Nuclei that a square of the slide gives, were they spread evenly."""
+"""Nuclei per square of the slide if they were spread evenly."""
 
 
 def least_sure(cells: "pa.Table", n: int, *, without: Collection[str] = ()) -> NDArray[np.int64]:
     """Rows of the nuclei that a model is least sure of, spread over the slide.
 
-    The slide is cut in squares, a fourth as many as nuclei are wanted. Each square gives its least sure
-    nucleus, the least sure of these first, then each its second, and so on: one bad corner does not take all.
+    The slide is cut into squares, a quarter as many as nuclei wanted. Each square contributes its least sure
+    nucleus, the least sure of these first, then its second, and so on, so that one bad corner does not
+    dominate.
 
     Parameters
     ----------
@@ -25,13 +26,14 @@ def least_sure(cells: "pa.Table", n: int, *, without: Collection[str] = ()) -> N
         From `read_cells`.
     n : int
     without : collection of str
-        Ids of nuclei that were looked at.
+        Ids of nuclei that were already checked.
 
     Returns
     -------
     (m,) int64
-        At most `n` rows, in the order to look at them. Where nuclei have classes, the least sure has the
-        smallest difference between the probabilities of its first two classes; else the lowest probability.
+        At most `n` rows, in the order in which to check them. If nuclei have classes, the least sure has the
+        smallest difference between the probabilities of its two most likely classes; otherwise the lowest
+        probability.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def least_sure(cells: "pa.Table", n: int, *, without: Collection[str] = ()) -> N
 
 
 def _sureness(cells: "pa.Table") -> NDArray[np.float64]:
-    """Lead of the first class, or the probability where there are no two classes; unknown is least sure."""
+    """Margin of the most likely class, or the probability without two classes; unknown is least sure."""
     columns = [name for name in cells.column_names if name.startswith("p_")]
     if len(columns) < 2:
         sure = cells["probability"].to_numpy().astype(float)
@@ -70,7 +72,7 @@ def _sureness(cells: "pa.Table") -> NDArray[np.float64]:
 
 
 def _squares(centre_px: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-    """Square of each nucleus, of about ``n / 4`` that hold them all."""
+    """Square of each nucleus, among about ``n / 4`` that contain them all."""
     low, high = centre_px.min(axis=0), centre_px.max(axis=0)
     wide, tall = np.maximum(high - low, 1.0)
     side = np.sqrt(wide * tall / max(n / _PER_SQUARE, 1.0))

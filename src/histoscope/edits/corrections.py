@@ -1,4 +1,4 @@
-"""The corrections of one file of results: what is there, and what one more edit says."""
+"""The corrections of one result file: existing edits, and new ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,24 +21,22 @@ from histoscope.types import class_key
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An edit before it is checked: what a person or a page asks for.
+    """An edit before it is checked, as a person or a page requests it.
 
     Parameters
     ----------
-    kind : str
-        As of `Edit`.
-    row : int, optional
-        Of the nucleus in the file of results.
+    kind : str        As for `Edit`. row : int, optional
+        Row of the nucleus in the result file.
     drawn : str
-        Id of a drawn nucleus, in place of a row.
+        Id of a drawn nucleus, instead of a row.
     class_name : str
-        A class of the model; ``confirm`` takes the one that is there.
+        A class of the model; ``confirm`` takes the present one.
     polygon_px : sequence of (float, float)
     undoes : str
         Id of an edit.
     id : str
-        Of the new edit; random if empty. One that is there already is not written again, so that who has not
-        heard an answer may ask once more.
+        Id of the new edit; random if empty. An existing one is not written again, so a request without an
+        answer can be repeated.
     """
 
     kind: str
@@ -54,16 +52,16 @@ class Wanted:
 class Corrections:
     """Corrections of the nuclei of one slide or image.
 
-    Edits are read anew each time, since others may write them; the nuclei are read once.
+    Edits are read again each time, since others may write them; the nuclei are read once.
 
     Parameters
     ----------
     results : Path
         ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png`` of `histoscope predict`.
     classes : tuple of str
-        Classes that may be given beside those of the model.
+        Classes that may be assigned in addition to the model's.
     outlines : bool
-        Without them a table of a million nuclei is open in a moment; `applied` needs them.
+        Without them a table of a million nuclei opens quickly; `applied` needs them.
     """
 
     results: Path
@@ -81,11 +79,11 @@ class Corrections:
         return folder_of(self.results)
 
     def read(self) -> Read:
-        """All edits, and what was passed over."""
+        """All edits, and what was skipped."""
         return read(self.folder)
 
     def state(self) -> State:
-        """What is right by all edits."""
+        """The merged state of all edits."""
         return merged(self.read().edits)
 
     def applied(self) -> Applied:
@@ -93,11 +91,11 @@ class Corrections:
         return apply(self.found, self.state())
 
     def least_sure(self, n: int) -> NDArray[np.int64]:
-        """Rows of the nuclei to look at first; those that somebody has looked at are left out."""
+        """Rows of the nuclei to check first; those already checked are left out."""
         return least_sure(self.found.table, n, without=self.state().found)
 
     def nucleus(self, row: int) -> dict[str, Any]:
-        """What names the nucleus of a row: fields of `Edit`.
+        """Fields of `Edit` that identify the nucleus of a row.
 
         Raises
         ------
@@ -125,14 +123,12 @@ class Corrections:
 
         Parameters
         ----------
-        kind, author : str
-            As of `Edit`.
-        row : int, optional
-            Of the nucleus in the file of results.
+        kind, author : str        As for `Edit`. row : int, optional
+            Row of the nucleus in the result file.
         drawn : str
-            Id of a drawn nucleus, in place of a row.
+            Id of a drawn nucleus, instead of a row.
         class_name : str
-            A class of the model; ``confirm`` takes the one that is there.
+            A class of the model; ``confirm`` takes the present one.
         polygon_px : sequence of (float, float)
         undoes : str
             Id of an edit.
@@ -140,14 +136,14 @@ class Corrections:
         Returns
         -------
         Edit
-            As it was written.
+            The edit as written.
 
         Raises
         ------
         DataError
-            If what it speaks of is not there, or it lacks something.
+            If the nucleus or edit that it refers to does not exist, or it lacks something.
         UnknownNameError
-            If the class is none of the model's.
+            If the class is not one of the model's.
         """
         wanted = Wanted(kind, row, drawn, class_name, polygon_px, undoes)
         (answer,) = self.add_all(author, [wanted])
@@ -166,17 +162,17 @@ class Corrections:
         Returns
         -------
         list of Edit or HistoscopeError
-            For each the edit as it was written, now or before, or why it was refused.
+            For each, the edit as written, now or before, or why it was refused.
 
         Raises
         ------
         ConfigError, OSError
-            As `histoscope.edits.write`; then none is written.
+            As for `histoscope.edits.write`; then none is written.
         """
         edits = list(self.read().edits)
         known, made = {edit.id: edit for edit in edits}, list[Edit]()
         state, answers = merged(edits), list[Edit | HistoscopeError]()
-        said: set[str | int | None] = set()  # what the edits of this call speak of
+        said: set[str | int | None] = set()  # what the edits of this call refer to
         for one in wanted:
             if one.id in known:
                 answers.append(known[one.id])
@@ -224,12 +220,12 @@ class Corrections:
         return Edit.new(one.kind, author, after=state.latest, polygon_px=one.polygon_px, **what)
 
     def _class_of(self, row: int) -> str:
-        """Class that the model gave; empty where it gave none, or was unsure."""
+        """The model's class; empty if it gave none, or was unsure."""
         table = self.found.table
         return str(table["class"][row]) if table["class_id"][row].as_py() else ""
 
     def _class(self, name: str) -> str:
-        """A class as the model spells it."""
+        """A class in the model's spelling."""
         known = {class_key(one): one for one in (*self.found.classes, *self.classes)}
         if name and class_key(name) not in known:
             raise UnknownNameError("class", name, known.values())

@@ -1,4 +1,4 @@
-"""One correction, and the line that it is written as."""
+"""One correction, and its representation as a line."""
 
 import json
 import math
@@ -23,38 +23,38 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """What one person says of one nucleus, of a region, or of an earlier edit.
+    """One person's statement about a nucleus, a region, or an earlier edit.
 
     Parameters
     ----------
     kind : {"confirm", "reclassify", "delete", "draw", "undo"}
-        ``confirm`` says that a nucleus is right as it is shown or, with an outline in place of a nucleus,
-        that all was looked at in a region. ``undo`` takes back any edit, also an undo.
+        ``confirm`` says that a nucleus is right as shown or, with an outline instead of a nucleus, that
+        everything in a region was checked. ``undo`` reverts any edit, including an undo.
     author : str
     time : str
-        UTC, such as ``2026-11-29T18:00:00.000000Z``; the order of these texts is that of time.
+        UTC, such as ``2026-11-29T18:00:00.000000Z``; these texts sort by time.
     id : str
         Random.
     nucleus : str
-        Id in the table of nuclei; of a drawn nucleus the id of its edit.
+        Id in the table of nuclei; for a drawn nucleus, the id of its edit.
     centre_px : (float, float), optional
-        x, y of that nucleus in pixels of level 0: an id alone may be that of other results.
+        x, y of that nucleus in pixels of level 0: the same id may occur in other results.
     class_name : str
-        New class; of ``confirm`` the class that was shown. Empty where nuclei have no classes.
+        New class; for ``confirm``, the class that was shown. Empty if nuclei have no classes.
     polygon_px : sequence of (float, float)
-        Outline of what was drawn, or of a region, in pixels of level 0; not closed.
+        Outline of the drawn nucleus or region, in pixels of level 0; not closed.
     undoes : str
-        Id of the edit that is taken back.
+        Id of the edit to undo.
     of : str
-        Digest of the slide; empty if it is not known.
+        Digest of the slide; empty if unknown.
     results : str
-        Digest of all nuclei that were shown when a region was confirmed (`Found.digest`): with those of
-        another model it was not looked at.
+        Digest of all nuclei that were shown when a region was confirmed (`Found.digest`): with another
+        model's nuclei, the region is not confirmed.
 
     Raises
     ------
     DataError
-        If it is none: an unknown kind, a part that is missing, an outline without an area.
+        If it is not valid: an unknown kind, a missing part, an outline without an area.
     """
 
     kind: str
@@ -79,17 +79,17 @@ class Edit:
         polygon_px: Sequence[Sequence[float]] = (),
         **what: Any,
     ) -> "Edit":
-        """An edit that is made now.
+        """An edit made now.
 
         Parameters
         ----------
         kind, author : str
         after : str
-            Time of the last edit that its author has seen (`State.latest`): this one is later, whatever the
-            clocks of two machines say.
+            Time of the last edit that its author has seen (`State.latest`): this one is later, even if the
+            clocks of two machines differ.
         polygon_px : sequence of (float, float)
         **what
-            Further fields; ``id`` is random if it is not among them.
+            Further fields; ``id`` is random if not given.
 
         Examples
         --------
@@ -143,7 +143,7 @@ class Edit:
             raise DataError(f"an edit of the kind {self.kind!r} lacks {lacks}")
 
     def to_line(self) -> str:
-        """JSON on one line, without what is empty."""
+        """JSON on one line, without empty fields."""
         said = {key: value for key, value in asdict(self).items() if value not in ("", (), None)}
         return json.dumps({"format": FORMAT, **said}, ensure_ascii=False, allow_nan=False)
 
@@ -156,7 +156,7 @@ class Edit:
         FormatVersionError
             If a newer version wrote it.
         DataError
-            If it is no edit.
+            If it is not an edit.
         """
         try:
             said = json.loads(line)

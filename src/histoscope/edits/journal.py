@@ -1,4 +1,4 @@
-"""Edits on disk: lines that are appended to a file for each author, and never changed."""
+"""Edits on disk: lines appended to a file for each author, and never changed."""
 
 import os
 import re
@@ -21,14 +21,14 @@ _MOST_LETTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What the files of a folder hold.
+    """Content of the files in a folder.
 
     Parameters
     ----------
     edits : tuple of Edit
-        In the order of the files' names, then of their lines.
+        In the order of file names, then of lines.
     notes : tuple of str
-        Lines that are no edits, such as one that a power cut tore, and were passed over.
+        Lines that are not edits and were skipped, such as one cut short by a power failure.
     """
 
     edits: tuple[Edit, ...] = ()
@@ -53,14 +53,14 @@ def folder_of(results: str | Path) -> Path:
 def write(folder: str | Path, edits: Sequence[Edit]) -> Path:
     """Append edits of one author to a file of this author and this machine, and wait until the disk has them.
 
-    The file is locked while it is written. A file a machine, since locks and appending are sure on one
-    machine, but not between two that share a disk. Who merges asks the lines for their author, not the names
-    of files: they may be copied together from anywhere.
+    The file is locked while it is written. There is a file per machine, since locks and appending are safe on
+    one machine, but not between two that share a disk. Merging takes the author from the lines, not from file
+    names, so files may be copied together from anywhere.
 
     Parameters
     ----------
     folder : str or Path
-        From `folder_of`; made if missing.
+        From `folder_of`; created if missing.
     edits : sequence of Edit
 
     Returns
@@ -73,7 +73,7 @@ def write(folder: str | Path, edits: Sequence[Edit]) -> Path:
     ConfigError
         If the folder cannot be written, or another process holds the file for longer than ten seconds.
     DataError
-        If the edits are of several authors, or none.
+        If the edits are by several authors, or none.
     OSError
         If the disk is full.
 
@@ -97,7 +97,7 @@ def write(folder: str | Path, edits: Sequence[Edit]) -> Path:
     is_new = not path.exists()
     with _held(path) as file:
         if not _ends_whole(file.buffer):
-            lines = "\n" + lines  # what is torn stays a line of its own
+            lines = "\n" + lines  # an incomplete line stays separate
         file.write(lines)
         file.flush()
         os.fsync(file.fileno())
@@ -112,12 +112,12 @@ def read(folder: str | Path) -> Read:
     Parameters
     ----------
     folder : str or Path
-        One that is missing has none.
+        A missing one has no edits.
 
     Raises
     ------
     FormatVersionError
-        If a newer version of Histoscope wrote one: what it says may change what others mean.
+        If a newer version of Histoscope wrote one, since it may change the meaning of others.
     """
     found: list[Edit] = []
     notes: list[str] = []
@@ -139,12 +139,12 @@ def read(folder: str | Path) -> Read:
 
 
 def _plain(name: str) -> str:
-    """A name that every disk takes."""
+    """A name that is valid on every disk."""
     return re.sub(r"[^\w.-]+", "_", name).strip(".")[:_MOST_LETTERS] or "_"
 
 
 def _held(path: Path) -> TextIO:
-    """Open and lock a file; whoever else holds it writes a few lines only."""
+    """Open and lock a file; other holders write only a few lines."""
     until = time.monotonic() + _WAIT_S
     while True:
         try:
@@ -156,7 +156,7 @@ def _held(path: Path) -> TextIO:
 
 
 def _ends_whole(file: BinaryIO) -> bool:
-    """Whether a file is empty or ends with a line that is whole."""
+    """Whether a file is empty or ends with a complete line."""
     if file.seek(0, os.SEEK_END) == 0:
         return True
     file.seek(-1, os.SEEK_END)

@@ -1,9 +1,9 @@
-"""From the edits of all authors to what is right by them.
+"""Merging the edits of all authors.
 
-The rule. An edit that an undo takes back does not count, unless that undo is taken back. Of each nucleus the
-latest of the others decides; of equal times the later author by the alphabet, then the higher id. Of drawn
-nuclei that overlap by more than half (intersection over union), the latest stays. Where authors differ, the
-rule decides all the same, and the nucleus is listed, so that a person can look.
+The rule: an undone edit does not count, unless its undo is undone. The latest remaining edit of a nucleus
+decides; at equal times, the alphabetically later author, then the higher id. Of drawn nuclei that overlap by
+more than half (intersection over union), the latest is kept. If authors disagree, the rule decides as well,
+and the nucleus is listed for a person to check.
 """
 
 from collections import defaultdict
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from histoscope.edits.edit import Edit
 
 SAME_IOU = 0.5
-"""Outlines that overlap by more are of one nucleus; so a polygon has one such neighbour of a partition."""
+"""Outlines that overlap by more are the same nucleus; among disjoint polygons there is at most one match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Edits of several authors that say different things of one nucleus.
+    """Edits of several authors that disagree about one nucleus.
 
     Parameters
     ----------
@@ -38,23 +38,23 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is right by all edits, of nuclei whose table is not known yet.
+    """Merged edits, before the table of nuclei is known.
 
     Parameters
     ----------
     found : mapping of str to Edit
-        The edit that decides each nucleus of the table that one speaks of, by its id.
+        The deciding edit for each nucleus of the table that has edits, by id.
     drawn : mapping of str to Edit
         Nuclei that were drawn and not deleted, by id, each with its class.
     regions : tuple of Edit
-        Regions in which all was looked at.
+        Regions in which everything was checked.
     conflicts : tuple of Conflict
     lost : tuple of Edit
-        Edits of a drawn nucleus that is not there, or undos of edits that are not there.
+        Edits of a missing drawn nucleus, or undos of missing edits.
     latest : str
         Time of the last edit; empty if there is none.
     active : tuple of Edit
-        All that count, without undos and what they took back; the latest last.
+        All that count, without undos and undone edits; the latest last.
     """
 
     found: Mapping[str, Edit] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class State:
 
     @property
     def deleted(self) -> frozenset[str]:
-        """Ids of nuclei of the table that are none."""
+        """Ids in the table that were deleted as not being nuclei."""
         return frozenset(name for name, edit in self.found.items() if edit.kind == "delete")
 
     def __len__(self) -> int:
@@ -75,7 +75,7 @@ class State:
 
 
 def merged(edits: Iterable[Edit]) -> State:
-    """Merge edits; in what order they are given, and how often, makes no difference.
+    """Merge edits; order and duplicates make no difference.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def merged(edits: Iterable[Edit]) -> State:
     conflicts: list[Conflict] = []
     for name, said in sorted(opinions.items()):
         if name not in draws and name in drawn_before:
-            lost += said  # its drawing was taken back
+            lost += said  # its drawing was undone
             continue
         last = said[-1]
         if name not in draws:
@@ -127,15 +127,15 @@ def merged(edits: Iterable[Edit]) -> State:
 
 
 def _key(edit: Edit) -> tuple[Any, ...]:
-    """The order of edits; all of an edit, where a damaged copy gave two of them one id."""
+    """Sort key of edits: the whole edit, in case a damaged copy gave two of them the same id."""
     what = (edit.kind, edit.nucleus, edit.centre_px or (), edit.class_name, edit.polygon_px, edit.undoes)
     return edit.time, edit.author, edit.id, *what, edit.of, edit.results
 
 
 def _active(ordered: Sequence[Edit]) -> tuple[list[Edit], list[Edit]]:
-    """Edits that count, without undos; and undos of what is not there.
+    """Edits that count, without undos; and undos of missing edits.
 
-    An undo is later than what it takes back, so that going backwards all that is said of an edit is known.
+    An undo is later than the edit that it undoes, so edits are processed from the latest to the first.
     """
     there = {edit.id for edit in ordered}
     undone: set[str] = set()
@@ -154,7 +154,7 @@ def _active(ordered: Sequence[Edit]) -> tuple[list[Edit], list[Edit]]:
 
 
 def _conflict(nucleus: str, said: Sequence[Edit]) -> list[Conflict]:
-    """One where authors differ in what they say last: that it is none, or of what class."""
+    """A conflict, if the authors' latest edits disagree about deletion or class."""
     last = {edit.author: edit for edit in said}
     given = {edit.kind == "delete" or edit.class_name for edit in last.values()}
     if len(given) < 2:
@@ -165,7 +165,7 @@ def _conflict(nucleus: str, said: Sequence[Edit]) -> list[Conflict]:
 def _without_doubles(
     drawn: Mapping[str, Edit], last: Mapping[str, Edit]
 ) -> tuple[dict[str, Edit], list[Conflict]]:
-    """Drawn nuclei of which none overlaps another by more than half: the latest stay."""
+    """Drawn nuclei without overlaps of more than half: the latest are kept."""
     import shapely
 
     names = sorted(drawn, key=lambda name: _key(last[name]), reverse=True)
@@ -186,7 +186,7 @@ def _without_doubles(
 
 
 def polygons_of(edits: Iterable[Edit]) -> NDArray[np.object_]:
-    """Shapely polygons of what was drawn, (N,)."""
+    """Shapely polygons of drawn nuclei, (N,)."""
     import shapely
 
     shapes = [shapely.Polygon(edit.polygon_px) for edit in edits]
@@ -196,7 +196,7 @@ def polygons_of(edits: Iterable[Edit]) -> NDArray[np.object_]:
 
 
 def centre_of(edit: Edit) -> tuple[float, float]:
-    """x, y of what an edit speaks of, in pixels of level 0.
+    """x, y of the nucleus or region of an edit, in pixels of level 0.
 
     Examples
     --------

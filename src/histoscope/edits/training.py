@@ -1,9 +1,9 @@
-"""Corrected parts of slides, as labelled images to train on.
+"""Corrected parts of slides as labelled images for training.
 
-The rule. An image must be the whole truth: what is not outlined in it counts as background. So it is cut
-where people looked at everything: a region that somebody confirmed, or a square of the slide in which an edit
-lies and no nucleus is left that nobody decided on. With `trust_model`, squares that hold an edit are taken
-even so, and the nuclei that nobody decided on count as the model has them.
+The rule: an image must be complete, since anything not outlined in it counts as background. So images are cut
+only where people checked everything: confirmed regions, and squares of the slide with an edit in which every
+nucleus was decided on. With `trust_model`, all squares with an edit are used, and the remaining nuclei count
+as the model outlined them.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ from histoscope.types import Sample
 from histoscope.words import count, listed
 
 SQUARE_UM = 96.0
-"""Side of the squares around edits: one and a half patches of training."""
+"""Side of the squares around edits: one and a half training patches."""
 LOOKED_AT, TRUSTED = "looked at", "around edits"
 _LEAST_UM = 32.0
 
@@ -58,12 +58,12 @@ def write_corrected(
     trust_model: bool = False,
     on_sample: Callable[[Sample, dict[int, str]], None] | None = None,
 ) -> Outcome:
-    """Write corrected parts of slides as a folder that training takes.
+    """Write corrected parts of slides as a folder for training.
 
     Parameters
     ----------
     out : str or Path
-        A folder that does not exist yet, or is empty.
+        A new or empty folder.
     sources : sequence of Corrected
     open_scene : callable
         Opens a slide, such as `histoscope.slides.open_slide`.
@@ -72,14 +72,14 @@ def write_corrected(
     square_um : float
         Side of the squares, in micrometres.
     trust_model : bool
-        Whether squares count in which nuclei are left that nobody decided on.
+        Whether to use squares with nuclei that nobody decided on.
     on_sample : callable, optional
         Called with each image, and the names of its classes, before it is written.
 
     Returns
     -------
     Outcome
-        Its counts tell also what was not applied.
+        Its counts include edits that were not applied.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def write_corrected(
     if trust_model:
         title += "; around the corrections, unchecked nuclei are the model's own"
     outcome = write_placed(out, taken, open_scene, cutting, on_sample, title=title)
-    del outcome.counts[OUTSIDE]  # most of a slide is no part of it
+    del outcome.counts[OUTSIDE]  # most of a slide is outside
     return outcome
 
 
@@ -127,7 +127,7 @@ def _placed(one: Corrected, state: State, scene: Scene, *, square_um: float, tru
 def regions_of(
     fixed: Applied, state: State, mpp: float, *, square_um: float = SQUARE_UM, trust_model: bool = False
 ) -> list[Annotation]:
-    """Parts of a slide whose nuclei are all right by people, or by the model where it is trusted.
+    """Parts of a slide whose nuclei were all decided by people, or by the model if it is trusted.
 
     Parameters
     ----------
@@ -142,8 +142,8 @@ def regions_of(
     Returns
     -------
     list of Annotation
-        Confirmed regions, joined where they overlap, then squares that touch none of them; each is called
-        by why it is one. Regions narrower than 32 um are left out: a patch of training has 64.
+        Confirmed regions, joined where they overlap, then squares that touch none of them; each is named by
+        its reason. Regions narrower than 32 um are left out: a training patch has 64.
     """
     import shapely
 
@@ -177,7 +177,7 @@ def _width(polygon: Any) -> float:
 
 
 def _squares_with_edits(fixed: Applied, state: State, square_px: float) -> set[tuple[int, int]]:
-    """Squares in which the centre of a nucleus lies that somebody decided on."""
+    """Squares with the centre of a nucleus that somebody decided on."""
     told = {edit.id for edit in fixed.unmatched}
     said = (*state.found.values(), *state.drawn.values())
     centres = [centre_of(edit) for edit in said if edit.id not in told]
@@ -185,7 +185,7 @@ def _squares_with_edits(fixed: Applied, state: State, square_px: float) -> set[t
 
 
 def _squares_touched(boxes: NDArray[np.float64], square_px: float) -> set[tuple[int, int]]:
-    """Squares that boxes reach into."""
+    """Squares that boxes overlap."""
     found: set[tuple[int, int]] = set()
     known = boxes[np.isfinite(boxes).all(axis=1)]
     first, last = np.floor(known[:, :2] / square_px), np.ceil(known[:, 2:] / square_px)
@@ -195,7 +195,7 @@ def _squares_touched(boxes: NDArray[np.float64], square_px: float) -> set[tuple[
 
 
 def _check_slide(one: Corrected, scene: Scene) -> None:
-    """Refuse a slide that the nuclei are not of."""
+    """Refuse a slide that the nuclei do not belong to."""
     wanted, got = one.corrections.found.of, getattr(scene, "quick_hash", "")
     if wanted and got and wanted != got:
         raise DataError(
@@ -205,7 +205,7 @@ def _check_slide(one: Corrected, scene: Scene) -> None:
 
 
 def _nothing(one: Corrected, state: State) -> str:
-    """Why a slide gives no image, and what to do."""
+    """Why a slide yields no image, and what to do."""
     return (
         f"{one.corrections.folder} has {count(len(state), 'corrected nucleus')}, but no area where every "
         "nucleus was checked: confirm a region (an edit 'confirm' with an outline), decide on every "
@@ -215,7 +215,7 @@ def _nothing(one: Corrected, state: State) -> str:
 
 
 def _counts(one: Corrected, fixed: Applied, state: State, mpp: float) -> Counter[str]:
-    """What was passed over or decided among people, by the reason."""
+    """Number of skipped or conflicting edits, by reason."""
     return +Counter(
         {
             "edit of other results was left out": len(fixed.unmatched),

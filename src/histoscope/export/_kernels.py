@@ -1,4 +1,4 @@
-"""Moments and shape of every nucleus, over the pixels in its outline."""
+"""Moments and shape of every nucleus, from the pixels in its outline."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def shapes(
     ----------
     start, stop : int
     points, starts, order, first, box
-        Of `Outlines` and `ByNucleus`.
+        As for `Outlines` and `ByNucleus`.
     image : (H, W, 3) uint8
     share : (3, 256) float64
         Amount of stain of each level of R, G and B.
@@ -86,7 +86,7 @@ def _perimeter(inside: NDArray[np.bool_]) -> float:
     """Perimeter in pixels, by Crofton's formula.
 
     The length of a closed curve follows from how often lines of all directions cross it; here rows, columns
-    and both diagonals. For a disk it is right within 1 %.
+    and both diagonals. For a disk, the error is below 1 %.
     """
     height, width = inside.shape
     straight = diagonal = 0
@@ -120,7 +120,7 @@ def _convex(inside: NDArray[np.bool_]) -> int:
 
 @njit
 def _hull_side(first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First whole x inside the convex hull in each row; all in halves of a pixel, so nothing is rounded."""
+    """First integer x inside the convex hull in each row; all in half pixels, so nothing is rounded."""
     height = first.size
     ys, xs, n = np.empty(2 * height + 1, np.int64), np.empty(2 * height + 1, np.int64), 0
     for y in range(-1, 2 * height):

@@ -67,7 +67,7 @@ class Cells:
         corner: tuple[int, int],
         scale: tuple[float, float],
     ) -> "Cells":
-        """Cells of nuclei that were found in a part of a slide, maybe at another resolution.
+        """Cells from nuclei found in a part of a slide, possibly at another resolution.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Cells:
         corner : (int, int)
             x, y of the part's first pixel.
         scale : (float, float)
-            Pixels of level 0 for one of the part's, across and down.
+            Pixels of level 0 per pixel of the part, across and down.
         """
         centre = measured[["x_um", "y_um"]].to_numpy(float) / nuclei.mpp
         return cls(
@@ -93,7 +93,7 @@ class Cells:
 
     @classmethod
     def none(cls, classes: Sequence[str]) -> "Cells":
-        """No cells, of a model with these classes: the columns of a slide without tissue."""
+        """An empty table for a model with these classes, for a slide without tissue."""
         features = pd.DataFrame({name: np.empty(0) for name in FEATURES})
         probability = np.empty((0, len(classes)), np.float32) if classes else None
         empty = np.empty(0, object)
@@ -110,7 +110,7 @@ class Cells:
         part : str
             Name of the part of the slide that the cells belong to.
         slide : str
-            Digest of the slide; ids of cells follow from it and from their place.
+            Digest of the slide; ids of cells are derived from it and from their position.
         """
         import pyarrow as pa
 
@@ -136,7 +136,7 @@ def classified(
     *,
     before: Sequence[str] = (),
 ) -> "pa.Table":
-    """Cells with the classes of another model; columns that do not tell of classes stay as they are.
+    """Cells with the classes of another model; columns unrelated to classes are unchanged.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def classified(
     probability : (N, C) float32
         Rows sum to 1; a row of zeros is a cell without a class.
     before : sequence of str
-        Classes that the cells had.
+        Previous classes of the cells.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def classified(
 
 
 def located(columns: dict[str, Any], polygons: NDArray[np.object_]) -> "pa.Table":
-    """Table of columns with a polygon a row, their boxes, and what GeoParquet says of them."""
+    """Table of columns with a polygon per row, their boxes, and the GeoParquet metadata."""
     import pyarrow as pa
     import shapely
 
@@ -205,7 +205,7 @@ _GEO = {
 def polygons_of(
     nuclei: Nuclei, corner: tuple[int, int] = (0, 0), scale: tuple[float, float] = (1.0, 1.0)
 ) -> NDArray[np.object_]:
-    """Shapely polygons of all nuclei, (N,); of one without a pixel it is empty.
+    """Shapely polygons of all nuclei, (N,); empty for a nucleus without a pixel.
 
     Examples
     --------
@@ -238,7 +238,7 @@ def polygons_of(
 
 
 def ids_of(centre_px: NDArray[np.float64], slide: str) -> list[str]:
-    """A UUID for each cell, by its slide and its place: the same in each run.
+    """A UUID for each cell, from its slide and position: the same in each run.
 
     Examples
     --------
@@ -251,7 +251,7 @@ def ids_of(centre_px: NDArray[np.float64], slide: str) -> list[str]:
 
 
 def _uuid8(digest: bytes) -> str:
-    """UUID of version 8 (RFC 9562: the bits are one's own) of 16 bytes."""
+    """UUID of version 8 (RFC 9562: custom bits) from 16 bytes."""
     value = int.from_bytes(digest, "big")
     value = value & ~(0xF << 76) | (8 << 76)
     value = value & ~(0x3 << 62) | (2 << 62)

@@ -35,16 +35,16 @@ def require_anndata() -> Any:
 
 
 def write_anndata(path: str | Path, cells: "pa.Table") -> None:
-    """Write features of cells with their places; needs ``pip install "histoscope[anndata]"``.
+    """Write features of cells with their positions; needs ``pip install "histoscope[anndata]"``.
 
     ``X`` has the measurements, ``obs`` class, probability and the slide's part, ``obsm["spatial"]`` x and y
-    in pixels of level 0, and ``uns["spatialdata_attrs"]`` what SpatialData joins the polygons of
-    ``cells.parquet`` by: ``obs["cell_id"]``.
+    in pixels of level 0, and ``uns["spatialdata_attrs"]`` the key by which SpatialData joins the polygons of
+    ``cells.parquet``: ``obs["cell_id"]``.
 
     Parameters
     ----------
     path : str or Path
-        ``.h5ad``; written whole or not at all.
+        ``.h5ad``; written atomically.
     cells : pyarrow.Table
         Rows of ``cells.parquet``.
 
@@ -77,7 +77,7 @@ def write_anndata(path: str | Path, cells: "pa.Table") -> None:
 
 
 def _h5ad(table: Any) -> bytes:
-    """What ``write_h5ad`` writes, in memory: HDF5 crashes on a disk that is full."""
+    """The output of ``write_h5ad``, in memory: HDF5 crashes on a full disk."""
     import h5py
     from anndata.io import write_elem
 

@@ -1,4 +1,4 @@
-"""Cells of a slide as GeoJSON for QuPath, in files that it can hold in memory."""
+"""Cells of a slide as GeoJSON for QuPath, in files that fit in its memory."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_CELLS = 200_000
-"""Cells a file: QuPath reads a file as a whole."""
+"""Cells per file: QuPath reads a file as a whole."""
 _NUMBERS = ("probability", *FEATURES, "tissue")
 _DIGITS, _DECIMALS = 5, 2
-"""Of measurements, and of places in pixels."""
+"""Digits of measurements, and of positions in pixels."""
 
 
 def write_cells_geojson(
@@ -36,7 +36,7 @@ def write_cells_geojson(
     stem: str = "cells",
     kind: str = "detection",
 ) -> list[Path]:
-    """Write cells as detections: ``cells.0001.geojson.gz`` and so on, each whole or not at all.
+    """Write cells as detections: ``cells.0001.geojson.gz`` and so on, each atomically.
 
     Parameters
     ----------
@@ -46,16 +46,16 @@ def write_cells_geojson(
     classes : sequence of str
         Names of class 1, 2, ..., and `unsure`.
     offset_px : (float, float)
-        x, y of what the viewer takes for the origin, in pixels of level 0; taken from all places.
+        x, y of the viewer's origin, in pixels of level 0; subtracted from all positions.
     most_cells : int
-        In a file.
+        Maximum number of cells per file.
     stem, kind : str
-        Beginning of the names, and what QuPath makes of a row: ``tiles`` and ``tile`` for tiles.
+        Prefix of the names, and QuPath's type of a row: ``tiles`` and ``tile`` for tiles.
 
     Returns
     -------
     list of Path
-        One file at least; old ones beyond the last are removed.
+        At least one file; old ones beyond the last are removed.
     """
     about = {"offset_px": list(offset_px), "unit": "pixels of level 0, from the offset"}
     head = json.dumps({"type": "FeatureCollection", "metadata": about})[:-1] + ', "features": ['
@@ -84,7 +84,7 @@ def write_cells_geojson(
 
 
 def _pieces(batches: Iterable["pa.Table"], most_cells: int) -> Iterator[tuple[int, bool, "pa.Table"]]:
-    """Batches, cut where a file is full; each with the number of its file, and whether it is its first."""
+    """Batches, split where a file is full; each with the number of its file, and whether it is the first."""
     done = 0
     for batch in batches:
         at = 0
@@ -102,10 +102,10 @@ def features_of(
     offset_px: tuple[float, float] = (0.0, 0.0),
     kind: str = "detection",
 ) -> "pa.StringArray":
-    """Each cell as a line of GeoJSON, an object of QuPath with class, colour and measurements.
+    """Each cell as a line of GeoJSON, a QuPath object with class, colour and measurements.
 
-    Texts are put together column by column by Arrow, in a fraction of the time that Python takes, and beside
-    other threads.
+    Texts are assembled column by column by Arrow, in a fraction of the time that Python takes, and in
+    parallel with other threads.
     """
     known = [name for name in _NUMBERS if name in cells.column_names]
     names = [*known, *(name for name in cells.column_names if name.startswith("p_"))]
@@ -126,7 +126,7 @@ def features_of(
 
 
 def _geometries(cells: "pa.Table", offset_px: tuple[float, float]) -> "pa.StringArray":
-    """Polygons, and multipolygons where a cell has several pieces."""
+    """Polygons, and multipolygons for cells in several pieces."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import shapely
@@ -163,13 +163,13 @@ def _classifications(cells: "pa.Table", classes: Sequence[str]) -> "pa.StringArr
 
 
 def kinds_of(cells: "pa.Table") -> tuple[list[tuple[int, str]], NDArray[np.intp]]:
-    """Id and name of the classes that occur, and which of these each cell has."""
+    """Ids and names of the classes that occur, and the class of each cell among these."""
     kinds, first, of_cell = np.unique(cells["class_id"].to_numpy(), return_index=True, return_inverse=True)
     return list(zip(kinds.tolist(), cells["class"].take(first).to_pylist(), strict=True)), of_cell
 
 
 def _numbers(values: NDArray[Any]) -> "pa.StringArray":
-    """Numbers with five digits; NaN where there is none."""
+    """Numbers with five digits; NaN if there is none."""
     import pyarrow as pa
 
     exact = values.astype(np.float64)
@@ -180,14 +180,14 @@ def _numbers(values: NDArray[Any]) -> "pa.StringArray":
 
 
 def _put(*columns: Any, between: str = "") -> "pa.StringArray":
-    """Texts and columns of texts put together, row by row."""
+    """Texts and columns of texts joined row by row."""
     import pyarrow.compute as pc
 
     return pc.binary_join_element_wise(*columns, between)
 
 
 def id_of(name: str, coordinates: str) -> str:
-    """UUID of an annotation by what it is: the same each run, so that QuPath does not hold it twice.
+    """UUID of an annotation from its content: the same in each run, so that QuPath does not duplicate it.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def write_centres(
     *,
     offset_px: tuple[float, float] = (0.0, 0.0),
 ) -> None:
-    """Write the centres of all cells, one MultiPoint a class: light, for an overview in QuPath."""
+    """Write the centres of all cells, one MultiPoint per class: small, for an overview in QuPath."""
     import pyarrow as pa
 
     palette = colours_by_name(classes)

@@ -1,4 +1,4 @@
-"""Cells of a slide as a pyramid of label maps: OME-TIFF that QuPath, napari and OMERO open."""
+"""Cells of a slide as a pyramid of label maps: OME-TIFF for QuPath, napari and OMERO."""
 
 import os
 import tempfile
@@ -22,14 +22,14 @@ Rows = Callable[[int, int], Labels]
 
 
 def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, rows: Rows) -> None:
-    """Write a label map of 32 bits, tile by tile, with halved levels as SubIFDs.
+    """Write a 32-bit label map, tile by tile, with halved levels as SubIFDs.
 
-    A row of tiles is in memory at a time; levels wait in a temporary file beside.
+    One row of tiles is in memory at a time; levels are kept in a temporary file beside it.
 
     Parameters
     ----------
     path : str or Path
-        ``.ome.tif``; written whole or not at all.
+        ``.ome.tif``; written atomically.
     size : (int, int)
         Width and height.
     mpp : float
@@ -47,7 +47,7 @@ def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, ro
     path = Path(path)
     about["UUID"] = str(
         uuid5(NAMESPACE_URL, f"{path.parent.name}/{path.name} {size} {mpp}")
-    )  # or it is random
+    )  # otherwise it would be random
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder,
@@ -71,7 +71,7 @@ def write_labels_pyramid(path: str | Path, size: tuple[int, int], mpp: float, ro
 
 
 def _waiting(path: Path, shape: tuple[int, int]) -> NDArray[np.uint32]:
-    """A level in a file, all of which is taken from the disk at once: of a full one, a map would crash."""
+    """A level in a file that is allocated on the disk at once: a memory map would crash on a full disk."""
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
@@ -100,14 +100,14 @@ def _tiles(
 
 
 def outlines_of(polygons: NDArray[np.object_], scale: tuple[float, float]) -> Outlines:
-    """Outlines on the network's pixels again, exactly, from polygons in pixels of level 0.
+    """Outlines on the network's pixels, recovered exactly from polygons in pixels of level 0.
 
     Parameters
     ----------
     polygons : (N,) object
         Shapely polygons and multipolygons of `histoscope.export.cells.polygons_of`.
     scale : (float, float)
-        Pixels of level 0 for one of the network's, across and down.
+        Pixels of level 0 per pixel of the network, across and down.
 
     Examples
     --------
@@ -124,7 +124,7 @@ def outlines_of(polygons: NDArray[np.object_], scale: tuple[float, float]) -> Ou
     rings, piece = shapely.get_rings(pieces, return_index=True)
     points, ring = shapely.get_coordinates(rings, return_index=True)
     is_last = np.append(np.diff(ring) > 0, True) if len(ring) else np.zeros(0, bool)
-    points, ring = points[~is_last], ring[~is_last]  # the first point comes again at the end
+    points, ring = points[~is_last], ring[~is_last]  # the first point is repeated at the end
     sizes = np.bincount(ring, minlength=len(rings))
     is_hole = np.append(False, np.diff(piece) == 0) if len(piece) else np.zeros(0, bool)
     return Outlines(

@@ -1,4 +1,4 @@
-"""A slide in numbers, from its table of cells alone: densities, class mix, who lies next to whom.
+"""Measurements of a slide from its table of cells alone: densities, class mix, neighbourhoods.
 
 References
 ----------
@@ -16,7 +16,7 @@ from histoscope.export.features import unclassed
 from histoscope.metrics.spatial import spatial
 
 ABOUT = b"histoscope"
-"""Key of the metadata of ``cells.parquet`` that says what slide it is of."""
+"""Metadata key of ``cells.parquet`` for its slide."""
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -45,18 +45,18 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
     dict
         ``slide``; ``tissue_mm2``; for all cells and each class their number, share and density per mm2 of
         tissue; ``nearest_um``, the mean distance from a cell to the nearest one, and ``clark_evans``, that
-        divided by what a random pattern of the same density has [1]_: below 1 cells cluster, above 1 they
-        keep apart. With several classes, for each pair the mean distance to the nearest cell in um, its ratio
-        to that under random labelling and the p-value; and the share of a class in the neighbourhood of
-        another, with its ratio to random labelling. Without cells, numbers, shares and densities are 0; what
-        needs more cells than there are is NaN.
+        divided by the value for a random pattern of the same density [1]_: below 1 cells cluster, above 1
+        they are spread out. With several classes, for each pair the mean distance to the nearest cell in um,
+        its ratio to that under random labelling and the p-value; and the share of a class in the
+        neighbourhood of another, with its ratio to random labelling. Without cells, numbers, shares and
+        densities are 0; values that need more cells than there are are NaN.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it is no table of cells.
+        If it is not a table of cells.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -104,5 +104,5 @@ def measure_cells(path: str | Path) -> dict[str, Any]:
 
 
 def _in_a_pair(name: str) -> str:
-    """Quote the name of a class that holds the word between the names of a pair."""
+    """Quote the name of a class that contains the word between the names of a pair."""
     return f'"{name}"' if "_to_" in name else name

@@ -1,6 +1,6 @@
 """Morphometry: size, shape and stain of every nucleus, as a table.
 
-Shapes are those of scikit-image's ``regionprops``, over the pixels in each outline: no label map is needed.
+Shapes match scikit-image's ``regionprops``, from the pixels in each outline: no label map is needed.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from histoscope.stain.density import DENSITY, check
 from histoscope.threads import over
 from histoscope.types import Image, Nuclei
 
-_LEAST = 200  # nuclei for which a further thread is worth it
+_LEAST = 200  # nuclei from which another thread is worthwhile
 NO_CLASS = "nucleus"
 """Class name of nuclei without a class."""
 
@@ -29,17 +29,17 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
     ----------
     nuclei : Nuclei
     image : (H, W, 3) uint8
-        The image that they were found on.
+        The image that they were found in.
     classes : sequence of str
         Names of class 1, 2, ...
 
     Returns
     -------
     DataFrame
-        One row a nucleus: ``id`` in the label map, ``class``, ``probability``; ``x_um`` and ``y_um`` of its
+        One row per nucleus: ``id`` in the label map, ``class``, ``probability``; ``x_um`` and ``y_um`` of its
         centroid from the image's top left corner; ``area_um2``; ``perimeter_um`` by Crofton's formula;
         ``major_axis_um`` and ``minor_axis_um`` of the ellipse with the same second moments; its
-        ``eccentricity`` (0 circle, 1 line); ``solidity``, the share of its convex hull that it fills;
+        ``eccentricity`` (0 circle, 1 line); ``solidity``, the share of the convex hull that it fills;
         ``circularity``, 4 pi area / perimeter², at most 1; ``haematoxylin_od``, the mean optical density of
         haematoxylin, separated with the published vectors [1]_. Values of a nucleus without a pixel
         are NaN.
@@ -96,12 +96,12 @@ def measure(nuclei: Nuclei, image: Image, classes: Sequence[str] = ()) -> pd.Dat
 
 
 def unclassed(classes: Sequence[str]) -> str:
-    """Name of nuclei that nothing gave a class."""
+    """Name for nuclei without a class."""
     return NO_CLASS if NO_CLASS not in classes else f"{NO_CLASS} without a class"
 
 
 def class_names(nuclei: Nuclei, classes: Sequence[str]) -> NDArray[np.object_]:
-    """Name of the class of each nucleus; for class 0 `unsure` if a model was, else `NO_CLASS`.
+    """Name of the class of each nucleus; for class 0, `unsure` if a model was, otherwise `NO_CLASS`.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def _shapes(nuclei: Nuclei, image: Image) -> list[NDArray[np.float64]]:
 
 
 def _haematoxylin() -> NDArray[np.float64]:
-    """Amount of haematoxylin of each level of R, G and B."""
+    """Amount of haematoxylin for each level of R, G and B."""
     share = np.linalg.pinv(check_stains(RUIFROK[:2]))[:, 0]
     return np.ascontiguousarray(share[:, None] * DENSITY.astype(np.float64))
 

@@ -32,26 +32,26 @@ def write_geojson(
     offset_px: tuple[float, float] = (0.0, 0.0),
     name: str = "",
 ) -> None:
-    """Write nuclei as a GeoJSON FeatureCollection; in QuPath, drop the file on the open image.
+    """Write nuclei as a GeoJSON FeatureCollection; in QuPath, drop the file onto the open image.
 
     A nucleus in several pieces is a MultiPolygon; one without a pixel is left out.
 
     Parameters
     ----------
     path : str or Path
-        Written whole or not at all.
+        Written atomically.
     nuclei : Nuclei
     classes : sequence of str
         Names of class 1, 2, ...
     table : DataFrame, optional
         From `histoscope.export.measure`; its numbers become QuPath's measurements.
     outlines : object
-        No longer used: nuclei have them.
+        No longer used: nuclei have their own.
     offset_px : (float, float)
         x, y of the image's corner on the slide, in full-resolution pixels, for tiles.
     name : str
-        Of the image. The ids of nuclei follow from it and from their place, so that the same nuclei get the
-        same ids in each run, and those of other images others.
+        Name of the image. The ids of nuclei are derived from it and from their position, so that the same
+        nuclei get the same ids in each run, and nuclei of other images different ones.
     """
     warn_outlines(outlines)
     _write(path, _nuclei(nuclei, classes, table, offset_px, name))
@@ -65,19 +65,19 @@ def write_tiles(
     offset_px: tuple[float, float] = (0.0, 0.0),
     name: str = "",
 ) -> None:
-    """Write classified tiles as tiles of QuPath: squares with class and probabilities.
+    """Write classified tiles as QuPath tiles: squares with class and probabilities.
 
     Parameters
     ----------
     path : str or Path
-        Written whole or not at all.
+        Written atomically.
     tiles : TileMap
     classes : sequence of str
         Names of class 0, 1, ...
     offset_px : (float, float)
         x, y of the image's corner on the slide, in full-resolution pixels.
     name : str
-        Of the image; the ids of tiles follow from it.
+        Name of the image; the ids of tiles are derived from it.
     """
     _write(path, _tiles(tiles, classes, offset_px, name))
 
@@ -115,8 +115,8 @@ def _nuclei(
 ) -> Iterator[dict[str, Any]]:
     """Each nucleus that has a pixel as a GeoJSON feature, in the order of the table.
 
-    Its number in table and map is there twice: as a property for readers of GeoJSON, and as a measurement for
-    QuPath, which keeps no other property.
+    Its number in table and map is written twice: as a property for GeoJSON readers, and as a measurement for
+    QuPath, which drops other properties.
     """
     palette, names = colours(classes, unsure=nuclei.may_be_unsure), class_names(nuclei, classes)
     numbers = _numbers(nuclei, table)
@@ -162,6 +162,6 @@ def _known(numbers: Mapping[str, float]) -> dict[str, float]:
 
 
 def _closed(ring: Ring, offset_px: tuple[float, float]) -> list[list[float]]:
-    """Points of a ring, moved, with the first again at the end."""
+    """Points of a ring, shifted, with the first repeated at the end."""
     points: list[list[float]] = (ring.astype(float) + offset_px).tolist()
     return [*points, points[0]]

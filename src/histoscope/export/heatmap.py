@@ -1,4 +1,4 @@
-"""Heat maps: classes of tiles over their image."""
+"""Heat maps: classes of tiles overlaid on their image."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ def draw_heatmap(
 
 
 def draw_probability(image: Image, tiles: TileMap, place: int, name: str) -> Image:
-    """Overlay each tile, in grey, with the colour of the probability of one class, and a scale below.
+    """Overlay each tile of the grey image with the colour of one class's probability, and a scale below.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ _STOPS = ((33, 102, 172), (247, 247, 247), (178, 24, 43))
 
 
 def legend(width: int, words: Sequence[str], palette: Sequence[tuple[int, int, int]]) -> Image:
-    """Swatches with words, in as many rows as it takes.
+    """Swatches with words, in as many rows as needed.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def legend(width: int, words: Sequence[str], palette: Sequence[tuple[int, int, i
 
 @lru_cache(maxsize=1)
 def ramp() -> NDArray[np.float32]:
-    """(256, 3) colours from blue over white to red."""
+    """(256, 3) colours from blue through white to red."""
     places, stops = np.linspace(0, 2, 256), np.array(_STOPS, float)
     return np.stack([np.interp(places, range(3), stops[:, k]) for k in range(3)], axis=1).astype(np.float32)
 
@@ -71,7 +71,7 @@ def _unit(width: int) -> int:
 def _rows(
     words: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, unit: int, width: int
 ) -> list[tuple[int, int]]:
-    """Row and left edge of each word of the legend, in as many rows as it takes."""
+    """Row and left edge of each word of the legend, in as many rows as needed."""
     row, x, places = 0, unit // 2, []
     for word in words:
         long = round(1.4 * unit + font.getlength(word))

@@ -1,4 +1,4 @@
-"""How much an image looks like those that classes were learned from: colours in and around its nuclei."""
+"""Similarity of an image to those that classes were learned from: colours in and around nuclei."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,34 +14,34 @@ from histoscope.nuclei import Nuclei
 from histoscope.types import Image, Labels
 
 KEY = "classes learned from"
-"""Key of a card."""
+"""Key in a model card."""
 WINDOW_UM = 64.0
 MOST_WINDOWS = 64
-"""Windows of an image that are looked at, spread evenly."""
+"""Number of evenly spread windows of an image that are used."""
 LEAST_NUCLEI = 5
-"""In a window; one with fewer says nothing."""
+"""Minimum number of nuclei in a window."""
 RING_UM = 3.0
-"""How far around nuclei the ground is looked at."""
+"""Width of the surroundings of nuclei that are measured."""
 LIMIT = 0.99
-"""Share of held-out images of the same kind that are within the limit."""
+"""Share of held-out images of the same kind within the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What the images look like that classes were learned from; see `learned`.
+    """Appearance of the images that classes were learned from; see `learned`.
 
     Parameters
     ----------
     images : int
-        How many there were.
+        Number of images.
     mpp : float
-        Micrometres per pixel at which they were looked at.
+        Micrometres per pixel at which they were measured.
     mean : (D,) numbers
-        Of what `described` says of their windows.
+        Mean of the values that `described` returns for their windows.
     spread : (D, D) numbers
         Covariance of the same.
     limit : float
-        Distance within which `LIMIT` of such images lie, each left out of mean and spread in turn.
+        Distance that `LIMIT` of such images do not exceed, each left out of mean and spread in turn.
     """
 
     images: int
@@ -51,12 +51,12 @@ class Likeness:
     limit: float
 
     def unlike(self, image: Image, nuclei: Nuclei) -> float:
-        """Distance of an image as a share of the limit: above 1 it looks unlike. NaN where nuclei are few.
+        """Distance of an image relative to the limit: above 1, it looks different. NaN with few nuclei.
 
         Parameters
         ----------
         image : (H, W, 3) uint8
-            As the network sees it, at the resolution of the nuclei.
+            The network's input, at the resolution of the nuclei.
         nuclei : Nuclei
             Found in it.
         """
@@ -69,12 +69,12 @@ class Likeness:
 
     @classmethod
     def of_card(cls, found: Any) -> "Likeness | None":
-        """That of a card; None if it has none.
+        """Read it from a card; None if the card has none.
 
         Raises
         ------
         CorruptDataError
-            If it is not as `to_dict` gives it.
+            If it is not in the form of `to_dict`.
         """
         if found is None:
             return None
@@ -100,26 +100,26 @@ class Likeness:
 def learned(
     seen: Iterable[tuple[Image, Nuclei]], others: Iterable[tuple[Image, Nuclei]], mpp: float
 ) -> Likeness | None:
-    """What images look like that classes were learned from, and how far apart such images are.
+    """Appearance of the images that classes were learned from, and the distances between such images.
 
     Parameters
     ----------
     seen : iterable of (Image, Nuclei)
         Training images with classes, and the nuclei that the network finds there.
     others : iterable of (Image, Nuclei)
-        Validation images with classes: they count for the limit alone.
+        Validation images with classes: used only for the limit.
     mpp : float
-        Micrometres per pixel to look at.
+        Micrometres per pixel at which to measure.
 
     Returns
     -------
     Likeness or None
-        None where fewer than three images have nuclei enough.
+        None if fewer than three images have enough nuclei.
 
     Notes
     -----
-    The distance of an image is the median over its windows of that of Mahalanobis, with a covariance shrunk
-    as Ledoit and Wolf have it [1]_.
+    The distance of an image is the median Mahalanobis distance of its windows, with a covariance shrunk by
+    the method of Ledoit and Wolf [1]_.
 
     References
     ----------
@@ -139,7 +139,7 @@ def learned(
 
 
 def described(image: Image, nuclei: Nuclei, mpp: float) -> NDArray[np.float64]:
-    """Describe the windows of an image that hold some nuclei.
+    """Describe the windows of an image that contain some nuclei.
 
     Parameters
     ----------
@@ -147,13 +147,13 @@ def described(image: Image, nuclei: Nuclei, mpp: float) -> NDArray[np.float64]:
     nuclei : Nuclei
         On its grid.
     mpp : float
-        Micrometres per pixel to look at.
+        Micrometres per pixel at which to measure.
 
     Returns
     -------
     (N, 14) float64
-        Optical density of R, G and B in nuclei, mean and logarithm of the deviation; the same around them;
-        logarithms of their median area in pixels, and of their number.
+        Optical density of R, G and B in nuclei, mean and logarithm of the standard deviation; the same around
+        them; logarithms of their median area in pixels, and of their number.
     """
     side = max(round(WINDOW_UM / nuclei.mpp), 1)
     places = [(top, left) for top in _starts(image.shape[0], side) for left in _starts(image.shape[1], side)]
@@ -174,7 +174,7 @@ def _starts(length: int, side: int) -> Sequence[int]:
 
 
 def _at(window: Image, labels: Labels, scale: float) -> tuple[Image, Labels]:
-    """Pixels and labels at another resolution; as they are if it is nearly theirs."""
+    """Pixels and labels at another resolution; unchanged if it is nearly the same."""
     if abs(scale - 1) < 0.03:
         return window, labels
     size = tuple(max(round(n * scale), 1) for n in window.shape[1::-1])
@@ -186,7 +186,7 @@ def _at(window: Image, labels: Labels, scale: float) -> tuple[Image, Labels]:
 
 
 def _described(window: Image, labels: Labels, mpp: float) -> NDArray[np.float64] | None:
-    """One window; None if it holds too few nuclei, or no ground."""
+    """One window; None if it contains too few nuclei, or no surroundings."""
     areas = np.bincount(labels.ravel())[1:]
     areas, inside = areas[areas > 0], labels > 0
     reach = np.ones((2 * max(round(RING_UM / mpp), 1) + 1,) * 2, np.uint8)
@@ -217,7 +217,7 @@ def _fitted(
 
 
 def _distance(rows: NDArray[np.float64], mean: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
-    """Median over windows of Mahalanobis's distance; NaN without one."""
+    """Median Mahalanobis distance of the windows; NaN without any."""
     if not len(rows):
         return nan
     away = rows - mean

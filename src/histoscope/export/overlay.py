@@ -17,7 +17,7 @@ from histoscope.types import Image, Labels
 
 Colour = tuple[int, int, int]
 
-# Found by search: any two differ by a CIEDE2000 of 18 or more, for full colour vision
+# Found by search: any two differ by a CIEDE2000 of 18 or more, for normal colour vision
 # and for (simulated) protanopia, deuteranopia and tritanopia, and by 9 or more from haematoxylin, eosin,
 # blood and glass.
 PALETTE: dict[str, Colour] = {
@@ -37,11 +37,11 @@ _SHIFT = 4  # OpenCV's sub-pixel coordinates: sixteenths
 _WIDTH_UM = 0.5
 _INK, _PAPER = (31, 35, 40), (255, 255, 255)
 _MOST_OF_IMAGE = 0.15
-"""A legend that would cover more is left out."""
+"""A legend that would cover a larger share is left out."""
 
 
 def colours(classes: Sequence[str], *, unsure: bool = False) -> tuple[Colour, ...]:
-    """Colour of class 0, 1, 2, ...; repeated beyond seven classes. `unsure` has its own, if class 0 means it.
+    """Colour of class 0, 1, 2, ...; repeated beyond seven classes. `unsure`, if it is class 0, has its own.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def colours_by_name(classes: Sequence[str]) -> Mapping[str, Colour]:
 
 
 def colour_names(classes: Sequence[str]) -> list[str]:
-    """Name of the colour of class 1, 2, ..., and of `unsure` where it is among them.
+    """Name of the colour of class 1, 2, ..., and of `unsure` if it is among them.
 
     Examples
     --------
@@ -103,12 +103,12 @@ def draw(
     mpp : float
         Micrometres per pixel of a label map, for the width of lines.
     outlines : object
-        No longer used: nuclei have them.
+        No longer used: nuclei have their own.
 
     Raises
     ------
     ShapeError
-        If the nuclei are of an image of another size.
+        If the nuclei belong to an image of another size.
     """
     warn_outlines(outlines)
     if isinstance(nuclei, np.ndarray):
@@ -122,7 +122,7 @@ def draw(
     palette = colours(classes, unsure=nuclei.may_be_unsure)
     class_of_ring = nuclei.class_id[found.label - 1]
     rings = [np.rint((ring - 0.5) * 2**_SHIFT).astype(np.int32) for ring in found.rings()]
-    # Antialiasing adds about a pixel; a broader line would hide the chromatin along the border.
+    # Antialiasing adds about a pixel; a wider line would hide the chromatin along the border.
     width_px = max(round(_WIDTH_UM / nuclei.mpp) - 1, 1)
     canvas = np.array(image, order="C")
     for class_id in np.unique(class_of_ring):
@@ -167,7 +167,7 @@ def with_legend(canvas: Image, nuclei: Nuclei, classes: Sequence[str]) -> Image:
 
 
 def warn_outlines(outlines: object) -> None:
-    """Warn of the former argument outlines."""
+    """Warn about the former argument outlines."""
     if outlines is not None:
         warnings.warn(
             "outlines= is no longer used and will be removed in the next version: nuclei have their own "

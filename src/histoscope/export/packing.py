@@ -1,4 +1,4 @@
-"""One gzip stream of pieces that were compressed in several threads."""
+"""One gzip stream from pieces that were compressed in several threads."""
 
 import struct
 import zlib
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 _LEVEL = 1
 _HEAD = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
-"""Deflate, without a name and a time: the same bytes each run."""
+"""Gzip header without a name or time: the same bytes in each run."""
 _END = b"\x03\x00"
 
 
@@ -36,7 +36,7 @@ def packed(text: str) -> Packed:
 def gzip_file(path: Path) -> Iterator[Callable[[Packed], None]]:
     """Write a gzip file piece by piece.
 
-    A single member, as some readers know no more.
+    It is a single member, since some readers support only one.
 
     Examples
     --------

@@ -30,7 +30,7 @@ TILE_OUTPUTS = {"heatmap": ("_heatmap.png",), "geojson": (".geojson",), "csv": (
 def write(
     stem: Path, image: Image, nuclei: Nuclei, classes: Sequence[str], kinds: Collection[str] = tuple(OUTPUTS)
 ) -> None:
-    """Write the files of one image, each whole or not at all.
+    """Write the files of one image, each atomically.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def write(
     if "geojson" in kinds:
         write_geojson(ending(stem, ".geojson"), nuclei, classes=classes, table=table, name=stem.name)
     if "csv" in kinds and table is not None:
-        # Five digits, but places to the nanometre: an image may be centimetres long.
+        # Five digits, but positions to the nanometre: an image may be centimetres long.
         places = {name: table[name].map("{:.3f}".format) for name in ("x_um", "y_um")}
         write_table(ending(stem, ".csv"), table.assign(**places), float_format="%.5g")
 
 
 def write_png(path: Path, image: Image) -> None:
-    """Write an RGB image with OpenCV, which compresses thrice as fast as Pillow to the same size."""
+    """Write an RGB image with OpenCV, which compresses three times as fast as Pillow to the same size."""
     bgr = np.ascontiguousarray(image[:, :, ::-1])
     _, packed = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     with whole(path) as temporary:
@@ -78,7 +78,7 @@ def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str,
     Returns
     -------
     dict
-        Width, height, mpp, mm² of tissue, and nuclei and nuclei per mm² of tissue, all and by class.
+        Width, height, mpp, mm² of tissue, and nuclei and nuclei per mm² of tissue, in total and by class.
     """
     tissue_mm2 = tissue_area_mm2(image, nuclei.mpp)
     height, width = image.shape[:2]
@@ -90,12 +90,12 @@ def summarise(image: Image, nuclei: Nuclei, classes: Sequence[str]) -> dict[str,
 
 
 def columns(classes: Sequence[str]) -> list[str]:
-    """Columns of the summary behind the image's name."""
+    """Columns of the summary after the image's name."""
     first = ["width_px", "height_px", "mpp", "tissue_mm2", "nuclei", "nuclei_per_mm2"]
     # Prefixed, so that no class name collides with another column.
     return [*first, *(column for name in classes for column in (f"n_{name}", f"per_mm2_{name}"))]
 
 
 def density(count: int, tissue_mm2: float) -> float | None:
-    """Nuclei per mm² of tissue; None where there is no tissue."""
+    """Nuclei per mm² of tissue; None if there is no tissue."""
     return round(count / tissue_mm2, 2) if tissue_mm2 > 0 else None

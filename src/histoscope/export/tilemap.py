@@ -59,7 +59,7 @@ class TileMap:
         return area
 
     def table(self, classes: Sequence[str]) -> pd.DataFrame:
-        """One row a tile: edges in pixels, share of tissue, class, and probability of each class."""
+        """One row per tile: edges in pixels, share of tissue, class, and probability of each class."""
         columns = dict(zip(("left_px", "top_px", "right_px", "bottom_px"), self.box_px.T, strict=True))
         names = [classes[k] for k in self.predicted]
         found = {f"p_{name}": self.probability[:, k] for k, name in enumerate(classes)}

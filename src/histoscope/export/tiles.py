@@ -1,4 +1,4 @@
-"""Classified tiles of a slide as a table with squares: GeoParquet, as of its cells."""
+"""Classified tiles of a slide as a table with squares: GeoParquet, as for cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tiles:
-    """Tiles on the pixels of a network, and their classes.
+    """Tiles in the pixels of a network, and their classes.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Tiles:
     tissue : (N,) float32
         Share of each that is tissue.
     scale : (float, float)
-        Pixels of level 0 for one of the network's, across and down.
+        Pixels of level 0 per pixel of the network, across and down.
     mpp : float
         Of the network.
     """
@@ -39,7 +39,7 @@ class Tiles:
 
     @classmethod
     def none(cls, n_classes: int) -> "Tiles":
-        """No tiles: the columns of a slide without tissue."""
+        """An empty table, for a slide without tissue."""
         numbers = np.empty((0, n_classes), np.float32), np.empty(0, np.float32)
         return cls(np.empty((0, 4), np.int64), *numbers, (1.0, 1.0), 1.0)
 
@@ -53,7 +53,7 @@ class Tiles:
         part : str
             Name of the part of the slide that the tiles belong to.
         slide : str
-            Digest of the slide; ids of tiles follow from it, from their place and their size.
+            Digest of the slide; ids of tiles are derived from it, and from their position and size.
 
         Examples
         --------
@@ -96,7 +96,7 @@ def tile_map(
     mpp: float,
     n_empty: int,
 ) -> TileMap:
-    """Tiles of a table as a map on the pixels of the network, which can be drawn.
+    """Tiles of a table as a map in the network's pixels, for drawing.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ def tile_map(
         From `Tiles.to_arrow`.
     classes : sequence of str
     scale : (float, float)
-        Pixels of level 0 for one of the network's.
+        Pixels of level 0 per pixel of the network.
     size : (int, int)
         Width and height of the slide, in the network's pixels.
     mpp : float
         Of the network.
     n_empty : int
-        Tiles that were left out.
+        Number of tiles that were left out.
     """
     box = table["bbox"].combine_chunks().flatten()
     edges = np.stack([side.to_numpy() for side in box], axis=1) / np.tile(scale, 2)

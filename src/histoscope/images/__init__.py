@@ -1,4 +1,4 @@
-"""Image files: what they are, where they are, how large a pixel is, and their pixels in RGB."""
+"""Image files: their format, location, pixel size, and pixels in RGB."""
 
 from typing import TYPE_CHECKING
 

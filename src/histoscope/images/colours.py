@@ -1,4 +1,4 @@
-"""From stored numbers to RGB of 8 bits, as viewers show it."""
+"""From stored values to 8-bit RGB, as viewers show it."""
 
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,13 @@ _LIKELY_BITS = 14
 
 
 def to_rgb(raw: Raw, path: Path, *, ignore_alpha: bool = False) -> Image:
-    """Turn stored numbers into (H, W, 3) uint8 RGB; transparent parts become white, or keep their colours.
+    """Convert stored values to (H, W, 3) uint8 RGB; transparent parts become white, or keep their colours.
 
     Raises
     ------
     CorruptDataError
-        If the numbers are no colours of 8 or 16 bits, if it is not said how many of 16 bits are used and they
-        are not all, or if all is transparent over a picture.
+        If the values are not colours of 8 or 16 bits, if not all of 16 bits are used and their number is not
+        given, or if a picture is fully transparent.
     """
     pixels = raw.pixels if raw.pixels.ndim == 3 else raw.pixels[:, :, None]
     count = _CHANNELS.get(raw.model, 1)
@@ -44,7 +44,7 @@ def to_rgb(raw: Raw, path: Path, *, ignore_alpha: bool = False) -> Image:
 
 
 def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn and flip an image as its orientation (1 to 8, of EXIF and TIFF) asks.
+    """Rotate and flip an image as its orientation (1 to 8, as in EXIF and TIFF) asks.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def _unsigned(pixels: NDArray[Any], raw: Raw, path: Path) -> NDArray[Any]:
-    """Give the numbers as bool, uint8 or uint16."""
+    """Return the values as bool, uint8 or uint16."""
     is_signed_lab = raw.model == "cielab" and pixels.dtype in (np.int8, np.int16)
     if is_signed_lab:
         return pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
@@ -76,7 +76,7 @@ def _unsigned(pixels: NDArray[Any], raw: Raw, path: Path) -> NDArray[Any]:
 
 
 def _bits_used(pixels: NDArray[Any], raw: Raw, path: Path) -> int:
-    """Bits of a sample that are used, as the file says, or else all."""
+    """Bits of a sample that are used, as given in the file; by default all."""
     stored = 1 if pixels.dtype == np.bool_ else 8 * pixels.itemsize
     if raw.model in {"cielab", "icclab"}:
         return stored
@@ -97,7 +97,7 @@ def _bits_used(pixels: NDArray[Any], raw: Raw, path: Path) -> int:
 
 
 def _scaled(pixels: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Bring numbers of so many bits to 8."""
+    """Scale values of so many bits to 8."""
     if bits < 8:
         pixels = np.rint(pixels * (255.0 / (2**bits - 1)))
     elif bits > 8:
@@ -121,7 +121,7 @@ def _as_rgb(stored: NDArray[np.uint8], raw: Raw) -> NDArray[np.uint8]:
 
 
 def ycbcr_to_rgb(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn brightness and colours of JPEG into RGB, to the last bit as OpenSlide does.
+    """Convert YCbCr of JPEG to RGB, bit for bit as OpenSlide does.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def ycbcr_to_rgb(stored: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @cache
 def _chroma() -> tuple[NDArray[np.int16], ...]:
-    """What the colours add to the brightness: to red by Cr, to green by both, to blue by Cb."""
+    """Chroma added to the luma: red by Cr, green by both, blue by Cb."""
     steps = np.arange(-128, 128)
     green = (-34414 * steps[:, None] - 71414 * steps + 50_000) // 100_000
 
@@ -160,7 +160,7 @@ def _chroma() -> tuple[NDArray[np.int16], ...]:
 
 
 def _through_profile(stored: NDArray[np.uint8], mode: str, icc: bytes) -> NDArray[np.uint8]:
-    """Turn CMYK or Lab into sRGB, with the profile that comes with it if there is one."""
+    """Convert CMYK or Lab to sRGB, with the embedded profile if there is one."""
     import io
 
     from PIL import Image as Pillow
@@ -188,7 +188,7 @@ def _looked_up(indices: NDArray[Any], palette: NDArray[np.uint8], path: Path) ->
 def _on_white(
     colours: NDArray[np.uint8], alpha: NDArray[np.uint8], kind: str, path: Path
 ) -> NDArray[np.uint8]:
-    """Lay an image on white, like glass."""
+    """Composite an image onto white, like glass."""
     if not alpha.any() and (kind == "straight" and (colours != colours[:1, :1]).any()):
         raise CorruptDataError(
             f"{path} is transparent everywhere (its alpha is 0), so its picture would not be visible; "

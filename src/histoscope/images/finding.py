@@ -1,4 +1,4 @@
-"""The images of a file, a folder or a glob; what is left out is named with its reason."""
+"""Finding the images of a file, a folder or a glob; files left out are listed with a reason."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ from histoscope.places import forget, found_below, is_remote, place
 
 _SLIDES_ELSEWHERE = (*SLIDE_SUFFIXES, ".tif", ".tiff", ".vmu")
 JOURNALS = ("predictions.jsonl", "normalized.jsonl", "explained.jsonl", "plan.json")
-"""A folder below the one that is searched, with one of these in it, holds results of an earlier call."""
+"""A folder below the searched one that contains one of these holds results of an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Skipped:
 @brief
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Images that were found, and files that were left out.
+    """Images found, and files left out.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ class Found:
     images : list of Path
         Images, in the order of their paths, all below `root`.
     skipped : list of Skipped
-        Slides and pictures of formats that are not read, folders that may not be entered, links that lead
-        nowhere, and results of earlier calls.
+        Slides and pictures of unsupported formats, folders that may not be opened, broken links, and results
+        of earlier runs.
     """
 
     root: Path
@@ -61,20 +61,20 @@ class Found:
 
 
 def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) -> Found:
-    """Find the images of a file, of a folder (to the bottom) or of a glob.
+    """Find the images of a file, of a folder (recursively) or of a glob.
 
-    A file is taken as it is. In folders and globs a file is an image by its suffix, or by its first bytes if
-    it has another suffix or none. Links are followed, each folder once. Hidden files, and files of other
-    kinds (tables, notes), are left out silently.
+    A single file is taken unconditionally. In folders and globs, a file is recognised as an image by its
+    suffix, or by its first bytes if it has another suffix or none. Links are followed, each folder once.
+    Hidden files, and files of other kinds (tables, notes), are left out silently.
 
     Parameters
     ----------
     source : str or Path
-        Elsewhere (``s3://``), slides are found, by their suffix alone.
+        In remote storage (``s3://``), slides are found by suffix only.
     deep : bool
-        Whether folders in a folder are searched as well.
+        Whether to search folders recursively.
     slides : bool
-        Whether files that only readers of slides open, such as DICOM, are images.
+        Whether files that only slide readers can open, such as DICOM, count as images.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
     Raises
     ------
     ConfigError
-        If images, and not slides, are looked for elsewhere.
+        If images, not slides, are searched for in remote storage.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def find_images(source: str | Path, *, deep: bool = True, slides: bool = False) 
 
 
 def _elsewhere(source: Path) -> Found:
-    """Slides of a file, a folder or a glob elsewhere; none of those among results of earlier calls."""
+    """Slides of a remote file, folder or glob, without those among results of earlier runs."""
     is_glob = any(sign in str(source) for sign in "*?[")
     if not is_glob and source.is_file():
         return Found(source.parent, [source])
@@ -134,7 +134,7 @@ def _elsewhere(source: Path) -> Found:
 
 
 def lines_of(skipped: Iterable[Skipped]) -> list[str]:
-    """Say what was left out, a line for each reason.
+    """Say what was left out, one line per reason.
 
     Examples
     --------
@@ -157,14 +157,14 @@ def lines_of(skipped: Iterable[Skipped]) -> list[str]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """Give the folders of a glob before its first wildcard."""
+    """The folders of a glob before its first wildcard."""
     parts = pattern.parts
     fixed = next((k for k, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts))
     return place(Path(*parts[:fixed]))
 
 
 def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:
-    """Give the files of a folder, and of those below it if `deep`; links are followed, each folder once."""
+    """The files of a folder, and of those below it if `deep`; links are followed, each folder once."""
 
     def refused(error: OSError) -> None:
         found.skipped.append(Skipped(Path(error.filename), f"cannot be opened ({error.strerror})"))
@@ -181,7 +181,7 @@ def _below(top: Path, found: Found, *, deep: bool) -> Iterator[Path]:
 
 
 def _is_result(path: Path, found: Found, results: dict[Path, bool]) -> bool:
-    """Whether a file lies in a folder of results below the root; each such folder is reported once."""
+    """Whether a file is in a folder of results below the root; each such folder is reported once."""
     for folder in path.parents[: len(path.parts) - len(found.root.parts) - 1]:
         if folder not in results:
             results[folder] = any((folder / journal).is_file() for journal in JOURNALS)

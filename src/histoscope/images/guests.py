@@ -20,8 +20,8 @@ _added: dict[str, "ImageReader"] = {}
 class ImageReader(Protocol):
     """Reader of one image file: any ``(path) -> (pixels, mpp)``.
 
-    The pixels are (H, W, 3) uint8 RGB; ``mpp`` is micrometres per pixel, or None if the file does not say it.
-    It is called anew for the size, the resolution and the pixels of a file.
+    The pixels are (H, W, 3) uint8 RGB; ``mpp`` is micrometres per pixel, or None if the file does not give
+    it. It is called separately for the size, the resolution and the pixels of a file.
     """
 
     def __call__(self, path: Path, /) -> tuple[Image, float | None]:
@@ -32,7 +32,7 @@ class ImageReader(Protocol):
 def add_reader(suffix: str, read: ImageReader) -> None:
     """Read the image files of a suffix with a function, in this process.
 
-    A package offers one to all who install it by an entry point in ``histoscope.image_readers``.
+    A package provides a reader to all who install it through an entry point in ``histoscope.image_readers``.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def add_reader(suffix: str, read: ImageReader) -> None:
     Raises
     ------
     ConfigError
-        If it is no suffix, or one that Histoscope reads and writes itself.
+        If it is not a suffix, or one that Histoscope reads and writes itself.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def reader_of(path: Path) -> ImageReader | None:
     Raises
     ------
     ConfigError
-        If it is of a plug-in that cannot be imported.
+        If it belongs to a plug-in that cannot be imported.
     """
     suffix = path.suffix.lower()
     if suffix in _added or suffix in OURS or not suffix:
@@ -82,14 +82,14 @@ def read(path: Path, reader: ImageReader) -> tuple[Image, float | None]:
     Raises
     ------
     CorruptDataError
-        If it fails, or gives something else.
+        If it fails, or returns something else.
     """
     try:
         pixels, mpp = reader(path)
         pixels, mpp = np.asarray(pixels), None if mpp is None else float(mpp)
     except MemoryError:
         raise
-    except Exception as error:  # whatever the code of others does
+    except Exception as error:  # third-party code may raise anything
         raise CorruptDataError(f"{path} cannot be read by {_name(reader)}: {error}") from error
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
         raise CorruptDataError(

@@ -1,4 +1,4 @@
-"""File formats of images, by their first bytes rather than by suffix."""
+"""File formats of images, recognised by their first bytes rather than by suffix."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from histoscope.images import guests
 from histoscope.places import PlaceError, place
 
 IMAGE_SUFFIXES = guests.OURS
-"""Suffixes that are written, and those that an image is expected to have."""
+"""Suffixes that are written, and those expected of an image."""
 SLIDE_SUFFIXES = (".bif", ".czi", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".vms")
-"""Those of slides, beside TIFF."""
+"""Suffixes of slides other than TIFF."""
 
 _READ = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -41,10 +41,10 @@ _WITHIN = (
 )
 _BMP_HEADERS = {size.to_bytes(4, "little") for size in (12, 40, 52, 56, 64, 108, 124)}
 READ = frozenset({*_READ.values(), "WebP"})
-"""Names of the formats that are read."""
+"""Names of the supported formats."""
 
 _PREVIEWS = {".mrxs": "MIRAX", ".vsi": "Olympus VSI"}
-"""Slides whose own file begins like a JPEG or TIFF, and holds no more than a preview."""
+"""Slides whose own file begins like a JPEG or TIFF, but contains only a preview."""
 _SLIDES = {
     ".ets": "Olympus ETS",
     ".czi": "Zeiss CZI",
@@ -75,7 +75,7 @@ def kind_of(path: str | Path) -> str:
     Returns
     -------
     str
-        Such as "PNG", "TIFF" or "DICOM"; empty if the bytes are no image's.
+        Such as "PNG", "TIFF" or "DICOM"; empty if the bytes are not those of an image.
 
     Raises
     ------
@@ -112,10 +112,10 @@ def kind_of(path: str | Path) -> str:
 
 
 def unreadable(path: str | Path) -> str:
-    """Say why a file of a known format cannot be read as an image and what to do, or nothing if it may be.
+    """Say why a file of a known format cannot be read as an image and what to do; empty if it may be read.
 
-    Formats whose own file holds no more than a preview are known by their suffix: a MIRAX slide begins like a
-    JPEG, and its pixels lie in a folder beside.
+    Formats whose own file contains only a preview are recognised by suffix: a MIRAX slide begins like a JPEG,
+    but its pixels are in a folder beside it.
     """
     kind, suffix = kind_of(path), Path(path).suffix.lower()
     if (kind in READ and suffix not in _PREVIEWS) or guests.reader_of(Path(path)):
@@ -125,19 +125,18 @@ def unreadable(path: str | Path) -> str:
 
 
 def only_as_slide(path: str | Path) -> bool:
-    """Whether a file is of a format that readers of slides open, and readers of images do not.
+    """Whether a file has a format that slide readers can open, but image readers cannot.
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `kind_of`.
+    DatasetNotFoundError, CorruptDataError        As for `kind_of`.
     """
     kind, suffix = kind_of(path), Path(path).suffix.lower()
     return kind in _ONLY_SLIDES or (_PREVIEWS | _SLIDES).get(suffix) in _ONLY_SLIDES
 
 
 def looks_like_image(path: Path) -> bool:
-    """Whether a file's suffix or first bytes are those of an image or slide, one that is read or not."""
+    """Whether a file's suffix or first bytes are those of an image or slide, supported or not."""
     suffix = path.suffix.lower()
     if suffix in {*IMAGE_SUFFIXES, *_SLIDES, *_PREVIEWS, *_PICTURES} or guests.reader_of(path):
         return True

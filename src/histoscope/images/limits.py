@@ -7,15 +7,15 @@ from pathlib import Path
 from histoscope.errors import CorruptDataError
 
 DEFLATE, LZW, JPEG, PACKBITS, BMP = 1100, 3000, 2500, 130, 400
-"""Largest compression ratio of each format, generously."""
+"""Generous upper bounds on the compression ratio of each format."""
 
 _UNKNOWN_MEMORY = 2**34
 
 
 def check_stored(path: Path, size: tuple[int, int], decoded: float, stored: float, most: float) -> None:
-    """Raise if a file has too few bytes (`stored`) for the pixels (`decoded` bytes) that its header names.
+    """Raise if a file has too few bytes (`stored`) for the pixels (`decoded` bytes) that its header claims.
 
-    One stored byte becomes `most` bytes by decompression; `size` is height and width.
+    One stored byte becomes at most `most` bytes; `size` is height and width.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def damaged(path: Path, why: object) -> CorruptDataError:
 
 
 def too_large(path: Path, why: str) -> CorruptDataError:
-    """Error for a file that this machine cannot hold."""
+    """Error for a file that does not fit in this machine's memory."""
     return CorruptDataError(
         f"{path} is too large to read at once ({why}); cut it into tiles, or export the region: whole "
         "slide images of this size cannot be read yet"
@@ -60,7 +60,7 @@ def too_large(path: Path, why: str) -> CorruptDataError:
 
 
 def free_memory() -> int:
-    """Bytes of memory that this process may still take, as far as the system says."""
+    """Bytes of memory that this process may still use, as far as the system tells."""
     limits = [_UNKNOWN_MEMORY]
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -69,7 +69,7 @@ def free_memory() -> int:
         with suppress(AttributeError, OSError, ValueError):
             limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for limit in _of_groups():
-        with suppress(OSError, ValueError):  # "max" is no number
+        with suppress(OSError, ValueError):  # "max" is not a number
             limits.append(int(limit.read_text(encoding="ascii")))
     with suppress(ImportError, OSError, ValueError):
         import resource

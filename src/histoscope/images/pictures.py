@@ -21,8 +21,8 @@ _ORIENTATION = 0x0112
 def opened(path: Path, kind: str) -> Iterator[Any]:
     """Open a picture of that kind with Pillow; no pixel is decoded yet.
 
-    The class of the kind is called by itself, since `PIL.Image.open` refuses more than 179 megapixels:
-    here sizes are checked against the bytes of the file and the memory of the machine.
+    The class of the format is called directly, since `PIL.Image.open` refuses more than 179 megapixels; here
+    sizes are checked against the file's bytes and the machine's memory.
     """
     from importlib import import_module
 
@@ -37,7 +37,7 @@ def opened(path: Path, kind: str) -> Iterator[Any]:
 def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) -> Raw:
     """Decode a picture of that kind; without `colour` a palette's indices stay indices.
 
-    JPEG is decoded at a half, a quarter or an eighth if its sides still have `least_px` then.
+    JPEG is decoded at a half, a quarter or an eighth if its sides still have `least_px` pixels.
     """
     with opened(path, kind) as picture:
         if kind == "JPEG" and least_px is not None:
@@ -49,7 +49,7 @@ def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) ->
             "orientation": orientation_of(picture),
             "is_lossy": kind in _LOSSY,
         }
-        if depth == 16:  # Pillow would drop half of the bits
+        if depth == 16:  # Pillow would drop half the bits
             import imagecodecs
 
             pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()))
@@ -68,7 +68,7 @@ def read(path: Path, kind: str, *, colour: bool, least_px: int | None = None) ->
 
 
 def exif_of(picture: Any) -> Mapping[int, Any]:
-    """Tags of EXIF and XMP; none where they cannot be read. No pixel is decoded."""
+    """Tags of EXIF and XMP; none if they cannot be read. No pixel is decoded."""
     from PIL import Image as Pillow
 
     try:
@@ -98,7 +98,7 @@ def _check(picture: Any, path: Path, kind: str, depth: int) -> None:
 
 
 def _late_exif(path: Path) -> bytes:
-    """Give the EXIF of a PNG, which may stand behind the pixels."""
+    """Return the EXIF of a PNG, which may come after the pixels."""
     with path.open("rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:

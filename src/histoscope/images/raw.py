@@ -1,4 +1,4 @@
-"""Decoded pixels before colour conversion: numbers as stored, and their meaning."""
+"""Decoded pixels before colour conversion: stored values and their meaning."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Stored numbers of an image, and what its file says of them.
+    """Stored values of an image, and their meaning according to the file.
 
-    `pixels` (H, W) or (H, W, C) are as they are stored: `orientation` (1 to 8, as EXIF and TIFF count) is not
-    applied yet. `model` is the colour model: "grey", "white is zero", "palette", "rgb", "ycbcr", "cmyk",
-    "cielab" or "icclab". `alpha` is the meaning of the channel behind the colours: "straight",
-    "premultiplied" or unknown (""). `bits` are the bits of a sample that the file says are used, such as 12
-    of 16.
+    `pixels` (H, W) or (H, W, C) are as stored: `orientation` (1 to 8, as in EXIF and TIFF) is not applied
+    yet. `model` is the colour model: "grey", "white is zero", "palette", "rgb", "ycbcr", "cmyk", "cielab" or
+    "icclab". `alpha` is the meaning of the channel after the colours: "straight", "premultiplied" or unknown
+    (""). `bits` is the number of bits per sample that are used according to the file, such as 12 of 16.
     """
 
     pixels: NDArray[Any]

@@ -1,4 +1,4 @@
-"""Decoding of image files of every format, with one error for what cannot be decoded."""
+"""Decoding of image files of every format, with one error for files that cannot be decoded."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ _DECODERS = r"(PIL|tifffile)\b"
 
 
 def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
-    """Decode the numbers of a file, as they are stored.
+    """Decode the values of a file as stored.
 
     Without `colour` palettes are not looked up: ids of label maps are indices. JPEG may be decoded at a
     fraction of its size, down to sides of `least_px`.
@@ -25,7 +25,8 @@ def stored(path: Path, *, colour: bool, least_px: int | None = None) -> Raw:
     Raises
     ------
     DatasetNotFoundError, CorruptDataError
-        If there is no such file, it cannot be decoded to the end, or its format or colour model is not read.
+        If there is no such file, it cannot be decoded completely, or its format or colour model is not
+        supported.
     """
     return _guarded(
         path,
@@ -41,10 +42,10 @@ def header(
     of_picture: Callable[[Any], T],
     of_guest: Callable[[Image, float | None], T],
 ) -> T:
-    """Ask a file's header something, without decoding a pixel (but by a reader of others).
+    """Query a file's header without decoding a pixel (except by third-party readers).
 
-    `of_tiff` gets the file of tifffile and the series of its main image, `of_picture` the picture of Pillow,
-    `of_guest` the pixels and the resolution that a reader of others gives. Raises as `stored`.
+    `of_tiff` gets the tifffile file and the series of its main image, `of_picture` the Pillow picture,
+    `of_guest` the pixels and resolution from a third-party reader. Raises like `stored`.
     """
 
     def ask_tiff() -> T:
@@ -63,8 +64,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `stored`.
+    DatasetNotFoundError, CorruptDataError        As for `stored`.
     """
     path = Path(path)
     height, width, orientation = header(
@@ -81,14 +81,13 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def orientation_of(path: str | Path) -> int:
-    """Orientation of an image file by EXIF or TIFF: 1 (upright as it is stored) to 8.
+    """Orientation of an image file from EXIF or TIFF: 1 (upright as stored) to 8.
 
     `read_image` applies it.
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `stored`.
+    DatasetNotFoundError, CorruptDataError        As for `stored`.
     """
     return header(
         Path(path),
@@ -108,14 +107,13 @@ def turned_upright(paths: Iterable[Path]) -> list[Path]:
 
 
 def profile_of(path: str | Path) -> bytes:
-    """ICC profile of an image's RGB, to keep in images made from it; empty if there is none.
+    """ICC profile of an image's RGB, to keep in derived images; empty if there is none.
 
-    Profiles of CMYK and grey are not given, since `read_image` gives RGB.
+    Profiles of CMYK and grey are left out, since `read_image` returns RGB.
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `stored`.
+    DatasetNotFoundError, CorruptDataError        As for `stored`.
     """
     profile = header(
         Path(path),
@@ -127,17 +125,16 @@ def profile_of(path: str | Path) -> bytes:
 
 
 def check_labels_fit(image: Path, labels: Path) -> None:
-    """Raise if an image has an orientation tag, and its label map may be drawn without it.
+    """Raise if an image has an orientation tag that its label map may ignore.
 
-    `read_image` applies the orientation, as viewers do. Where height and width are exchanged, the
-    shape of the label map shows which one it fits.
+    `read_image` applies the orientation, as viewers do. If that swaps height and width, the shape of the
+    label map shows which one it fits.
 
     Raises
     ------
     DataError
-        If that is unknown, or the label map fits the image as it is stored.
-    DatasetNotFoundError, CorruptDataError
-        As `stored`.
+        If that is unknown, or the label map fits the image as stored.
+    DatasetNotFoundError, CorruptDataError        As for `stored`.
     """
     turn = orientation_of(image)
     if turn == 1 or orientation_of(labels) == turn:
@@ -155,7 +152,7 @@ def check_labels_fit(image: Path, labels: Path) -> None:
 def _ignore_tag_warnings() -> None:
     """Silence warnings of decoders about tags they do not know.
 
-    `warnings.catch_warnings` would do so for one file, but not while other threads read as well.
+    `warnings.catch_warnings` could do so for one file, but not while other threads read as well.
     """
     known = warnings.filters[0] if warnings.filters else None
     if known is None or getattr(known[3], "pattern", "") != _DECODERS:
@@ -168,7 +165,7 @@ def _guarded(
     of_picture: Callable[[str], T],
     of_guest: Callable[[Image, float | None], T],
 ) -> T:
-    """Call the decoder of a file's format; the dozens of errors of decoders become one."""
+    """Call the decoder of a file's format; the many errors of decoders become one."""
     reason = kinds.unreadable(path)
     if reason:
         raise CorruptDataError(f"{path} cannot be decoded as an image: {reason}")

@@ -1,4 +1,4 @@
-"""Resolution in micrometres per pixel, as image files say it, and its bounds."""
+"""Resolution in micrometres per pixel, as given by image files, and its bounds."""
 
 import html
 import re
@@ -12,8 +12,8 @@ from histoscope.images import pictures, reading
 from histoscope.places import place
 
 LEAST_MPP, MOST_MPP = 0.05, 5.0
-"""No microscope's picture of nuclei is finer or coarser. A screen's 72 dots an inch, which many programs
-write without thinking, are 353 micrometres a pixel."""
+"""No microscope image of nuclei is finer or coarser. A screen's 72 dots per inch, a default of many programs,
+are 353 micrometres per pixel."""
 
 _INCH, _CM = 25_400.0, 10_000.0
 _SI = {"p": 1e-6, "n": 1e-3, "µ": 1.0, "u": 1.0, "m": 1e3, "c": 1e4, "d": 1e5, "": 1e6, "k": 1e9}
@@ -30,12 +30,12 @@ def check_mpp(value: float, where: str) -> float:
     ----------
     value : float
     where : str
-        What gave it, such as ``--mpp``; named in the error.
+        Its source, such as ``--mpp``, for the error.
 
     Raises
     ------
     ConfigError
-        If it is no number from 0.05 to 5.
+        If it is not a number from 0.05 to 5.
 
     Examples
     --------
@@ -44,10 +44,10 @@ def check_mpp(value: float, where: str) -> float:
     >>> check_mpp(40, "--mpp")
     Traceback (most recent call last):
     ...
-    histoscope.errors.ConfigError: --mpp is 40, expected micrometres per pixel from 0.05 to 5: mostly
+    histoscope.errors.ConfigError: --mpp is 40, expected micrometres per pixel from 0.05 to 5: usually
     0.25 for a 40x scan, 0.5 for 20x
     """
-    if not LEAST_MPP <= value <= MOST_MPP:  # not a number is neither
+    if not LEAST_MPP <= value <= MOST_MPP:  # also refuses NaN
         raise ConfigError(
             f"{where} is {value:g}, expected micrometres per pixel from {LEAST_MPP:g} to {MOST_MPP:g}: "
             "usually 0.25 for a 40x scan, 0.5 for 20x"
@@ -58,9 +58,9 @@ def check_mpp(value: float, where: str) -> float:
 def mpp_of(path: str | Path) -> float | None:
     """Micrometres per pixel that a file gives, or None if there is none within the bounds of microscopes.
 
-    Read are OME-XML, what Aperio, Olympus, Philips, Ventana, Zeiss (LSM), Micro-Manager and ImageJ write, and
-    the resolution of TIFF (so of Hamamatsu and Leica), PNG, JPEG and BMP. What the file is, its first bytes
-    tell. Pixels must be square within a hundredth. No pixel is decoded.
+    Sources are OME-XML, the tags of Aperio, Olympus, Philips, Ventana, Zeiss (LSM), Micro-Manager and ImageJ,
+    and the resolution of TIFF (also for Hamamatsu and Leica), PNG, JPEG and BMP. The format is recognised by
+    its first bytes. Pixels must be square within 1 %. No pixel is decoded.
 
     Raises
     ------
@@ -76,12 +76,11 @@ def mpp_of(path: str | Path) -> float | None:
 
 
 def pixel_size_of(path: str | Path) -> tuple[float, float] | None:
-    """Micrometres per pixel across and down, as `mpp_of`, but also of pixels that are no squares.
+    """Micrometres per pixel across and down, as `mpp_of`, but also for pixels that are not square.
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `mpp_of`.
+    DatasetNotFoundError, CorruptDataError        As for `mpp_of`.
     """
     for x, y in reading.header(place(path), _of_tiff, _of_picture, _of_guest):
         if all(LEAST_MPP <= one <= MOST_MPP for one in (x, y)):
@@ -90,12 +89,11 @@ def pixel_size_of(path: str | Path) -> tuple[float, float] | None:
 
 
 def why_unknown(path: str | Path) -> str:
-    """Say why `mpp_of` gives None, in words that follow the name of the file.
+    """Say why `mpp_of` gives None, in words that follow the file name.
 
     Raises
     ------
-    DatasetNotFoundError, CorruptDataError
-        As `mpp_of`.
+    DatasetNotFoundError, CorruptDataError        As for `mpp_of`.
     """
     found = reading.header(Path(path), _of_tiff, _of_picture, _of_guest)
     if not found:
@@ -107,7 +105,7 @@ def why_unknown(path: str | Path) -> str:
 
 
 def length_um(unit: str) -> float | None:
-    r"""Micrometres of a unit of length, as programs write it; None if it is not known.
+    r"""Micrometres of a unit of length, as programs write it; None if unknown.
 
     Examples
     --------
@@ -115,7 +113,7 @@ def length_um(unit: str) -> float | None:
     [1.0, 1.0, 1.0, 1000.0, 25400.0, None]
     """
     unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), unit.strip().strip("\"'"))
-    unit = unicodedata.normalize("NFKC", unit).replace("μ", "µ").strip()  # all the signs of micro are one
+    unit = unicodedata.normalize("NFKC", unit).replace("μ", "µ").strip()  # unify the micro signs
     if unit.lower() in _WORDS or unit in _WORDS:
         return _WORDS.get(unit, _WORDS.get(unit.lower()))
     long = re.fullmatch(r"(pico|nano|micro|milli|centi|deci|kilo|)met(?:er|re)s?", unit.lower())
@@ -125,7 +123,7 @@ def length_um(unit: str) -> float | None:
 
 
 def _of_picture(picture: Any) -> list[tuple[float, float]]:
-    """Sizes of a pixel that a picture gives: of PNG from dots a metre, of JPEG from JFIF, then from EXIF."""
+    """Pixel sizes given by a picture: for PNG from dots per metre, for JPEG from JFIF, then EXIF."""
     found = [dpi] if (dpi := picture.info.get("dpi")) else []
     exif = pictures.exif_of(picture)
     unit = {2: 1.0, 3: 2.54}.get(exif.get(0x0128, 2))
@@ -135,12 +133,12 @@ def _of_picture(picture: Any) -> list[tuple[float, float]]:
 
 
 def _of_guest(_: Any, mpp: float | None) -> list[tuple[float, float]]:
-    """Size of a pixel that an added reader gives."""
+    """Pixel size given by an added reader."""
     return [] if mpp is None else [(mpp, mpp)]
 
 
 def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
-    """Size of a pixel that a TIFF gives: what vendors write comes before the resolution tags."""
+    """Pixel size given by a TIFF: vendor tags take precedence over resolution tags."""
     page = series.keyframe
     pair = (
         (_of_ome(file.ome_metadata, page) if file.is_ome else None)
@@ -151,7 +149,7 @@ def _of_tiff(file: Any, series: Any) -> list[tuple[float, float]]:
 
 
 def _of_ome(text: str, page: Any) -> tuple[float, float] | None:
-    """Size of a pixel in OME-XML: of the image that is as large as the page, or of the first."""
+    """Pixel size in OME-XML: that of the image with the page's size, or of the first."""
     try:
         every = [one for one in ElementTree.fromstring(text).iter() if one.tag.rpartition("}")[2] == "Pixels"]
     except ElementTree.ParseError:
@@ -169,7 +167,7 @@ def _of_ome(text: str, page: Any) -> tuple[float, float] | None:
 
 
 def _of_vendor(file: Any, page: Any) -> tuple[float, float] | None:
-    """Size of a pixel in the tags of vendors of scanners and microscopes."""
+    """Pixel size in the tags of scanner and microscope vendors."""
     texts = [page.description, file.pages[0].description]
     xmp = page.tags.get("XMP") or file.pages[0].tags.get("XMP")
     if xmp is not None:
@@ -195,7 +193,7 @@ def _of_vendor(file: Any, page: Any) -> tuple[float, float] | None:
 
 
 def _of_tags(file: Any, page: Any) -> tuple[float, float] | None:
-    """Size of a pixel by the resolution tags; the unit is ImageJ's if it names one."""
+    """Pixel size by the resolution tags; the unit is ImageJ's if it gives one."""
     tags = [page.tags.get(f"{axis}Resolution") for axis in "XY"]
     if None in tags:
         return None

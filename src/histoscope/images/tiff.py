@@ -40,18 +40,18 @@ _SILENT = logging.NullHandler()
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """Open a TIFF; gives the file and the series of its main image.
+    """Open a TIFF; returns the file and the series of its main image.
 
-    Previews, labels and overviews of slides, pages of a lower resolution and masks are not meant.
+    Previews, labels and overviews of slides, pages of lower resolution and masks are ignored.
 
     Raises
     ------
     CorruptDataError
-        If it holds several images of the same size, or a slide that cannot be put together.
+        If it contains several images of the same size, or a slide that cannot be assembled.
     """
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(_SILENT)  # what is wrong with a file, our errors say
+    logging.getLogger("tifffile").addHandler(_SILENT)  # our own errors report problems of a file
     with tifffile.TiffFile(handle(path)) as file:
         if file.is_bif:
             raise CorruptDataError(
@@ -86,7 +86,7 @@ def read(path: Path) -> Raw:
         kept = "".join(axis for axis in axes if axis in order)
         pixels = pixels.transpose([kept.index(axis) for axis in order])
         alpha, place = _alpha(page, model)
-        if alpha:  # behind the colours
+        if alpha:  # after the colours
             pixels = pixels[:, :, [*range(_CHANNELS.get(model, 1)), place]]
         was_rgb = model == "ycbcr" and (page.compression in _AS_RGB or not _is_plain_ycbcr(page))
         return Raw(
@@ -126,7 +126,7 @@ def _main(file: Any, path: Path) -> Any:
 
 
 def _require_index(file: Any, path: Path) -> None:
-    """Refuse a file that ends before its index, which many writers put last."""
+    """Refuse a file that ends before its index, which many writers put at the end."""
     handle, form = file.filehandle, file.tiff
     handle.seek(form.offsetsize)  # 4, or 8 of BigTIFF: there its place stands
     place = int.from_bytes(handle.read(form.offsetsize), "little" if form.byteorder == "<" else "big")
@@ -149,7 +149,7 @@ def _channels_last(axes: str, shape: tuple[int, ...], model: str, path: Path) ->
 
 
 def _channels_as_rgb(file: Any, path: Path) -> str:
-    """Take three grey channels for red, green and blue, unless the file colours them otherwise."""
+    """Treat three grey channels as red, green and blue, unless the file gives other colours."""
     colours: list[tuple[bool, ...]] = []
     if file.is_ome:
         for text in re.findall(r'<(?:\w+:)?Channel\b[^>]*?\bColor="(-?\d+)"', file.ome_metadata):
@@ -205,13 +205,13 @@ def _decoded(page: Any, series: Any, path: Path, model: str) -> NDArray[Any]:
 
 
 def _is_plain_ycbcr(page: Any) -> bool:
-    """Whether brightness and colours are stored for each pixel, in the whole range."""
+    """Whether luma and chroma are stored for each pixel, in the full range."""
     range_ = page.tags.get("ReferenceBlackWhite")
     return page.compression == _APERIO_YCBCR or (page.subsampling in {None, (1, 1)} and range_ is None)
 
 
 def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
-    """Let OpenCV's libtiff turn YCbCr with fewer colours than pixels into RGB."""
+    """Let OpenCV's libtiff convert YCbCr with subsampled chroma to RGB."""
     import cv2
 
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -229,7 +229,7 @@ def _by_libtiff(page: Any, path: Path) -> NDArray[np.uint8]:
 
 
 def _alpha(page: Any, model: str) -> tuple[str, int]:
-    """What kind of alpha there is, and in which channel; an empty kind if there is none."""
+    """Kind of alpha and its channel; an empty kind if there is none."""
     for place, kind in enumerate(page.extrasamples or (), _CHANNELS.get(model, 1)):
         if int(kind) in _ALPHA and place < page.samplesperpixel:
             return _ALPHA[int(kind)], place
@@ -237,7 +237,7 @@ def _alpha(page: Any, model: str) -> tuple[str, int]:
 
 
 def _bits(page: Any, file: Any, path: Path) -> int | None:
-    """Bits of a sample that are used, as the file says."""
+    """Bits of a sample that are used, as given in the file."""
     stored = int(page.bitspersample or 8)
     if stored not in {8, 16}:
         return stored

@@ -18,13 +18,13 @@ _MOST_JPEG_PX = 65_500
 def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: bytes = b"") -> None:
     """Write pixels (H, W, 3) uint8, for PNG also (H, W) and uint16; the suffix chooses the format.
 
-    The resolution is written in PNG and BMP as pixels a metre, in TIFF and the EXIF of JPEG as pixels a
-    centimetre. BMP holds no ICC profile.
+    The resolution is written as pixels per metre in PNG and BMP, and as pixels per centimetre in TIFF and the
+    EXIF of JPEG. BMP cannot store an ICC profile.
 
     Raises
     ------
     ConfigError
-        If the suffix is not of a format that is written, or a JPEG would be too large.
+        If the suffix is not that of a format that can be written, or a JPEG would be too large.
     """
     suffix = path.suffix.lower()
     if suffix not in IMAGE_SUFFIXES:
@@ -46,7 +46,7 @@ def save(path: Path, pixels: NDArray[Any], *, mpp: float | None = None, icc: byt
 
 
 def _png(pixels: NDArray[Any], mpp: float | None, icc: bytes) -> bytes:
-    """Encode by OpenCV: a third of Pillow's time, and files of tissue are 6 % larger."""
+    """Encode with OpenCV: a third of Pillow's time, and files of tissue are 6 % larger."""
     import cv2
 
     _, encoded = cv2.imencode(".png", pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
@@ -56,7 +56,7 @@ def _png(pixels: NDArray[Any], mpp: float | None, icc: bytes) -> bytes:
         about += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
     if mpp is not None:
         about += _chunk(b"pHYs", struct.pack(">IIB", *(round(1e6 / mpp),) * 2, 1))
-    head = 8 + 25  # the signature and the first chunk, behind which the others may stand
+    head = 8 + 25  # the signature and the first chunk, which others may follow
     return data[:head] + about + data[head:]
 
 
@@ -82,7 +82,7 @@ def _save_picture(path: Path, pixels: NDArray[Any], mpp: float | None, icc: byte
         options = {} if mpp is None else {"dpi": (25_400 / mpp,) * 2}
     else:
         options = {"quality": 95, "subsampling": 0, "icc_profile": icc or None}
-        if mpp is not None:  # the header of JPEG ends at 65,535 a unit
+        if mpp is not None:  # JPEG's header stores at most 65,535 per unit
             exif = picture.getexif()
             exif[_X_RESOLUTION] = exif[_Y_RESOLUTION] = 1e4 / mpp
             exif[_RESOLUTION_UNIT] = _CENTIMETRE

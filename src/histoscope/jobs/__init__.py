@@ -1,4 +1,4 @@
-"""Batch work on image files: names of results, the journal, ownership of files, failures."""
+"""Batch work on image files: result names, the journal, ownership of files, failures."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Doing the tasks of a ledger: in this process, or in several that it starts."""
+"""Running the tasks of a ledger: in this process, or in several that it starts."""
 
 import os
 import signal
@@ -19,15 +19,15 @@ from histoscope.jobs.processes import cores, how_it_ended, leave, received, sett
 from histoscope.ledger import Claim, Ledger, LostError, Row, Task
 
 LEFT = 75
-"""Exit code of a worker that was asked to leave before the end: call it again (EX_TEMPFAIL)."""
+"""Exit code of a worker that was asked to stop early: call it again (EX_TEMPFAIL)."""
 
 Do: TypeAlias = Callable[[Claim], Row]
-"""What is done with a task. It raises `LostError` of `Claim.check`, and what should end the whole call."""
+"""Processing of a task. It raises `LostError` from `Claim.check`, and errors that end the whole call."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a worker tells of a task that it has.
+    """A worker's report on its task.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class News:
         Its name.
     stage : {"started", "said", "ended"}
     words : dict
-        Plain values: what `Claim.say` was given; at the end ``row``, ``error`` and ``about`` of the `Row`.
+        Plain values: those given to `Claim.say`; at the end ``row``, ``error`` and ``about`` of the `Row`.
     """
 
     task: str
@@ -44,27 +44,27 @@ class News:
 
 
 OnNews: TypeAlias = Callable[[News], None]
-"""Told what the workers of a call do, in the process that called, as it happens."""
+"""Called with the workers' reports as they arrive, in the calling process."""
 
 
 class Opener(Protocol):
-    """What a worker opens once, such as a network on a device; is pickled."""
+    """Opens what a worker needs once, such as a network on a device; must be picklable."""
 
     def __call__(self, k: int, of: int) -> Do:
-        """What worker k of so many does with a task."""
+        """Processing of a task by worker k of so many."""
         ...
 
 
 class Executor(Protocol):
-    """A way to do the tasks of a ledger; other ones draw from the same folder in their own processes."""
+    """A way to run the tasks of a ledger; others may draw from the same folder in their own processes."""
 
     def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
-        """Return when nothing is left for it to do.
+        """Run tasks; returns when none is left for it.
 
         Parameters
         ----------
         folder : Path
-            Of the ledger.
+            The ledger's folder.
         tasks : sequence of Task
         opener : Opener
         """
@@ -74,7 +74,7 @@ class Executor(Protocol):
 def work_off(
     ledger: Ledger, tasks: Sequence[Task], do: Do, *, waits: bool = True, on_news: OnNews | None = None
 ) -> None:
-    """Draw tasks until nothing is left; a task that was taken over by another is dropped.
+    """Draw tasks until none is left; a task that another worker has taken over is dropped.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def work_off(
     Raises
     ------
     SystemExit
-        If the process was asked to leave, see `leaving`.
+        If the process was asked to stop, see `leaving`.
     """
     tell = on_news or _nothing
     while claim := ledger.draw(tasks, waits=waits, on_wait=leave_if_asked):
@@ -106,14 +106,14 @@ def work_off(
 
 
 def _nothing(news: News) -> None:
-    """Tell nobody."""
+    """Ignore a report."""
 
 
 _ASKED = threading.Event()
 
 
 def ask() -> None:
-    """Ask this process to leave."""
+    """Ask this process to stop."""
     _ASKED.set()
 
 
@@ -123,19 +123,19 @@ def is_asked() -> bool:
 
 
 def leave_if_asked() -> None:
-    """Leave with `LEFT` if SIGUSR1 came; to be called where nothing is half done."""
+    """Exit with `LEFT` if SIGUSR1 was received; to be called when no work is half done."""
     if is_asked():
         raise SystemExit(LEFT)
 
 
 @contextmanager
 def leaving(told: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hear signals: SIGTERM drops what is half done, SIGUSR1 ends it first; then the claim is given back.
+    """Handle signals: SIGTERM drops unfinished work, SIGUSR1 finishes it first; then the claim is released.
 
     Parameters
     ----------
     told : callable, optional
-        Called upon SIGUSR1.
+        Called on SIGUSR1.
     """
 
     def hear(*_: Any) -> None:
@@ -171,16 +171,16 @@ class Here:
     on_news: OnNews | None = None
 
     def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
-        """Do what is left."""
+        """Run the remaining tasks."""
         with leaving(), Ledger.open(folder) as ledger:
             work_off(ledger, tasks, opener(0, 1), waits=self.waits, on_news=self.on_news)
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Workers in processes of their own, which share the cores evenly.
+    """Workers in separate processes, which share the cores evenly.
 
-    One that dies, for want of memory say, loses the task that it has to another, and is replaced.
+    If one dies, for example because memory ran out, another takes over its task, and it is replaced.
 
     Parameters
     ----------
@@ -195,14 +195,14 @@ class Processes:
     on_news: OnNews | None = None
 
     def __call__(self, folder: Path, tasks: Sequence[Task], opener: Opener) -> None:
-        """Do what is left.
+        """Run the remaining tasks.
 
         Raises
         ------
         HistoscopeError, OSError
-            What a worker ended with; or if one died before it did a task.
+            The error that ended a worker; or if one died before it completed a task.
         SystemExit
-            If the workers were asked to leave.
+            If the workers were asked to stop.
         """
         crew = _Crew(folder, tasks, opener, self)
         with leaving(crew.pass_on):
@@ -236,17 +236,17 @@ class _Crew:
         self.active[receiver] = (k, process)
 
     def pass_on(self) -> None:
-        """Ask all to leave."""
+        """Ask all to stop."""
         for _, process in self.active.values():
             if process.pid is not None and process.is_alive():
                 os.kill(process.pid, signal.SIGUSR1)
 
     def hear(self, receiver: Any) -> None:
-        """Hear of a worker; one that died at work is replaced."""
+        """Receive reports from a worker; one that died at work is replaced."""
         k, process = self.active[receiver]
         news = received(receiver)
         if isinstance(news, News):
-            self.at_work.add(k)  # so that it is worth to be replaced
+            self.at_work.add(k)  # so it is worth replacing
             if self.how.on_news is not None:
                 self.how.on_news(news)
         elif news is not None:
@@ -256,7 +256,7 @@ class _Crew:
             process.join()
             if process.exitcode in {0, LEFT} or _ASKED.is_set():
                 return
-            if k not in self.at_work:  # the next one would do nothing, either
+            if k not in self.at_work:  # the next one would fail as well
                 how = how_it_ended(process.exitcode)
                 raise HistoscopeError(f"worker {k} did no work: {how}; see its output above")
             self.at_work.discard(k)
@@ -266,7 +266,7 @@ class _Crew:
 def _child(
     folder: Path, tasks: Sequence[Task], opener: Opener, k: int, how: Processes, sender: Connection
 ) -> None:
-    """Body of a worker; without its parent it cannot tell what it did, and leaves."""
+    """Body of a worker; without its parent it cannot report its work, and exits."""
     settle()
     with suppress(BrokenPipeError):
         serve(folder, tasks, partial(opener, k, how.n), sender.send, waits=how.waits)
@@ -275,7 +275,7 @@ def _child(
 def serve(
     folder: Path, tasks: Sequence[Task], opens: Callable[[], Do], send: Callable[[Any], None], *, waits: bool
 ) -> None:
-    """Be a worker, and send news; at the end, if something is wrong, what `raised` makes an error of."""
+    """Work and send reports; at the end, after an error, the values from which `raised` recreates it."""
     try:
         with leaving(), Ledger.open(folder) as ledger:
             work_off(ledger, tasks, opens(), waits=waits, on_news=send)
@@ -291,6 +291,6 @@ def serve(
 
 
 def raised(news: tuple[int | None, str, str | None]) -> Exception:
-    """What a worker ended with."""
+    """The error that ended a worker."""
     number, text, place = news
     return HistoscopeError(text) if number is None else OSError(number, text, place)

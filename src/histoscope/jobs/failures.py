@@ -15,11 +15,11 @@ GONE = {
     getattr(errno, name, -1)
     for name in ("EIO", "ESTALE", "ENOTCONN", "ENODEV", "ENXIO", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH")
 }
-"""Errors of a disk that failed, or is gone."""
+"""Errors of a disk that failed or is unavailable."""
 
 
 def message_of(job: Job, error: BaseException) -> str:
-    """Message for an image or slide that failed; a full disk is raised again, and ends the batch."""
+    """Message for an image or slide that failed; a full disk is raised again and ends the batch."""
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         raise error
     if is_out_of_memory(error):
@@ -27,7 +27,7 @@ def message_of(job: Job, error: BaseException) -> str:
     if isinstance(error, HistoscopeError):
         return str(error)
     if isinstance(error, OSError):
-        is_gone = error.errno in GONE and not isinstance(error, PlaceError)  # which gives its own advice
+        is_gone = error.errno in GONE and not isinstance(error, PlaceError)  # that gives its own advice
         advice = "; check that its disk is available, and run the same command again" * is_gone
         return f"{error.filename or job.image}: {error.strerror or error}{advice}"
     where = traceback.extract_tb(error.__traceback__)[-1:]
@@ -37,12 +37,12 @@ def message_of(job: Job, error: BaseException) -> str:
 
 
 def line_of(failure: Mapping[str, str]) -> str:
-    """Line on a failure for people: the file, once, and why.
+    """Line about a failure for people: the file, once, and the reason.
 
     Parameters
     ----------
     failure : mapping
-        With ``path`` and ``error``, as outcomes of batches have them.
+        With ``path`` and ``error``, as in the outcome of a batch.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The journal of an output folder: finished images, and files that Histoscope wrote.
 
-An append-only file of JSON lines: a process that is killed loses the current image at most. A running call
-holds a lock on the journal; the system releases the lock of a process that ends.
+It is an append-only file of JSON lines: a killed process loses at most the current image. A running call
+holds a lock on the journal; the system releases the lock when the process ends.
 """
 
 import json
@@ -32,7 +32,7 @@ _READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An image, and the stem of its output files.
+    """An image and the stem of its output files.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ class Journal:
     path : Path
         The journal.
     file : TextIO
-        The same, open for adding.
+        The same file, open for appending.
     state : State
     head : dict, optional
-        First line of a journal that is begun, maybe anew.
+        First line of a new or restarted journal.
     """
 
     def __init__(self, path: Path, file: TextIO, state: State, head: dict[str, Any] | None) -> None:
@@ -65,7 +65,7 @@ class Journal:
         self._path = path
         self._file = file
         self._lines = state.lines if head is None else {}
-        self._head = head  # written with the first result, so a call that is refused changes nothing
+        self._head = head  # written with the first result, so a refused call changes nothing
         self._is_new = state.settings is None
         self._lock = RLock()
 
@@ -78,22 +78,22 @@ class Journal:
         Parameters
         ----------
         out : Path
-            The folder; made if it is missing.
+            The folder; created if missing.
         settings : mapping
             What the results depend on.
         overwrite : bool
-            Start again: no image is finished, but files of ours may be overwritten.
+            Start again: no image counts as finished, and our own files may be overwritten.
         name : str
-            Of the journal's file.
+            Name of the journal's file.
 
         Raises
         ------
         ConfigError
-            If another call writes there, or the journal was begun with other settings.
+            If another call writes there, or the journal has other settings.
         FormatVersionError
             If another version of Histoscope wrote it.
         CorruptDataError
-            If it is none of ours, or damaged.
+            If it is not ours, or damaged.
         """
         path = out / name
         out.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ class Journal:
         return [name for name in sorted(self._lines) if column in self._lines[name]["row"]]
 
     def finished(self, jobs: Iterable[Job], endings: Callable[[Job], Iterable[Iterable[str]]]) -> set[str]:
-        """Finished images whose content has not changed since, and whose output files exist.
+        """Finished images whose content has not changed, and whose output files exist.
 
         Images are compared by content, not by path or date.
 
@@ -146,12 +146,12 @@ class Journal:
         ----------
         jobs : iterable of Job
         endings : callable
-            From an image to how the names of its files end: one of each collection must be there.
+            Maps an image to the endings of its file names: one of each collection must exist.
 
         Raises
         ------
         ConfigError
-            If an image has the name of another one that is finished.
+            If an image has the name of another finished image.
         """
         known = [job for job in jobs if job.name in self._lines]
         with ThreadPoolExecutor(_READERS) as readers:
@@ -169,7 +169,7 @@ class Journal:
         return {job.name for job in same if self._is_written(job.name, endings(job))}
 
     def require(self, files: Iterable[str]) -> None:
-        """Refuse to overwrite files that Histoscope did not write, or that have changed since.
+        """Refuse to overwrite files that Histoscope did not write or that have been changed.
 
         Raises
         ------
@@ -180,14 +180,14 @@ class Journal:
 
     @contextmanager
     def writing(self, files: Sequence[str]) -> Iterator[None]:
-        """Record in the journal that the block writes these files, and then their digests.
+        """Record in the journal that the block writes these files, and afterwards their digests.
 
-        So they are known as ours, also after a kill or an error.
+        So they are recognised as ours, even after a kill or an error.
 
         Raises
         ------
         ConfigError
-            As `require`.
+            As for `require`.
         """
         with self._lock:
             self.require(files)
@@ -206,11 +206,11 @@ class Journal:
         ----------
         job : Job
         row : mapping
-            Its row of the summary, without the name.
+            Its summary row, without the name.
         digest : str
-            Of the image, from `histoscope.jobs.ownership.digest_of`, before its pixels were read.
+            Digest of the image, from `histoscope.jobs.ownership.digest_of`, before its pixels were read.
         files : collection of str
-            What was written of it.
+            Files that were written for it.
         """
         line: dict[str, Any] = {"name": job.name, "image": [str(job.image.resolve()), digest]}
         line["row"] = {"image": job.name, **row}
@@ -232,25 +232,25 @@ class Journal:
         shown: Mapping[str, str] | None = None,
         always: bool = True,
     ) -> None:
-        """Write the summary table, one row an image, sorted by name.
+        """Write the summary table, one row per image, sorted by name.
 
         Parameters
         ----------
         columns : sequence of str
-            Behind the name; images whose row lacks the first of these are left out.
+            Columns after the name; images whose row lacks the first of these are left out.
         path : str
             Name of the file.
         key : str
             Column of the name.
         shown : mapping of str to str, optional
-            What is written for each name, if that is another.
+            Text written for each name, if different.
         always : bool
-            Also if there are no rows.
+            Write the table even without rows.
         """
         names = self.names_with(columns[0])
         rows = [self._lines[name]["row"] | {"image": (shown or {}).get(name, name)} for name in names]
         if not rows and not always:
-            if self.owned.holds(path):  # of a model or of images that this folder is no longer of
+            if self.owned.holds(path):  # from another model or other images
                 self._add({"files": self.owned.drop([path])})
             return
         table = pd.DataFrame(rows, columns=["image", *columns]).rename(columns={"image": key})
@@ -301,4 +301,4 @@ def _digest_if_there(job: Job) -> str | None:
     try:
         return digest_of(job.image)
     except OSError:
-        return None  # told when its turn comes
+        return None  # reported when its turn comes

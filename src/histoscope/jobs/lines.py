@@ -21,13 +21,13 @@ class State:
 
 
 class Results:
-    """Output files of earlier calls, found by the journals beside them; each journal is read once."""
+    """Output files of earlier calls, known from the journals beside them; each journal is read once."""
 
     def __init__(self) -> None:
         self._read: dict[Path, State] = {}
 
     def __contains__(self, image: Path) -> bool:
-        """Whether a file was written by Histoscope, by a journal in one of the folders above it."""
+        """Whether Histoscope wrote a file, according to a journal in one of the folders above it."""
         place = image.resolve()
         folders = ((folder, place.relative_to(folder).as_posix()) for folder in place.parents)
         return any(self._state(folder).files.get(file, ABSENT) != ABSENT for folder, file in folders)
@@ -42,7 +42,7 @@ class Results:
             try:
                 self._read[folder] = read(folder / JOURNAL)
             except (CorruptDataError, OSError):
-                self._read[folder] = State()  # told when it is written to
+                self._read[folder] = State()  # reported when it is written to
         return self._read[folder]
 
 
@@ -52,7 +52,7 @@ def read(path: Path) -> State:
     Raises
     ------
     CorruptDataError
-        If it is none of ours, or damaged.
+        If it is not ours, or damaged.
     """
     state = State()
     if not path.is_file():
@@ -70,11 +70,11 @@ def read(path: Path) -> State:
 
 
 def _take(state: State, line: dict[str, Any]) -> None:
-    if "format" in line:  # begun anew: rows are forgotten, files are still ours
+    if "format" in line:  # restarted: rows are forgotten, files are still ours
         state.format, state.lines = line["format"], {}
         state.settings = line.get("settings", line)
     elif "job" in line:
-        return  # who held it
+        return  # the process that held it
     elif state.format is None:
         raise ValueError("expected the header of a journal in the first line")
     elif "writing" in line:

@@ -11,28 +11,28 @@ from histoscope.errors import ConfigError
 from histoscope.export.result import OUTPUTS, TILE_OUTPUTS
 
 JOURNAL, SUMMARY, PREDICTIONS = "predictions.jsonl", "summary.csv", "predictions.csv"
-"""Files of the whole folder."""
+"""Files for the whole folder."""
 COHORT, TIMINGS = "cohort.parquet", "timings.csv"
-"""Further files of a folder of slides."""
+"""Further files in a folder of slides."""
 ENDINGS = tuple(dict.fromkeys(chain.from_iterable((*OUTPUTS.values(), *TILE_OUTPUTS.values()))))
 """Suffixes of the files of an image."""
 
-_LONGEST_BYTES = 200  # of 255 that file systems take, to leave room for endings
+_LONGEST_BYTES = 200  # of the 255 that file systems allow, to leave room for endings
 _PLAIN, _WITH_SUFFIX, _WITH_DIGEST = range(3)
 
 
 def unique_names(paths: Sequence[PurePath], kept: Mapping[int, str] | None = None) -> list[str]:
     """Choose output names so that no two images share a file, also on case-insensitive disks.
 
-    A name is the path without suffix. Where that would give two images one file, or take a file that is ours,
-    the suffix stays, and where that does not tell them apart, six digits are added that follow from the path.
+    A name is the path without suffix. If two images would then share a file, or a reserved name would be
+    taken, the suffix is kept; if that is not enough, six digits derived from the path are added.
 
     Parameters
     ----------
     paths : sequence of PurePath
-        Of each image, below the folder that names start from; all different.
+        Path of each image, below the folder that names start from; all different.
     kept : mapping of int to str, optional
-        Names that some of them have already.
+        Names that some of them already have.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def unique_names(paths: Sequence[PurePath], kept: Mapping[int, str] | None = Non
     Raises
     ------
     ConfigError
-        If names that are kept leave no room.
+        If the kept names leave no room.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def _named(path: PurePath, level: int) -> str:
 
 
 def digits_of(path: PurePath) -> str:
-    """Six digits that follow from a path.
+    """Six digits derived from a path.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def _clashing(names: Sequence[str]) -> list[list[int]]:
         for folder in PurePath(name).parents:
             folders[_one_letter(folder.as_posix())].add(k)
     groups = {tuple(sorted(owner)) for owner in owners.values() if len(owner) > 1}
-    # A folder cannot be renamed, so the image whose file stands in its place is.
+    # A folder cannot be renamed, so the image whose file is in its place is.
     groups |= {(k,) for file in owners.keys() & folders.keys() for k in owners[file]}
     groups |= {(k,) for file in (JOURNAL, SUMMARY, PREDICTIONS) for k in owners.get(file, ())}
     return [list(group) for group in sorted(groups)]

@@ -37,13 +37,13 @@ class Plan:
     Parameters
     ----------
     out : Path
-        Folder that is written to.
+        Output folder.
     jobs : list of Job
-        Images, and the names of their files below `out`.
+        Images and the names of their files below `out`.
     skipped : list of Skipped
-        What is left out, and why.
+        Files that are left out, and why.
     is_file : bool
-        Whether one image is written to a file that was named, which is no folder of results.
+        Whether a single image is written to a given file, not to a folder of results.
     """
 
     out: Path
@@ -59,13 +59,13 @@ class Outcome:
     Parameters
     ----------
     normalized, skipped : int
-        Done now; there already.
+        Number of images done now; already done.
     unchanged : list of str
-        Images with too little tissue to estimate stains from, copied as they are.
+        Images with too little tissue to estimate stains from, copied unchanged.
     turned : list of str
-        Images that were turned as their orientation asked.
+        Images that were rotated as their orientation asks.
     notes : dict of str to list of str
-        What estimates lack, in words, each with the images or folders that it holds for.
+        Limitations of estimates, in words, each with the images or folders that it applies to.
     failed : list of dict
         ``path`` and ``error`` of each image that could not be done.
     """
@@ -85,15 +85,16 @@ OnImage: TypeAlias = Callable[[int, int], None]
 def plan(source: str | Path, out: Path) -> Plan:
     """Find the images, and name their output files.
 
-    Names are those of the images, with their sub-folders. Where a format is not written (SVS, NDPI, WebP,
-    ...) ``.tif`` is added. What lies in `out` is no image, if `out` lies in the folder that is searched.
+    Names are those of the images, with their sub-folders. For formats that cannot be written (SVS, NDPI,
+    WebP, ...), ``.tif`` is added. Files in `out` do not count as images if `out` is inside the searched
+    folder.
 
     Raises
     ------
     DatasetNotFoundError
         If nothing is found.
     ConfigError
-        If a result would take the place of an image or of another result, or `out` is a file.
+        If a result would overwrite an image or another result, or `out` is a file.
     """
     path = Path(source)
     if path.is_file() and out.suffix.lower() in IMAGE_SUFFIXES and not out.is_dir():
@@ -131,11 +132,11 @@ def run(
     workers: int = 0,
     on_image: OnImage | None = None,
 ) -> Outcome:
-    """Normalise all images that are not finished, on several threads.
+    """Normalise all unfinished images, in several threads.
 
-    An image is done when the journal of the folder says so: with this reference, and with what the image
-    holds now. Files that are not ours are never written over. With `by_folder`, the images of a folder share
-    one estimate of the stains (one folder a slide).
+    An image is done if the journal of the folder says so, for this reference and the present content of the
+    image. Files that are not ours are never overwritten. With `by_folder`, the images of a folder share one
+    estimate of the stains (one folder per slide).
 
     Raises
     ------
@@ -239,7 +240,7 @@ class _Work:
         return what, "", notes
 
     def _with_sources(self, todo: list[Job], of_folders: list[Job] | None) -> Iterator[tuple[Job, Any]]:
-        """Give each image with the stain estimate of its folder, if folders share one."""
+        """Yield each image with the stain estimate of its folder, if folders share one."""
         if of_folders is None:
             yield from ((job, None) for job in todo)
             return
@@ -253,7 +254,7 @@ class _Work:
             try:
                 pixels.append(read_image(path))
             except HistoscopeError:
-                continue  # told when its own turn comes
+                continue  # reported when its own turn comes
         try:
             found = self.target.measure(pixels) if pixels else None
         except StainError:
@@ -285,7 +286,7 @@ def _check(planned: Plan) -> None:
 
 @contextmanager
 def _journal(planned: Plan, settings: dict[str, Any], *, overwrite: bool) -> Iterator[Journal | None]:
-    """Open the journal of the output folder; there is none for a single output file."""
+    """Open the journal of the output folder; a single output file has none."""
     if not planned.is_file:
         with Journal.open(planned.out, settings, overwrite=overwrite, name=JOURNAL) as journal:
             yield journal

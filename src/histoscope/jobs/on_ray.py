@@ -1,7 +1,7 @@
-"""Workers on a Ray cluster: one a GPU, or a share of a node's cores.
+"""Workers on a Ray cluster: one per GPU, or one per share of a node's cores.
 
-They draw from the ledger, as all others do. Through Ray go the list of tasks once, and small news back; never
-pixels, and never a result that is not on the disk.
+They draw from the ledger like all others. Ray transfers the list of tasks once, and short reports back; never
+pixels, and never results that are not on disk.
 """
 
 import logging
@@ -26,11 +26,11 @@ from histoscope.jobs.processes import GRACE_SECONDS, THREAD_VARIABLES, keep_to_s
 from histoscope.ledger import Task
 
 CORES = 8
-"""Of a worker without a GPU; on nodes with fewer, all of them."""
+"""Cores of a worker without a GPU; on nodes with fewer, all of them."""
 CONNECT_S = 5.0
-"""A head that does not answer in this time is not there."""
+"""A head that does not answer within this time counts as missing."""
 PATIENCE_S = 60.0
-"""If no worker has begun by then, the caller is told where to look."""
+"""If no worker has started by then, the caller is told where to look."""
 _CLIENT = "ray://"
 _LOOK_S = 1.0
 _OVER = "over"
@@ -40,7 +40,7 @@ _OVER = "over"
 class Ray:
     """Workers on all nodes of a Ray cluster, which must see all files under the same paths.
 
-    A worker or node that dies loses the task that it has to another.
+    If a worker or node dies, another takes over its task.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ class Ray:
         MissingDependencyError
             If Ray is not installed.
         ConfigError
-            If the cluster is not there.
+            If the cluster cannot be reached.
         HistoscopeError, OSError
-            What a worker ended with; or if none is left.
+            The error that ended a worker; or if none is left.
         SystemExit
-            If this process was asked to leave.
+            If this process was asked to stop.
         """
         with connected(self.address) as ray, leaving():
             given = _Given(Path.cwd(), folder.resolve(), opener, self.waits)
@@ -84,12 +84,12 @@ class Ray:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for a worker.
+    """A slot for a worker.
 
     Parameters
     ----------
     node : str
-        Ray's id of it.
+        Ray's id of the node.
     host : str
     cores, gpus : int
     """
@@ -101,12 +101,12 @@ class Slot:
 
 
 def slots_of(nodes: Sequence[Mapping[str, Any]]) -> list[Slot]:
-    """Places for workers on the nodes that live: one a GPU, else one for each `CORES` cores.
+    """Slots for workers on the live nodes: one per GPU, otherwise one per `CORES` cores.
 
     Parameters
     ----------
     nodes : sequence of mapping
-        As ``ray.nodes()`` gives them.
+        As returned by ``ray.nodes()``.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def require_ray() -> Any:
 
 @contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """Connect to a cluster; give the package ray. A connection that is there already is used, and stays.
+    """Connect to a cluster; returns the package ray. An existing connection is used and kept.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def connected(address: str) -> Iterator[Any]:
         given = _whole(address) if address.startswith(_CLIENT) else _address_here()
         if ":" in given:
             _require_answer(given.removeprefix(_CLIENT))
-        # What workers print would mix with what this call prints.
+        # Output of the workers would mix with that of this call.
         ray.init(given, namespace="histoscope", logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         if isinstance(error, ConfigError):
@@ -175,12 +175,12 @@ def connected(address: str) -> Iterator[Any]:
 
 
 def _whole(address: str) -> str:
-    """Address for clients, with Ray's usual port where none is given."""
+    """Address for clients, with Ray's usual port if none is given."""
     return address if ":" in address.removeprefix(_CLIENT) else f"{address}:10001"
 
 
 def _address_here() -> str:
-    """Address of this machine's cluster; may be one that has ended, which only Ray's own notes still name."""
+    """Address of this machine's cluster; may be one that has ended, if Ray's files still list it."""
     given = os.environ.get("RAY_ADDRESS", "auto")
     try:
         from ray._private.services import canonicalize_bootstrap_address_or_die
@@ -190,7 +190,7 @@ def _address_here() -> str:
 
 
 def _require_answer(place: str) -> None:
-    """See that a head answers, since Ray itself would try for minutes.
+    """Check that a head answers, since Ray itself would try for minutes.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def _affinity(node: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """What every worker gets."""
+    """Data that every worker gets."""
 
     cwd: Path
     folder: Path
@@ -224,7 +224,7 @@ class _Given:
 
 @dataclass(frozen=True, slots=True)
 class _Hand:
-    """A worker, as the crew knows it."""
+    """A worker, as its crew sees it."""
 
     k: int
     actor: Any
@@ -249,7 +249,7 @@ class _Crew:
     is_asked: bool = False
 
     def begin(self, slot: Slot, *, is_again: bool = False) -> None:
-        """Start a worker, on its node if that is there, else on another."""
+        """Start a worker, on its node if that exists, otherwise on another."""
         actor = (
             self.ray.remote(_Worker)
             .options(
@@ -264,7 +264,7 @@ class _Crew:
         self.n += 1
 
     def work(self) -> None:
-        """Hear the workers until they are done; those that still wait for a node then are not needed."""
+        """Receive reports until the workers are done; those still waiting for a node are not needed then."""
         told_at_s = time.monotonic() + PATIENCE_S
         while self.active and (self.up or not (self.n_over or self.is_asked)):
             ready, _ = self.ray.wait(list(self.active), num_returns=1, timeout=_LOOK_S)
@@ -309,7 +309,7 @@ class _Crew:
                 self.begin(hand.slot, is_again=True)
             return
         self.lost = f"{hand.slot.host}: {why.strip().splitlines()[-1]}"
-        if not hand.is_again:  # the next one would do nothing, either; a second one had no node any more
+        if not hand.is_again:  # the next one would fail as well; a second one had no node left
             warnings.warn(f"a worker did no work: {self.lost}", stacklevel=2)
 
     def ask(self) -> None:
@@ -318,7 +318,7 @@ class _Crew:
             hand.actor.leave.remote()
 
     def end(self) -> None:
-        """Let workers finish what takes moments, so that their claims are free, and end them."""
+        """Let workers finish short work, so that their claims are released, and end them."""
         self.ask()
         up = [hand.actor.over.remote() for hand in self.active.values() if hand.k in self.up]
         if up:
@@ -328,7 +328,7 @@ class _Crew:
 
 
 class _Worker:
-    """A worker, which works in a thread of its process and tells when it is asked."""
+    """A worker, which works in a thread of its process and reports when asked."""
 
     def __init__(self, given: "_Given", tasks: Sequence[Task], k: int) -> None:
         self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -341,9 +341,9 @@ class _Worker:
                 if not place.is_dir():
                     where = f"{place} is not on {socket.gethostname()}"
                     raise ConfigError(f"{where}; all nodes must see all files under the same paths")
-            os.chdir(given.cwd)  # so that relative paths are those of who called
+            os.chdir(given.cwd)  # so that relative paths are the caller's
             keep_to_share()
-            # As one of several: it takes a GPU that it sees, and Ray shows it its own alone.
+            # Treated as one of several: it takes a visible GPU, and Ray shows it only its own.
             serve(
                 given.folder,
                 tasks,
@@ -358,7 +358,7 @@ class _Worker:
             self._news.put(_OVER)
 
     def news(self) -> list[Any]:
-        """What happened since; waits for a moment for the first."""
+        """Reports since the last call; waits a moment for the first."""
         found = []
         with suppress(queue.Empty):
             found.append(self._news.get(timeout=_LOOK_S))
@@ -367,9 +367,9 @@ class _Worker:
         return found
 
     def leave(self) -> None:
-        """Leave when the part is done."""
+        """Stop when the current part is done."""
         executor.ask()
 
     def over(self) -> None:
-        """Wait until it is, for a while."""
+        """Wait a while until it is."""
         self._thread.join(GRACE_SECONDS)

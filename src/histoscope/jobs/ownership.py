@@ -31,14 +31,14 @@ ABSENT = ""
 
 @dataclass(slots=True)
 class Owned:
-    """Files that Histoscope wrote to a folder.
+    """Files that Histoscope wrote into a folder.
 
     Parameters
     ----------
     out : Path
         The folder.
     files : dict
-        Path below it -> what it holds; None if a call was killed while it wrote it.
+        Path below it -> digest of its content; None if a call was killed while writing it.
     """
 
     out: Path

@@ -1,4 +1,4 @@
-"""Processes of one's own: started with their share of the cores, and stopped together."""
+"""Child processes: started with their share of the cores, and stopped together."""
 
 import contextlib
 import os
@@ -24,36 +24,36 @@ def cores() -> int:
 def start(
     body: Callable[..., None], *arguments: Any, name: str, threads: int
 ) -> tuple[Connection, BaseProcess]:
-    """Start a process that sends what happens; never by a fork, which CUDA and OpenSlide do not survive.
+    """Start a process that sends reports; never by a fork, which CUDA and OpenSlide do not survive.
 
     Parameters
     ----------
     body : callable
-        Called in the child with the arguments and the sender of a pipe, which ends with the child.
+        Called in the child with the arguments and the sending end of a pipe, which closes with the child.
     *arguments
-        Are pickled.
+        Pickled.
     name : str
     threads : int
-        Of the libraries that compute.
+        Threads of the numerical libraries.
     """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=body, args=(*arguments, sender), name=name)
     with _ignoring_interrupts(), _threads(threads):
         process.start()
-    sender.close()  # now the pipe ends when the child does
+    sender.close()  # so that the pipe closes with the child
     return receiver, process
 
 
 def settle() -> None:
-    """Settle in as a child: Ctrl-C is the parent's, SIGTERM leaves in good order."""
+    """Set up a child: Ctrl-C is left to the parent, SIGTERM exits cleanly."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     keep_to_share()
 
 
 def keep_to_share() -> None:
-    """Keep freed memory, and OpenCV to its share of the cores; the other libraries read the variables."""
+    """Keep freed memory, and limit OpenCV to its cores; other libraries read the environment variables."""
     import cv2
 
     from histoscope.memory import keep_freed
@@ -63,12 +63,12 @@ def keep_to_share() -> None:
 
 
 def leave(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave upon a signal by an exception, so that half-written files are removed on the way out."""
+    """Turn a signal into an exception, so that half-written files are removed on exit."""
     raise SystemExit(128 + number)
 
 
 def received(receiver: Connection) -> Any:
-    """What a child sent next; None if it has ended."""
+    """Next message from a child; None if it has ended."""
     try:
         return receiver.recv()
     except (EOFError, ConnectionResetError):
@@ -76,7 +76,7 @@ def received(receiver: Connection) -> Any:
 
 
 def how_it_ended(code: int | None) -> str:
-    """How a process ended that should not have.
+    """How a process ended unexpectedly.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def how_it_ended(code: int | None) -> str:
 
 
 def stop(processes: Sequence[BaseProcess]) -> None:
-    """Ask processes to leave, and kill those that do not."""
+    """Ask processes to stop, and kill those that do not."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -103,7 +103,7 @@ def stop(processes: Sequence[BaseProcess]) -> None:
 
 @contextlib.contextmanager
 def _threads(n: int) -> Iterator[None]:
-    """Children that start inside use `n` threads."""
+    """Children started inside the block use `n` threads."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(n)))
     try:
@@ -118,7 +118,7 @@ def _threads(n: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Child processes that start inside ignore Ctrl-C from the start; the parent stops them."""
+    """Children started inside the block ignore Ctrl-C; the parent stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A job array of SLURM: as many equal tasks as one likes, which draw from one ledger."""
+"""A SLURM job array: any number of equal tasks, which draw from one ledger."""
 
 import re
 import shlex
@@ -10,9 +10,9 @@ from histoscope.errors import ConfigError
 from histoscope.jobs.executor import LEFT
 
 NOTICE_S = 120
-"""So long before its time is up, a task is asked to leave; SLURM may do so a minute earlier."""
+"""A task is asked to stop this long before its time limit; SLURM may do so a minute earlier."""
 LEAST_MINUTES = 10
-"""A task needs time to open a model and to do a part before it is asked to leave."""
+"""A task needs time to open a model and process a part before it is asked to stop."""
 
 _MINUTES = re.compile(r"(?P<minutes>\d+)(:\d\d?)?")
 _CLOCK = re.compile(r"(?P<hours>\d+):(?P<minutes>\d\d?):\d\d?")
@@ -29,8 +29,8 @@ class Array:
     cpus, gpus : int
         Of each task.
     time : str
-        Of each task, as SLURM takes it: ``240`` (minutes), ``4:00:00``, ``1-12`` (days and hours). Empty for
-        that of the partition.
+        Time limit of each task, in SLURM's format: ``240`` (minutes), ``4:00:00``, ``1-12`` (days and hours).
+        Empty for that of the partition.
     partition : str
         Empty for the cluster's default.
     """
@@ -49,12 +49,12 @@ class Array:
             )
 
     def script(self, call: Sequence[str], folder: Path) -> str:
-        """Script for ``sbatch``: each task runs the call, and is queued again if it was asked to leave.
+        """Script for ``sbatch``: each task runs the call, and is requeued if it was asked to stop.
 
         Parameters
         ----------
         call : sequence of str
-            The words of the command.
+            The command as a list of words.
         folder : Path
             Where it runs.
 
@@ -94,7 +94,7 @@ def minutes_of(time: str) -> int:
     Raises
     ------
     ConfigError
-        If it is in none.
+        If it has none of these forms.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Work that many processes on many machines share, through files in one folder; see `Ledger`."""
+"""Work shared by many processes on many machines, through files in one folder; see `Ledger`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A file that is made by one of several, on network disks too."""
+"""Exclusive creation of a file by one of several processes, on network disks too."""
 
 import errno
 import os
@@ -11,13 +11,13 @@ _NO_LINKS = {
 
 
 def give_name(source: Path, path: Path) -> bool:
-    """Give a file a further name, if nothing has that name; whether it was given.
+    """Give a file an additional name if it is free; returns whether it was given.
 
-    ``link`` is one step of the file server, on NFS of every version: of several callers one wins, and the
-    file is there at once with all that is in it. If the answer of the server is lost on the way, the client
-    asks again and is told that the name is taken, by itself; so it is compared with the source. Disks without
-    links (exFAT, some shares of Windows) get a copy by ``O_EXCL``, which is one step since version 3 of NFS;
-    what is in it follows a moment later.
+    ``link`` is atomic on the file server, in every version of NFS: one of several callers wins, and the file
+    appears at once with its content. If the server's answer is lost, the client asks again and is told that
+    the name is taken, by itself; so it is compared with the source. Disks without links (exFAT, some Windows
+    shares) get a copy with ``O_EXCL``, which is atomic since NFS version 3; its content follows a moment
+    later.
 
     Parameters
     ----------
@@ -57,17 +57,17 @@ def _copied(source: Path, path: Path) -> bool:
 
 
 def seen_now(folder: Path) -> None:
-    """Let a network disk ask its server anew for the names of a folder; others need nothing.
+    """Make a network disk ask its server again for the names in a folder; other disks do not need this.
 
-    NFS keeps names that were there, and names that were not, for up to a minute; opening the folder makes it
-    compare the folder's date with the server's.
+    NFS caches existing and missing names for up to a minute; opening the folder makes it compare the folder's
+    date with the server's.
     """
     with suppress(OSError):
         os.close(os.open(folder, os.O_RDONLY))
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names in a folder; none where there is none. Files that begin with a dot are being written."""
+    """Names in a folder; empty if there is no folder. Files that begin with a dot are being written."""
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.name[0] != "."]

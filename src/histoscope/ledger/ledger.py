@@ -1,4 +1,4 @@
-"""The ledger: who does what, what is done, and who takes over from whom."""
+"""The ledger: which worker has which task, which are done, and takeovers from dead workers."""
 
 import json
 import os
@@ -21,23 +21,23 @@ POLL_S = 2.0
 SAY_EVERY_S = 1.0
 HEIR = "heir"
 MOST_LOST = 3
-"""A task whose worker was lost so often, without any progress between, is not given to another."""
+"""A task that lost this many workers without any progress in between is not given to another."""
 
 
 class LostError(HistoscopeError, RuntimeError):
-    """A task was taken over by another worker, since this one showed no life; what it did is not lost."""
+    """Another worker took over the task, since this one showed no sign of life; its work is not lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A task that this worker has.
+    """A task held by this worker.
 
     Parameters
     ----------
     ledger : Ledger
     task : Task
     lost : int
-        How many workers were lost on it since it last made progress.
+        Number of workers lost on it since it last made progress.
     """
 
     ledger: "Ledger" = field(repr=False)
@@ -45,22 +45,22 @@ class Claim:
     lost: int = 0
 
     def check(self) -> None:
-        """See that the task is still this worker's; to be called before and after something is written.
+        """Check that the task is still this worker's; to be called before and after writing.
 
         Raises
         ------
         LostError
-            If another one has it: this process was stopped, or its disk away, for minutes.
+            If another worker has it: this process was stopped, or its disk unavailable, for minutes.
         """
         is_mine = self.ledger.holds(self.task.key)
-        if is_mine and self.ledger.rows.has(self.task):  # the one that took it over is done
+        if is_mine and self.ledger.rows.has(self.task):  # the worker that took it over is done
             self.release()
             is_mine = False
         if not is_mine:
             raise LostError(f"{self.task.name} was taken over by another worker")
 
     def say(self, words: Mapping[str, Any]) -> None:
-        """Tell this process, and now and then all others, where the task stands, in plain values."""
+        """Report progress on the task to this process and, from time to time, to all others."""
         ledger, now_s = self.ledger, time.monotonic()
         if now_s - ledger._said_s >= SAY_EVERY_S:
             ledger._said_s = now_s
@@ -69,12 +69,12 @@ class Claim:
             ledger.on_say(words)
 
     def progressed(self) -> None:
-        """Say that a step is done, so that workers lost before do not count any more."""
+        """Report a finished step, so that workers lost before no longer count."""
         if self.lost:
             self.ledger.forget_lost(self.task.key)
 
     def finish(self, row: Row) -> None:
-        """Write what came of the task.
+        """Write the result of the task.
 
         Raises
         ------
@@ -86,20 +86,21 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """Leave the task to others, unless it is theirs already."""
+        """Release the task, unless another worker already has it."""
         self.ledger.release(self.task.key)
 
 
 @dataclass(slots=True)
 class Ledger:
-    """A list of tasks that any number of workers draw from, on any machines that see one folder.
+    """A list of tasks that any number of workers draw from, on any machines that see the same folder.
 
-    The folder holds all there is to know: ``workers/ID`` is a worker, and its date the last heartbeat;
+    The folder contains the entire state: ``workers/ID`` is a worker, and its date the last heartbeat;
     ``claims/TASK`` is a second name of the file of the worker that has the task; ``rows/TASK.ASKED.json`` is
-    what came of it; ``lost/TASK.ID`` was the claim of a worker that died. A claim is made, and taken from the
-    dead, by single steps of the file server (`give_name`, a rename), so that one of several wins. Two workers
-    may do one task all the same, when one wakes after it was taken for dead: so a task must leave the same
-    files whoever does it, each written whole. All is done at least once, and counts once.
+    its result; ``lost/TASK.ID`` was the claim of a worker that died. Claims are made, and taken over from
+    dead workers, by atomic operations of the file server (`give_name`, a rename), so that one of several
+    wins. Two workers may still run the same task, if one wakes up after it was considered dead: so a task
+    must write the same files whichever worker runs it, each atomically. Every task is run at least once, and
+    counts once.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ class Ledger:
     watch : Watch
     rows : Rows
     on_say : callable, optional
-        Given all that is said of a task that this worker has, see `Claim.say`.
+        Called with all reports on tasks of this worker, see `Claim.say`.
 
     Examples
     --------
@@ -135,7 +136,7 @@ class Ledger:
     _place: dict[str, int] = field(default_factory=dict)
     _given: Sequence[Task] | None = None
     liked: frozenset[str] = frozenset()
-    """Names of tasks that this worker would rather have, such as those whose slides it has copied."""
+    """Names of tasks that this worker prefers, such as those whose slides it has copied."""
 
     @classmethod
     def open(cls, folder: Path, watch: Watch | None = None) -> Self:
@@ -151,7 +152,7 @@ class Ledger:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):  # of a disk that is gone, or full; who comes next finds this worker dead
+        with suppress(OSError):  # disk unavailable or full; the others will find this worker dead
             for key in names_in(self._claims):
                 self.release(key)
             (self.folder / "said" / self.worker.id).unlink(missing_ok=True)
@@ -160,17 +161,17 @@ class Ledger:
     def draw(
         self, tasks: Sequence[Task], *, waits: bool = True, on_wait: Callable[[], None] | None = None
     ) -> Claim | None:
-        """Take the next task; None when there is nothing left for this worker.
+        """Take the next task; None if there is nothing left for this worker.
 
         Parameters
         ----------
         tasks : sequence of Task
-            The same at each call; the heaviest are given first.
+            The same in each call; the heaviest are given first.
         waits : bool
-            While others do the last ones, wait until they are done or their workers are dead. Without, one
-            worker waits for all others, as their heir, and the rest leave.
+            While others run the last tasks, wait until they are done or their workers are dead. Otherwise,
+            one worker waits to take over from the others, and the rest exit.
         on_wait : callable, optional
-            Called now and then while this worker waits; may raise.
+            Called from time to time while this worker waits; may raise.
         """
         if tasks is not self._given:
             self._given = tasks
@@ -185,7 +186,7 @@ class Ledger:
                 return claim
             behind = max((self._place.get(key, -1) for key in busy), default=-1)
             claim = self._first(islice(self._order, behind + 1, None), busy)
-            if claim is None:  # others have begun all that comes later; what was given back is left
+            if claim is None:  # others have all later tasks; only released ones are left
                 self._put_in_order()
                 claim = self._first(self._order, busy)
             if claim is not None:
@@ -201,14 +202,14 @@ class Ledger:
                 self._look(self._heart.beat())
 
     def coming(self, n: int) -> list[Task]:
-        """The next tasks of this worker, if all workers draw in turn; a guess, which claims nothing."""
+        """The next tasks of this worker, if all workers draw in turn; an estimate, which claims nothing."""
         busy, workers = set(names_in(self._claims)), sorted(names_in(self.folder / "workers"))
         turn = workers.index(self.worker.id) if self.worker.id in workers else 0
         free = [task for task in self._order if task.row not in self._done and task.key not in busy]
         return free[turn :: max(len(workers), 1)][:n]
 
     def holds(self, key: str) -> bool:
-        """Whether a claim is this worker's; one that vanished is made again."""
+        """Whether a claim is this worker's; a lost one is made again."""
         seen_now(self._claims)
         seen_now(self.rows.folder)
         holder = Worker.read(self._claims / key)
@@ -217,14 +218,14 @@ class Ledger:
         return holder.id == self.worker.id
 
     def release(self, key: str) -> None:
-        """Give a claim back, if it is this worker's."""
+        """Release a claim, if it is this worker's."""
         holder = Worker.read(self._claims / key)
         if holder is not None and holder.id == self.worker.id:
             with suppress(FileNotFoundError):
                 (self._claims / key).unlink()
 
     def note_done(self, task: Task) -> None:
-        """Know that a task is done."""
+        """Remember that a task is done."""
         self._done.add(task.row)
 
     def forget_lost(self, key: str) -> None:
@@ -233,7 +234,7 @@ class Ledger:
             path.unlink(missing_ok=True)
 
     def say(self, words: Mapping[str, Any]) -> None:
-        """Tell others where this worker stands, in plain values; a hint, which may be lost."""
+        """Report this worker's progress to others, in plain values; a hint, which may be lost."""
         place = self.folder / "said"
         place.mkdir(exist_ok=True)
         draft = place / f".{self.worker.id}"
@@ -249,7 +250,7 @@ class Ledger:
         return self.folder / "workers" / self.worker.id
 
     def _first(self, tasks: Iterable[Task], busy: set[str]) -> Claim | None:
-        """Claim the first of some tasks that is free and to do."""
+        """Claim the first of some tasks that is free and not done."""
         for task in tasks:
             if task.row in self._done or task.key in busy or not self._is_due(task):
                 continue
@@ -257,18 +258,18 @@ class Ledger:
                 continue
             if not self.rows.has(task):
                 return Claim(self, task, self._n_lost(task.key))
-            self._done.add(task.row)  # in the moment between the listing and the claim
+            self._done.add(task.row)  # finished between the listing and the claim
             self.release(task.key)
         return None
 
     def _is_due(self, task: Task) -> bool:
-        """Whether what a task needs is done."""
+        """Whether a task's prerequisite is done."""
         return task.after in self._done or not task.after or (self.rows.folder / task.after).is_file()
 
     def _claim(self, key: str) -> bool:
         try:
             return give_name(self._file, self._claims / key)
-        except FileNotFoundError:  # somebody took this worker for dead and cleared it away
+        except FileNotFoundError:  # another worker considered this one dead and removed it
             self._heart.beat()
             return give_name(self._file, self._claims / key)
 
@@ -287,7 +288,7 @@ class Ledger:
         return [task for task in self._given or () if task.key in keys]
 
     def _take_over(self, task: Task) -> Claim | None:
-        """Move the claim of a dead worker away and make one; None if another was faster."""
+        """Move the claim of a dead worker away and make a new one; None if another was faster."""
         with self._lock:
             dead = self._dead.pop(task.key, "")
         if not dead or not self._bury(task.key, dead):
@@ -295,7 +296,7 @@ class Ledger:
         return self._first([task], set())
 
     def _bury(self, key: str, dead: str) -> bool:
-        """Rename the claim of a dead worker; the claim of one who took it over just now is put back."""
+        """Rename the claim of a dead worker; the claim of a worker that has just taken over is put back."""
         grave = self.folder / "lost" / f"{key}.{dead}.{self.worker.id}"
         try:
             (self._claims / key).rename(grave)
@@ -314,7 +315,7 @@ class Ledger:
         return sum(name.startswith(f"{key}.") for name in names_in(self.folder / "lost"))
 
     def _look(self, now_ns: int) -> None:
-        """See which claims are of dead workers."""
+        """Check which claims belong to dead workers."""
         dead: dict[str, str] = {}
         for key in names_in(self._claims):
             holder = Worker.read(self._claims / key)
@@ -334,7 +335,7 @@ class Ledger:
             return True
         path = self.folder / "workers" / worker.id
         try:
-            with path.open("rb") as file:  # opened, a network disk shows the date of now
+            with path.open("rb") as file:  # opening makes a network disk show the current date
                 beat_ns = os.fstat(file.fileno()).st_mtime_ns
         except FileNotFoundError:
             beat_ns = 0
@@ -342,7 +343,7 @@ class Ledger:
 
 
 def busy_in(folder: Path) -> list[Worker]:
-    """Workers that have claims in a folder and showed that they live, by the clock of the file server."""
+    """Workers that have claims in a folder and are alive, by the clock of the file server."""
     workers = folder / "workers"
     found = []
     for key in names_in(folder / "claims"):

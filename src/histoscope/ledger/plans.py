@@ -1,4 +1,4 @@
-"""One plan for all who start: a row of versions, each made by one of them."""
+"""One plan for all starting processes: a sequence of versions, each made by one of them."""
 
 import json
 import secrets
@@ -22,24 +22,24 @@ def agreed(folder: Path) -> Plan:
     Raises
     ------
     CorruptDataError
-        If its file is none.
+        If its file is not a plan.
     """
     return _newest(folder)[1]
 
 
 def agree(folder: Path, change: Callable[[Plan], Plan]) -> Plan:
-    """Make a plan of the one in force, and put it in force unless another starter was faster.
+    """Change the plan in force, unless another process was faster.
 
-    Version n + 1 is made from version n and gets its name only if nothing has it; who comes second reads it
-    and changes that one. So two who start at once agree, and nothing that one of them planned is lost.
+    Version n + 1 is made from version n and gets its name only if that is free; a slower process reads it and
+    changes that one. So two processes that start at once agree, and nothing that either planned is lost.
 
     Parameters
     ----------
     folder : Path
-        Of the versions; made if missing.
+        Folder of the versions; created if missing.
     change : callable
-        From the plan in force, empty at first, to the one wanted; called again if another was faster. What is
-        raised leaves everything as it was.
+        Maps the plan in force, empty at first, to the new one; called again if another process was faster. If
+        it raises, nothing changes.
 
     Examples
     --------
@@ -60,7 +60,9 @@ def agree(folder: Path, change: Callable[[Plan], Plan]) -> Plan:
         try:
             write_text(draft, text)
             if give_name(draft, folder / _name(version + 1)) and _is_newest(folder, version + 1):
-                for old in range(version - 1, 0, -1):  # the last one stays for those who are just reading it
+                for old in range(
+                    version - 1, 0, -1
+                ):  # the last one is kept for processes that are reading it
                     if not _removed(folder / _name(old)):
                         break
                 return wanted
@@ -70,7 +72,7 @@ def agree(folder: Path, change: Callable[[Plan], Plan]) -> Plan:
 
 
 def difference(known: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """What differs between two sets of settings, for people.
+    """Differences between two sets of settings, for people.
 
     Examples
     --------
@@ -88,11 +90,11 @@ def _newest(folder: Path) -> tuple[int, Plan]:
         try:
             plan: Plan = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            continue  # two newer ones were made in this moment
+            continue  # two newer ones have just been made
         except ValueError as error:
             if tries == _TRIES:
                 raise CorruptDataError(f"{path} is not a plan ({error}); remove it") from error
-            time.sleep(_PAUSE_S)  # without links it is there before what is in it
+            time.sleep(_PAUSE_S)  # without links, it exists before its content
             tries += 1
             continue
         return version, plan
@@ -105,7 +107,7 @@ def _last(folder: Path) -> int:
 
 
 def _is_newest(folder: Path, version: int) -> bool:
-    """Whether a version is the last; not if its number is an old one, whose first owner was taken away."""
+    """Whether a version is the last; not if its number is old and its first file was deleted."""
     if _last(folder) == version:
         return True
     _removed(folder / _name(version))

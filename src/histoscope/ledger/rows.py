@@ -1,4 +1,4 @@
-"""Results of tasks: a small file each, written whole."""
+"""Results of tasks: a small file each, written atomically."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,18 +14,18 @@ from histoscope.ledger.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of a task.
+    """Result of a task.
 
     Parameters
     ----------
     row : dict
-        Plain values that follow from the task alone, whoever did it and when.
+        Plain values that depend only on the task, not on the worker or time.
     error : str
-        Why it failed; "" if it did not.
+        Reason of a failure; "" if there was none.
     may_pass : bool
-        Whether what failed may pass, such as an error of a disk: the next call tries again.
+        Whether the failure may be temporary, such as a disk error: the next call tries again.
     about : dict
-        How it was done: seconds, machine.
+        Circumstances: seconds, machine.
     name : str
         Of the task.
     """
@@ -49,7 +49,7 @@ class Rows:
     folder: Path
 
     def names(self) -> set[str]:
-        """File names of all that is done, by one listing."""
+        """File names of all results, by one listing."""
         return set(names_in(self.folder))
 
     def has(self, task: Task) -> bool:
@@ -57,12 +57,12 @@ class Rows:
         return (self.folder / task.row).is_file()
 
     def write(self, task: Task, row: Row) -> None:
-        """Write what came of a task, whole or not at all."""
+        """Write the result of a task, completely or not at all."""
         text = json.dumps({**asdict(row), "name": task.name}, ensure_ascii=False, allow_nan=False)
         write_text(self.folder / task.row, text + "\n")
 
     def read(self, name: str) -> Row | None:
-        """Read a result by its file name; None if there is none, or not a whole one."""
+        """Read a result by its file name; None if it is missing or incomplete."""
         try:
             return Row(**json.loads((self.folder / name).read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
@@ -76,6 +76,6 @@ class Rows:
                 yield row
 
     def forget(self, name: str) -> None:
-        """Take a result away, so that its task is to be done."""
+        """Delete a result, so that its task runs again."""
         with suppress(FileNotFoundError):
             (self.folder / name).unlink()

@@ -1,4 +1,4 @@
-"""What is to be done, by name."""
+"""Tasks by name."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def digest(*texts: str) -> str:
-    """16 digits that stand for some texts, fit for a file name.
+    """16 digits that represent some texts, suitable for a file name.
 
     Examples
     --------
@@ -21,22 +21,22 @@ def digest(*texts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work; one worker at a time has it.
+    """One piece of work, held by one worker at a time.
 
     Parameters
     ----------
     name : str
-        What is worked on, such as the folder of its results: a claim is on the name.
+        Name of the work, such as its result folder; claims use it.
     asked : str
-        Digest of all that the result depends on. What was done for another digest is not done.
+        Digest of everything that the result depends on. A result for another digest does not count.
     weight : float
         How long it takes, in any unit; the heaviest come first.
     what : str
-        For the function that does it, such as a path.
+        Data for the function that processes it, such as a path.
     after : str
-        `row` of a task that must have a result before; "" if none.
+        `row` of a task that must have a result first; "" if none.
     key, row : str
-        File names of its claim and of its result; they follow from name and digest.
+        File names of its claim and of its result, derived from name and digest.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Task:
 
 
 def asked_of(settings: Mapping[str, Any]) -> str:
-    """Settings in one line, the same whatever their order.
+    """Settings on one line, independent of their order.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def asked_of(settings: Mapping[str, Any]) -> str:
 
 
 def heaviest_first(tasks: "list[Task]") -> "list[Task]":
-    """Sort tasks: the heaviest first, equal ones by name, so that no large one is left for the end.
+    """Sort tasks: the heaviest first, ties by name, so that no large one is left for the end.
 
     Examples
     --------

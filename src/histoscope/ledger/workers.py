@@ -1,4 +1,4 @@
-"""Who works: a file for each worker, whose date is its heartbeat."""
+"""Workers: a file for each, whose date is its heartbeat."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Self
 
 BEAT_S = 15.0
-"""A worker shows this often that it lives."""
+"""Interval of a worker's heartbeats."""
 STALE_S = 300.0
-"""A worker that showed nothing for so long is taken for dead."""
+"""A worker without a heartbeat for this long is considered dead."""
 WATCH_S = 60.0
-"""So long it is watched at least, whatever dates say; network disks show old dates for up to a minute."""
+"""Minimum time to watch a worker, whatever dates say; network disks show old dates for up to a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that works.
+    """A working process.
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ class Worker:
     host : str
     pid : int
     boot : str
-        Since when the machine runs, and in which space its process numbers count: two workers with the same
-        know one another by their numbers. Empty where that cannot be told.
+        Boot time of the machine, and the namespace of its process numbers: workers that share both can
+        identify each other by process number. Empty if unknown.
     born : str
-        When the process began, in the machine's own count.
+        Start time of the process, in the machine's own count.
     """
 
     id: str
@@ -45,13 +45,13 @@ class Worker:
 
     @classmethod
     def here(cls) -> Self:
-        """Name the process that asks, under a new id."""
+        """The calling process, under a new id."""
         pid = os.getpid()
         return cls(secrets.token_hex(8), socket.gethostname(), pid, _boot(), _born(pid))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The worker that a file names, opened anew so that a network disk shows what is there now.
+        """The worker that a file names, reopened so that a network disk shows its present content.
 
         None if there is no file, or it is just being written.
         """
@@ -66,7 +66,7 @@ class Worker:
 
     @property
     def is_known_dead(self) -> bool:
-        """Whether it ran on this machine and does no more; False where that cannot be told."""
+        """Whether it ran on this machine and has ended; False if unknown."""
         return bool(self.boot) and self.boot == _boot() and self.born != _born(self.pid)
 
 
@@ -96,19 +96,19 @@ class _Seen:
 
 @dataclass(slots=True)
 class Watch:
-    """Who is dead, told without comparing the clocks of machines.
+    """Detection of dead workers without comparing the clocks of machines.
 
-    A worker is dead if it is seen without a new heartbeat for a while, on the stopwatch of the process that
-    looks. The while is `STALE_S`; if by the clock of the file server it was silent for so long before,
-    `WATCH_S`. So no date alone kills a worker: some file servers take dates from the machines that write, and
-    a machine's clock may be an hour off. The stopwatch counts at most two heartbeats from one look to the
-    next, so that a process that was stopped itself, or waited for the disk, does not take all for dead.
+    A worker is dead if the observing process sees no new heartbeat for `STALE_S` on its own stopwatch, or for
+    `WATCH_S` if by the clock of the file server the worker had been silent for `STALE_S` before. So a date
+    alone never makes a worker dead: some file servers take dates from the machines that write, and a
+    machine's clock may be an hour off. Between two looks, the stopwatch advances by at most two heartbeats,
+    so that a process that was itself stopped, or waited for the disk, does not consider all others dead.
 
     Parameters
     ----------
     beat_s, stale_s, watch_s : float
     clock : callable
-        Seconds that only ever grow.
+        Monotonic clock in seconds.
     """
 
     beat_s: float = BEAT_S
@@ -118,7 +118,7 @@ class Watch:
     _seen: dict[str, _Seen] = field(default_factory=dict)
 
     def is_dead(self, worker: str, beat_ns: int, now_ns: int) -> bool:
-        """Look at a worker.
+        """Check a worker.
 
         Parameters
         ----------
@@ -127,7 +127,7 @@ class Watch:
         beat_ns : int
             Date of its last heartbeat.
         now_ns : int
-            The clock of the file server, which dates them.
+            Time of the file server, which dates them.
 
         Examples
         --------
@@ -148,7 +148,7 @@ class Watch:
 
 
 class Heart:
-    """Shows from a thread of its own that this worker lives, and looks whether others do.
+    """Sends this worker's heartbeats from a separate thread, and checks those of others.
 
     Parameters
     ----------
@@ -167,21 +167,21 @@ class Heart:
         self._thread = threading.Thread(target=self._run, daemon=True, name="heart")
 
     def start(self) -> None:
-        """Begin."""
+        """Start."""
         self.beat()
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and take the worker's file away."""
+        """Stop, and delete the worker's file."""
         self._stopped.set()
         self._thread.join(self._every_s)
         with suppress(OSError):
             self._path.unlink()
 
     def beat(self) -> int:
-        """Date the file by the file server, and give that time in ns; write it anew if it was taken away."""
+        """Date the file by the file server and return that time in ns; rewrite it if it was deleted."""
         try:
-            os.utime(self._path)  # without a time: the server puts its own
+            os.utime(self._path)  # without a time, the server sets its own
         except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._worker.write(self._path)
@@ -189,5 +189,5 @@ class Heart:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every_s):
-            with suppress(OSError):  # a disk that is away may come back
+            with suppress(OSError):  # an unavailable disk may come back
                 self._look(self.beat())

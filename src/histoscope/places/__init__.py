@@ -1,6 +1,6 @@
-"""Files elsewhere: objects of stores (``s3://``) and of web servers, as paths that are read in place.
+"""Remote files: objects in stores (``s3://``) and on web servers, as paths that are read in place.
 
-A `RemotePath` is a `Path` that fsspec reads; what needs a file of a disk gets a copy, see
+A `RemotePath` is a `Path` that fsspec reads; code that needs a local file gets a copy, see
 `histoscope.slides.staging`.
 """
 

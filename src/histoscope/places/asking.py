@@ -1,4 +1,4 @@
-"""Asking stores and web servers through fsspec: again where it may help, and errors in our words."""
+"""Requests to stores and web servers through fsspec: retries where they may help, and readable errors."""
 
 import asyncio
 import errno
@@ -18,15 +18,15 @@ _INFO: dict[str, dict[str, Any]] = {}
 
 
 class PlaceError(OSError):
-    """What came of asking elsewhere: nothing there, access denied, or a server that failed."""
+    """A failed request: nothing there, access denied, or a server error."""
 
 
 class NoRangesError(PlaceError):
-    """A server that gives files only whole."""
+    """A server that cannot send parts of files."""
 
 
 def read_range(uri: str, start: int, count: int) -> bytes:
-    """Read so many bytes; errors of the network are tried again, with growing pauses.
+    """Read so many bytes; network errors are retried, with growing pauses.
 
     Raises
     ------
@@ -46,13 +46,13 @@ def read_range(uri: str, start: int, count: int) -> bytes:
 
 
 def fetch_whole(path: Path, to: Path) -> None:
-    """Copy a file from a server that gives files only whole."""
+    """Copy a file from a server that cannot send parts of files."""
     fs, name = _opened(str(path))
     _asked(str(path), lambda: fs.get_file(name, str(to)))
 
 
 def put(local: Path, path: Path) -> None:
-    """Copy a file of a disk to elsewhere; stores show it whole or not at all.
+    """Upload a local file; stores show it completely or not at all.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def put(local: Path, path: Path) -> None:
 
 
 def require_put(folder: Path) -> None:
-    """Refuse a place elsewhere that cannot be written, before any work.
+    """Refuse a remote place that cannot be written, before any work.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def require_put(folder: Path) -> None:
         except (PlaceError, NotImplementedError) as error:
             raise ConfigError(f"cannot write to {folder}: {getattr(error, 'strerror', error)}") from error
     fs, name = _opened(str(folder / ".histoscope"))
-    with suppress(Exception):  # some may write and not remove
+    with suppress(Exception):  # some users may write but not delete
         fs.rm_file(name)
 
 
@@ -95,7 +95,7 @@ def library() -> Any:
 
 
 def _opened(uri: str) -> tuple[Any, str]:
-    """The file system of an address, and what it calls it; settings are fsspec's (environment, files)."""
+    """The file system of an address, and its path there; settings are fsspec's (environment, files)."""
     scheme = uri.partition(":")[0]
     try:
         fs, name = library().core.url_to_fs(uri, use_listings_cache=False)
@@ -109,12 +109,12 @@ def _opened(uri: str) -> tuple[Any, str]:
 
 
 def _patience(fs: Any) -> dict[str, Any]:
-    """How long an answer is waited for, where that can be said."""
+    """Timeouts, where they can be set."""
     return {"timeout": _STALL_S} if getattr(fs, "async_impl", False) else {}
 
 
 def info_of(uri: str) -> dict[str, Any]:
-    """What is known of a file or folder: ``type``, ``size`` and more; asked once until `forget_info`."""
+    """Information on a file or folder: ``type``, ``size`` and more; requested once until `forget_info`."""
     if uri not in _INFO:
         fs, name = _opened(uri)
         info = dict(_asked(uri, lambda: fs.info(name, **_patience(fs))))
@@ -125,7 +125,7 @@ def info_of(uri: str) -> dict[str, Any]:
 
 
 def _asked(uri: str, ask: Callable[[], Answer]) -> Answer:
-    """An answer of a server; what may pass is asked three times, with growing pauses."""
+    """A server's answer; temporary errors are tried three times, with growing pauses."""
     for attempt in range(_TRIES):
         try:
             return ask()
@@ -142,7 +142,7 @@ def _asked(uri: str, ask: Callable[[], Answer]) -> Answer:
 
 
 def _told(error: Exception, uri: str) -> PlaceError | None:
-    """The error of a network in our words; None for what is none."""
+    """A network error with a readable message; None for other errors."""
     if isinstance(error, PlaceError):
         return error
     cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error
@@ -165,7 +165,7 @@ def _told(error: Exception, uri: str) -> PlaceError | None:
 
 
 def listed(uri: str, how: str) -> list[str]:
-    """Addresses in a folder or of a glob (``ls``, ``find``, ``glob``); what is told of files is kept."""
+    """Addresses in a folder or of a glob (``ls``, ``find``, ``glob``); information on files is cached."""
     fs, name = _opened(uri)
     found = _asked(uri, lambda: getattr(fs, how)(name, detail=True, **_patience(fs)))
     names = []
@@ -177,7 +177,7 @@ def listed(uri: str, how: str) -> list[str]:
 
 
 def forget_info(uri: str) -> None:
-    """Ask anew when asked again."""
+    """Forget cached information."""
     _INFO.pop(uri, None)
 
 

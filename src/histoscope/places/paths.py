@@ -1,4 +1,4 @@
-"""Paths elsewhere, beside those of disks."""
+"""Remote paths, in addition to local ones."""
 
 import calendar
 import errno
@@ -24,18 +24,18 @@ _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(.*)", re.DOTALL)  # two lett
 
 
 def place(path: str | Path) -> Path:
-    """The path of a file, on a disk or elsewhere.
+    """The path of a file, local or remote.
 
     Parameters
     ----------
     path : str or Path
-        ``s3://bucket/key`` and all else that fsspec knows is elsewhere, also where a `Path` made one slash of
-        two; ``file:///x`` is ``/x``.
+        ``s3://bucket/key`` and anything else that fsspec knows is remote, even if a `Path` reduced two
+        slashes to one; ``file:///x`` is ``/x``.
 
     Raises
     ------
     ConfigError
-        If fsspec knows no such kind of place.
+        If fsspec does not know such a kind of place.
     MissingDependencyError
         If it is not installed.
 
@@ -62,7 +62,7 @@ def place(path: str | Path) -> Path:
 
 
 def is_remote(path: str | Path) -> bool:
-    """Whether a path is elsewhere, and not on a disk.
+    """Whether a path is remote, not on a disk.
 
     Examples
     --------
@@ -73,10 +73,10 @@ def is_remote(path: str | Path) -> bool:
 
 
 class RemotePath(_Base):
-    """A path elsewhere. What a `Path` can be asked for reading works; nothing can be changed by it.
+    """A remote path. The reading methods of `Path` work; nothing can be changed through it.
 
-    Of its `stat`, the date is the server's; the nanoseconds follow from the ETag, so that two versions of a
-    file differ there even if they were put in the same second.
+    In its `stat`, the date is the server's; the nanoseconds are derived from the ETag, so that two versions
+    of a file differ even if they were uploaded in the same second.
     """
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class RemotePath(_Base):
         Raises
         ------
         PlaceError
-            If there is nothing, it may not be read, or it cannot be reached.
+            If it does not exist, may not be read, or cannot be reached.
         """
         info = info_of(str(self))
         tag = zlib.crc32(str(info.get("ETag") or info.get("etag") or "").encode()) % 10**9
@@ -114,7 +114,7 @@ class RemotePath(_Base):
         return os.stat_result(values, {"st_mtime_ns": date_s * 10**9 + tag})
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:
-        """Whether there is something."""
+        """Whether it exists."""
         try:
             self.stat()
         except PlaceError as error:
@@ -136,11 +136,11 @@ class RemotePath(_Base):
         return False
 
     def iterdir(self) -> Generator["RemotePath", None, None]:
-        """What lies in a folder."""
+        """Content of a folder."""
         yield from (RemotePath(place(name)) for name in listed(str(self), "ls"))
 
     def open(self, mode: str = "r", *_: Any, encoding: str | None = None, **__: Any) -> Any:
-        """Open it for reading; ranges are read when they are asked for."""
+        """Open it for reading; ranges are read on demand."""
         if set(mode) & set("wax+"):
             raise ConfigError(f"{self} is read-only; write to a disk")
         from histoscope.places.ranges import RemoteFile
@@ -150,7 +150,7 @@ class RemotePath(_Base):
 
 
 def forget(path: Path) -> Path:
-    """The path, of which all is asked anew; of a disk it always is."""
+    """The path, without cached information; local paths have none."""
     if isinstance(path, RemotePath):
         from histoscope.places.ranges import KEPT
 
@@ -160,7 +160,7 @@ def forget(path: Path) -> Path:
 
 
 def without_folders(text: str, paths: Iterable[Path]) -> str:
-    """A message on files that does not say where they lie, so that it is the same wherever they do.
+    """A message about files without their folders, so that it is the same wherever they are.
 
     Examples
     --------
@@ -173,14 +173,14 @@ def without_folders(text: str, paths: Iterable[Path]) -> str:
 
 
 def found_below(source: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files of some suffixes in a folder elsewhere, to the bottom, or of a glob; by one listing."""
+    """Files with some suffixes in a remote folder, recursively, or of a glob; by one listing."""
     how = "glob" if re.search(r"[*?\[]", str(source)) else "find"
     paths = [place(name) for name in listed(str(source), how)]
     return sorted(path for path in paths if path.suffix.lower() in suffixes and path.name[0] != ".")
 
 
 def _date_s(info: dict[str, Any]) -> int:
-    """When a file was changed, in seconds; 0 if its server does not say."""
+    """When a file was changed, in seconds; 0 if its server does not tell."""
     for key in ("LastModified", "last_modified", "mtime", "updated", "Last-Modified", "modified", "created"):
         value: Any = info.get(key)
         try:

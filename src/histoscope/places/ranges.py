@@ -1,4 +1,4 @@
-"""Ranges of files, on disks and elsewhere; of these, blocks are kept a while."""
+"""Ranges of local and remote files; blocks of remote files are cached."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from histoscope.places.asking import read_range
 from histoscope.places.paths import RemotePath
 
 BLOCK_BYTES = 1 << 16
-"""What is read is kept by blocks of so many bytes; neighbouring blocks are asked for together."""
+"""Size in bytes of the cached blocks; neighbouring blocks are requested together."""
 _MOST_BLOCKS, _LONGEST_RUN, _AT_ONCE = 1024, 16, 16
 
 
@@ -30,12 +30,12 @@ class LocalFile:
         """Read so many bytes, or fewer where the file ends."""
         if hasattr(os, "pread"):
             return os.pread(self._file, count, start)
-        with self._lock:  # Windows has one place in a file, for all threads
+        with self._lock:  # on Windows, all threads share one file position
             os.lseek(self._file, start, os.SEEK_SET)
             return os.read(self._file, count)
 
     def want(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Hear what is read next; a disk need not know."""
+        """Announce what is read next; ignored for disks."""
 
     def close(self) -> None:
         """Close it."""
@@ -45,7 +45,7 @@ class LocalFile:
 
 
 class RemoteFile(io.RawIOBase):
-    """Ranges of a file elsewhere, by blocks that are kept a while; also a file object with a place in it."""
+    """Ranges of a remote file, with cached blocks; also a file object with a position."""
 
     def __init__(self, path: Path) -> None:
         found = path.stat()
@@ -65,7 +65,7 @@ class RemoteFile(io.RawIOBase):
         return b"".join(blocks)[start - first * BLOCK_BYTES : end - first * BLOCK_BYTES]
 
     def want(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Read what ranges need, many blocks at once."""
+        """Read the blocks that ranges need, many at once."""
         blocks = {
             k
             for start, count in ranges
@@ -88,7 +88,7 @@ class RemoteFile(io.RawIOBase):
         return KEPT.get(self._key(k)) or self._read([k])
 
     def _read(self, run: Sequence[int]) -> bytes:
-        """Read blocks that lie side by side, and keep them; the first is given."""
+        """Read adjacent blocks and cache them; returns the first."""
         start, end = run[0] * BLOCK_BYTES, min((run[-1] + 1) * BLOCK_BYTES, self._size)
         found = read_range(self._uri, start, end - start)
         for k in run:
@@ -108,16 +108,16 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the place."""
+        """Move the position."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         return self._at
 
     def tell(self) -> int:
-        """The place."""
+        """The position."""
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the place on."""
+        """Fill a buffer from the position on."""
         found = self.read_at(self._at, len(buffer))
         buffer[: len(found)] = found
         self._at += len(found)
@@ -125,7 +125,7 @@ class RemoteFile(io.RawIOBase):
 
 
 class _Blocks:
-    """The blocks read last, of all files."""
+    """The most recently read blocks, of all files."""
 
     def __init__(self) -> None:
         self._found: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
@@ -164,15 +164,15 @@ def reading(path: Path) -> LocalFile | RemoteFile:
 
 
 def handle(path: Path) -> Any:
-    """What libraries open: a file elsewhere as a file object, one on a disk by its path."""
+    """What libraries open: a remote file as a file object, a local one by its path."""
     return path.open("rb") if isinstance(path, RemotePath) else path
 
 
 @contextmanager
 def sampled(path: Path) -> Iterator[Path]:
-    """Give a file on a disk with all that was read last of one elsewhere, and holes for the rest.
+    """Write a local file with the cached blocks of a remote one, and holes for the rest.
 
-    So a library that reads disks only can be asked about the part that is at hand.
+    So a library that reads only local files can be used on the part that was read.
     """
     if not isinstance(path, RemotePath):
         yield path

@@ -1,4 +1,4 @@
-"""Inference: a trained model and images in, nuclei or classes out, one image or a folder of them.
+"""Inference: nuclei or classes from a trained model, for one image or a folder of images.
 
 >>> from histoscope import predict
 >>> "predict" in dir(predict)

@@ -1,4 +1,4 @@
-"""Batch prediction of nuclei: resumable, with a journal and a summary; a bad image stops no other."""
+"""Batch prediction of nuclei: resumable, with a journal and a summary; one bad image does not stop it."""
 
 import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
@@ -30,7 +30,7 @@ from histoscope.tables import read_table
 from histoscope.types import Image, Nuclei
 
 OnBegin: TypeAlias = Callable[[int], None]
-"""Called with the number of images that are not finished yet."""
+"""Called with the number of unfinished images."""
 OnImage: TypeAlias = Callable[[str], None]
 """Called with the name of each image when it is done or has failed."""
 
@@ -42,13 +42,13 @@ class Outcome:
     Parameters
     ----------
     done : list of dict
-        A row of the summary for each image of this call, predicted now or before.
+        The summary row of each image of this call, predicted now or earlier.
     skipped : int
-        How many of them were there already.
+        How many of them were already done.
     failed : list of dict
         ``path`` and ``error`` of each image that could not be predicted.
     failed_before : int
-        How many of them failed in an earlier call, and were not tried again.
+        How many failed in an earlier call and were not tried again.
     """
 
     done: list[dict[str, Any]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Outcome:
     def begin(
         self, jobs: Sequence[Job], finished: Collection[str], journal: Journal, on_begin: OnBegin | None
     ) -> None:
-        """Record the images that are finished already."""
+        """Record the images that are already finished."""
         self.done += [journal.row(job) for job in jobs if job.name in finished]
         self.skipped = len(self.done)
         if on_begin is not None:
@@ -82,11 +82,11 @@ def plan(
     slides: bool = False,
     on_skip: Callable[[Skipped], None] | None = None,
 ) -> list[Job]:
-    """List the images of files, folders (to the bottom) and globs, each once, with a name of its own.
+    """List the images of files, folders (recursively) and globs, each once, with a unique name.
 
-    Names are paths below the folder or glob that was given. Where two are alike, they begin at the folder
-    that all images have in common; see `histoscope.jobs.naming` for what else makes them unique. An image
-    with results in `out` keeps its name. What an earlier call wrote is no image, wherever it lies.
+    Names are paths below the given folder or glob. If two are equal, they start at the folder that all images
+    have in common; see `histoscope.jobs.naming` for further rules. An image with results in `out` keeps its
+    name. Results of an earlier run do not count as images, wherever they are.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def plan(
     out : Path
         Folder of the results.
     slides : bool
-        Whether files that only readers of slides open are images.
+        Whether files that only slide readers can open count as images.
     on_skip : callable, optional
         Called with each file that is left out, and why.
 
@@ -119,7 +119,7 @@ def plan(
             for one in [*found.skipped, *ours]:
                 on_skip(one)
         taken = [image for image in found.images if image not in left_out]
-        if not taken and not (ours and place(source).is_file()):  # a shell names our files, too
+        if not taken and not (ours and place(source).is_file()):  # shell globs match our files, too
             raise DatasetNotFoundError(_nothing(source, [*found.skipped, *ours], slides=slides))
         for image in taken:
             images.setdefault(image.resolve(), (image, image.relative_to(found.root)))
@@ -153,7 +153,7 @@ def _nothing(source: str | Path, skipped: Sequence[Skipped], *, slides: bool) ->
 
 
 def refuse_slides(out: Path) -> None:
-    """Refuse a folder for results of images that holds those of slides: each has a summary of its own.
+    """Refuse a folder for image results that holds results of slides: each has its own summary.
 
     Raises
     ------
@@ -175,21 +175,21 @@ def run(
     on_begin: OnBegin | None = None,
     on_image: OnImage | None = None,
 ) -> Outcome:
-    """Predict all images that are not finished in `out`, and write the summary of all that are.
+    """Predict all images that are not finished in `out`, and write the summary of all finished ones.
 
-    An image is finished when its line stands in the journal, which is written after its files. The next image
-    is read and the last one written while the network predicts one.
+    An image is finished when its line is in the journal, which is written after its files. While the network
+    predicts one image, the next is read and the previous one written.
 
     Raises
     ------
     ConfigError
-        If images do not say their resolution and `mpp` is not given, or `out` holds results of another model,
-        of other settings, or of other images of the same names.
+        If images do not give their resolution and `mpp` is not given, or `out` holds results of another
+        model, other settings, or other images with the same names.
     """
     refuse_slides(out)
     require_mpp(jobs, mpp)
     settings: dict[str, Any] = {"histoscope": __version__, "model": detector.fingerprint}
-    # A third-party detector may still have the names of 0.1.
+    # A third-party detector may still use the names of 0.1.
     tta = detector.tta if hasattr(detector, "tta") else getattr(detector, "turned", False)
     settings |= {"tta": tta, "mpp": mpp}
     names = getattr(detector, "names", detector.classes)
@@ -224,7 +224,7 @@ def run(
 
 
 def require_mpp(jobs: list[Job], mpp: float | None) -> None:
-    """Raise, before anything is predicted, if the resolution of an image is not known."""
+    """Raise, before anything is predicted, if the resolution of an image is unknown."""
     if mpp is not None:
         check_mpp(mpp, "--mpp")
         return
@@ -247,10 +247,9 @@ def _says_mpp(path: Path) -> bool:
 def _predicted(
     detector: Detector, jobs: list[Job], mpp: float | None, save: Callable[[Job, str, Image, Nuclei], None]
 ) -> Generator[tuple[Job, str | None], None, None]:
-    """Give each image when it is saved, or with what went wrong; what is being saved at a stop is saved.
+    """Yield each image when it is saved, or with its error; on a stop, saves in progress are completed.
 
-    Three images are in memory at a time. Where it did not suffice, an image is tried once more alone, at the
-    end.
+    Three images are in memory at a time. If memory ran out, an image is tried once more alone, at the end.
     """
     starved: list[Job] = []
 
@@ -260,7 +259,7 @@ def _predicted(
         else:
             yield job, None if error is None else message_of(job, error)
 
-    # Leaving the block waits for what is being read and written, also after Ctrl-C.
+    # Leaving the block waits for reads and writes in progress, also after Ctrl-C.
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         writer.submit(int)  # so that its thread starts before images fill the memory
         ahead = [reader.submit(_read, job) for job in jobs[:1]]

@@ -1,6 +1,6 @@
 """Batch classification: a row for each patch, a heat map for each large image.
 
-Resuming, names and failures are as in `histoscope.predict.batch`.
+Resuming, names and failures work as in `histoscope.predict.batch`.
 """
 
 from collections import Counter
@@ -71,7 +71,7 @@ def run(
     on_image: OnImage | None = None,
     on_tiles: OnTiles | None = None,
 ) -> Outcome:
-    """Classify all images that are not finished in `out`, and write tables of all that are.
+    """Classify all images that are not finished in `out`, and write tables of all finished ones.
 
     ``predictions.csv`` has a row for each patch, ``summary.csv`` one for each large image.
 
@@ -85,16 +85,16 @@ def run(
     overwrite : bool
         Discard earlier results.
     on_begin : callable, optional
-        Called with the number of images that are not finished yet.
+        Called with the number of unfinished images.
     on_image : callable, optional
         Called with the name of each image when it is done or has failed.
     on_tiles : callable, optional
-        Called with the number of tiles of a large image that are done, and of all.
+        Called with the number of finished tiles of a large image, and of all its tiles.
 
     Raises
     ------
     ConfigError
-        As `histoscope.predict.batch.run`.
+        As for `histoscope.predict.batch.run`.
     """
     chosen = settings or Settings()
     refuse_slides(out)
@@ -130,7 +130,7 @@ def run(
 
 
 def patch_names(names: Sequence[str]) -> dict[str, str]:
-    """Name each patch as data sets name it, unless two names would be the same.
+    """Name each patch as data sets do, unless two names would be the same.
 
     Examples
     --------
@@ -143,18 +143,18 @@ def patch_names(names: Sequence[str]) -> dict[str, str]:
 
 
 def patch_columns(classes: Sequence[str]) -> list[str]:
-    """Columns of the predictions behind the patch's name."""
+    """Columns of the predictions after the patch's name."""
     return ["predicted", *(f"p_{name}" for name in classes)]
 
 
 def tile_columns(classes: Sequence[str]) -> list[str]:
-    """Columns of the summary of large images behind the image's name."""
+    """Columns of the summary of large images after the image's name."""
     first = ["tiles", "empty_tiles", "width_px", "height_px", "mpp", "tissue_mm2"]
     return [*first, *(f"tiles_{name}" for name in classes), *(f"share_{name}" for name in classes)]
 
 
 def summarise(tiles: TileMap, classes: Sequence[str]) -> dict[str, Any]:
-    """Tiles and shares of the tissue, by class, of a large image."""
+    """Number of tiles and share of the tissue of a large image, by class."""
     n_classes = len(classes)
     counts = np.bincount(tiles.predicted, minlength=n_classes).tolist()
     area = np.bincount(tiles.predicted, tiles.tissue_mm2, minlength=n_classes)
@@ -168,7 +168,7 @@ def summarise(tiles: TileMap, classes: Sequence[str]) -> dict[str, Any]:
 def write_map(
     stem: Path, image: Image, tiles: TileMap, classes: Sequence[str], kinds: Collection[str] = tuple(OUTPUTS)
 ) -> None:
-    """Write the files of one large image, each whole or not at all.
+    """Write the files of one large image, each completely or not at all.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def _classify_patches(
 def _classify_large(
     classifier: PatchClassifier, job: Job, settings: Settings, journal: Journal, on_tiles: OnTiles | None
 ) -> str | None:
-    """Classify and write one large image; what went wrong, if something did."""
+    """Classify and write one large image; returns the error, if any."""
     try:
         digest, image = digest_of(job.image), read_image(job.image)
         mpp = known_mpp(job.image, settings.mpp)

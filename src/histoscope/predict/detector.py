@@ -34,13 +34,13 @@ class Detector:
     ----------
     network : Segmenter
     normalizer : Normalizer, optional
-        Images go through it first.
+        Applied to images first.
     tta : bool
-        Test-time augmentation: all eight rotations and flips of each tile; slower, mostly better.
+        Test-time augmentation: all eight rotations and flips of each tile; slower, usually better.
     card : dict, optional
         Card of the model folder.
     fingerprint : str
-        Hash of what its predictions depend on.
+        Hash of everything that its predictions depend on.
     least_area_um2 : float
         Smaller objects are left out.
     """
@@ -71,11 +71,11 @@ class Detector:
         tta : bool
             Test-time augmentation, as for `Detector`.
         least_area_um2 : float
-            Smaller ones are left out.
+            Smaller objects are left out.
         network : torch.nn.Module or str, optional
-            Of one's own, or its name; it takes the weights, see `histoscope.models.load`.
+            Your own network, or its name; the weights are loaded into it, see `histoscope.models.load`.
         backend : str
-            What it predicts with, see `histoscope.models.open_model`.
+            Library that runs it, see `histoscope.models.open_model`.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Detector:
         opened = models.open_model(model, Segmenter, network=network, backend=backend)
         depends_on = f"{opened.fingerprint}, nuclei from {least_area_um2:g} um2"
         if opened.network.class_rule.unsure_below:
-            depends_on += ", unsure of class 0"  # results in which it is another number do not mix with these
+            depends_on += ", unsure of class 0"  # do not mix with results that number it differently
         return cls(opened.network, opened.normalizer, tta, opened.card, depends_on, least_area_um2)
 
     @property
@@ -101,16 +101,16 @@ class Detector:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What nuclei may be called in all that is written: the classes, and `unsure` if one may be."""
+        """Names of nuclei in all outputs: the classes, and `unsure` if a nucleus may be."""
         return self.network.class_rule.names(self.classes)
 
     @property
     def likeness(self) -> Likeness | None:
-        """What the images look like that its classes were learned from; None if its card does not say."""
+        """Appearance of the images that its classes were learned from; None if its card does not give it."""
         return Likeness.of_card((self.card or {}).get(likeness.KEY))
 
     def unlike(self, image: Image, nuclei: Nuclei) -> float | None:
-        """Tell how unlike an image is to those that the classes were learned from: above 1 it looks unlike.
+        """Distance of an image from those that the classes were learned from: above 1, it looks different.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class Detector:
         Returns
         -------
         float or None
-            None where the card does not say what these look like, or nuclei are too few to tell.
+            None if the card does not give their appearance, or there are too few nuclei to tell.
         """
         found = self.likeness
         if found is None:
@@ -138,7 +138,7 @@ class Detector:
         image : (H, W, 3) uint8
             RGB, at any resolution.
         mpp : float
-            Its micrometres per pixel; a warning says if the model was found not to work at it.
+            Its micrometres per pixel; there is a warning if the model is known not to work at it.
         """
         warn_outside(mpp, self.card)
         shown = image if self.normalizer is None else self.normalizer(image)
@@ -171,7 +171,7 @@ def predict(
     Raises
     ------
     ConfigError
-        If the resolution is not known, or not that of a microscope.
+        If the resolution is unknown, or not that of a microscope.
 
     Examples
     --------
@@ -194,7 +194,7 @@ def predict(
 
 
 def known_mpp(path: str | Path, mpp: float | None) -> float:
-    """`mpp` if given, else that of the file.
+    """`mpp` if given, otherwise that of the file.
 
     Raises
     ------
@@ -211,5 +211,5 @@ def known_mpp(path: str | Path, mpp: float | None) -> float:
 
 
 def visible(nuclei: Nuclei, *, least_px: float = 1.0) -> Nuclei:
-    """The nuclei of at least so many pixels, renumbered without gaps; others may cover the rest."""
+    """The nuclei with at least so many visible pixels, renumbered without gaps."""
     return nuclei.taken(nuclei.area_px >= least_px)

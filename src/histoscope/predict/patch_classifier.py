@@ -27,13 +27,13 @@ class PatchClassifier:
     ----------
     network : Classifier
     normalizer : Normalizer, optional
-        Images go through it first.
+        Applied to images first.
     tta : bool
         Test-time augmentation: the mean over all eight rotations and flips of each patch.
     card : dict, optional
         Card of the model folder.
     fingerprint : str
-        Hash of what its predictions depend on.
+        Hash of everything that its predictions depend on.
     """
 
     network: Classifier
@@ -52,14 +52,14 @@ class PatchClassifier:
         network: nn.Module | str | None = None,
         backend: str = "torch",
     ) -> "PatchClassifier":
-        """Open a model folder; on the accelerator, if there is one. Arguments are as of `Detector.open`.
+        """Open a model folder; on the accelerator, if there is one. Arguments are as for `Detector.open`.
 
         Raises
         ------
         UnknownNameError, DatasetNotFoundError, FormatVersionError, CorruptDataError, MissingDependencyError
-            As `histoscope.predict.Detector.open`.
+            As for `histoscope.predict.Detector.open`.
         ConfigError
-            If the model is no classifier, or a backbone without classes.
+            If the model is not a classifier, or is a backbone without classes.
         """
         opened = models.open_model(model, Classifier, network=network, backend=backend)
         if not opened.network.spec.classes:
@@ -87,7 +87,7 @@ class PatchClassifier:
         chosen: Sequence[int] | None = None,
         on_skip: OnSkip | None = None,
     ) -> Iterator[Seen]:
-        """Probabilities (B, C) of patches, batch by batch; as `histoscope.classify.batches.through`."""
+        """Probabilities (B, C) of patches, batch by batch; see `histoscope.classify.batches.through`."""
         return through(self.network, samples, self._probabilities, chosen=chosen, on_skip=on_skip)
 
     def _probabilities(self, network: Classifier, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The slide or image that a file of results is of."""
+"""The slide or image that a result file belongs to."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,12 +16,12 @@ _SUFFIXES = frozenset((*IMAGE_SUFFIXES, *SLIDE_SUFFIXES))
 
 
 def corrected_results(places: Iterable[Path]) -> list[Path]:
-    """Files of results that have edits, below folders or named themselves.
+    """Result files that have edits, below folders or given directly.
 
     Raises
     ------
     DatasetNotFoundError
-        If a place has none.
+        If a given path has none.
     """
     found: list[Path] = []
     for place in places:
@@ -37,7 +37,7 @@ def corrected_results(places: Iterable[Path]) -> list[Path]:
 
 
 def _results_of(folder: Path) -> Iterator[Path]:
-    """The file of results whose edits a folder has."""
+    """The result file whose edits are in a folder."""
     if folder.name == "edits":
         stem, ends = folder.with_name("cells.parquet"), [""]
     elif folder.name.endswith(".edits"):
@@ -49,24 +49,24 @@ def _results_of(folder: Path) -> Iterator[Path]:
 
 
 def source_of(results: Path, among: Path | None = None) -> Path:
-    """The slide or image of a file of results.
+    """The slide or image of a result file.
 
     Parameters
     ----------
     results : Path
         ``cells.parquet``, ``NAME.geojson`` or ``NAME_labels.png``.
     among : Path, optional
-        A slide, or the folder where slides are now. Without it, where they were when `predict` was called,
-        or beside the results.
+        A slide, or the folder where slides are now. By default, where they were when `predict` was called, or
+        beside the results.
 
     Raises
     ------
     DatasetNotFoundError
-        If it is not there.
+        If it is not found.
     """
     name = slide_name(results)
     if among is not None and not among.is_dir():
-        return among  # whatever it is called: its digest is compared when it is open
+        return among  # under any name: its digest is compared when it is open
     known = [*_planned(results), *_journalled(results)] if among is None else []
     for path in known:
         if path.exists():
@@ -80,14 +80,14 @@ def source_of(results: Path, among: Path | None = None) -> Path:
 
 
 def slide_name(results: Path) -> str:
-    """Name of the slide's file, or of the image without its ending."""
+    """Name of the slide's file, or of the image without its suffix."""
     if results.suffix == ".parquet":
         return str(read_about(results).get("slide", results.parent.name))
     return next((results.name.removesuffix(end) for end in _ENDS if results.name.endswith(end)), results.stem)
 
 
 def _planned(results: Path) -> Iterator[Path]:
-    """The slide of a folder of results, as the plan of all slides has it."""
+    """The slide of a result folder, according to the plan of all slides."""
     for out in results.parents[1:4]:
         with suppress(HistoscopeError, OSError, ValueError, KeyError):
             yield from (
@@ -96,7 +96,7 @@ def _planned(results: Path) -> Iterator[Path]:
 
 
 def _journalled(results: Path) -> Iterator[Path]:
-    """The image of a file of results, as the journal of its folder has it."""
+    """The image of a result file, according to the journal of its folder."""
     name = slide_name(results)
     for out in results.parents[:3]:
         stem = results.with_name(name).relative_to(out).as_posix()

@@ -21,7 +21,7 @@ LEAST_TISSUE = 0.1
 Region: TypeAlias = Callable[[int, int, int, int], Image]
 """Pixels of a region, from its left, top, right and bottom edge."""
 OnTiles: TypeAlias = Callable[[int, int], None]
-"""Called with the number of tiles that are done, and of all with tissue."""
+"""Called with the number of finished tiles, and of all tiles with tissue."""
 
 
 def classify_tiles(
@@ -33,10 +33,10 @@ def classify_tiles(
     least_tissue: float = LEAST_TISSUE,
     on_tiles: OnTiles | None = None,
 ) -> TileMap:
-    """Classify an image tile by tile; a tile is as wide as the patches of training.
+    """Classify an image tile by tile; tiles have the size of training patches.
 
-    Tiles stand side by side from the top left corner. What is left at the right and at the bottom is a tile
-    of its own if it is at least half as wide, with reflected borders.
+    Tiles lie side by side from the top left corner. The remainder at the right and bottom becomes a tile if
+    it is at least half as wide, with reflected borders.
 
     Parameters
     ----------
@@ -46,11 +46,11 @@ def classify_tiles(
     mpp : float
         Micrometres per pixel of the image.
     shape : (int, int), optional
-        Its height and width, where `region` is a callable.
+        Its height and width, if `region` is a callable.
     least_tissue : float in [0, 1]
         Share of a tile that must be tissue.
     on_tiles : callable, optional
-        Called with the number of tiles that are done, and of all.
+        Called with the number of finished tiles, and of all tiles.
     """
     if not callable(region):
         image, shape = region, (region.shape[0], region.shape[1])

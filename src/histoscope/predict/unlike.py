@@ -1,4 +1,4 @@
-"""What is said of images and slides that look unlike those that classes were learned from."""
+"""Warnings about images and slides that look different from those that classes were learned from."""
 
 import json
 import math
@@ -15,21 +15,21 @@ from histoscope.predict.detector import Detector
 from histoscope.types import Image
 
 UNLIKE = "unlike"
-"""Column of the summary: how unlike an image is to those that classes were learned from, 1 at the limit."""
+"""Column of the summary: distance of an image from those that classes were learned from, 1 at the limit."""
 FILE = "unlike.json"
-"""The same of a slide, beside its results: a finished slide is not looked at again."""
+"""The same for a slide, beside its results: a finished slide is not measured again."""
 
 
 def unlike_of_tiles(detector: Detector, tiles: Callable[[], Sequence[Image]], folder: Path) -> dict[str, Any]:
-    """Column of a slide's summary, from tiles of its tissue; none where the card does not say what is alike.
+    """Column of a slide's summary, from tiles of its tissue; none if the card has no reference.
 
     Parameters
     ----------
     detector : Detector
     tiles : callable
-        Gives (h, w, 3) uint8 at the network's resolution; not called where the distance is known already.
+        Gives (h, w, 3) uint8 at the network's resolution; not called if the distance is already known.
     folder : Path
-        Of the slide's results, where the distance is kept.
+        The slide's result folder, where the distance is kept.
     """
     if detector.likeness is None:
         return {}
@@ -44,7 +44,7 @@ def unlike_of_tiles(detector: Detector, tiles: Callable[[], Sequence[Image]], fo
 
 
 def tell_unlike(card: Mapping[str, Any] | None, rows: Sequence[Mapping[str, Any]], what: str) -> None:
-    """Warn of rows of a summary beyond the limit; `what` they are is ``image`` or ``slide``."""
+    """Warn about rows of a summary beyond the limit; `what` is ``image`` or ``slide``."""
     distances = [row.get(UNLIKE) for row in rows]
     n = sum(distance is not None and not math.isnan(distance) and distance > 1 for distance in distances)
     if n and card is not None:

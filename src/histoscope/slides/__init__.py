@@ -1,4 +1,4 @@
-"""Whole slide images: one way to read them, whatever the scanner.
+"""Whole slide images: one interface for all scanners.
 
 >>> from histoscope import slides
 >>> sorted(slides.READERS)

@@ -26,7 +26,7 @@ class OpenSlideReader:
         self.icc = _profile(self._slide)
         known = self._slide.properties
         sizes = list(self._slide.level_dimensions)
-        # It turns places of a level into pixels of level 0 and back: exact only by a whole number.
+        # It converts positions on a level to level 0 and back, which is exact only for integer factors.
         native = [float(each).is_integer() for each in self._slide.level_downsamples]
         self.levels: tuple[Level, ...] = levels_of(sizes, native)
         self.vendor = str(known.get("openslide.vendor", ""))
@@ -37,7 +37,7 @@ class OpenSlideReader:
         self.files = _files(path, self.vendor)
 
     def crop(self, box: Box, level: int) -> Image:
-        """Pixels of a box that lies within a level."""
+        """Pixels of a box inside a level."""
         from openslide import OpenSlideError
 
         slide = self._slide
@@ -50,7 +50,7 @@ class OpenSlideReader:
             raise CorruptDataError(f"{self.files[0]} cannot be read at {tuple(box)}: {error}") from error
 
     def _reopen(self, broken: Any) -> None:
-        """After an error, OpenSlide gives nothing more of a slide, be it of parts that are whole."""
+        """Reopen the slide: after an error, OpenSlide does not read even its intact parts."""
         with self._lock:
             if self._slide is broken:
                 self._slide = _opened(self.files[0])
@@ -65,7 +65,7 @@ class OpenSlideReader:
 
     def _mpp(self, known: Any) -> tuple[float, float] | None:
         x, y = (float(known.get(f"openslide.mpp-{axis}", 0) or 0) for axis in "xy")
-        # Resolution tags of plain TIFF mostly are those of a screen.
+        # Resolution tags of plain TIFF are usually those of a screen.
         is_screen = self.vendor == "generic-tiff" and max(x, y) > 5.0
         return (x, y) if min(x, y) > 0 and not is_screen else None
 
@@ -84,14 +84,14 @@ def _opened(path: Path) -> Any:
 
 
 def _check_there(files: Iterable[Path]) -> None:
-    """Raise the error of a disk that is gone, which OpenSlide gives as one of the slide."""
+    """Raise the error of an unavailable disk, which OpenSlide reports as an error of the slide."""
     for path in files:
         with path.open("rb", buffering=0) as file:
             file.read(1)
 
 
 def _on_glass(pixels: Any) -> Image:
-    """RGB over white, of RGBA."""
+    """RGB from RGBA over white."""
     alpha = pixels[:, :, 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(pixels[:, :, :3], np.uint8)
@@ -111,7 +111,7 @@ def _profile(slide: Any) -> bytes:
 
 
 def _files(path: Path, vendor: str) -> tuple[Path, ...]:
-    """All files of the slide: MIRAX and DICOM keep several."""
+    """All files of the slide: MIRAX and DICOM have several."""
     if vendor == "mirax":
         folder = path.with_suffix("")
         return (path, *sorted(each for each in folder.iterdir() if each.is_file()))

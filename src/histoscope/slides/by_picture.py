@@ -12,7 +12,7 @@ from histoscope.types import Image
 
 
 class PictureReader:
-    """Reads a plain image whole; see `histoscope.slides.slide.Reader`."""
+    """Reads a plain image as a whole; see `histoscope.slides.slide.Reader`."""
 
     def __init__(self, path: Path) -> None:
         self._pixels = read_image(path)
@@ -26,12 +26,12 @@ class PictureReader:
         self.files: tuple[Path, ...] = (path,)
 
     def crop(self, box: Box, level: int) -> Image:
-        """Pixels of a box that lies within the image."""
+        """Pixels of a box inside the image."""
         return np.ascontiguousarray(self._pixels[box.y : box.y + box.height, box.x : box.x + box.width])
 
     def picture(self, name: str) -> Image:
-        """Never asked: a plain image comes alone."""
+        """Never called: a plain image has no associated images."""
         raise KeyError(name)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing to close."""

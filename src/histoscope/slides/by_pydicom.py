@@ -1,4 +1,4 @@
-"""DICOM whole slide images that OpenSlide refuses: frames by pydicom.
+"""DICOM whole slide images that OpenSlide refuses: frames through pydicom.
 
 References
 ----------
@@ -27,9 +27,9 @@ from histoscope.types import Image
 
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _BESIDE = {"LABEL": "label", "OVERVIEW": "macro", "THUMBNAIL": "thumbnail"}
-"""Kinds of images that are no levels: they may be cut otherwise, or come from another camera."""
+"""Image types that are not levels: they may be cropped differently, or come from another camera."""
 _CLEARER = 1.5
-"""By how much the seams of one order of frames must be weaker than those of the other."""
+"""How much weaker the seams of one order of frames must be than those of the other."""
 
 
 class DicomReader:
@@ -38,7 +38,7 @@ class DicomReader:
     Raises
     ------
     CorruptDataError
-        If the file is no whole slide image, or files of the series are missing.
+        If the file is not a whole slide image, or files of the series are missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class DicomReader:
         self._beside = {_BESIDE[kind]: Frames(one) for one in headers if (kind := _kind(one)) in _BESIDE}
         volumes = [one for one in headers if _kind(one) not in _BESIDE]
         if not volumes:
-            volumes = [_header(path)]  # an overview alone is a slide of its own
+            volumes = [_header(path)]  # an overview without a volume counts as a slide
 
         def size(one: Any) -> tuple[int, int]:
             return int(one.TotalPixelMatrixColumns), int(one.TotalPixelMatrixRows)
@@ -77,7 +77,7 @@ class DicomReader:
         self.associated: tuple[str, ...] = tuple(sorted(self._beside))
 
     def crop(self, box: Box, level: int) -> Image:
-        """Pixels of a box that lies within a level."""
+        """Pixels of a box inside a level."""
         frames = self._levels[level]
         out = np.full((box.height, box.width, 3), GLASS, np.uint8)
         near, there = list(self._near(box, level)), set(self._cache.keys())
@@ -89,7 +89,7 @@ class DicomReader:
         return out
 
     def _near(self, box: Box, level: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-        """Frames that may lie in a box; of a plain grid only those."""
+        """Frames that may overlap a box; in a regular grid, exactly those."""
         places = self._places[level]
         height, width = self._levels[level][0].shape
         if not self._is_grid[level]:
@@ -108,12 +108,12 @@ class DicomReader:
                     yield (left, top), places[left, top]
 
     def tile_size(self, level: int) -> tuple[int, int] | None:
-        """Width and height of the frames of a level; None if they make no plain grid."""
+        """Width and height of the frames of a level; None if they do not form a regular grid."""
         height, width = self._levels[level][0].shape
         return (width, height) if self._is_grid[level] else None
 
     def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
-        """A frame as it is stored; None if it is not there, or no JPEG."""
+        """A frame as stored; None if it is missing or not a JPEG."""
         height, width = self._levels[level][0].shape
         part, number = self._places[level].get((column * width, row * height), (0, -1))
         frames = self._levels[level][part]
@@ -137,7 +137,7 @@ def series_of(path: Path) -> tuple[Path, ...]:
 
 
 def first_files(folder: Path) -> dict[Path, Path]:
-    """Each DICOM slide file of a folder, whatever it is called -> the first file of its slide."""
+    """Each DICOM slide file of a folder, under any name -> the first file of its slide."""
     first: dict[str, Path] = {}
     return {
         path: first.setdefault(str(header.get("SeriesInstanceUID")), path)
@@ -146,7 +146,7 @@ def first_files(folder: Path) -> dict[Path, Path]:
 
 
 def _slides_of(folder: Path) -> Iterator[tuple[Path, Any]]:
-    """Files of a folder that hold whole slide images, with their headers, by name."""
+    """Files in a folder with whole slide images, with their headers, by name."""
     for path in sorted(folder.iterdir()):
         if path.is_file():
             with suppress(CorruptDataError):
@@ -157,11 +157,11 @@ def _header(path: Path) -> Any:
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # of values that are too long
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # some values are too long
     try:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True)
-            header.pixels_at = file.tell() + 12  # behind tag, type and length
+            header.pixels_at = file.tell() + 12  # after tag, type and length
             header.lies_at = path
     except PlaceError:
         raise
@@ -184,7 +184,7 @@ def _kind(header: Any) -> str:
 
 
 def _places(parts: list[Frames], path: Path) -> dict[tuple[int, int], tuple[int, int]]:
-    """Where each frame of a level stands: left and top -> file and number."""
+    """Position of each frame of a level: left and top -> file and number."""
     header = parts[0].header
     columns, rows = int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)
     height, width = parts[0].shape
@@ -217,7 +217,7 @@ def _places(parts: list[Frames], path: Path) -> dict[tuple[int, int], tuple[int,
 def _by_seams(
     parts: list[Frames], path: Path, by_rows: dict[tuple[int, int], tuple[int, int]], down: int
 ) -> dict[tuple[int, int], tuple[int, int]]:
-    """Rows first or columns first, where nothing says it: the order in which neighbouring frames fit."""
+    """Rows first or columns first, if not given: the order in which neighbouring frames fit."""
     height, width = parts[0].shape
     frames = sorted(by_rows.values())
     by_columns = {(k // down * width, k % down * height): one for k, one in enumerate(frames)}

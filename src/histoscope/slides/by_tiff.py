@@ -32,7 +32,7 @@ class TiffReader:
     Raises
     ------
     CorruptDataError
-        If the file is no TIFF, or its pixels are not tiles of RGB with 8 bits.
+        If the file is not a TIFF, or its pixels are not tiles of 8-bit RGB.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class TiffReader:
                 if why := _why_not(pages[0]):
                     raise CorruptDataError(f"{path} {why}")
                 pages = [page for page in pages if not _why_not(page)]
-                # What decoding needs is asked for while the file is open; afterwards it is plain data.
+                # Everything needed for decoding is read while the file is open; afterwards it is plain data.
                 self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in pages]
                 self._index = [(page.dataoffsets, page.databytecounts) for page in pages]
                 _check_size(path, self._index, file.filehandle.size)
@@ -65,7 +65,7 @@ class TiffReader:
         self._cache = TileCache()
 
     def crop(self, box: Box, level: int) -> Image:
-        """Pixels of a box that lies within a level."""
+        """Pixels of a box inside a level."""
         page = self._pages[level]
         height, width = int(page.tilelength), int(page.tilewidth)
         across = -(-int(page.imagewidth) // width)
@@ -81,12 +81,12 @@ class TiffReader:
         return out
 
     def _ranges(self, level: int, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-        """Where tiles that are not at hand lie in the file."""
+        """Positions in the file of tiles that are not cached."""
         (offsets, counts), there = self._index[level], set(self._cache.keys())
         return ((int(offsets[k]), int(counts[k])) for k in numbers if (level, k) not in there)
 
     def busiest(self) -> tuple[int, int]:
-        """Left and top of the tile of level 0 that takes the most bytes."""
+        """Left and top of the tile of level 0 with the most bytes."""
         page, counts = self._pages[0], self._index[0][1]
         height, width = int(page.tilelength), int(page.tilewidth)
         row, column = divmod(int(np.argmax(counts)), -(-int(page.imagewidth) // width))
@@ -97,7 +97,7 @@ class TiffReader:
         return int(self._pages[level].tilewidth), int(self._pages[level].tilelength)
 
     def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
-        """A tile as it is stored, as a whole JPEG; None if it is not there, or no JPEG."""
+        """A tile as stored, as a complete JPEG; None if it is missing or not a JPEG."""
         page, (offsets, counts) = self._pages[level], self._index[level]
         number = row * -(-int(page.imagewidth) // int(page.tilewidth)) + column
         _, tables, header = self._decoders[level]
@@ -119,7 +119,7 @@ class TiffReader:
             pixels = ycbcr_to_rgb(pixels)
         if pixels.shape == shape:
             return np.asarray(pixels, np.uint8)
-        whole = np.full(shape, GLASS, np.uint8)  # at the far edges
+        whole = np.full(shape, GLASS, np.uint8)  # at the right and lower edges
         whole[: pixels.shape[0], : pixels.shape[1]] = pixels
         return whole
 

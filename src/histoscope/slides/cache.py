@@ -1,4 +1,4 @@
-"""Decoded tiles that were asked for last, since crops overlap."""
+"""Most recently used decoded tiles, since crops overlap."""
 
 import threading
 from collections import OrderedDict
@@ -8,7 +8,7 @@ from histoscope.types import Image
 
 
 class TileCache:
-    """Keeps the tiles used last, up to so many bytes; safe to use from several threads.
+    """Keeps the most recently used tiles, up to so many bytes; safe to use from several threads.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class TileCache:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Image]) -> Image:
-        """The tile of a key; made if it is not there, outside of the lock, so that threads decode at once."""
+        """The tile of a key; made if missing, outside the lock, so that threads decode in parallel."""
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
@@ -42,13 +42,13 @@ class TileCache:
         return tile
 
     def keys(self) -> tuple[Hashable, ...]:
-        """What is kept, the one used last at the end."""
+        """Keys of the cached tiles, the most recently used last."""
         with self._lock:
             return tuple(self._tiles)
 
 
 def pasted(out: Image, box: tuple[int, int, int, int], tile: Image, left: int, top: int) -> None:
-    """Copy the part of a tile that lies in a box.
+    """Copy the part of a tile inside a box.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def pasted(out: Image, box: tuple[int, int, int, int], tile: Image, left: int, t
     box : (x, y, width, height)
     tile : (h, w, 3) uint8
     left, top : int
-        Where the tile begins, in the pixels of the box's level.
+        Upper left corner of the tile, in pixels of the box's level.
     """
     x, y, width, height = box
     y0, y1 = max(top, y), min(top + tile.shape[0], y + height)

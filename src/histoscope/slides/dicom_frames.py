@@ -1,4 +1,4 @@
-"""The frames of a DICOM file: where they lie, and their pixels."""
+"""The frames of a DICOM file: their positions and pixels."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -18,7 +18,7 @@ _CODECS = {
     **dict.fromkeys(("4.90", "4.91", "4.201", "4.202", "4.203"), "jpeg2k_decode"),
     **dict.fromkeys(("4.110", "4.111", "4.112"), "jpegxl_decode"),
 }
-"""Decoders by the end of the transfer syntax; others are left to pydicom."""
+"""Decoders by the end of the transfer syntax UID; others are left to pydicom."""
 
 
 class Frames:
@@ -62,12 +62,12 @@ class Frames:
             )
 
     def want(self, numbers: Iterable[int]) -> None:
-        """Hear what frames are read next, so that those elsewhere are asked for together."""
+        """Announce the frames that are read next, so that remote ones are requested together."""
         if self.codec and is_remote(self.path):
             reading(self.path).want(chain(*(self._index[number] for number in numbers)))
 
     def fragments(self, number: int) -> list[bytes]:
-        """What is stored of one frame."""
+        """Stored bytes of one frame."""
         with self.path.open("rb") as file:
             parts = []
             for place, length in self._index[number]:
@@ -77,7 +77,7 @@ class Frames:
 
     @cached_property
     def _index(self) -> list[list[tuple[int, int]]]:
-        """Where the fragments of each frame lie in the file, from the heads of all of them."""
+        """Positions of each frame's fragments in the file, from the headers of all of them."""
         import struct
 
         if is_remote(self.path):
@@ -112,7 +112,7 @@ class Frames:
         return of_frames
 
     def _index_by_table(self) -> list[list[tuple[int, int]]]:
-        """The same by the table of offsets, of frames in one piece; to look for heads reads it all."""
+        """The same from the offset table, for frames in one piece; scanning headers reads the whole file."""
         import struct
 
         with self.path.open("rb") as file:
@@ -146,12 +146,12 @@ def _decoded(frames: Frames, number: int) -> NDArray[Any]:
     if not frames.codec:
         return np.asarray(pixel_array(handle(frames.path), index=number))
     stored = b"".join(frames.fragments(number))
-    # JPEG tells by itself whether it holds YCbCr. What the header says of it is wrong in files of wsi2dcm.
+    # The JPEG itself tells whether it holds YCbCr. The header is wrong about it in files from wsi2dcm.
     return np.asarray(getattr(imagecodecs, frames.codec)(stored))
 
 
 def _codec_of(header: Any, path: Path) -> str:
-    """Name of the decoder of a file's frames; empty where pydicom needs none."""
+    """Name of the decoder of a file's frames; empty if pydicom needs none."""
     from pydicom.pixels.decoders.base import get_decoder
 
     syntax = header.file_meta.TransferSyntaxUID

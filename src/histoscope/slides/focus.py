@@ -1,4 +1,4 @@
-"""Where tissue is out of focus: tiles of 64 um at 0.5 um a pixel, one on each square of 256 um."""
+"""Out-of-focus tissue: from tiles of 64 um at 0.5 um per pixel, one in each square of 256 um."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from histoscope.types import Image, Mask
 LEAST_FOCUS = 0.2
 """Sharpness below which tissue is out of focus: that of a blur of 1.5 um, which hides nuclei."""
 COARSEST_MPP = 0.6
-"""Of slides that are judged; coarser ones do not show the detail that is asked for."""
+"""Coarsest resolution of slides that are measured; coarser ones do not show the required detail."""
 _MPP, _TILE_PX = 0.5, 128
 _SQUARE = 32  # cells of 8 um along a side of a square
 _AROUND = 4  # cells from the middle of a tile to its sides
@@ -25,11 +25,11 @@ _FLAT = 3.0  # standard deviation in grey levels
 
 
 def sharpness(image: Image) -> float:
-    """Detail of 0.5 to 1 um against detail of 1 to 2 um: of an image at 0.5 um a pixel.
+    """Detail of 0.5 to 1 um relative to detail of 1 to 2 um, in an image at 0.5 um per pixel.
 
-    The ratio of variances of two differences of Gaussians. Stain and kind of tissue hardly change it, since
-    they change both. Sharp tissue has 0.4 to 1.2; blurred by a Gaussian of 1, 1.5, 2 um it has about 0.24,
-    0.16, 0.13.
+    It is the ratio of variances of two differences of Gaussians. Stain and type of tissue hardly change it,
+    since they change both. Sharp tissue has 0.4 to 1.2; blurred by a Gaussian of 1, 1.5, 2 um it has about
+    0.24, 0.16, 0.13.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def sharpness(image: Image) -> float:
     Returns
     -------
     float
-        NaN where nothing can be seen that could be sharp, such as in mucus.
+        NaN if nothing is visible that could be sharp, such as in mucus.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def sharpness(image: Image) -> float:
 def out_of_focus(
     slide: Slide, tissue: Mask, white: NDArray[np.float64], least: float, *, cell_um: float
 ) -> Mask:
-    """Cells of squares in which, and beside which, no tissue is sharp.
+    """Cells of squares without sharp tissue in them or in neighbouring squares.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def out_of_focus(
     Returns
     -------
     (h, w) bool
-        Of a slide coarser than `COARSEST_MPP`, nothing.
+        All False for a slide coarser than `COARSEST_MPP`.
     """
     height, width = tissue.shape
     if least <= 0 or max(slide.known_mpp()) > COARSEST_MPP:
@@ -101,7 +101,7 @@ def out_of_focus(
 
 
 def _places(tissue: Mask, cell_px: float) -> Iterator[tuple[int, int, Box]]:
-    """Row and column of each square with tissue, and the tile nearest to its middle that has enough."""
+    """Row and column of each square with tissue, and the most central tile in it with enough tissue."""
     side = 2 * _AROUND + 1
     share = cv2.blur(tissue.astype(np.float32), (side, side), borderType=cv2.BORDER_CONSTANT)
     for row in range(0, tissue.shape[0], _SQUARE):
@@ -118,7 +118,7 @@ def _places(tissue: Mask, cell_px: float) -> Iterator[tuple[int, int, Box]]:
 
 
 def _is_ink(pixels: Image, white: NDArray[np.float64]) -> bool:
-    """Whether an even colour is of a pen: too dense for mucus, or neither of haematoxylin nor of eosin."""
+    """Whether a uniform colour is from a pen: too dense for mucus, or neither haematoxylin nor eosin."""
     level = np.maximum(pixels.reshape(-1, 3).mean(axis=0), 1.0)
     red, green, blue = np.log(white / level)
     return bool((red + green + blue) / 3 > 0.8 or max(red, blue) > 0.85 * green)

@@ -1,4 +1,4 @@
-"""What a slide is, told in a moment: sizes, and blocks spread over its files."""
+"""A quick digest of a slide: sizes, and blocks spread over its files."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ _BLOCK, _N_BLOCKS = 1 << 16, 64
 
 
 def quick_hash(files: Sequence[Path]) -> str:
-    """Digest the size of each file and 64 blocks of 64 KiB spread evenly over it; 4 MiB a file at most.
+    """Digest the size of each file and 64 blocks of 64 KiB spread evenly over it; at most 4 MiB per file.
 
-    Enough to tell slides apart, and to notice one that was cut, replaced or scanned again; a change of
-    single bytes elsewhere stays unseen.
+    This is enough to distinguish slides, and to notice one that was truncated, replaced or rescanned; changes
+    of single bytes elsewhere go unnoticed.
 
     Examples
     --------

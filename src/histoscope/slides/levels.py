@@ -1,4 +1,4 @@
-"""How much coarser the levels of a pyramid are."""
+"""Downsample factors of the levels of a pyramid."""
 
 import math
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from histoscope.slides.slide import Level
 def levels_of(sizes: Sequence[tuple[int, int]], native: Sequence[bool] | None = None) -> tuple[Level, ...]:
     """Levels from their widths and heights, the finest first.
 
-    Scanners halve a level by dropping what is left over at the far edges. So where both sides are those of
-    level 0 over the same whole number, rounded down or up, that number is the downsample: by the sizes
-    themselves, places would drift towards the far edge.
+    Scanners halve a level by dropping the remainder at the right and lower edges. So if both sides are those
+    of level 0 divided by the same integer, rounded down or up, that integer is the downsample: with the ratio
+    of sizes, positions would drift towards those edges.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a path to a slide: which readers are tried, and one error that names them all."""
+"""Opening a slide: the readers to try, and one error that names them all."""
 
 from collections.abc import Callable
 from functools import partial
@@ -63,11 +63,11 @@ AUTOMATIC: dict[str, tuple[str, ...]] = {
     "DICOM": ("pydicom", "openslide"),
     "picture": ("picture",),
 }
-"""Readers by what OpenSlide says that a file is, or else its first bytes; the first that can is taken."""
+"""Readers by OpenSlide's name for the format, or else by its first bytes; the first that works is used."""
 
 
 IN_PLACE = ("tiff", "pydicom")
-"""Readers of files elsewhere; the others are given a copy on a disk."""
+"""Readers of remote files; the others get a local copy."""
 _SUFFIXES_IN_PLACE = (".svs", ".tif", ".tiff", ".dcm")
 _SAMPLE_PX = 64
 
@@ -80,15 +80,16 @@ def open_slide(
     Parameters
     ----------
     path : str or Path
-        Of MIRAX the ``.mrxs`` file; of DICOM any file of the series, or its folder. ``s3://bucket/key``, and
-        all else that fsspec knows, is read in place by ranges where it is TIFF or DICOM; of others a copy.
+        For MIRAX, the ``.mrxs`` file; for DICOM, any file of the series, or its folder. ``s3://bucket/key``,
+        and anything else that fsspec knows, is read in place by ranges if it is TIFF or DICOM, otherwise from
+        a copy.
     reader : str
-        ``auto``, ``openslide``, ``tiff``, ``pydicom`` or ``picture``. By itself, tiled TIFF is read through
-        its index where that gives the same pixels as OpenSlide, and the rest by OpenSlide, where it can.
+        ``auto``, ``openslide``, ``tiff``, ``pydicom`` or ``picture``. By default, tiled TIFF is read through
+        its index if that gives the same pixels as OpenSlide, and everything else by OpenSlide, if possible.
     mpp : float, optional
-        Micrometres per pixel of level 0, in place of what the file says.
+        Micrometres per pixel of level 0, instead of the file's.
     stage : Stage, optional
-        Where such copies lie until the slide is closed; without, among the system's temporary files.
+        Folder for such copies until the slide is closed; by default, a temporary one.
 
     Returns
     -------
@@ -99,9 +100,9 @@ def open_slide(
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If no reader can open it; the error says why each of them cannot.
+        If no reader can open it; the error gives the reason for each.
     ConfigError, UnknownNameError
-        If the resolution is none of a microscope, or the reader is not known.
+        If the resolution is not that of a microscope, or the reader is unknown.
     """
     path = _file_of(forget(place(path)))
     if mpp is not None:
@@ -112,7 +113,7 @@ def open_slide(
 
 
 def _elsewhere(path: Path, reader: str, mpp: float | None, stage: Stage | None) -> Slide:
-    """Open a slide in place if a reader can, else a copy that is taken away when it is closed."""
+    """Open a slide in place if a reader can, otherwise a copy that is deleted on closing."""
     try:
         return _opened(path, reader, mpp)
     except IncompleteError:
@@ -151,7 +152,7 @@ def _opened(path: Path, reader: str, mpp: float | None) -> Slide:
 
 
 def is_copied(path: Path, reader: str) -> bool:
-    """Whether a slide is elsewhere and surely read from a copy, by its suffix.
+    """Whether a slide is remote and, by its suffix, certain to be read from a copy.
 
     Examples
     --------
@@ -163,7 +164,7 @@ def is_copied(path: Path, reader: str) -> bool:
 
 
 def check_reader(name: str) -> None:
-    """Refuse a reader that is not known.
+    """Refuse an unknown reader.
 
     Raises
     ------
@@ -174,7 +175,7 @@ def check_reader(name: str) -> None:
 
 
 def kind_of(path: Path) -> str:
-    """What a file is: a key of `AUTOMATIC`."""
+    """Format of a file: a key of `AUTOMATIC`."""
     import openslide
 
     if is_remote(path):
@@ -191,7 +192,7 @@ def kind_of(path: Path) -> str:
 
 
 def _read_index(path: Path) -> None:
-    """Read the index of a TIFF elsewhere, so that it is at hand; what has none is told by a reader."""
+    """Read the index of a remote TIFF into the cache; if it has none, a reader reports it."""
     try:
         with tiff.opened(path):
             pass
@@ -204,7 +205,8 @@ def _read_index(path: Path) -> None:
 def _agrees(reader: Reader, path: Path) -> bool:
     """Whether OpenSlide gives the same size and the same pixels.
 
-    Compared are the middle, the far corner, and where most is stored: on glass, all decoders agree.
+    It compares the middle, the lower right corner, and the tile with the most bytes: on glass, all decoders
+    agree.
     """
     from histoscope.slides.by_openslide import OpenSlideReader
     from histoscope.slides.by_tiff import TiffReader
@@ -221,7 +223,7 @@ def _agrees(reader: Reader, path: Path) -> bool:
         try:
             other = OpenSlideReader(sample)
         except CorruptDataError:
-            return True  # OpenSlide cannot, so there is nothing to agree with
+            return True  # OpenSlide cannot read it, so there is nothing to compare
         try:
             two = other.levels[0]
             is_same_size = (one.width, one.height) == (two.width, two.height)
@@ -234,17 +236,17 @@ def _crop_of(reader: Reader, box: Box) -> Image | None:
     try:
         return reader.crop(box, 0)
     except OSError:
-        raise  # the disk is gone
+        raise  # the disk is unavailable
     except Exception:  # noqa: BLE001  (a dozen decoders, each with its own)
         return None
 
 
 def _same(other: Reader, box: Box, ours: Image | None) -> bool:
-    """Whether another reader gives the same pixels; where it gives none, there is nothing to compare."""
+    """Whether another reader gives the same pixels; if it gives none, there is nothing to compare."""
     try:
         expected = other.crop(box, 0)
     except CorruptDataError:
-        return True  # a broken tile is told when it is read
+        return True  # a broken tile is reported when it is read
     return ours is not None and np.array_equal(ours, expected)
 
 

@@ -1,4 +1,4 @@
-"""A word where a disk is slow or stalls, since a read cannot be given up."""
+"""A warning if a disk is slow or stalls, since a read cannot be aborted."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +9,7 @@ PATIENCE_S = 60.0
 
 
 def told_if_slow(path: Path) -> AbstractContextManager[None]:
-    """Warn if what is read of a slide takes a minute; parts of slides take seconds.
+    """Warn if reading a slide takes a minute; parts of slides take seconds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How good a slide is: focus, and how strongly it is stained."""
+"""Quality of a slide: focus and strength of the stain."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,14 @@ from histoscope.errors import StainError
 from histoscope.types import Image
 
 BLURRED = 0.05
-"""Focus below which tissue looks out of focus at 0.5 um a pixel."""
+"""Focus below which tissue looks out of focus at 0.5 um per pixel."""
 
 
 def focus(image: Image) -> float:
-    """Share of the contrast of an image that lies between neighbouring pixels; low where it is out of focus.
+    """Share of an image's contrast that is between neighbouring pixels; low if it is out of focus.
 
-    The variance of the Laplacian over that of the grey levels, so that a pale stain is no blur [1]_.
+    It is the variance of the Laplacian divided by that of the grey levels, so that a pale stain does not
+    count as blur [1]_.
 
     References
     ----------
@@ -43,7 +44,7 @@ def quality_of(tiles: Sequence[Image]) -> dict[str, Any]:
     -------
     dict
         ``focus``, the median of the tiles; ``haematoxylin_od`` and ``eosin_od``, the 99th percentiles of the
-        amounts of stain; ``stain_notes``, what the estimate lacked. Without enough tissue they are NaN.
+        amounts of stain; ``stain_notes``, limitations of the estimate. Without enough tissue they are NaN.
     """
     known = [focus(tile) for tile in tiles]
     row: dict[str, Any] = {"focus": round(float(np.median(known)), 4) if known else np.nan}

@@ -1,4 +1,4 @@
-"""Pixels of a level -> pixels of any coarser or finer grid, each one independent of where a crop begins."""
+"""Resampling a level to any coarser or finer grid, such that pixels do not depend on the crop."""
 
 import math
 from typing import TypeAlias
@@ -12,18 +12,18 @@ from histoscope.types import Image
 
 Taps: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 GLASS = 255
-"""What lies beyond a slide, and where a slide leaves out tiles."""
+"""Value outside a slide, and of missing tiles."""
 
 
 def source_range(first: int, count: int, ratio: float) -> tuple[int, int]:
-    """First and last (exclusive) source pixel that `count` pixels from `first` on are made of.
+    """First and last (exclusive) source pixel for `count` pixels from `first` on.
 
     Parameters
     ----------
     first, count : int
         On the wanted grid.
     ratio : float
-        Source pixels for one wanted pixel.
+        Source pixels per wanted pixel.
 
     Examples
     --------
@@ -37,18 +37,18 @@ def source_range(first: int, count: int, ratio: float) -> tuple[int, int]:
 
 
 def weights(first: int, count: int, ratio: float, begin: int, n_source: int) -> Taps:
-    """Where the source of each wanted pixel begins in a crop, and how much each source pixel counts.
+    """First source pixel in a crop for each wanted pixel, and the weights of source pixels.
 
     Parameters
     ----------
     first, count : int
         Wanted pixels.
     ratio : float
-        Source pixels for one wanted pixel: from 1 on by area, below linear.
+        Source pixels per wanted pixel: area averaging from 1 on, linear below.
     begin : int
         First source pixel of the crop.
     n_source : int
-        Pixels that the source has in all. Those beyond count nothing, but where nothing else is there.
+        Total number of source pixels. Pixels beyond have no weight, unless there are no others.
 
     Returns
     -------
@@ -87,11 +87,11 @@ def resampled(
     ----------
     crop : (h, w, 3) uint8
     crop_box : (x, y, width, height)
-        Where the crop lies, in pixels of the level.
+        Position of the crop, in pixels of the level.
     box : (x, y, width, height)
-        What is wanted, in pixels of the wanted grid.
+        The wanted box, in pixels of the wanted grid.
     ratio : (float, float)
-        Pixels of the level for one wanted pixel, across and down.
+        Pixels of the level per wanted pixel, across and down.
     size : (int, int)
         Width and height of the level.
 

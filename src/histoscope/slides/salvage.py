@@ -1,4 +1,4 @@
-"""Reading what can be read of a slide with broken tiles."""
+"""Reading as much as possible of a slide with broken tiles."""
 
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ from histoscope.types import Image
 
 
 class Broken(NamedTuple):
-    """A place that cannot be read as it should.
+    """A place that cannot be read properly.
 
     Parameters
     ----------
     box : Box
-        In pixels of the resolution that was asked for.
+        In pixels of the requested resolution.
     why : str
     is_lost : bool
         Whether it is white; otherwise it was made from a finer level.
@@ -30,9 +30,10 @@ class Broken(NamedTuple):
 
 
 def read_salvaged(slide: Slide, box: Box, mpp: float, *, least_px: int = 64) -> tuple[Image, list[Broken]]:
-    """As `Slide.read_at`, but what cannot be read is made from a finer level, or is white; and it is named.
+    """Like `Slide.read_at`, but unreadable places are made from a finer level, or white, and are returned.
 
-    A box that cannot be read is cut in four, and these again, so that little more is lost than is broken.
+    A box that cannot be read is divided into four, and these again, so that little more than the broken tiles
+    is lost.
 
     Parameters
     ----------
@@ -42,13 +43,13 @@ def read_salvaged(slide: Slide, box: Box, mpp: float, *, least_px: int = 64) -> 
     mpp : float
         Micrometres per pixel.
     least_px : int
-        Side from which a box is not cut any more.
+        Side below which a box is not divided further.
 
     Returns
     -------
     (height, width, 3) uint8
     broken : list of Broken
-        Those that were lost, and one more around all that are made from a finer level.
+        Lost places, and one box around everything that was made from a finer level.
     """
     with told_if_slow(slide.path):
         out, broken = _pieces(slide, box, mpp, least_px)
@@ -90,6 +91,6 @@ def _from_finer(slide: Slide, box: Box, mpp: float, why: str) -> tuple[Image, li
 
 
 def _halves(size: int, least_px: int) -> list[tuple[int, int]]:
-    """Begin and length of the two halves of a side, or of the side if it is short."""
+    """Start and length of the two halves of a side, or of the whole side if it is short."""
     half = (size + 1) // 2
     return [(0, size)] if size <= least_px else [(0, half), (half, size - half)]

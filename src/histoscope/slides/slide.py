@@ -43,7 +43,7 @@ class Level:
     width, height : int
         Pixels.
     downsample : (float, float)
-        Pixels of level 0 for one of this level, across and down.
+        Pixels of level 0 per pixel of this level, across and down.
     is_native : bool
         Whether crops are the stored pixels; otherwise the reader resamples by a fraction of a pixel.
     """
@@ -55,23 +55,23 @@ class Level:
 
 
 class Reader(Protocol):
-    """What reads the files of one family. Must be safe to call from several threads.
+    """Reader for one family of files. Must be safe to call from several threads.
 
     Attributes
     ----------
     levels : tuple of Level
-        The finest first; sides fall.
+        The finest first; sides decrease.
     mpp : (float, float) or None
-        Micrometres per pixel of level 0, across and down, if the file says so.
+        Micrometres per pixel of level 0, across and down, if the file gives them.
     bounds : Box or None
-        Part of level 0 that was scanned, if the file says so.
+        Scanned area on level 0, if the file gives it.
     vendor : str
     icc : bytes
-        ICC profile of the pixels; empty if there is none. Pixels are given as they are stored.
+        ICC profile of the pixels; empty if there is none. Pixels are returned as stored.
     associated : tuple of str
         Names of further images: ``label``, ``macro``, ``thumbnail``.
     files : tuple of Path
-        All that belong to the slide.
+        All files that belong to the slide.
     """
 
     levels: tuple[Level, ...]
@@ -83,7 +83,7 @@ class Reader(Protocol):
     files: tuple[Path, ...]
 
     def crop(self, box: Box, level: int) -> Image:
-        """Pixels of a box that lies within a level."""
+        """Pixels of a box inside a level."""
         ...
 
     def picture(self, name: str) -> Image:
@@ -99,18 +99,18 @@ class Reader(Protocol):
 class Slide:
     """A whole slide image, open for reading; `histoscope.slides.open_slide` makes one.
 
-    Safe to read from several threads. Pickled by its path: another process opens it anew.
+    Safe to read from several threads. Pickled by its path: another process reopens it.
 
     Parameters
     ----------
     path : Path
     reader_name : str
-        Of what reads it: ``tiff``, ``openslide``, ``pydicom`` or ``picture``.
+        Name of its reader: ``tiff``, ``openslide``, ``pydicom`` or ``picture``.
     reader : Reader
     given_mpp : float, optional
-        Micrometres per pixel, where the file does not say them, or says them wrongly.
+        Micrometres per pixel, if the file does not give them or is wrong.
     on_close : callable, optional
-        Called after the files are closed, to take a copy of them away.
+        Called after the files are closed, to delete a copy of them.
 
     Examples
     --------
@@ -144,22 +144,22 @@ class Slide:
 
     @property
     def mpp(self) -> tuple[float, float] | None:
-        """Micrometres per pixel of level 0, across and down; None if nobody says."""
+        """Micrometres per pixel of level 0, across and down; None if unknown."""
         return self.reader.mpp if self.given_mpp is None else (self.given_mpp, self.given_mpp)
 
     @property
     def bounds(self) -> Box:
-        """The scanned part of level 0; all of it where the file does not say."""
+        """The scanned area on level 0; all of it if the file does not give one."""
         return self.reader.bounds or Box(0, 0, *self.size)
 
     @property
     def vendor(self) -> str:
-        """Maker of the scanner or the format, such as ``aperio``; empty if unknown."""
+        """Vendor of the scanner or format, such as ``aperio``; empty if unknown."""
         return self.reader.vendor
 
     @property
     def icc_profile(self) -> bytes:
-        """ICC profile of the pixels, empty if there is none; pixels are given as they are stored."""
+        """ICC profile of the pixels, empty if there is none; pixels are returned as stored."""
         return self.reader.icc
 
     @property
@@ -169,7 +169,7 @@ class Slide:
 
     @cached_property
     def quick_hash(self) -> str:
-        """Digest of the sizes and of parts of all files of the slide; the same whatever reads it."""
+        """Digest of the sizes and of parts of all files of the slide; the same for every reader."""
         with told_if_slow(self.path):
             return quick_hash(self.reader.files)
 
@@ -179,7 +179,7 @@ class Slide:
         Raises
         ------
         UnknownNameError
-            If the slide has none of that name.
+            If the slide has none with that name.
         """
         if name not in self.associated:
             raise UnknownNameError(f"image of {self.path.name}", name, self.associated)
@@ -228,8 +228,8 @@ class Slide:
         try:
             return self.reader.crop(box, level)
         except (CorruptDataError, OSError, MemoryError):
-            raise  # a disk that is gone is no broken slide
-        except Exception as error:  # a dozen decoders, each with its own
+            raise  # an unavailable disk is not a broken slide
+        except Exception as error:  # many decoders, each with its own errors
             place = f"x {box.x}, y {box.y}, {box.width} x {box.height} px of level {level}"
             raise CorruptDataError(f"{self.path} cannot be read at {place}: {error}") from error
 
@@ -239,7 +239,7 @@ class Slide:
         Raises
         ------
         ConfigError
-            If nobody says.
+            If they are unknown.
         """
         if self.mpp is None:
             raise ConfigError(
@@ -254,19 +254,19 @@ class Slide:
         return mpp / x, mpp / y
 
     def size_at(self, mpp: float) -> tuple[int, int]:
-        """Width and height at another resolution; a part of a pixel at the far edges counts as one."""
+        """Width and height at another resolution; partial pixels at right or lower edges count as one."""
         (width, height), (x, y) = self.size, self.scale_at(mpp)
-        # A billionth: 4096 px at half the resolution are 2048, whatever floating point makes of the scale.
+        # A tolerance of a billionth: 4096 px at half the resolution are 2048 despite floating-point error.
         columns, rows = (max(math.ceil(n / s - 1e-9 * n), 1) for n, s in ((width, x), (height, y)))
         return columns, rows
 
     def read_at(self, box: Box, mpp: float, *, level: int | None = None) -> Image:
         """Pixels of a box at any resolution; white beyond the slide.
 
-        The grid of that resolution begins at the upper left corner of level 0, and pixel (j, i) covers
-        level 0 from ``(j, i) * scale_at(mpp)`` to ``(j + 1, i + 1) * scale_at(mpp)``. Its value is the mean
-        of what it covers of the coarsest level that is not coarser, weighted by area (where no level is as
-        fine, linear interpolation of level 0). So a pixel does not depend on the box that it is read with.
+        The grid of that resolution starts at the upper left corner of level 0, and pixel (j, i) covers
+        level 0 from ``(j, i) * scale_at(mpp)`` to ``(j + 1, i + 1) * scale_at(mpp)``. Its value is the
+        area-weighted mean over the coarsest level that is at least as fine (if no level is fine enough,
+        linear interpolation of level 0). So a pixel does not depend on the box that it is read with.
 
         Parameters
         ----------
@@ -275,7 +275,7 @@ class Slide:
         mpp : float
             Micrometres per pixel.
         level : int, optional
-            To make them from, in place of that.
+            Level to resample instead.
 
         Returns
         -------
@@ -284,7 +284,7 @@ class Slide:
         Raises
         ------
         ConfigError
-            If the slide does not say its resolution.
+            If the slide does not give its resolution.
         CorruptDataError
             If the pixels cannot be decoded.
         """
@@ -307,10 +307,10 @@ class Slide:
         return out
 
     def level_for(self, scale: tuple[float, float]) -> int:
-        """Coarsest level from which pixels of a scale are made.
+        """Coarsest level from which a scale is resampled.
 
-        Levels whose crops the reader resamples by a fraction of a pixel serve only scales so coarse that it
-        does not show.
+        Levels whose crops the reader resamples by a fraction of a pixel are used only for scales so coarse
+        that it does not show.
         """
         fit = [
             k

@@ -1,4 +1,4 @@
-"""Copies on a disk of slides that cannot be read where they are: a few ahead, taken away after use."""
+"""Local copies of slides that cannot be read in place: a few in advance, deleted after use."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ class Copy:
     path : Path
         The slide's file.
     folder : Path
-        Taken away by `release`.
+        Deleted by `release`.
     lock : TextIO
     """
 
@@ -42,7 +42,7 @@ class Copy:
     lock: TextIO
 
     def release(self) -> None:
-        """Take it away."""
+        """Delete it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         with suppress(OSError):
             _lock_of(self.folder).unlink()
@@ -51,9 +51,9 @@ class Copy:
 
 @dataclass(eq=False)
 class Stage:
-    """A folder of copies, shared by the workers of a machine; what nobody holds makes room for others.
+    """A folder of copies, shared by the workers of a machine; unused copies make room for others.
 
-    A copy that was broken off goes on where it stopped, as long as the slide is the same.
+    An interrupted copy resumes where it stopped, as long as the slide is unchanged.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ class Stage:
 
     @classmethod
     def temporary(cls, limit_bytes: int = LIMIT_BYTES) -> Self:
-        """Stage among the system's temporary files, for all calls of a user."""
+        """Stage in the system's temporary folder, for all calls of a user."""
         owner = os.getuid() if hasattr(os, "getuid") else 0
         return cls(Path(tempfile.gettempdir()) / f"histoscope-stage-{owner}", limit_bytes)
 
     def take(self, path: Path) -> Copy:
-        """Copy a slide with all of its files, or find it copied, and hold it; waits for room.
+        """Copy a slide with all its files, or find an existing copy, and hold it; waits for space.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Stage:
         return Copy(folder / path.name, folder, lock)
 
     def prepare(self, paths: Iterable[Path]) -> None:
-        """Copy slides that come next, beside the work, as far as there is room; drop the others."""
+        """Copy the next slides in the background, as far as there is space; drop the others."""
         self._ahead = list(paths)
         for path in [path for path in self._mine if path not in self._ahead]:
             self._drop(self._mine.pop(path))
@@ -123,7 +123,7 @@ class Stage:
     def _copy_ahead(self) -> None:
         while left := [path for path in self._ahead if path not in self._mine]:
             path = left[0]
-            with suppress(OSError, DataError, ConfigError):  # told when its turn comes
+            with suppress(OSError, DataError, ConfigError):  # reported when its turn comes
                 files, folder = self._found(path)
                 with _if_free(_lock_of(folder)) as is_mine:
                     if is_mine and self._has_room(folder, sum(size for _, _, size in files), frees=False):
@@ -133,7 +133,7 @@ class Stage:
             self._ahead = [each for each in self._ahead if each != path]
 
     def _found(self, path: Path) -> tuple[list[tuple[Path, str, int]], Path]:
-        """Files of a slide, with their places in the folder of its copy and bytes; and the folder."""
+        """Files of a slide, with their paths in the folder of its copy and sizes; and the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files, digest = [], hashlib.blake2b(digest_size=8)
         for file, name in _family(forget(path)):
@@ -143,7 +143,7 @@ class Stage:
         return files, self.folder / digest.hexdigest()
 
     def _has_room(self, folder: Path, size: int, *, frees: bool) -> bool:
-        """Take room for a copy, if need be from copies that nobody holds; whether there was enough."""
+        """Reserve space for a copy, if necessary by deleting unused copies; whether there was enough."""
         lock = _waited_for(self.folder / _LOCK)
         try:
             others = {other: _bytes_of(other / _ABOUT) for other in self._copies() if other != folder}
@@ -162,7 +162,7 @@ class Stage:
         return [about.parent for about in self.folder.glob(f"*/{_ABOUT}")]
 
     def _drop(self, folder: Path) -> bool:
-        """Take a copy away unless somebody holds it."""
+        """Delete a copy unless somebody holds it."""
         with _if_free(_lock_of(folder)) as is_mine:
             if is_mine:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -171,7 +171,7 @@ class Stage:
 
 
 def _family(path: Path) -> list[tuple[Path, str]]:
-    """Files of a slide, each with its place below the folder of a copy."""
+    """Files of a slide, each with its path below the folder of a copy."""
     suffix = path.suffix.lower()
     if suffix == ".mrxs":
         beside = [(file, f"{path.stem}/{file.name}") for file in path.with_suffix("").iterdir()]

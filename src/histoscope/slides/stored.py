@@ -1,11 +1,11 @@
-"""Tiles as a slide stores them: JPEG that a browser can show without it being decoded here."""
+"""Tiles as stored in a slide: JPEG that a browser can show without decoding here."""
 
 import struct
 from typing import Protocol, runtime_checkable
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 _IS_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
-"""Marker of Adobe that says: the three channels are red, green and blue."""
+"""Adobe marker for three channels of red, green and blue."""
 
 
 @runtime_checkable
@@ -13,29 +13,29 @@ class Tiled(Protocol):
     """A reader whose levels are grids of tiles."""
 
     def tile_size(self, level: int) -> tuple[int, int] | None:
-        """Width and height of the tiles of a level; None if they make no plain grid."""
+        """Width and height of the tiles of a level; None if they do not form a regular grid."""
         ...
 
     def jpeg_tile(self, level: int, column: int, row: int) -> bytes | None:
-        """A tile as it is stored, as a whole JPEG; None if it is not there, or no JPEG."""
+        """A tile as stored, as a complete JPEG; None if it is missing or not a JPEG."""
         ...
 
 
 def whole_jpeg(stored: bytes, tables: bytes | None = None, *, is_rgb: bool = False) -> bytes | None:
-    r"""A JPEG that stands alone, of what TIFF stores of a tile.
+    r"""A standalone JPEG from the data that a TIFF stores for a tile.
 
     Parameters
     ----------
     stored : bytes
     tables : bytes, optional
-        Tables that all tiles share, themselves a JPEG without picture.
+        Tables shared by all tiles, themselves a JPEG without a picture.
     is_rgb : bool
-        Whether the channels are red, green and blue, which the JPEG itself does not say.
+        Whether the channels are red, green and blue, which the JPEG itself does not tell.
 
     Returns
     -------
     bytes or None
-        None if `stored` is no JPEG.
+        None if `stored` is not a JPEG.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def whole_jpeg(stored: bytes, tables: bytes | None = None, *, is_rgb: bool = Fal
 
 
 def size_of(jpeg: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG says; None if it says none.
+    """Width and height in a JPEG's header; None if there are none.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where a slide has tissue, on an overview of 8 um a pixel."""
+"""Tissue detection on an overview of 8 um per pixel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +25,9 @@ __getattr__, __dir__ = attach(
 CELL_UM = 8.0
 """Side of a pixel of the overview: about one nucleus."""
 LEAST_PIECE_UM2 = 2_000.0
-"""Smaller pieces are dust, or rims of a pen or a coverslip; some twenty cells."""
+"""Smaller pieces are dust, or edges of pen marks or coverslips; about twenty cells."""
 MARGIN_CELLS = 2
-"""Tissue is taken so much wider, since its rim is pale."""
+"""Margin added to the tissue, since its edge is pale."""
 _STRIP_CELLS, _LEAST_CELLS = 512, 16
 
 
@@ -42,9 +42,9 @@ class TissueMap:
     area_mm2 : float
         Without the margin.
     region : shapely.Geometry, optional
-        A region in um that decides instead of the cells.
+        A region in um that is used instead of the cells.
     blurred : (h, w) bool, optional
-        Cells that were left out because they are out of focus; None if that was not looked for.
+        Cells that were left out because they are out of focus; None if focus was not measured.
     """
 
     mask: Mask
@@ -54,7 +54,7 @@ class TissueMap:
 
     @property
     def blurred_mm2(self) -> float:
-        """Area that was left out because it is out of focus; NaN if that was not looked for."""
+        """Area that was left out because it is out of focus; NaN if focus was not measured."""
         return np.nan if self.blurred is None else _mm2(self.blurred)
 
     def extent(self, box: Box, mpp: float) -> Box | None:
@@ -88,23 +88,23 @@ class TissueMap:
 
 
 def find_tissue(slide: Slide, *, least_focus: float = 0.0) -> tuple[TissueMap, Image]:
-    """Find the tissue of a slide; also the overview that it was found on.
+    """Find the tissue of a slide; also returns the overview used.
 
-    Left out are glass (white, or tinted by the lamp), marks of pens, the grey of shadows and coverslips,
-    black borders, and pieces smaller than some twenty cells. What cannot be read may be tissue.
+    It leaves out glass (white, or tinted by the lamp), pen marks, grey shadows and coverslips, black borders,
+    and pieces smaller than about twenty cells. Unreadable places may be tissue.
 
     Parameters
     ----------
     slide : Slide
     least_focus : float
-        Sharpness below which tissue is left out, see `histoscope.slides.focus`; 0 leaves none out. It takes
-        away marks of pens, too, since these lie on the coverslip.
+        Sharpness below which tissue is left out, see `histoscope.slides.focus`; 0 keeps all. It also removes
+        pen marks, since these are on the coverslip.
 
     Returns
     -------
     TissueMap
     overview : (h, w, 3) uint8
-        8 um a pixel.
+        At 8 um per pixel.
     """
     overview, unknown = overview_of(slide)
     found = stain.tissue_mask(overview)
@@ -127,7 +127,7 @@ def _mm2(mask: Mask) -> float:
 
 
 def overview_of(slide: Slide) -> tuple[Image, Mask]:
-    """The whole slide at 8 um a pixel, and where it could not be read.
+    """The whole slide at 8 um per pixel, and places that could not be read.
 
     Raises
     ------

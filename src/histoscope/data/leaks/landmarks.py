@@ -13,11 +13,11 @@ from histoscope.types import Image
 
 SIDE_PX = 224
 _LEAST_PX = 128
-"""Bounds of the shorter side at which keypoints are detected."""
+"""Limits of the shorter side at which keypoints are detected."""
 _MOST = 150
-"""Most landmarks of an image; the strongest are kept."""
+"""Maximum number of landmarks per image; the strongest are kept."""
 _MARKED = 32
-"""Share of a pixel, of 255, that makes it one of a mark."""
+"""Share of a pixel, of 255, from which it belongs to a mark."""
 _GREY_PX = 64
 _N_AXES = 32
 """Principal axes of the descriptors that neighbours are searched in."""
@@ -35,9 +35,9 @@ Pairs = NDArray[np.intp]
 class Landmarks:
     """Landmarks of an image: places and descriptors.
 
-    `points` (K, 2) are x, y from the centre, in halves of the shorter side; `descriptors` (K, 128) square
+    `points` (K, 2) are x, y from the centre, in halves of the shorter side; `descriptors` (K, 128) are square
     roots of SIFT histograms (the Hellinger distance between histograms becomes Euclidean); `grey` is the
-    image with a shorter side of 64 pixels, `marked` above 0 where something is drawn on it, see
+    image with a shorter side of 64 pixels; `marked` is above 0 where something is drawn on it, see
     `histoscope.data.leaks.marks`.
     """
 
@@ -71,7 +71,7 @@ def find_landmarks(image: Image | NDArray[np.uint8]) -> Landmarks:
     grey = _resized(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), _LEAST_PX, SIDE_PX)
     share = _resized(find_marks(colour).astype(np.uint8) * 255, _LEAST_PX, SIDE_PX)
     marks = share > _MARKED
-    if marks.any():  # filled with what is around them, so that nothing of them can be found again
+    if marks.any():  # filled with their surroundings, so that they yield no landmarks
         grey = np.asarray(cv2.inpaint(grey, marks.astype(np.uint8), 3, cv2.INPAINT_TELEA), np.uint8)
     height, width = grey.shape
     sift: Any = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=0.01)
@@ -93,10 +93,10 @@ def find_landmarks(image: Image | NDArray[np.uint8]) -> Landmarks:
 
 
 def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Descriptors as they would be in the image flipped left to right.
+    """Descriptors for the image flipped left to right.
 
     A descriptor is 4 x 4 cells of 8 directions, along the landmark's own direction. A flip reverses the cells
-    across it, and the sense of the directions.
+    across it and the order of the directions.
     """
     cells = descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, ::-1]
     return np.ascontiguousarray(np.roll(cells, 1, axis=-1).reshape(-1, 128))
@@ -105,7 +105,7 @@ def flipped(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def candidate_pairs(images: Sequence[Landmarks], part: NDArray[np.intp]) -> Pairs:
     """Pairs (n, 3) of images of different parts with similar landmarks: left < right, and whether to flip.
 
-    Each landmark votes for the images of its nearest neighbours among all landmarks, as it is and flipped.
+    Each landmark votes for the images of its nearest neighbours among all landmarks, unflipped and flipped.
     Time grows little more than linearly with the number of images.
     """
     if len(part) <= _ALL_PAIRS_UP_TO:
@@ -127,7 +127,7 @@ def candidate_pairs(images: Sequence[Landmarks], part: NDArray[np.intp]) -> Pair
 
 
 def _votes(images: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, Any]:
-    """Votes (N, N) of each image for each, as it is and flipped; sparse and symmetric."""
+    """Votes (N, N) of each image for each other, unflipped and flipped; sparse and symmetric."""
     import cv2
 
     owner = np.repeat(np.arange(len(images)), [len(image) for image in images])
@@ -142,7 +142,7 @@ def _votes(images: Sequence[Landmarks], part: NDArray[np.intp]) -> tuple[Any, An
     for queries in (points, (flipped(descriptors) - mean) @ axes):
         places, distances = index.knnSearch(queries, n_neighbours, params={"checks": 64})
         answers.append((owner[places], np.where(places < 0, np.inf, distances)))
-    far = np.median(answers[0][1][:, -1])  # alike by chance: a vote counts by how much nearer it is
+    far = np.median(answers[0][1][:, -1])  # distance by chance: closer votes count more
     votes = []
     for owners, distances in answers:
         weight = np.maximum(0, 1 - distances / far)

@@ -1,4 +1,4 @@
-"""Annotations burned into images: scale bars, captions, the black around a round field of view."""
+"""Annotations burned into images: scale bars, captions, the black border of a round field of view."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,35 +6,35 @@ from numpy.typing import NDArray
 from histoscope.types import Image, Mask
 
 _BLACK = 32
-"""Largest channel of what counts as black."""
+"""Largest channel of black."""
 _NEUTRAL, _DARK = 10, 110
-"""Largest difference of channels, and largest channel, of a neutral grey that no stain gives."""
+"""Largest difference of channels, and largest channel, of neutral grey, which does not occur in stains."""
 _VIVID = 195
-"""Least difference of channels of a pure colour that no stain gives."""
+"""Smallest difference of channels of a pure colour, which does not occur in stains."""
 _WHITE, _LEAP = 253, 4
-"""Least channel of pure white; there must be so many times more of it than of what is nearly white."""
+"""Smallest channel of pure white; there must be this many times more of it than of nearly white."""
 _LEAST_PX = 12
-"""Pixels that hang together; single dark ones are tissue."""
+"""Minimum number of connected pixels; single dark ones are tissue."""
 _EDGE = 1 / 75
-"""What is so near to a mark, as a share of the shorter side, is blurred by it."""
+"""Distance from a mark, as a share of the shorter side, within which pixels are blurred by it."""
 _MOST = 0.75
-"""Where more would be marks, the image is dark, and they are its ground."""
+"""If more than this share would be marks, the image is dark, and they are its background."""
 _GREY_PICTURE = 8
-"""Median difference of channels up to which an image is grey itself."""
+"""Median difference of channels up to which the image itself is grey."""
 _GLASS, _TINT, _BARE = 180, 16, 0.5
 """Least channel of bare glass, largest difference of its channels, and its share of an image."""
 _INK = 10
 """How many levels ink differs from glass at least."""
 _LETTERS, _LETTER_SHARE = 3, 0.4
-"""So many pieces as high as this share of a line make it a line of text."""
+"""A line of text has this many pieces with at least this share of its height."""
 _LONG, _HIGH, _LOW = 2.5, 1 / 8, 1 / 120
-"""Such a line is so many times longer than high, and so high at most and least, in shorter sides."""
+"""Minimum ratio of length to height of a line, and its largest and smallest height, in shorter sides."""
 _THIN_PX, _THIN = 2.0, 0.12
-"""Half the thickness of its strokes: at most so many pixels and this share of its height."""
+"""Half the thickness of its strokes: at most this many pixels, and this share of its height."""
 _SLENDER = 6
-"""A bar is so many times longer than high."""
+"""Minimum ratio of length to height of a bar."""
 _FULL, _FLAT, _FLAT_LEVELS = 0.92, 0.5, 16
-"""Share of its frame that a box fills, and share that is within so many levels of one colour."""
+"""Share of its frame that a box fills, and share of it within so many levels of one colour."""
 _MARGIN = 0.1
 """A box is no further from an edge than this share of the shorter side."""
 
@@ -42,10 +42,10 @@ _MARGIN = 0.1
 def find_marks(image: Image) -> Mask:
     """Mask of what is drawn on an image of stained tissue: scale bars, captions, boxes.
 
-    Black, neutral grey and pure colours (red, yellow, blue, green, ...) are no stain's, and white that does
-    not go over into paler tissue is not glass. Where most of an image is bare glass, lines of text in any
-    colour and boxes of one colour count, too. On a grey image black alone counts; on an image that is
-    mostly dark, as under fluorescence, nothing does.
+    Black, neutral grey and pure colours (red, yellow, blue, green, ...) do not occur in stains, and white
+    without a transition to pale tissue is not glass. If most of an image is bare glass, lines of text in any
+    colour and boxes of one colour count, too. On a grey image, only black counts; on a mostly dark image, as
+    in fluorescence, nothing does.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def _on_glass(image: Image, marks: Mask) -> Mask:
 
 
 def _lines(strokes: Mask) -> Mask:
-    """Level rows of thin strokes in three or more pieces of one height."""
+    """Horizontal rows of thin strokes in three or more pieces of the same height."""
     import cv2
     from scipy import ndimage
 
@@ -132,7 +132,7 @@ def _lines(strokes: Mask) -> Mask:
 
 
 def _bars(strokes: Mask) -> Mask:
-    """Level bars, also where letters touch them."""
+    """Horizontal bars, also if letters touch them."""
     import cv2
 
     run = np.ones((1, min(strokes.shape) // 12 | 1), np.uint8)
@@ -149,7 +149,7 @@ def _bars(strokes: Mask) -> Mask:
 
 
 def _boxes(image: Image, drawn: Mask, glass: NDArray[np.float64]) -> Mask:
-    """Upright rectangles that are mostly of one colour, with whatever is written in them."""
+    """Upright rectangles of mostly one colour, including any text in them."""
     import cv2
     from scipy import ndimage
 

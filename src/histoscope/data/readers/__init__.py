@@ -1,1 +1,1 @@
-"""Readers of data sets, one file each, and of one's own folders."""
+"""Readers of published data sets, one file each, and of your own folders."""

@@ -1,4 +1,4 @@
-"""Annotations of Aperio ImageScope: outlines of nuclei in XML, drawn as instance maps."""
+"""Aperio ImageScope annotations: outlines of nuclei in XML, drawn as instance maps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from histoscope.errors import CorruptDataError, DatasetNotFoundError
 from histoscope.types import Labels
 
 Polygon = NDArray[np.float64]
-"""(N, 2) x, y in pixels; pixel centres lie at whole numbers."""
+"""(N, 2) x, y in pixels; pixel centres are at integers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +29,14 @@ class Annotation:
 
 
 def read_aperio(path: str | Path) -> Annotation:
-    """Read the regions of an Aperio ImageScope annotation file, in their order.
+    """Read the regions of an Aperio ImageScope annotation file, in order.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it is not such XML, or a vertex is not a finite number.
+        If it is not ImageScope XML, or a vertex is not a finite number.
     """
     if not Path(path).is_file():
         raise DatasetNotFoundError(
@@ -73,10 +73,10 @@ def rasterise(
 ) -> Labels:
     """Draw the outlines of nuclei as an instance map of `shape`.
 
-    A pixel belongs to a polygon that holds its centre. Where polygons overlap the smaller one wins, so that a
-    large nucleus never hides a small one; what is outside the image, or hidden all the same, is dropped, and
-    so are polygons of fewer than 3 points. A hole is cut out of the nucleus that fills most of it, and takes
-    nothing from others. Ids run without gaps in the order of the polygons.
+    A pixel belongs to the polygon that contains its centre. Where polygons overlap, the smaller one wins, so
+    that a large nucleus never hides a small one; polygons outside the image, still hidden, or with fewer than
+    3 points are dropped. A hole is cut out of the nucleus that fills most of it, and does not affect others.
+    Ids are numbered without gaps in the order of the polygons.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def _area(polygon: Polygon) -> float:
 
 
 def unusable_regions(annotation: Annotation, shape: tuple[int, ...]) -> list[str]:
-    """Warnings of regions that a label map of `shape` cannot show."""
+    """Warnings about regions that a label map of `shape` cannot show."""
     polygons = annotation.outlines
     whole = [polygon for polygon in polygons if len(polygon) >= 3]
     edge = (shape[1] - 1, shape[0] - 1)

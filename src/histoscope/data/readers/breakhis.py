@@ -1,4 +1,4 @@
-"""BreakHis: benign and malignant tumours of the breast at four magnifications."""
+"""BreakHis: benign and malignant breast tumours at four magnifications."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,17 @@ _MALIGNANT = {"B": "benign", "M": "malignant"}
 class BreakHis(Reader):
     """BreakHis: 7,909 images of 82 patients, 700 x 460 px.
 
-    Everything is in the name of a file, so folders do not matter: ``SOB_B_TA-14-4659-40-001.png`` is a benign
-    (B) tubular adenoma (TA) of slide 14-4659 at 40x. Split by ``patient``, the number without the letters
-    that some slides carry (14-21998AB, 14-21998CD): that is the safe reading, since slides of one number are
-    not said to be of different patients. `source` is the slide.
+    All information is in the file names, so folders do not matter: ``SOB_B_TA-14-4659-40-001.png`` is a
+    benign (B) tubular adenoma (TA) of slide 14-4659 at 40x. Split by ``patient``, the number without the
+    letters that some slides carry (14-21998AB, 14-21998CD): that is the safe choice, since slides with the
+    same number may be from one patient. `source` is the slide.
 
     Parameters
     ----------
     root
-        As `Reader`.
+        As for `Reader`.
     magnification : int or sequence of int
-        Of 40, 100, 200, 400. Several have different pixel sizes; each sample knows its own.
+        Of 40, 100, 200, 400. They have different pixel sizes; each sample has its own.
     classes : {"tumour", "type"}
         Benign and malignant (2), or the type of tumour (8).
 

@@ -1,4 +1,4 @@
-"""Labelled patches: a folder per class, or an index that names path and class."""
+"""Labelled patches: a folder per class, or an index of paths and classes."""
 
 import os
 import re
@@ -23,7 +23,7 @@ _NO_CLASS = frozenset(
         *("overlay", "overlays", "class", "classes", "gt", "ground_truth", "groundtruth", "split", "splits"),
     )
 )
-"""Names of folders that hold something else; give `classes` where one of them is a class."""
+"""Names of folders with other content; give `classes` if one of them is a class."""
 _NO_CLASS_WORDS = frozenset(
     (
         *("images", "imgs", "mask", "masks", "annotation", "annotations", "overlay", "overlays", "gt"),
@@ -38,24 +38,24 @@ class ClassFolder(Reader):
 
     Either ``CLASS/NAME.*`` (or ``train/CLASS/NAME.*``, ``test/CLASS/NAME.*``), or an ``index.csv`` with the
     columns ``path`` and ``class`` and, where known, ``group`` (or ``source``), ``patient``, ``split``; paths
-    are relative to ``images/`` if there is such a folder and they are found there, else to `root`. Labels
-    are the places of the class names in alphabetical order, from 0; an empty folder is no class and is warned
-    of; folders called like ``masks`` or ``labels`` are refused. The name of a patch is its path with ``__``
-    for ``/``, suffix cut.
+    are relative to ``images/`` if there is such a folder and they are found there, otherwise to `root`.
+    Labels number the class names in alphabetical order, from 0; an empty folder is not a class, and gives a
+    warning; folders with names like ``masks`` or ``labels`` are refused. The name of a patch is its path with
+    ``__`` for ``/`` and without the suffix.
 
     Parameters
     ----------
     root : str or Path
         The folder.
     mpp : float
-        Micrometres per pixel, unless ``dataset.yaml`` says it.
+        Micrometres per pixel, unless ``dataset.yaml`` gives it.
     classes : sequence of str, optional
-        The class names in the order of their labels, where it must be the same in several folders.
+        The class names in the order of their labels, if it must be the same in several folders.
     index : str or Path, optional
-        Another index than ``index.csv``, such as the groups that ``histoscope data audit`` proposes; from
-        the current folder, or else from `root`.
+        An index other than ``index.csv``, such as the groups that ``histoscope data audit`` proposes;
+        relative to the current folder, or else to `root`.
     licence, citation : str, optional
-        For copies whose ``dataset.yaml`` does not say.
+        For copies without them in ``dataset.yaml``.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class ClassFolder(Reader):
         super().__init__(root, mpp=mpp)
 
     def find(self) -> Iterator[Entry]:
-        """List the patches of the index, or else of the folders."""
+        """List the patches in the index, or else in the folders."""
         index, classes, licence, citation = self._given
         sheet = read_sheet(self.root, of_patches=True)
         path = Path(index) if index is not None else self.root / "index.csv"
@@ -118,7 +118,7 @@ class ClassFolder(Reader):
         )
 
     def _loose(self) -> list[Problem]:
-        """Images beside the folders of classes, which are no patches."""
+        """Images beside the class folders, which are not patches."""
         patches = {self.image_path(index) for index in range(len(self))}
         found = find_images(self.root, deep=False).images
         text = "is not in a class folder, and no index lists it: it is left out"
@@ -131,7 +131,7 @@ def images_folder(root: Path) -> Path:
 
 
 def _base(root: Path, relative: str) -> Path:
-    """Folder that the paths of an index start from, which some write from the root."""
+    """Folder that the paths of an index start from; some start from the root."""
     base = images_folder(root)
     from_root = not _inside(base, relative).is_file() and _inside(root, relative).is_file()
     return root if from_root else base
@@ -197,7 +197,7 @@ def _is_no_class(name: str) -> bool:
 
 
 def _check_inner(kind: Path, *, has_patches: bool) -> None:
-    """Refuse, or warn of, patches one folder too deep."""
+    """Refuse, or warn about, patches one folder too deep."""
     inner = [folder.name for folder in _folders_in(kind) if images_by_stem(folder)]
     if not inner:
         return
@@ -218,7 +218,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _classes_in(part: Path) -> list[Path]:
-    """Folders of classes in the folder of a part."""
+    """Class folders in the folder of a part."""
     if loose := images_by_stem(part):
         raise DataError(
             f"{part} is the folder of a part, but holds images without a class, such as "
@@ -228,7 +228,7 @@ def _classes_in(part: Path) -> list[Path]:
 
 
 def _inside(base: Path, relative: str) -> Path:
-    """File that a row names; on disk its accents may be parted and its suffix in capitals."""
+    """File that a row names; on disk its accents may be decomposed and its suffix in capitals."""
     path = Path(os.path.normpath(base / relative.replace("\\", "/")))
     base = Path(os.path.normpath(base))
     if not path.is_relative_to(base):

@@ -23,19 +23,19 @@ class CoNIC(Reader):
     """CoNIC challenge 2022: 4,981 H&E patches of colon, 256 x 256 pixels at 20x, in six classes.
 
     Reads ``images.npy`` (N, 256, 256, 3) uint8, ``labels.npy`` (N, 256, 256, 2) uint16 (instance ids, then
-    the class of each pixel) and ``patch_info.csv`` (column ``patch_info``, one name a row such as
+    the class of each pixel) and ``patch_info.csv`` (column ``patch_info``, one name per row such as
     ``consep_1-0000``). Arrays are mapped into memory and read one patch at a time. Patches are cut from the
     images of Lizard with overlap: the source is the name before the ``-``, and a split that does not keep
-    sources together leaks. The tag ``cohort`` is the collection that the source comes from.
+    sources together leaks. The tag ``cohort`` is the collection of the source.
 
     The split is the one of the challenge's baseline, see `baseline_split`; the baseline trained on the first
-    of its ten. Without ``patch_info.csv`` there is neither split nor source, and there is no split where a
-    cohort has a single source.
+    of its ten. Without ``patch_info.csv`` there is neither split nor source, and there is no split if a
+    cohort has only one source.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     fold : int
         Which of the ten splits, from 0.
 
@@ -75,7 +75,7 @@ class CoNIC(Reader):
 
     def read_image(self, entry: Entry) -> Image:
         """Read one patch."""
-        # Opened anew each time: a mapped array would travel to data loading processes as gigabytes.
+        # Reopened each time: a mapped array would be copied to data loading processes as gigabytes.
         return np.array(open_npy(entry.image, -1, -1, -1, 3)[entry.row])
 
     def read_truth(self, entry: Entry, shape: tuple[int, int]) -> Truth:
@@ -118,7 +118,7 @@ def baseline_split(sources: Sequence[str], fold: int = 0) -> dict[str, str]:
 
     Sources, not patches, are drawn at random: 80 % to training and 20 % to validation within each cohort, by
     scikit-learn's ``StratifiedShuffleSplit(10, train_size=0.8, test_size=0.2, random_state=5)``. The names
-    are sorted; the cohort is what stands before the first ``_``.
+    are sorted; the cohort is the part before the first ``_``.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def baseline_split(sources: Sequence[str], fold: int = 0) -> dict[str, str]:
     Raises
     ------
     DataError
-        If it cannot be drawn: each cohort needs two sources or more, and each part one of each cohort.
+        If it cannot be drawn: each cohort needs at least two sources, and each part one from each cohort.
 
     Examples
     --------

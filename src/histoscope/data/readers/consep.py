@@ -31,19 +31,20 @@ class CoNSeP(Reader):
     """CoNSeP: 41 H&E tiles of colorectal adenocarcinoma, 1000 x 1000 pixels at 40x, 24,319 nuclei.
 
     Reads ``Train/Images/train_1.png`` with ``Train/Labels/train_1.mat``, and ``Test`` likewise; `root` is the
-    folder of both or one above it. A label file holds ``inst_map`` and ``type_map``, both of the image's
-    size and stored as float64. The class of a nucleus is the commonest in its pixels of ``type_map``.
+    folder that contains both, or one above it. A label file holds ``inst_map`` and ``type_map``, both of the
+    image's size and stored as float64. The class of a nucleus is the most common one in its pixels of
+    ``type_map``.
 
-    Seven classes were annotated, and nearly every paper reports four: the epithelial two are one, and
-    fibroblasts, muscle and endothelium are one, called spindle-shaped. The tiles come from sixteen patients;
-    which comes from whom is not published. The same slides are inside Lizard and CoNIC.
+    Seven classes were annotated, but nearly every paper reports four: the two epithelial classes are merged,
+    and so are fibroblasts, muscle and endothelium, as spindle-shaped. The tiles come from sixteen patients;
+    the assignment is not published. The same slides are in Lizard and CoNIC.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     merge : bool
-        Whether to give the usual four classes rather than the seven.
+        Whether to use the usual four classes rather than the seven.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Arrays inside files: MATLAB and NumPy, with a clear error for what is cut off or of another shape."""
+"""Arrays in MATLAB and NumPy files, with a clear error if truncated or of the wrong shape."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ def read_mat(path: str | Path, *names: str) -> dict[str, Labels]:
     Raises
     ------
     DatasetNotFoundError, DataError, CorruptDataError, ShapeError
-        If there is no such file, it is MATLAB 7.3 (HDF5), lacks a variable, cannot be decoded to the end, or
+        If there is no such file, it is MATLAB 7.3 (HDF5), lacks a variable, cannot be decoded completely, or
         holds other values.
     """
     from scipy.io import loadmat
@@ -52,12 +52,13 @@ def read_mat(path: str | Path, *names: str) -> dict[str, Labels]:
 
 
 def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
-    """Map a NumPy file of the expected shape (-1 for any length) into memory: only what is indexed is read.
+    """Map a NumPy file of the expected shape (-1 for any length) into memory: only indexed parts are read.
 
     Raises
     ------
     DatasetNotFoundError, CorruptDataError, ShapeError
-        If there is no such file, it is no whole NumPy file or holds Python objects, or its shape is another.
+        If there is no such file, it is not a complete NumPy file or holds Python objects, or its shape
+        differs.
     """
     path = Path(path)
     if not path.is_file():
@@ -76,12 +77,12 @@ def open_npy(path: str | Path, *shape: int) -> NDArray[Any]:
 
 
 def open_pair(images: Path, labels: Path, channels: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Map an array of images (N, H, W, 3) and one of their labels (N, H, W, `channels`) into memory.
+    """Map an array of images (N, H, W, 3) and their labels (N, H, W, `channels`) into memory.
 
     Raises
     ------
     DatasetNotFoundError, CorruptDataError, ShapeError
-        As `open_npy`, or if the two do not fit together.
+        As for `open_npy`, or if the two do not fit together.
     """
     pair = open_npy(images, -1, -1, -1, 3), open_npy(labels, -1, -1, -1, channels)
     if pair[0].shape[:3] != pair[1].shape[:3]:
@@ -98,7 +99,7 @@ def whole_numbers(array: NDArray[Any], what: str) -> Labels:
     Raises
     ------
     ShapeError
-        If a value is negative, too large or no whole number.
+        If a value is negative, too large or not a whole number.
 
     Examples
     --------

@@ -15,7 +15,7 @@ _PARTS = {"stage1_train": "train", "stage1_test": "test"}
 
 
 class DSB2018(Reader):
-    """Data Science Bowl 2018, stage 1: nuclei of many kinds of microscopy, a few of them H&E.
+    """Data Science Bowl 2018, stage 1: nuclei in many kinds of microscopy images, a few of them H&E.
 
     Reads ``stage1_train/ID/images/ID.png`` and ``stage1_train/ID/masks/*.png``; `root` is that folder or the
     one above it. Images without a ``masks`` folder (the test part) have no labels. The publisher names no
@@ -63,14 +63,14 @@ class DSB2018(Reader):
         return join_masks(entry.labels, shape)[0] if entry.labels.name else None, None
 
     def notes(self, index: int) -> list[str]:
-        """Say how many pixels masks share."""
+        """Report how many pixels masks share."""
         entry = self._entries[index]
         shared = join_masks(entry.labels, read_image(entry.image).shape[:2])[1] if entry.labels.name else 0
         return [f"{shared} pixels lie in more than one mask"] * bool(shared)
 
 
 def join_masks(folder: Path, shape: tuple[int, ...]) -> tuple[Labels, int]:
-    """Join the masks of a folder in one instance map, and count the pixels that lie in more than one mask.
+    """Merge the masks of a folder into one instance map, and count the pixels in more than one mask.
 
     Masks are numbered in the order of their names; the first keeps shared pixels.
     """

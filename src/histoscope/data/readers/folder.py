@@ -31,19 +31,19 @@ from histoscope.labels import largest_small_id
 from histoscope.types import Image, Labels, Record, Sample
 
 UNFINISHED = "UNFINISHED"
-"""Name of the file that marks a folder whose writing has not ended."""
+"""Name of the file that marks a folder that is not completely written."""
 _NAME_COLUMNS = ("image_id", "name", "file", "filename", "path")
 _KNOWN_COLUMNS = {*_NAME_COLUMNS, "patient", "source", "split", "label", "mpp"}
 _MAX_CLASS = 255
 _ASKEW = 0.1
-"""Share of nuclear pixels with another class than their nucleus from which `verify` warns."""
+"""Share of nuclear pixels with a class other than their nucleus's from which `verify` warns."""
 
 
 class Folder(Reader):
     """A folder of images with label maps in the format of Histoscope.
 
     - ``images/NAME.*``;
-    - ``labels/NAME.png`` (16 bits: 0 background, one id a nucleus), if there are labels;
+    - ``labels/NAME.png`` (16 bits: 0 background, one id per nucleus), if there are labels;
     - ``classes/NAME.png`` (8 bits), if nuclei have classes, with their names in ``dataset.yaml`` or
       ``classes.json``;
     - ``index.csv`` with a column ``image_id`` (or ``name``, ``file``) and, where known, ``split``,
@@ -57,17 +57,17 @@ class Folder(Reader):
     root : str or Path
         The folder.
     mpp : float, optional
-        Micrometres per pixel of every image; wins over a column ``mpp`` of the index, which wins over
+        Micrometres per pixel of every image; overrides a column ``mpp`` of the index, which overrides
         ``dataset.yaml``.
     licence, citation : str, optional
-        Terms of use and the paper to cite, for a copy without ``dataset.yaml``; they win over it.
+        Terms of use and the paper to cite, for a copy without ``dataset.yaml``; they override it.
 
     Raises
     ------
     DatasetNotFoundError
         If the folder or its ``images/`` is missing, or there are no images.
     DataError
-        If the pixel size is not known, or the index or datasheet is wrong.
+        If the pixel size is unknown, or the index or datasheet is wrong.
     """
 
     sheet = Datasheet(name="folder", title="A folder in Histoscope's own format")
@@ -127,7 +127,7 @@ class Folder(Reader):
         return instances, None if class_map is None else classes_of(instances, class_map)
 
     def _instances(self, name: str) -> Labels:
-        """Label map of an image; ids too large for tables by id are numbered 1..N."""
+        """Label map of an image; ids too large for lookup tables are renumbered 1..N."""
         labels = read_labels(self._label_map(name))
         return compact(labels)[0] if labels.max(initial=0) > largest_small_id(labels) else labels
 
@@ -147,7 +147,7 @@ class Folder(Reader):
         return np.minimum(class_map, _MAX_CLASS)
 
     def notes(self, index: int) -> list[str]:
-        """Warn of a class map that does not fit its label map."""
+        """Warn about a class map that does not fit its label map."""
         if self._labels is None:
             return []
         instances = self._instances(self._records[index].name)
@@ -180,7 +180,7 @@ class Folder(Reader):
         return problems
 
     def _left_out(self) -> list[Skipped]:
-        """Slides and the like in ``images/`` that are not read."""
+        """Slides and other files in ``images/`` that are not read."""
         folder = self.root / "images"
         return find_images(folder, deep=False).skipped if folder.is_dir() else []
 

@@ -50,17 +50,16 @@ def read_text(path: Path) -> str:
 def read_index(path: Path) -> list[Row]:
     """Rows of a table with a header line, as a spreadsheet or a script writes it.
 
-    Cells are separated by commas, semicolons or tabs. They are stripped and brought to NFC, so that names
-    written on macOS are the same. Empty rows are passed over, and so are columns without a name that
-    are empty, or that number the rows. Columns that Histoscope knows are found in any letter case, with a
-    space or hyphen for ``_``.
+    Cells are separated by commas, semicolons or tabs. They are stripped and normalised to NFC, so that names
+    written on macOS match. Empty rows are skipped, and so are columns without a name that are empty or number
+    the rows. Columns that Histoscope knows are found in any letter case, with a space or hyphen for ``_``.
 
     Raises
     ------
     CorruptDataError
-        If it is no text, or a row has more fields than the header.
+        If it is not text, or a row has more fields than the header.
     DataError
-        If a column stands twice, or has cells but no name.
+        If a column occurs twice, or has cells but no name.
     """
     text = unicodedata.normalize("NFC", read_text(path))
     separator, text = _separator(text)
@@ -94,18 +93,18 @@ def read_index(path: Path) -> list[Row]:
 
 
 def to_number(cell: str) -> float:
-    """Read a number; a spreadsheet in many languages writes 0,25 for 0.25.
+    """Read a number; in many languages, spreadsheets write 0,25 for 0.25.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If it is not a number.
     """
     return float(cell if "." in cell else cell.replace(",", ".", 1))
 
 
 def _separator(text: str) -> tuple[str, str]:
-    """Separator of the cells, and the text without the line ``sep=`` of Excel."""
+    """Separator of the cells, and the text without Excel's line ``sep=``."""
     first, end, rest = text.lstrip().partition("\n")
     if first.lower().startswith("sep=") and len(first.strip()) == 5:
         return first.strip()[-1], rest
@@ -114,13 +113,13 @@ def _separator(text: str) -> tuple[str, str]:
 
 
 def known_column(column: str) -> str:
-    """Name of a column; those that Histoscope knows in their own spelling."""
+    """Name of a column; known ones in Histoscope's spelling."""
     plain = re.sub(r"[\s-]+", "_", column.strip().casefold())
     return plain if plain in KNOWN_COLUMNS else column.strip()
 
 
 def _check_unnamed(path: Path, number: int, columns: list[str], cells: list[str]) -> None:
-    """Refuse a cell without a column; the first column is a number of the row if it has no name."""
+    """Refuse a cell without a column name; a first column without a name numbers the rows."""
     for place, (column, cell) in enumerate(zip(columns, cells, strict=False)):
         if cell and not column and place:
             raise DataError(
@@ -135,7 +134,7 @@ def first_column(rows: Iterable[Row], names: tuple[str, ...], path: Path) -> str
     Raises
     ------
     DataError
-        If none is.
+        If there is none.
     """
     columns = next(iter(rows), {})
     for name in names:
@@ -160,7 +159,7 @@ def files_by_stem(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> dic
 
 
 def images_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Images of a folder, known by suffix or content, grouped as `files_by_stem` does."""
+    """Images in a folder, recognised by suffix or content, grouped as in `files_by_stem`."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in find_images(folder, deep=False).images if folder.is_dir() else ():
         found[composed(path.stem)].append(path)
@@ -168,20 +167,20 @@ def images_by_stem(folder: Path) -> dict[str, list[Path]]:
 
 
 def composed(name: str) -> str:
-    """Name in Unicode NFC: macOS writes accents apart from their letters (NFD)."""
+    """Name in Unicode NFC: macOS decomposes accented letters (NFD)."""
     return unicodedata.normalize("NFC", name)
 
 
 def plain(name: str) -> str:
-    """Name as on a file system without letter case, in NFC."""
+    """Name as on a case-insensitive file system, in NFC."""
     return composed(name).casefold()
 
 
 def sibling(folder: Path, name: str, *suffixes: str) -> Path:
-    """Find the file of a folder that is called `name` with one of the suffixes, the first that is there.
+    """Find the file called `name` with one of the suffixes in a folder, the first that exists.
 
-    Letter case of the suffix and the form of accents do not matter. If there is none, this is where the file
-    should be.
+    Letter case of the suffix and the form of accents do not matter. If there is none, this is its expected
+    path.
     """
     for suffix in suffixes:
         exact = folder / f"{name}{suffix}"
@@ -200,7 +199,7 @@ def only_file(found: Mapping[str, list[Path]], stem: str, folder: Path, what: st
     DatasetNotFoundError
         If there is none.
     DataError
-        If several differ only in their suffix: which one is meant cannot be known.
+        If several differ only in their suffix, since it is unclear which one to use.
     """
     paths = found.get(composed(stem), [])
     if not paths:

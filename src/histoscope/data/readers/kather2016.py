@@ -25,9 +25,9 @@ _SLIDE = re.compile(r"(CRC-Prim-HE-\d+)([^.]*)\.")
 class Kather2016(Reader):
     """Kather_texture_2016_image_tiles_5000: eight tissues, 150 px at 0.495 um/px.
 
-    The names of the files tell the slide: ``1A11_CRC-Prim-HE-07_022.tif_Row_601_Col_151.tif`` is of slide
+    File names contain the slide: ``1A11_CRC-Prim-HE-07_022.tif_Row_601_Col_151.tif`` is of slide
     ``CRC-Prim-HE-07`` and region ``CRC-Prim-HE-07_022``. There are ten slides, so a split by slide
-    (`source`) is coarse; by the tag ``region``, patches of one slide still stand on both sides.
+    (`source`) is coarse; by the tag ``region``, patches of one slide would still be on both sides.
 
     References
     ----------

@@ -35,16 +35,16 @@ _ORGAN_OF = {f"TCGA-{patient}": organ for organ, patients in _ORGANS.items() for
 class Kumar(Reader):
     """Kumar: 30 H&E tiles of seven organs from The Cancer Genome Atlas, 1000 x 1000 pixels at 40x.
 
-    Reads ``NAME.tif`` with ``NAME.mat`` (variable ``inst_map``) or ``NAME.xml`` (Aperio ImageScope), wherever
-    they lie in the folder: ``train/Images`` + ``train/Labels``, ``test_same`` and ``test_diff`` as the
-    authors of HoVer-Net give it, or ``Tissue images`` + ``Annotations`` as first published. If a tile has
-    both, the ``.mat`` counts.
+    Reads ``NAME.tif`` with ``NAME.mat`` (variable ``inst_map``) or ``NAME.xml`` (Aperio ImageScope), anywhere
+    in the folder: ``train/Images`` + ``train/Labels``, ``test_same`` and ``test_diff`` as distributed by the
+    authors of HoVer-Net, or ``Tissue images`` + ``Annotations`` as first published. If a tile has both, the
+    ``.mat`` is used.
 
-    The parts are those of the HoVer-Net paper, known by the patient (the first twelve letters of the
-    TCGA barcode) whatever folder a file lies in: 16 train, 14 test; the tag ``test_set`` says whether the
-    organ was trained on (``same organ``, 8) or not (``other organ``, 6). Further tags are
-    ``organ``, as published, and ``tcga_site``. All thirty tiles are in the training part of MoNuSeg: never
-    train on one and test on the other.
+    The parts are those of the HoVer-Net paper, identified by the patient (the first twelve characters of the
+    TCGA barcode), not by folder: 16 train, 14 test; the tag ``test_set`` says whether the organ was trained
+    on (``same organ``, 8) or not (``other organ``, 6). Further tags are ``organ``, as published, and
+    ``tcga_site``. All thirty tiles are in the training part of MoNuSeg: never train on one and test on the
+    other.
 
     References
     ----------

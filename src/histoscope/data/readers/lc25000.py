@@ -18,14 +18,14 @@ _CLASSES = {"colon": ("colon_aca", "colon_n"), "lung": ("lung_aca", "lung_n", "l
 class LC25000(Reader):
     """LC25000: 25,000 patches of colon and lung, five classes.
 
-    The 25,000 were made from some 1,250 photographs by turning and flipping, and which came from which is not
+    The 25,000 were made from some 1,250 photographs by rotating and flipping, and their origin is not
     published: a random split puts copies of one photograph on both sides. Give a list of groups, or make one
     with ``histoscope data audit lc25000 ROOT --groups groups.csv``.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     organ : {"both", "colon", "lung"}
         Which classes.
     groups : str or Path, optional

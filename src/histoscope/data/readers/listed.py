@@ -1,4 +1,4 @@
-"""Parts that a table lists: what ``histoscope data split`` wrote comes back into training."""
+"""Parts listed in a table, so that training can use the output of ``histoscope data split``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ from histoscope.types import Record, Sample
 
 
 def with_parts(dataset: Dataset, path: str | Path) -> Dataset:
-    """Give a data set with the parts that a table lists in place of its own; `split_published` takes them.
+    """A data set with the parts listed in a table instead of its own, for `split_published`.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def with_parts(dataset: Dataset, path: str | Path) -> Dataset:
     DatasetNotFoundError
         If there is no such file.
     DataError
-        If a column is missing, a name stands twice, or names and images are not the same.
+        If a column is missing, a name occurs twice, or names and images do not match.
     """
     path = Path(path)
     if not path.is_file():

@@ -21,18 +21,18 @@ class Lizard(Reader):
 
     Reads the images of ``lizard_images1`` and ``lizard_images2`` (however deep the archives were unpacked),
     ``Labels/NAME.mat`` and ``info.csv`` (columns ``Filename``, ``Source``, ``Split``). A label file holds
-    ``inst_map`` and, one row a nucleus, ``id``, ``class``, ``bbox`` and ``centroid``. Row k of ``class`` is
-    the class of nucleus ``id[k]``: rows come in no order, and taking them for nuclei 1, 2, 3 gives most
-    nuclei a wrong class.
+    ``inst_map`` and, one row per nucleus, ``id``, ``class``, ``bbox`` and ``centroid``. Row k of ``class`` is
+    the class of nucleus ``id[k]``: rows are unordered, and reading them as nuclei 1, 2, 3 gives most nuclei a
+    wrong class.
 
-    ``Split`` numbers three folds. The tag ``cohort`` is the collection that an image comes from: ``consep``,
+    ``Split`` numbers three folds. The tag ``cohort`` is the collection of an image: ``consep``,
     ``crag``, ``dpath``, ``glas``, ``pannuke``. The images are those of CoNIC and include the slides of
     CoNSeP.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     test_fold : int
         The fold that is the test part: 1, 2 or 3.
 

@@ -20,9 +20,9 @@ class MoNuSeg(Reader):
     """MoNuSeg: H&E tiles of several organs from The Cancer Genome Atlas, 1000 x 1000 pixels at 40x.
 
     Understands a flat folder of ``NAME.tif`` + ``NAME.xml``, the training archive's ``Tissue Images/`` +
-    ``Annotations/``, and a folder that holds several of these. The patient is the first twelve letters of the
+    ``Annotations/``, and a folder with several of these. The patient is the first twelve characters of the
     TCGA barcode; the tag ``tcga_site`` is its tissue source site (the hospital). The published test tiles are
-    known by their patients.
+    identified by their patients.
 
     References
     ----------
@@ -45,7 +45,7 @@ class MoNuSeg(Reader):
         """List the tiles in `root` and down to two levels below it, by name within each folder."""
         for folder in (self.root, *sorted(self.root.glob("*/")), *sorted(self.root.glob("*/*/"))):
             if "__MACOSX" in folder.parts or folder.name == "Tissue Images":
-                continue  # what macOS leaves in the publisher's archives; and what its parent brings
+                continue  # macOS files in the publisher's archives; and files already listed from the parent
             images, annotations = folder / "Tissue Images", folder / "Annotations"
             if not images.is_dir():
                 images = annotations = folder
@@ -58,7 +58,7 @@ class MoNuSeg(Reader):
         return read_aperio(entry.labels).drawn(shape), None
 
     def notes(self, index: int) -> list[str]:
-        """Say which regions of an annotation no label map can show."""
+        """Report regions of an annotation that no label map can show."""
         return unusable_regions(read_aperio(self._entries[index].labels), self[index].image.shape[:2])
 
 

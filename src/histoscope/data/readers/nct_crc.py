@@ -16,12 +16,12 @@ class NCTCRC(Reader):
 
     Patients are not published, so the training part cannot be split by patient. One folder with both archives
     gives both parts. ``NCT-CRC-HE-100K-NONORM`` holds the training patches without colour normalisation:
-    where both stand in the folder, `normalized` chooses.
+    if both are in the folder, `normalized` chooses.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     normalized : bool
         Read ``NCT-CRC-HE-100K`` (True) or ``NCT-CRC-HE-100K-NONORM``. CRC-VAL-HE-7K is always normalised.
 

@@ -1,4 +1,4 @@
-"""NuInsSeg as distributed: a folder an organ, PNG images, TIFF label maps."""
+"""NuInsSeg as distributed: a folder per organ, PNG images, TIFF label maps."""
 
 from collections.abc import Iterator
 
@@ -14,10 +14,10 @@ class NuInsSeg(Reader):
     """NuInsSeg: 665 H&E images of 31 human and mouse organs, 512 x 512 pixels at 40x, 30,698 nuclei.
 
     Reads ``human kidney/tissue images/NAME.png`` with ``human kidney/label masks modify/NAME.tif``. The
-    folder ``label masks`` beside it is not what to read: there, a place where two nuclei overlap is a nucleus
-    of its own. The tags are ``organ`` and ``species``. All images of a folder come from one slide, so the
-    folder is the source: a split that knows no source leaks. ``vague areas`` (where even experts could not
-    tell) are not read. 40x is published; 0.25 um/px is its nominal size.
+    folder ``label masks`` beside it is not used: there, the overlap of two nuclei is a separate nucleus. The
+    tags are ``organ`` and ``species``. All images of a folder come from one slide, so the folder is the
+    source: a split without sources leaks. ``vague areas`` (where even experts were unsure) are not read.
+    40x is published; 0.25 um/px is its nominal size.
 
     References
     ----------

@@ -27,22 +27,21 @@ class PanNuke(Reader):
     """PanNuke: 7,901 H&E patches of 19 tissues, 256 x 256 pixels at 40x, 189,744 nuclei in five classes.
 
     Reads ``Fold 1/images/fold1/images.npy`` (N, 256, 256, 3) float64 from 0 to 255, ``types.npy`` (N,) tissue
-    names beside it, and ``Fold 1/masks/fold1/masks.npy`` (N, 256, 256, 6) float64; other nestings of the same
-    files do, as long as a folder names the fold. Arrays are mapped into memory and read one patch at a time.
+    names, beside it, and ``Fold 1/masks/fold1/masks.npy`` (N, 256, 256, 6) float64; other nestings of the
+    same files work, if a folder names the fold. Arrays are mapped into memory and read one patch at a time.
 
-    Channels 0 to 4 of the masks hold instance ids, one channel a class; the last is background
-    and is ignored. An id may stand in several channels for nuclei that have nothing to do with each other, so
-    a nucleus is an id in a channel; where channels overlap the later one counts, and ids are
-    numbered 1..N without gaps. Class k of ours is channel k - 1 of theirs: the epithelial class is the
-    last, not the first, and is the one that is not neoplastic.
+    Channels 0 to 4 of the masks hold instance ids, one channel per class; the last is background and is
+    ignored. An id may occur in several channels for unrelated nuclei, so a nucleus is an id in a channel;
+    where channels overlap, the later one counts, and ids are numbered 1..N without gaps. Our class k is
+    channel k - 1: the epithelial class is the last, not the first, and is the one that is not neoplastic.
 
-    The published evaluation takes turns with the folds; `split` names the turn. The slides that patches come
-    from are not published. The tags are ``fold`` and ``tissue``.
+    The published evaluation rotates the folds; `split` is the rotation. The slides of the patches are not
+    published. The tags are ``fold`` and ``tissue``.
 
     Parameters
     ----------
     root, mpp
-        As `Reader`.
+        As for `Reader`.
     split : int
         1: train on fold 1, validate on 2, test on 3. 2: train on 2, validate on 1, test on 3.
         3: train on 3, validate on 2, test on 1.
@@ -88,7 +87,7 @@ class PanNuke(Reader):
 
     def read_image(self, entry: Entry) -> Image:
         """Read one patch."""
-        # Opened anew each time: a mapped array would travel to data loading processes as gigabytes.
+        # Reopened each time: a mapped array would be copied to data loading processes as gigabytes.
         pixels = open_npy(entry.image, -1, -1, -1, 3)[entry.row]
         what, low, high = f"{entry.image}, patch {entry.row}", float(pixels.min()), float(pixels.max())
         if not (low >= 0 and high <= 255):
@@ -104,7 +103,7 @@ class PanNuke(Reader):
         return self._joined(entry)[:2]
 
     def notes(self, index: int) -> list[str]:
-        """Say how many nuclei others cover."""
+        """Report how many nuclei are covered by others."""
         hidden = self._joined(self._entries[index])[2]
         return [f"{hidden} nuclei are completely covered by nuclei of other channels and left out"] * bool(
             hidden
@@ -117,10 +116,10 @@ class PanNuke(Reader):
 
 
 def join_channels(masks: NDArray[np.number], what: str = "masks") -> tuple[Labels, NDArray[np.uint8], int]:
-    """Join channels (H, W, C) of instance ids, one channel a class, into one map.
+    """Merge channels (H, W, C) of instance ids, one channel per class, into one map.
 
-    An id means nothing outside its channel; where channels overlap, the later one counts. Gives the map with
-    ids 1..N, the channel of each nucleus (N + 1,) from 1, and how many nuclei have no pixel left.
+    Ids are only unique within a channel; where channels overlap, the later one counts. Returns the map with
+    ids 1..N, the channel of each nucleus (N + 1,) from 1, and the number of nuclei without a pixel left.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whole patches in files, one class each: what the readers of patch data sets share."""
+"""Shared code of readers for patch data sets: files with whole patches, one class each."""
 
 import warnings
 from collections import Counter, defaultdict
@@ -12,9 +12,9 @@ from histoscope.types import Record
 
 
 def patches_in(root: Path, classes: Sequence[str], *suffixes: str) -> list[tuple[Path, int]]:
-    """Find files, and their labels, in folders called like classes, up to three levels below `root`.
+    """Find files and their labels in folders named after classes, up to three levels below `root`.
 
-    They are ordered by class and name. Classes without patches are warned of.
+    They are ordered by class and name. Classes without patches give a warning.
     """
     folders: dict[str, list[Path]] = defaultdict(list)
     for pattern in ("*", "*/*", "*/*/*"):
@@ -35,21 +35,21 @@ def patches_in(root: Path, classes: Sequence[str], *suffixes: str) -> list[tuple
 
 
 def warn_empty(classes: Sequence[str], root: Path) -> None:
-    """Say which classes have no patches; the others can be used."""
+    """Warn about classes without patches; the others can be used."""
     if classes:
         warn(f"no patches of class {', '.join(classes)} in {root}; continuing with the other classes")
 
 
 def warn(text: str) -> None:
-    """Warn of what is left out."""
+    """Warn about files that are left out."""
     warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def read_groups(path: str | Path | None) -> Mapping[str, str]:
     """Group of each patch from a CSV file with the columns ``path`` (or ``file``, ``name``) and ``group``.
 
-    Patches are known by their file name without folders and suffix, so that a list made for the originals
-    serves a resized copy. A patch in two groups is an error.
+    Patches are identified by their file name without folders and suffix, so that a list for the originals
+    also works for a resized copy. A patch in two groups is an error.
     """
     if path is None:
         return {}
@@ -69,7 +69,7 @@ def read_groups(path: str | Path | None) -> Mapping[str, str]:
 
 
 def groups_of_two_classes(records: Sequence[Record]) -> list[Problem]:
-    """Warn of each source whose patches have more than one class: one of the labels may be wrong."""
+    """Warn about sources whose patches have more than one class: one of the labels may be wrong."""
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         if record.source and record.label is not None:

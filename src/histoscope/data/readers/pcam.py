@@ -29,16 +29,16 @@ _SIDE_PX = 96
 class PCam(Reader):
     """PatchCamelyon: does the central 32 x 32 px of a 96 px patch hold tumour? At 10x, 0.972 um/px.
 
-    Reads ``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` (unpack the ``.gz``) and, where it is
-    there, ``..._meta.csv``, which names the slide. Without it patches have no source, and only the published
-    parts keep slides apart. Needs h5py: ``pip install 'histoscope[hdf5]'``.
+    Reads ``camelyonpatch_level_2_split_{train,valid,test}_{x,y}.h5`` (unpack the ``.gz``) and, if it exists,
+    ``..._meta.csv``, which names the slide. Without it patches have no source, and only the published parts
+    keep slides apart. Needs h5py: ``pip install 'histoscope[hdf5]'``.
 
     Parameters
     ----------
     root
-        As `Reader`.
+        As for `Reader`.
     part : {"all", "train", "valid", "test"}
-        Which to open; ``all`` takes those that are there.
+        Which to open; ``all`` opens those that exist.
 
     References
     ----------
@@ -115,7 +115,7 @@ def _file(part: str, kind: str) -> str:
 
 
 def _array(path: Path, key: str) -> Any:
-    # One handle a process: HDF5 files must not be shared with forked loader workers.
+    # One handle per process: HDF5 files must not be shared with forked loader workers.
     return _opened(path, key, os.getpid())
 
 

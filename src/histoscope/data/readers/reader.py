@@ -1,4 +1,4 @@
-"""The base of readers: a reader says what it reads, where its files lie, and how labels are read."""
+"""Base class of readers: a reader defines its layout, finds its files, and reads labels."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
@@ -17,24 +17,24 @@ from histoscope.files import read_image
 from histoscope.types import Image, Labels, Record, Sample
 
 Truth: TypeAlias = tuple[Labels | None, NDArray[np.uint8] | None]
-"""(H, W) int32 instance map, and the class of each id; None where there is none."""
+"""(H, W) int32 instance map, and the class of each id; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image of a data set: what is known of it, and where it lies.
+    """One image of a data set: what is known about it, and its files.
 
     Parameters
     ----------
     record : Record
     image : Path
-        Image file, or the file of an array of images.
+        Image file, or the file with an array of images.
     labels : Path, optional
-        File (or folder) of its labels, or of an array of labels; empty if it has none.
+        File (or folder) with its labels, or with an array of labels; empty if it has none.
     row : int, optional
-        Place in the arrays.
+        Index in the arrays.
     mpp : float
-        Micrometres per pixel, where images of one data set differ.
+        Micrometres per pixel, if images of one data set differ.
     """
 
     record: Record
@@ -48,29 +48,29 @@ class Reader(Dataset):
     """A data set in files: the base of all readers.
 
     A reader has a `sheet` and a `layout`, finds its images (`find`), and reads label files (`read_truth`).
-    Options of its own it keeps before it calls this ``__init__``.
+    It stores its own options before calling this ``__init__``.
 
     Parameters
     ----------
     root : str or Path
         The folder, or one above it.
     mpp : float, optional
-        Micrometres per pixel, for a copy that was resampled; by default what the publisher says.
+        Micrometres per pixel, for a copy that was resampled; by default the published value.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such folder or no image in it; the message says what was expected.
     DataError
-        If `mpp` is missing and the publisher does not say it.
+        If `mpp` is missing and not published.
     """
 
     sheet: Datasheet
     layout: str
     images_are: str = "images"
-    """What a message calls the images."""
+    """Name of the images in messages."""
     ignore_alpha: ClassVar[bool] = True
-    """Whether a fourth channel means nothing; else transparent parts are white."""
+    """Whether to ignore a fourth channel; otherwise transparent parts are white."""
 
     def __init__(self, root: str | Path, *, mpp: float | None = None) -> None:
         self.root = Path(root)
@@ -101,11 +101,11 @@ class Reader(Dataset):
         return None, None
 
     def notes(self, index: int) -> list[str]:
-        """Warnings of `verify` for one sample, of what reading it leaves no trace of."""
+        """Warnings of `verify` for one sample, about problems that cannot be seen after reading."""
         return []
 
     def expected(self) -> str:
-        """Say what the folder should hold and where its files come from."""
+        """Describe the expected folder and where to get its files."""
         url = self.sheet.url
         where = f" Histoscope downloads nothing by itself: get the files from {url}." if url else ""
         return f"data set {self.sheet.name!r} expects {self.layout}.{where}"
@@ -145,7 +145,7 @@ class Reader(Dataset):
         )
 
     def image_path(self, index: int) -> Path | None:
-        """File of the image; None if it is part of an array, or not there."""
+        """File of the image; None if it is part of an array, or missing."""
         entry = self._entries[index]
         return entry.image if entry.row is None and entry.image.is_file() else None
 
@@ -172,7 +172,7 @@ def files_in(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def folders_below(root: Path, depth: int = 3) -> Iterator[Path]:
-    """Give `root` and the folders to `depth` levels below it, without what macOS leaves in archives."""
+    """`root` and the folders up to `depth` levels below it, without those that macOS adds to archives."""
     yield root
     if depth:
         for folder in sorted(root.iterdir()):

@@ -1,4 +1,4 @@
-"""The datasheet of a folder: ``dataset.yaml``, and ``classes.json`` for the names of classes."""
+"""The datasheet of a folder: ``dataset.yaml``, and ``classes.json`` for class names."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _SHEET_KEYS = {*_TEXTS, "format", "mpp", "classes", "counts"}
 
 
 def read_sheet(root: Path, *, of_patches: bool = False) -> Datasheet:
-    """Read ``dataset.yaml`` and, for class names, ``classes.json``; defaults where there is none.
+    """Read ``dataset.yaml`` and, for class names, ``classes.json``; defaults if there is none.
 
     Classes are of nuclei, from 1, or of whole patches, by label from 0.
 
@@ -85,7 +85,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _as_written(value: Any, key: Any = None) -> Any:
-    """Numbers as numbers, but texts letter by letter, and so on, no, true: they are names here."""
+    """Numbers as numbers, but texts literally, also on, no and true, which are names here."""
     if isinstance(value, dict):
         return {plain.bare(inner): _as_written(each, plain.bare(inner)) for inner, each in value.items()}
     if isinstance(value, plain.Plain):

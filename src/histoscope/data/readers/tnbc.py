@@ -16,11 +16,11 @@ _BRAIN = frozenset({"12", "13", "14"})
 class TNBC(Reader):
     """TNBC: 50 H&E images of triple-negative breast cancer of 11 patients, 512 x 512 pixels at 40x.
 
-    Reads ``Slide_01/01_1.png`` with ``GT_01/01_1.png``; `root` is the folder of these or one above it. A
-    slide is a patient. The masks say only where nuclei are, so a nucleus is a connected region of one value,
-    diagonal neighbours included; in the later archive with a value for each cell type this also parts
+    Reads ``Slide_01/01_1.png`` with ``GT_01/01_1.png``; `root` is the folder of these or one above it. Each
+    slide is a patient. The masks only show where nuclei are, so a nucleus is a connected region of one value,
+    including diagonal neighbours; in the later archive, with a value for each cell type, this also separates
     touching nuclei of different types (the types themselves are not read), and slides 12 to 14 are brain (tag
-    ``organ``). The fourth channel of the images means nothing and is ignored. No split is published: split by
+    ``organ``). The fourth channel of the images is meaningless and ignored. No split is published: split by
     patient. 40x is published; 0.25 um/px is its nominal size.
 
     References

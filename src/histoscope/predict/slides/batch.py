@@ -1,4 +1,4 @@
-"""Many slides: each in a folder of its own, one row each in the summary; a bad slide stops no other."""
+"""Many slides: a folder and a row of the summary for each; a bad slide does not stop the others."""
 
 import math
 from collections.abc import Sequence
@@ -38,32 +38,32 @@ _LARGE_PX = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class SlideSettings:
-    """How slides are read and what is written of them.
+    """How slides are read and what is written for them.
 
     Parameters
     ----------
     mpp : float, optional
-        Micrometres per pixel of all slides, in place of what they say.
+        Micrometres per pixel of all slides, instead of their own.
     reader : str
         As for `histoscope.slides.open_slide`.
     kinds : tuple of str
-        What is written beside the Parquet file: ``geojson``, ``csv``; of nuclei also ``labels``, ``anndata``.
+        Files besides the Parquet file: ``geojson``, ``csv``; for nuclei also ``labels``, ``anndata``.
     origin : {"qupath", "slide"}
-        Where places of the GeoJSON begin.
+        Origin of the GeoJSON coordinates.
     part_px : int
         Side of a part, in pixels of the network.
     roi : Path, optional
-        Annotations that take the place of the tissue: a file, or a folder with one for each slide.
+        Annotations to use instead of the tissue: a file, or a folder with one for each slide.
     least_focus : float
-        Tissue less sharp than this is left out, see `histoscope.slides.focus`; 0 leaves none out.
+        Tissue less sharp than this is left out, see `histoscope.slides.focus`; 0 keeps all.
     devices : tuple of str
-        Such as ``cuda:0``; parts go round them. With none, the network stays where it is.
+        Such as ``cuda:0``; parts are distributed over them in turn. With none, the network stays where it is.
     stage : Path, optional
-        Where copies of slides that are elsewhere lie, if they cannot be read in place.
+        Folder for copies of remote slides that cannot be read in place.
     stage_limit_bytes : int
-        Of all of them together.
+        Maximum size of all copies together.
     put_to : Path, optional
-        A place elsewhere to which the files of each slide are copied when it is done.
+        Remote place to which the files of each finished slide are copied.
     """
 
     mpp: float | None = None
@@ -80,7 +80,7 @@ class SlideSettings:
 
 
 def is_slide(path: Path) -> bool:
-    """Whether a file is a slide rather than an image: of a scanner, a pyramid, or above 64 megapixels."""
+    """Whether a file is a slide rather than an image: from a scanner, a pyramid, or above 64 megapixels."""
     try:
         kind = kind_of(path)
         if kind == "picture":
@@ -90,19 +90,19 @@ def is_slide(path: Path) -> bool:
         with open_slide(path) as slide:
             return len(slide.levels) > 1 or slide.size[0] * slide.size[1] > _LARGE_PX
     except (HistoscopeError, OSError):
-        return False  # told when its turn comes
+        return False  # reported when its turn comes
 
 
 def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
-    """Of the DICOM files of a series only the first; all other slides are one file each."""
+    """Only the first of a series of DICOM files; all other slides are one file each."""
     firsts = cache(first_files)  # of each folder once, however many files it has
     kept: dict[Path, Job] = {}
     for job in jobs:
         first = job.image
-        if is_remote(first) and first.suffix.lower() != ".dcm":  # each look costs a question
+        if is_remote(first) and first.suffix.lower() != ".dcm":  # each look costs a request
             kept[first] = job
             continue
-        with suppress(HistoscopeError, OSError):  # told when its turn comes
+        with suppress(HistoscopeError, OSError):  # reported when its turn comes
             if kind_of(job.image) in {"dicom", "DICOM"}:
                 first = firsts(job.image.parent).get(job.image, job.image)
         kept.setdefault(first, job)
@@ -111,13 +111,13 @@ def one_a_slide(jobs: Sequence[Job]) -> list[Job]:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Slides that any number of workers do together, in one folder of results.
+    """Slides that any number of workers process together, in one folder of results.
 
     Parameters
     ----------
     out : Path
     tasks : list of Task
-        One a slide, in the order in which they were given.
+        One per slide, in the order given.
     put_to : Path, optional
         As for `SlideSettings`.
     """
@@ -137,7 +137,7 @@ class Cohort:
         overwrite: bool = False,
         retry_failed: bool = False,
     ) -> Self:
-        """Agree on what is to be done with all others who start on the same folder.
+        """Agree on the tasks with all other processes that start on the same folder.
 
         Parameters
         ----------
@@ -170,18 +170,18 @@ class Cohort:
         return cls(out, tasks, settings.put_to)
 
     def do(self, executor: Executor, opener: Opener) -> Outcome:
-        """Do what is not done yet, and write the tables of all that is, whatever happens.
+        """Process the unfinished slides, and write the tables of all finished ones in any case.
 
         Parameters
         ----------
         executor : Executor
         opener : Opener
-            Opens a `OneSlide`, say.
+            Opens a `OneSlide`, for example.
 
         Raises
         ------
         OSError
-            If the disk of the results is full, or may not be written any more; the same call goes on.
+            If the disk of the results is full or no longer writable; the same call resumes.
         """
         before = Rows(self.out / planning.LEDGER / "rows").names()
         try:
@@ -196,7 +196,7 @@ class Cohort:
         for task in self.tasks:
             row = found.get(task.name)
             if row is None:
-                continue  # another worker has it
+                continue  # another worker processes it
             if row.error:
                 outcome.failed.append({"path": task.what, "error": row.error})
                 outcome.failed_before += task.row in before
@@ -217,32 +217,32 @@ def run(
     on_image: OnImage | None = None,
     on_part: OnPart | None = None,
 ) -> Outcome:
-    """Predict all slides that are not finished in `out`, and write the summary of all that are in it.
+    """Predict all slides that are not finished in `out`, and write the summary of all slides in it.
 
-    Other calls on the same folder, on whatever machines, share the work: each slide is done by one of them.
+    Other calls on the same folder, on any machine, share the work: each slide is processed by one of them.
 
     Parameters
     ----------
     model : Detector, PatchClassifier or Work
-        Nuclei are found, or tiles classified.
+        It finds nuclei, or classifies tiles.
     jobs : sequence of Job
         From `histoscope.predict.batch.plan`.
     out : Path
     settings : SlideSettings
     overwrite : bool
-        Discard what `out` holds of these slides, finished or not, of whatever plan.
+        Discard all results of these slides in `out`, finished or not, of any plan.
     retry_failed : bool
-        Try slides again at which an earlier call failed; what may pass, such as an error of a disk, is tried
-        again without it.
+        Retry slides that failed in an earlier call; temporary failures, such as disk errors, are retried in
+        any case.
     on_image, on_part : callable, optional
 
     Raises
     ------
     ConfigError
-        If `out` holds results of images, of other settings or what the work reads, or a kind of output is not
-        written of such work.
+        If `out` holds results of images or of other settings, or the input, or a kind of output is not
+        available for such work.
     OSError
-        If the disk of the results is full; the same call goes on when there is room.
+        If the disk of the results is full; the same call resumes when there is space.
     """
     work = as_work(model)
     cohort = Cohort.plan(work, jobs, out, settings, overwrite=overwrite, retry_failed=retry_failed)
@@ -257,13 +257,13 @@ def run(
 
 
 def tell(work: Work, outcome: Outcome) -> None:
-    """Warn of slides that look unlike those that classes were learned from."""
+    """Warn about slides that look different from those that classes were learned from."""
     if isinstance(work, FindNuclei):
         tell_unlike(work.detector.card, outcome.done, "slide")
 
 
 def _check(work: Work, out: Path, kinds: Sequence[str]) -> None:
-    """Refuse outputs that such work does not write, and a folder that holds other things."""
+    """Refuse outputs that are not available for such work, and a folder with other content."""
     for kind in kinds:
         if kind not in work.outputs:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""Classifying the cells of a slide that were found before."""
+"""Classifying cells that were found earlier on a slide."""
 
 import hashlib
 import json
@@ -48,7 +48,7 @@ class CellPart:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellPatches:
-    """Cells of a part, and where the patch around each lies.
+    """Cells of a part, and the position of the patch around each.
 
     Parameters
     ----------
@@ -65,9 +65,9 @@ class CellPatches:
 
 @dataclass(frozen=True, eq=False)
 class ClassifyCells(Classifying):
-    """Classes of cells that are known; see `histoscope.predict.slides.work.Work`.
+    """Classes of known cells; see `histoscope.predict.slides.work.Work`.
 
-    Each cell is seen as a patch as wide as those of training, with the cell's centre in its middle.
+    Each cell is classified from a patch of the training size, centred on the cell.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class ClassifyCells(Classifying):
 
     @property
     def source(self) -> Path:
-        """Where the cells are."""
+        """Location of the cells."""
         return self.cells
 
     def plan(self, slide: Slide) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class ClassifyCells(Classifying):
         return [CellPart(name, path, k) for k, name in enumerate(known)]
 
     def read(self, scene: Scene, part: CellPart) -> CellPatches:
-        """Cells of a part; their patches are read when they are asked for, since they overlap."""
+        """Cells of a part; their patches are read on demand, since they overlap."""
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(part.path) as file:
@@ -112,7 +112,7 @@ class ClassifyCells(Classifying):
         return CellPatches(part, rows, np.concatenate([corner, corner + side], axis=1))
 
     def see(self, scene: Scene, pixels: CellPatches) -> tuple[NDArray[np.float32], list[Broken]]:
-        """(N, C) probabilities, and what could not be read."""
+        """(N, C) probabilities, and places that could not be read."""
 
         def read(box: Box) -> tuple[Image, list[Broken]]:
             image, broken = read_salvaged(scene.slide, box, self.mpp)
@@ -128,7 +128,7 @@ class ClassifyCells(Classifying):
     def finish(
         self, scene: Scene, pixels: CellPatches, seen: tuple[NDArray[np.float32], list[Broken]]
     ) -> tuple["pa.Table", list[Problem]]:
-        """Rows with the new classes; a cell whose patch could not be read whole has none."""
+        """Rows with the new classes; a cell whose patch could not be read completely has none."""
         probability, broken = seen
         problems = problems_of(pixels.part.name, broken)
         lost = touched_by(pixels.box_px, [one.box for one in broken if one.is_lost])
@@ -137,7 +137,7 @@ class ClassifyCells(Classifying):
         return classified(pixels.rows, self.classifier.classes, probability, before=before), problems
 
     def none(self, slide: Slide) -> "pa.Table":
-        """The table without a cell."""
+        """An empty table of cells."""
         import pyarrow.parquet as pq
 
         path, classes = self._file(slide), self.classifier.classes
@@ -145,7 +145,7 @@ class ClassifyCells(Classifying):
         return classified(pq.read_schema(path).empty_table(), classes, none, before=about_of(path)["classes"])
 
     def about(self, slide: Slide) -> dict[str, Any]:
-        """What was said of the cells, with the new classes and the model."""
+        """Metadata of the cells, with the new classes and the model."""
         new = {"classes": list(self.classifier.classes), "model": self.classifier.fingerprint}
         return about_of(self._file(slide)) | new
 
@@ -156,7 +156,7 @@ class ClassifyCells(Classifying):
         folder, classes = found.store.folder, self.classifier.classes
         write_cells(folder, classes, kinds, offset_px)
         write_png(folder / "overview.png", overview_picture(slide, found, classes))
-        area_mm2 = float(about_of(self._file(slide))["tissue_mm2"])  # that the cells were sought in
+        area_mm2 = float(about_of(self._file(slide))["tissue_mm2"])  # the tissue that was searched for cells
         return {"tissue_mm2": round(area_mm2, 4)} | write_measures(folder, classes)
 
     def _file(self, slide: Slide) -> Path:
@@ -165,7 +165,7 @@ class ClassifyCells(Classifying):
         Raises
         ------
         ConfigError
-            If there are none, or only those of another slide.
+            If there are none, or they belong to another slide.
         """
         found = self._files.get(slide.quick_hash)
         if found is not None:
@@ -184,7 +184,7 @@ class ClassifyCells(Classifying):
         Raises
         ------
         DatasetNotFoundError, ConfigError
-            If there is none, or there are two of one slide.
+            If there is none, or there are two for one slide.
         """
         paths = sorted(self.cells.rglob(CELLS)) if self.cells.is_dir() else [self.cells]
         if not paths:
@@ -205,14 +205,14 @@ class ClassifyCells(Classifying):
 
 
 def about_of(path: Path) -> dict[str, Any]:
-    """What a table of cells says of itself.
+    """Metadata of a table of cells.
 
     Raises
     ------
     DatasetNotFoundError
         If there is no such file.
     CorruptDataError
-        If it is no table of the cells of a slide, or lacks a column.
+        If it is not a table of the cells of a slide, or lacks a column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""What classifying tiles and cells of a slide have in common: the classifier."""
+"""Common parts of classifying tiles and cells of a slide."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from histoscope.predict.patch_classifier import PatchClassifier
 
 @dataclass(frozen=True, eq=False)
 class Classifying:
-    """Part of `histoscope.predict.slides.work.Work` that a classifier answers.
+    """Part of `histoscope.predict.slides.work.Work` that depends on the classifier.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Classifying:
 
     @property
     def network(self) -> str:
-        """What the network of the classifier runs in."""
+        """Library that runs the classifier's network."""
         return used(self.classifier.network)
 
     @property

@@ -1,4 +1,4 @@
-"""The table of a cohort: a row a slide, its columns typed, the same bytes whoever did the slides and when."""
+"""The table of a cohort: one row per slide, typed columns, the same bytes whichever workers wrote it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from histoscope.ledger import Row
 from histoscope.tables import write_table
 
 ABOUT = b"histoscope"
-"""Key of the metadata that says what the rows depend on: the model and its settings."""
+"""Metadata key for what the rows depend on: the model and its settings."""
 _FIRST = {
     **dict.fromkeys(("image", "slide"), "string"),
     **dict.fromkeys(("width_px", "height_px"), "int64"),
@@ -26,14 +26,14 @@ _STAGES = ("seconds", "seconds_open", "seconds_parts", "seconds_files")
 
 
 def write_cohort(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> None:
-    """Write the table whole or not at all.
+    """Write the table completely or not at all.
 
     Parameters
     ----------
     path : Path
         A Parquet file.
     rows : sequence of mapping
-        Of the summary, in order, with plain values; what a row lacks is null, and so is an empty text.
+        Rows of the summary, in order, with plain values; missing values and empty texts become null.
     about : mapping
         What the rows depend on, as plain values.
     """
@@ -61,7 +61,7 @@ def write_cohort(path: Path, rows: Sequence[Mapping[str, Any]], about: Mapping[s
 
 
 def write_timings(path: Path, rows: Mapping[str, Row]) -> None:
-    """Write how long each slide took and where, which differs from run to run: a CSV file of its own.
+    """Write how long each slide took and where; this differs between runs, so it is a separate CSV file.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def write_timings(path: Path, rows: Mapping[str, Row]) -> None:
 
 
 def _types(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Types of all columns in their order: those that every cohort has, and those of the model's classes."""
+    """Types of all columns in order: those of every cohort, and those for the model's classes."""
     own = dict.fromkeys(name for row in rows for name in row if name not in _FIRST and name not in _LAST)
     return {**_FIRST, **{name: _type_of([row.get(name) for row in rows]) for name in own}, **_LAST}
 

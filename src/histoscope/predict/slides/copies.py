@@ -16,7 +16,7 @@ def on_devices(work: Work, devices: Sequence[str]) -> list[Work]:
     work : Work
         With a ``detector`` or a ``classifier``, if devices are named.
     devices : sequence of str
-        Such as ``("cuda:0", "cuda:1")``; with none the network stays where it is.
+        Such as ``("cuda:0", "cuda:1")``; with none, the network stays where it is.
     """
     every: list[Any] = [work, *(_copy(work) for _ in devices[1:])]
     for each, device in zip(every, devices, strict=False):

@@ -1,4 +1,4 @@
-"""Patches of a slide for a classifier, cut out of larger pieces that are read once."""
+"""Patches of a slide for a classifier, cut from larger blocks that are read once."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,19 +16,19 @@ from histoscope.slides.salvage import Broken
 from histoscope.types import Image, Sample
 
 BLOCK_PX = 1024
-"""Side of what is read at once for patches that overlap."""
+"""Side of the blocks that are read for overlapping patches."""
 Read: TypeAlias = Callable[[Box], tuple[Image, list[Broken]]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Crops(Sequence[Sample]):
-    """Crops of an image that is a part of a slide.
+    """Crops of an image from a slide.
 
     Parameters
     ----------
     image : (h, w, 3) uint8
     around : Box
-        Where the image lies, in pixels of its resolution.
+        Position of the image, in pixels of its resolution.
     box_px : (N, 4) int64
         Left, top, right and bottom edge of each crop, in the same pixels.
     mpp : float
@@ -56,10 +56,10 @@ class Crops(Sequence[Sample]):
 
 
 def probabilities(classifier: PatchClassifier, patches: Sequence[Sample]) -> NDArray[np.float32]:
-    """(N, C) probabilities of patches that are through the stain normaliser already.
+    """(N, C) probabilities of stain-normalised patches.
 
-    All batches are full, since a network rounds otherwise in a smaller one: so what is found does not depend
-    on how a slide is cut.
+    All batches are full, since a network rounds differently in a smaller one; so results do not depend on how
+    a slide is divided.
     """
     full = _Filled(patches, classifier.network.spec.patch_px, classifier.network.input_mpp)
     found = np.zeros((len(full), len(classifier.classes)), np.float32)
@@ -70,7 +70,7 @@ def probabilities(classifier: PatchClassifier, patches: Sequence[Sample]) -> NDA
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Filled(Sequence[Sample]):
-    """Patches, and black ones up to a multiple of the batch."""
+    """Patches, padded with black ones to a multiple of the batch size."""
 
     patches: Sequence[Sample]
     side_px: int
@@ -86,15 +86,15 @@ class _Filled(Sequence[Sample]):
 
 
 class Blocks(Sequence[Sample]):
-    """Patches around places of a slide, read block by block: neighbours share what is read.
+    """Patches around positions on a slide, read block by block, so that neighbours share reads.
 
-    A block is read while the one before is looked at, and kept until all its patches were asked for, each of
-    them once and in about their order; several threads may ask.
+    A block is read while the previous one is processed, and kept until all its patches were requested, each
+    once and roughly in order; several threads may request them.
 
     Parameters
     ----------
     read : callable
-        From a box to its pixels, and the boxes in it that could not be read, with why.
+        Maps a box to its pixels, and the boxes in it that could not be read, with the reason.
     box_px : (N, 4) int64
         Left, top, right and bottom edge of each patch.
     mpp : float
@@ -103,9 +103,9 @@ class Blocks(Sequence[Sample]):
     Attributes
     ----------
     order : (N,) int64
-        Patch k is that of ``box_px[order[k]]``: those of a block follow each other.
+        Patch k is ``box_px[order[k]]``; patches of the same block are consecutive.
     broken : list of Broken
-        What could not be read, of the blocks that were asked for.
+        Places that could not be read, in the requested blocks.
     """
 
     def __init__(self, read: Read, box_px: NDArray[np.int64], mpp: float) -> None:
@@ -128,7 +128,7 @@ class Blocks(Sequence[Sample]):
         return len(self._box_px)
 
     def __getitem__(self, index: Any) -> Any:
-        """One patch; an error of the place where it could not be read."""
+        """One patch; raises the error of a place that could not be read."""
         k = int(self._block[index])
         with self._lock:
             for wanted in (k, k + 1):
@@ -141,7 +141,7 @@ class Blocks(Sequence[Sample]):
         return block.result()[index - self._spans[k][0]]
 
     def close(self) -> None:
-        """Wait for what is being read."""
+        """Wait for reads in progress."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _read(self, k: int) -> Crops:
@@ -160,7 +160,7 @@ def box_around(box_px: NDArray[np.int64]) -> Box:
 
 
 def touched_by(box_px: NDArray[np.int64], places: Sequence[Box]) -> NDArray[np.bool_]:
-    """(N,) whether a box (left, top, right, bottom) has a pixel in one of the places."""
+    """(N,) whether a box (left, top, right, bottom) overlaps one of the places."""
     left, top, right, bottom = box_px.T
     hit = np.zeros(len(box_px), bool)
     for place in places:

@@ -1,4 +1,4 @@
-"""Files of the rows of a slide: for QuPath, for scverse, as CSV; and what was measured."""
+"""Output files for a slide: for QuPath, for scverse, as CSV; and measurements."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ CELLS, TILES = "cells.parquet", "tiles.parquet"
 def write_cells(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], offset_px: tuple[float, float]
 ) -> None:
-    """Write the cells of a slide in other forms, each whole or not at all.
+    """Write the cells of a slide in other formats, each file completely or not at all.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def write_cells(
     kinds : sequence of str
         Of ``geojson``, ``csv`` and ``anndata``.
     offset_px : (float, float)
-        Where places of the GeoJSON begin.
+        Origin of the GeoJSON coordinates.
     """
     import pyarrow.parquet as pq
 
@@ -45,7 +45,7 @@ def write_cells(
 
 
 def write_measures(folder: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """Write what `histoscope.export.cells_measure` says of the cells of a slide; the summary's part of it.
+    """Write the measurements of `histoscope.export.cells_measure` for a slide; returns those for the summary.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def write_measures(folder: Path, classes: Sequence[str]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Nuclei, and nuclei per mm2 of tissue, all and by class; share of each class; mean distance to the
-        nearest nucleus, and the index of Clark and Evans.
+        Nuclei, and nuclei per mm2 of tissue, in total and by class; share of each class; mean distance to the
+        nearest nucleus, and the Clark-Evans index.
     """
     found = measure_cells(folder / CELLS)
     write_text(folder / "measures.json", json.dumps(plain(found), indent=2, ensure_ascii=False) + "\n")
@@ -77,7 +77,7 @@ def _density(n: int, area_mm2: float) -> float:
 
 
 def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:
-    """Rows of a file, some thousand at a time; of a file without rows, its columns once."""
+    """Rows of a file, some thousand at a time; for a file without rows, its columns once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -89,7 +89,7 @@ def batches_of(path: Path, rows: int = 20_000) -> Iterator["pa.Table"]:
 
 
 def write_csv(path: Path, batches: Iterator["pa.Table"]) -> None:
-    """Write all columns but the polygons as CSV, of no rows the header."""
+    """Write all columns except the polygons as CSV; without rows, only the header."""
     import pyarrow.csv as pc
 
     tables = (batch.drop_columns(["geometry", "bbox"]) for batch in batches)

@@ -1,4 +1,4 @@
-"""From the parts of a slide to the files that people and programs read."""
+"""Writing the final files of a slide from its parts."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ _PROBLEM_COLUMNS = ["part", "x_px", "y_px", "width_px", "height_px", "error"]
 def write_slide(
     slide: Slide, found: Found, *, kinds: Sequence[str] = ("geojson",), origin: str = "qupath"
 ) -> dict[str, Any]:
-    """Write the files of one slide from its parts, each whole or not at all.
+    """Write the files of one slide from its parts, each completely or not at all.
 
     Parameters
     ----------
     slide : Slide
     found : Found
     kinds : sequence of str
-        What is written beside the table; of the ``outputs`` of the work.
+        Files besides the table; from the ``outputs`` of the work.
     origin : {"qupath", "slide"}
-        Where places of the GeoJSON begin: QuPath crops slides to their scanned part, if the file names one.
+        Origin of the GeoJSON coordinates: QuPath crops slides to their scanned area, if the file gives one.
 
     Returns
     -------
@@ -57,15 +57,15 @@ def write_slide(
     return _row(slide, found) | work.write(slide, found, kinds, offset)
 
 
-_REGION = {"name": "Region*", "color": [0, 0, 180]}  # classes that QuPath has, with its colours
+_REGION = {"name": "Region*", "color": [0, 0, 180]}  # QuPath's classes and colours
 _IGNORED = {"name": "Ignore*", "color": [180, 180, 180]}
 
 
 def write_tissue(path: Path, slide: Slide, found: Found, offset: tuple[float, float]) -> None:
-    """Write the tissue as annotations of QuPath, on the sides of the cells of the mask.
+    """Write the tissue as QuPath annotations, along the pixel edges of the mask.
 
-    Tissue is of QuPath's class ``Region*``, what is out of focus of its class ``Ignore*``. So the file can be
-    given as region of interest, as it is or corrected in QuPath.
+    Tissue gets QuPath's class ``Region*``, out-of-focus areas its class ``Ignore*``. So the file can be used
+    as a region of interest, unchanged or corrected in QuPath.
     """
     tissue = found.tissue
     features = [*_annotations(slide, tissue.mask, "tissue", _REGION, offset)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FindNuclei:
-    """Nuclei of a slide by a detector; see `histoscope.predict.slides.work.Work`.
+    """Nuclei of a slide from a detector; see `histoscope.predict.slides.work.Work`.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class FindNuclei:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What the detector may call a nucleus."""
+        """Names that the detector may give a nucleus."""
         return self.detector.names
 
     @property
@@ -63,7 +63,7 @@ class FindNuclei:
 
     @property
     def network(self) -> str:
-        """What the network of the detector runs in."""
+        """Library that runs the detector's network."""
         return used(self.detector.network)
 
     @property
@@ -86,7 +86,7 @@ class FindNuclei:
         return parts_of.read_part(scene.slide, part, self.detector.network.spec, scene.recolor)
 
     def see(self, scene: Scene, pixels: parts_of.Pixels) -> Any:
-        """What the network says of them."""
+        """Output of the network for them."""
         return parts_of.gather(pixels, self.detector, scene.tissue)
 
     def finish(self, scene: Scene, pixels: parts_of.Pixels, seen: Any) -> tuple["pa.Table", list[Problem]]:
@@ -98,12 +98,12 @@ class FindNuclei:
         return table, [*pixels.problems, *cut]
 
     def none(self, slide: Slide) -> "pa.Table":
-        """A table without a nucleus."""
+        """An empty table of nuclei."""
         classes = self.detector.classes
         return Cells.none(classes).to_arrow(classes, part="", slide="")
 
     def about(self, slide: Slide) -> dict[str, Any]:
-        """Model, and what it calls nuclei."""
+        """Model, and its names for nuclei."""
         return {"classes": list(self.classes), "model": self.detector.fingerprint}
 
     def write(

@@ -1,4 +1,4 @@
-"""One slide of many: its row, whatever happens; a bad slide stops no other."""
+"""One slide of many: its row in any case; a bad slide does not stop the others."""
 
 import errno
 import json
@@ -40,7 +40,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @dataclass(eq=False)
 class OneSlide:
-    """What a worker does with a slide.
+    """A worker's processing of a slide.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ class OneSlide:
     _files: set[Path] = field(default_factory=set, init=False)
 
     def __call__(self, claim: Claim) -> Row:
-        """Its row, or why there is none; errors of disks are tried again.
+        """Its row, or why there is none; disk errors are retried.
 
         Raises
         ------
         LostError
-            If another worker has taken the slide over.
+            If another worker has taken over the slide.
         OSError
-            If the disk of the results is full, or may not be written any more.
+            If the disk of the results is full or no longer writable.
         """
         job, self._stages = Job(place(claim.task.what), claim.task.name), Stages()
         self._files = {job.image}
@@ -84,7 +84,7 @@ class OneSlide:
             except LostError:
                 raise
             except Exception as error:  # noqa: BLE001  (no slide may end the batch)
-                claim.check()  # what the one that took over does to the files is no error of this slide
+                claim.check()  # changes by the worker that took over are not errors of this slide
                 text = message_of(job, error)
                 self._refuse(error)
                 is_of_disk = isinstance(error, OSError) and not isinstance(error, HistoscopeError)
@@ -97,9 +97,9 @@ class OneSlide:
         raise AssertionError("unreachable")
 
     def _done(self, slide: Slide, claim: Claim) -> tuple[dict[str, Any], bool]:
-        """The row of a slide, and whether there was something to do."""
+        """The row of a slide, and whether there was anything to do."""
         folder, settings, dates = self.out / claim.task.name, self.settings, _dates(slide)
-        check_resolution(slide, self.work.mpp)  # before a folder is made
+        check_resolution(slide, self.work.mpp)  # before a folder is created
         plan = plan_of(slide, self.work, part_px=settings.part_px)
         annotations = [] if settings.roi is None else roi.files_of(slide.path, settings.roi)
         if any(one.resolve() == (folder / TISSUE).resolve() for one in annotations):
@@ -150,7 +150,7 @@ class OneSlide:
         return Stage.temporary(limit_bytes) if folder is None else Stage(folder, limit_bytes)
 
     def _prepare(self, claim: Claim) -> None:
-        """Let slides that come next be copied, and draw those before others."""
+        """Stage the next slides in advance, and claim them before others."""
         if not is_remote(claim.task.what):
             return
         coming = {task.name: place(task.what) for task in claim.ledger.coming(_AHEAD)}
@@ -160,7 +160,7 @@ class OneSlide:
         claim.ledger.liked = frozenset(coming)
 
     def _put(self, claim: Claim) -> None:
-        """Copy what is written to where it belongs, if that is elsewhere; the row last."""
+        """Upload the files to a remote destination, if any; the row last."""
         if self.settings.put_to is None:
             return
         self._stages.enter("put")
@@ -177,16 +177,16 @@ class OneSlide:
         leave_if_asked()
 
     def _about(self, claim: Claim) -> dict[str, Any]:
-        """How long it took, and where."""
+        """Time taken, and the machine."""
         return {"host": claim.ledger.worker.host, **self._stages.seconds()}
 
     def _failed(self, claim: Claim, text: str, *, stage: str, may_pass: bool = False) -> Row:
-        text = without_folders(text, self._files)  # the row is the same wherever the slide lies
+        text = without_folders(text, self._files)  # the row is the same wherever the slide is
         row = {"slide": Path(claim.task.what).name, "stage": stage, "error": text}
         return Row(row, text, may_pass, self._about(claim))
 
     def _refuse(self, error: Exception) -> None:
-        """Raise an error that every other slide would meet, too: results, or copies, may not be written."""
+        """Raise errors that every other slide would meet, too: results or copies cannot be written."""
         name = str(getattr(error, "filename", None) or "")
         outs = (self.out, self.out.resolve(), self.settings.put_to, self.settings.stage)
         is_below = name.startswith(tuple(str(each) for each in outs if each is not None))
@@ -199,7 +199,7 @@ def _dates(slide: Slide) -> list[int]:
 
 
 def _row_of(store: Store, written: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Row of a slide that is finished with these outputs, else None."""
+    """Row of a slide that is finished with these outputs, otherwise None."""
     path = store.folder / ROW
     if not path.is_file() or not (store.folder / store.table).is_file():
         return None

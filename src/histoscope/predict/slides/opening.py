@@ -1,4 +1,4 @@
-"""What a worker opens before its first slide: the model, on its share of the devices."""
+"""Opening the model before a worker's first slide, on its share of the devices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from histoscope.predict.slides.work import Work
 
 @dataclass(frozen=True, slots=True)
 class OpenModel:
-    """A model folder, and what is done with it; small, so that it can be sent to other processes.
+    """A model folder and its settings; small, so that it can be sent to other processes.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ class OpenModel:
     backend : str
         Library that runs the network.
     least_area_um2 : float, optional
-        Of a nucleus, for models of nuclei; None for classifiers.
+        Minimum area of a nucleus, for models of nuclei; None for classifiers.
     least_tissue : float
-        Of a tile, for classifiers.
+        Minimum tissue share of a tile, for classifiers.
     cells : Path, optional
-        Cells that a classifier looks at in place of tiles.
+        Cells to classify instead of tiles.
     """
 
     folder: Path
@@ -58,13 +58,13 @@ class OpenModel:
         return ClassifyCells(classifier, self.cells)
 
     def __call__(self, k: int, of: int) -> OneSlide:
-        """What worker k of so many does with a slide."""
+        """Processing of a slide by worker k of so many."""
         devices = share_of(self.settings.devices or (_accelerators() if of > 1 else ()), k, of)
         return OneSlide(self.work(), self.out, replace(self.settings, devices=devices))
 
 
 def share_of(devices: Sequence[str], k: int, of: int) -> tuple[str, ...]:
-    """Devices of worker k of so many: several where there are more than workers, else one that some share.
+    """Devices of worker k of so many: several if there are more than workers, otherwise a shared one.
 
     Examples
     --------

@@ -23,7 +23,7 @@ _HATCH_PX = 12
 
 
 def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Image:
-    """The slide with the outline of the tissue, and beside it, paler, a dot for each nucleus, with a legend.
+    """The slide with the tissue outline, and beside it a paler copy with a dot for each nucleus and a legend.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
     Returns
     -------
     (h, w, 3) uint8
-        Each half is at most 1600 px long; below is the legend, if there are classes.
+        Each half is at most 1600 px long; the legend is below, if there are classes.
     """
     picture, outlined = slide_picture(slide, found)
     right = (255 - _PALE * (255.0 - picture)).astype(np.uint8)
@@ -48,7 +48,7 @@ def overview_picture(slide: Slide, found: Found, classes: Sequence[str]) -> Imag
 
 
 def beside(left: Image, right: Image) -> Image:
-    """Two pictures beside each other; below the lower one is white."""
+    """Two pictures side by side; the shorter one is padded with white."""
     height = max(len(left), len(right))
     both = [
         np.pad(each, ((0, height - len(each)), (0, 0), (0, 0)), constant_values=255) for each in (left, right)
@@ -57,9 +57,9 @@ def beside(left: Image, right: Image) -> Image:
 
 
 def slide_picture(slide: Slide, found: Found) -> tuple[Image, Image]:
-    """The whole slide, at most 1600 px long; and the same with the outline of the tissue.
+    """The whole slide, at most 1600 px long, and the same with the outline of the tissue.
 
-    What was left out because it is out of focus is hatched.
+    Out-of-focus areas that were left out are hatched.
     """
     mpp = mpp_of_view(slide)
     width, height = slide.size_at(mpp)
@@ -89,7 +89,7 @@ def mpp_of_view(slide: Slide) -> float:
 def _draw_dots(
     picture: Image, found: Found, classes: Sequence[str], scale: tuple[float, float], *, radius: int
 ) -> Counter[str]:
-    """Draw a dot for each nucleus, part by part; how many there are of each name."""
+    """Draw a dot for each nucleus, part by part; returns their number by name."""
     counts, palette = Counter[str](), colours_by_name(classes)
     height, width = picture.shape[:2]
     for part in found.parts:

@@ -22,7 +22,7 @@ from histoscope.slides.tissue import TissueMap
 from histoscope.types import Image, Nuclei
 
 TILE_PX, AT_ONCE = 1152, 2
-"""Side of what the network sees at once, without its context; and how many of these on a processor."""
+"""Side of the network's input without context, and how many of these at a time on a CPU."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -33,13 +33,13 @@ class Pixels:
     ----------
     part : Part
     original : (h, w, 3) uint8
-        Of the region and the context that the network needs around it.
+        Of the region and the surrounding context that the network needs.
     normalized : (h, w, 3) uint8
-        The same, through the stain normaliser.
+        The same, stain-normalised.
     inner : Window
         The region in them.
     problems : tuple of Problem
-        What could not be read, and is white.
+        Places that could not be read and are white.
     """
 
     part: Part
@@ -50,7 +50,7 @@ class Pixels:
 
 
 def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pixels:
-    """Read the region of a part with the context that the network needs around it.
+    """Read the region of a part with the surrounding context that the network needs.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def read_part(slide: Slide, part: Part, spec: InputSpec, recolor: Recolor) -> Pi
 
 
 def gather(pixels: Pixels, detector: Detector, tissue: TissueMap) -> Any:
-    """What the network says of a part; `decode` makes cells of it.
+    """Network output for a part, from which `decode` makes cells.
 
-    Tiles farther from tissue than a nucleus is large do not reach the network.
+    Tiles further from tissue than the size of a nucleus are skipped.
     """
     network, region, inner = detector.network, pixels.part.region, pixels.inner
     assert region is not None
@@ -121,7 +121,7 @@ def decode(
     detector : Detector
     tissue : TissueMap
     scale : (float, float)
-        Pixels of level 0 for one of the network's, across and down.
+        Pixels of level 0 per pixel of the network, across and down.
     slide_px : (int, int)
         Width and height of the slide, in the network's pixels.
     """
@@ -140,7 +140,7 @@ def decode(
 
 
 def _cut(nuclei: Nuclei, part: Part, slide_px: tuple[int, int]) -> Iterator[Problem]:
-    """Nuclei that reach to where the part ends within the slide: they are larger than the halo."""
+    """Nuclei that touch the edge of the part inside the slide: they are larger than the halo."""
     region = part.region
     assert region is not None
     for top, left, bottom, right in nuclei.outlines.by_nucleus.box.tolist():
@@ -160,13 +160,13 @@ def _shape(inner: Window) -> tuple[int, int]:
 
 
 def _centres(labels: NDArray[np.int32], n: int) -> NDArray[np.float64]:
-    """x, y of the centre of mass of each nucleus; of pixel (0, 0) it is (0.5, 0.5)."""
+    """x, y of the centre of mass of each nucleus; that of pixel (0, 0) is (0.5, 0.5)."""
     _, places = centroids(labels, n)
     return np.asarray(places, np.float64) + 0.5
 
 
 def _within(points: NDArray[np.float64], box: Box) -> NDArray[np.bool_]:
-    """Half open: of two boxes side by side, a point on their border lies in the second."""
+    """Half open: a point on the border between two adjacent boxes belongs to the second."""
     low, sides = np.array([box.x, box.y], float), np.array([box.width, box.height], float)
     inside = (points >= low) & (points < low + sides)
     return np.asarray(inside.all(axis=1))

@@ -1,4 +1,4 @@
-"""A slide in parts: each nucleus belongs to the one part whose core holds its centre."""
+"""A slide in parts: each nucleus belongs to the part whose core contains its centre."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from histoscope.slides import Box
 from histoscope.slides.tissue import TissueMap
 
 HALO_UM = 64.0
-"""How far around a core nuclei are sought: at least the largest nucleus, so that none is cut."""
+"""Halo around a core in which nuclei are sought: at least the largest nucleus, so that none is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Part:
     name : str
         Row and column, such as ``0003_0011``.
     core : Box
-        Nuclei whose centre lies in it are this part's; cores neither overlap nor leave gaps.
+        Nuclei whose centre lies in it belong to this part; cores neither overlap nor leave gaps.
     region : Box or None
         Where nuclei are sought: the tissue of the core and a halo. None where there is no tissue.
     """
@@ -32,7 +32,7 @@ class Part:
 def plan_parts(
     size: tuple[int, int], tissue: TissueMap, mpp: float, *, part_px: int, divisor: int = 1
 ) -> list[Part]:
-    """Cut a slide in parts, row by row.
+    """Divide a slide into parts, row by row.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def plan_parts(
     part_px : int
         Side of a core.
     divisor : int
-        Regions begin on multiples of it.
+        Regions start at multiples of it.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def plan_parts(
 
 
 def _widened(box: Box, by: int, divisor: int, size: tuple[int, int]) -> Box:
-    """A box with a halo, beginning on multiples of the divisor, within the slide."""
+    """A box with a halo, starting at multiples of the divisor, within the slide."""
     x0, y0 = (max(at - by, 0) // divisor * divisor for at in (box.x, box.y))
     x1, y1 = min(box.x + box.width + by, size[0]), min(box.y + box.height + by, size[1])
     return Box(x0, y0, x1 - x0, y1 - y0)

@@ -1,4 +1,4 @@
-"""The slides of a folder of results, in the order in which they are done; all who start agree on it."""
+"""The slides of a result folder, in the order of processing; all starting processes agree on it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +16,11 @@ LEDGER = ".ledger"
 """Folder of the ledger, below that of the results."""
 ROW = "summary.json"
 _SAME_S = 2.0
-"""Dates of a file seen through different network disks may differ by so much."""
+"""File dates seen through different network disks may differ by this much."""
 
 
 def names_in_plan(out: Path) -> dict[str, str]:
-    """Where each slide that was planned lies -> name of its folder of results."""
+    """Path of each planned slide -> name of its result folder."""
     slides: Mapping[str, Any] = agreed(out / LEDGER / "plan").get("slides", {})
     return {one["path"]: name for name, one in slides.items()}
 
@@ -35,7 +35,7 @@ def planned(
     *,
     overwrite: bool = False,
 ) -> list[Task]:
-    """Agree with all others who start on names, order and settings; one task a slide, in the order of jobs.
+    """Agree with all starting processes on names, order and settings; one task per slide, in job order.
 
     Parameters
     ----------
@@ -43,21 +43,21 @@ def planned(
     out : Path
         Folder of the results.
     settings : mapping
-        What the rows of every slide in `out` depend on, such as the model.
+        What the rows of all slides in `out` depend on, such as the model.
     own : mapping
-        What the rows of these slides depend on beside it.
+        What the rows of these slides depend on in addition.
     shown : mapping
-        What is written of a slide; a slide of which something else was written is visited again.
+        Files to write for a slide; a slide with other files is processed again.
     extra : mapping
-        Slide -> files that are read beside it, such as annotations.
+        Slide -> further files that are read, such as annotations.
     overwrite : bool
-        Discard what `out` holds of these slides.
+        Discard the results of these slides in `out`.
 
     Raises
     ------
     ConfigError
-        If `out` holds results of other settings, with what differs; or if it is to be overwritten while
-        others work in it.
+        If `out` holds results of other settings (the message says what differs), or if it would be
+        overwritten while others work in it.
     """
     folder = out / LEDGER
     rows = Rows(folder / "rows")
@@ -95,12 +95,12 @@ def planned(
 
 
 def anew_of(out: Path, task: Task) -> Path:
-    """A file that is there as long as the earlier results of a slide are still to be discarded."""
+    """A file that exists until the earlier results of a slide are discarded."""
     return out / LEDGER / "anew" / task.key
 
 
 def forget(tasks: Iterable[Task], out: Path, *, retry_failed: bool = False) -> None:
-    """Forget results whose files are gone, and failures that are tried again."""
+    """Forget results whose files are gone, and failures to retry."""
     rows = Rows(out / LEDGER / "rows")
     there = rows.names()
     for task in tasks:
@@ -119,7 +119,7 @@ def stamp(paths: Iterable[Path]) -> list[int]:
 
 
 def _refuse(out: Path, changed: Sequence[tuple[str, Any, Any]], finished: set[str]) -> None:
-    """Refuse other settings than those of finished results: of one slide, or of any."""
+    """Refuse settings that differ from those of finished results: of one slide, or of any."""
     for name, known, wanted in changed:
         if name in finished or (not name and finished):
             what = difference(known, wanted)
@@ -139,7 +139,7 @@ def _begin_anew(folder: Path, rows: Rows, tasks: Sequence[Task]) -> None:
 
 
 def _names(slides: Mapping[str, Any], jobs: Sequence[tuple[Job, str]]) -> list[str]:
-    """Names of slides; with digits of its path where another starter gave the name to another slide."""
+    """Names of slides; with a digest of the path if another process gave the name to another slide."""
     names = []
     for job, path in jobs:
         is_free = slides.get(job.name, {"path": path})["path"] == path
@@ -148,10 +148,10 @@ def _names(slides: Mapping[str, Any], jobs: Sequence[tuple[Job, str]]) -> list[s
 
 
 def _seen(image: Path, extra: Sequence[Path]) -> dict[str, float]:
-    """Bytes, latest date, and weight of the files that a slide is read from; zeros if it is not there."""
+    """Bytes, latest date, and weight of the files that a slide is read from; zeros if it is missing."""
     size, date_s = stamp([*_files(image), *extra])
     weight = size
-    if image.suffix.lower() in {".dcm", ""} and image.is_file():  # a slide is many of them
+    if image.suffix.lower() in {".dcm", ""} and image.is_file():  # a slide consists of many of them
         weight = sum(path.stat().st_size for path in image.parent.iterdir() if path.is_file())
     return {"bytes": size, "date_s": date_s, "weight": weight}
 

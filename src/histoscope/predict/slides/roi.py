@@ -1,4 +1,4 @@
-"""A region of interest in place of the tissue that was found."""
+"""A region of interest instead of the detected tissue."""
 
 import hashlib
 from pathlib import Path
@@ -16,7 +16,7 @@ _SHIFT = 4
 
 
 def files_of(slide: Path, annotations: Path) -> list[Path]:
-    """Annotation files of a slide: one that was given, or those of its name in a folder.
+    """Annotation files of a slide: the given one, or those with its name in a folder.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def files_of(slide: Path, annotations: Path) -> list[Path]:
 
 
 def digest_of(files: list[Path]) -> str:
-    """Digest of what the files hold."""
+    """Digest of the files' content."""
     digest = hashlib.blake2b(digest_size=16)
     for path in files:
         digest.update(path.read_bytes())
@@ -35,20 +35,20 @@ def digest_of(files: list[Path]) -> str:
 
 
 def region_of(slide: Slide, files: list[Path], *, origin: str) -> TissueMap:
-    """Region of interest: annotations called ROI or Region, or all annotations where none is.
+    """Region of interest: annotations called ROI or Region, or all annotations if there are none.
 
     Parameters
     ----------
     slide : Slide
     files : list of Path
-        GeoJSON of QuPath, XML of ImageScope or ASAP.
+        GeoJSON from QuPath, XML from ImageScope or ASAP.
     origin : {"qupath", "slide"}
-        Where coordinates of GeoJSON begin, if the file does not say so.
+        Origin of the GeoJSON coordinates, if the file does not give it.
 
     Raises
     ------
     DataError
-        If there is no outline, or they do not fit the slide.
+        If there are no outlines, or they do not fit the slide.
     """
     import shapely
 
@@ -66,5 +66,7 @@ def region_of(slide: Slide, files: list[Path], *, origin: str) -> TissueMap:
     for piece in shapely.get_parts(region):
         points = shapely.get_coordinates(piece.exterior) / CELL_UM - 0.5
         cv2.fillPoly(mask, [np.rint(points * 2**_SHIFT).astype(np.int32)], 1, shift=_SHIFT)
-    wide = cv2.dilate(mask, np.ones((3, 3), np.uint8))  # a cell that is touched counts; the region decides
+    wide = cv2.dilate(
+        mask, np.ones((3, 3), np.uint8)
+    )  # mask pixels that are touched count; the region decides
     return TissueMap(wide.astype(bool), float(shapely.area(region)) / 1e6, region)

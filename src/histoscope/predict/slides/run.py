@@ -1,4 +1,4 @@
-"""Work on a whole slide: reading, network and what follows beside each other, part by part."""
+"""Processing a whole slide part by part, with reading, network and post-processing in parallel."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,14 +27,14 @@ from histoscope.threads import in_order
 
 PART_PX = 4096
 COARSEST = 2.5
-"""Times coarser than the network's resolution a slide may be; there is too little to see at coarser ones."""
+"""How many times coarser than the network's resolution a slide may be."""
 
 OnPart = Callable[[int, int, int], None]
-"""Told how many parts are done, of how many, and how many rows were found."""
+"""Called with the number of finished parts, of all parts, and of rows found."""
 
 
 def as_work(model: Detector | PatchClassifier | Work) -> Work:
-    """What a model does with a slide: a detector finds nuclei, a classifier tells tiles apart."""
+    """Work of a model on a slide: a detector finds nuclei, a classifier classifies tiles."""
     if isinstance(model, Detector):
         return FindNuclei(model)
     return ClassifyTiles(model) if isinstance(model, PatchClassifier) else model
@@ -51,25 +51,25 @@ def predict_slide(
     devices: Sequence[str] = (),
     on_part: OnPart | None = None,
 ) -> Found:
-    """Do the work on all parts of a slide; those that are there already are kept.
+    """Do the work on all parts of a slide; existing parts are kept.
 
-    While the network sees one part, the next is read and the one before is finished and written, so three are
-    in memory, whatever the size of the slide.
+    While the network processes one part, the next is read and the previous one is finished and written, so
+    three are in memory, whatever the size of the slide.
 
     Parameters
     ----------
     slide : Slide
     model : Detector, PatchClassifier or Work
-        Nuclei are found, each exactly once; or tiles are classified.
+        It finds nuclei, each exactly once, or classifies tiles.
     store : Store
     part_px : int
         Side of a part, in pixels of the network.
     region : TissueMap, optional
-        In place of the tissue.
+        Used instead of the tissue.
     least_focus : float
-        Tissue less sharp than this is left out, see `histoscope.slides.focus`; a region is taken as it is.
+        Tissue less sharp than this is left out, see `histoscope.slides.focus`; a region is not changed.
     devices : sequence of str
-        Such as ``cuda:0``; parts go round them. With none, the network stays where it is.
+        Such as ``cuda:0``; parts are distributed over them in turn. With none, the network stays where it is.
     on_part : callable, optional
     """
     works = on_devices(as_work(model), devices)
@@ -100,7 +100,7 @@ def predict_slide(
 def plan_of(
     slide: Slide, model: Detector | PatchClassifier | Work, *, part_px: int = PART_PX
 ) -> dict[str, Any]:
-    """All that the rows of a slide depend on."""
+    """Everything that the rows of a slide depend on."""
     return {
         "histoscope": __version__,
         "slide": slide.quick_hash,
@@ -129,7 +129,7 @@ def check_resolution(slide: Slide, mpp: float) -> None:
 def _rows_of(
     scene: Scene, works: Sequence[Work], todo: Sequence[Any], store: Store
 ) -> Generator[int, None, None]:
-    """Number of rows of each part, when it is written; parts go round the works, one for each device."""
+    """Number of rows of each part, once written; parts go to the works in turn, one for each device."""
 
     def read(part: Any) -> tuple[str, Any]:
         return part.name, works[0].read(scene, part)
@@ -157,7 +157,7 @@ def _rows_of(
 def _seen(
     scene: Scene, works: Sequence[Work], every: Iterable[tuple[str, Any]]
 ) -> Generator[tuple[str, Any, Any], None, None]:
-    """Parts with what the network says of them, in order; as many at a time as there are works."""
+    """Parts with their network output, in order; as many at a time as there are works."""
 
     def see(given: tuple[Work, tuple[str, Any]]) -> tuple[str, Any, Any]:
         work, (name, pixels) = given
@@ -167,6 +167,6 @@ def _seen(
     if len(works) == 1:
         yield from map(see, given)
         return
-    # One ahead less than there are works: a work gets a part when that of before has been given out.
+    # One fewer ahead than works: a work gets a part once its previous one has been yielded.
     with closing(in_order(see, given, workers=len(works), ahead=len(works) - 1, name="device")) as seen:
         yield from seen

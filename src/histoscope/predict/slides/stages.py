@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Stages:
-    """The stage that a slide is in, and the seconds of each so far.
+    """The current stage of a slide, and the seconds of each so far.
 
     Parameters
     ----------
     now : str
-        The stage; one that failed is told by it.
+        The stage; it also tells where a slide failed.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class Stages:
     _spent_s: dict[str, float] = field(default_factory=dict)
 
     def enter(self, stage: str) -> None:
-        """End the stage before, and begin another, or the same again."""
+        """End the previous stage, and begin another, or the same again."""
         now_s = time.monotonic()
         if self.now:
             self._spent_s[self.now] = self._spent_s.get(self.now, 0.0) + now_s - self._begun_s.pop(self.now)

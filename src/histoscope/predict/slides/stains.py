@@ -24,7 +24,7 @@ _N_TILES, _TILE_PX, _SEED = 12, 512, 0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sample:
-    """Tiles of tissue that the stains and the quality of a slide are judged by.
+    """Tiles of tissue from which the stains and quality of a slide are estimated.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Sample:
     mpp : float
         Of the tiles.
     boxes : list of Box
-        Where they lie, in pixels of that resolution.
+        Their positions, in pixels of that resolution.
     tiles : list of (h, w, 3) uint8
     """
 
@@ -44,7 +44,7 @@ class Sample:
 
     @classmethod
     def of(cls, slide: Slide, tissue: TissueMap, mpp: float) -> "Sample":
-        """Draw twelve tiles with a fixed seed, fewer where there is hardly any tissue."""
+        """Draw twelve tiles with a fixed seed, fewer if there is hardly any tissue."""
         cells = np.argwhere(tissue.mask)
         if not len(cells):
             return cls(slide.path.name, mpp, [], [])
@@ -57,12 +57,12 @@ class Sample:
 
 
 def recolor_of(sample: Sample, normalizer: stain.Normalizer | None, path: Path) -> Recolor:
-    """A normaliser with the stains of a slide, so that its parts fit together; they are kept in a file.
+    """A normaliser with the stains of a slide, so that its parts match; the stains are kept in a file.
 
-    The file is a stain reference, which `histoscope.stain.load` reads; if it is there, its stains are taken.
-    It has the stains that the normaliser needs, and always those of Macenko, so that slides can be compared.
-    A slide with too little tissue for an estimate stays as it is. A normaliser of others measures the tiles
-    each time, as its estimate may be anything.
+    The file is a stain reference, which `histoscope.stain.load` reads; if it exists, its stains are used. It
+    has the stains that the normaliser needs, and always those of Macenko, so that slides can be compared. A
+    slide with too little tissue for an estimate stays unchanged. A third-party normaliser measures the tiles
+    each time, since its estimate may be anything.
 
     Parameters
     ----------

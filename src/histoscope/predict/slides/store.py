@@ -1,4 +1,4 @@
-"""The folder of one slide: its plan, and parts that are written whole, so that a killed call goes on."""
+"""The folder of one slide: its plan, and parts written atomically, so that a killed call can resume."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,20 +27,20 @@ _LEFT = (
 
 
 def _unchecked() -> None:
-    """Nobody else writes the folder."""
+    """No check: nobody else writes the folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where the parts of one slide are kept.
+    """Storage for the parts of one slide.
 
     Parameters
     ----------
     folder : Path
     table : str
-        Name of the file that the parts are joined to.
+        Name of the file into which the parts are joined.
     check : callable
-        Raises if the folder is another worker's by now; called before and after a part is written.
+        Raises if another worker has taken over the folder; called before and after a part is written.
     """
 
     folder: Path
@@ -58,20 +58,20 @@ class Store:
         overwrite: bool = False,
         check: Callable[[], None] = _unchecked,
     ) -> Iterator["Store"]:
-        """Hold a folder for one slide, one model and one set of settings.
+        """Open a folder for one slide, one model and one set of settings.
 
-        That no other call writes it is the business of the caller.
+        The caller ensures that no other call writes it.
 
         Parameters
         ----------
         folder : Path
-            Made if missing.
+            Created if missing.
         plan : mapping
             What the results depend on, as plain values.
         table : str
             As for `Store`.
         overwrite : bool
-            Discard what the folder holds and begin anew.
+            Discard the folder's content and start again.
         check : callable
             As for `Store`.
 
@@ -98,11 +98,11 @@ class Store:
 
     @property
     def is_begun(self) -> bool:
-        """Whether there is a part, or a file that parts were joined to; a plan alone binds to nothing."""
+        """Whether there is a part, or a file of joined parts; a plan alone does not count."""
         return any(any(place.glob("*.parquet")) for place in (self.folder, self.folder / PARTS))
 
     def has(self, part: str) -> bool:
-        """Whether a part is there and whole; one that cannot be read is taken away."""
+        """Whether a part is there and complete; one that cannot be read is deleted."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -119,7 +119,7 @@ class Store:
         return True
 
     def write(self, part: str, rows: "pa.Table", problems: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Write a part whole or not at all, also an empty one; with what could not be read of it."""
+        """Write a part (also an empty one) atomically, with the places that could not be read."""
         import pyarrow.parquet as pq
 
         about = {**(rows.schema.metadata or {}), _PROBLEMS: json.dumps(list(problems)).encode()}
@@ -129,13 +129,15 @@ class Store:
             pq.write_table(rows.replace_schema_metadata(about), temporary, compression="zstd")
         try:
             self.check()
-        except HistoscopeError:  # taken over while it was written: if all is joined, the part is one too many
+        except (
+            HistoscopeError
+        ):  # taken over while it was written: once all are joined, this part is left over
             if self._table.is_file():
                 self._take_parts_away()
             raise
 
     def join(self, parts: Sequence[str], schema: "pa.Schema", about: Mapping[str, Any]) -> None:
-        """Join the parts to one file, a row group each, and take them away; what is joined is kept."""
+        """Join the parts into one file, a row group each, and delete them; a joined file is kept."""
         import pyarrow.parquet as pq
 
         self.check()
@@ -172,7 +174,7 @@ class Store:
         return int(pq.read_metadata(self._path(part)).num_rows)
 
     def problems(self, part: str) -> list[dict[str, Any]]:
-        """What could not be read of a part."""
+        """Places of a part that could not be read."""
         import pyarrow.parquet as pq
 
         found: list[dict[str, Any]]
@@ -184,7 +186,7 @@ class Store:
         return found
 
     def _joined(self) -> dict[str, int]:
-        """Row group of each part in the file of all rows, if that is written."""
+        """Row group of each part in the file of all rows, if it exists."""
         try:
             parts = json.loads(self._about())["parts"]
         except (KeyError, ValueError):
@@ -192,7 +194,7 @@ class Store:
         return {name: k for k, name in enumerate(parts)}
 
     def _about(self) -> bytes:
-        """What the file of all rows says of itself; nothing if it is not there, or none of ours."""
+        """Metadata of the file of all rows; empty if it is missing, or not ours."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -203,7 +205,7 @@ class Store:
         return found
 
     def clear(self) -> None:
-        """Take away what a plan left, the plan last: no file of an earlier model stays beside new ones."""
+        """Delete the files of a plan, the plan last, so that no old file stays beside new ones."""
         for path in [path for pattern in _LEFT for path in self.folder.glob(pattern)]:
             path.unlink(missing_ok=True)
 

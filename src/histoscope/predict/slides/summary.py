@@ -1,4 +1,4 @@
-"""The tables of many slides: one row each, from what the workers wrote to the ledger."""
+"""The tables of many slides: one row each, from the workers' entries in the ledger."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ from histoscope.tables import write_table
 def rows_of(out: Path, tasks: Sequence[Task] = ()) -> tuple[dict[str, Row], set[str]]:
     """The row of each slide by its name; and the names of the files that were read.
 
-    Of a slide with several, from calls with other settings, that of the tasks counts, else a finished one
-    before a failed one, else the last.
+    If a slide has several rows, from calls with other settings, that of the tasks counts, otherwise a
+    finished one before a failed one, otherwise the last.
     """
     rows = Rows(out / LEDGER / "rows")
     names = rows.names()
@@ -71,10 +71,10 @@ def refresh(out: Path) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one row a slide; of a slide that failed, at what stage and why."""
+    """Write one row per slide; for a failed slide, the stage and the reason."""
     rows = list(rows)
     table = pd.DataFrame(rows)
-    for name in table.columns:  # a row without a number must not make floats of the others
+    for name in table.columns:  # a row without a number must not turn the others into floats
         if all(isinstance(row.get(name, 0), int) for row in rows):
             table[name] = table[name].astype("Int64")
     last = [name for name in ("problems", "stage", "error") if name in table]

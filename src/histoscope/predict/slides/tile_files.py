@@ -27,7 +27,7 @@ def write_tiles(
     kinds: Sequence[str],
     offset_px: tuple[float, float],
 ) -> dict[str, Any]:
-    """Write the tiles of a slide in other forms and as pictures, each whole or not at all.
+    """Write the tiles of a slide in other formats and as pictures, each file completely or not at all.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def write_tiles(
     kinds : sequence of str
         Of ``geojson`` and ``csv``.
     offset_px : (float, float)
-        Where places of the GeoJSON begin.
+        Origin of the GeoJSON coordinates.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def write_tiles(
 
 
 def heatmap_names(classes: Sequence[str]) -> list[str]:
-    """Name of the heat map of each class: letters and digits as they are, others as ``_``.
+    """Name of the heat map of each class: letters and digits unchanged, others as ``_``.
 
     Examples
     --------

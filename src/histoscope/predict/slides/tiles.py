@@ -51,7 +51,7 @@ class TilePixels:
     tissue : (N,) float32
         Share of each that is tissue.
     crops : Crops
-        Their pixels, through the stain normaliser.
+        Their pixels, stain-normalised.
     problems : list of Problem
     """
 
@@ -66,8 +66,8 @@ class TilePixels:
 class ClassifyTiles(Classifying):
     """Classes of the tiles of a slide; see `histoscope.predict.slides.work.Work`.
 
-    Tiles are as wide as the patches of training and stand side by side from the upper left corner, as in
-    `histoscope.predict.classify_tiles`: on the pixels of the network both give the same.
+    Tiles have the size of training patches and lie side by side from the upper left corner, as in
+    `histoscope.predict.classify_tiles`: at the network's resolution, both give the same.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class ClassifyTiles(Classifying):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Model, augmentation, and the least tissue of a tile."""
+        """Model, augmentation, and the minimum tissue of a tile."""
         return {**super().settings, "least_tissue": self.least_tissue}
 
     def plan(self, slide: Slide) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class ClassifyTiles(Classifying):
         return parts
 
     def read(self, scene: Scene, part: TilePart) -> TilePixels:
-        """Pixels of the tiles of a part with enough tissue; those that cannot be read whole are left out."""
+        """Pixels of the tiles of a part with enough tissue; incompletely readable ones are left out."""
         around = box_around(part.box_px)
         original, broken = read_salvaged(scene.slide, around, self.mpp)
         problems = problems_of(part.name, broken)
@@ -132,7 +132,7 @@ class ClassifyTiles(Classifying):
         return rows, pixels.problems
 
     def none(self, slide: Slide) -> "pa.Table":
-        """A table without a tile."""
+        """An empty table of tiles."""
         classes = self.classifier.classes
         return Tiles.none(len(classes)).to_arrow(classes, part="", slide="")
 

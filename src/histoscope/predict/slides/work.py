@@ -1,4 +1,4 @@
-"""Work on a slide, part by part: what finding nuclei and classifying tiles or cells have in common."""
+"""Work on a slide, part by part: the interface of finding nuclei and classifying tiles or cells."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ Recolor: TypeAlias = Callable[[Image], Image]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A place of a slide that could not be read, or where a result is in doubt.
+    """A place on a slide that could not be read, or where a result is uncertain.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Problem:
 
 
 def problems_of(part: str, broken: Iterable[Broken]) -> list[Problem]:
-    """What could not be read of a part, from `histoscope.slides.salvage.read_salvaged`."""
+    """Places of a part that could not be read, from `histoscope.slides.salvage.read_salvaged`."""
     return [Problem(part, *one.box, one.why) for one in broken]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Scene:
-    """A slide as its parts are read.
+    """A slide whose parts are being read.
 
     Parameters
     ----------
@@ -62,21 +62,21 @@ class Scene:
 
 
 class Work(Protocol):
-    """What is done with each part of a slide, and what is written at the end.
+    """Processing of each part of a slide, and writing of the final files.
 
-    Parts, what is read of them and what the network says of them are known to the work alone; a part has a
-    ``name``. `read` runs ahead of the network and `finish` behind it, each in a thread of its own.
+    The types of parts, of their pixels and of the network output are internal to the work; a part has a
+    ``name``. `read` runs ahead of the network and `finish` behind it, each in its own thread.
 
     Attributes
     ----------
     table : str
-        Name of the file with a row for all that was found.
+        Name of the file with a row for each object found.
     unit : str
         What a row is: ``nuclei`` or ``tiles``.
     outputs : tuple of str
         Kinds of files that can be written beside the table.
     source : Path or None
-        Earlier results that are read; new ones are kept apart from them.
+        Earlier results that are read; new ones are kept separate.
     classes : tuple of str
         Names of class 1, 2, ..., and `unsure` if class 0 may be.
     mpp : float
@@ -109,15 +109,15 @@ class Work(Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the rows of every slide depend on, as plain values."""
+        """What the rows of all slides depend on, as plain values."""
         ...
 
     def plan(self, slide: Slide) -> dict[str, Any]:
-        """The settings, and what else the rows of a slide depend on beside the slide."""
+        """The settings, and what else the rows of a slide depend on apart from the slide."""
         ...
 
     def parts(self, slide: Slide, tissue: TissueMap, part_px: int) -> list[Any]:
-        """Parts in which there is something to do, each with a name."""
+        """Parts with something to do, each with a name."""
         ...
 
     def read(self, scene: Scene, part: Any) -> Any:
@@ -125,31 +125,31 @@ class Work(Protocol):
         ...
 
     def see(self, scene: Scene, pixels: Any) -> Any:
-        """What the network says of them."""
+        """Output of the network for them."""
         ...
 
     def finish(self, scene: Scene, pixels: Any, seen: Any) -> tuple["pa.Table", list[Problem]]:
-        """Rows of the table, and what could not be read."""
+        """Rows of the table, and places that could not be read."""
         ...
 
     def none(self, slide: Slide) -> "pa.Table":
-        """The table without a row."""
+        """The table without rows."""
         ...
 
     def about(self, slide: Slide) -> dict[str, Any]:
-        """What the table says of itself, beside what is said of every slide."""
+        """Metadata of the table, in addition to those of every slide."""
         ...
 
     def write(
         self, slide: Slide, found: "Found", kinds: Sequence[str], offset_px: tuple[float, float]
     ) -> dict[str, Any]:
-        """Write what people and other programs read; the columns of the summary that are its own."""
+        """Write the final files; returns its own columns of the summary."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found on a slide.
+    """Results of a slide.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class Found:
     quality : dict
         From `histoscope.slides.quality.quality_of`.
     overview : (h, w, 3) uint8
-        The slide at 8 um a pixel.
+        The slide at 8 um per pixel.
     problems : list of dict
         Places that could not be read.
     """
