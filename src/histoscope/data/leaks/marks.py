@@ -22,7 +22,7 @@ _MOST = 0.75
 _GREY_PICTURE = 8
 """Median difference of channels up to which the image itself is grey."""
 _GLASS, _TINT, _BARE = 180, 16, 0.5
-"""Least channel of bare glass, largest difference of its channels, and its share of an image."""
+"""Smallest channel of bare glass, largest difference of its channels, and its share of an image."""
 _INK = 10
 """How many levels ink differs from glass at least."""
 _LETTERS, _LETTER_SHARE = 3, 0.4
