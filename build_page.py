@@ -5,6 +5,7 @@ Without a network the build goes on, and ``histoscope view`` says what is missin
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,9 @@ def fetch() -> str:
     with tempfile.TemporaryDirectory() as folder:
         try:
             command = [*npm, "pack", PACKAGE, "--silent", "--pack-destination", folder]
-            subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S, cwd=folder)
+            subprocess.run(
+                command, check=True, capture_output=True, timeout=LIMIT_S, cwd=folder, env=_environment()
+            )
         except (OSError, subprocess.SubprocessError) as error:
             return f"npm could not fetch {PACKAGE} ({error})"
         packed = next(Path(folder).glob("*.tgz"))
@@ -52,6 +55,12 @@ def fetch() -> str:
                 if source is not None:
                     (VENDOR / name).write_bytes(source.read())
     return ""
+
+
+def _environment() -> dict[str, str]:
+    """Certificates of a network with its own authority, as pip knows them, also for Node."""
+    own = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")
+    return {**({"NODE_EXTRA_CA_CERTS": own} if own else {}), **os.environ}
 
 
 def _npm() -> list[str] | None:

@@ -55,6 +55,7 @@ def test_a_wrong_name_is_answered_with_the_nearest(came: str, offered: str) -> N
 
 def test_a_hopeless_name_is_answered_with_the_list() -> None:
     assert str(UnknownNameError("model", "qqqq", ["unet"])) == "unknown model 'qqqq': Known: unet"
+    assert str(UnknownNameError("class", "tumour", [])) == "unknown class 'tumour': Known: none"
 
 
 def test_what_is_not_text_does_not_break_the_message() -> None:

@@ -90,7 +90,7 @@ class UnknownNameError(HistoscopeError, KeyError):
         names = sorted(known)
         near = get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        self.message = f"unknown {kind} {name!r}: {hint}Known: {', '.join(names)}"
+        self.message = f"unknown {kind} {name!r}: {hint}Known: {', '.join(names) or 'none'}"
         super().__init__(self.message)
 
     def __str__(self) -> str:

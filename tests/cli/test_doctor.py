@@ -11,6 +11,7 @@ from histoscope import compiled
 from histoscope.cli import doctor
 from histoscope.cli.main import app
 from histoscope.images import limits
+from histoscope.viewer import running
 
 NMS = RuntimeError("operator torchvision::nms does not exist\nmore lines")
 
@@ -38,7 +39,7 @@ def test_json_names_every_check(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = json.loads(done.stdout)
     names = [check["name"] for check in answer["checks"]]
     assert names[:5] == ["Python", "libraries", "torch", "torchvision", "backends"]
-    assert names[5:] == ["cores, memory", "kernel cache", "disk"]
+    assert names[5:] == ["viewer", "cores, memory", "kernel cache", "disk"]
     assert done.exit_code == (0 if answer["healthy"] else 1)
     assert all({"name", "status", "found", "advice"} == set(check) for check in answer["checks"])
 
@@ -169,3 +170,25 @@ def test_backends_are_listed_and_a_faster_one_is_named(monkeypatch: pytest.Monke
     assert check.found.startswith("torch ")
     assert "openvino" not in check.found
     assert check.advice.endswith("pip install 'histoscope[openvino]'")
+
+
+@pytest.mark.parametrize(
+    ("installed", "fetched", "status", "advice"),
+    [
+        (False, False, "PASS", "pip install 'histoscope[viewer]'"),
+        (True, False, "WARN", "python build_page.py"),
+        (True, True, "PASS", ""),
+    ],
+)
+def test_what_the_viewer_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed: bool, fetched: bool, status: str, advice: str
+) -> None:
+    page = tmp_path / "openseadragon.min.js"
+    if fetched:
+        page.write_text("")
+    monkeypatch.setattr(running, "VENDOR", page)
+    monkeypatch.setattr(running, "LIBRARIES", ("json",) if installed else ("json", "nowhere_at_all"))
+    check = doctor.viewer()
+    assert check.status == status
+    assert advice in check.advice
+    assert bool(advice) == bool(check.advice)

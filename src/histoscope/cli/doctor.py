@@ -63,6 +63,7 @@ def examine(folder: Path | None = None) -> list[Check]:
         torch_pair,
         encoders,
         lambda: [backends()],
+        lambda: [viewer()],
         gpu,
         lambda: [cores_and_memory()],
         lambda: [numba_cache()],
@@ -162,6 +163,22 @@ def backends() -> Check:
     ]
     advice = f"others may be faster on this processor: {others[0]}" if len(there) == 1 else ""
     return Check("backends", "PASS", found, advice)
+
+
+def viewer() -> Check:
+    """What `histoscope view` needs: the libraries of its server, and OpenSeadragon."""
+    from importlib.util import find_spec
+
+    from histoscope.viewer import running
+
+    if not all(find_spec(name) for name in running.LIBRARIES):
+        return Check(
+            "viewer", "PASS", "not installed", "pip install 'histoscope[viewer]' for histoscope view"
+        )
+    if not running.VENDOR.is_file():
+        advice = "python build_page.py in the source folder, or install again, with a network"
+        return Check("viewer", "WARN", "OpenSeadragon is missing: npm was not reached", advice)
+    return Check("viewer", "PASS", "installed, with OpenSeadragon")
 
 
 def gpu() -> list[Check]:

@@ -13,6 +13,8 @@ from histoscope.viewer.patience import LIMIT_S, patient
 
 PORT = 8765
 MOST_CONNECTIONS = 512
+LIBRARIES = ("fastapi", "uvicorn")
+"""What the server is made with; the extra `viewer` brings them."""
 _MOST_LETTERS = 100
 VENDOR = Path(__file__).parent / "page" / "vendor" / "openseadragon.min.js"
 """Comes from npm when Histoscope is built."""
@@ -26,7 +28,7 @@ def require() -> None:
     MissingDependencyError
     """
     missing = []
-    for name in ("fastapi", "uvicorn"):
+    for name in LIBRARIES:
         try:
             import_module(name)
         except ImportError:
