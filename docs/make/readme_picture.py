@@ -41,8 +41,8 @@ def main() -> None:
     field = synth.generate((HEIGHT, WIDTH), mpp=0.25, stain=synth.STAINS[OTHER_STAIN], rng=rng)
     if given.demo is None:
         normalised, outlines = stain.Macenko.default()(field.image), field.instances
-        figure, words = Figure(figsize=(16, 5.95), dpi=75), "nuclei, known to the pixel"
-        strip(figure.add_axes((0.005, 0.01, 0.99, 0.88)), field.image, normalised, outlines, words, size=28)
+        figure = Figure(figsize=(16, 16 * HEIGHT / WIDTH), dpi=75)
+        strip(figure.add_axes((0, 0, 1, 1)), field.image, normalised, outlines)
     else:
         normalised = StudyOfNuclei(configure(given.demo, 0, FULL)).normaliser("macenko")(field.image)
         model = models.load(given.demo / "study" / "macenko-unet-seed0")
@@ -58,15 +58,13 @@ def main() -> None:
     figure.savefig(given.out, facecolor="white", pil_kwargs={"quality": 88})
 
 
-def strip(
-    axes: Axes, image: Image, normalised: Image, outlines: Labels, words: str, *, size: float = 16
-) -> None:
-    """Show three states of one field with slanting borders between."""
+def strip(axes: Axes, image: Image, normalised: Image, outlines: Labels, words: str = "") -> None:
+    """Show three states of one field with slanting borders between, with words above if there are any."""
     outlined = draw(normalised, [(outlines, FOUND, 2)])
     axes.imshow(wipe([image, normalised, outlined]))
     axes.set_axis_off()
-    for k, text in enumerate(["another stain", "normalised", words]):
-        axes.text(WIDTH * (k + 0.5) / 3, -14, text, ha="center", va="bottom", fontsize=size, color=INK)
+    for k, text in enumerate(["another stain", "normalised", words] if words else []):
+        axes.text(WIDTH * (k + 0.5) / 3, -14, text, ha="center", va="bottom", fontsize=16, color=INK)
 
 
 def wipe(states: list[Image]) -> Image:
