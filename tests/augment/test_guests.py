@@ -110,7 +110,7 @@ def test_any_function_augments(sample):
         (lambda patch, rng: patch.image, "gives a ndarray, expected a Sample"),
         (lambda patch, rng: Sample(patch.image[:8], patch.mpp, patch.instances[:8]), "the same size"),
         (lambda patch, rng: replace(patch, mpp=1.0), "at 1 um per pixel"),
-        (lambda patch, rng: replace(patch, instances=None, classes=None), "loses the instance map"),
+        (lambda patch, rng: replace(patch, instances=None, classes=None), "drops the instance map"),
     ],
 )
 def test_what_spoils_a_patch_is_told(sample, augment, why):

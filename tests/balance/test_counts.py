@@ -57,5 +57,5 @@ def test_entries_of_ids_that_do_not_occur_are_not_counted():
 def test_a_class_beyond_the_last_is_refused():
     bad = sample([[1]], [0, 5], name="odd")
     for count in (class_counts, class_pixels):
-        with pytest.raises(DataError, match="'odd' holds nuclei of class 5; expected at most 4"):
+        with pytest.raises(DataError, match="'odd' has nuclei of class 5; expected at most 4"):
             count([bad], n_classes=4)

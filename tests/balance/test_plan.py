@@ -34,7 +34,7 @@ def test_none_needs_no_classes_and_remedies_do():
     assert plan(BALANCES["none"], [unlabelled], n_classes=0).loss_weights.shape == (0,)
     assert plan(BalanceConfig(rare_power=1.0), [], n_classes=2).loss_weights.tolist() == [0, 0]
     for name in set(BALANCES) - {"none"}:
-        with pytest.raises(ConfigError, match="no nucleus of the training data has a class"):
+        with pytest.raises(ConfigError, match="no nucleus in the training data has a class"):
             plan(BALANCES[name], [unlabelled], n_classes=2)
     with pytest.raises(DataError, match="class 4"):
         plan(BALANCES["none"], [tissue()], n_classes=3)

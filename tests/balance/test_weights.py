@@ -52,5 +52,5 @@ def test_bad_input_is_told():
     with pytest.raises(UnknownNameError, match="did you mean 'inverse'"):
         class_weights([1, 2], "inverze")
     for counts in ([1, -1], [math.nan], [[1, 2]]):
-        with pytest.raises(ConfigError, match="one number from 0"):
+        with pytest.raises(ConfigError, match="one number of at least 0"):
             class_weights(counts)

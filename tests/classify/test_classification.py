@@ -68,7 +68,7 @@ def test_classes_that_were_never_learned_are_left_out_aloud(patches):
 def test_a_class_without_training_patches_is_refused(patch_set):
     normal = data.subset(patch_set, [i for i, r in enumerate(patch_set.records) if r.label == 0])
     classification.check_seen(patch_set, normal)
-    with pytest.raises(DataError, match=r"'tumour'.*split in another way"):
+    with pytest.raises(DataError, match=r"'tumour'.*split differently"):
         classification.check_seen(normal, patch_set)
 
 

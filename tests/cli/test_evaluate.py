@@ -62,7 +62,7 @@ def test_classes_of_other_names_are_told_or_given(cohort, model, tmp_path, monke
     lines = [line for line in capsys.readouterr().err.splitlines() if "does not know d" in line]
     assert len(lines) == 1
     assert lines[0].startswith("warning: the model does not know d")
-    assert lines[0].endswith("the data set has no x: no score of that class")
+    assert lines[0].endswith("the data set has no x: no score for that class")
     assert "tp_x" not in read_table(out)
     assert cli(monkeypatch, "evaluate", model, cohort, "--out", out, "--class", "d=x") == 0
     table = read_table(out)

@@ -149,7 +149,7 @@ def test_wrong_input_is_told(monkeypatch):
         explain(model, patches(), [0])
     with pytest.raises(ConfigError, match="Grad-CAM"):
         rollout(model, batch(model, patches()))
-    with pytest.raises(ConfigError, match="rollout explains"):
+    with pytest.raises(ConfigError, match="use rollout"):
         grad_cam(vit, batch(vit, patches()), [0, 0, 0])
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'histoscope\[explain\]'"):

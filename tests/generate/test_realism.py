@@ -225,13 +225,13 @@ class TestPixelSizes:
         assert 0.5 < apart[3] < 1.5
         assert found.summary()["mpp"] == {"measured_at": 0.5, "real": [0.25, 0.4], "synthetic": [0.5]}
         page = realism_page.write_page(tmp_path, found, real="a", synthetic="b").read_text("utf-8")
-        assert "at 0.5 µm per pixel, as the coarsest tile has it" in page
+        assert "at 0.5 µm per pixel, the pixel size of the coarsest tile" in page
         assert "resampled: all real tiles from 0.25 to 0.4." in page
         assert "synthetic tiles from" not in page
 
     def test_one_size_is_not_called_the_coarsest(self, alike: realism.Comparison, tmp_path: Path) -> None:
         page = realism_page.write_page(tmp_path, alike, real="a", synthetic="b").read_text("utf-8")
-        assert "All is measured at 0.5 µm per pixel.</p>" in page
+        assert "Everything is measured at 0.5 µm per pixel.</p>" in page
 
     def test_a_pixel_size_that_cannot_be_is_refused(self, real: InMemory, fine: list[Sample]) -> None:
         wrong = InMemory.of([dataclasses.replace(s, mpp=250.0) for s in fine], SHEET)

@@ -285,7 +285,7 @@ def test_divergence_keeps_the_last_good_weights(dataset, tmp_path):
     assert models.read_card(tmp_path / "bad")["note"] == ended.note
     assert all(torch.isfinite(part).all() for part in ended.model.parameters())
     assert not _equal(until.model, ended.model)
-    with pytest.raises(TrainingError, match="lower the rate"):
+    with pytest.raises(TrainingError, match="lower the learning rate"):
         fit(_diverging(_net(), 2, math.inf), dataset, TINY, out=tmp_path / "worse")
 
 
@@ -300,7 +300,7 @@ def test_the_folder_is_read_back_and_not_fitted_again(dataset, fitted):
     folder, made = fitted
     notes = []
     again = fit_generator(dataset, folder, TINY, on_note=notes.append)
-    assert "used as it is" in notes[0]
+    assert "used unchanged" in notes[0]
     assert again.licence == "CC BY 4.0"
     one, two = (next(generate_dataset(kit, 1, size_px=50, seed=4)) for kit in (made, again))
     np.testing.assert_array_equal(one.image, two.image)

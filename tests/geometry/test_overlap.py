@@ -94,7 +94,7 @@ def test_rows_are_pairs() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    with pytest.raises(ShapeError, match="the same twice"):
+    with pytest.raises(ShapeError, match="the same shape"):
         shared_px2([[0, 0]], np.ones((1, 8)), [[0, 0]], np.ones((1, 16)))
     with pytest.raises(ShapeError, match="candidate 0"):
         iou([[0, 0]], np.full((1, 8), -1.0), [[0, 0]], np.ones((1, 8)))

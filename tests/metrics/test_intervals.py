@@ -153,7 +153,7 @@ def test_the_independent_unit_is_the_coarsest_known():
     assert independent_unit(pd.DataFrame(columns)) == "patient"
     assert independent_unit(pd.DataFrame(columns | {"patient": ["p", None]})) == "name"
     assert independent_unit(pd.DataFrame(columns | {"patient": ["", " "], "source": ["s", "t"]})) == "source"
-    with pytest.raises(DataError, match="no column patient, source or name"):
+    with pytest.raises(DataError, match="none of the columns patient, source and name"):
         independent_unit(pd.DataFrame({"pq": [0.1]}))
 
 

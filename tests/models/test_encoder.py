@@ -93,7 +93,7 @@ def test_a_file_of_another_network_is_refused(tmp_path):
 
     for name in ("resnet18", "resnet34"):
         save_file(timm.create_model(name).state_dict(), tmp_path / f"{name}.safetensors")
-    with pytest.raises(ConfigError, match="names are missing in it"):
+    with pytest.raises(ConfigError, match="names are missing from it"):
         models.create("smp", encoder="resnet34", weights=tmp_path / "resnet18.safetensors")
     # All names of the smaller network are in the larger one's file, with the same shapes.
     with pytest.raises(ConfigError, match="names are left over"):

@@ -211,7 +211,7 @@ def test_what_fits_no_network_is_refused(arguments, why):
 def test_a_class_in_place_of_a_network_and_wrong_logits_are_told(nets, tiles, tmp_path):
     with pytest.raises(ConfigError, match="wrap got a type, expected a torch"):
         models.wrap(nets.Net)
-    with pytest.raises(ConfigError, match=r"models\.wrap makes one"):
+    with pytest.raises(ConfigError, match=r"models\.wrap turns"):
         train.fit(nets.Net(), tiles, [], CONFIG, out=tmp_path)
     with pytest.raises(ShapeError, match=r"gives \(2, 1, 32, 32\), expected logits \(2, 3, 32, 32\)"):
         models.wrap(nn.Conv2d(3, 1, 1))(torch.zeros(2, 3, 32, 32))

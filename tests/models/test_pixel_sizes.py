@@ -24,7 +24,7 @@ def test_between_points_the_curve_is_a_line_and_beyond_them_the_last(mpp, aji):
 
 @pytest.mark.parametrize(("mpp", "aji"), [((0.2,), (0.5,)), ((0.2, 0.3), (0.5,)), ((0.3, 0.2), (0.5, 0.5))])
 def test_what_is_no_curve(mpp, aji):
-    with pytest.raises(ConfigError, match="pixel sizes that rise"):
+    with pytest.raises(ConfigError, match="pixel sizes in rising order"):
         Curve(mpp, aji)
 
 
@@ -35,8 +35,8 @@ def test_what_is_no_curve(mpp, aji):
             0.8,
             "outside the range of nuclei-test, 0.2 to 0.6 um/px: its AJI is 0.60 at 0.25 um/px, 0.40 at 0.8.",
         ),
-        (2.0, "0.20 at 1, the coarsest that was tried"),
-        (0.1, "0.60 at 0.25 um/px, 0.58 at 0.2, the finest that was tried"),
+        (2.0, "0.20 at 1, the coarsest tested"),
+        (0.1, "0.60 at 0.25 um/px, 0.58 at 0.2, the finest tested"),
     ],
 )
 def test_images_outside_are_warned_of_with_the_numbers(mpp, said):
@@ -46,7 +46,7 @@ def test_images_outside_are_warned_of_with_the_numbers(mpp, said):
 
 
 def test_a_best_at_the_end_of_what_was_tried_is_said_once():
-    with pytest.warns(UserWarning, match=r"its AJI is 0\.60 at 0\.2 um/px, the finest that was tried\. If"):
+    with pytest.warns(UserWarning, match=r"its AJI is 0\.60 at 0\.2 um/px, the finest tested\. If"):
         warn_outside(0.1, {ON_CARD: {"aji": [[0.2, 0.6], [0.5, 0.5]]}})
 
 

@@ -70,7 +70,7 @@ def test_views_are_what_the_network_saw(fabricate):
     (shelf,) = shelves(read_study(folder))
     for picture in shelf.pictures:
         none, reinhard, macenko = picture.views
-        assert [view.how for view in picture.views] == ["original", "normaliser not kept", "normalised"]
+        assert [view.how for view in picture.views] == ["original", "normaliser not saved", "normalised"]
         np.testing.assert_array_equal(none.image, picture.image)
         np.testing.assert_array_equal(reinhard.image, picture.image)
         assert (macenko.image != picture.image).any()

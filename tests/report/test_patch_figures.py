@@ -35,8 +35,8 @@ def test_a_reliability_diagram_tells_its_error(rng):
     temperature = metrics.fit_temperature(true, p)
     cooled = metrics.reliability(true, metrics.scaled(p, temperature))
     both = words(reliability_diagram(table, cooled, narrow=True))
-    assert f"as it is: ECE {table.ece:.3f}" in both
-    assert f"at its temperature: ECE {cooled.ece:.3f}" in both
+    assert f"uncalibrated: ECE {table.ece:.3f}" in both
+    assert f"temperature-scaled: ECE {cooled.ece:.3f}" in both
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 7), (40, 40), (1, 400)])

@@ -103,7 +103,7 @@ def test_an_object_trains_and_lies_in_the_model_folder(norms, tmp_path):
     net = models.create("unet", width=4, depth=2, mpp=0.5)
     models.save(net, tmp_path, normalizer=norms.Shift(90.0))
     assert models.read_card(tmp_path)["stain normaliser"] == "guest_norms:Shift"
-    with pytest.raises(ConfigError, match="no code is run because a file names it"):
+    with pytest.raises(ConfigError, match="never runs code only because a file names it"):
         models.normalizer_of(tmp_path)
     stain.get("guest_norms:Shift")  # now it was asked for
     found = models.normalizer_of(tmp_path)

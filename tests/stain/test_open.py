@@ -38,7 +38,9 @@ def test_the_white_point_of_the_images_to_come_is_kept(tissue, tmp_path):
 
 
 def test_what_is_no_reference_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"'lab\.txt' is none; expected 'default', a \.json file"):
+    with pytest.raises(
+        ConfigError, match=r"'lab\.txt' is not a stain reference; expected 'default', a \.json file"
+    ):
         stain.open("macenko", "lab.txt")
     with pytest.raises(UnknownNameError):
         stain.open("macenco", "lab.txt")  # the name is checked before the file

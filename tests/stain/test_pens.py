@@ -51,7 +51,7 @@ def test_ink_that_tissue_shines_through_is_left_alone_and_out_of_estimates(piece
     assert np.abs(out - marked)[stroke].mean() < 1
     away = cv2.dilate(stroke.astype(np.uint8), np.ones((41, 41))) == 0
     assert np.abs(out - plain)[away].mean() < 3
-    assert "pen marks (left as they are)" in normalize.estimate(marked).notes
+    assert "pen marks (left unchanged)" in normalize.estimate(marked).notes
     assert stain.tissue_mask(marked)[stroke].mean() < 0.03
 
 

@@ -100,7 +100,7 @@ def test_pretraining_comes_on_top_of_equal_steps_and_is_part_of_equal_minutes(co
 
 
 def test_equal_minutes_need_the_pace_of_both_networks(configure):
-    with pytest.raises(ConfigError, match="'unet_2' learns for as many minutes"):
+    with pytest.raises(ConfigError, match="'unet_2' trains for the same time"):
         check(configure(nuclei={}))
     assert check(configure(nuclei={}, levels=["scratch_2", "imagenet_2"])).declared.levels
 
@@ -203,7 +203,7 @@ def test_the_report_compares_with_our_own_network_and_says_what_each_cost(finish
     page = write_report(finished)
     text = page.with_name("report.md").read_text()
     assert "External test set: lab" in text
-    assert "by what the network began from" in text
+    assert "by initial weights" in text
     assert "In the same minutes as our own U-Net" in text
     assert "What each cost" in page.read_text()
     assert (finished / "report_files" / "labels_external_lab.svg").is_file()

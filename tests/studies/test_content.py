@@ -144,7 +144,7 @@ def test_a_broken_test_image_is_named_and_left_out_of_every_level(configure, ima
 def test_a_broken_training_image_is_an_error_before_anything_is_trained(configure, images, tmp_path) -> None:
     path = images / "images" / "t0.png"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataError, match=r"1 of 4 images to learn from cannot be read .*t0\.png"):
+    with pytest.raises(DataError, match=r"1 of 4 training images cannot be read .*t0\.png"):
         run_study(configure())
     assert not (tmp_path / "study").exists()
 

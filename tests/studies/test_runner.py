@@ -376,7 +376,7 @@ class TestImages:
     @pytest.mark.parametrize("name", ["../a", "a/../../b", "/tmp/a", "..\\a"])
     def test_names_that_lead_elsewhere_are_refused(self, name):
         runner.check_names([Record("a..b"), Record("a/b"), Record("A"), Record("a")])
-        with pytest.raises(DataError, match="lead out of a folder"):
+        with pytest.raises(DataError, match="lead outside the folder"):
             runner.check_names([Record("a"), Record(name)])
 
 

@@ -171,7 +171,7 @@ class TestConfiguration:
         assert set(TRANSFER.levels) == set(LEVELS)
 
     def test_sizes_are_checked_and_shares_leave_something(self, configure) -> None:
-        with pytest.raises(ConfigError, match="no size of a training part"):
+        with pytest.raises(ConfigError, match="not a size of a training part"):
             check(configure(models={"unet": {}}))
         with pytest.raises(ConfigError, match="jitter is 'stain'"):
             check(configure(jitter="stain"))
@@ -278,7 +278,7 @@ class TestRuns:
         summary = run_study(configure(levels=["scratch", "synthetic"]))
         assert summary.done == ("scratch-groups_2-seed0",)
         assert "no pens" in summary.failed["pretrained/synthetic-once-seed0"]
-        assert "synthetic-once-seed0, could not be made" in summary.failed["synthetic-groups_2-seed0"]
+        assert "synthetic-once-seed0, failed" in summary.failed["synthetic-groups_2-seed0"]
 
     def test_a_corrupt_patch_is_left_out_and_the_rest_goes_on(
         self, patches: Path, configure, tmp_path: Path

@@ -38,7 +38,7 @@ def test_a_part_is_said_in_words():
 def test_an_image_without_truth_or_with_an_unnamed_class_is_named():
     with pytest.raises(DataError, match=r"'bare' has no instance map"):
         nuclei("test", Sample(np.zeros((2, 2, 3), np.uint8), 0.5, name="bare"))
-    with pytest.raises(DataError, match=r"'odd' holds nuclei of class 4"):
+    with pytest.raises(DataError, match=r"'odd' has nuclei of class 4"):
         nuclei("test", drawn(4, name="odd"))
 
 

@@ -197,5 +197,5 @@ def test_a_classifier_takes_its_own(settings, patches, fresh_classifier):
 def test_a_class_that_no_score_can_be_named_after_is_refused_before_training(samples, config):
     small = {"width": 4, "depth": 2, "n_rays": 8, "head_width": 8, "mpp": 0.5}
     model = models.create("stardist", classes=["tumour", "50"], **small)
-    with pytest.raises(ConfigError, match="f1_50 is a score of all nuclei"):
+    with pytest.raises(ConfigError, match="f1_50 is also the name of a score of all nuclei"):
         check_fit(model, samples, [], config)

@@ -135,7 +135,7 @@ def test_images_that_cannot_be_read_or_have_no_labels_are_named():
 
 def test_a_class_named_like_a_score_is_refused():
     names = ("50", "stroma", "immune")
-    with pytest.raises(ConfigError, match="f1_50 is a score of all nuclei"):
+    with pytest.raises(ConfigError, match="f1_50 is also the name of a score of all nuclei"):
         evaluate(Known(names, FOUND), dataset(names, [1, 2, 3]))
 
 

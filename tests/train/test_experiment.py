@@ -75,7 +75,7 @@ def test_test_images_that_training_began_from_have_been_seen(recipe, tmp_path, m
     assert cli(monkeypatch, "train", recipe, *(word for value in begun for word in ("--set", value))) == 0
     told = capsys.readouterr().err
     assert "test images: the model has seen 1 of 2 images: 1 trained on" in told
-    assert "not all scores of new images" in told
+    assert "not all of these scores are on new images" in told
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_binary_masks_are_refused(samples, tmp_path):
 def test_empty_label_maps_are_refused(samples, tmp_path):
     write_image(tmp_path / "images" / "a.png", samples[0].image)
     write_labels(tmp_path / "labels" / "a.png", np.zeros(samples[0].image.shape[:2], np.int32))
-    with pytest.raises(DataError, match="holds a nucleus"):
+    with pytest.raises(DataError, match="contains a nucleus"):
         look(tmp_path, given={"mpp": 0.5})
 
 

@@ -68,7 +68,7 @@ def test_a_checkpoint_goes_on_with_its_own_samples_alone(samples, fresh_model, c
     darker = dataclasses.replace(samples[0], image=samples[0].image // 2)
     fewer = dataclasses.replace(samples[0], instances=samples[0].instances * (samples[0].instances != 1))
     for others in ([darker, *samples[1:3]], [fewer, *samples[1:3]], samples[:2], samples[2::-1]):
-        with pytest.raises(ConfigError, match=r"of a training on other samples \(digest .*, got "):
+        with pytest.raises(ConfigError, match=r"from a run on other samples \(digest .*, got "):
             fit(fresh_model(), others, samples[3:], longer)
     with pytest.raises(ConfigError, match="on other samples"):
         fit(fresh_model(), samples[:3], [], longer)

@@ -108,7 +108,7 @@ def test_weights_of_classes_in_another_order_are_refused(tmp_path):
     small = {"width": 2, "depth": 2, "head_width": 2, "n_rays": 4}
     models.save(models.create("stardist", classes=["tumour", "stroma"], **small), tmp_path / "first")
     load_initial_weights(models.create("stardist", classes=["Tumour", "stroma"], **small), tmp_path / "first")
-    with pytest.raises(ConfigError, match=r"write model.arguments.classes: \[tumour, stroma\]"):
+    with pytest.raises(ConfigError, match=r"set model.arguments.classes: \[tumour, stroma\]"):
         load_initial_weights(
             models.create("stardist", classes=["stroma", "tumour"], **small), tmp_path / "first"
         )

@@ -168,9 +168,9 @@ def test_what_finds_no_nuclei_is_not_gone_on_from(tmp_path):
     root = tiles(tmp_path / "a", of_patients(12, 6))
     network = models.create("classifier", backbone="unet", patch_px=32, mpp=0.5, classes=["a", "b"])
     models.save(network, tmp_path / "model")
-    with pytest.raises(ConfigError, match="is a classifier, which finds no nuclei"):
+    with pytest.raises(ConfigError, match="is a classifier, which does not find nuclei"):
         propose(look(root), tmp_path / "model")
-    with pytest.raises(ConfigError, match="patches with classes, but --from takes a model of nuclei"):
+    with pytest.raises(ConfigError, match="patches with classes, but --from takes a model that finds nuclei"):
         propose(look(patches(tmp_path / "b", {"x": 4, "y": 4}), given={"mpp": 0.5}), "nuclei-free")
     with pytest.raises(HistoscopeError, match="nuclei-fre"):
         propose(look(root), "nuclei-fre")

@@ -52,7 +52,7 @@ def test_pixels_are_known_under_any_name_and_names_alone_are_not(learned):
     assert seen.renamed == ("a",)
     assert +Counter(seen.counts()) == {"train": 1, "validation": 1, "unseen": 2}
     assert "2 of 4 images: 1 trained on, 1 validated on" in str(seen)
-    assert "same name, other pixels: 1 image, such as 'a'" in seen.notes()[0]
+    assert "same name, different pixels: 1 image, such as 'a'" in seen.notes()[0]
 
 
 def test_one_pixel_or_another_shape_is_another_image(learned):
@@ -310,8 +310,8 @@ def test_evaluate_tells_tiles_behind_synthetic_ones_and_the_image_that_stains_co
     capsys.readouterr()
     assert cli(monkeypatch, "evaluate", "run", "both") == 0
     assert (
-        "warning: the model has seen 3 of 3 images: 2 that synthetic images, which were trained on, are "
-        "fitted to, 1 that stains are normalised to" in capsys.readouterr().err
+        "warning: the model has seen 3 of 3 images: 2 that synthetic training images are fitted "
+        "to, 1 that stains are normalised to" in capsys.readouterr().err
     )
 
 

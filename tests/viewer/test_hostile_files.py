@@ -228,7 +228,7 @@ def test_what_becomes_a_link_later_is_not_followed(copy, outside):
     found = asyncio.run(ask())
     assert len(found) == 5
     assert {answer.status_code for answer in found} == {404}
-    assert all("outside of the folder" in answer.json()["detail"] for answer in found)
+    assert all("outside the folder" in answer.json()["detail"] for answer in found)
 
 
 def test_an_image_that_would_fill_the_memory_is_refused(copy):

@@ -121,7 +121,7 @@ def test_a_slide_elsewhere_is_opened_if_the_results_are_of_it(shown, tmp_path, c
     if not beyond:
         assert item.path is None
         return
-    with pytest.raises(ConfigError, match="not the slide that the results are of"):
+    with pytest.raises(ConfigError, match="not the slide of these results"):
         Shelf(library).pyramid(item)
     with open_slide(shown / "slide.tif") as slide:
         digest = slide.quick_hash

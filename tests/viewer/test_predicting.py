@@ -143,7 +143,7 @@ def test_nuclei_are_compared_with_the_truth(folder, ask, truth):
         ("?mpp=0.5", png(TISSUE)[:200], 422, "decoded"),
         ("?mpp=-1", png(TISSUE), 422, ""),
         ("?mpp=0.5&answer=pickle", png(TISSUE), 422, ""),
-        ("?mpp=0.5&slide=0123456789ab", b"", 404, "look at the folder again"),
+        ("?mpp=0.5&slide=0123456789ab", b"", 404, "reload the page"),
         ("?mpp=0.5&slide=../../etc", b"", 422, ""),
     ],
 )

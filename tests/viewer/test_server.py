@@ -175,7 +175,7 @@ def test_a_table_that_changes_is_read_again(tmp_path, cells):
     (tmp_path / "out" / "slide" / "cells.parquet").unlink()
     gone = ask(f"/api/results/{found}")
     assert gone.status_code == 404
-    assert "look at the folder again" in gone.json()["detail"]
+    assert "reload the page" in gone.json()["detail"]
 
 
 def test_requests_that_nobody_waits_for_are_dropped(shown):

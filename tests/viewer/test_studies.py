@@ -137,7 +137,7 @@ def test_numbers_that_are_not_there_are_refused_with_those_that_are(library):
         pages.images(key, "unet", "reinhard", "test", "aji")
     with pytest.raises(ConfigError, match="no score 'beauty'"):
         pages.images(key, "unet", "real_2", "test", "beauty")
-    with pytest.raises(DatasetNotFoundError, match="look at the folder again"):
+    with pytest.raises(DatasetNotFoundError, match="reload the page"):
         pages.page("0" * 12)
 
 

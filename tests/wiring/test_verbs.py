@@ -29,7 +29,7 @@ from histoscope.studies import read_config, run_study
 from histoscope.studies.task import Pace, StudyTask
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*no score of that class:UserWarning",
+    "ignore:.*no score for that class:UserWarning",
     "ignore:.*non-commercial use only:UserWarning",
     "ignore:.*different. treat classes as a guess:UserWarning",
 )

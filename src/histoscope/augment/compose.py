@@ -77,8 +77,8 @@ def _move(sample: Sample, config: AugmentConfig, params: AugmentParams, size_px:
     out_shape = (shape[::-1] if params.turns % 2 else shape) if size_px is None else (size_px, size_px)
     if size_px is not None and size_px > min(shape):
         raise ShapeError(
-            f"sample {sample.name!r} is {shape[0]} x {shape[1]} px, smaller than the {size_px} px that shall "
-            "come out; cut it with histoscope.train.patches.crop, which mirrors it at its border"
+            f"sample {sample.name!r} is {shape[0]} x {shape[1]} px, smaller than the {size_px} px of the "
+            "output; cut it with histoscope.train.patches.crop, which mirrors images at their border"
         )
     instances, classes = sample.instances, sample.classes
     if params.warps:

@@ -48,10 +48,10 @@ def augmented(sample: Sample, augmenter: Augmenter, rng: RandomSource) -> Sample
     if changed.image.shape != sample.image.shape or changed.mpp != sample.mpp:
         raise ConfigError(
             f"augmentation {name} gives {changed.image.shape} at {changed.mpp:g} um per pixel, expected "
-            f"{sample.image.shape} at {sample.mpp:g}, as the patch has; pad or cut in it to the same size"
+            f"{sample.image.shape} at {sample.mpp:g}, like the patch; pad or crop inside it to the same size"
         )
     if (changed.instances is None) != (sample.instances is None):
-        raise ConfigError(f"augmentation {name} loses the instance map; change it as the image")
+        raise ConfigError(f"augmentation {name} drops the instance map; transform it together with the image")
     return changed
 
 
@@ -108,7 +108,7 @@ def from_albumentations(pipeline: Any, *, least_um2: float = 1.0) -> FromAlbumen
     if not callable(pipeline) or not hasattr(pipeline, "set_random_seed"):
         raise ConfigError(
             f"from_albumentations got a {type(pipeline).__name__}, expected an albumentations.Compose that "
-            "can be seeded (set_random_seed, from albumentations 1.4.19 on)"
+            "can be seeded (set_random_seed, albumentations 1.4.19 or later)"
         )
     return FromAlbumentations(pipeline, least_um2)
 
@@ -117,7 +117,8 @@ def _image(image: Any) -> Any:
     """Image as uint8 RGB; pipelines that end in floats or tensors are refused."""
     if getattr(image, "dtype", None) != np.uint8:
         raise ConfigError(
-            f"the albumentations pipeline gives an image of {getattr(image, 'dtype', type(image).__name__)}, "
-            "expected uint8: leave out Normalize and ToTensorV2, the model does that itself"
+            "the albumentations pipeline returns an image of "
+            f"{getattr(image, 'dtype', type(image).__name__)}, "
+            "expected uint8; leave out Normalize and ToTensorV2: the model does that itself"
         )
     return np.ascontiguousarray(image)

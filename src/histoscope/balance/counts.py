@@ -95,6 +95,6 @@ def _classes(sample: Sample) -> NDArray[np.uint8]:
 def _room(sample: Sample, counts: NDArray[np.generic], n_classes: int | None) -> int:
     if n_classes is not None and len(counts) > n_classes + 1:
         raise DataError(
-            f"sample {sample.name!r} holds nuclei of class {len(counts) - 1}; expected at most {n_classes}"
+            f"sample {sample.name!r} has nuclei of class {len(counts) - 1}; expected at most {n_classes}"
         )
     return len(counts)

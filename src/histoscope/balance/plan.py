@@ -169,7 +169,7 @@ def plan(config: BalanceConfig, samples: Sequence[Sample], n_classes: int) -> Ba
     rarity = np.zeros(n_classes + 1)
     if config != BalanceConfig(rare_power=config.rare_power) and not present.any():
         raise ConfigError(
-            "remedies for class imbalance were asked for, but no nucleus of the training data has a class; "
+            "balance asks for remedies for class imbalance, but no nucleus in the training data has a class; "
             "label the classes, or set balance to none"
         )
     if present.any():

@@ -38,7 +38,9 @@ def draw_probability(pixels: ArrayLike, *, percentile: float = 99.8) -> NDArray[
     """
     table = np.asarray(pixels, np.float64)
     if table.ndim != 2 or (table < 0).any():
-        raise ShapeError(f"pixels are {table.shape}; expected (images, classes) with numbers from 0")
+        raise ShapeError(
+            f"pixels have shape {table.shape}, expected (images, classes) with numbers of at least 0"
+        )
     if len(table) == 0:
         return table
     squares = np.minimum(table, np.percentile(table, percentile, axis=0)) ** 2

@@ -45,7 +45,9 @@ def class_weights(counts: Sequence[float] | NDArray[Any], how: str = "sqrt_media
         raise UnknownNameError("class weights", how, CLASS_WEIGHTS)
     array = np.asarray(counts, np.float64)
     if array.ndim != 1 or not (array >= 0).all() or not np.isfinite(array).all():
-        raise ConfigError(f"class counts are {array.tolist()}; expected one number from 0 for each class")
+        raise ConfigError(
+            f"class counts are {array.tolist()}; expected one number of at least 0 for each class"
+        )
     weights = np.zeros(len(array))
     present = array > 0
     if present.any():

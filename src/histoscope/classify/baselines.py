@@ -91,7 +91,7 @@ class LogisticRegression:
         if raw.ndim != 2 or true.shape != raw.shape[:1] or len(true) == 0:
             raise ShapeError(
                 f"features are {raw.shape} and labels {true.shape}; "
-                "expected (N, D) and (N,) of at least one patch"
+                "expected (N, D) and (N,) with at least one patch"
             )
         scaler, present = StandardScaler().fit(raw), np.unique(true)
         weights = np.zeros((raw.shape[1] + 1, n_classes))
@@ -181,7 +181,7 @@ def label_of(sample: Sample) -> int:
         If it has none.
     """
     if sample.label is None:
-        raise DataError(f"sample {sample.name!r} has no label; expected patches with a class each")
+        raise DataError(f"sample {sample.name!r} has no label; expected a class for each patch")
     return sample.label
 
 

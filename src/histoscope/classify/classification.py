@@ -210,6 +210,6 @@ def check_seen(train: Dataset, *others: Dataset) -> None:
     unseen = data.unseen_classes(train, *others)
     if unseen:
         raise DataError(
-            f"no training patch is of class {', '.join(map(repr, unseen))}, but validation or test have "
-            "some: split in another way (by another group, or with another share), or leave the class out"
+            f"no training patch is of class {', '.join(map(repr, unseen))}, but validation or test patches "
+            "are: split differently (by another group, or with another share), or leave the class out"
         )

@@ -139,6 +139,6 @@ def _check_labels(labels: NDArray[np.int64], names: Sequence[str]) -> None:
     unseen = [name for name, count in zip(names, counts, strict=True) if not count]
     if unseen:
         raise DataError(
-            f"no training patch is of class {', '.join(map(repr, unseen))}: what was never seen cannot be "
-            "learned; split in another way, or leave the class out"
+            f"no training patch is of class {', '.join(map(repr, unseen))}: it cannot be learned; split "
+            "differently, or leave the class out"
         )

@@ -104,7 +104,7 @@ class _Split(nn.Module):
         if features.ndim != 4 or self.model.head is None:
             raise ConfigError(
                 f"backbone {self.model.arguments.get('backbone')!r} gives features of shape "
-                f"{tuple(features.shape)}, expected a map (B, C, h, w); rollout explains transformers"
+                f"{tuple(features.shape)}, expected a map (B, C, h, w); for transformers, use rollout"
             )
         maps = self.maps(features.permute(0, 3, 1, 2) if last else features)
         if hasattr(backbone, "forward_head"):

@@ -53,8 +53,8 @@ def method_of(model: Classifier) -> str:
     """
     if not isinstance(model, Classifier):
         raise ConfigError(
-            f"explain takes a classifier of patches, got a {type(model).__name__}; a network of your own "
-            "becomes one by histoscope.models.wrap(network, kind='patches', classes=[...])"
+            f"explain takes a patch classifier, got a {type(model).__name__}; turn your own network into one "
+            "with histoscope.models.wrap(network, kind='patches', classes=[...])"
         )
     if has_global_attention(model):
         return ROLLOUT
@@ -92,7 +92,7 @@ def explain(model: Classifier, patches: Sequence[Image], target: Sequence[int] |
     if len(patches) == 0 or (target is not None and len(target) != len(patches)):
         n_classes = "no" if target is None else len(target)
         raise ShapeError(
-            f"{len(patches)} patches and {n_classes} classes; expected one class a patch, or none"
+            f"{len(patches)} patches and {n_classes} classes; expected one class per patch, or none"
         )
     method = method_of(model)
     by_attention = method == ROLLOUT

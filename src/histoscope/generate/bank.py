@@ -196,7 +196,7 @@ def cut_bank(samples: Iterable[Sample], classes: Iterable[str] = ()) -> Bank:
         tiles.append(_ground(sample, dyes, stain))
     if not any(row["whole"] for row in rows):
         raise DataError(
-            f"{len(tiles)} tile(s) show no whole nucleus; give labelled tiles to draw layouts from"
+            f"{len(tiles)} tile(s) contain no whole nucleus; give labelled tiles to draw layouts from"
         )
     columns = {field.name: np.array([row[field.name] for row in rows]) for field in fields(Nucleus)}
     nuclei = Nucleus(

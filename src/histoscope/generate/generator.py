@@ -124,7 +124,7 @@ class Tally:
         if self.placed < 0.9 * self.wanted:
             lines.append(
                 f"found room for {self.placed:,} of {self.wanted:,} nuclei "
-                f"({self.placed / self.wanted:.0%} of the density that was asked for)"
+                f"({self.placed / self.wanted:.0%} of the requested density)"
             )
         return lines
 
@@ -172,7 +172,7 @@ def _fitted(
     goes_on = is_fitted(out) or (out / CHECKPOINT).is_file()
     listed = provenance.write(out, {"train": dataset}, goes_on=goes_on) if is_known else {}
     if is_fitted(out):
-        note(f"generator: {out} is fitted, and used as it is")
+        note(f"generator: {out} is already fitted and is used unchanged")
         return load_generator(out)
     classes = names_in_order(dataset.info.classes)
     tiles = _tiles(dataset, note, named=bool(classes))
@@ -387,8 +387,8 @@ def _tiles(dataset: Dataset, note: OnNote, *, named: bool) -> list[Sample]:
     if not named or all(tile.classes is None for tile in tiles):
         note("generator: the data set has no classes, so all nuclei are of one class, 'nucleus'")
     if len(tiles) == 1:
-        note("generator: only one tile: every layout, ground and stain will be a variation of it")
+        note("generator: only one tile: every layout, background and stain will be a variation of it")
     resolutions = sorted({round(tile.mpp, 4) for tile in tiles})
     if len(resolutions) > 1:
-        note(f"generator: tiles of {resolutions} um/px are all brought to the generator's resolution")
+        note(f"generator: tiles of {resolutions} um/px are all resampled to the generator's resolution")
     return tiles

@@ -36,7 +36,7 @@ NUCLEUS = {
 }
 TILE = {
     "per_mm2": "nuclei per mm²",
-    "covered": "share of area under nuclei",
+    "covered": "share of area covered by nuclei",
     "white": "share of white",
     "red_in": "red, nuclei",
     "green_in": "green, nuclei",
@@ -238,7 +238,7 @@ def _enough(name: str, tissue: Tissue, which: str, least: int) -> None:
     if len(found) < least:
         raise DataError(
             f"the {which} tiles ({name!r}) come from {len(found)} patient(s), expected at least {least}, to "
-            "split them in halves; add tiles of others, or name the patients in index.csv"
+            "split them in half; add tiles from other patients, or name the patients in index.csv"
         )
 
 
@@ -250,7 +250,9 @@ def look(
     for index, record in enumerate(dataset.records):
         sample = dataset[index]
         if sample.instances is None:
-            raise DataError(f"{record.name!r} of {dataset.info.name!r} has no label map to compare nuclei by")
+            raise DataError(
+                f"{record.name!r} of {dataset.info.name!r} has no label map, which comparing nuclei needs"
+            )
         person = sample.patient or record.patient or sample.source or record.source or record.name
         own, sample = sample.mpp, resample(sample, mpp)
         tiles.append({"name": record.name, "patient": person, "mpp": own, **_tile(sample)})

@@ -56,7 +56,7 @@ def classifier(name: str) -> Classifier:
     if arguments.get("encoder", "unet") != "unet":
         raise ConfigError(
             f"{name}: its encoder is {arguments['encoder']!r}; give a model with a plain U-Net body, or a "
-            "backbone of timm"
+            "timm backbone"
         )
     options = {key: arguments[key] for key in ("width", "depth", "grid") if key in arguments}
     return Classifier(

@@ -138,8 +138,12 @@ def _resolution(found: Comparison) -> str:
             some = "all" if len(sizes) == len(part.tiles) else f"{len(sizes)} of {len(part.tiles)}"
             low, high = f"{sizes.min():.3g}", f"{sizes.max():.3g}"
             finer.append(f"{some} {name} tiles from {low if low == high else f'{low} to {high}'}")
-    text = f"All is measured at {found.mpp:.3g} µm per pixel"
-    return f"{text}, as the coarsest tile has it; resampled: {', '.join(finer)}." if finer else f"{text}."
+    text = f"Everything is measured at {found.mpp:.3g} µm per pixel"
+    return (
+        f"{text}, the pixel size of the coarsest tile; resampled: {', '.join(finer)}."
+        if finer
+        else f"{text}."
+    )
 
 
 def _by_class(found: Comparison) -> list[tuple[str, list[float], list[float]]]:

@@ -177,7 +177,8 @@ def fit(
             trouble = str(error)
     if good is None:
         raise TrainingError(
-            f"{trouble}, before there were any good weights: lower the rate (lr is {config.lr}) or use "
+            f"{trouble}, before any good weights were kept: lower the learning rate (lr is {config.lr}) or "
+            "use "
             "precision 32-true"
         )
     steps.finish()

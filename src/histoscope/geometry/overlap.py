@@ -44,7 +44,7 @@ def shared_px2(
     points_b, polar_b = check_polygons(pred_points_px, pred_distances)
     if polar_a.shape != polar_b.shape:
         raise ShapeError(
-            f"distances have shapes {polar_a.shape} and {polar_b.shape}, expected the same twice"
+            f"distances have shapes {polar_a.shape} and {polar_b.shape}, expected the same shape"
         )
     out = np.zeros(len(polar_a))
     if out.size:

@@ -126,7 +126,7 @@ def draw(
     if probability is not None:
         score = np.asarray(probability, np.float32)
         if score.shape != (len(points),):
-            raise ShapeError(f"probability has shape {score.shape}, expected ({len(points)},): one a point")
+            raise ShapeError(f"probability has shape {score.shape}, expected ({len(points)},): one per point")
         order = np.argsort(-score, kind="stable")
     if out.size and len(order):
         rays = directions(polar.shape[1])
@@ -179,6 +179,6 @@ def _check_distances(distances: ArrayLike) -> NDArray[np.float32]:
             row = int((~((polar >= 0) & (polar < _LARGEST))).any(1).argmax())
             raise ShapeError(
                 f"distances of candidate {row} run from {polar[row].min()} to {polar[row].max()}, "
-                "expected finite pixels of at least 0; clip what a network gives, e.g. numpy.maximum(d, 0)"
+                "expected finite pixels of at least 0; clip the output of a network, e.g. numpy.maximum(d, 0)"
             )
     return read_only(np.ascontiguousarray(polar))

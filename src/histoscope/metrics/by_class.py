@@ -102,7 +102,8 @@ def count_by_class(
         top, left = ((length - crop_px) // 2 for length in array.shape[:2])
         if crop_px < 1 or min(top, left) < 0:
             raise ShapeError(
-                f"a crop of {crop_px} px was asked of labels {array.shape}; expected a side that fits"
+                f"a crop of {crop_px} px does not fit in labels of shape {array.shape}; expected a smaller "
+                "side"
             )
         array = array[top : top + crop_px, left : left + crop_px]
     table = as_overlap(array, array)
@@ -169,7 +170,8 @@ def check_class_names(names: Sequence[str]) -> None:
     """
     if not all(isinstance(name, str) for name in names):
         raise ConfigError(
-            f"class names are {list(names)}; expected words, class 1 first: tuple(info.classes.values()) of "
+            f"class names are {list(names)}; expected strings, class 1 first: tuple(info.classes.values()) "
+            "of "
             "a datasheet"
         )
     if len(set(names)) != len(names):
@@ -177,8 +179,8 @@ def check_class_names(names: Sequence[str]) -> None:
     taken = [f"{score}_{name}" for name in names for score in CLASS_FORMULAS if f"{score}_{name}" in FORMULAS]
     if taken:
         raise ConfigError(
-            f"classes are called {', '.join(names)}, and {taken[0]} is a score of all nuclei; rename "
-            "that class"
+            f"classes are called {', '.join(names)}, and {taken[0]} is also the name of a score of all "
+            "nuclei; rename that class"
         )
 
 

@@ -61,7 +61,7 @@ def reliability(true: ArrayLike, probability: ArrayLike, *, n_bins: int = N_BINS
     (array([0, 3]), array([       nan, 0.66666667]))
     """
     if n_bins < 1:
-        raise ConfigError(f"{n_bins} bins asked for, expected at least 1")
+        raise ConfigError(f"{n_bins} bins requested, expected at least 1")
     counts = bin_counts(*checked(true, probability), n_bins).sum(axis=0).reshape(n_bins, 3)
     n, sure, right = counts.T
     return Reliability(np.linspace(0, 1, n_bins + 1), n.astype(np.int64), divide(sure, n), divide(right, n))
@@ -170,8 +170,8 @@ def scaled(probability: ArrayLike, temperature: float) -> Values:
 
     if not 0.0 < temperature < np.inf:
         raise ConfigError(
-            f"temperature is {temperature}, expected a number above 0; where fit_temperature finds none, "
-            "keep the probabilities"
+            f"temperature is {temperature}, expected a number above 0; if fit_temperature finds none, keep "
+            "the probabilities unchanged"
         )
     cooled: Values = softmax(_logits(np.asarray(probability, np.float64)) / temperature, axis=-1)
     return cooled

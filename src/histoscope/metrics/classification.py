@@ -46,7 +46,9 @@ def confusion(true: ArrayLike, predicted: ArrayLike, n_classes: int) -> NDArray[
     """
     rows, columns = _labels(true, n_classes, "true"), _labels(predicted, n_classes, "predicted")
     if len(rows) != len(columns):
-        raise ShapeError(f"{len(rows)} true and {len(columns)} predicted classes; expected one a patch")
+        raise ShapeError(
+            f"{len(rows)} true and {len(columns)} predicted classes; expected one of each per patch"
+        )
     counts = np.bincount(rows * n_classes + columns, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes).astype(np.int64)
 
@@ -196,14 +198,16 @@ def checked(true: ArrayLike, probability: ArrayLike) -> tuple[NDArray[np.intp], 
         raise ShapeError(f"probabilities have shape {p.shape}, expected (N, C): patches, classes")
     labels = _labels(true, p.shape[1], "true")
     if len(labels) != len(p):
-        raise ShapeError(f"{len(labels)} true classes for {len(p)} rows of probabilities; expected as many")
+        raise ShapeError(
+            f"{len(labels)} true classes for {len(p)} rows of probabilities; expected the same number"
+        )
     # NaN fails both comparisons.
     good = ((p >= 0.0) & (p <= 1.0)).all(axis=1) & (np.abs(p.sum(axis=1) - 1.0) <= _ROUNDING)
     if not good.all():
         row = int(np.argmin(good))
         raise DataError(
-            f"row {row} of the probabilities is {p[row].tolist()}, expected 0 to 1 each and 1 in sum; "
-            "give the softmax of the logits"
+            f"row {row} of the probabilities is {p[row].tolist()}, expected numbers from 0 to 1 that sum to "
+            "1; give the softmax of the logits"
         )
     return labels, p
 

@@ -117,7 +117,7 @@ def overlap(true: ArrayLike | Labels, pred: ArrayLike | Labels) -> Overlap:
         lowest = {"true": int(true.min()), "pred": int(pred.min())}
         name = min(lowest, key=lambda which: lowest[which])
         raise ShapeError(
-            f"{name} labels hold the id {lowest[name]}; expected 0 for background and ids above 0"
+            f"{name} labels contain the id {lowest[name]}; expected 0 for background and ids above 0"
         )
     true_of, pred_of = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
     true_ids, true_index = number_ids(true_of)
@@ -162,13 +162,13 @@ def classes_of_ids(ids: NDArray[np.int32], classes: ArrayLike, n_classes: int, n
     if array.ndim != 1 or len(array) <= top or array.dtype.kind not in "iu":
         raise ShapeError(
             f"{name} classes are {array.shape} {array.dtype} for ids up to {top}; expected one whole number "
-            "for each id and one, the first, for background"
+            "for background, then one for each id"
         )
     found = array[ids].astype(np.intp)
     if found.size and not 0 <= found.min() <= found.max() <= n_classes:
         wrong = found.min() if found.min() < 0 else found.max()
         raise ShapeError(
-            f"{name} classes hold {wrong} (nucleus {ids[found == wrong][0]}); expected 0 for no class, "
+            f"{name} classes contain {wrong} (nucleus {ids[found == wrong][0]}); expected 0 for no class, "
             f"or 1 to {n_classes}"
         )
     return found

@@ -21,7 +21,7 @@ def pool_classes(per_image: Iterable[Mapping[int, Matches]]) -> dict[int, Matche
         if k and image.keys() != total.keys():
             raise DataError(
                 f"image {k} has the classes {sorted(image)}, those before it {sorted(total)}; expected the "
-                "same: call match_by_class with one n_classes"
+                "same: call match_by_class with the same n_classes for all images"
             )
         total = {each: total.get(each, Matches()) + found for each, found in image.items()}
     return total

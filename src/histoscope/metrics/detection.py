@@ -113,11 +113,9 @@ def detections(
     0.6666666666666666
     """
     if not (mpp > 0 and radius_um > 0):
-        raise ConfigError(
-            f"mpp is {mpp} and radius_um {radius_um}; expected micrometres per pixel and micrometres above 0"
-        )
+        raise ConfigError(f"mpp is {mpp} and radius_um {radius_um}; expected both above 0")
     if (true_classes is None) != (pred_classes is None):
-        raise ConfigError("got classes of one map only; give true_classes and pred_classes, or neither")
+        raise ConfigError("got classes for one map only; give true_classes and pred_classes, or neither")
     table = as_overlap(true, pred)
     true_ids, pred_ids = table.true_ids, table.pred_ids
     of_true, of_pred = np.zeros(len(true_ids), np.intp), np.zeros(len(pred_ids), np.intp)

@@ -135,9 +135,9 @@ def compare_groups(
 def _known(values: ArrayLike) -> Values:
     found = np.asarray(values, np.float64)
     if found.ndim != 1:
-        raise ShapeError(f"a group has shape {found.shape}, expected a flat list with a number a patient")
+        raise ShapeError(f"a group has shape {found.shape}, expected a flat list with one number per patient")
     if np.isinf(found).any():
-        raise DataError("a group has infinite numbers; drop them, or make them NaN")
+        raise DataError("a group contains infinite numbers; drop them, or set them to NaN")
     return found[~np.isnan(found)]
 
 

@@ -166,7 +166,7 @@ def _codes(groups: ArrayLike | None, n: int, name: str, least: int) -> tuple[NDA
     if len(sizes) < least or n - sizes.max() < 2:
         raise ShapeError(
             f"{name} holds {len(sizes)} group(s); at least {least} are needed, with two rows outside the "
-            "largest, to split them in halves"
+            "largest, to split them in half"
         )
     return codes.astype(np.int64), len(sizes)
 

@@ -12,7 +12,7 @@ from histoscope.errors import DataError, UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-ADVICE = "read tables with histoscope.tables.read_table, which keeps names as they were"
+ADVICE = "read tables with histoscope.tables.read_table, which keeps names unchanged"
 
 _GAPS = frozenset(
     ("NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "None", "nan", "NaN", "-nan", "-NaN", "NULL", "null")
@@ -66,7 +66,7 @@ def row_keys(
             if "" in mine - other and words:
                 raise DataError(
                     f"{column} is empty in some rows of one table, and {words[0]!r} in the other, which "
-                    f"pandas takes for a gap; {ADVICE}"
+                    f"pandas reads as missing; {ADVICE}"
                 )
             lost = sorted(name for name in other - mine if _as_number(name) in mine - other)
             if lost:
@@ -92,7 +92,7 @@ def cluster_names(table: "pd.DataFrame", cluster: str) -> "pd.Series[str]":
     if unknown:
         raise DataError(
             f"{cluster} is empty in {unknown} of {len(table)} rows; fill it in, or give cluster='source' "
-            "or cluster='name' to take each source image or each image as independent. If it was NA or None "
+            "or cluster='name' to treat each source image or each image as independent. If it was NA or None "
             f"in a file: {ADVICE}"
         )
     return names
@@ -110,7 +110,7 @@ def independent_unit(table: "pd.DataFrame") -> str:
     for name in ("patient", "source", "name"):
         if name in table.columns and not (as_text(table[name]).astype(str).str.strip() == "").any():
             return name
-    raise DataError("no column patient, source or name is filled in for every row; fill one in")
+    raise DataError("none of the columns patient, source and name is filled in for every row; fill one in")
 
 
 def _text(name: object) -> str:

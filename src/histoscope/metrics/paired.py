@@ -278,7 +278,7 @@ def _by_image(
     if twice.any():
         raise DataError(
             f"{', '.join(map(str, run))} {run[twice].iloc[0].tolist()} occurs more than once; expected one "
-            "row for each: keep one condition, or tell several runs apart in a column 'seed'"
+            "row for each: keep one condition, or add a column 'seed' that tells runs apart"
         )
     rows = keys[by].assign(_cluster=cluster_names(table, cluster), **values)
     names = list(values)
@@ -306,5 +306,5 @@ def _check_clusters(both: "pd.DataFrame", cluster: str) -> None:
             first = names[split].sort_values([mine, other]).iloc[:2]
             raise DataError(
                 f"the tables differ in {cluster}: {first[mine].iloc[0]!r} of one is {first[other].iloc[0]!r} "
-                f"and {first[other].iloc[1]!r} in the other; expected the same of each image"
+                f"and {first[other].iloc[1]!r} in the other; expected the same for each image"
             )

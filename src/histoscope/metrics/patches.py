@@ -149,7 +149,8 @@ def probabilities(table: "pd.DataFrame") -> tuple[list[str], NDArray[np.intp], V
     names = [str(column).removeprefix(_PREFIX) for column in table if str(column).startswith(_PREFIX)]
     if not names or "true" not in table:
         raise DataError(
-            f"the table has the columns {', '.join(map(str, table))}; expected true, and p_CLASS for each"
+            f"the table has the columns {', '.join(map(str, table))}; expected true, and p_CLASS for each "
+            "class"
         )
     try:
         numbers = table[[_PREFIX + name for name in names]].to_numpy(np.float64)

@@ -142,7 +142,7 @@ class Model(nn.Module):
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
         """Set the class weights of the loss, the background first; only for models with classes."""
-        raise ConfigError(f"model {self.name!r} has no classes, so they cannot be weighted")
+        raise ConfigError(f"model {self.name!r} has no classes to weight")
 
     def forward(self, image: Tensor) -> Heads:
         """Heads of a batch of images.

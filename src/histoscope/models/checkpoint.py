@@ -295,8 +295,8 @@ def _network(folder: Path, about: Mapping[str, Any], given: nn.Module | str) -> 
         return create(given, **about["arguments"])
     if "kind" not in about["arguments"]:
         raise _WrongKindError(
-            f"{folder} holds a {about['architecture']}, got a {type(given).__name__}, which is no "
-            "histoscope.models.Model; plain modules are for folders that a wrapped one was saved in"
+            f"{folder} holds a {about['architecture']}, got a {type(given).__name__}, which is not a "
+            "histoscope.models.Model; plain modules only fit folders saved from a wrapped module"
         )
     from histoscope.models.guests import OWN, wrap
 
@@ -307,7 +307,7 @@ def _check_kind(folder: Path, model: Model, found: str, kind: type[Model]) -> No
     """Refuse a model of another class than on the card, or of another kind than requested."""
     name = name_of(model)
     if name.replace(":", ".") != found.replace(":", "."):  # cards of before have dots alone
-        raise _WrongKindError(f"{folder} holds a {found}, the network given is a {name}")
+        raise _WrongKindError(f"{folder} holds a {found}, but the network given is a {name}")
     if not isinstance(model, kind):
         raise _WrongKindError(
             f"{folder} holds a {found}, expected a {kind.__name__.lower()}: "
@@ -318,11 +318,11 @@ def _check_kind(folder: Path, model: Model, found: str, kind: type[Model]) -> No
 def _not_ours(folder: Path, found: str) -> str:
     name = found.replace(":", ".").rpartition(".")[2]
     return (
-        f"{folder} holds a network of the class {found}, which is not part of Histoscope, and no code is run "
-        f"because a card names it. Make one and hand it over, histoscope.models.load(folder, "
-        f"network={name}(...)), or name it yourself: network={found!r}; on the "
-        f"command line, histoscope --use {found} and the verb. A package that offers it under "
-        "'histoscope.models' makes it known to all (docs/plugins.md)"
+        f"{folder} holds a network of the class {found}, which is not part of Histoscope, and Histoscope "
+        "never runs code only because a card names it. Pass the network, histoscope.models.load(folder, "
+        f"network={name}(...)), or name it yourself: network={found!r}; on the command line, histoscope "
+        f"--use {found} COMMAND. An installed package can offer it under the entry point 'histoscope.models' "
+        "(docs/plugins.md)"
     )
 
 
@@ -337,7 +337,7 @@ def _rule(folder: Path, about: Mapping[str, Any], classes: tuple[str, ...]) -> C
     try:
         return ClassRule.of_card(about.get(RULE), classes)
     except ConfigError as error:
-        raise CorruptDataError(f"{folder / CARD}: {error}; write it so, or train the model again") from error
+        raise CorruptDataError(f"{folder / CARD}: {error}; correct it, or train the model again") from error
 
 
 def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, float]) -> dict[str, float]:
@@ -346,7 +346,7 @@ def _thresholds(folder: Path, about: dict[str, Any], *, expected: dict[str, floa
     good = isinstance(found, dict) and set(found) == set(expected)
     if not good or not all(isinstance(value, float) and 0 < value < 1 for value in found.values()):
         raise CorruptDataError(
-            f"{folder / CARD} has thresholds {found}, expected {expected or 'none'} or like values between 0 "
-            "and 1; write them there, or train the model again"
+            f"{folder / CARD} has thresholds {found}, expected {expected or 'none'} or similar values "
+            "between 0 and 1; correct them there, or train the model again"
         )
     return found

@@ -112,7 +112,7 @@ class ClassRule:
         if found is None:
             return cls()
         if not isinstance(found, Mapping) or set(found) != set(cls().to_dict()):
-            raise ConfigError(f"the class rule is {found!r}, expected {cls().to_dict()} or like values")
+            raise ConfigError(f"the class rule is {found!r}, expected {cls().to_dict()} or similar values")
         numbers = [*found["offsets"], found["temperature"], found["unsure_below"]]
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
             raise ConfigError(f"the class rule is {found!r}, expected numbers")

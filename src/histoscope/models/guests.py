@@ -68,7 +68,7 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
         If it is no module, or an argument is of the other kind.
     """
     if not isinstance(module, nn.Module):
-        raise ConfigError(f"wrap got a {type(module).__name__}, expected a torch.nn.Module, ready made")
+        raise ConfigError(f"wrap got a {type(module).__name__}, expected a torch.nn.Module object")
     if kind not in {"regions", "patches"}:
         raise ConfigError(f"kind is {kind!r}, expected 'regions' (it finds nuclei) or 'patches'")
     few = kind == "patches" and len(classes) < 2
@@ -130,7 +130,7 @@ class WrappedClassifier(Classifier):
 
     def depths(self) -> dict[str, int]:
         """Refuse learning rates by depth: the order of the layers is not known."""
-        raise ConfigError(f"train.transfer is for backbones of timm, not for {self.made_as}; leave it out")
+        raise ConfigError(f"train.transfer is for timm backbones, not for {self.made_as}; leave it out")
 
 
 def _checked(logits: Any, shape: tuple[int, ...], name: str) -> Tensor:
@@ -180,7 +180,7 @@ class Maker:
             fixed[self.outputs] = 3 + len(names)
         for key, value in self.fixed.items():
             if arguments.pop(key, value) != value:
-                raise ConfigError(f"{key} of model {self.name!r} is {value}, which its labels ask for")
+                raise ConfigError(f"{key} of model {self.name!r} is {value}, which its labels require")
         theirs = {key: value for key, value in arguments.items() if key not in OWN}
         made = self.factory(**theirs, **fixed)
         model = wrap(made, **{key: value for key, value in arguments.items() if key in OWN})

@@ -58,8 +58,8 @@ def predict(image: Image, model: Segmenter, mpp: float, *, tta: bool = False) ->
     """
     if isinstance(image, Segmenter):
         warnings.warn(
-            "histoscope.models.predict takes the image first, then the model; the old order goes with the "
-            "next version",
+            "histoscope.models.predict takes the image first, then the model; the old order will be "
+            "removed in the next version",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -45,8 +45,8 @@ class Curve:
     def __post_init__(self) -> None:
         if len(self.mpp) != len(self.aji) or len(self.mpp) < 2 or not np.all(np.diff(self.mpp) > 0):
             raise ConfigError(
-                f"a curve at {list(self.mpp)} um/px with AJI {list(self.aji)}: expected as many of both, at "
-                "least two, and pixel sizes that rise"
+                f"a curve at {list(self.mpp)} um/px with AJI {list(self.aji)}: expected at least two of "
+                "each, equally many, with pixel sizes in rising order"
             )
 
     @classmethod
@@ -104,11 +104,11 @@ def warn_outside(mpp: float, card: Mapping[str, Any] | None) -> None:
     at, best = curve.best
     tried = min(max(mpp, curve.mpp[0]), curve.mpp[-1])
     there = "" if tried == at else f", {curve.at(mpp):.2f} at {tried:.3g}"
-    beyond = "" if tried == mpp else f", the {'finest' if mpp < tried else 'coarsest'} that was tried"
+    beyond = "" if tried == mpp else f", the {'finest' if mpp < tried else 'coarsest'} tested"
     warnings.warn(
         f"{mpp:.3g} um/px is outside the range of {card.get('name') or 'this model'}, {low:g} to {high:g} "
-        f"um/px: its AJI is {best:.2f} at {at:g} um/px{there}{beyond}. If the pixel size is right, look "
-        "whether nuclei are missed or merged, or give a scan within the range; if it is wrong, correct it "
+        f"um/px: its AJI is {best:.2f} at {at:g} um/px{there}{beyond}. If the pixel size is right, check "
+        "whether nuclei are missed or merged, or use a scan within the range; if it is wrong, correct it "
         "with --mpp (from Python, mpp=)",
         UserWarning,
         stacklevel=2,

@@ -88,7 +88,7 @@ class Nuclei:
         if known is None and self.shape == (-1, -1):
             raise ShapeError("outlines do not say how large their image is; give shape=(height, width)")
         if known is not None and self.shape not in {(-1, -1), known}:
-            raise ShapeError(f"label map is {known}, shape {self.shape}; leave shape out")
+            raise ShapeError(f"label map has shape {known}, but shape is {self.shape}; leave shape out")
         if known is not None:
             object.__setattr__(self, "shape", known)
 
@@ -145,7 +145,7 @@ class Nuclei:
         if len(class_id) != n or len(sure) != n:
             raise ShapeError(
                 f"got classes of {len(class_id)} and probabilities of {len(sure)} nuclei for ids up to {n}; "
-                "expected one for each id, and in classes one more, the first, for background"
+                "expected one for each id, and in classes a first entry for background"
             )
         return cls(centroid_px.astype(np.float32), class_id, sure, np.asarray(labels, np.int32), mpp)
 

@@ -44,7 +44,7 @@ class View:
     pred : (h, w) int32
     n_pred : int
         Nuclei found in the region.
-    how : {"original", "normalised", "normaliser not kept"}
+    how : {"original", "normalised", "normaliser not saved"}
         What `image` is; the last one is the original too.
     """
 
@@ -271,8 +271,8 @@ def _picture(
         pred = preds[level] = read_labels(_inside(folder / "predictions" / condition, name, (".png", ".tif")))
         if not image.shape[:2] == true.shape == pred.shape:
             raise ShapeError(
-                f"{name}: image {image.shape[:2]}, truth {true.shape}, prediction {pred.shape}; expected one "
-                "size"
+                f"{name}: image {image.shape[:2]}, truth {true.shape}, prediction {pred.shape}; expected the "
+                "same size"
             )
     rows, columns = choose_region(true, list(preds.values()))
     wide = tuple(slice(max(part.start - MARGIN_PX, 0), part.stop + MARGIN_PX) for part in (rows, columns))
@@ -281,7 +281,7 @@ def _picture(
 
     def view(level: str, pred: Labels) -> View:
         made = seen.normalised(runs[level], image)
-        how = "normaliser not kept" if made is None else "original" if made is image else "normalised"
+        how = "normaliser not saved" if made is None else "original" if made is image else "normalised"
         shown = (image if made is None else made)[wide]
         return View(level, scores[level, name], shown, pred[wide], _count(pred[rows, columns]), how)
 

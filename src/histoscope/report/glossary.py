@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 WORDS = {
     "AJI": (
-        "Aggregated Jaccard index: shared pixels of true and predicted nuclei over all their "
-        "pixels, those of unmatched nuclei counted against it. From 0 to 1, higher is better."
+        "Aggregated Jaccard index: pixels shared by matched true and predicted nuclei, divided by all their "
+        "pixels plus those of unmatched nuclei. From 0 to 1, higher is better."
     ),
     "AJI+": ("AJI with true and predicted nuclei paired one to one. From 0 to 1, higher is better."),
     "PQ": (
@@ -13,43 +13,43 @@ WORDS = {
         "(mean IoU). From 0 to 1, higher is better."
     ),
     "mPQ+": (
-        "PQ of each class over all images as if they were one, averaged over the classes. From 0 "
+        "PQ of each class, pooled over all images, then averaged over the classes. From 0 "
         "to 1, higher is better."
     ),
     "Dice": (
-        "Overlap of the pixels of all true and all predicted nuclei: twice the shared ones over "
-        "the sum. From 0 to 1, higher is better; touching nuclei that are merged cost "
-        "nothing."
+        "Overlap of all true and all predicted nuclear pixels: twice the shared pixels divided by the sum "
+        "of both. From 0 to 1, higher is better; merging touching nuclei is not penalised."
     ),
     "F1": (
-        "Share of nuclei that were found and are real: a true and a predicted nucleus match if "
-        "they share more than half of their joint pixels. From 0 to 1, higher is better."
+        "Harmonic mean of precision and recall of nuclei: a true and a predicted nucleus match if their IoU "
+        "is above 0.5. From 0 to 1, higher is better."
     ),
-    "accuracy": ("Share of patches that were given the right class. From 0 to 1, higher is better."),
-    "log loss": ("Minus the logarithm of the probability that the right class was given. 0 is best."),
-    "Brier score": ("Squared distance of the probabilities from the right class. 0 is best."),
+    "accuracy": ("Share of patches classified correctly. From 0 to 1, higher is better."),
+    "log loss": (
+        "Negative log-likelihood: minus the logarithm of the probability given to the right class. 0 is best."
+    ),
+    "Brier score": ("Brier score: squared distance of the probabilities from the right class. 0 is best."),
     "95 % interval": (
-        "Where the value would lie for other patients of the same kind, at a confidence of 95 %. "
-        "It is computed by patient, since images of one patient are alike; n is the number of "
+        "The range in which the value for patients like these is expected, at 95 % confidence. It is "
+        "computed by patient, since images of one patient are alike; n is the number of "
         "patients."
     ),
     "permutation": (
-        "Permutation test: how often a mean difference this large comes up if the signs of the "
-        "patients' differences are drawn at random."
+        "Permutation test: how often a mean difference this large arises when the signs of the patients' "
+        "differences are drawn at random."
     ),
     "Holm": (
-        "Holm's correction: of several comparisons one is small by chance more easily, so each p "
-        "is raised by the number of comparisons."
+        "Holm's correction: among several comparisons, a small p arises by chance more easily, so each p is "
+        "raised according to their number."
     ),
     "Wilcoxon": (
-        "Wilcoxon's signed rank test, which looks at the order of the patients' differences and "
-        "not at their size."
+        "Wilcoxon signed-rank test, which uses the ranks of the patients' differences, not their sizes."
     ),
     "d_z": (
         "Effect size: the mean of the patients' differences over their standard deviation. Around "
         "0.2 is small, 0.8 large."
     ),
-    "SD of seeds": ("Standard deviation between trainings that differ in nothing but the random seed."),
+    "SD of seeds": ("Standard deviation between training runs that differ only in the random seed."),
 }
 
 

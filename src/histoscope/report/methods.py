@@ -23,28 +23,29 @@ STATUS_WORDS = {
 }
 LIMIT_UNITS = (
     "The test part has {units}. Intervals answer one question: how far would the mean move with other "
-    "{noun}s of the same kind? They go by {noun}, all images of one together, and say nothing of other "
-    "hospitals, scanners or organs than these."
+    "{noun}s of the same kind? They are computed by {noun}, with all images of a {noun} taken together, and "
+    "say nothing about other hospitals, scanners or organs."
 )
 LIMIT_SEEDS = (
-    "Each number averages {seeds} of training before anything is tested. The spread from seed to seed is "
-    "given beside the means, but is not inside the intervals; instead, a difference counts only if every "
-    "seed points the same way. With one seed that asks for nothing."
+    "Each number is averaged over {seeds} of training before anything is tested. The spread between seeds "
+    "is given beside the means, but is not part of the intervals; instead, a difference counts only if "
+    "every seed points the same way. With one seed, this adds nothing."
 )
 LIMIT_NO_DIFFERENCE = (
-    "“No difference shown” is not “no difference”: the interval says how large a difference may still hide."
+    "“No difference shown” is not “no difference”: the interval shows how large a difference is still "
+    "possible."
 )
 LIMIT_TABLES = (
-    "p values of a table are corrected (Holm) for the comparisons of that table, not across tables. The "
-    "other metrics are there to explain the primary one, not to replace it."
+    "p values are corrected (Holm) within each table, not across tables. The other metrics help to explain "
+    "the primary one; they do not replace it."
 )
 LIMIT_TISSUE = (
     "The synthetic set {name!r} was fitted to {tiles}, whose labels the axis of labelled tiles does not "
-    "count: for fewer tiles than these, read it as help from someone who has labelled as many."
+    "count: with fewer tiles than that, its benefit includes the labels of those tiles."
 )
 LIMIT_NO_PATIENTS = (
-    "Patients are not recorded for every image, so each {noun} counts as one. If some come from the same "
-    "patient, the intervals are too narrow."
+    "Patients are not recorded for every image, so each {noun} counts as one patient. If several come from "
+    "the same patient, the intervals are too narrow."
 )
 LIMIT_DEMO = "The images are synthetic, made to show how a study works. They prove nothing about tissue."
 TRAIN_LABELS = {
@@ -53,9 +54,9 @@ TRAIN_LABELS = {
     "patch_px": "Side of a patch, in pixels of the network",
     "on_nuclei": "Share of patches centred on a nucleus",
     "labelled_share": "Share of patches from images with classes",
-    "class_precision": "Wanted precision of classes; less sure nuclei are unsure",
+    "class_precision": "Target precision of classes; nuclei below it are unsure",
     "lr": "Highest learning rate",
-    "warmup": "Share of the steps in which the rate rises",
+    "warmup": "Share of the steps used for warm-up",
     "weight_decay": "Weight decay",
     "ema": "Decay of the moving average of the weights",
     "precision": "Precision",
@@ -81,7 +82,7 @@ def sections(study: StudyResults) -> list[tuple[str, Facts]]:
         ("What was tested", _conditions(study)),
         ("Training", _training(study)),
         ("Machine, time and versions", _machine(study)),
-        ("To run it again", _command(study)),
+        ("To reproduce it", _command(study)),
     ]
     return [(title, facts) for title, facts in found if facts]
 
@@ -175,8 +176,8 @@ def _split(study: StudyResults, sheet: Mapping[str, Any]) -> str:
     if study.settings.get("task") == "patches":
         test = study.config["patches"]["test"]
         return (
-            f"Drawn again for each seed: a share of {test} for testing, {share} for validation. By group, "
-            f"with no {sheet.get('val_by')} on both sides; and patch by patch at random."
+            f"Redrawn for each seed: a share of {test} for testing, {share} for validation. Split by group, "
+            f"with no {sheet.get('val_by')} on both sides, and also patch by patch at random."
         )
     if isinstance(share, int | float):
         return (
@@ -206,7 +207,7 @@ def _training(study: StudyResults) -> Facts:
     if study.factor != "augment" and config.get("augment"):
         facts.append(("Augmentation", str(config["augment"])))
     if config.get("jitter", "none") != "none":
-        facts.append(("Jitter of colours", f"{config['jitter']}, but where a level names another"))
+        facts.append(("Jitter of colours", f"{config['jitter']}, unless a level names another"))
     for model in study.models:
         arguments: Any = next(
             (run.config.get("model_arguments") for run in study.runs if run.model == model), {}

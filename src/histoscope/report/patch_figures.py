@@ -41,7 +41,7 @@ def reliability_diagram(
         figure = Figure(figsize=(side, side * 1.18), layout="constrained")
         top, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         top.plot([0, 1], [0, 1], color=RULE, linewidth=1, zorder=0)
-        lines = [(table, INK, "o", "as it is"), (cooled, _BLUE, "s", "at its temperature")]
+        lines = [(table, INK, "o", "uncalibrated"), (cooled, _BLUE, "s", "temperature-scaled")]
         for one, colour, marker, label in lines:
             if one is None:
                 continue
@@ -61,7 +61,7 @@ def reliability_diagram(
                 label=text,
                 clip_on=False,
             )
-        top.set(xlim=(table.edges[np.argmax(table.n > 0)], 1), ylim=(0, 1), ylabel="share that is right")
+        top.set(xlim=(table.edges[np.argmax(table.n > 0)], 1), ylim=(0, 1), ylabel="share correct")
         top.legend(frameon=False, loc="lower right", fontsize=9)
         width = np.diff(table.edges)
         below.bar(

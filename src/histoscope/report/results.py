@@ -253,4 +253,4 @@ def _last_words(path: Path) -> str:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
         if line.strip()
     ]
-    return lines[-1] if lines else "it left no message"
+    return lines[-1] if lines else "no error message"

@@ -32,7 +32,7 @@ MODEL_LABELS = {
     "stardist": "StarDist",
     "all": "All groups",
 }
-CONDITION_LABELS = {"test": "Test images as they are", "external": "External test set"} | {
+CONDITION_LABELS = {"test": "Original test images", "external": "External test set"} | {
     "grouped": "Split by group",
     "random": "Random split",
 }
@@ -196,15 +196,17 @@ def _doubt(found: Difference) -> str:
 
 def _ending(verdict: Verdict, found: Difference) -> str:
     if verdict in {Verdict.HELPS, Verdict.HARMS}:
-        return f"it {verdict}" + (", in the one training that was compared" if found.seeds == 1 else "")
+        return f"it {verdict}" + (", in the one training run compared" if found.seeds == 1 else "")
     excludes_zero = found.low > 0 or found.high < 0
     if excludes_zero and not found.p_holm < ALPHA:
         corrected = (
             f", corrected for {count(found.comparisons, 'comparison')}," if found.comparisons > 1 else ""
         )
-        return f"no difference is shown, for the test{corrected} does not confirm what the interval suggests"
+        return (
+            f"no difference is shown, since the test{corrected} does not confirm what the interval suggests"
+        )
     if excludes_zero and found.disagree:
-        return f"no difference is shown, for only {found.agreeing} of {found.seeds} seeds point that way"
+        return f"no difference is shown, since only {found.agreeing} of {found.seeds} seeds point that way"
     return "no difference is shown"
 
 

@@ -105,10 +105,10 @@ LINES: Mapping[str, Lines] = {
         {"": tuple(_NAMES)},
         _tissue,
         "with and without synthetic tissue",
-        "Above: means with 95 % intervals; dotted: synthetic tissue alone. Below: paired differences "
-        "from as many real tiles alone, with 95 % intervals by patient or, where patients are not "
-        "recorded, by image. Filled: the interval leaves out zero. All lines have learned for the "
-        "same number of steps.",
+        "Above: means with 95 % intervals; dotted: synthetic tissue alone. Below: paired differences from "
+        "the same number of real tiles alone, with 95 % intervals by patient or, where patients are not "
+        "recorded, by image. Filled: the interval excludes zero. All were trained for the same number of "
+        "steps.",
     ),
     "beginning": Lines(
         beginnings.LEVELS,
@@ -125,15 +125,15 @@ LINES: Mapping[str, Lines] = {
         "scratch",
         {
             "Equal steps on real tiles": ("scratch", "imagenet", "drawn", "imagenet_drawn"),
-            "Equal minutes in all": ("scratch", "imagenet", *_WITHIN),
+            "Equal total minutes": ("scratch", "imagenet", *_WITHIN),
         },
         _beginning,
-        "by what the network began from",
-        "Above: means with 95 % intervals. Below: paired differences from the network with an encoder "
-        "from scratch and as many tiles, with 95 % intervals by patient or, where patients are not "
-        "recorded, by image. Filled: the interval leaves out zero. Equal steps: pretraining on drawn "
-        "tissue comes on top. Equal minutes: it takes its share of them, and our own U-Net learns for "
-        "as long. 0 tiles: after pretraining alone.",
+        "by initial weights",
+        "Above: means with 95 % intervals. Below: paired differences from the network with an encoder from "
+        "scratch and the same number of tiles, with 95 % intervals by patient or, where patients are not "
+        "recorded, by image. Filled: the interval excludes zero. Equal steps: pretraining on drawn tissue "
+        "comes on top. Equal minutes: they include pretraining, and our own U-Net trains for the same "
+        "time. 0 tiles: pretraining alone.",
     ),
 }
 """Factor -> its figure."""

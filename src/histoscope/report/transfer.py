@@ -154,7 +154,7 @@ def sentences(
         texts.append(
             f"With {label}, a random split adds {summary.signed(min(row.difference for row in most))} to "
             f"{summary.signed(worst.difference)} to accuracy, most with "
-            f"“{summary.level_label(worst.level, study.factor)}” ({summary.number(worst.random)} in place of "
+            f"“{summary.level_label(worst.level, study.factor)}” ({summary.number(worst.random)} instead of "
             f"{summary.number(worst.grouped)}; 95 % interval of the difference "
             f"{summary.span(worst.low, worst.high)})."
         )
@@ -168,17 +168,17 @@ def sentences(
     scratch = by_level.get("scratch")
     if best is not None and scratch is not None and best is not scratch:
         texts.append(
-            f"With {summary.small(summary.model_label(few))}, by photograph, "
+            f"With {summary.small(summary.model_label(few))}, split by photograph, "
             f"“{summary.level_label(best.level, study.factor)}” reaches {summary.number(best.grouped)}, "
-            f"training from scratch {summary.number(scratch.grouped)}, under the same number of steps."
+            f"and training from scratch {summary.number(scratch.grouped)}, in the same number of steps."
         )
     clear = [row for row in compared if row.size == size and row.low > 0]
     if compared:
         names = [f"“{summary.level_label(row.level, study.factor)}”" for row in clear]
         who = listed(names) if names else "no level"
         texts.append(
-            f"With {summary.small(summary.model_label(size))}, colours alone are beaten, with an interval "
-            f"that leaves out zero, by {who}."
+            f"With {summary.small(summary.model_label(size))}, the following beat colours alone with an "
+            f"interval that excludes zero: {who}."
         )
     return texts
 

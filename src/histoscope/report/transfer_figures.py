@@ -114,7 +114,7 @@ def _by_groups_panel(axes: Axes, study: StudyResults, rows: Sequence[Effect], ki
         ends.append((y[-1], summary.level_label(level, study.factor), shade))
     axes.set_xticks(range(len(study.models)), [str(groups_of(size) or "all") for size in study.models])
     axes.set_xlim(-0.4, len(study.models) - 0.6)
-    axes.set_xlabel("photographs of each class to learn from", fontsize=9)
+    axes.set_xlabel("training photographs per class", fontsize=9)
     axes.tick_params(length=3, labelsize=9)
     name_ends(axes, ends, gap=0.075)
 

@@ -154,7 +154,8 @@ def open(  # noqa: A001  # reads as stain.open
         fitted = kind.fit(read_image(path), origin=origin or path.name)
     else:
         raise ConfigError(
-            f"reference {str(path)!r} is none; expected {saved.DEFAULT!r}, a .json file or an image"
+            f"reference {str(path)!r} is not a stain reference; expected {saved.DEFAULT!r}, a .json file or "
+            "an image"
         )
     return fitted if white is None else replace(fitted, white=white)
 
@@ -182,8 +183,9 @@ def load(path: str | Path, method: str | None = None) -> BaseNormalizer[Any]:
     name, values = saved.choose(methods, method, str(path))
     if method is None and ":" in name and not plugins.is_trusted(name, NORMALIZERS, GROUP):
         raise ConfigError(
-            f"{path} holds the normaliser {name!r}, which is not part of Histoscope, and no code is run "
-            f"because a file names it. Name it yourself, histoscope.stain.load(path, {name!r}), or install a "
+            f"{path} holds the normaliser {name!r}, which is not part of Histoscope, and Histoscope never "
+            "runs code only because a file names it. Name it yourself, histoscope.stain.load(path, "
+            f"{name!r}), or install a "
             f"package that offers it under {GROUP!r}"
         )
     return replace(get(name)._from_values(values), **about)

@@ -77,7 +77,7 @@ def check_stains(stains: ArrayLike) -> NDArray[np.float64]:
     rows = np.asarray(stains, np.float64)
     if rows.shape not in {(2, 3), (3, 3)}:
         raise ShapeError(
-            f"stains have shape {rows.shape}, expected (2, 3): one row of R, G, B density a stain"
+            f"stains have shape {rows.shape}, expected (2, 3): one row of R, G, B density per stain"
         )
     if not np.isfinite(rows).all() or (rows[:2] < 0).any():
         raise ShapeError(f"stains are {rows.tolist()}; densities must be finite and not negative")

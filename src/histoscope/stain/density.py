@@ -72,7 +72,7 @@ def check(image: object) -> Image:
         )
     got = f"image is {image.shape} {image.dtype}, expected (H, W, 3) uint8 RGB; "
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
-        raise ShapeError(got + "a grey image shows no stains, and no method here can colour it")
+        raise ShapeError(got + "a greyscale image shows no stains to work on")
     if image.ndim == 4:
         raise ShapeError(got + "normalise the images of a batch one by one")
     if image.ndim == 3 and image.shape[2] == 4:

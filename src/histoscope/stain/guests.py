@@ -67,7 +67,7 @@ class Guest(BaseNormalizer[Any]):
         if form != (image.shape, np.uint8):
             raise ConfigError(
                 f"normaliser {self.name!r} gives {form[0] or type(changed).__name__} {form[1] or ''}, "
-                f"expected {image.shape} uint8, as the image has"
+                f"expected {image.shape} uint8, like the image"
             )
         return np.ascontiguousarray(changed)
 
@@ -127,7 +127,7 @@ def kind_of(name: str, found: Any) -> type[Guest]:
     if not callable(found):
         raise ConfigError(
             f"normaliser {name!r} is {found!r}, expected a function (image) -> image, or a class whose "
-            "objects are one"
+            "objects are such functions"
         )
     return type("Guest", (Guest,), {"name": name, "made_by": (found,)})
 

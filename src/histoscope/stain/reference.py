@@ -119,7 +119,7 @@ def _methods(document: Any, where: str) -> dict[str, dict[str, Any]]:
     if document.get("format") != FORMAT:
         raise FormatVersionError(
             f"{where} has format {document.get('format')!r}, this version reads {FORMAT}; "
-            "update Histoscope or save it anew"
+            "update Histoscope or save it again"
         )
     methods = document.get("methods")
     if not isinstance(methods, dict) or not methods or not all(isinstance(v, dict) for v in methods.values()):

@@ -52,7 +52,9 @@ def restain(
     image = check(image)
     factors = np.asarray(amounts, np.float64)
     if factors.shape != (2,) or not np.isfinite(factors).all() or (factors < 0).any():
-        raise ShapeError(f"amounts are {amounts!r}, expected two factors from 0 on: haematoxylin and eosin")
+        raise ShapeError(
+            f"amounts are {amounts!r}, expected two factors of at least 0: haematoxylin and eosin"
+        )
     wanted = None if stains is None else check_stains(stains)
     try:
         source = Macenko.estimate(image) if source is None else source

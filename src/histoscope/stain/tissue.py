@@ -127,7 +127,7 @@ def tissue_of(images: Image | Sequence[Image], white: ArrayLike | None = None) -
     notes = {
         "no bare glass (white point assumed)": found is None,
         "little tissue (less than 5 % of the image)": share < 0.05,
-        "pen marks (left as they are)": ink >= 0.02,
+        "pen marks (left unchanged)": ink >= 0.02,
     }
     return Tissue(pixels, level, tuple(note for note, holds in notes.items() if holds))
 
@@ -174,7 +174,7 @@ def _check(images: Sequence[Image], small: Sequence[Image], table: NDArray[np.fl
         raise StainError(too_little(PEN))
     mean = density[:, tissue].mean(axis=1)  # shaded glass is grey on average, without noise
     if not _kernels.is_tissue(*mean, LEAST_DENSITY):
-        raise StainError(too_little("nothing but grey"))
+        raise StainError(too_little("only grey"))
     if (density - density.mean(axis=0))[:, tissue].std(axis=1).max() < ONE_COLOUR:
         raise StainError(too_little("one colour only"))
     return inks

@@ -50,7 +50,7 @@ def check(chosen: StudyConfig) -> StudyConfig:
         "conditions": chosen.conditions,
     }.items():
         if len(set(values)) != len(values):
-            raise ConfigError(f"{key}: {list(values)} names something twice; name each once")
+            raise ConfigError(f"{key}: {list(values)} contains a value twice; give each once")
     if study.baseline not in study.levels:
         raise ConfigError(f"levels: {list(study.levels)} lacks the baseline {study.baseline!r}; add it")
     if study.primary_condition not in [condition.name for condition in study.conditions]:
@@ -83,12 +83,11 @@ def _check_external(names: Iterable[str]) -> None:
     for name in names:
         if not name.strip() or not name.isprintable() or set(name) & _NO_FOLDER:
             raise ConfigError(
-                f"external: {name!r} cannot be the name of a folder; take letters, digits, '-' and '_'"
+                f"external: {name!r} cannot be the name of a folder; use letters, digits, '-' and '_'"
             )
         if (same := known.setdefault(name.casefold(), name)) != name:
             raise ConfigError(
-                f"external: {same!r} and {name!r} are one folder on disks that know no letter case; "
-                "rename one"
+                f"external: {same!r} and {name!r} are the same folder on case-insensitive disks; rename one"
             )
 
 
@@ -108,13 +107,13 @@ def _check_tissue(chosen: StudyConfig, study: Study) -> None:
                 raise ConfigError(f"level {level!r} needs level {other!r}; add it to the levels")
     if chosen.tuning_lr and not any(known[level].get("initial_level") for level in study.levels):
         raise ConfigError(
-            f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} tunes a pretrained "
+            f"tuning_lr is {chosen.tuning_lr}, but no level of study {study.name!r} fine-tunes a pretrained "
             "network; leave it out, or add a level such as 'procedural_tuned_8'"
         )
     if not chosen.external and any(condition.external for condition in study.conditions):
         raise ConfigError(
-            "condition 'external' needs an external test set; add 'external: {root: FOLDER}', or several by "
-            "names of yours, 'external: {tnbc: {root: FOLDER}}', or choose 'conditions: [test]'"
+            "condition 'external' needs an external test set; add 'external: {root: FOLDER}', or several "
+            "under names of your choice, 'external: {tnbc: {root: FOLDER}}', or choose 'conditions: [test]'"
         )
     sizes = {synthetic.of_size(known[level].get("tiles")) for level in study.levels}
     for model, wanted in chosen.sizes.items():

@@ -89,8 +89,8 @@ def check(folder: Path, found: pd.DataFrame) -> None:
             images = len(new.keys() - {CLASSES})
             raise ConfigError(
                 f"{folder} was run on other images, labels or weights: {len(changed)} of {images} in "
-                f"{name!r} have changed since (first: {changed[0]}); choose another 'out', or bring the old "
-                "ones back"
+                f"{name!r} have changed since (first: {changed[0]}); choose another 'out', or restore the "
+                "old ones"
             )
 
 
@@ -127,8 +127,8 @@ def require_readable(found: pd.DataFrame, learned: Collection[tuple[str, str]]) 
     lacking = [row for row in broken.itertuples() if (row.set, row.name) in learned]
     if lacking:
         raise DataError(
-            f"{len(lacking)} of {len(learned)} images to learn from cannot be read (first: "
-            f"{lacking[0].name!r}: {lacking[0].problem}); replace them, or take them out of the index"
+            f"{len(lacking)} of {len(learned)} training images cannot be read (first: "
+            f"{lacking[0].name!r}: {lacking[0].problem}); replace them, or remove them from the index"
         )
 
 

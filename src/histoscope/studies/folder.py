@@ -52,9 +52,7 @@ def weights_of(folder: Path, run: Run) -> Path:
         If that run is not finished.
     """
     if not finished(folder, run):
-        raise ConfigError(
-            f"initial weights are those of {run.name}, which is not finished; run the study again"
-        )
+        raise ConfigError(f"initial weights come from {run.name}, which is not finished; run the study again")
     return folder / run.name / "model"
 
 
@@ -78,7 +76,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     found = read_yaml(folder / STUDY)
     for key in ("factor", "levels"):
         if not found.get(key):
-            raise CorruptDataError(f"{folder / STUDY} names no {key}; restore it")
+            raise CorruptDataError(f"{folder / STUDY} has no {key}; restore it")
     for condition in found["conditions"]:
         condition["name"] = NEW_NAMES.get(condition["name"], condition["name"])
     return found

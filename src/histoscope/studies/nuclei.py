@@ -55,9 +55,10 @@ class StudyOfNuclei(StudyTask):
         timed = [level for level in study.levels if known[level].get("equal_minutes")]
         if timed and self.config.nuclei.step_seconds is None:
             raise ConfigError(
-                f"level {timed[0]!r} learns for as many minutes as the others, so the pace of both networks "
-                "must be given: add 'nuclei: {step_seconds: {encoder: 0.2, unet: 0.2}}' with the seconds "
-                "of a step that 'histoscope study plan' measures, or leave the level out"
+                f"level {timed[0]!r} trains for the same time as the others, so the speed of both networks "
+                "must be given: add 'nuclei: {step_seconds: {encoder: 0.2, unet: 0.2}}' with the "
+                "seconds "
+                "per step that 'histoscope study plan' measures, or leave the level out"
             )
 
     def weights(self) -> Mapping[str, Any]:

@@ -72,14 +72,14 @@ class StudyOfPatches(StudyTask):
             groups_of(size)
         if config.data.val + config.patches.test >= 1:
             raise ConfigError(
-                f"data.val is {config.data.val} and patches.test {config.patches.test}: nothing is left to "
-                "learn from; their sum must stay below 1"
+                f"data.val is {config.data.val} and patches.test {config.patches.test}: nothing is left for "
+                "training; their sum must stay below 1"
             )
         check_unlabelled(config.patches.self_supervised, "patches.self_supervised")
         if config.jitter != "none":
             raise ConfigError(
-                f"jitter is {config.jitter!r}, but study {config.study!r} classifies patches and changes no "
-                "colours; leave it out"
+                f"jitter is {config.jitter!r}, but study {config.study!r} classifies patches and does not "
+                "change colours; leave it out"
             )
 
     def trainings(self, todo: Sequence[Run]) -> list[TrainConfig]:

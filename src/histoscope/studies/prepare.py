@@ -176,7 +176,7 @@ def tested_on(test: Dataset, condition: Condition) -> Dataset:
     chosen = [index for index, record in enumerate(test.records) if record.group(key) == value]
     if not chosen:
         raise DataError(
-            f"condition {condition.name!r} needs test images with {key} = {value}, and there are none; "
-            f"give the index a column {key!r}, or leave the condition out"
+            f"condition {condition.name!r} needs test images with {key} = {value}, but there are none; add a "
+            f"column {key!r} to the index, or leave the condition out"
         )
     return data.subset(test, chosen)

@@ -149,11 +149,11 @@ def _named(place: Path, event: Event) -> Event:
 
 
 def check_names(records: list[Record]) -> None:
-    """Refuse two images of one name, which would share a file, and names that lead out of a folder."""
+    """Refuse two images of one name, which would share a file, and names that lead outside the folder."""
     twice = [name for name, times in Counter(record.name for record in records).items() if times > 1]
     if twice:
         raise DataError(
-            f"{len(twice)} name(s) stand for several images (first: {twice[0]!r}); names must be unique"
+            f"{len(twice)} name(s) are used by several images (first: {twice[0]!r}); names must be unique"
         )
     astray = [
         record.name
@@ -162,6 +162,6 @@ def check_names(records: list[Record]) -> None:
     ]
     if astray:
         raise DataError(
-            f"{len(astray)} image name(s) lead out of a folder (first: {astray[0]!r}); a study writes files "
-            "of these names: take '..' and the leading slash out of them"
+            f"{len(astray)} image name(s) lead outside the folder (first: {astray[0]!r}); a study writes "
+            "files with these names: remove '..' and leading slashes"
         )

@@ -145,7 +145,7 @@ TEST = Condition("test", "the test images as they are")
 
 STAIN = Study(
     name="stain",
-    question="Does stain normalisation help a network segment nuclei, and guard it against another stain?",
+    question="Does stain normalisation help a network segment nuclei, and protect it against another stain?",
     factor="normalizer",
     levels=("none", "reinhard", "macenko", "vahadane"),
     baseline="none",
@@ -156,12 +156,14 @@ STAIN = Study(
         TEST,
         Condition(
             "shift_purple",
-            "both stains turned towards blue-purple, as by another haematoxylin",
+            "both stains shifted towards blue-purple, as with another haematoxylin",
             stains=((0.72, 0.64, 0.26), (0.42, 0.84, 0.34)),
             amounts=(1.1, 1.0),
         ),
         Condition(
-            "shift_faint", "half of both stains, as after a short bath or in a thin cut", amounts=(0.5, 0.5)
+            "shift_faint",
+            "half of both stains, as after short staining or in a thin section",
+            amounts=(0.5, 0.5),
         ),
         Condition(
             "shift_pink",
@@ -210,7 +212,7 @@ IMBALANCE = Study(
 
 STARDIST = Study(
     name="stardist",
-    question="What do masks, more rays, an encoder, test-time augmentation and votes bring a StarDist?",
+    question="How much do masks, more rays, an encoder, test-time augmentation and votes improve StarDist?",
     factor="stardist",
     levels=("published", "rays32", "rays64", "turned", "refined", "turned_refined"),
     baseline="rays32",
@@ -223,7 +225,7 @@ STARDIST = Study(
 
 EXTERNAL = Condition(
     "external",
-    "an external test set: images of another laboratory, which no network has seen",
+    "an external test set: images from another laboratory, which no network has seen",
     external=True,
 )
 
@@ -245,7 +247,7 @@ SYNTHETIC = Study(
 
 TRANSFER = Study(
     name="transfer",
-    question="What does a classifier of patches gain by what it learned before, and how much of it is leak?",
+    question="What does a patch classifier gain from pretraining, and how much of that is leakage?",
     factor="initial_weights",
     levels=(
         *("scratch", "synthetic", "self_supervised", "imagenet_probe", "imagenet_tuned"),
@@ -256,8 +258,8 @@ TRANSFER = Study(
     seeds=(0, 1, 2),
     metric="accuracy",
     conditions=(
-        Condition("grouped", "patches of photographs that no training patch is of"),
-        Condition("random", "patches split at random, so that copies of them were trained on"),
+        Condition("grouped", "patches of photographs from which no training patch comes"),
+        Condition("random", "patches split at random, so copies of them are in the training part"),
     ),
     primary_condition="grouped",
     reference=(
@@ -269,7 +271,7 @@ TRANSFER = Study(
 
 TRANSFER_NUCLEI = Study(
     name="transfer_nuclei",
-    question="What does a network that finds nuclei gain by what it learned before, of few labels and many?",
+    question="What does a network that finds nuclei gain from pretraining, with few labels and with many?",
     factor="beginning",
     levels=tuple(beginnings.LEVELS),
     baseline="scratch_2",
@@ -278,8 +280,8 @@ TRANSFER_NUCLEI = Study(
     metric="aji",
     conditions=(TEST, EXTERNAL),
     reference=(
-        "He, Girshick and Dollar, ICCV 2019, arXiv:1811.08883: from random weights, networks find objects as "
-        "well, if there are time and labels enough"
+        "He, Girshick and Dollar, ICCV 2019, arXiv:1811.08883: networks trained from random weights detect "
+        "objects just as well, given enough time and labels"
     ),
 )
 
@@ -296,11 +298,11 @@ DEMO = Study(
     conditions=(
         Condition(
             "laboratory_A",
-            "new patients of the laboratory that the training images come from",
+            "new patients from the laboratory of the training images",
             only=("lab", "A"),
         ),
         Condition(
-            "laboratory_B", "patients of a laboratory whose stain no network has seen", only=("lab", "B")
+            "laboratory_B", "patients from a laboratory whose stain no network has seen", only=("lab", "B")
         ),
     ),
     primary_condition="laboratory_B",

@@ -114,7 +114,7 @@ class DoRun:
         run = self.runs[claim.task.name]
         place = self.folder / run.name
         if claim.lost >= MOST_LOST:
-            note = f"its worker was lost {claim.lost} times, perhaps for want of memory"
+            note = f"its worker was lost {claim.lost} times, perhaps because memory ran out"
             write_text(place / study_folder.ERROR, note + "\n")
             return Row({}, note)
         try:
@@ -146,7 +146,7 @@ def _teller(claim: Claim, every_s: float) -> Tell:
             try:
                 claim.check()
             except FileNotFoundError as error:  # this worker slept, and the call is over
-                raise LostError(f"{event.run}: the study's call has ended") from error
+                raise LostError(f"{event.run}: the command that ran this study has ended") from error
         if event.stage != last[0] or now_s - last[1] >= every_s:
             last = (event.stage, now_s)
             claim.say(asdict(event))

@@ -55,10 +55,11 @@ def like(
     """
     if not images_per_patient or min(images_per_patient) < 1:
         raise ConfigError(
-            f"images_per_patient is {images_per_patient}, expected numbers from 1, one for each patient"
+            f"images_per_patient is {images_per_patient}, expected numbers of at least 1, one for each "
+            "patient"
         )
     if not 0 <= distractors <= 10:
-        raise ConfigError(f"distractors is {distractors!r}, expected a share from 0 to 10")
+        raise ConfigError(f"distractors is {distractors!r}, expected a number from 0 to 10")
     mpp = target.mpp if mpp is None else mpp
     check_size(shape_px, mpp)
     order = np.random.default_rng(seed).permutation(len(target.patients))

@@ -88,8 +88,8 @@ def cohort_stream(
         counts = list(images_per_patient)
     if len(counts) != n_patients or min(counts) < 1:
         raise ConfigError(
-            f"images_per_patient is {images_per_patient}, expected a number at or above 1, "
-            f"or {n_patients} of them"
+            f"images_per_patient is {images_per_patient}, expected a number of at least 1, or {n_patients} "
+            "of them"
         )
     check_size(shape_px, mpp)
     laboratories = [_stain(item) for item in ([stains] if isinstance(stains, str | StainSpec) else stains)]

@@ -98,7 +98,7 @@ class Target:
         unknown = sorted(set(self.classes.values()) - set(self.by_class))
         if unknown:
             raise ConfigError(
-                f"classes {', '.join(unknown)} have no entry in by_class, which says their style"
+                f"classes {', '.join(unknown)} have no entry in by_class, which sets their style"
             )
 
     def density(self) -> tuple[float, float]:
@@ -136,7 +136,7 @@ class Target:
         except ValueError as error:
             raise ConfigError(f"{path} is not readable JSON: {error}") from error
         if not isinstance(values, dict) or values.get("kind") != KIND:
-            raise ConfigError(f"{path} is no synth spec; `histoscope synth --like` writes one")
+            raise ConfigError(f"{path} is not a synth spec; `histoscope synth --like` writes one")
         if values.get("format") != FORMAT:
             raise FormatVersionError(
                 f"{path} has format {values.get('format')!r}, this version reads {FORMAT}; fit it again"

@@ -12,7 +12,7 @@ from histoscope.models.base import Model
 from histoscope.types import Record, Sample
 from histoscope.words import count, listed
 
-NO_CLASS = "of no class"
+NO_CLASS = "without a class"
 PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 

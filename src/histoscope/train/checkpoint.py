@@ -55,7 +55,7 @@ def load(path: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
         )
     except RuntimeError as error:
         raise CorruptDataError(
-            f"checkpoint {path} is of another network ({error}); use another folder"
+            f"checkpoint {path} belongs to another network ({error}); use another folder"
         ) from error
     moments: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():

@@ -37,7 +37,7 @@ def check_fit(model: Model, train: Sequence[Sample], val: Sequence[Sample], conf
     if not isinstance(model, Model) or not isinstance(config, TrainConfig):
         raise ConfigError(
             f"fit got a {type(model).__name__} and a {type(config).__name__}, expected a "
-            "histoscope.models.Model (histoscope.models.wrap makes one of a torch.nn.Module) and a "
+            "histoscope.models.Model (histoscope.models.wrap turns a torch.nn.Module into one) and a "
             "histoscope.train.TrainConfig"
         )
     _check_listed(train=train, val=val)
@@ -73,7 +73,7 @@ def check_machine(config: "TrainConfig | GeneratorConfig") -> None:
     if not there.get(accelerator, False):
         found = ", ".join(name for name, is_there in there.items() if is_there)
         raise ConfigError(
-            f"train.accelerator is {accelerator!r}, but torch finds no such device here; there is {found} "
+            f"train.accelerator is {accelerator!r}, but torch finds no such device here; available: {found} "
             "(histoscope doctor says more)"
         )
     on_cpu = accelerator == "cpu" or (accelerator == "auto" and not cuda and not mps)
@@ -97,7 +97,7 @@ def check_remedies(model: Model, config: BalanceConfig) -> None:
         task_of(model).check_remedies(model, config)
     if not model.spec.classes:
         raise ConfigError(
-            f"remedies for rare classes were asked for, but model {model.name!r} has no classes; "
+            f"balance asks for remedies for rare classes, but model {model.name!r} has no classes; "
             "use stardist and labels with classes, or set balance to none"
         )
 
@@ -117,14 +117,15 @@ def check_resolution(model: Model, train: Sequence[Sample]) -> None:
     mpp = model.spec.mpp
     if math.isnan(mpp):
         raise ConfigError(
-            f"the resolution of model {model.name!r} is not settled: give it mpp=... (micrometres per "
+            f"the resolution of model {model.name!r} is not set: give it mpp=... (micrometres per "
             "pixel), or call show_at(mpp)"
         )
     other = next((sample for sample in train if abs(sample.mpp / mpp - 1) > SAME_MPP), None)
     if other is not None:
         raise DataError(
-            f"training sample {other.name!r} has {other.mpp:g} micrometres per pixel, the model learns at "
-            f"{mpp:g}; bring it there first with histoscope.data.resample(sample, {mpp:g})"
+            f"training sample {other.name!r} has {other.mpp:g} micrometres per pixel, but the model is "
+            "trained at "
+            f"{mpp:g}; resample it first with histoscope.data.resample(sample, {mpp:g})"
         )
 
 
@@ -133,7 +134,7 @@ def _check_listed(**parts: Sequence[Sample]) -> None:
     for part, given in parts.items():
         if not hasattr(given, "__len__"):
             raise DataError(
-                f"{part} is a {type(given).__name__}, which can be read once only; give a list of samples"
+                f"{part} is a {type(given).__name__}, which can be read only once; give a list of samples"
             )
 
 
@@ -144,7 +145,7 @@ def _check_memory(model: Model, config: TrainConfig) -> None:
     if asked > there:
         raise ConfigError(
             f"train.batch_size {config.batch_size} of patches of {side} pixels takes {asked / 1e9:,.0f} GB "
-            f"for the patches alone, this machine has {there / 1e9:,.0f} GB free; take smaller batches"
+            f"for the patches alone, this machine has {there / 1e9:,.0f} GB free; use smaller batches"
         )
 
 
@@ -160,7 +161,7 @@ def _check_norm(model: Model, config: TrainConfig) -> None:
         if "more than 1 value per channel" in str(error):
             raise ConfigError(
                 f"train.batch_size is 1, too few for the batch norm of model {model.name!r} on patches of "
-                f"{side} pixels: take 2 or more"
+                f"{side} pixels: use 2 or more"
             ) from error
     except (RuntimeError, NotImplementedError, TypeError):
         pass  # a network that needs numbers to run; it is tried by the first step

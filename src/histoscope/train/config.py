@@ -43,7 +43,7 @@ def check_settings(settings: Any, section: str) -> None:
             value = value.item()
             object.__setattr__(settings, name, value)  # within __post_init__
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{section}.{name} is {value}, expected a number that is not infinite")
+            raise ConfigError(f"{section}.{name} is {value}, expected a finite number")
     for name, known in (("precision", PRECISIONS), ("accelerator", ACCELERATORS)):
         if getattr(settings, name, known[0]) not in known:
             raise ConfigError(
@@ -284,13 +284,14 @@ def check_unlabelled(config: TrainConfig, where: str = "train") -> None:
     if config.batch_size < 2:
         raise ConfigError(
             f"{where}.batch_size is {config.batch_size}; pretraining without labels compares the patches "
-            "of a batch and needs at least 2, better 64"
+            "of a batch and needs at least 2, preferably 64"
         )
     default = TrainConfig()
     unread = [name for name in NOT_WITHOUT_LABELS if getattr(config, name) != getattr(default, name)]
     if unread:
         raise ConfigError(
             f"{where}.{unread[0]} is {getattr(config, unread[0])!r}, but pretraining without labels does not "
-            "use it: patches have the size of the backbone, nothing is validated and the last weights are "
+            "use it: patches have the input size of the backbone, nothing is validated and the last weights "
+            "are "
             "kept; leave it out"
         )

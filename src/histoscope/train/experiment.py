@@ -163,8 +163,8 @@ def _run(experiment: Experiment, listener: Listener, progress: Progress | None) 
     if finished.is_file() and standing.is_settled:
         _check_unchanged(experiment, standing, listener.note)
         listener.note(
-            f"{out} is finished: nothing was trained, these are its scores. More train.steps continue it; "
-            "--set out=... starts another run"
+            f"{out} is finished: nothing was trained, these are its scores. Raise train.steps to continue "
+            "it, or start another run with --set out=..."
         )
         return read_table(finished)
     check_machine(experiment.train)
@@ -205,7 +205,7 @@ def _tell_seen(model: Path, test: Dataset, note: OnNote) -> None:
     """Say which test images the network has seen, such as those of what training began from."""
     learned = provenance.read(model)
     if learned is not None and any((found := seen_in(learned, test)).status):
-        note(f"test images: {found}; so these are not all scores of new images")
+        note(f"test images: {found}; so not all of these scores are on new images")
 
 
 def _opened(experiment: Experiment) -> list[Split]:

@@ -81,7 +81,7 @@ def score(
     opened = models.open_model(model, backend=backend)
     task = task_of(opened.network)
     if tta and not task.takes_tta:
-        raise ConfigError("--tta is for models that find nuclei; this one tells patches apart")
+        raise ConfigError("--tta is for models that find nuclei; this one classifies patches")
     watched = provenance.Watched(dataset)
     shown = normalised(task.in_classes_of(opened.network, watched), opened.normalizer)
     skipped: dict[str, str] = {}

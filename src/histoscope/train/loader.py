@@ -72,8 +72,8 @@ class PatchDataset(Dataset[Patch]):
     ) -> None:
         if rarity is not None and not isinstance(config, AugmentConfig):
             raise ConfigError(
-                "rare_warp of the balance raises settings of AugmentConfig, which an augmentation of others "
-                "has not; take one of both"
+                "rare_warp of the balance raises settings of AugmentConfig, which a custom augmentation "
+                "does not have; use one of the two"
             )
         self.sampler, self.targets, self.config, self.color, self.seed = sampler, targets, config, color, seed
         self.rarity = rarity

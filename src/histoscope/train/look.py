@@ -246,12 +246,12 @@ def _check_maps(found: Recognised, samples: list[Sample], faults: list[Problem])
         bad, what = (unread, "cannot be read with their labels") if unread else (wrong, "have wrong labels")
         first = next(reversed(bad))
         raise DataError(
-            f"{len(bad)} of {count(len(samples) + len(unread), 'image')} {what}; {first}: {bad[first]}. Mend "
-            f"them or take them out; histoscope data verify {found.name} FOLDER lists them all"
+            f"{len(bad)} of {count(len(samples) + len(unread), 'image')} {what}; {first}: {bad[first]}. Fix "
+            f"or remove them; histoscope data verify {found.name} FOLDER lists them all"
         )
     if not any(len(_areas(sample)) for sample in samples):
         raise DataError(
-            f"no label map of {found.dataset.info.name!r} holds a nucleus: there is nothing to learn"
+            f"no label map of {found.dataset.info.name!r} contains a nucleus: there is nothing to learn"
         )
 
 
@@ -266,8 +266,8 @@ def _ask_mpp(found: Recognised, samples: list[Sample]) -> str:
             "um at 0.5; most measure 4 to 8 um"
         )
     return (
-        f"the pixel size of {found.dataset.info.name!r} is unknown, and its files do not say it: give "
-        "micrometres per pixel, --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x (train --data: --set "
+        f"the pixel size of {found.dataset.info.name!r} is unknown and not in its files: give micrometres "
+        "per pixel, --mpp 0.25 for a 40x scan or --mpp 0.5 for 20x (train --data: --set "
         f"data.mpp=0.25){hint}"
     )
 

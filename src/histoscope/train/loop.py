@@ -207,7 +207,7 @@ class _Learner(Learner):
         if "total" not in losses:
             raise TrainingError(
                 f"the loss of model {self.model.name!r} has {', '.join(losses) or 'nothing'}, expected "
-                "'total' among them: their sum, which is learned from"
+                "'total' among them: their sum, which training minimises"
             )
         return losses
 

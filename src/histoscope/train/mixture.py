@@ -56,7 +56,7 @@ class Mixture(Sequence[Sample]):
         for kind, samples, part in (("real", real, 1 - share), ("synthetic", synthetic, share)):
             if part > 0 and not len(samples):
                 raise DataError(
-                    f"{part:.0%} of the patches should be {kind}, and there are no {kind} samples; "
+                    f"{part:.0%} of the patches should be {kind}, but there are no {kind} samples; "
                     "check the data set, or change the share"
                 )
         self.real, self.synthetic, self.share = tuple(real), tuple(synthetic), share
@@ -89,7 +89,7 @@ class MixedSampler:
         if not np.isclose(usual.mpp, other.mpp, rtol=0.01):
             raise DataError(
                 f"some samples have {usual.mpp:g} micrometres per pixel, others {other.mpp:g}; "
-                "bring all to one with histoscope.data.resample(sample, mpp) first"
+                "resample all to one pixel size first with histoscope.data.resample(sample, mpp)"
             )
         self.usual, self.other, self.share = usual, other, share
         self.size_px, self.mpp = usual.size_px, usual.mpp
@@ -127,7 +127,7 @@ def make_sampler(
     if labelled_share and not any(sample.has_classes for sample in samples):
         raise DataError(
             f"{labelled_share:.0%} of the patches should be of images with classes (train.labelled_share), "
-            "and no training image has classes; leave it out"
+            "but no training image has classes; leave it out"
         )
 
     def of(kind: Sequence[Sample]) -> Sampler:

@@ -148,9 +148,9 @@ def _tell(theirs: Mapping[int, str], wanted: Mapping[int, str], match: ClassMatc
     told = []
     if match.number and match.foreign:
         alone = f"the model does not know {listed(match.foreign)}"
-        told.append(f"{alone}: these nuclei count as nuclei and for no class")
+        told.append(f"{alone}: these nuclei count as nuclei, but for no class")
     if match.number and match.lacking:
-        told.append(f"the data set has no {listed(match.lacking)}: no score of that class")
+        told.append(f"the data set has no {listed(match.lacking)}: no score for that class")
     if not match.number:
         both = f"data set: {listed(theirs)}; model: {listed(wanted)}"
         told.append(f"no class is scored, since none is in both ({both}); {HOW}")

@@ -152,7 +152,8 @@ def _common_mpp(samples: Sequence[Sample]) -> float:
         if not np.isclose(sample.mpp, samples[0].mpp, rtol=0.01):
             raise DataError(
                 f"sample {sample.name!r} has {sample.mpp:g} micrometres per pixel, {samples[0].name!r} has "
-                f"{samples[0].mpp:g}; bring all to one with histoscope.data.resample(sample, mpp) first"
+                f"{samples[0].mpp:g}; resample all to one pixel size first with "
+                "histoscope.data.resample(sample, mpp)"
             )
     return samples[0].mpp
 
@@ -160,7 +161,9 @@ def _common_mpp(samples: Sequence[Sample]) -> float:
 def _checked(class_weights: Sequence[float]) -> tuple[float, ...]:
     weights = tuple(float(weight) for weight in class_weights)
     if not weights or min(weights) < 0 or not np.isfinite(weights).all() or max(weights) == 0:
-        raise ConfigError(f"class_weights are {weights}, expected numbers from 0 with one above 0")
+        raise ConfigError(
+            f"class_weights are {weights}, expected numbers of at least 0, and one of them above 0"
+        )
     return weights
 
 

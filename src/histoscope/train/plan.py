@@ -115,8 +115,8 @@ class Plan:
         if changed:
             raise ConfigError(
                 f"{self.experiment.out} was trained or tested on other images, labels or stains: "
-                f"{len(changed)} of {len(now)} have changed since (first: {changed[0]!r}); bring the old "
-                "ones back, or start another run with --set out=..."
+                f"{len(changed)} of {len(now)} have changed since (first: {changed[0]!r}); restore the old "
+                "ones, or start another run with --set out=..."
             )
 
 

@@ -74,7 +74,7 @@ def _network_of(start: str) -> dict[str, Any]:
     card = read_card(start)
     name, arguments = str(card["architecture"]), dict(card.get("arguments", {}))
     if models.get(name).task != "nuclei":
-        raise ConfigError(f"{start} is a {name}, which finds no nuclei; --from takes a model that does")
+        raise ConfigError(f"{start} is a {name}, which does not find nuclei; --from needs a model that does")
     for key in ("pretrained", "weights"):  # what it once began from
         arguments.pop(key, None)
     normalizer = str(card.get(NORMALISER, "none"))

@@ -82,13 +82,14 @@ def propose(seen: Seen, start: str | Path = "") -> Proposal:
     """
     if start and seen.task != "nuclei":
         raise ConfigError(
-            f"{seen.root} has patches with classes, but --from takes a model of nuclei; a classifier starts "
+            f"{seen.root} has patches with classes, but --from takes a model that finds nuclei; a classifier "
+            "starts "
             "from other weights with --set model.arguments.weights=FOLDER"
         )
     if seen.task == "patches" and sum(n > 0 for n in seen.classes.values()) < 2:
         raise DataError(
             f"all patches of {seen.root} are of one class ({next(iter(seen.classes), 'without a name')}): "
-            "there is nothing to tell apart; add a folder with patches of another class"
+            "there is nothing to learn; add a folder with patches of another class"
         )
     chosen, parts, notes = _parted(seen)
     found = of_nuclei(seen, parts, str(start)) if seen.task == "nuclei" else of_patches(seen, parts)
@@ -210,7 +211,7 @@ def _doubts(seen: Seen) -> list[str]:
         said.append(
             "nuclei have classes without names, so they are not classified; name them in dataset.yaml"
         )
-    said += [f"class {name!r} does not occur in what was read" for name, n in seen.classes.items() if not n]
+    said += [f"class {name!r} does not occur in the images read" for name, n in seen.classes.items() if not n]
     if seen.faults:
         command = shlex.join(["histoscope", "data", "verify", seen.reader, str(seen.root)])
         said.append(f"faults in {count(len(seen.faults), 'image')}: {command}")

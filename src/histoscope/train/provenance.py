@@ -194,8 +194,8 @@ def _check_same(path: Path, now: pd.DataFrame) -> None:
     changed = sorted({name for _, name, _ in old ^ new})
     if changed:
         raise ConfigError(
-            f"what is in {path.parent} began with other images: {count(len(changed), 'name')} of {len(new)} "
-            f"differ (first: {changed[0]!r}); bring the old ones back, or choose another folder"
+            f"the run in {path.parent} began with other images: {count(len(changed), 'name')} of {len(new)} "
+            f"differ (first: {changed[0]!r}); restore the old ones, or choose another folder"
         )
 
 

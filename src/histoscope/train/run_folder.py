@@ -73,8 +73,8 @@ def stand(chosen: C, out: Path) -> Standing:
         return Standing(shorter=before)
     told = "; ".join(f"{key} is {old!r} there and {new!r} here" for key, (old, new) in changed.items())
     raise ConfigError(
-        f"{out} holds a run with other settings: {told}. Choose another folder with --set out=..., or the "
-        "settings as they were"
+        f"{out} holds a run with other settings: {told}. Choose another folder with --set out=..., or "
+        "restore the settings"
     )
 
 

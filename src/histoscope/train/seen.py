@@ -72,7 +72,7 @@ class Seen:
         words = {
             TRAIN: "trained on",
             VALIDATION: "validated on",
-            GENERATOR: "that synthetic images, which were trained on, are fitted to",
+            GENERATOR: "that synthetic training images are fitted to",
             REFERENCE: "that stains are normalised to",
             COPY: "copied from one of these",
             PATIENT: "of a patient (or slide) that was trained on",
@@ -88,17 +88,18 @@ class Seen:
         said = []
         if self.renamed:
             said.append(
-                f"same name, other pixels: {count(len(self.renamed), 'image')}, such as {self.renamed[0]!r}; "
-                "not taken for seen by name"
+                f"same name, different pixels: {count(len(self.renamed), 'image')}, such as "
+                f"{self.renamed[0]!r}; "
+                "not counted as seen"
             )
         if self.not_compared:
             said.append(
-                f"copies of {count(self.not_compared, 'image')} that were learned from cannot be found: "
-                "their files are not here"
+                f"cannot look for copies of {count(self.not_compared, 'training image')}: their files are "
+                "not here"
             )
         if self.unknown:
             began = ", ".join(self.unknown)
-            said.append(f"it is not known what images stand behind {began}, which was learned from")
+            said.append(f"it is not known which images are behind {began}, which training used")
         return said
 
 

@@ -115,8 +115,8 @@ class Start:
         """The same, on the way to a number of steps."""
         if self.step > steps:
             raise ConfigError(
-                f"{saved} is at step {self.step}, but train.steps is {steps}; set more steps, or take "
-                "another folder to train for fewer"
+                f"{saved} is at step {self.step}, but train.steps is {steps}; set more steps, or use another "
+                "folder to train for fewer"
             )
         left = [[self.step, self.steps]] if self.steps and self.steps != steps and self.step else []
         return replace(self, steps=steps, earlier=[*self.earlier, *left])
@@ -125,8 +125,8 @@ class Start:
         """The same, if these are the samples that it began with; checkpoints of 0.1 do not say."""
         if self.samples and self.samples != samples:
             raise ConfigError(
-                f"{saved} is of a training on other samples (digest {self.samples}, got {samples}): pixels, "
-                "labels or their order differ; give those that it began with, or take another folder"
+                f"{saved} is from a run on other samples (digest {self.samples}, got {samples}): pixels, "
+                "labels or their order differ; give the samples that it began with, or use another folder"
             )
         return replace(self, samples=samples)
 
@@ -177,7 +177,7 @@ class Steps:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"memory does not suffice for batches of {self.config.batch_size} patches; set a smaller "
+                f"not enough memory for batches of {self.config.batch_size} patches; set a smaller "
                 "train.batch_size or train.patch_px, and run again"
             ) from error
 

@@ -73,7 +73,7 @@ class TorchDataset(torch.utils.data.Dataset[dict[str, Any]]):
             raise DataError("there are no samples; check the split and the filters before it")
         if patch_px is None and (n is not None or on_nuclei or augment is not None):
             raise ConfigError(
-                "n, on_nuclei and augment are of patches; give their side, such as patch_px=256"
+                "n, on_nuclei and augment are for patches; give the patch side, such as patch_px=256"
             )
         if n is not None and n < 1:
             raise ConfigError(f"n is {n}, expected the number of patches, 1 or more")

@@ -11,7 +11,7 @@ Place = Annotated[int, InAddress(ge=0, le=65_535)]
 Zoom = Annotated[int, InAddress(ge=0, le=MOST_ZOOM)]
 Word = Annotated[str, Query(min_length=1, max_length=200)]
 WHY = {
-    404: "not there: `detail` says what to do",
+    404: "not found: `detail` says what to do",
     422: "cannot be read: `detail` says why",
     504: "took too long",
 }

@@ -27,10 +27,10 @@ async def body_of(request: Request, most_bytes: int, *, limit_s: float = 20.0) -
         async for part in request.stream():
             found += part
             if len(found) > most_bytes:
-                raise TooLargeError(f"more than {most_bytes / 1e6:g} MB were sent; send less at once")
+                raise TooLargeError(f"more than {most_bytes / 1e6:g} MB were sent; send less at a time")
         return bytes(found)
 
     try:
         return await asyncio.wait_for(read(), limit_s)
     except TimeoutError as error:
-        raise TooSlowError(f"it took longer than {limit_s:g} s to come; send it again") from error
+        raise TooSlowError(f"the request took longer than {limit_s:g} s to arrive; send it again") from error

@@ -31,19 +31,22 @@ _OPENING_S = 600.0
 
 Answered = dict[int | str, dict[str, Any]]
 _READ: Answered = {
-    404: {"model": Why, "description": "not there, or no nuclei: `detail` says what to do"},
+    404: {"model": Why, "description": "not found, or no nuclei: `detail` says what to do"},
     422: {"model": Why, "description": "cannot be read: `detail` says why"},
     504: {"model": Why, "description": "took too long"},
 }
 _SENT: Answered = _READ | {
-    400: {"model": Why, "description": "what was sent is none of this: `detail` says where"},
-    408: {"model": Why, "description": "what was sent came too slowly"},
-    413: {"model": Why, "description": "what was sent is too large"},
+    400: {"model": Why, "description": "the request is not valid: `detail` says where"},
+    408: {"model": Why, "description": "the request arrived too slowly"},
+    413: {"model": Why, "description": "the request is too large"},
 }
 _WRITTEN: Answered = _SENT | {
     403: {"model": Why, "description": "the folder cannot be written"},
-    409: {"model": Why, "description": "the results, or the corrections beside them, are of another version"},
-    503: {"model": Why, "description": "somebody else writes; send it again"},
+    409: {
+        "model": Why,
+        "description": "the results, or the corrections beside them, come from another version",
+    },
+    503: {"model": Why, "description": "another process is writing; send it again"},
     507: {"model": Why, "description": "the disk is full; send it again later"},
 }
 
@@ -173,7 +176,7 @@ class Correcting:
         found = self._shelf.found(results)
         if found.kind != "nuclei" or found.label == TRUTH:
             what = TRUTH if found.label == TRUTH else found.kind
-            raise ConfigError(f"{what}: only nuclei that a model found are corrected; choose such results")
+            raise ConfigError(f"{what}: only nuclei found by a model can be corrected; choose such results")
         marks = self._shelf.marks(found)
 
         def opened() -> Notebook:

@@ -16,7 +16,7 @@ class NewEdit(BaseModel):
     model_config = _ANY
     id: str = Field(pattern="^[0-9a-f]{16}$")
     kind: Literal["confirm", "reclassify", "delete", "draw", "undo"]
-    row: int | None = Field(None, ge=0, le=2**32 - 1, description="of the nucleus in the results")
+    row: int | None = Field(None, ge=0, le=2**32 - 1, description="row of the nucleus in the results")
     drawn: str = Field("", max_length=64, description="id of a drawn nucleus, in place of a row")
     class_name: str = Field("", max_length=500)
     polygon_px: list[tuple[FiniteFloat, FiniteFloat]] = Field([], max_length=MOST_POINTS)
@@ -41,8 +41,10 @@ class NewEdits(BaseModel):
     """Corrections of nuclei that were shown."""
 
     model_config = _ANY
-    digest: str = Field(max_length=64, description="of the nuclei that were shown, as GET gives it")
-    author: str = Field("", max_length=100, description="in place of the name that the server was given")
+    digest: str = Field(max_length=64, description="digest of the nuclei that were shown, as GET returns it")
+    author: str = Field(
+        "", max_length=100, description="used instead of the name that the server was started with"
+    )
     edits: list[NewEdit] = Field(min_length=1, max_length=MOST_EDITS)
 
 

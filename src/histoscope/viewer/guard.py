@@ -79,14 +79,16 @@ class Guard:
             return
         host = headers.get("host", "")
         if not self._token and not is_loopback(_name_of(host)):
-            await _say(send, 403, "this page is for the machine that it runs on: open it as 127.0.0.1")
+            await _say(
+                send, 403, "this page can only be used on the machine that it runs on: open it as 127.0.0.1"
+            )
             return
         if scope["method"] not in _SAFE and headers.get("origin", f"http://{host}").split("://")[-1] != host:
-            await _say(send, 403, "changes are taken from this page alone")
+            await _say(send, 403, "changes are accepted only from this page")
             return
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MOST_BYTES:
-            await _say(send, 413, f"this is more than {MOST_BYTES >> 20} MB")
+            await _say(send, 413, f"the request is larger than {MOST_BYTES >> 20} MB")
             return
         if self._token and not self._has_token(headers):
             await self._let_in(scope, send)
@@ -143,10 +145,10 @@ def _limited(receive: Receive) -> Receive:
         try:
             message = await asyncio.wait_for(receive(), end - time.monotonic())
         except TimeoutError:
-            raise HTTPException(408, f"this did not come within {BODY_S:.0f} s") from None
+            raise HTTPException(408, f"the request did not arrive within {BODY_S:.0f} s") from None
         left -= len(message.get("body", b""))
         if left < 0:
-            raise HTTPException(413, f"this is more than {MOST_BYTES >> 20} MB")
+            raise HTTPException(413, f"the request is larger than {MOST_BYTES >> 20} MB")
         is_whole = not message.get("more_body", False)
         return message
 

@@ -204,12 +204,12 @@ class Library:
                 if name.startswith(".") or not path.is_file():
                     continue
                 if path.is_symlink() and not path.resolve().is_relative_to(root):
-                    self.left_out.append((self._short(path), "is a link that leads out of the folder"))
+                    self.left_out.append((self._short(path), "is a link that points outside the folder"))
                     continue
                 seen += 1
                 if seen > _MOST_FILES:
                     self.left_out.append(
-                        (str(folder), f"has more than {_MOST_FILES:,} files: view a part of it")
+                        (str(folder), f"has more than {_MOST_FILES:,} files: view one of its subfolders")
                     )
                     return
                 yield path

@@ -46,5 +46,5 @@ def _pixels(slide: Slide) -> Image | Sequence[Image]:
         return whole
     tiles = Sample.of(slide, find_tissue(slide)[0], _MPP).tiles
     if not tiles:
-        raise ConfigError(f"{slide.path.name} shows no tissue to measure its stains by")
+        raise ConfigError(f"{slide.path.name} shows no tissue from which to measure its stains")
     return tiles

@@ -98,7 +98,8 @@ class Notebook:
         """
         if digest != self._found.digest:
             raise DataError(
-                "these corrections are of other results: the nuclei were found anew since; reload the page"
+                "these corrections belong to earlier results, and the nuclei have been found again since; "
+                "reload the page"
             )
         with self._lock:
             tidy: list[Wanted | DataError] = [self._tidied(one) for one in wanted]
@@ -309,7 +310,7 @@ def outline_of(points: Sequence[Sequence[float]], size_px: Sequence[int] | None)
     if not shape.is_valid:
         shape = _largest(shapely.make_valid(shape), points)
     if size_px and not shape.intersects(shapely.box(0, 0, *size_px)):
-        raise DataError("the outline lies outside of the slide; draw it on the slide")
+        raise DataError("the outline lies outside the slide; draw it on the slide")
     return [(float(x), float(y)) for x, y in shape.exterior.coords[:-1]]
 
 

@@ -31,7 +31,7 @@ _UPLOAD_S = 60.0
 _MOST_COMING = 4
 _PICTURES = {
     "requestBody": {
-        "description": "The file of an image; none where a slide is named.",
+        "description": "An image file; omitted where a slide is named.",
         "content": {
             kind: {"schema": {"type": "string", "format": "binary"}}
             for kind in ("image/png", "image/jpeg", "image/tiff", "application/octet-stream")
@@ -39,12 +39,12 @@ _PICTURES = {
     }
 }
 _WHY = {
-    "s408": "it took too long to come",
+    "s408": "the request took too long to arrive",
     "s413": "too large",
-    "s501": "the machine lacks what models need",
-    "s503": "others wait: come again",
+    "s501": "a package that models need is missing",
+    "s503": "other requests are waiting: try again",
 }
-_UNKNOWN = "does not say how large its pixels are: give mpp, such as 0.25 for a 40x scan, 0.5 for 20x"
+_UNKNOWN = "has no pixel size: give mpp, such as 0.25 for a 40x scan, 0.5 for 20x"
 _Pixel = Annotated[int, Query(ge=0, le=10_000_000)]
 _Side = Annotated[int | None, Query(ge=1, le=10_000_000)]
 _Mpp = Annotated[float | None, Query(gt=0, le=100)]
@@ -143,7 +143,7 @@ class Routes:
     async def _sent(self, request: Request) -> bytes | Response:
         """The body, or why it is not taken."""
         if self._coming >= _MOST_COMING:
-            return busy(f"{self._coming} images are being sent already")
+            return busy(f"{self._coming} images are already being sent")
         self._coming += 1
         try:
             return await body_of(request, _MOST_BYTES, limit_s=_UPLOAD_S)
@@ -178,8 +178,8 @@ class Routes:
         """Keep nuclei as results that say what became of each."""
         true = self._shelf.found(truth)
         if true.label != TRUTH:
-            raise ConfigError(f"{truth} is no ground truth")
-        kept = self._shelf.scratch.new_comparison(f"{found.model}, found now", true.path)
+            raise ConfigError(f"{truth} is not a ground truth")
+        kept = self._shelf.scratch.new_comparison(f"{found.model}, run now", true.path)
         write_labels(kept.path, found.nuclei.instances)
         return plain({"id": kept.id, "label": kept.label, "kind": kept.kind, "n": None, "problem": ""})
 

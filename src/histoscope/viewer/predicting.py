@@ -75,7 +75,7 @@ class Predictor:
 
     def models(self) -> dict[str, Any]:
         """Names of the models that find nuclei, with what their cards say; or what is missing."""
-        problem = "" if find_spec("torch") else "torch is not installed: pip install histoscope brings it"
+        problem = "" if find_spec("torch") else "torch is not installed: pip install histoscope installs it"
         found = []
         for name, folder in self._folders().items():
             try:
@@ -137,7 +137,7 @@ class Predictor:
             from histoscope.predict import Detector
         except ImportError as error:
             raise MissingDependencyError(
-                f"{error.name} is not installed, which models need; pip install histoscope brings it"
+                f"{error.name} is not installed, but models need it; pip install histoscope installs it"
             ) from error
         self._held = None  # its memory, before the next one is loaded
         detector = Detector.open(folders[model], backend="auto")
@@ -162,7 +162,7 @@ class Line:
     async def answer(self, request: Request, work: Callable[[], Response]) -> Response:
         """What `work` makes, in its turn; or that too many wait, or why it cannot be had."""
         if self._waiting > self._most:
-            return busy(f"{self._waiting} others wait for the model")
+            return busy(f"{self._waiting} other requests are waiting for the model")
         self._waiting += 1
         try:
             async with self._turn:
@@ -195,7 +195,8 @@ def check_size(width: int, height: int) -> None:
     if width * height > MOST_PX:
         side = math.isqrt(MOST_PX)
         raise TooLargeError(
-            f"{width:,} x {height:,} pixels are too many to wait for, at most {side:,} x {side:,} are taken; "
+            f"{width:,} x {height:,} pixels are too many for a preview, expected at most {side:,} x "
+            f"{side:,}; "
             "choose a smaller part, or run histoscope predict"
         )
 

@@ -34,6 +34,4 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except (*_OF_CONTENT, pa.ArrowException, shapely.errors.ShapelyError) as error:
         said = f"{type(error).__name__}: {error}"[:200]
-        raise CorruptDataError(
-            f"{path.name} is damaged, or holds other things than expected ({said})"
-        ) from error
+        raise CorruptDataError(f"{path.name} is damaged, or has unexpected content ({said})") from error

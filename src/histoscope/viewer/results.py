@@ -64,7 +64,7 @@ def about_of(path: Path) -> dict[str, Any]:
         missing = [name for name in _needed_of(path) if name not in schema.names]
         if missing or not said:
             by = said.get("software", "another program")
-            lacks = ", ".join(missing) or "what slide it is of"
+            lacks = ", ".join(missing) or "which slide it belongs to"
             raise FormatVersionError(
                 f"{path.name} was written by {by} and lacks {lacks}; run histoscope predict again, with "
                 "--overwrite"

@@ -35,12 +35,13 @@ def require() -> None:
             missing.append(name)
     if missing:
         raise MissingDependencyError(
-            f"the page needs {' and '.join(missing)}; pip install 'histoscope[viewer]' brings both"
+            f"the page needs {' and '.join(missing)}; pip install 'histoscope[viewer]' installs both"
         )
     if not VENDOR.is_file():
         raise MissingDependencyError(
-            f"the page needs OpenSeadragon, which is not at {VENDOR}: npm was not reached when Histoscope "
-            "was installed; with a network, run python build_page.py in the source folder, or install again"
+            f"the page needs OpenSeadragon, which is not at {VENDOR}: npm could not be reached when "
+            "Histoscope was installed; with internet access, run python build_page.py in the source folder, "
+            "or install again"
         )
 
 
@@ -58,7 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         opened = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"--host {host} is no address of this machine ({error.strerror})") from error
+        raise ConfigError(f"--host {host} is not an address of this machine ({error.strerror})") from error
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
@@ -66,7 +67,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         raise ConfigError(
-            f"cannot listen at {host}, port {port} ({error.strerror}): maybe another histoscope view does; "
+            f"cannot listen at {host}, port {port} ({error.strerror}): perhaps another histoscope view is "
+            "using it; "
             "give another --port, or --port 0 for any that is free"
         ) from error
     return opened

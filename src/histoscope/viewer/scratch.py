@@ -96,5 +96,5 @@ def write_image(folder: Path, packed: bytes, name: str = "image") -> Path:
     suffix = _SUFFIXES.get(kind_of(path))
     if suffix is None:
         path.unlink()
-        raise CorruptDataError("this is no PNG, JPEG or TIFF image; send one of these")
+        raise CorruptDataError("this is not a PNG, JPEG or TIFF image; send one of these")
     return path.rename(path.with_name(path.name + suffix))

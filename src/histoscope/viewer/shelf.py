@@ -42,7 +42,7 @@ def stamp_of(path: Path) -> str:
     try:
         stat = path.stat()
     except OSError as error:
-        raise DatasetNotFoundError(f"{path} is gone ({error.strerror}); look at the folder again") from error
+        raise DatasetNotFoundError(f"{path} is gone ({error.strerror}); reload the page") from error
     facts = f"{stat.st_size}:{stat.st_mtime_ns}"
     return hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()
 
@@ -115,7 +115,7 @@ class Shelf:
         """
         item = self.library.items.get(key) or self.scratch.items.get(key)
         if item is None:
-            raise DatasetNotFoundError(f"there is no slide {key} any more; look at the folder again")
+            raise DatasetNotFoundError(f"slide {key} is no longer there; reload the page")
         return item
 
     def found(self, key: str) -> Found:
@@ -131,7 +131,7 @@ class Shelf:
             for found in item.results:
                 if found.id == key:
                     return found
-        raise DatasetNotFoundError(f"there are no results {key} any more; look at the folder again")
+        raise DatasetNotFoundError(f"results {key} are no longer there; reload the page")
 
     def pyramid(self, item: Item) -> Pyramid:
         """The slide of an item, open.
@@ -146,7 +146,7 @@ class Shelf:
         path = item.path
         if path is None:
             raise ConfigError(
-                f"the slide {item.name} is not below the folder; name its folder, too: "
+                f"the slide {item.name} is not inside the folder; name its folder too: "
                 "histoscope view RESULTS SLIDES"
             )
         return self._pyramids.get((path, stamp_of(path)), lambda: self._opened(item, path))
@@ -177,7 +177,7 @@ class Shelf:
             If there are none.
         """
         if item.tissue is None:
-            raise ConfigError("no tissue was sought on this slide")
+            raise ConfigError("tissue detection was not run for this slide")
         return rings_of(self._own(item.tissue))
 
     def heat(self, found: Found, kind: int) -> bytes:
@@ -224,7 +224,7 @@ class Shelf:
     def _own(self, path: Path) -> Path:
         """A path that may have become a link since the folder was looked at."""
         if not self.library.is_below(path) and not self.scratch.has(path):
-            raise ConfigError(f"{path} lies outside of the folder; name its folder, too")
+            raise ConfigError(f"{path} lies outside the folder; name its folder too")
         return path
 
     def _opened(self, item: Item, path: Path) -> Pyramid:
@@ -236,8 +236,8 @@ class Shelf:
         ):
             slide.close()
             raise ConfigError(
-                f"{path} lies outside of the folder, and is not the slide that the results are of; name its "
-                "folder, too: histoscope view RESULTS SLIDES"
+                f"{path} lies outside the folder, and is not the slide of these results; name its folder "
+                "too: histoscope view RESULTS SLIDES"
             )
         pyramid = Pyramid(slide)
         weakref.finalize(pyramid, slide.close)  # when the last request that reads it is answered

@@ -146,7 +146,7 @@ class StudyPages:
     def _folder(self, key: str) -> Path:
         folder = self._library.studies.get(key)
         if folder is None:
-            raise DatasetNotFoundError(f"there is no study {key} any more; look at the folder again")
+            raise DatasetNotFoundError(f"study {key} is no longer there; reload the page")
         return folder
 
     def _results(self, folder: Path) -> StudyResults:

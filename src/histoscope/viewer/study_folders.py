@@ -122,7 +122,7 @@ def read_run(folder: Path) -> StudyResults:
         config = yaml.safe_load((folder / study_folder.CONFIG).read_text(encoding="utf-8"))
         model, seed = str(config["model"]["name"]), int(config["train"]["seed"])
     except (yaml.YAMLError, OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptDataError(f"{folder / study_folder.CONFIG} is no configuration: {error!r}") from error
+        raise CorruptDataError(f"{folder / study_folder.CONFIG} is not a configuration: {error!r}") from error
     table = read_table(folder / study_folder.RESULT).assign(condition=_TEST)
     run = RunResult(folder.name, model, folder.name, seed, "finished", folder, config, table=table)
     settings = {

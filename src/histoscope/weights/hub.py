@@ -72,7 +72,7 @@ def check_digest(folder: Path) -> None:
     if expected and (got := digest_of(folder / FILES[1])) != expected:
         raise CorruptDataError(
             f"{folder / FILES[1]} has the SHA-256 digest {got[:16]}..., its card expects {expected[:16]}...: "
-            "the file is damaged or was exchanged; delete it and fetch or copy the model again"
+            "the file is damaged or was replaced; delete it and download or copy the model again"
         )
 
 

@@ -36,7 +36,7 @@ def test_it_asks_no_hub_and_is_small_enough_for_a_processor(monkeypatch):
 
 def test_settings_that_cannot_be_are_refused():
     for wrong in ({"width": 0}, {"rates": (1, 2)}, {"rates": (0, 1, 2)}):
-        with pytest.raises(ConfigError, match="three dilations"):
+        with pytest.raises(ConfigError, match="three dilation rates"):
             models.create("deeplab", **SMALL | wrong)
     with pytest.raises(UnknownNameError, match="encoder"):
         models.create("deeplab", encoder="mobilenettv2")

@@ -103,8 +103,8 @@ class GatedRepoError(Exception):
     ("name", "error", "words"),
     [
         ("uni", GatedRepoError("403 Client Error"), r"gated: accept the terms at .*MahmoodLab/UNI.*HF_TOKEN"),
-        ("virchow2", OSError("no connection"), r"without a network.*weights=.*It is gated"),
-        ("resnet18", OSError("no connection"), r"could not be fetched.*timm/resnet18.*weights="),
+        ("virchow2", OSError("no connection"), r"without internet access.*weights=.*They are gated"),
+        ("resnet18", OSError("no connection"), r"could not be downloaded.*timm/resnet18.*weights="),
         ("hf-hub:nobody/nothing", OSError("404 Not Found"), r"no model 'nobody/nothing'"),
     ],
 )

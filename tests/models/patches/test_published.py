@@ -71,8 +71,8 @@ def _cache(folder: Path, *names: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "arguments", "advice"),
     [
-        ("classifier", {"backbone": "resnet18", "classes": ["a", "b"]}, "weights= its path"),
-        ("classifier", {"backbone": "phikon", "classes": ["a", "b"]}, "weights= its path"),
+        ("classifier", {"backbone": "resnet18", "classes": ["a", "b"]}, "weights= to its path"),
+        ("classifier", {"backbone": "phikon", "classes": ["a", "b"]}, "weights= to its path"),
         ("classifier", {"backbone": "hf-hub:some/body", "classes": ["a", "b"]}, "local-dir:FOLDER"),
         ("smp", {"encoder": "resnet18"}, "set pretrained: false"),
         ("deeplab", {"encoder": "mobilenetv2_050", "mpp": 0.5}, "set pretrained: false"),
@@ -125,7 +125,7 @@ def test_a_proxy_is_asked_in_place_of_the_hub(server, monkeypatch):
 def test_a_hub_that_is_switched_off_is_not_asked(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: pytest.fail("asked"))
-    with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set, so the hub is not asked; do this"):
+    with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set, so the hub was not contacted; do this"):
         check_reachable("resnet18", advice="do this")
 
 

@@ -44,7 +44,7 @@ def test_names_cannot_break_out_of_the_script(trained):
 
 
 def test_networks_that_its_extension_does_not_run_are_refused(trained):
-    with pytest.raises(ConfigError, match=r"networks of StarDist alone, mine is a unet"):
+    with pytest.raises(ConfigError, match=r"StarDist networks only; mine is a unet"):
         qupath.require_stardist(trained("unet", width=4, depth=2), "mine")
     deep = trained("stardist", width=1, depth=6, n_rays=8, grid=4)
     with pytest.raises(ConfigError, match=r"multiples of 128, QuPath gives multiples of 64"):

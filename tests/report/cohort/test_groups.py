@@ -53,7 +53,7 @@ def test_the_page_says_it(out, patients):
     assert found["rows_without_slide"] == ["P77"]
     assert found["comparisons"][1]["verdict"] == "differs"
     without, _ = write_cohort_report(out, clinical=patients)
-    assert "With <code>--group</code> they are, by arm." in without.read_text(encoding="utf-8")
+    assert "Use <code>--group</code> to compare them, by arm." in without.read_text(encoding="utf-8")
 
 
 def test_patients_without_tissue_are_named_and_left_out(rows, patients, tmp_path):
@@ -100,7 +100,7 @@ def test_a_row_a_slide_by_name_or_file(out, tmp_path):
             "slide P00-1 could be of patient P00 or P00-1",
         ),
         ("slide,patient\nP00-0,1\nP00-0.svs,1\n", "patient", DataError, "slide P00-0 has two rows"),
-        ("patient;arm\nP00;a\n", "patient", DataError, "write it with commas"),
+        ("patient;arm\nP00;a\n", "patient", DataError, "separate columns with commas"),
     ],
 )
 def test_tables_that_leave_something_open_are_refused(out, tmp_path, text, by, error, message):
@@ -112,7 +112,7 @@ def test_tables_that_leave_something_open_are_refused(out, tmp_path, text, by, e
     ("column", "error", "message"),
     [
         ("stage", UnknownNameError, "stage"),
-        ("age", DataError, "age has 12 different values .* expected 2 to 6 groups; cut it in groups"),
+        ("age", DataError, "age has 12 different values .* expected 2 to 6 groups; bin it into groups"),
         ("patient", DataError, "12 different values"),
     ],
 )

@@ -97,5 +97,5 @@ def test_what_is_no_cohort_is_refused(tmp_path):
     ):
         read_cohort(tmp_path)
     write_text(tmp_path / COHORT, "no table")
-    with pytest.raises(CorruptDataError, match="is no table of a cohort"):
+    with pytest.raises(CorruptDataError, match="is not a cohort table"):
         read_cohort(tmp_path)

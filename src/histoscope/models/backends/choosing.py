@@ -108,7 +108,7 @@ def _use_fastest(model: Model, fingerprint: str) -> None:
             model.runner = _runner(model, best, fingerprint)
     except Exception as error:  # noqa: BLE001  (a faster way that is broken must not end what works)
         warnings.warn(
-            f"predicting with torch, for no other backend could be tried: {_why(error)}", stacklevel=4
+            f"predicting with torch, since no other backend could be tried: {_why(error)}", stacklevel=4
         )
 
 
@@ -153,7 +153,7 @@ def _measured(model: Model, others: list[str], fingerprint: str) -> dict[str, An
             model.runner = None
     if refused:
         told = "; ".join(f"{name} cannot run this model ({why})" for name, why in refused.items())
-        warnings.warn(f"{told}: left aside", stacklevel=6)
+        warnings.warn(f"{told}: skipped", stacklevel=6)
     return {"seconds": seconds, "refused": refused}
 
 
@@ -183,7 +183,7 @@ def _check(model: Model, runner: Runner) -> None:
     for name, head in expected.items():
         got = found.get(name)
         if got is None or got.shape != head.shape:
-            raise ConfigError(f"its {name} has another shape than torch's")
+            raise ConfigError(f"its {name} has a different shape from torch's")
         apart = float((got - head).abs().max() / head.abs().max().clamp(min=1.0))
         if not apart <= close:
             raise ConfigError(

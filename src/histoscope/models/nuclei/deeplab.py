@@ -64,7 +64,9 @@ class DeepLab(RegionSegmenter):
         mpp: float = 0.25,
     ) -> None:
         if width < 1 or len(rates) != 3 or min(rates) < 1:  # three branches, as published
-            raise ConfigError(f"width is {width} and rates {rates}; expected channels and three dilations")
+            raise ConfigError(
+                f"width is {width} and rates {rates}; expected a number of channels and three dilation rates"
+            )
         options: dict[str, Any] = {"decoder_channels": width, "decoder_atrous_rates": tuple(rates)}
         network = smp.build("deeplabv3plus", encoder, options, pretrained=pretrained and weights is None)
         super().__init__(
@@ -87,5 +89,5 @@ class DeepLab(RegionSegmenter):
     def features(self, x: Tensor) -> Tensor:
         """Logits (B, 3, H, W) of a normalised image (B, 3, H, W)."""
         if self.training and len(x) == 1:  # its global pooling gives one value, without a variance
-            raise ConfigError("a deeplab learns from batches of 2 or more; set train.batch_size")
+            raise ConfigError("deeplab needs training batches of 2 or more; set train.batch_size")
         return super().features(x)

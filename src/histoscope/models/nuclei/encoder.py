@@ -55,11 +55,11 @@ class EncodedSegmenter(Segmenter):
             As of `histoscope.models.patches.initial.initialise`.
         """
         if pretrained and weights is not None:
-            raise ConfigError("pretrained: true and weights= exclude each other; choose where to begin from")
+            raise ConfigError("pretrained: true and weights= exclude each other; choose one")
         if pretrained and name == OWN:
             raise ConfigError(
-                "pretrained: true is for encoders of timm, and our own U-Net has no published weights; name "
-                "an encoder, such as resnet18, or give weights="
+                "pretrained: true is for timm encoders; Histoscope's own U-Net has no published weights. "
+                "Name an encoder, such as resnet18, or give weights="
             )
         self.encoder, self.freeze_norm = encoder, freeze_norm
         if weights is None:

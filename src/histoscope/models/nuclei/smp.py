@@ -10,7 +10,8 @@ from histoscope.models.patches.published import check_reachable
 
 MOST_DIVISIBLE = 32
 _CACHE = (
-    "fetch them once where there is a network and copy that cache folder here (HF_HUB_CACHE is its path), or "
+    "download them once on a machine with internet access and copy its cache folder here (HF_HUB_CACHE is "
+    "its path), or "
     "set pretrained: false"
 )
 
@@ -114,7 +115,7 @@ def build(decoder: str, encoder: str, options: dict[str, Any], *, pretrained: bo
             **options,
         )
     except (ValueError, TypeError, RuntimeError, OSError, KeyError) as error:
-        hint = "; without a network, set pretrained: false" if pretrained else ""
+        hint = "; without internet access, set pretrained: false" if pretrained else ""
         raise ConfigError(
             f"decoder {decoder!r} on encoder {encoder!r} cannot be made: {error}{hint}"
         ) from error

@@ -160,7 +160,7 @@ class Classifier(Model):
         """The label, a scalar int64."""
         names = self.spec.classes
         if sample.label is None:
-            raise DataError(f"patch {sample.name!r} has no class to learn from; use a data set of classes")
+            raise DataError(f"patch {sample.name!r} has no class to learn from; use a data set with classes")
         if not 0 <= sample.label < len(names):
             raise ConfigError(
                 f"patch {sample.name!r} is of class {sample.label}, but the model knows 0 to "
@@ -319,6 +319,6 @@ def _check(classes: Sequence[str], dropout: float, *, pretrained: bool, weights:
     if isinstance(classes, str) or len(set(classes)) < len(classes) or len(classes) == 1:
         raise ConfigError(f"classes are {classes!r}, expected a list of two or more different names")
     if not 0 <= dropout < 1:
-        raise ConfigError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        raise ConfigError(f"dropout is {dropout}, expected a number from 0 up to, but not including, 1")
     if pretrained and weights is not None:
-        raise ConfigError("pretrained: true and weights= exclude each other; choose where to begin from")
+        raise ConfigError("pretrained: true and weights= exclude each other; choose one")

@@ -20,12 +20,13 @@ _BIOPTIMUS_MEAN, _BIOPTIMUS_STD = (0.707223, 0.578729, 0.703617), (0.211883, 0.2
 _SWIGLU = {"mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"}
 _HUB = ("hf-hub:", "hf_hub:", "local-dir:")
 _LOCAL = (
-    "fetch the file where there is a network, copy it here, and give weights= its path (.safetensors) with "
+    "download the file on a machine with internet access, copy it here, and set weights= to its path "
+    "(.safetensors) with "
     "pretrained: false"
 )
 _FOLDER = (
-    "fetch config.json and model.safetensors where there is a network, copy them into a folder here, and "
-    "name it as local-dir:FOLDER"
+    "download config.json and model.safetensors on a machine with internet access, copy them into a folder "
+    "here, and name it as local-dir:FOLDER"
 )
 
 
@@ -254,7 +255,7 @@ def build(
 
     if pretrained and (name == "unet" or name in _OF_0_1):
         raise ConfigError(
-            f"backbone {name!r} has no weights on a hub; give weights= a file or a model folder"
+            f"backbone {name!r} has no weights on a hub; set weights= to a file or a model folder"
         )
     if name in _OF_0_1:
         return _of_0_1(name), Preset(), name, {}
@@ -362,8 +363,6 @@ def _why(name: str, known: Foundation | None, error: Exception, *, pretrained: b
         )
     if "RepositoryNotFoundError" in kinds or "404" in what:
         return f"there is no model {repo!r} on the Hugging Face Hub, or it is private: see {page} ({what})"
-    gate = (
-        " It is gated: its terms must be accepted there first." if known is not None and known.gated else ""
-    )
-    how = f"could not be fetched from {page}; without a network, {_LOCAL}"
+    gate = " They are gated: accept the terms there first." if known is not None and known.gated else ""
+    how = f"could not be downloaded from {page}; without internet access, {_LOCAL}"
     return f"the weights of {name!r} {how}.{gate} ({what})"

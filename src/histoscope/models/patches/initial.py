@@ -204,8 +204,8 @@ def _same_classes(model: Model, card: Mapping[str, Any], source: Path) -> None:
     if list(map(class_key, theirs)) != list(map(class_key, model.spec.classes)):
         raise ConfigError(
             f"{source} has the classes {', '.join(theirs) or '(none)'}, the model "
-            f"{', '.join(model.spec.classes) or '(none)'}, and the order of classes is in the weights; write "
-            f"model.arguments.classes: [{', '.join(theirs)}] (data sets are matched by name)"
+            f"{', '.join(model.spec.classes) or '(none)'}, and the weights depend on the order of classes; "
+            f"set model.arguments.classes: [{', '.join(theirs)}] (data sets are matched by name)"
         )
 
 
@@ -301,7 +301,7 @@ def _check_fit(source: Path, what: str, wanted: State, found: State, card: Mappi
     parts = [
         f"{len(names)} {how} (first: {'; '.join(names[:3])})"
         for how, names in (
-            ("names are missing in it", missing),
+            ("names are missing from it", missing),
             ("names are left over", [name for name in found if name not in wanted]),
             ("shapes differ", shapes),
         )
@@ -312,8 +312,8 @@ def _check_fit(source: Path, what: str, wanted: State, found: State, card: Mappi
     given = card.get("arguments", {})
     sizes = {key: given[key] for key in ("backbone", "encoder", "width", "depth", "grid") if key in given}
     same = what.split(maxsplit=1)[0]
-    hint = f" Its card says {card.get('architecture')} with {sizes}: take the same {same}." if sizes else ""
+    hint = f" Its card says {card.get('architecture')} with {sizes}: use the same {same}." if sizes else ""
     raise ConfigError(
         f"{source} does not fit the {what} ({len(wanted)} tensors): {', '.join(parts)}. "
-        f"Nothing was loaded; choose the architecture that these weights are of.{hint}"
+        f"Nothing was loaded; choose the architecture that these weights belong to.{hint}"
     )

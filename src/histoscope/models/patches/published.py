@@ -127,7 +127,7 @@ def _failure(repo: str, file: str) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set, so the hub is not asked"
+        return "HF_HUB_OFFLINE is set, so the hub was not contacted"
     place, _, revision = repo.partition("@")
     try:
         get_hf_file_metadata(

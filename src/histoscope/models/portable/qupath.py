@@ -19,7 +19,7 @@ _TEMPLATE = """\
 // Licence of the weights: {licence}
 //
 // Needs QuPath 0.4 or later with its StarDist extension. Draw or select an annotation, then run this script.
-// Objects inside of the annotation are replaced. The image must know its pixel size: it is resampled to
+// Objects inside the annotation are replaced. The image must know its pixel size: it is resampled to
 // {mpp} um per pixel. No percentiles are normalised: the network takes colours as they are.
 
 import qupath.ext.stardist.StarDist2D
@@ -59,7 +59,7 @@ def require_stardist(model: Model, name: str) -> StarDist:
     """
     if not isinstance(model, StarDist):
         raise ConfigError(
-            f"QuPath's StarDist extension runs networks of StarDist alone, {name} is a "
+            f"QuPath's StarDist extension runs StarDist networks only; {name} is a "
             f"{model.name or type(model).__name__}; {INSTEAD}"
         )
     if _MULTIPLE % model.spec.divisible_by:

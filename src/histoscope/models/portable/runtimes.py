@@ -131,8 +131,8 @@ def _traced(target: str) -> Iterator[None]:
     except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
         why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
-            f"the network cannot be written as {target}: {why.strip()}; it has an operation, or a choice "
-            "that depends on the image, that cannot be traced"
+            f"the network cannot be written as {target}: {why.strip()}; it contains an operation, or a "
+            "branch that depends on the image, that cannot be traced"
         ) from error
 
 

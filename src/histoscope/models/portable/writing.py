@@ -157,7 +157,7 @@ def _onnx(network: Portable, out: Path, about: dict[str, Any]) -> _Written:
             refused = str(error)
             if isinstance(network, ForQuPath):
                 raise ConfigError(
-                    f"OpenCV, with which QuPath runs networks, cannot run it: {refused}; {qupath.INSTEAD}"
+                    f"OpenCV, which QuPath uses to run networks, cannot run it: {refused}; {qupath.INSTEAD}"
                 ) from None
     return out / "model.onnx", errors, refused
 
@@ -179,8 +179,8 @@ _WRITERS: dict[str, Callable[[Portable, Path, dict[str, Any]], _Written]] = {
 def _checked(runtime: str, error: float) -> float:
     if not error <= TOLERANCE:
         raise ConfigError(
-            f"{runtime} computes something else than torch with this network: off by {error:.2g}, expected "
-            f"at most {TOLERANCE:g}. Choices that depend on an image or its size are lost by tracing"
+            f"{runtime} disagrees with torch on this network: off by {error:.2g}, expected "
+            f"at most {TOLERANCE:g}. Branches that depend on an image or its size are lost in tracing"
         )
     return error
 

@@ -73,13 +73,13 @@ class Joined:
             values = sorted(twice["group"][twice["patient"] == one])
             raise DataError(
                 f"{self.by} {one} has {len(values)} values of {column}: {', '.join(values[:3])}; expected "
-                "one a patient, which is the unit"
+                "one per patient, since the patient is the unit"
             )
         n = rows["group"].nunique()
         if not 2 <= n <= MOST_GROUPS:
             raise DataError(
                 f"{column} has {n} different values among the patients of these slides, expected 2 to "
-                f"{MOST_GROUPS} groups; {'cut it in groups' if n > MOST_GROUPS else 'name another column'}"
+                f"{MOST_GROUPS} groups; {'bin it into groups' if n > MOST_GROUPS else 'name another column'}"
             )
         return rows.sort_values(["group", "patient"], ignore_index=True)
 
@@ -121,7 +121,7 @@ def join(cohort: CohortResults, path: str | Path, by: str) -> Joined:
         raise DataError(
             f"no row of {path} belongs to a slide of {cohort.folder}: {key} is such as "
             f"{lab[key].iloc[0]!r}, slides are such as {cohort.table['image'].iloc[0]!r}; give the table a "
-            "column `slide` with the names of the files"
+            "column `slide` with the file names"
         )
     joined = mine.join(rows, on="_row")
     done = joined[joined["error"].isna()]
@@ -142,7 +142,7 @@ def _lab_table(path: Path, by: str) -> tuple[pd.DataFrame, str]:
     head = read_table(path)
     lab = read_table(path, text={*map(str, head.columns), *TEXT_COLUMNS})
     if len(lab.columns) == 1 and ";" in lab.columns[0]:
-        raise DataError(f"{path} has one column {lab.columns[0]!r}; write it with commas between columns")
+        raise DataError(f"{path} has one column {lab.columns[0]!r}; separate columns with commas")
     if by not in lab.columns:
         raise UnknownNameError("column", by, lab.columns)
     lab = lab.apply(lambda column: column.str.strip())
@@ -189,7 +189,7 @@ def _by_patient(cohort: CohortResults, lab: pd.DataFrame, by: str) -> dict[str, 
         if len(patients) > 1:
             raise DataError(
                 f"slide {image} could be of {by} {patients[0]} or {patients[1]}; give the table a column "
-                "`slide` with the names of the files"
+                "`slide` with the file names"
             )
         if patients:
             found[image] = rows[patients[0]]

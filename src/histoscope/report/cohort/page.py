@@ -163,7 +163,7 @@ def _facts(cohort: CohortResults) -> list[tuple[str, str]]:
         about.append(("Out of focus, left out", f"{number(blurred)} mm²"))
     broken = int((done["problems"] > 0).sum())
     if broken:
-        about.append(("Places not readable", f"in {count(broken, 'slide')}; see problems.csv of each"))
+        about.append(("Unreadable regions", f"in {count(broken, 'slide')}; see problems.csv of each"))
     return about
 
 

@@ -127,7 +127,7 @@ def read_cohort(folder: str | Path, planned: Collection[str] = ()) -> CohortResu
     path = folder / COHORT
     if not path.is_file():
         raise DatasetNotFoundError(
-            f"no {COHORT} in {folder}; `histoscope predict MODEL SLIDES {folder}` writes it when a call ends"
+            f"no {COHORT} in {folder}; `histoscope predict MODEL SLIDES {folder}` writes it when it finishes"
         )
     try:
         read = pq.read_table(path)
@@ -135,7 +135,9 @@ def read_cohort(folder: str | Path, planned: Collection[str] = ()) -> CohortResu
         table = read.to_pandas()
         table = table[[*_NEEDED, *(name for name in table if name not in _NEEDED)]]
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise CorruptDataError(f"{path} is no table of a cohort ({error}); let predict write it") from error
+        raise CorruptDataError(
+            f"{path} is not a cohort table ({error}); run `histoscope predict` to write it"
+        ) from error
     parts = [name for name in map(str, table) if name.startswith("mm2_")]
     if parts:
         table["seen_mm2"] = table[parts].sum(axis=1)

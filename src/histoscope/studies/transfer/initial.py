@@ -111,7 +111,7 @@ def initial_network(config: StudyConfig, dataset: Dataset, run: Run, kind: str) 
         return classifier(config, dataset, seed=run.seed, weights=None)
     if not is_made(config.folder, origin):
         where = config.folder / PRETRAINED / origin.name / study_folder.ERROR
-        raise TrainingError(f"the pretraining of this run, {origin.name}, could not be made: see {where}")
+        raise TrainingError(f"the pretraining of this run, {origin.name}, failed: see {where}")
     made = config.folder / PRETRAINED / origin.name / "model"
     return classifier(config, dataset, seed=run.seed, weights=made)
 

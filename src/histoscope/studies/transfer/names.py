@@ -24,7 +24,7 @@ def groups_of(size: str) -> int | None:
     """
     found = re.fullmatch(r"groups_([1-9]\d*)", size)
     if size != ALL and found is None:
-        raise ConfigError(f"models: {size!r} is no size of a training part; expected groups_16, or all")
+        raise ConfigError(f"models: {size!r} is not a size of a training part; expected groups_16, or all")
     return None if found is None else int(found[1])
 
 

@@ -24,7 +24,7 @@ def open_everything(config: StudyConfig) -> Dataset:
     if lacking:
         raise DataError(
             f"{len(lacking)} of {len(dataset)} records in {chosen.root} have no class "
-            f"(first: {lacking[0]!r}); this study compares classifiers: give it patches with a class each"
+            f"(first: {lacking[0]!r}); this study compares classifiers: give every patch a class"
         )
     theirs = dataset.info.classes
     return data.renumbered(dataset, dict(enumerate(theirs[label] for label in sorted(theirs))))

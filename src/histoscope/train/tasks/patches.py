@@ -75,7 +75,7 @@ class ClassifyPatches(LabelledTask):
         mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
         if mixed:
             first = f"{mixed[0].name}: {mixed[0].message}"
-            note(f"groups with patches of several classes: {len(mixed)}, taken as they are ({first})")
+            note(f"groups with patches of several classes: {len(mixed)}, kept unchanged ({first})")
         for name, part in parts:
             note(str(census.count_patches(name, part.records, part.info.classes)))
         given = plan.experiment.model.arguments
@@ -139,11 +139,11 @@ def _check_unread(model: Classifier, config: TrainConfig) -> None:
         ),
         "on_nuclei": (0.0, "its patches are whole images"),
         "labelled_share": (0.0, "each of its patches has a class"),
-        "class_precision": (0.0, "it calls no patch unsure"),
+        "class_precision": (0.0, "it does not call patches unsure"),
         "monitor": ("nll", f"it is judged by one of {', '.join(PATCH_MONITORS)}"),
     }
     for name, (meant, why) in own.items():
         value = getattr(config, name)
         if value in (getattr(default, name), meant) or (name == "monitor" and value in PATCH_MONITORS):
             continue
-        raise ConfigError(f"train.{name} is {value!r}, which a classifier of patches does not use: {why}")
+        raise ConfigError(f"train.{name} is {value!r}, which a patch classifier does not use: {why}")

@@ -16,7 +16,7 @@ const ROUND_UM = 8; // of a nucleus that is put in the middle of the view by the
 export const KEYS = [
   { keys: ["e"], shown: ["E"], does: "start or stop correcting" },
   ...[
-    { shown: ["1", "2", "…"], does: "the selected nuclei are of this class" },
+    { shown: ["1", "2", "…"], does: "the selected nuclei have this class" },
     { shown: ["Y"], does: "they are correct as shown" },
     { shown: ["X", "Del"], does: "they are not nuclei" },
     { shown: ["U", "Ctrl Z"], does: "undo the last correction; Ctrl Shift Z: redo" },
@@ -164,9 +164,9 @@ export class Correct {
     } else if (shape !== "tap") {
       const [[left, top], , [right, bottom]] = points;
       const found = this.pane.overlay.inBox({ left, top, right, bottom });
-      if (found === "far") tell("Zoom in to choose nuclei: from here they are drawn as densities.");
-      else if (found.length > MOST_CHOSEN) tell(`${number(found.length)} nuclei are too many at once: choose ${number(MOST_CHOSEN)} at most.`);
-      else { this.page.unpick(); this.choose(found); if (!found.length) tell("No nucleus has its centre in there."); }
+      if (found === "far") tell("Zoom in to select nuclei: at this zoom they are drawn as densities.");
+      else if (found.length > MOST_CHOSEN) tell(`${number(found.length)} nuclei are too many at once: select ${number(MOST_CHOSEN)} at most.`);
+      else { this.page.unpick(); this.choose(found); if (!found.length) tell("No nucleus has its centre in this rectangle."); }
     }
   }
 
@@ -175,7 +175,7 @@ export class Correct {
     const { classes } = this.journal.state, [xs, ys] = [0, 1].map((axis) => ring.map((point) => point[axis]));
     const found = this.pane.overlay.inBox({ left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) });
     const n = found === "far" ? 0 : found.filter((one) => classes[one.kind - 1] === UNSURE && isWithin(ring, one)).length;
-    return n ? ` ${number(n)} ${n > 1 ? "nuclei in it are" : "nucleus in it is"} unsure and will teach no class.` : "";
+    return n ? ` ${number(n)} ${n > 1 ? "nuclei in it are" : "nucleus in it is"} unsure and will not be used to train classes.` : "";
   }
 
   // Classes that can be given: to be unsure is none.
@@ -192,7 +192,7 @@ export class Correct {
   // Say something of the chosen nuclei.
   say(kind, class_name = "") {
     if (!this.chosen.length) {
-      tell(this.tool === "choose" ? "Click a nucleus first." : "Choose nuclei first (V).");
+      tell(this.tool === "choose" ? "Click a nucleus first." : "Select nuclei first (V).");
       return;
     }
     const n = this.chosen.length, many = n > 1 ? `${number(n)} nuclei: ` : "";
@@ -254,10 +254,10 @@ export class Correct {
       return;
     }
     const found = this.pane.overlay.inBox({ left: x - 4 * r, right: x + 4 * r, top: y - 4 * r, bottom: y + 4 * r });
-    if (found === "far") { tell("Zoom in to choose a single nucleus: from here they are drawn as densities."); return; }
+    if (found === "far") { tell("Zoom in to select a single nucleus: at this zoom they are drawn as densities."); return; }
     const away = (one) => Math.hypot(one.x - x, one.y - y);
     this.choose(found.sort((a, b) => away(a) - away(b)).slice(0, 1));
-    if (!found.length) tell("There is no nucleus near the middle; move with the arrows.");
+    if (!found.length) tell("There is no nucleus near the middle; move with the arrow keys.");
   }
 
   go({ x, y }) {

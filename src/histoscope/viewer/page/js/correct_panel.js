@@ -56,10 +56,10 @@ export class CorrectPanel {
 
   head() {
     const { journal } = this.correct, ask = () => {
-      const name = prompt("Who corrects? Each correction is kept with this name.", journal.author);
+      const name = prompt("Your name? It is saved with each correction.", journal.author);
       if (name !== null) journal.author = name.trim().slice(0, 100);
     };
-    const who = button(`as ${journal.author}`, ask, { className: "quiet who", title: "Change the name that your corrections carry" });
+    const who = button(`as ${journal.author}`, ask, { className: "quiet who", title: "Change the name saved with your corrections" });
     who.dataset.held = "who";
     const done = withKey(button("Done", () => this.correct.toggle(false), { className: "quiet" }), "E");
     done.dataset.held = "done";
@@ -73,7 +73,7 @@ export class CorrectPanel {
       choose: `Click a nucleus that is wrong; ${isTouch() ? "Select several" : "drag with Shift"} for more than one.`,
       several: "Drag a rectangle over the nuclei to select.",
       draw: "Draw around a nucleus that was missed; the outline closes itself.",
-      region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a region in which all nuclei are correct: training learns from it as it is.`,
+      region: `Drag ${shape === "box" ? "a rectangle over" : "around"} a region in which all nuclei are correct: training uses it as shown.`,
     }[tool];
     return element("p", { className: "next", textContent: text, ariaLive: "polite" });
   }
@@ -101,12 +101,12 @@ export class CorrectPanel {
         one.setAttribute("aria-pressed", String(shape === value));
         return one;
       });
-      found.push(element("div", { className: "choice", role: "group", ariaLabel: "Form" }, ...choices));
+      found.push(element("div", { className: "choice", role: "group", ariaLabel: "Shape" }, ...choices));
     }
     if (tool === "draw" || chosen.length)
-      found.push(element("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of what is drawn" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
+      found.push(element("div", { className: "classes", role: "group", ariaLabel: tool === "draw" ? "Class of the drawn nucleus" : "Class" }, ...classButtons(correct, (k) => correct.classKey(k), tool === "draw" ? kind : null)));
     const row = element("div", { className: "answers" });
-    if (chosen.length) row.append(withKey(button("Correct as shown", () => correct.say("confirm")), "Y"), withKey(button("Not a nucleus", () => correct.say("delete")), "Del"), button("Export GeoJSON", () => correct.export(), { title: "Save the chosen nuclei, as they are after corrections, for QuPath" }));
+    if (chosen.length) row.append(withKey(button("Correct as shown", () => correct.say("confirm")), "Y"), withKey(button("Not a nucleus", () => correct.say("delete")), "Del"), button("Export GeoJSON", () => correct.export(), { title: "Save the selected nuclei with their corrections for QuPath" }));
     return row.children.length ? [...found, row] : found;
   }
 
@@ -116,7 +116,7 @@ export class CorrectPanel {
     if (state.read_only) found.push(state.read_only);
     else if (waits && trouble) found.push(`${number(waits)} correction${waits > 1 ? "s are" : " is"} kept in this browser and will be sent later: ${trouble}`);
     else if (trouble) found.push(trouble);
-    if (state.n_elsewhere) found.push(`${number(state.n_elsewhere)} corrections beside these results are of other results, and are not shown.`);
+    if (state.n_elsewhere) found.push(`${number(state.n_elsewhere)} corrections saved beside these results belong to other results and are not shown.`);
     return [...found, ...state.notes].map((textContent) => element("p", { className: "warning", textContent }));
   }
 

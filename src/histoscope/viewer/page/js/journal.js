@@ -55,7 +55,7 @@ export class Journal {
   }
 
   set author(name) {
-    try { name ? localStorage.setItem(NAME, name) : localStorage.removeItem(NAME); } catch { this.tell("This browser keeps no names."); }
+    try { name ? localStorage.setItem(NAME, name) : localStorage.removeItem(NAME); } catch { this.tell("This browser does not store the name."); }
     this.changed();
   }
 

@@ -91,7 +91,7 @@ async function resultsOf(id) {
   if (!id) return null;
   if (!known.has(id)) {
     const found = item.results.find((one) => one.id === id);
-    if (found?.n > 200000) tell(`Sorting ${number(found.n)} nuclei by place; this is done once …`, { stays: true });
+    if (found?.n > 200000) tell(`Sorting ${number(found.n)} nuclei by position; this is done once …`, { stays: true });
     const answer = await api.results(id);
     tell("");
     known.set(id, { id, ...answer });
@@ -101,7 +101,7 @@ async function resultsOf(id) {
 
 async function show(id, place = null) {
   item = library.items.find((one) => one.id === id);
-  if (!item) { tell("This slide is not here any more; choose another."); return; }
+  if (!item) { tell("This slide is no longer here; choose another."); return; }
   state.slide = id;
   state.place = place;
   if (!isLeaving) history.replaceState(null, "", toHash());
@@ -269,7 +269,7 @@ function lead(slide, results, nEdits = 0) {
   else if (results) {
     const named = kindsOf(results).filter(({ kind }) => kind);
     box.append(strong(`${number(results.n)} ${what}`), nEdits ? ` after ${number(nEdits)} correction${nEdits > 1 ? "s" : ""}` : "", named.length > 1 ? `, coloured by class, ` : ", ");
-    box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not here`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
+    box.append(slide.stamp ? `on ${item.name}` : `of ${item.name}, whose slide is not available`, source?.label && source.label !== "beside" ? ` (${source.label}). ` : ". ");
     box.append(`${howTo()} Click one of the ${what} for its measurements.${results.kind === "nuclei" ? " Fix mistakes with Correct." : ""}`);
   } else {
     box.append(strong(item.name), `, without results. ${howTo()} For a preview of its nuclei, choose Find nuclei (P) and draw a rectangle. For the whole slide: `, Object.assign(document.createElement("code"), { textContent: `histoscope predict nuclei ${item.name} out/` }));
@@ -298,7 +298,7 @@ function pick(pane, { x, y }) {
   const found = pane.overlay.hit(x, y);
   for (const each of panes) { each.overlay.picked = null; each.overlay.later(); }
   if (correct.pick(pane, found)) return;
-  if (found === "far") { tell("Zoom in to click a single nucleus: from here they are drawn as densities."); hideNucleus(); return; }
+  if (found === "far") { tell("Zoom in to click a single nucleus: at this zoom they are drawn as densities."); hideNucleus(); return; }
   if (!found) { hideNucleus(); return; }
   pane.overlay.picked = found;
   showNucleus(pane.overlay.results, colourIn(pane, found.kind), correct.dress(pane, found), () => unpick(), pane !== panes[0]);

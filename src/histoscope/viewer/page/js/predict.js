@@ -120,7 +120,7 @@ export class Predictions {
     const part = rectangle ? { x: low(rectangle.x), y: low(rectangle.y) } : { x: 0, y: 0 };
     const width = rectangle ? Math.min(Math.round(rectangle.x + rectangle.width), across) - part.x : across;
     const height = rectangle ? Math.min(Math.round(rectangle.y + rectangle.height), down) - part.y : down;
-    if (width < 1 || height < 1) { tell("This rectangle lies beside the slide."); return; }
+    if (width < 1 || height < 1) { tell("This rectangle lies outside the slide."); return; }
     const model = $("predict-model").value || this.known?.default;
     const preview = { slide: slide.id, part: { ...part, width, height }, control: new AbortController(), model };
     this.previews.push(preview);

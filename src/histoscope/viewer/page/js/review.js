@@ -51,7 +51,7 @@ export class Review {
     this.progress = element("p", { id: "review-progress", ariaLive: "polite" });
     const shut = button("Close", () => this.close(), { title: "Close (Esc)" });
     const head = element("header", {}, element("h2", { textContent: "Uncertain nuclei" }), this.progress, shut);
-    const words = element("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus? Shown are ${AT_ONCE} at a time from all over the slide, ${this.nuclei.some((one) => one.closest?.length) ? "those whose two most probable classes are closest" : "those of the lowest probability"}.` });
+    const words = element("p", { className: "next", textContent: `What is in the outline? ${this.correct.journal.state.classes.length ? "Choose its class, or: correct" : "Correct"} as shown, or not a nucleus? ${AT_ONCE} at a time are shown from all over the slide: ${this.nuclei.some((one) => one.closest?.length) ? "those whose two most probable classes are closest" : "those of the lowest probability"}.` });
     this.grid = element("div", { className: "grid", role: "listbox", ariaLabel: "Nuclei" }, ...this.cards);
     const side = classButtons(this.correct, (k) => this.answer("reclassify", this.correct.answers[k]));
     const key = (word, name, run, more) => { const made = button(word, run, more); made.append(" ", element("kbd", { textContent: name })); return made; };
@@ -95,7 +95,7 @@ export class Review {
     this.nuclei.forEach((one, k) => {
       const said = patch.rows.get(one.row), card = this.cards[k], kind = said && said.says !== "delete" ? said.shown : one.was;
       const name = kind ? this.correct.journal.state.classes[kind - 1] : this.correct.journal.state.classes.length ? "no class" : "nucleus";
-      const words = !said ? name : { delete: "✕ not a nucleus", confirm: name === "unsure" ? "✓ nucleus, no class" : `✓ ${name}`, covered: "✕ drawn anew" }[said.says] || `→ ${name}`;
+      const words = !said ? name : { delete: "✕ not a nucleus", confirm: name === "unsure" ? "✓ nucleus, no class" : `✓ ${name}`, covered: "✕ redrawn" }[said.says] || `→ ${name}`;
       answered += said ? 1 : 0;
       card.classList.toggle("answered", Boolean(said));
       card.style.setProperty("--kind", kind === one.was && ["delete", "covered"].includes(said?.says) ? "var(--quiet)" : this.correct.colourOf(kind));
@@ -138,7 +138,7 @@ export class Review {
   }
 
   undo() {
-    if (!this.asked.length) { tell("There is no answer to take back."); return; }
+    if (!this.asked.length) { tell("There is no answer to undo."); return; }
     this.correct.journal.undo();
     this.focus(this.asked.pop());
   }

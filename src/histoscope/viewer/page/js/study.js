@@ -186,7 +186,7 @@ export class Studies {
   // A run that kept no nuclei finds them again, by the weights that it kept.
   async again(one) {
     if (!one.model || !one.truth || one.seeds.some((each) => each.results)) return;
-    tell("Finding the nuclei by the run's model …", { stays: true });
+    tell("Finding the nuclei with the run's model …", { stays: true });
     try {
       const found = await api.json(`predict?${new URLSearchParams({ slide: one.slide, model: one.model, against: one.truth })}`, { method: "POST" });
       one.seeds[0].results = found.id;
