@@ -202,7 +202,7 @@ def test_links_and_names_that_lead_out_are_not_followed(copy, outside):
     assert set(names) == {"slide.tif", "field.png"}
     assert names["field.png"].results == []
     assert names["slide.tif"].tissue is None
-    assert {path for path, why in library.left_out if "leads out" in why} == {
+    assert {path for path, why in library.left_out if "points outside" in why} == {
         "images/field.geojson", "linked.tif", "out/slide/tissue.geojson",
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Custom augmentations: their protocol, and albumentations pipelines as such."""
+"""Custom augmentations: their protocol, and an adapter for albumentations pipelines."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from histoscope.types import Sample
 class Augmenter(Protocol):
     """Protocol of a custom augmentation: any function ``(sample, rng) -> sample``.
 
-    All that is drawn must come from `rng`, which is seeded by the run's seed and the number of the patch: so
-    a patch is the same whenever and wherever it is made. The sample that comes is never changed in place;
-    what is given has its size and resolution, and image, instances and classes that fit together.
+    All random numbers must come from `rng`, which is seeded by the run's seed and the number of the patch: so
+    a patch is the same whenever and wherever it is made. The input sample is never changed in place. The
+    returned sample has the same size and resolution, and its image, instances and classes fit together.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def augmented(sample: Sample, augmenter: Augmenter, rng: RandomSource) -> Sample
     Raises
     ------
     ConfigError
-        If what is given is no sample, or of another size or resolution, or has lost its instance map.
+        If the result is not a sample, has another size or resolution, or has lost its instance map.
     """
     changed = augmenter(sample, generator(rng))
     name = getattr(augmenter, "__qualname__", type(augmenter).__name__)
@@ -82,10 +82,10 @@ class FromAlbumentations:
 
 
 def from_albumentations(pipeline: Any, *, least_um2: float = 1.0) -> FromAlbumentations:
-    """Take a pipeline of albumentations as augmentation.
+    """Use an albumentations pipeline as an augmentation.
 
     Image and instance map go through it together; nuclei keep their classes, one in several pieces becomes
-    several. Each patch seeds the pipeline from the run's seed and its own number, so a stopped run goes on
+    several. Each patch seeds the pipeline from the run's seed and its own number, so a stopped run continues
     with the same patches, whatever the number of workers.
 
     Parameters
@@ -98,7 +98,7 @@ def from_albumentations(pipeline: Any, *, least_um2: float = 1.0) -> FromAlbumen
     Raises
     ------
     ConfigError
-        If it is no such pipeline.
+        If it is not such a pipeline.
 
     Examples
     --------

@@ -198,7 +198,7 @@ def margin_px(config: AugmentConfig, size_px: int, mpp: float) -> int:
     config : AugmentConfig
         What may happen.
     size_px : int
-        Side of the square that comes out.
+        Side of the output square.
     mpp : float
         Micrometres per pixel.
 

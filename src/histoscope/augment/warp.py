@@ -30,7 +30,7 @@ def source_map(
     Parameters
     ----------
     shape, out_shape : (int, int)
-        Height and width of the source and of what comes out; their centres lie on each other.
+        Height and width of the source and of the output; their centres coincide.
     config : AugmentConfig
         Gives the amount and spacing of the elastic deformation.
     params : AugmentParams

@@ -26,8 +26,8 @@ def class_weights(counts: Sequence[float] | NDArray[Any], how: str = "sqrt_media
     -------
     (C,) float64
         Their mean over the classes that occur is 1, so a loss keeps its scale beside other terms. A class
-        that does not occur weighs **0**: there is nothing to learn it from, and any other number would only
-        say how hard to push against it.
+        that does not occur weighs **0**: there are no examples to learn it from, and any other weight would
+        only push against it.
 
     Raises
     ------

@@ -32,9 +32,9 @@ class Calibrated:
 
 
 def calibrate(model: Classifier, val: Sequence[Sample]) -> Calibrated:
-    """Set the temperature of a classifier by its log loss on a validation part; predicted classes stay.
+    """Set the temperature of a classifier on a validation part, by log loss; predicted classes stay.
 
-    Where the likelihood has no maximum, since every patch is right, the temperature stays as it is.
+    Where the likelihood has no maximum, since every patch is right, the temperature does not change.
 
     Parameters
     ----------

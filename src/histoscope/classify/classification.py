@@ -1,4 +1,4 @@
-"""Predicted classes of patches, one row a patch; their scores; and matching of class names."""
+"""Predicted classes of patches, one row per patch; their scores; and matching of class names."""
 
 import warnings
 from collections import Counter
@@ -51,7 +51,7 @@ def predict_classes(
     Returns
     -------
     DataFrame
-        One row a patch: ``name``, ``patient``, ``source``, ``group`` (the patient if known, else the source,
+        One row per patch: ``name``, ``patient``, ``source``, ``group`` (patient if known, else the source,
         else the patch itself: what is independent of all others), ``true`` (-1 if unknown), ``predicted`` and
         ``p_CLASS`` for each class, as `histoscope.metrics.patch_scores` takes it.
 
@@ -131,7 +131,7 @@ def scores(table: pd.DataFrame) -> dict[str, float]:
 def in_words_of(classes: Sequence[str], dataset: Dataset) -> Dataset:
     """A data set with labels that number the classes as a model does, matched by their names.
 
-    Patches of classes that the model never learned are left out, and warned of.
+    Patches of classes that the model never learned are left out with a warning.
 
     Parameters
     ----------

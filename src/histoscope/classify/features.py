@@ -29,7 +29,7 @@ _OF_THE_HEAD = {"classes", "dropout", "freeze_norm"}
 @brief
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Features of patches, one row a patch that could be read.
+    """Features of patches, one row per patch that could be read.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def extract(
     samples : sequence of Sample, or Dataset
         Each is read when it is needed.
     cache : str or Path, optional
-        Folder in which features are kept, one file a network. Patches that are in it are not computed again,
+        Folder in which features are kept, one file per network. Patches in it are not computed again,
         in whatever split they come: a patch is known by the content of its file, or by its pixels where it
         has no file of its own.
     batch_size : int

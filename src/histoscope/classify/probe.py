@@ -1,6 +1,6 @@
 """Linear probe: a logistic regression on the features of a frozen backbone.
 
-What it reaches is what the pretrained features know; it takes seconds where fine-tuning takes minutes.
+Its score measures the pretrained features alone; it takes seconds where fine-tuning takes minutes.
 """
 
 import math
@@ -80,7 +80,7 @@ class Probed:
 def fit_probe(
     model: Classifier, train: Features, val: Features | None, *, l2: Sequence[float] = L2
 ) -> Probed:
-    """Give a classifier the head that a logistic regression finds; the backbone stays as it is.
+    """Replace the head of a classifier by a logistic regression; the backbone does not change.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ def mistakes(table: "pd.DataFrame", n: int = 24, *, per_group: int = 1) -> "pd.D
     Parameters
     ----------
     table : DataFrame
-        One row a patch, as `histoscope.classify.classification.predict_classes` gives it.
+        One row per patch, as `histoscope.classify.classification.predict_classes` gives it.
     n : int
         At most so many.
     per_group : int

@@ -18,7 +18,7 @@ def grad_cam(model: Classifier, x: Tensor, target: Sequence[int]) -> Tensor:
     ----------
     model : Classifier
         With a backbone that ends in a feature map: convolutional, or a transformer of windows such as Swin.
-        Of a network of one's own, the output of its last convolution is taken.
+        For a custom network, the output of its last convolution is used.
     x : (B, 3, H, W) float32
         Normalised patches, from ``model.normalised``.
     target : sequence of int
@@ -73,7 +73,7 @@ def _ours(model: Classifier) -> tuple[nn.Module, nn.Module]:
 
 
 def _own(model: WrappedClassifier, x: Tensor) -> tuple[Callable[[Tensor], Tensor], nn.Module]:
-    """Logits of a network of somebody else, and the convolution that runs last in it."""
+    """Logits of a third-party network, and the convolution that runs last in it."""
     ran: list[nn.Module] = []
     convolutions = [module for module in model.backbone.modules() if isinstance(module, nn.Conv2d)]
     hooks = [each.register_forward_hook(lambda module, *_: ran.append(module)) for each in convolutions]

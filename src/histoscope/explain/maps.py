@@ -47,7 +47,7 @@ def method_of(model: Classifier) -> str:
     Raises
     ------
     ConfigError
-        If it is no classifier.
+        If it is not a classifier.
     MissingDependencyError
         If it needs captum, and that is not installed.
     """

@@ -145,7 +145,7 @@ def fit_generator(
         Tiles with instance maps; give only the training part. Resolutions may differ, each tile is resampled
         from its own. Without classes, all nuclei are of one class, ``nucleus``.
     out : str or Path
-        Folder: model, card, ``bank.npz``, ``realism.npz``, ``log.jsonl``. A fit that was stopped goes on.
+        Folder: model, card, ``bank.npz``, ``realism.npz``, ``log.jsonl``. A fit that was stopped continues.
     config : GeneratorConfig, optional
     on_step, on_note : callable, optional
         Called with step and losses; with messages.
@@ -153,7 +153,7 @@ def fit_generator(
     Raises
     ------
     ConfigError
-        If the folder holds a generator of other tiles, or is written by another call.
+        If the folder holds a generator of other tiles, or another process is writing to it.
     DataError
         If there are no tiles, or tiles without instance maps or without nuclei.
     TrainingError

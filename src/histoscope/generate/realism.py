@@ -59,9 +59,9 @@ class Tissue:
     Parameters
     ----------
     tiles : DataFrame
-        A row a tile: name, patient, `mpp` of its file, and the columns of `TILE`.
+        A row per tile: name, patient, `mpp` of its file, and the columns of `TILE`.
     nuclei : DataFrame
-        A row a nucleus: tile, class, and the columns of `NUCLEUS`.
+        A row per nucleus: tile, class, and the columns of `NUCLEUS`.
     patches : list of Sample
         Squares of `PATCH_UM`; `source` is the tile.
     """

@@ -1,4 +1,4 @@
-"""Encoders of patches: a model that comes along, a model folder, or a backbone of timm."""
+"""Encoders of patches: a model that ships with Histoscope, a model folder, or a timm backbone."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,8 +23,8 @@ def encoder(name: str) -> Callable[[Sequence[Sample]], NDArray[np.float32]]:
     Parameters
     ----------
     name : str
-        A model that comes along (``nuclei-free``, ``nuclei-research``), a model folder, or a backbone of
-        timm, whose published weights are fetched.
+        A model that ships with Histoscope (``nuclei-free``, ``nuclei-research``), a model folder, or a timm
+        backbone, whose published weights are downloaded.
 
     Returns
     -------

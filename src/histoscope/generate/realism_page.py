@@ -42,7 +42,7 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
     Returns
     -------
     Path
-        The page: one file, that needs no network.
+        The page: one file that needs no network.
     """
     out = Path(out)
     numbers = found.summary()
@@ -68,7 +68,7 @@ def write_page(out: str | Path, found: Comparison, *, real: str, synthetic: str,
 
 
 def shuffled(found: Comparison, rng: np.random.Generator) -> tuple[list[Image], list[bool]]:
-    """Equally many real and synthetic patches in an order of chance, and which of them are real."""
+    """Equally many real and synthetic patches in random order, and which of them are real."""
     half = min(SHEET_TILES // 2, len(found.real.patches), len(found.synthetic.patches))
     tiles = [(image, True) for image in _spread(found.real, half, rng)]
     tiles += [(image, False) for image in _spread(found.synthetic, half, rng)]
@@ -130,7 +130,7 @@ def _outline(axes: Any, both: Sequence[NDArray[np.float64]]) -> None:
 
 
 def _resolution(found: Comparison) -> str:
-    """At which pixel size all was measured, and which tiles were brought to it."""
+    """The pixel size of all measurements, and the tiles that were resampled to it."""
     finer = []
     for name, part in (("real", found.real), ("synthetic", found.synthetic)):
         sizes = part.tiles["mpp"][part.tiles["mpp"] < 0.999 * found.mpp]

@@ -1,4 +1,4 @@
-"""Rejection of generated tiles that lie farther from real tissue than real tissue from itself."""
+"""Rejection of generated tiles that are farther from real tissue than real tissue is from itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -125,9 +125,9 @@ def fit(
 ) -> FittedGenerator:
     """Train generator and discriminator on labelled tiles.
 
-    Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly where
-    an unbroken run would have. If the loss is no longer finite, or the discriminator wins, training ends with
-    the last good weights and a note that says so.
+    Run it again with the same arguments after a stop: it continues from the last checkpoint and ends exactly
+    where an uninterrupted run would have. If the loss is no longer finite, or the discriminator wins,
+    training ends with the last good weights and a note that says so.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def star_distances(labels: ArrayLike | Labels, n_rays: int, *, grid: int = 1) ->
     Raises
     ------
     ShapeError
-        If `labels` is no map of integers from 0 to 2**31 - 1.
+        If `labels` is not a map of integers from 0 to 2**31 - 1.
     ConfigError
         If `n_rays` is below 3 or `grid` below 1.
 
@@ -104,7 +104,7 @@ def object_probability(labels: ArrayLike | Labels, *, grid: int = 1) -> NDArray[
     Raises
     ------
     ShapeError
-        If `labels` is no map of integers from 0 to 2**31 - 1.
+        If `labels` is not a map of integers from 0 to 2**31 - 1.
     ConfigError
         If `grid` is below 1.
 

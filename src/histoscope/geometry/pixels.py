@@ -86,7 +86,7 @@ def _cut(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> Labels:
 def _grow(labels: Labels, inside: Mask, stays: NDArray[np.bool_]) -> None:
     """One step: a free pixel that is inside takes the id of its first neighbour that may grow.
 
-    All pixels take it at once: two rows are remembered as they were.
+    All pixels change at once, so copies of two rows are kept.
     """
     height, width = labels.shape
     before, here = np.zeros(width, labels.dtype), np.zeros(width, labels.dtype)

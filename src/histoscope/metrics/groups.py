@@ -81,14 +81,14 @@ def compare_groups(
     Parameters
     ----------
     a, b : (N,), (M,) float
-        One number a patient; NaN are dropped.
+        One number per patient; NaN are dropped.
     level : float in (0, 1)
         Confidence.
     limits : (float, float)
         Least and greatest mean there can be, such as 0 and infinity of densities; intervals end there.
     n : int
-        If there are at most `n` ways to share the patients out, all are tried and p is exact; else `n`
-        random ones.
+        If there are at most `n` ways to share the patients out, all are tried and p is exact; else `n` random
+        ones are drawn.
     rng : int or Generator
         Seed or generator of random ones; by default seed 0, so that results are reproducible.
 
@@ -101,9 +101,9 @@ def compare_groups(
     -----
     Each mean has the jackknife interval of `histoscope.metrics.jackknife`; that of the difference follows
     from the two by squaring and adding [1]_, so that skew and unequal spread of the groups stay in it. Of
-    lognormal numbers it covered 96 to 100 % at a nominal 95 % with 3 to 20 patients a group. The test shares
-    the patients out at random and takes Welch's t, which stays valid where the groups differ in spread
-    alone [2]_; from `MANY` patients in each group on it is Welch's own.
+    lognormal numbers it covered 96 to 100 % at a nominal 95 % with 3 to 20 patients a group. The test
+    permutes patients between the groups and compares Welch's t, which stays valid where the groups differ
+    only in spread [2]_. From `MANY` patients in each group on, it is Welch's t test.
 
     References
     ----------

@@ -69,7 +69,7 @@ class Matches:
 
     @property
     def ap(self) -> float:
-        """Tp / (tp + fp + fn), as the Data Science Bowl 2018 defined it; NaN if there are no nuclei."""
+        """Score tp / (tp + fp + fn), as the Data Science Bowl 2018 defined it; NaN if there are no nuclei."""
         return ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property

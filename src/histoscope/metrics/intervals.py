@@ -105,7 +105,7 @@ def interval(
     Parameters
     ----------
     table : DataFrame
-        One row an image, as `histoscope.train.evaluate` returns it.
+        One row per image, as `histoscope.train.evaluate` returns it.
     metric : str
         The column; rows where it is NaN or infinite are excluded and counted.
     cluster : str

@@ -54,7 +54,7 @@ def kernel_distance(real: ArrayLike, synthetic: ArrayLike) -> float:
     Parameters
     ----------
     real, synthetic : (N, d) and (M, d) floats
-        Features, one row a patch; at least two rows each.
+        Features, one row per patch; at least two rows each.
 
     Returns
     -------

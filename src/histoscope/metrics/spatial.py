@@ -1,7 +1,7 @@
-"""How cells of several classes lie to each other, against random labelling.
+"""Spatial relations between cells of several classes, compared with random labelling.
 
-Under random labelling the places stay and the classes are dealt out anew; so what depends on where cells are
-at all, such as glass and vessels, is the same on both sides of the comparison.
+Random labelling keeps the positions and shuffles the classes, so anything that depends only on where cells
+are, such as glass and vessels, is the same on both sides of the comparison.
 
 References
 ----------
@@ -27,7 +27,7 @@ _GRAPH = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spatial:
-    """How the classes lie to each other; row: from, column: to. NaN where a class has too few cells.
+    """Spatial relations between classes; row: from, column: to. NaN where a class has too few cells.
 
     Parameters
     ----------
@@ -66,18 +66,18 @@ def spatial(
     Parameters
     ----------
     points_um : (N, 2) float64
-        Places of cells.
+        Positions of cells.
     class_index : (N,) integers
         From 0 to ``n_classes - 1``.
     n_classes : int
     n_permutations : int
-        Random labellings; the least p-value is ``2 / (n_permutations + 1)``.
+        Random labellings; the smallest p value is ``2 / (n_permutations + 1)``.
     rng : seed or Generator
 
     Raises
     ------
     ShapeError
-        If places and classes do not fit together.
+        If positions and classes do not fit together.
 
     Examples
     --------

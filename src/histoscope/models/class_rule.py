@@ -27,7 +27,7 @@ class ClassRule:
     offsets : tuple of float
         One a class, as names are in the model's specification; none for 0 each.
     temperature : float
-        Above 0; above 1 where a network is surer than it should be.
+        Above 0; above 1 where a network is overconfident.
     unsure_below : float in [0, 1)
         A nucleus whose class is less probable has class 0, and is called `unsure`; 0 for none.
 
@@ -107,7 +107,7 @@ class ClassRule:
         Raises
         ------
         ConfigError
-            If it is no rule for these classes.
+            If it is not a rule for these classes.
         """
         if found is None:
             return cls()

@@ -65,7 +65,7 @@ def wrap(  # noqa: PLR0913  # the same words as in a configuration file
     Raises
     ------
     ConfigError
-        If it is no module, or an argument is of the other kind.
+        If it is not a module, or an argument belongs to the other kind.
     """
     if not isinstance(module, nn.Module):
         raise ConfigError(f"wrap got a {type(module).__name__}, expected a torch.nn.Module object")

@@ -90,7 +90,7 @@ def tiles_of(
     is_bare: Callable[[Window], bool] | None = None,
     at_once: int = 1,
 ) -> Iterator[Tile]:
-    """Heads of an image at the model's own resolution, tile by tile; tiles do not show in them.
+    """Heads of an image at the model's own resolution, tile by tile; without seams between tiles.
 
     Parameters
     ----------
@@ -99,15 +99,14 @@ def tiles_of(
     tta : bool
         Test-time augmentation.
     inner : Window, optional
-        Part whose heads are wanted; what is around it is context. It begins on multiples of the model's
+        Part whose heads are needed; the rest is context. It begins on multiples of the model's
         divisor.
     tile_px : int, optional
-        Largest side of a tile, if not `TILE_PX`; larger ones spend less on context and take more memory.
+        Largest side of a tile, if not `TILE_PX`; larger tiles need less context and more memory.
     is_bare : callable, optional
         Whether a tile shows nothing of interest; it then has the heads of bare glass, and takes no time.
     at_once : int
-        Tiles that are seen at the same time, on a processor: it is used better than by one after the other,
-        for more memory.
+        Tiles processed at the same time on a CPU: faster than one after the other, but takes more memory.
     """
     n_threads = torch.get_num_threads()
     at_once = min(at_once, n_threads) if model.mean.device.type == "cpu" else 1

@@ -1,4 +1,4 @@
-"""What the report of the study `transfer_nuclei` shows beside that of any other study."""
+"""Parts of the report that only the study `transfer_nuclei` has."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace

@@ -32,7 +32,7 @@ class Cost:
     seconds : float
         By the log's clock, validation counted in.
     images : int
-        Images seen, each as often as it was.
+        Images seen, repeats included.
     epochs : float
         Images seen over images of the training part.
     images_per_second : float

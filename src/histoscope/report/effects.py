@@ -30,7 +30,7 @@ class Effect:
     ----------
     model, condition, level, metric : str
     n_images, n_units, n_seeds : int
-        Behind `mean`; units are patients, or what stands for them (see `unit_of`).
+        Behind `mean`; units are patients, or the substitute for them (see `unit_of`).
     mean, low, high : float
         Mean, and its 95 % interval by patient.
     seed_sd : float
@@ -45,7 +45,7 @@ class Effect:
     verdict : Verdict or None
         None for the baseline.
     unit : {"patient", "source", "name"}
-        Column of what is independent.
+        Column of the independent unit.
     base : str
         Level that it is compared with; its own name, if it is a baseline.
     before : float
@@ -170,7 +170,7 @@ def stacked(study: StudyResults, model: str, condition: str, level: str, metric:
 
 
 def unit_of(study: StudyResults, condition: str = "") -> str:
-    """Tell what is independent under a condition: "patient", else "source" or "name" where that is not known.
+    """Column of the independent unit under a condition: "patient", else "source" or "name" if unknown.
 
     Without a condition, the one that answers the question.
     """

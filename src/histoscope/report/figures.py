@@ -269,7 +269,7 @@ def _validation(study: StudyResults, model: str) -> tuple[str, list[Curve]]:
         return "validation", []
     title = f"validation {summary.metric_label(chosen)}"
     curves = _curves(study, model, lambda run: _series(run, chosen, part="val"))
-    # One validation, at the end, is no curve.
+    # A single validation, at the end, does not make a curve.
     most = max((len(steps) for curve in curves for steps, _ in curve.seeds), default=0)
     return title, curves if most > 1 else []
 

@@ -1,7 +1,7 @@
 """The gallery of a report: the same images for all levels, the originals and what each network saw.
 
-Ground truth stands beside the prediction of each level. The images are the best, the median and the worst by
-the mean of all levels, so that none of them chose its own.
+The ground truth is shown beside the prediction of each level. The images are the best, the median and the
+worst by the mean of all levels, so that no level chooses its own images.
 """
 
 import logging

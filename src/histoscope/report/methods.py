@@ -88,7 +88,7 @@ def sections(study: StudyResults) -> list[tuple[str, Facts]]:
 
 
 def limits(study: StudyResults, rows: Iterable[Effect]) -> list[str]:
-    """Say what the numbers do not cover, in sentences."""
+    """What the numbers do not cover, in sentences."""
     here = study.conditions[0]  # external test sets have units of their own
     rows = [row for row in rows if row.metric == study.metric and row.condition == here]
     units = max((row.n_units for row in rows), default=0)

@@ -19,7 +19,7 @@ _BLUE = PALETTE[0]
 def reliability_diagram(
     table: Reliability, cooled: Reliability | None = None, *, narrow: bool = False
 ) -> str:
-    """How often patches were right against how sure the model was, and how many patches stand behind it.
+    """Accuracy against the confidence of the model, and the number of patches in each bin.
 
     Bars are 95 % intervals of each bin, as if patches were independent.
 

@@ -171,7 +171,7 @@ def read_study(folder: str | Path) -> StudyResults:
     Parameters
     ----------
     folder : str or Path
-        Holds ``study.yaml`` and one folder a run.
+        Holds ``study.yaml`` and one folder per run.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Sentences and labels of a report: what a comparison shows, claiming no more than the numbers do."""
+"""Sentences and labels of a report: what a comparison shows, claiming no more than the numbers support."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -89,7 +89,7 @@ class Difference:
     agreeing : int or None
         Seeds whose own difference has the sign of the mean; None for all of them.
     unit : str
-        What is independent: "patient", or what stands for one where patients are not recorded.
+        What is independent: "patient", or the unit used instead where patients are not recorded.
     before : float
         The baseline's score; nan where it is not known.
     """

@@ -1,4 +1,4 @@
-"""What the report of the study of transfer shows beside that of any other study."""
+"""Parts of the report that only the study of transfer has."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

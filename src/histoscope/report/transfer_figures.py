@@ -120,7 +120,7 @@ def _by_groups_panel(axes: Axes, study: StudyResults, rows: Sequence[Effect], ki
 
 
 def by_time(study: StudyResults, rows: Sequence[Spent], *, narrow: bool = False) -> str:
-    """Accuracy on validation patches of photographs apart against seconds of training, a panel a size."""
+    """Accuracy on validation patches of photographs apart against seconds of training, a panel per size."""
     columns = 1 if narrow else len(study.models)
     with rc_context(STYLE):
         side = NARROW_IN if narrow else WIDE_IN

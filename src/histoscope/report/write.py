@@ -230,7 +230,7 @@ def _matrix(study: StudyResults, rows: Sequence[Effect]) -> list[tuple[str, str,
 
 
 def _table(study: StudyResults, rows: Sequence[Effect], model: str, condition: str) -> dict[str, Any]:
-    """One table: a row a level, the primary comparison and all metrics."""
+    """One table: a row per level, the primary comparison and all metrics."""
     mine = {(row.level, row.metric): row for row in rows if row.model == model and row.condition == condition}
     classes = class_names(study)
     names = [name for name in metrics_of(study) if not is_of_class(name, classes)]

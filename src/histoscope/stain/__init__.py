@@ -96,7 +96,7 @@ def get(name: str) -> type[BaseNormalizer[Any]]:
     UnknownNameError
         If there is none of that name.
     ConfigError
-        If what has that name is no normaliser, or cannot be imported.
+        If that name is not a normaliser, or cannot be imported.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Third-party normalisers: the protocol, and the adapter that gives them the members of built-in ones."""
+"""Third-party normalisers: their protocol, and an adapter with the same methods as the built-in ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -23,7 +23,7 @@ from histoscope.types import Record
 
 WEIGHTS = "model.safetensors"
 CLASSES = "its classes"
-"""Name of the row that is no image, but what the classes of a set are called."""
+"""Name of the row that holds the class names of a set instead of an image."""
 TELL_AS = "data/images"
 
 

@@ -10,7 +10,7 @@ SHARES = {"train": (0.0, 0.9), "test": (0.9, 0.09)}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Where a run stands.
+    """Progress of a run.
 
     Parameters
     ----------

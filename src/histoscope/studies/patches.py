@@ -300,7 +300,7 @@ class StudyOfPatches(StudyTask):
 
 
 def _scored(table: pd.DataFrame, cell: Split, by: str) -> pd.DataFrame:
-    """A row a patch, with its group, and whether it is right; groups are what is resampled."""
+    """A row per patch, with its group, and whether it is right; groups are what is resampled."""
     group = {record.name: record.group(by) for record in cell.test.records}
     column = "patient" if by == "patient" else "source"
     scored = metrics.per_patch(table).rename(columns={"correct": "accuracy"})

@@ -57,16 +57,16 @@ def run_study(
 ) -> Summary:
     """Train and test every run of a study that is not finished yet.
 
-    Run again after a stop, it goes on where it was: finished runs are kept, a half-trained one continues from
-    its checkpoint. A run that fails leaves ``error.txt`` and does not stop the others.
+    Run it again after a stop and it continues where it stopped: finished runs are kept, a half-trained one
+    continues from its checkpoint. A run that fails leaves ``error.txt`` and does not stop the others.
 
     Parameters
     ----------
     config : StudyConfig
     jobs : int
-        Runs at a time, each in a process of its own if there are several; they share the cores evenly.
+        Runs at a time, each in its own process if there are several; they share the cores evenly.
     cluster : Ray, optional
-        Its nodes do the runs in place of this machine; they must see all files under the same paths.
+        Its nodes do the runs instead of this machine; they must see all files under the same paths.
     tell : callable, optional
         Given an `Event` whenever something happens.
     command : str

@@ -27,7 +27,7 @@ TELL_EVERY_S, CHECK_EVERY_S = 0.2, 1.0
 def do_runs(task: StudyTask, todo: Sequence[Run], folder: Path, executor: Executor) -> None:
     """Do runs in their order; one that needs the weights of another waits for it.
 
-    Each call has a ledger of its own: what is finished is told by the folders of runs.
+    Each call has its own ledger: the run folders show what is finished.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class DoRun:
     task : StudyTask, optional
         Opened for the first run if left out, so that data that cannot be opened fail it.
     every_s : float
-        It tells of a stage at most so often.
+        Least time between two reports of the same stage.
     """
 
     config: StudyConfig
@@ -110,7 +110,7 @@ class DoRun:
     every_s: float = 0.0
 
     def __call__(self, claim: Claim) -> Row:
-        """Do a run, or go on with it where it was left."""
+        """Do a run, or continue it where it stopped."""
         run = self.runs[claim.task.name]
         place = self.folder / run.name
         if claim.lost >= MOST_LOST:
@@ -131,9 +131,9 @@ class DoRun:
 
 
 def _teller(claim: Claim, every_s: float) -> Tell:
-    """Tell where a run stands; leave it if it was taken over, or if asked to leave.
+    """Report the progress of a run; stop if another worker took it over, or if asked to stop.
 
-    What was trained since the last checkpoint is trained again by whoever goes on.
+    The worker that continues it trains again from the last checkpoint.
     """
     last, checked_s = ("", 0.0), time.monotonic()
 

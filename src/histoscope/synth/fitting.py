@@ -1,7 +1,7 @@
 """Fit the settings of synthetic tissue to a labelled data set.
 
 Every round draws a field with the current settings and measures it as the real tiles were measured; each
-setting is then corrected by the error of its own measure. The number of rounds is fixed.
+setting is then corrected by the error of its measure. The number of rounds is fixed.
 """
 
 from collections import defaultdict
@@ -53,7 +53,7 @@ def fit(dataset: Any, *, seed: int = 0, progress: Callable[[int, int], None] | N
 
     Stain vectors and amounts, the kinds of nuclei with density, size and shape, chromatin, sharpness, noise
     and the share of glass are measured for each patient, and settings found that draw them. A tile without a
-    patient is a patient of its own.
+    patient counts as its own patient.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def _fields(height_um: float, width_um: float, tissue: TissueSpec, rng: Generato
 
 
 def _glands(shape: tuple[int, ...], tissue: TissueSpec, rng: Generator) -> NDArray[np.float32]:
-    """One row a gland: x, y, radius, stretch, direction, epithelium, tone, five wave heights, five phases."""
+    """Row per gland: x, y, radius, stretch, direction, epithelium, tone, five wave heights, five phases."""
     spacing = 2.05 * tissue.gland_radius_um
     reach = 2 * tissue.gland_radius_um
     rows, columns = (int(np.ceil((size * CELL_UM + 2 * reach) / spacing)) + 1 for size in shape)

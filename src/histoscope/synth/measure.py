@@ -107,7 +107,7 @@ def look(sample: Sample, stain: StainSpec) -> Values:
     sample : Sample
         With instances; at least one nucleus.
     stain : StainSpec
-        Its dyes, in whose amounts everything is given.
+        Its dyes; all amounts are in their units.
 
     Returns
     -------

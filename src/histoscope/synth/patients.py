@@ -53,7 +53,7 @@ def cohort(
     Raises
     ------
     ConfigError
-        If a count is below 1, or there are not as many counts as patients.
+        If a count is below 1, or the number of counts is not that of patients.
     UnknownNameError
         If a stain has no such name.
 

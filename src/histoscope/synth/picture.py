@@ -79,7 +79,7 @@ def check_size(shape_px: tuple[int, int], mpp: float) -> None:
     Raises
     ------
     ConfigError
-        With what was got and what was expected.
+        Names the value and what was expected.
     """
     sizes = tuple(shape_px) if isinstance(shape_px, Sequence) else ()
     whole = all(isinstance(size, int | np.integer) and 1 <= size <= _MOST_PX for size in sizes)

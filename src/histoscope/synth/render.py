@@ -117,7 +117,7 @@ def _unfocused(
 def _cells(
     layout: Layout, rng: Generator
 ) -> tuple[NDArray[np.float32], tuple[NDArray[np.int64], NDArray[np.int64], int, float]]:
-    """One row a cell (x, y, mean radius, tone, class), and a grid of buckets that lists the cells in each."""
+    """Row per cell (x, y, mean radius, tone, class), and a grid of buckets that lists the cells in each."""
     rows, columns = (ceil(size * CELL_UM / _BUCKET_UM) + 1 for size in layout.fields.shape[:2])
     cells = np.stack(
         [

@@ -112,7 +112,7 @@ class TissueSpec:
     epithelial_stretch, lymphocyte_stretch, spindle_stretch, plasma_stretch : float
         Multiply how much longer than wide nuclei of one class are; 0 makes discs.
     crowding : float in [0, 0.5]
-        How far neighbours may lie one on the other, as a share of the room that both would need.
+        How far neighbours may overlap, as a share of the space that both would need.
     basophilia : float in [-1, 2]
         Haematoxylin in cytoplasm and stroma besides the usual, as a share of a dense nucleus; below 0, the
         share of the usual that they lack.
@@ -238,7 +238,7 @@ class DistractorSpec:
     pigment_per_mm2, ink_per_mm2 : float
         Heaps of brown or black grains; specks and strokes of blue, green or black ink.
     folds_per_mm2 : float
-        Folds, where the section lies twice.
+        Folds, where the section is doubled.
     mucin_fraction, out_of_focus_fraction : float in [0, 1]
         Share of the area under threads of purple mucin, and out of focus.
 

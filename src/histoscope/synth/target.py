@@ -1,4 +1,4 @@
-"""Fitted settings as a file: one entry a patient, with what was measured and how to draw it."""
+"""Fitted settings as a file: one entry per patient, with its measurements and how to draw it."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class ClassSpec:
     Parameters
     ----------
     style : str
-        The drawn kind that stands for it: epithelial, lymphocyte, spindle or plasma.
+        The drawn kind used for it: epithelial, lymphocyte, spindle or plasma.
     per_mm2 : float
         Mean density.
     log_area, log_area_sd : float

@@ -89,7 +89,7 @@ def check_remedies(model: Model, config: BalanceConfig) -> None:
     Raises
     ------
     ConfigError
-        If it tells no classes apart, or classifies patches and more than class weights is asked for.
+        If it has no classes, or classifies patches and more than class weights is requested.
     """
     if config == BalanceConfig():
         return

@@ -108,8 +108,8 @@ def fitted(votes: Votes, prior: NDArray[np.float64]) -> ClassRule:
     """Class rule without a threshold: the most likely offsets and temperature.
 
     Both have a normal prior of deviation 1 (the logarithm of the temperature, around 0), and each image
-    counts once, however many nuclei it has: nuclei of an image are alike, and a class that few images show
-    stays near its prior.
+    counts once, however many nuclei it has: nuclei of one image are alike, and a class that occurs in few
+    images stays near its prior.
     """
     from scipy.optimize import minimize
     from scipy.special import log_softmax

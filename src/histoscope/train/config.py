@@ -32,7 +32,7 @@ def check_settings(settings: Any, section: str) -> None:
     Raises
     ------
     ConfigError
-        With the name, what was got and what was expected.
+        Names the setting, its value and what was expected.
     """
     for name, kind in type(settings).__annotations__.items():
         value = getattr(settings, name)

@@ -1,4 +1,4 @@
-"""Scores of a model on samples with ground truth: one row an image or patch."""
+"""Scores of a model on samples with ground truth: one row per image or patch."""
 
 from collections.abc import Iterable, Sequence
 
@@ -48,7 +48,7 @@ def evaluate(
     Returns
     -------
     DataFrame
-        One row an image: ``name``, ``patient``, ``source`` and every score of `histoscope.metrics.per_image`;
+        One row per image: ``name``, ``patient``, ``source``, every score of `histoscope.metrics.per_image`;
         for classes that both model and sample know, those of `histoscope.metrics.class_scores` too. For a
         classifier, what `histoscope.classify.classification.predict_classes` gives.
 

@@ -143,7 +143,7 @@ def run(
     Returns
     -------
     DataFrame
-        Scores on the test part, a row an image or patch, as in ``per_image.csv``; nothing is run twice.
+        Scores on the test part, a row per image or patch, as in ``per_image.csv``; nothing is run twice.
 
     Raises
     ------

@@ -23,12 +23,12 @@ class Scored:
     Parameters
     ----------
     table : DataFrame
-        One row an image or patch, from `histoscope.train.evaluate`; with a column ``seen`` where it is known
-        what the model learned from.
+        One row per image or patch, from `histoscope.train.evaluate`; with a column ``seen`` if the training
+        data are known.
     skipped : dict of str to str
         Images that could not be read or scored, and why.
     seen : Seen, optional
-        Which images the model has seen; None if nobody knows what it learned from.
+        Which images the model has seen; None if the training data are not known.
     """
 
     table: pd.DataFrame
@@ -62,7 +62,7 @@ def score(
     Parameters
     ----------
     model : str or Path
-        A model that comes along, or a model or run folder.
+        A model that ships with Histoscope, or a model or run folder.
     dataset : Dataset
     backend : str
         What predicts, see `histoscope.models.open_model`.

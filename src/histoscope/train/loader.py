@@ -193,7 +193,8 @@ def make_loader(  # noqa: PLR0913  # the one place where all that a run's batche
     augment : AugmentConfig or Augmenter, optional
         What may happen to a patch, or what does it; nothing if left out.
     color : callable, optional
-        A further change of the image alone after all others, ``(image, rng) -> image``, as a stain jitter.
+        A further change of the image alone, after all others: ``(image, rng) -> image``, such as a stain
+        jitter.
     on_nuclei : float in [0, 1]
         Share of patches around a random nucleus instead of a random place.
     class_weights : sequence of float, optional

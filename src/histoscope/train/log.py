@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object a line, and TensorBoard events beside it."""
+"""The log of a run: one JSON object per line, and TensorBoard events beside it."""
 
 import json
 import time
@@ -15,7 +15,7 @@ class RunLog:
     folder : Path
         Run folder; ``log.jsonl`` and ``tensorboard/`` go there.
     step : int
-        Step that the run goes on from; later lines of an earlier, killed attempt are dropped.
+        Step that the run continues from; later lines of an earlier, killed attempt are dropped.
     tensorboard : bool
         Write TensorBoard events.
     seconds : float

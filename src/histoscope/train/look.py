@@ -59,7 +59,7 @@ class Seen:
     classes : dict of str to int
         Nuclei of each class in the images that were read, or patches of each class in all.
     without_class : int
-        Nuclei that have none, beside others that have one.
+        Nuclei without a class, where others have one.
     groups : dict of str to int
         What may part the images -> how many of them; whom they are from stands before where.
     stain_spread : float
@@ -282,7 +282,7 @@ def _areas(sample: Sample) -> list[int]:
 
 
 def _classes(dataset: Dataset, samples: list[Sample], task: Task) -> tuple[dict[str, int], int]:
-    """How often each class occurs, and how many nuclei have none beside others that have one."""
+    """How often each class occurs, and how many nuclei have no class where others have one."""
     names = dataset.info.classes
     if task == "patches":
         labels = Counter(record.label for record in dataset.records if record.label is not None)

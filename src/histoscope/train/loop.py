@@ -73,10 +73,10 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
 ) -> Fitted:
     """Train a model and keep the weights with the best score on the validation part.
 
-    Run again with the same arguments after a stop, it goes on from the last checkpoint and ends exactly
-    where an unbroken run would have. With more steps it goes on too: the learning rate then follows the
-    schedule of the new length from there on, so it rises again, and the end is not that of an unbroken run of
-    that length.
+    Run it again with the same arguments after a stop: it continues from the last checkpoint and ends exactly
+    where an uninterrupted run would have. With more steps it continues, too: the learning rate then follows
+    the schedule of the new length from there on, so it rises again, and the end is not that of an unbroken
+    run of that length.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def fit(  # noqa: PLR0913  # the one place where all that a run depends on comes
     normalizer : Normalizer, optional
         What the samples went through; it is kept in the model's folder, and prediction applies it.
     keep_checkpoint : bool
-        Keep the last checkpoint, so that a later call with more steps goes on from there.
+        Keep the last checkpoint, so that a later call with more steps continues from there.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from histoscope.train.parts import open_data
 
 
 class SyntheticConfig(config.Config):
-    """A synthetic data set for training alone; it is never validated or tested on.
+    """A synthetic data set, used only for training; it is never validated or tested on.
 
     Parameters
     ----------

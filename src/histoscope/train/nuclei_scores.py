@@ -1,4 +1,4 @@
-"""Scores of nuclei, one row an image; classes are matched by name."""
+"""Scores of nuclei, one row per image; classes are matched by name."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -55,7 +55,8 @@ class PatchSampler:
     """Draws patches from samples: a place at random, or around a random nucleus.
 
     What it takes is that of `histoscope.train.make_loader`. Patches around a nucleus take one of all samples,
-    the others are uniform, first the sample and then the place in it; so are all where there is no nucleus.
+    the others are uniform, first the sample and then the place in it; all are uniform where there is no
+    nucleus.
 
     Examples
     --------

@@ -106,7 +106,7 @@ class Plan:
         Raises
         ------
         ConfigError
-            With how many there are, and the first.
+            Names their number and the first.
         """
         now = self.contents()
         before = read_table(self.experiment.out / run_folder.CONTENT, text=_CONTENT)
@@ -123,7 +123,7 @@ class Plan:
 def arguments(experiment: "Experiment") -> dict[str, Any]:
     """Arguments of the model; a path of weights starts here, or else from the data set's folder.
 
-    Weights that come along, or are on the hub, are found by their names.
+    Weights that ship with Histoscope, or are on the hub, are found by their names.
     """
     given = dict(experiment.model.arguments)
     weights = given.get("weights")
@@ -135,7 +135,7 @@ def arguments(experiment: "Experiment") -> dict[str, Any]:
 
 
 def initial_weights(experiment: "Experiment") -> Path | None:
-    """Model folder that training begins with; models that come along, or are on the hub, have names."""
+    """Model folder that training begins with; shipped models, and those on the hub, have names."""
     given = experiment.initial_weights
     is_name = given is not None and shipped.is_name(str(given)) and not given.exists()
     return shipped.find(str(given)) if is_name else given

@@ -33,9 +33,9 @@ _PIXEL_BYTES = 7
 
 
 def of_nuclei(seen: Seen, parts: Split, start: str = "") -> dict[str, Any]:
-    """StarDist: of one kind of nuclei from weights that come along, else by configs/train_stardist.yaml.
+    """StarDist: of one kind of nuclei from shipped weights, else by configs/train_stardist.yaml.
 
-    With a model to start from, its network, on which training goes on in small steps.
+    With a model to start from, its network, trained further with a low learning rate.
     """
     tunes = not any(seen.classes.values()) and not parts.train.info.classes
     begun = start or (weights.DEFAULT if tunes else None)
@@ -70,7 +70,7 @@ def of_nuclei(seen: Seen, parts: Split, start: str = "") -> dict[str, Any]:
 
 
 def _network_of(start: str) -> dict[str, Any]:
-    """Name, arguments and normaliser of the model that training goes on from."""
+    """Name, arguments and normaliser of the model that training starts from."""
     card = read_card(start)
     name, arguments = str(card["architecture"]), dict(card.get("arguments", {}))
     if models.get(name).task != "nuclei":

@@ -71,7 +71,7 @@ def propose(seen: Seen, start: str | Path = "") -> Proposal:
     seen : Seen
         From `histoscope.train.look.look`.
     start : str or Path
-        A model of nuclei that training goes on from, by name or folder.
+        A model of nuclei that training starts from, by name or folder.
 
     Raises
     ------

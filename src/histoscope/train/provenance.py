@@ -1,6 +1,6 @@
 """What a model learned from, image by image.
 
-The list stands beside the weights (``learned_from.csv``), a row an image: part, data set, name, patient,
+The list is beside the weights (``learned_from.csv``), one row per image: part, data set, name, patient,
 source, a digest of the decoded pixels, and the name of the file, without folders. It is written before
 training begins.
 """
@@ -156,7 +156,7 @@ def write(
         As in `learned_from`.
     *begun_from : str, Path or None
         Model folders that training began from: what those learned from was learned from here too. Where
-        that is not known, the list says so. Files of published weights are no images of ours.
+        that is not known, the list says so. Files of published weights are not images.
     normalizer : Normalizer, optional
         Of the images; those that it was fitted to are listed too.
     goes_on : bool

@@ -27,7 +27,7 @@ from histoscope.words import count
 TRAIN, VALIDATION, PATIENT, COPY, UNSEEN = "train", "validation", "patient", "copy", ""
 _OF_PARTS = {"val": VALIDATION, GENERATOR: GENERATOR, REFERENCE: REFERENCE}
 _ORDER = (TRAIN, VALIDATION, GENERATOR, REFERENCE)
-"""Of an image in several parts of the list, the first of these is told."""
+"""If an image is in several parts of the list, the first of these is reported."""
 MIN_SIMILARITY = 0.8
 """Correlation of aligned pictures from which one counts as a copy, as in `histoscope.data.leaks.audit`."""
 
@@ -51,9 +51,9 @@ class Seen:
     renamed : tuple of str
         Names that were learned from, of images with other pixels: they count as unseen.
     not_compared : int
-        Images that were learned from and are no longer where they were, so that copies of them are not found.
+        Training images that are no longer where they were, so copies of them are not found.
     unknown : tuple of str
-        Models that training began from and of which nobody knows what they learned from.
+        Models that training started from and whose training data are not known.
     """
 
     status: tuple[str, ...]
@@ -84,7 +84,7 @@ class Seen:
         return f"the model has seen {total - n['unseen']} of {count(total, 'image')}: {', '.join(parts)}"
 
     def notes(self) -> list[str]:
-        """What else must be known beside the counts."""
+        """Notes to show beside the counts."""
         said = []
         if self.renamed:
             said.append(

@@ -160,7 +160,7 @@ def pretrain(
 ) -> None:
     """Train a backbone on pairs of views of unlabelled tiles, and keep the last weights.
 
-    Run again after a stop, it goes on from the last checkpoint, as `histoscope.train.fit` does.
+    Run it again after a stop and it continues from the last checkpoint, as `histoscope.train.fit` does.
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def check_pretraining(model: Classifier, tiles: Sequence[Sample], config: TrainC
     Raises
     ------
     ConfigError
-        If a batch holds fewer than two tiles, or this machine lacks what is asked for.
+        If a batch holds fewer than two tiles, or this machine lacks the requested device or precision.
     DataError
         If there are no tiles, or they have another resolution than the network.
     """

@@ -35,7 +35,7 @@ GRADIENT_NORM = 1.0
 class Learner:
     """A network and its optimiser, on the device and in the precision of a configuration.
 
-    A kind of training is a subclass with its own `losses`, and what it does beside in `before` and `after`.
+    A kind of training is a subclass with its own `losses`, and further steps in `before` and `after`.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def tune(model: Segmenter, val: Sequence[Sample], *, metric: str = "pq") -> floa
     Parameters
     ----------
     model : Segmenter
-        Its ``thresholds`` are changed; a model without is left alone.
+        Its ``thresholds`` are changed; a model without thresholds is left unchanged.
     val : sequence of Sample
     metric : str
         A key of `histoscope.metrics.METRICS`.

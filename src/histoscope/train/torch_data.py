@@ -15,7 +15,7 @@ from histoscope.types import Sample
 
 
 class TorchDataset(torch.utils.data.Dataset[dict[str, Any]]):
-    """A `torch.utils.data.Dataset` of a data set, or of samples at hand; each is read when it is asked for.
+    """A `torch.utils.data.Dataset` of a data set, or of samples at hand; each is read when it is requested.
 
     Item k is a dictionary of sample k, or of a patch of it: ``image`` (3, H, W) uint8, RGB; where the sample
     has them ``instances`` (H, W) int32, ``class_map`` (H, W) uint8 the class of each pixel's nucleus, and

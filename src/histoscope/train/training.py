@@ -41,7 +41,7 @@ class TestSets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """A network, what it learns from and is tested on, and how.
+    """A network, its training and test data, and the settings.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Tested:
     model : Model
         With its best weights.
     tables : dict of str to DataFrame
-        Scores of each test set, a row an image or patch.
+        Scores of each test set, a row per image or patch.
     seconds : dict of str to float
         ``train`` and ``evaluate``; training counts all attempts.
     """
@@ -89,7 +89,7 @@ def train_and_test(task: Task, settings: Training, folder: Path, listener: Liste
         How it learns and is scored, such as `task_of(model)`.
     settings : Training
     folder : Path
-        Run folder; training goes on from a checkpoint in it.
+        Run folder; training continues from a checkpoint in it.
     listener : Listener, optional
 
     Raises

@@ -140,7 +140,7 @@ class Correcting:
         return await self._desk.answer(request, work, limit_s=_OPENING_S)
 
     async def geojson(self, request: Request, results: Id) -> Response:
-        """Some nuclei as they are after all corrections, for QuPath."""
+        """Some nuclei with all corrections applied, for QuPath."""
         try:
             chosen = Selection.model_validate_json(await body_of(request, _MOST_BYTES))
         except (TooLargeError, TooSlowError, ClientDisconnect, ValidationError) as error:

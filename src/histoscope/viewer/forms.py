@@ -11,7 +11,7 @@ _ANY = ConfigDict(extra="forbid")
 
 
 class NewEdit(BaseModel):
-    """A correction, with an id that whoever sends it has made: sent again, it is not written twice."""
+    """A correction, with an id made by its sender: sent again, it is not written twice."""
 
     model_config = _ANY
     id: str = Field(pattern="^[0-9a-f]{16}$")
@@ -64,7 +64,7 @@ class Answer(BaseModel):
 
 
 class State(BaseModel):
-    """All corrections of some results, as they are after merging what everybody says."""
+    """All corrections of some results, merged over all people."""
 
     stamp: str
     author: str

@@ -1,4 +1,4 @@
-"""Who may ask what: the machine itself, or whoever has the token; and only pages of this server."""
+"""Who may ask what: the machine itself, or anyone with the token; and only pages of this server."""
 
 import asyncio
 import hmac
@@ -59,8 +59,8 @@ class Guard:
     app : ASGI application
     token : str
         What a request must bring: as ``?token=``, after which a cookie holds it, or as a bearer. Empty where
-        the server listens to its own machine alone; then the request must name that machine, so that no web
-        page of elsewhere can ask through a browser here.
+        the server listens to its own machine alone; then the request must name that machine, so that no other
+        web page can send requests through a browser here.
     """
 
     def __init__(self, app: App, token: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Tiles of a slide as a picture: the probability of one class, a value a tile."""
+"""Tiles of a slide as a picture: the probability of one class, a value per tile."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -23,7 +23,7 @@ def path_of(results: Path) -> Path:
 
 
 def keep(path: Path, marks: Marks, stamp: str) -> None:
-    """Write marks whole or not at all; a folder that may not be written to is no error.
+    """Write marks whole or not at all; a folder that may not be written to is not an error.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ class Compared:
         """What became of one nucleus, and its IoU with the true one that it overlaps most."""
         n = len(self._pred)
         if not 0 <= row < n + len(self._missed):
-            raise ConfigError(f"there is no such row; there are {n + len(self._missed):,}")
+            raise ConfigError(f"there is no such row; the map has {n + len(self._missed):,}")
         if row >= n:
             at = int(self._missed[row - n])
             return {"class": MISSED, "area_px": int(self._true.area_px[at])}

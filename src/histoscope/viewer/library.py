@@ -74,7 +74,7 @@ class Found:
 
 @dataclass(slots=True)
 class Item:
-    """A slide or image, with what was found in it.
+    """A slide or image, with its results.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ class Library:
     by_stem: dict[str, list[Item]] = field(default_factory=dict)
 
     def search(self) -> "Library":
-        """Look at the folders; if this was done before, others see what was found then until it is done."""
+        """Look at the folders; if it was searched before, others see the earlier results until it is done."""
         found = Library(self.folders, self.beyond)._searched()
         self.items, self.studies, self.models = found.items, found.studies, found.models
         self.left_out, self.by_stem = found.left_out, found.by_stem
@@ -172,7 +172,7 @@ class Library:
         return best[0][0] if len({item.id for item, *_ in best}) == 1 else None
 
     def is_below(self, path: Path) -> bool:
-        """Whether a file lies in one of the folders, and is no link that leads out of them."""
+        """Whether a file lies in one of the folders, and is not a link that points outside them."""
         place = path.resolve()
         return any(place.is_relative_to(folder.resolve()) for folder in self.folders)
 

@@ -67,7 +67,7 @@ class Notebook:
         return self._corrections.folder
 
     def stamp(self) -> str:
-        """Digits that change when somebody corrects something."""
+        """Digits that change with every correction."""
         return stamp_of_journals(self.folder)
 
     def shown(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Notebook:
     def geojson(
         self, rows: Iterable[int], drawn: Iterable[str], offset_px: tuple[float, float]
     ) -> dict[str, Any]:
-        """Some nuclei as they are after all corrections, as QuPath reads them."""
+        """Some nuclei with all corrections applied, as QuPath reads them."""
         state, wanted = self._corrections.state(), set(drawn)
         found = read_rows(self._corrections.results, sorted(set(rows)))
         few = State(found=state.found, drawn={key: one for key, one in state.drawn.items() if key in wanted})
@@ -295,7 +295,7 @@ def outline_of(points: Sequence[Sequence[float]], size_px: Sequence[int] | None)
     Raises
     ------
     DataError
-        If it has no area, crosses itself in the middle, or lies outside of the slide.
+        If it has no area, crosses itself in the middle, or lies outside the slide.
 
     Examples
     --------

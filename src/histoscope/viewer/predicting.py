@@ -132,7 +132,7 @@ class Predictor:
         folders = self._folders()
         if model not in folders:
             known = ", ".join(folders)
-            raise DatasetNotFoundError(f"there is no model {model!r} here; there are {known}")
+            raise DatasetNotFoundError(f"there is no model {model!r} here; available: {known}")
         try:
             from histoscope.predict import Detector
         except ImportError as error:
@@ -146,12 +146,12 @@ class Predictor:
 
 
 class Line:
-    """Requests that wait for the model: a few, one at a time, and none that nobody waits for.
+    """Requests that wait for the model: a few, one at a time, skipping those that nobody waits for any more.
 
     Parameters
     ----------
     most : int
-        That may wait; further ones are told to come again.
+        That may wait; further ones are asked to try again.
     """
 
     def __init__(self, most: int = _MOST_WAITING) -> None:
@@ -186,7 +186,7 @@ def busy(why: str) -> Response:
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse more pixels than are predicted while somebody waits.
+    """Refuse more pixels than a preview takes.
 
     Raises
     ------

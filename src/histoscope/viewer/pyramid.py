@@ -17,7 +17,7 @@ from histoscope.types import Image
 
 TILE_PX = 256
 _TILES_PX = range(128, 1025)
-"""Tiles of other sizes than these are cut anew."""
+"""Tiles of other sizes are cut again."""
 _QUALITY = 88
 _SAME = 2
 """Grey levels by which a stored tile, decoded as browsers do, may differ from what the reader gives."""

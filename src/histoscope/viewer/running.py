@@ -1,4 +1,4 @@
-"""Starting the server: what it needs, where it listens, and what is said."""
+"""Starting the server: its requirements, its address, and its messages."""
 
 import getpass
 import secrets
@@ -51,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises
     ------
     ConfigError
-        If the port is in use, or the host is none of this machine's.
+        If the port is in use, or the host is not an address of this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -113,7 +113,7 @@ def author_of(name: str) -> str:
     Raises
     ------
     ConfigError
-        If it is no name on one line.
+        If it is not a name on one line.
     """
     try:
         found = name.strip() or getpass.getuser()

@@ -91,7 +91,7 @@ class Routes:
         return await self._desk.answer(request, lambda: plain(_shown(self._shelf)))
 
     async def search(self, request: Request) -> Response:
-        """Look at the folder anew."""
+        """Search the folder again."""
 
         def work() -> Response:
             self._shelf.library.search()

@@ -48,7 +48,7 @@ def stamp_of(path: Path) -> str:
 
 
 class Lately(Generic[T]):
-    """The last few things that were asked for, or why they could not be had.
+    """The last few results that were requested, or why they could not be made.
 
     Examples
     --------
@@ -186,7 +186,7 @@ class Shelf:
         Raises
         ------
         ConfigError
-            If these are no tiles, or have no such class.
+            If these are not tiles, or have no such class.
         """
         if found.kind != "tiles":
             raise ConfigError("these are nuclei; heat maps are of tiles")

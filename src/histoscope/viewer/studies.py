@@ -37,7 +37,7 @@ _REPORT = "report.html"
 
 
 class StudyPages:
-    """Reads the studies of a library; each is read anew when a run of it has ended.
+    """Reads the studies of a library; each is read again when one of its runs has ended.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ def _read(folder: Path) -> StudyResults:
 
 
 def _stamp(folder: Path) -> str:
-    """Digits that change when a run ends or is done anew."""
+    """Digits that change when a run ends or is repeated."""
     if not _is_study(folder):
         return stamp_of(folder / study_folder.RESULT)
     tables = sorted(folder.glob(f"*/{study_folder.RESULT}"))

@@ -47,7 +47,7 @@ class Studies:
         return has_all and folder.parent not in self.folders
 
     def hides(self, path: Path) -> bool:
-        """Whether a picture is one that a study or the demo drew, and none that was tested on."""
+        """Whether a picture was drawn by a study or the demo, and is not a test image."""
         if path.parent in self._demos:
             return True
         return path.parent not in self._truth and any(folder in path.parents for folder in self.folders)
@@ -76,7 +76,7 @@ def label_of(run: str, condition: str) -> str:
 
 
 def prediction_of(folder: Path, run: str, condition: str, name: str) -> Path:
-    """Where a run keeps what it found in an image, under the name that a condition has now."""
+    """Where a run keeps its prediction for an image, under the current name of the condition."""
     old = {new: old for old, new in study_folder.NEW_NAMES.items()}.get(condition, condition)
     for part in (condition, old):
         path = folder / run / _PREDICTIONS / part / f"{name}.png"

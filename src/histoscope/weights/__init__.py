@@ -28,7 +28,7 @@ _NON_COMMERCIAL = re.compile(r"\bnc\b|non-?commercial", re.IGNORECASE)
 
 
 def is_name(text: str) -> bool:
-    """Whether a text names a model that comes along, or one of the hub, and no path.
+    """Whether a text names a model that ships with Histoscope, or one of the hub, and not a path.
 
     Examples
     --------

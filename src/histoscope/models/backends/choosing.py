@@ -66,7 +66,7 @@ def use(model: Model, backend: str, fingerprint: str) -> None:
 
 
 def installed() -> list[str]:
-    """Names of the backends whose packages are there, torch first.
+    """Names of the installed backends, torch first.
 
     Examples
     --------
@@ -77,12 +77,12 @@ def installed() -> list[str]:
 
 
 def missing(backend: str) -> list[str]:
-    """Packages that a backend needs and that are not there."""
+    """Packages that a backend needs and that are not installed."""
     return [name for name in module_of(backend).PACKAGES if find_spec(name) is None]
 
 
 def require(backend: str) -> None:
-    """Tell what a backend needs, before any work.
+    """Check that a backend's packages are installed, before any work.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def require(backend: str) -> None:
 
 
 def _use_fastest(model: Model, fingerprint: str) -> None:
-    """Choose by what was measured, now or before; where anything goes wrong torch stays, and it is said."""
+    """Choose by what was measured, now or before; if anything goes wrong torch is kept, with a warning."""
     others = [name for name in installed() if name != TORCH]
     if not others or model.mean.device.type != "cpu":
         return

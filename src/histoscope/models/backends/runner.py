@@ -1,4 +1,4 @@
-"""A network that another library than torch runs, where a model predicts."""
+"""A network that a library other than torch runs for prediction."""
 
 from collections.abc import Callable
 from importlib import import_module, metadata
@@ -80,7 +80,7 @@ def in_bfloat16(model: Model) -> bool:
 def ready(model: M, *, at_once: int, threads: int) -> M:
     """Copy of a model for prediction: folded, and on its backend if it has one.
 
-    Everything that predicts goes through here.
+    All prediction uses this.
 
     Parameters
     ----------

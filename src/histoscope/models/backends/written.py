@@ -20,7 +20,7 @@ from histoscope.models.portable.runtimes import write_onnx
 
 
 class Bare(Portable):
-    """From normalised images to heads as they are: what is around it is the same as with torch."""
+    """From normalised images to raw heads; pre- and postprocessing are the same as with torch."""
 
     def named(self, image: Tensor) -> Heads:
         """Heads by name."""
@@ -28,7 +28,7 @@ class Bare(Portable):
 
 
 def cache_folder() -> Path:
-    """Where networks and measured times are kept; it may be deleted at any time.
+    """Folder for networks and measured times; it may be deleted at any time.
 
     This is ``XDG_CACHE_HOME`` or the ``.cache`` of the home folder. Where that is read-only, as for a user
     without a home in a container, it is a temporary folder of this user.
@@ -69,12 +69,12 @@ def onnx_of(model: Model, fingerprint: str, *, anew: bool = False) -> Path:
     fingerprint : str
         Of its weights and card.
     anew : bool
-        Write it though there is one.
+        Write it even if there is one.
 
     Raises
     ------
     ConfigError
-        If it has an operation that ONNX has not.
+        If it has an operation that ONNX does not have.
     OSError
         If the cache cannot be written.
     """

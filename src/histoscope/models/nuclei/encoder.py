@@ -88,7 +88,7 @@ class EncodedSegmenter(Segmenter):
 
 
 def block_of(name: str) -> str:
-    """Block of an encoder that a parameter belongs to; all that comes before the first is its stem.
+    """Block of an encoder that a parameter belongs to; everything before the first block is its stem.
 
     Examples
     --------

@@ -61,7 +61,7 @@ class RegionSegmenter(EncodedSegmenter):
         return terms | {"class_loss": class_loss, "total": terms["total"] + class_loss}
 
     def weigh_classes(self, weights: Sequence[float]) -> None:
-        """Weigh the classes in the loss; the background, the first, is none of them."""
+        """Weigh the classes in the loss; the first, the background, is not one of them."""
         if not self.spec.classes:
             return super().weigh_classes(weights)
         if len(weights) != len(self.spec.classes) + 1:

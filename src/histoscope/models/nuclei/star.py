@@ -121,7 +121,7 @@ def nuclei_of(
     ----------
     candidates : Candidates
     iou_threshold : float
-        Overlap from which the less probable of two goes.
+        Overlap above which the less probable of two is dropped.
     shape : (int, int)
         Height and width of the label map.
     mpp : float
@@ -170,7 +170,7 @@ def _class_votes(candidates: Candidates, kept: NDArray[np.int64], instances: Lab
     """Share of each class, without the background, in the votes of each nucleus.
 
     Each candidate that lies in the nucleus votes for the classes as sure as it is of them and of being in a
-    nucleus. A nucleus in which none lies takes its own word.
+    nucleus. A nucleus without any candidate uses its own prediction.
     """
     votes = candidates.class_probability
     if votes is None:

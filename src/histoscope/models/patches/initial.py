@@ -100,7 +100,7 @@ def initialise(model: "Classifier", source: str | Path) -> Loaded:
     CorruptDataError
         If it cannot be read.
     ConfigError
-        If it does not fit: a name is missing or left over, or a shape differs. The model is as before then.
+        If it does not fit: a name is missing or left over, or a shape differs. The model is then unchanged.
     """
     source = Path(source)
     wanted: State = model.backbone.state_dict()
@@ -126,7 +126,7 @@ def initialise_encoder(model: Model, encoder: str, name: str, source: str | Path
     name : str
         Of timm; ``unet`` for our own. Layers behind the last level of the encoder are skipped.
     source : str or Path
-        File, model folder, or name of a model that comes along or is on the hub.
+        File, model folder, or name of a model that ships with Histoscope or is on the hub.
     """
     source = Path(source)
     own: State = model.get_submodule(encoder).state_dict()

@@ -122,7 +122,7 @@ def _is_cached(repo: str, names: Sequence[str], folder: str | Path | None) -> bo
 
 
 def _failure(repo: str, file: str) -> str:
-    """Why the hub does not answer; "" if it does, whatever it says."""
+    """Why the hub does not answer; "" if it answers anything."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -19,7 +19,7 @@ OUTPUTS = {
     "output": "probability of a nucleus; distances in pixels along the rays; then, for a model with classes, "
     "a channel of 0 for the background and the probability of each class",
 }
-"""What comes out, by name."""
+"""Outputs by name."""
 _NEVER = -100.0
 """Logit of a class that never wins."""
 
@@ -59,21 +59,22 @@ class Portable(nn.Module):
             self.outputs = tuple(self.named(torch.zeros(1, 3, side, side)))
 
     def named(self, image: Tensor) -> dict[str, Tensor]:
-        """What comes out, by name."""
+        """Outputs by name."""
         heads = self.network.heads(self.normalised(image))
         if isinstance(self.network, Classifier):
             return {"probabilities": self.network.probabilities(heads)}
         return heads
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """What comes out, in the order of `outputs`."""
+        """Outputs, in the order of `outputs`."""
         return tuple(self.named(image).values())
 
 
 class ForQuPath(Portable):
     """StarDist as QuPath's extension takes it: one output of probability, distances and classes.
 
-    The background has no vote among the classes: that there is a nucleus, the probability has decided.
+    The background is not one of the classes: the object probability has already decided that there is a
+    nucleus.
     Offsets of the class rule are in the logits; QuPath calls no nucleus unsure.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Networks as ONNX and TorchScript, and how far other runtimes are from torch with them."""
+"""Networks as ONNX and TorchScript, and how much other runtimes differ from torch."""
 
 import io
 import json
@@ -28,7 +28,7 @@ Arrays = list[NDArray[np.float32]]
 
 
 def require_onnx() -> None:
-    """Tell what ONNX needs, before any work.
+    """Check that the packages for ONNX are installed, before any work.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def write_onnx(network: Portable, path: Path, about: Mapping[str, Any]) -> None:
     network : Portable
     path : Path
     about : mapping
-        Goes into the file's metadata; what is no text as JSON.
+        Goes into the file's metadata; values that are not text are stored as JSON.
 
     Raises
     ------
     ConfigError
-        If the network has an operation that ONNX has not.
+        If the network has an operation that ONNX does not have.
     """
     import onnx
 

@@ -33,7 +33,7 @@ class Exported:
     files : tuple of Path
         The network first.
     about : dict
-        What the file says of itself: input, outputs, mpp, classes, thresholds, licence.
+        The file's own description: input, outputs, mpp, classes, thresholds, licence.
     errors : dict of str to float
         Largest difference of each runtime from torch, on images of noise.
     refused : str
@@ -117,7 +117,7 @@ def _for_qupath(model: Model, name: str, stain_method: str) -> StarDist:
 
 
 def described(name: str, model: Model, network: Portable, card: dict[str, Any]) -> dict[str, Any]:
-    """What a program must know to use the network."""
+    """What a program needs to know to use the network."""
     spec = model.spec
     about = {
         "model": name,

@@ -93,9 +93,10 @@ class Joined:
 def join(cohort: CohortResults, path: str | Path, by: str) -> Joined:
     """Find the row of each slide.
 
-    A table with a column ``image`` or ``slide`` has a row a slide. Any other has a row a patient, whose name
-    is a folder of the slide, or stands at the beginning of the name of the slide or of a folder, up to a sign
-    that is no letter or digit: ``TCGA-A1-A0SB`` is the patient of ``TCGA-A1-A0SB-01Z-00-DX1.svs``.
+    A table with a column ``image`` or ``slide`` has a row per slide. Any other table has a row per patient.
+    The patient's name is that of a folder of the slide, or the beginning of the name of the slide or of a
+    folder, up to a character that is not a letter or digit: ``TCGA-A1-A0SB`` is the patient of
+    ``TCGA-A1-A0SB-01Z-00-DX1.svs``.
 
     Parameters
     ----------
@@ -197,7 +198,7 @@ def _by_patient(cohort: CohortResults, lab: pd.DataFrame, by: str) -> dict[str, 
 
 
 def beginnings(image: str) -> Iterable[str]:
-    """Beginnings of the name of a slide, and of its folders, up to a sign that is no letter or digit.
+    """Beginnings of the name of a slide, and of its folders, up to a character that is not a letter or digit.
 
     Examples
     --------

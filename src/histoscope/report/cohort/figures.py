@@ -42,7 +42,7 @@ def histogram(values: Values) -> str:
 
 
 def patients_by_group(groups: Mapping[str, Values], compared: Sequence[Compared]) -> str:
-    """A dot a patient in a row for each group, with the mean and its interval below, as SVG.
+    """A dot per patient in a row for each group, with the mean and its interval below, as SVG.
 
     Parameters
     ----------

@@ -48,7 +48,7 @@ def write_cohort_report(
     folder : str or Path
         OUT of ``histoscope predict``, with ``cohort.parquet``.
     planned : collection of str
-        Names of all slides that are to be done; those without a row are told.
+        Names of all slides that are to be done; slides without a row are listed.
     clinical : str or Path, optional
         A table of the lab's own, see `histoscope.report.cohort.clinical.join`.
     by : str

@@ -53,7 +53,7 @@ class CohortResults:
     ----------
     folder : Path
     table : DataFrame
-        ``cohort.parquet``, a row a slide.
+        ``cohort.parquet``, one row per slide.
     timings : DataFrame
         ``timings.csv``; empty if it is not there.
     settings : dict
@@ -118,7 +118,7 @@ def read_cohort(folder: str | Path, planned: Collection[str] = ()) -> CohortResu
     DatasetNotFoundError
         If there is no ``cohort.parquet``.
     CorruptDataError
-        If it is none of ours.
+        If Histoscope did not write it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -16,7 +16,7 @@ def open_everything(config: StudyConfig) -> Dataset:
     Raises
     ------
     DataError
-        If it is no data set of patches with classes that have names.
+        If it is not a data set of patches with named classes.
     """
     chosen = config.data
     dataset = open_data(chosen)

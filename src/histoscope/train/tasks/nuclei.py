@@ -133,7 +133,7 @@ class FindNuclei(LabelledTask):
         remedies: Balance | None,
         precision: float,
     ) -> dict[str, Any]:
-        """Set the class rule, and note what the images look like that classes were learned from."""
+        """Set the class rule, and record the appearance of the images that classes were learned from."""
         train, val = learned
         real = (train.real or train.synthetic) if isinstance(train, Mixture) else train
         seen, held = ([sample for sample in part if sample.has_classes] for part in (real, val))
@@ -153,7 +153,7 @@ def _check_truth(model: Segmenter, sample: Sample) -> None:
     if names and top > len(names):
         raise DataError(
             f"sample {sample.name!r} has nuclei of class {top}, but the model knows 1 to {len(names)}: "
-            f"{', '.join(names)}; name all classes in the data set's datasheet, or mend the label map"
+            f"{', '.join(names)}; name all classes in the data set's datasheet, or correct the label map"
         )
 
 

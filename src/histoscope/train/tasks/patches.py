@@ -69,7 +69,7 @@ class ClassifyPatches(LabelledTask):
         return train, val
 
     def describe(self, plan: Plan, model: Classifier, listener: Listener) -> None:
-        """Check the parts, say what is in them, and set the resolution of the network."""
+        """Check the parts, describe them, and set the resolution of the network."""
         parts, note = plan.shown, listener.note
         classification.check_seen(parts.train, parts.val, parts.test)
         mixed = groups_of_two_classes([record for _, part in parts for record in part.records])
