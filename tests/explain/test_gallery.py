@@ -45,8 +45,8 @@ def test_the_surest_and_the_least_sure(table):
 
 
 def test_captions():
-    assert caption(shown()) == "taken for benign (0.88), is tumour"
-    assert caption(shown(true="benign")) == "benign (0.88), right"
+    assert caption(shown()) == "predicted benign (0.88), true tumour"
+    assert caption(shown(true="benign")) == "benign (0.88), correct"
     assert caption(shown(true="")) == "benign (0.88)"
 
 

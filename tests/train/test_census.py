@@ -25,7 +25,7 @@ def nuclei(part, *samples, names=NAMES, patient="p"):
 
 def test_a_part_is_said_in_words():
     assert str(nuclei("train", drawn(1, 1, 2), drawn(1), drawn(0))) == (
-        "training: 3 images of 2 patients, 5 nuclei (epithelial: 3, lymphocyte: 1, of no class: 1)"
+        "training: 3 images of 2 patients, 5 nuclei (epithelial: 3, lymphocyte: 1, without a class: 1)"
     )
     assert str(nuclei("val", drawn(2), patient="")) == "validation: 1 image, 1 nucleus (lymphocyte: 1)"
     assert str(nuclei("test", drawn(), drawn())) == "test: 2 images of 1 patient, 0 nuclei"

@@ -128,7 +128,7 @@ def test_one_that_is_refused_does_not_stop_the_others(ada):
     assert "no nucleus in row 400" in problems[0]
     assert "epithelial" in problems[1]
     assert problems[2] == problems[3] == ""
-    assert "outside of the slide" in problems[4]
+    assert "outside the slide" in problems[4]
     assert "no edit 'gone'" in problems[5]
     (drawn,) = answer["state"]["drawn"]
     assert (drawn["class_name"], drawn["class_id"]) == ("epithelial", 1)

@@ -163,13 +163,13 @@ def caption(one: Example) -> str:
     Examples
     --------
     >>> caption(Example("x", np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), "a", "b", 0.987))
-    'taken for b (0.99), is a'
+    'predicted b (0.99), true a'
     """
     if not one.true:
         return f"{one.predicted} ({one.probability:.2f})"
     if one.is_wrong:
-        return f"taken for {one.predicted} ({one.probability:.2f}), is {one.true}"
-    return f"{one.predicted} ({one.probability:.2f}), right"
+        return f"predicted {one.predicted} ({one.probability:.2f}), true {one.true}"
+    return f"{one.predicted} ({one.probability:.2f}), correct"
 
 
 def _resized(picture: Image, side: int) -> Pillow.Image:

@@ -62,7 +62,7 @@ class Lines:
     caption: str
 
     def level(self, way: str, size: int | None) -> str:
-        """Level of a way; without real tiles, what comes before them is the same within the minutes."""
+        """Level of a way; without real tiles, the pretraining is the same with equal minutes."""
         name = f"{way}_{of_size(size)}"
         return name if name in self.levels else f"{way.removesuffix('_within')}_{of_size(size)}"
 

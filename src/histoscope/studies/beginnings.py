@@ -16,21 +16,21 @@ RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "imagenet": ("ImageNet", {"initial_weights": IMAGENET}),
     "drawn": ("Drawn tissue first", {"initial_level": "drawn_0"}),
     "imagenet_drawn": ("ImageNet, then drawn tissue", {"initial_level": "imagenet_drawn_0"}),
-    "drawn_within": ("Drawn tissue within the minutes", {"initial_level": "drawn_0", "part": "tuning"}),
+    "drawn_within": ("Drawn tissue, equal minutes", {"initial_level": "drawn_0", "part": "tuning"}),
     "imagenet_drawn_within": (
-        "ImageNet, then drawn tissue within the minutes",
+        "ImageNet, then drawn tissue, equal minutes",
         {"initial_level": "imagenet_drawn_0", "part": "tuning"},
     ),
     "unet": ("Own U-Net", UNET),
     "unet_drawn_within": (
-        "Own U-Net, drawn tissue within the minutes",
+        "Own U-Net, drawn tissue, equal minutes",
         {**UNET, "initial_level": "unet_drawn_0", "part": "tuning"},
     ),
 }
 """Beginning -> its label, and what it sets whatever the number of tiles.
 
-Pretraining on drawn tissue comes before all the steps on real tiles, or *within the minutes*: real tiles have
-what is left of the same minutes.
+Pretraining on drawn tissue comes on top of all the steps on real tiles. With *equal minutes*, it takes part
+of the same training time instead.
 """
 PRETRAININGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "drawn_0": ("Drawn tissue alone", DRAWN),
