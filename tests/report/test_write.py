@@ -376,7 +376,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path):
     with pytest.raises(DatasetNotFoundError, match=r"no study\.yaml"):
         write_report(tmp_path / "nowhere")
     (tmp_path / "study.yaml").write_text("format: 1\nlevels: [a]\n")
-    with pytest.raises(CorruptDataError, match="names no factor"):
+    with pytest.raises(CorruptDataError, match="has no factor"):
         write_report(tmp_path)
     (tmp_path / "study.yaml").write_text("{")
     with pytest.raises(CorruptDataError, match="not readable"):

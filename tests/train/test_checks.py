@@ -90,7 +90,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything(
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for accelerator in ("gpu", "cuda", "mps"):
         chosen = dataclasses.replace(config, accelerator=accelerator)
-        with pytest.raises(ConfigError, match=f"'{accelerator}'.*there is auto, cpu"):
+        with pytest.raises(ConfigError, match=f"'{accelerator}'.*available: auto, cpu"):
             train.fit(fresh_model(), samples, [], chosen, out=tmp_path / "run")
     with pytest.raises(ConfigError, match=r"16-mixed.*GPU"):
         train.fit(
