@@ -87,7 +87,7 @@ def test_a_plain_network_is_trained_saved_and_opened(nets, tiles, tmp_path):
     for network in (nets.Net(), opened):
         detector = predict.Detector.open(tmp_path / "run", network=network)
         np.testing.assert_array_equal(detector(image, 0.5).instances, expected.instances)
-    with pytest.raises(ConfigError, match=r"holds a guest_nets:Net, but the network given is a torch.*Conv2d"):
+    with pytest.raises(ConfigError, match=r"a guest_nets:Net, but the network given is a torch.*Conv2d"):
         models.load(tmp_path / "run", network=nn.Conv2d(3, 3, 1))
     with pytest.raises(CorruptDataError, match="size mismatch"):
         models.load(tmp_path / "run", network=nets.Net(width=5))
@@ -125,7 +125,7 @@ def test_naming_the_class_is_asking_for_it(nets, tmp_path):
 
     plugins._asked.clear()
     assert models.load(tmp_path / "folder", network="guest_nets:Net").arguments["width"] == 6
-    with pytest.raises(ConfigError, match=r"holds a guest_nets:Net, but the network given is a guest_nets:made"):
+    with pytest.raises(ConfigError, match=r"a guest_nets:Net, but the network given is a guest_nets:made"):
         models.load(tmp_path / "folder", network="guest_nets:made")
 
 
