@@ -78,7 +78,7 @@ def test_a_plain_network_is_trained_saved_and_opened(nets, tiles, tmp_path):
     model = models.wrap(nets.Net(), mpp=0.5)
     fitted = train.fit(model, tiles[:2], tiles[2:], CONFIG, out=tmp_path / "run")
     assert fitted.model is model
-    with pytest.raises(ConfigError, match=r"no code is run.*network=Net\(\.\.\.\)"):
+    with pytest.raises(ConfigError, match=r"never runs code.*network=Net\(\.\.\.\)"):
         models.load(tmp_path / "run")
     opened = models.load(tmp_path / "run", network=nets.Net())
     assert opened.spec == model.spec

@@ -235,7 +235,7 @@ def test_a_torn_line_is_a_note_and_a_newer_one_is_refused(ada, folder):
     (journal,) = (folder / "out" / "slide" / "edits").glob("*.jsonl")
     with journal.open("a", encoding="utf-8") as file:
         file.write('{"format": 1, "kind": "del')
-    assert any("torn" in note for note in ada.state()["notes"])
+    assert any("cut short" in note for note in ada.state()["notes"])
     ada.say("delete", row=2)
     assert [one["row"] for one in ada.state()["found"]] == [1, 2]
     with journal.open("a", encoding="utf-8") as file:
