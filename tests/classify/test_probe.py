@@ -66,7 +66,7 @@ def test_a_temperature_of_before_is_forgotten(drawn):
 def test_what_cannot_be_fitted_says_why(drawn, fresh_classifier):
     model, train, val, _ = drawn
     two = made(train.values[train.labels != 1], train.labels[train.labels != 1])
-    with pytest.raises(DataError, match=r"'b'.*never seen"):
+    with pytest.raises(DataError, match=r"'b'.*cannot be learned"):
         fit_probe(model, two, val)
     with pytest.raises(DataError, match="class -1"):
         fit_probe(model, made(train.values, train.labels - 1), val)

@@ -32,8 +32,8 @@ def test_density_below_a_white_point():
 @pytest.mark.parametrize(
     ("image", "advice"),
     [
-        (np.zeros((4, 4), np.uint8), "grey image"),
-        (np.zeros((4, 4, 1), np.uint8), "grey image"),
+        (np.zeros((4, 4), np.uint8), "greyscale image"),
+        (np.zeros((4, 4, 1), np.uint8), "greyscale image"),
         (np.zeros((4, 4, 4), np.uint8), "drop the alpha"),
         (np.zeros((2, 4, 4, 3), np.uint8), "one by one"),
         (np.zeros((3, 8, 8), np.uint8), "channels last"),

@@ -185,7 +185,7 @@ def test_a_run_without_its_images_lists_their_scores(trained):
     found = StudyPages(library).images(key, "unet", "first", "test", "aji")["images"]
     assert [one["slide"] for one in found] == [None, None]
     (trained / "runs" / "first" / "config.yaml").write_text("model: 3", encoding="utf-8")
-    with pytest.raises(CorruptDataError, match="no configuration"):
+    with pytest.raises(CorruptDataError, match="not a configuration"):
         StudyPages(Library([trained]).search()).page(key)
 
 
