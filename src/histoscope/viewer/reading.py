@@ -23,7 +23,7 @@ def reading(path: Path) -> Iterator[None]:
     >>> with reading(Path("cells.parquet")):
     ...     {}["class"]
     Traceback (most recent call last):
-    histoscope.errors.CorruptDataError: cells.parquet is damaged, or has unexpected content (KeyError: 'class')
+    histoscope.errors.CorruptDataError: cells.parquet is damaged, or has ... content (KeyError: 'class')
     """
     import pyarrow as pa
     import shapely
