@@ -135,7 +135,7 @@ def test_a_finished_slide_is_not_opened_by_the_network_again(path, rays, tmp_pat
 def test_a_slide_unlike_those_that_taught_the_classes_is_told(path, rays, tmp_path, monkeypatch):
     looks = Likeness(3, 0.5, (0.0,) * 14, tuple(map(tuple, np.eye(14).tolist())), 0.01)
     choosy = replace(rays, card=rays.card | {likeness.KEY: looks.to_dict() | {"name": "colon"}})
-    with pytest.warns(UserWarning, match="learned from colon, and the slide looks unlike"):
+    with pytest.warns(UserWarning, match="learned from colon, and the slide looks different"):
         first = run(choosy, [Job(path, "one")], tmp_path, SMALL)
     assert first.done[0]["unlike"] > 1
     assert read_table(tmp_path / "summary.csv")["unlike"].tolist() == [first.done[0]["unlike"]]
