@@ -140,7 +140,7 @@ def test_a_slide_unlike_those_that_taught_the_classes_is_told(path, rays, tmp_pa
     assert first.done[0]["unlike"] > 1
     assert read_table(tmp_path / "summary.csv")["unlike"].tolist() == [first.done[0]["unlike"]]
     monkeypatch.setattr(Detector, "unlike", lambda *_: pytest.fail("looked again"))
-    with pytest.warns(UserWarning, match="the slide looks unlike"):
+    with pytest.warns(UserWarning, match="the slide looks different"):
         assert run(choosy, [Job(path, "one")], tmp_path, SMALL).done == first.done
 
 
