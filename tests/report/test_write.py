@@ -121,7 +121,7 @@ def test_sentences_say_what_is_shown():
         "1 seed, p < 0.001): it helps, in the one training run compared."
     )
     split = Difference(0.03, 0.01, 0.05, 0.004, 14, seeds=3, agreeing=2)
-    assert sentence("X", "AJI", split, judge(split)).endswith("since only 2 of 3 seeds point that way.")
+    assert sentence("X", "AJI", split, judge(split)).endswith("as only 2 of 3 seeds point that way.")
     doubt = Difference(0.03, 0.01, 0.05, 0.06, 14, comparisons=3)
     assert "corrected for 3 comparisons, does not confirm" in sentence("X", "AJI", doubt, judge(doubt))
     few = Difference(0.03, NAN, NAN, NAN, 1, comparisons=3)
@@ -229,7 +229,7 @@ def test_seeds_that_contradict_each_other_show_nothing(fabricate):
     assert row.diff_low > 0
     assert row.p_holm < 0.05
     assert row.verdict == "no difference shown"
-    assert "since only 1 of 2 seeds point that way" in words
+    assert "as only 1 of 2 seeds point that way" in words
     assert table.loc["aji", "test", "macenko"].agreeing_seeds == 2
 
 

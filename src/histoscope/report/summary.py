@@ -202,11 +202,9 @@ def _ending(verdict: Verdict, found: Difference) -> str:
         corrected = (
             f", corrected for {count(found.comparisons, 'comparison')}," if found.comparisons > 1 else ""
         )
-        return (
-            f"no difference is shown, since the test{corrected} does not confirm what the interval suggests"
-        )
+        return f"no difference is shown, as the test{corrected} does not confirm what the interval suggests"
     if excludes_zero and found.disagree:
-        return f"no difference is shown, since only {found.agreeing} of {found.seeds} seeds point that way"
+        return f"no difference is shown, as only {found.agreeing} of {found.seeds} seeds point that way"
     return "no difference is shown"
 
 

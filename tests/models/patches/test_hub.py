@@ -121,7 +121,7 @@ def test_a_hub_that_cannot_be_used_says_what_to_do(name, error, words, monkeypat
 
 @pytest.mark.parametrize("name", ["unet", "mobilenet_v2_tf"])
 def test_our_own_backbones_are_on_no_hub(name):
-    with pytest.raises(ConfigError, match="give weights="):
+    with pytest.raises(ConfigError, match="set weights="):
         models.create("classifier", backbone=name, pretrained=True, classes=["a", "b"])
 
 
