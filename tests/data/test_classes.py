@@ -46,7 +46,7 @@ def test_capitals_and_spaces_do_not_count(name):
 
 def test_a_name_that_fits_two_classes_must_be_written_like_one():
     assert match_classes({1: "Tumour"}, {1: "tumour", 2: "Tumour"}).number == {1: 2}
-    with pytest.raises(DataError, match="fits 'tumour' and 'Tumour'"):
+    with pytest.raises(DataError, match="matches 'tumour' and 'Tumour'"):
         match_classes({1: "TUMOUR"}, {1: "tumour", 2: "Tumour"})
 
 
@@ -75,7 +75,7 @@ def test_the_same_numbers_are_the_same_data_set():
 
 def test_a_class_that_is_not_wanted_is_refused_with_both_lists():
     with pytest.raises(
-        DataError, match=r"tumour, debris, the model tumour, stroma: debris only the data set"
+        DataError, match=r"tumour, debris, the model has tumour, stroma; only the data set has debris"
     ):
         renumbered(nuclei({1: "tumour", 2: "debris"}), {1: "tumour", 2: "stroma"})
 

@@ -117,7 +117,7 @@ def test_configuration_survives_yaml(config, tmp_path):
         (["x/../../y"], "name of a folder"),
         (["a:b"], "name of a folder"),
         ([" "], "name of a folder"),
-        (["TNBC", "tnbc"], "one folder"),
+        (["TNBC", "tnbc"], "same folder"),
     ],
 )
 def test_names_of_external_test_sets_are_names_of_folders(config, names, why):
