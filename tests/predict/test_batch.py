@@ -233,7 +233,7 @@ def test_results_of_other_settings_or_images_are_not_mixed(detector, tiles, tmp_
     out = tmp_path / "out"
     jobs = plan([tiles], out)
     predicted(detector, tiles, out)
-    with pytest.raises(ConfigError, match=r"holds results with mpp 0\.25, now it is 0\.5"):
+    with pytest.raises(ConfigError, match=r"holds results with mpp 0\.25, but now it is 0\.5"):
         batch.run(detector, jobs, out, mpp=0.5)
     journal = out / "predictions.jsonl"
     assert '"tta": false' in journal.read_text()
@@ -453,7 +453,7 @@ def choosy(model_folder, painted):
 
 def test_images_unlike_those_that_taught_the_classes_are_told(choosy, tiles, painted, tmp_path):
     write_image(tiles / "other.png", np.ascontiguousarray(painted(9)[:, :, ::-1]))
-    with pytest.warns(UserWarning, match="learned from painters, and 1 of 3 images look unlike"):
+    with pytest.warns(UserWarning, match="learned from painters, and 1 of 3 images look different"):
         predicted(choosy, tiles, tmp_path / "out")
     distance = {row["image"]: row["unlike"] for row in summary(tmp_path / "out")}
     assert float(distance["other"]) > 1 >= float(distance["a/one"])

@@ -193,7 +193,7 @@ def test_density_that_cannot_be_placed_stops_and_is_told(monkeypatch: pytest.Mon
     ("change", "error", "words"),
     [
         ({"format": 9}, FormatVersionError, "format 9"),
-        ({"kind": "other"}, ConfigError, "no synth spec"),
+        ({"kind": "other"}, ConfigError, "not a synth spec"),
         ({"patients": []}, ConfigError, "at least one patient"),
         ({"mpp": 99}, ConfigError, "mpp"),
         ({"by_class": {}}, ConfigError, "by_class"),

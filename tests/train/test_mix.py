@@ -122,7 +122,7 @@ def test_other_classes_are_refused(recipe, samples, tmp_path):
         "name": "stardist",
         "arguments": {"width": 2, "depth": 2, "mpp": 0.5, "classes": ["a", "b", "c", "d"]},
     }
-    with pytest.raises(DataError, match=r"classes one, two, three, four, the model a, b, c, d"):
+    with pytest.raises(DataError, match=r"classes one, two, three, four, the model has a, b, c, d"):
         recipe(model=stardist, synthetic={"root": str(tmp_path / "others")})
 
 

@@ -333,7 +333,7 @@ def test_files_that_were_learned_from_and_are_gone_are_counted(learned):
     gone = learned.assign(file="/nowhere/a.png")
     seen = seen_in(gone, dataset({"x": image(7)}), audit=True)
     assert seen.not_compared == 3
-    assert "copies of 3 images" in seen.notes()[0]
+    assert "copies of 3 training images" in seen.notes()[0]
 
 
 def test_a_model_without_a_list_says_that_it_is_not_known(trained, cohort, tmp_path, monkeypatch, capsys):
