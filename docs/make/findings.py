@@ -413,7 +413,7 @@ def nuclei() -> Figure:
     tints = (GREY, GREY, OCHRE, PINK, PURPLE, PURPLE)
     return bars(
         [(name, aji, tint, f"{aji:.2f}") for name, tint, aji in zip(names, tints, rows["aji"], strict=True)],
-        "AJI, mean over tiles of four laboratories",
+        "mean AJI of four laboratories",
     )
 
 
